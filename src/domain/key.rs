@@ -1,0 +1,346 @@
+//! A key: what it is allowed to do, who it belongs to, and what state it is in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::address::Cidr;
+use super::names::{Description, InvalidText, LabelKey, LabelValue, Level, Name, Prefix, Scope};
+use super::time::{Rfc3339, rfc3339};
+use super::token::Id;
+
+/// Everything about a key that a person decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What the key is for.
+    pub description: Option<Description>,
+    /// The group it is kept in.
+    pub group: Option<Name>,
+    /// The user on whose behalf it acts.
+    pub owner: Option<Name>,
+    /// The role it acts in, never above its owner's.
+    pub role: Option<Name>,
+    /// The one tenant it works for.
+    pub tenant: Option<Name>,
+    /// What it may do.
+    pub scopes: BTreeSet<Scope>,
+    /// The security levels it holds.
+    pub levels: BTreeSet<Level>,
+    /// The networks it may be used from; empty for any.
+    pub allowed_ips: BTreeSet<Cidr>,
+    /// Marks for people and filters.
+    pub labels: BTreeMap<LabelKey, LabelValue>,
+    /// Safe methods only (RFC 9110 section 9.2.1).
+    pub read_only: bool,
+    /// Refuse plain HTTP.
+    pub require_secure: bool,
+    /// Off is a temporary stop.
+    pub enabled: bool,
+    /// When it stops for good; `None` for never.
+    pub expires_at: Option<Timestamp>,
+    /// What its secrets start with.
+    pub prefix: Prefix,
+}
+
+impl Settings {
+    /// The settings of a key about which nothing was said, in a store that mints with `prefix`.
+    pub fn with_prefix(prefix: Prefix) -> Self {
+        Self {
+            description: None,
+            group: None,
+            owner: None,
+            role: None,
+            tenant: None,
+            scopes: BTreeSet::new(),
+            levels: BTreeSet::new(),
+            allowed_ips: BTreeSet::new(),
+            labels: BTreeMap::new(),
+            read_only: false,
+            require_secure: true,
+            enabled: true,
+            expires_at: None,
+            prefix,
+        }
+    }
+}
+
+/// One of a key's secrets, without the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretInfo {
+    /// The public id that the secret carries.
+    pub id: Id,
+    /// When it was minted.
+    pub created_at: Timestamp,
+    /// When it stops to work because another took its place; `None` for the current one.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What the directory says about a key at the moment it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// False where the key has an owner and that user is disabled.
+    pub owner_enabled: bool,
+    /// False where the key has a tenant and that tenant is disabled.
+    pub tenant_enabled: bool,
+    /// The rank of the key's own role.
+    pub rank: Option<i64>,
+    /// The present role of the owner, with its rank.
+    pub owner_role: Option<(Name, i64)>,
+}
+
+/// A key, as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its own public id, which never changes.
+    pub id: Id,
+    /// Its name, unique in a store.
+    pub name: Name,
+    /// What a person decided.
+    pub settings: Settings,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The acting user who made it.
+    pub created_by: Option<Name>,
+    /// When its settings or its secret last changed.
+    pub updated_at: Timestamp,
+    /// When a request was last allowed with it.
+    pub last_used_at: Option<Timestamp>,
+    /// How many requests were allowed with it.
+    pub use_count: u64,
+    /// Its secrets, the newest first.
+    pub secrets: Vec<SecretInfo>,
+    /// What the directory adds.
+    pub standing: Standing,
+    /// Counts the changes, so that two people who edit at once notice each other.
+    pub revision: i64,
+}
+
+/// Whether a key works at all. Where several apply, the first of disabled, expired and suspended
+/// is the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It works.
+    Active,
+    /// Someone stopped it for a while.
+    Disabled,
+    /// Its time is over.
+    Expired,
+    /// Its owner or its tenant is disabled.
+    Suspended,
+}
+
+impl State {
+    /// All states, in the order in which help texts name them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Disabled, Self::Expired, Self::Suspended];
+
+    /// The word for it, in JSON, filters and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for State {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| InvalidText::new("a state is active, disabled, expired or suspended"))
+    }
+}
+
+impl Key {
+    /// The state at `now`. A key expires in the second that `expires_at` names.
+    pub fn state(&self, now: Timestamp) -> State {
+        if !self.settings.enabled {
+            State::Disabled
+        } else if self.is_expired(now) {
+            State::Expired
+        } else if !self.standing.owner_enabled || !self.standing.tenant_enabled {
+            State::Suspended
+        } else {
+            State::Active
+        }
+    }
+
+    /// Whether the key's time is over at `now`.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.settings.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// The role that counts: the lower one of the key's own and its owner's present role. A key
+    /// without a role has none, and an owner who has lost theirs lends none.
+    pub fn effective_role(&self) -> Option<(&Name, i64)> {
+        let own = self.settings.role.as_ref().zip(self.standing.rank)?;
+        if self.settings.owner.is_none() {
+            return Some(own);
+        }
+        let (name, rank) = self.standing.owner_role.as_ref()?;
+        Some(if *rank < own.1 { (name, *rank) } else { own })
+    }
+
+    /// The key as the object that every `--json` output shows.
+    pub fn to_json(&self, now: Timestamp) -> KeyJson<'_> {
+        let settings = &self.settings;
+        KeyJson {
+            id: &self.id,
+            name: &self.name,
+            description: settings.description.as_ref(),
+            group: settings.group.as_ref(),
+            owner: settings.owner.as_ref(),
+            role: settings.role.as_ref(),
+            tenant: settings.tenant.as_ref(),
+            scopes: &settings.scopes,
+            levels: &settings.levels,
+            read_only: settings.read_only,
+            require_secure: settings.require_secure,
+            allowed_ips: &settings.allowed_ips,
+            labels: &settings.labels,
+            enabled: settings.enabled,
+            state: self.state(now).as_str(),
+            created_at: rfc3339(self.created_at),
+            created_by: self.created_by.as_ref(),
+            updated_at: rfc3339(self.updated_at),
+            expires_at: settings.expires_at.map(rfc3339),
+            last_used_at: self.last_used_at.map(rfc3339),
+            use_count: self.use_count,
+            prefix: &settings.prefix,
+            secrets: self.secrets.iter().map(SecretInfo::to_json).collect(),
+        }
+    }
+}
+
+impl SecretInfo {
+    fn to_json(&self) -> SecretJson<'_> {
+        SecretJson { id: &self.id, created_at: rfc3339(self.created_at), expires_at: self.expires_at.map(rfc3339) }
+    }
+}
+
+/// A key in JSON. Fields are only ever added; absent values are `null`.
+#[derive(Debug, Serialize)]
+pub struct KeyJson<'k> {
+    id: &'k Id,
+    name: &'k Name,
+    description: Option<&'k Description>,
+    group: Option<&'k Name>,
+    owner: Option<&'k Name>,
+    role: Option<&'k Name>,
+    tenant: Option<&'k Name>,
+    scopes: &'k BTreeSet<Scope>,
+    levels: &'k BTreeSet<Level>,
+    read_only: bool,
+    require_secure: bool,
+    allowed_ips: &'k BTreeSet<Cidr>,
+    labels: &'k BTreeMap<LabelKey, LabelValue>,
+    enabled: bool,
+    state: &'static str,
+    created_at: Rfc3339,
+    created_by: Option<&'k Name>,
+    updated_at: Rfc3339,
+    expires_at: Option<Rfc3339>,
+    last_used_at: Option<Rfc3339>,
+    use_count: u64,
+    prefix: &'k Prefix,
+    secrets: Vec<SecretJson<'k>>,
+}
+
+#[derive(Debug, Serialize)]
+struct SecretJson<'k> {
+    id: &'k Id,
+    created_at: Rfc3339,
+    expires_at: Option<Rfc3339>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A made-up key with no restriction but the default one.
+    pub(crate) fn sample() -> Key {
+        Key {
+            id: Id::from_random([1; 8]),
+            name: "sample".parse().unwrap(),
+            settings: Settings::with_prefix(Prefix::default()),
+            created_at: at(0),
+            created_by: None,
+            updated_at: at(0),
+            last_used_at: None,
+            use_count: 0,
+            secrets: vec![],
+            standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
+            revision: 0,
+        }
+    }
+
+    pub(crate) fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_state_is_the_first_that_applies() {
+        for (enabled, expires, owner, tenant, state) in [
+            (true, None, true, true, State::Active),
+            (true, Some(101), true, true, State::Active),
+            (true, Some(100), true, true, State::Expired),
+            (true, None, false, true, State::Suspended),
+            (true, None, true, false, State::Suspended),
+            (true, Some(1), false, false, State::Expired),
+            (false, Some(1), false, false, State::Disabled),
+        ] {
+            let mut key = sample();
+            key.settings.enabled = enabled;
+            key.settings.expires_at = expires.map(at);
+            key.standing.owner_enabled = owner;
+            key.standing.tenant_enabled = tenant;
+            assert_eq!(key.state(at(100)), state);
+        }
+    }
+
+    #[test]
+    fn the_effective_role_is_the_lower_one() {
+        let name = |text: &str| text.parse::<Name>().unwrap();
+        let owner_role = |role: Option<(&str, i64)>| role.map(|(text, rank)| (name(text), rank));
+        for (own, owner, theirs, effective) in [
+            (None, None, None, None),
+            (Some(("admin", 30)), None, None, Some("admin")),
+            (Some(("admin", 30)), Some("ann"), Some(("viewer", 10)), Some("viewer")),
+            (Some(("viewer", 10)), Some("ann"), Some(("admin", 30)), Some("viewer")),
+            (Some(("admin", 30)), Some("ann"), None, None),
+            (None, Some("ann"), Some(("admin", 30)), None),
+        ] {
+            let mut key = sample();
+            key.settings.role = own.map(|(text, _)| name(text));
+            key.settings.owner = owner.map(name);
+            key.standing.rank = own.map(|(_, rank)| rank);
+            key.standing.owner_role = owner_role(theirs);
+            assert_eq!(key.effective_role().map(|(role, _)| role.as_str()), effective);
+        }
+    }
+
+    #[test]
+    fn the_json_has_the_fields_of_the_contract_in_order() {
+        let json = serde_json::to_string(&sample().to_json(at(1))).unwrap();
+        let fields: Vec<_> =
+            regex::Regex::new(r#""(\w+)":"#).unwrap().captures_iter(&json).map(|found| found[1].to_owned()).collect();
+        assert_eq!(
+            fields.join(" "),
+            "id name description group owner role tenant scopes levels read_only require_secure allowed_ips labels \
+             enabled state created_at created_by updated_at expires_at last_used_at use_count prefix secrets"
+        );
+    }
+}

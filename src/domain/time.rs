@@ -1,0 +1,262 @@
+//! Points in time and spans, as people and scripts write them.
+//!
+//! keyward counts whole seconds in UTC. Nothing here reads a clock: whoever resolves a [`When`]
+//! passes the present in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use super::names::InvalidText;
+
+/// A positive length of time in whole seconds or calendar units: `90d`, `12h`, `2w`, `1d 6h`,
+/// `1y 6mo`. A day, a month and a year are those of the calendar in UTC.
+#[derive(Debug, Clone, Copy)]
+pub struct Duration(Span);
+
+impl Duration {
+    /// `from` plus this duration, or `None` where no such time can be written.
+    pub fn after(self, from: Timestamp) -> Option<Timestamp> {
+        let later = from.to_zoned(TimeZone::UTC).checked_add(self.0).ok()?;
+        Some(whole_seconds(later.timestamp()))
+    }
+
+    /// `from` minus this duration, or `None` where no such time can be written.
+    pub fn before(self, from: Timestamp) -> Option<Timestamp> {
+        let earlier = from.to_zoned(TimeZone::UTC).checked_sub(self.0).ok()?;
+        Some(whole_seconds(earlier.timestamp()))
+    }
+}
+
+impl FromStr for Duration {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let span: Span = text.parse().map_err(|_| {
+            if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+                InvalidText::new(format!("{text} of what? Add a unit: {text}d for days, {text}h for hours"))
+            } else {
+                InvalidText::new("not a duration: write it like 90d, 12h, 2w or 1d 6h")
+            }
+        })?;
+        let fraction = span.get_milliseconds() != 0 || span.get_microseconds() != 0 || span.get_nanoseconds() != 0;
+        if span.is_negative() {
+            Err(InvalidText::new("a duration cannot be negative: write it like 90d, 12h, 2w or 1d 6h"))
+        } else if fraction {
+            Err(InvalidText::new("a duration has whole seconds"))
+        } else {
+            Ok(Self(span))
+        }
+    }
+}
+
+/// When something ends: a duration from now, a date, an RFC 3339 time, or never.
+#[derive(Debug, Clone, Copy)]
+pub enum When {
+    /// It does not end.
+    Never,
+    /// So long after the present.
+    In(Duration),
+    /// At this time.
+    At(Timestamp),
+}
+
+impl When {
+    /// The time that is meant, seen from `now`; `None` for `never`.
+    ///
+    /// # Errors
+    /// When the time lies beyond the year 9999.
+    pub fn resolve(self, now: Timestamp) -> Result<Option<Timestamp>, InvalidText> {
+        match self {
+            Self::Never => Ok(None),
+            Self::At(time) => Ok(Some(time)),
+            Self::In(duration) => match duration.after(now) {
+                Some(time) => Ok(Some(time)),
+                None => Err(InvalidText::new("that is after the year 9999: use never")),
+            },
+        }
+    }
+}
+
+impl FromStr for When {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        if text == "never" {
+            return Ok(Self::Never);
+        }
+        if let Some(time) = parse_time(text) {
+            return Ok(Self::At(time));
+        }
+        match text.parse::<Duration>() {
+            Ok(duration) => Ok(Self::In(duration)),
+            Err(error) if error.to_string().starts_with("not a duration") => Err(InvalidText::new(
+                "not a time: write a duration (90d, 12h, 1d 6h), a date (2030-01-31, which is its first \
+                 moment in UTC), an RFC 3339 time (2030-01-31T12:00:00Z), or never",
+            )),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A moment in the past for `--since`: a duration back from now, a date, or an RFC 3339 time.
+#[derive(Debug, Clone, Copy)]
+pub enum Since {
+    /// So long before the present.
+    Ago(Duration),
+    /// From this time on.
+    At(Timestamp),
+}
+
+impl Since {
+    /// The time that is meant, seen from `now`.
+    pub fn resolve(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Ago(duration) => duration.before(now).unwrap_or(Timestamp::MIN),
+            Self::At(time) => time,
+        }
+    }
+}
+
+impl FromStr for Since {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        if let Some(time) = parse_time(text) {
+            return Ok(Self::At(time));
+        }
+        text.parse().map(Self::Ago).map_err(|_| {
+            InvalidText::new("not a time: write how long ago (7d, 12h), a date (2026-01-31), or an RFC 3339 time")
+        })
+    }
+}
+
+/// A date (its first moment in UTC) or an RFC 3339 time.
+pub fn parse_time(text: &str) -> Option<Timestamp> {
+    // jiff reads more than RFC 3339 as a civil date; exactly ten characters are a date.
+    if text.len() == 10
+        && let Ok(date) = text.parse::<Date>()
+    {
+        let midnight = date.to_zoned(TimeZone::UTC).ok()?;
+        return Some(midnight.timestamp());
+    }
+    text.parse().ok().map(whole_seconds)
+}
+
+/// The time without its fraction of a second.
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
+    // Rounding a time down to a second that the type can hold cannot fail; keep it as it is if so.
+    let seconds = time.as_nanosecond().div_euclid(1_000_000_000);
+    i64::try_from(seconds).ok().and_then(|s| Timestamp::from_second(s).ok()).unwrap_or(time)
+}
+
+/// RFC 3339 in UTC with a `Z` and whole seconds: the form of every time in `--json`.
+pub fn rfc3339(time: Timestamp) -> Rfc3339 {
+    Rfc3339(time)
+}
+
+/// Displays and serialises as [`rfc3339`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rfc3339(Timestamp);
+
+impl fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.0}", whole_seconds(self.0))
+    }
+}
+
+impl serde::Serialize for Rfc3339 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// How far `time` lies from `now`, in words: `in 2 weeks`, `3 days ago`, `now`.
+pub fn relative(time: Timestamp, now: Timestamp) -> String {
+    let seconds = time.as_second() - now.as_second();
+    let size = seconds.unsigned_abs();
+    let amount = match size {
+        0 => return "now".to_owned(),
+        1..60 => count(size, "second"),
+        60..3_600 => count(size / 60, "minute"),
+        3_600..86_400 => count(size / 3_600, "hour"),
+        86_400..1_209_600 => count(size / 86_400, "day"),
+        1_209_600..5_184_000 => count(size / 604_800, "week"),
+        5_184_000..63_072_000 => count(size / 2_592_000, "month"),
+        _ => count(size / 31_536_000, "year"),
+    };
+    if seconds > 0 { format!("in {amount}") } else { format!("{amount} ago") }
+}
+
+fn count(number: u64, unit: &str) -> String {
+    if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-01-31T12:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn times_that_people_write() {
+        for (text, means) in [
+            ("90d", "2026-05-01T12:00:00Z"),
+            ("12h", "2026-02-01T00:00:00Z"),
+            ("2w", "2026-02-14T12:00:00Z"),
+            ("1d 6h", "2026-02-01T18:00:00Z"),
+            ("1mo", "2026-02-28T12:00:00Z"),
+            ("1y", "2027-01-31T12:00:00Z"),
+            ("30 days", "2026-03-02T12:00:00Z"),
+            ("P1D", "2026-02-01T12:00:00Z"),
+            ("2027-03-04", "2027-03-04T00:00:00Z"),
+            ("2027-03-04T05:06:07Z", "2027-03-04T05:06:07Z"),
+            ("2027-03-04T05:06:07.9+01:00", "2027-03-04T04:06:07Z"),
+        ] {
+            let when: When = text.parse().unwrap();
+            let time = when.resolve(now()).unwrap().unwrap();
+            assert_eq!(rfc3339(time).to_string(), means, "{text}");
+        }
+        assert!("never".parse::<When>().unwrap().resolve(now()).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_with_a_hint() {
+        for (text, says) in [
+            ("90", "Add a unit: 90d"),
+            ("-3d", "cannot be negative"),
+            ("3d ago", "cannot be negative"),
+            ("soon", "not a time"),
+            ("", "not a time"),
+            ("2027-02-30", "not a time"),
+            ("1.5s", "whole seconds"),
+            ("NEVER", "not a time"),
+        ] {
+            let error = text.parse::<When>().unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+        assert!("9000y".parse::<When>().unwrap().resolve(now()).is_err());
+    }
+
+    #[test]
+    fn relative_times_read_like_speech() {
+        for (seconds, words) in [
+            (0, "now"),
+            (1, "in 1 second"),
+            (-59, "59 seconds ago"),
+            (3_600, "in 1 hour"),
+            (-86_400 * 3, "3 days ago"),
+            (86_400 * 14, "in 2 weeks"),
+            (86_400 * 90, "in 3 months"),
+            (-86_400 * 800, "2 years ago"),
+        ] {
+            let time = Timestamp::from_second(now().as_second() + seconds).unwrap();
+            assert_eq!(relative(time, now()), words);
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The format of a secret: built from bytes, parsed from the right, guarded by a checksum.
+//!
+//! ```text
+//! kw_0123456789ab_<43 characters><6 characters>
+//! │  │            │               └ CRC-32 (IEEE 802.3) of everything before it, in base62
+//! │  │            └ 32 bytes from the operating system's generator, in base62
+//! │  └ the public id of this secret: 12 characters of lower-case Crockford base32
+//! └ the prefix, which may itself hold underscores: hence from the right
+//! ```
+//!
+//! Base62 is the alphabet `0-9A-Za-z`, most significant digit first, padded with `0` to a fixed
+//! width; so every secret has exactly one spelling. The checksum is no protection against an
+//! attacker; it tells a damaged or mistyped credential from a wrong one without a look at the
+//! store, and lets secret scanners recognise a leaked one.
+//!
+//! [`Secret`] is the plain text. It is wiped when dropped, has no `Display` and no `Serialize`,
+//! and its `Debug` shows the public id alone. What is stored is [`super::hashing::HashedSecret`].
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::names::{InvalidText, Prefix};
+
+/// Random bytes in a secret: 256 bits.
+pub const SECRET_BYTES: usize = 32;
+/// Random bytes that an [`Id`] is made from.
+pub const ID_BYTES: usize = 8;
+
+const ID_LENGTH: usize = 12;
+const SECRET_LENGTH: usize = 43;
+const CHECKSUM_LENGTH: usize = 6;
+/// Everything to the right of the prefix, with both underscores.
+const TAIL_LENGTH: usize = 1 + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH;
+
+const CROCKFORD: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A public id of a key or of one of its secrets: 12 characters of lower-case Crockford base32.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(String);
+
+impl Id {
+    /// The id that these random bytes make; 60 of the 64 bits are used.
+    pub fn from_random(bytes: [u8; ID_BYTES]) -> Self {
+        let bits = u64::from_be_bytes(bytes);
+        let digit = |i: usize| char::from(CROCKFORD[(bits >> (5 * i)) as usize & 31]);
+        Self((0..ID_LENGTH).map(digit).collect())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Id {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        if text.len() == ID_LENGTH && text.bytes().all(|b| CROCKFORD.contains(&b)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidText::new("an id is 12 characters of lower-case Crockford base32"))
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// A plain secret: the whole text that a client presents.
+pub struct Secret {
+    text: Zeroizing<String>,
+    id: Id,
+}
+
+/// Why a text is no secret of keyward's. None of the messages repeats any of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// White space before or after it.
+    #[error("there is white space around the secret")]
+    Spaces,
+    /// Not of the form `prefix_id_secret`.
+    #[error("this does not have the form of a secret (prefix_id_secret)")]
+    Form,
+    /// The form is right and the checksum is not.
+    #[error("the checksum does not match: a character is wrong or missing")]
+    Checksum,
+}
+
+impl Secret {
+    /// Builds the secret from its parts.
+    pub fn build(prefix: &Prefix, id: Id, bytes: &[u8; SECRET_BYTES]) -> Self {
+        let mut text = Zeroizing::new(String::with_capacity(prefix.as_str().len() + TAIL_LENGTH));
+        text.push_str(prefix.as_str());
+        text.push('_');
+        text.push_str(id.as_str());
+        text.push('_');
+        encode_secret(bytes, &mut text);
+        let checksum = checksum(&text);
+        text.push_str(&checksum);
+        Self { text, id }
+    }
+
+    /// Parses a secret from the right.
+    ///
+    /// # Errors
+    /// [`TokenError`] says what is wrong with the text; it never touches a store to find out.
+    pub fn parse(text: &str) -> Result<Self, TokenError> {
+        if text.trim() != text {
+            return Err(TokenError::Spaces);
+        }
+        if !text.is_ascii() || text.len() <= TAIL_LENGTH {
+            return Err(TokenError::Form);
+        }
+        let (prefix, tail) = text.split_at(text.len() - TAIL_LENGTH);
+        let (id, secret) = tail[1..].split_at(ID_LENGTH);
+        let well_formed = prefix.parse::<Prefix>().is_ok()
+            && tail.starts_with('_')
+            && secret.starts_with('_')
+            && secret[1..].bytes().all(|b| b.is_ascii_alphanumeric());
+        let id = match id.parse::<Id>() {
+            Ok(id) if well_formed => id,
+            _ => return Err(TokenError::Form),
+        };
+        let (body, check) = text.split_at(text.len() - CHECKSUM_LENGTH);
+        if *checksum(body) != *check {
+            return Err(TokenError::Checksum);
+        }
+        if !fits_32_bytes(&body.as_bytes()[body.len() - SECRET_LENGTH..]) {
+            return Err(TokenError::Form);
+        }
+        Ok(Self { text: Zeroizing::new(text.to_owned()), id })
+    }
+
+    /// The public id inside this secret.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// The plain text. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({}, …)", self.id)
+    }
+}
+
+/// Replaces everything in `text` that looks like a secret, whole or with a wrong checksum, so that
+/// a credential that someone put where it does not belong (an argument, a path) is not repeated in
+/// a message about it.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let bytes = text.as_bytes();
+    let mut redacted = String::new();
+    let (mut copied, mut start) = (0, 0);
+    while start < bytes.len() {
+        if !is_word(bytes[start]) {
+            start += 1;
+            continue;
+        }
+        let length = bytes[start..].iter().take_while(|&&b| is_word(b)).count();
+        if looks_secret(&text[start..start + length]) {
+            redacted.push_str(&text[copied..start]);
+            redacted.push_str("[secret]");
+            copied = start + length;
+        }
+        start += length;
+    }
+    if copied == 0 {
+        Cow::Borrowed(text)
+    } else {
+        redacted.push_str(&text[copied..]);
+        Cow::Owned(redacted)
+    }
+}
+
+/// A word that ends like a secret: an id, an underscore, and a long run of base62.
+fn looks_secret(word: &str) -> bool {
+    let Some((head, run)) = word.rsplit_once('_') else { return false };
+    let id = head.rsplit('_').next().unwrap_or_default();
+    run.len() >= 32 && id.len() == ID_LENGTH
+}
+
+fn checksum(body: &str) -> Zeroizing<String> {
+    let mut rest = crc32fast::hash(body.as_bytes());
+    let mut digits = [b'0'; CHECKSUM_LENGTH];
+    for digit in digits.iter_mut().rev() {
+        *digit = BASE62[(rest % 62) as usize];
+        rest /= 62;
+    }
+    Zeroizing::new(digits.iter().copied().map(char::from).collect())
+}
+
+/// Appends 32 bytes as 43 digits. A fixed width matters here: the base62 crates work on `u128`
+/// and drop leading zeros.
+fn encode_secret(bytes: &[u8; SECRET_BYTES], text: &mut String) {
+    let mut number = Zeroizing::new(*bytes);
+    let mut digits = Zeroizing::new([b'0'; SECRET_LENGTH]);
+    for digit in digits.iter_mut().rev() {
+        let mut remainder = 0_u32;
+        for byte in number.iter_mut() {
+            let value = remainder << 8 | u32::from(*byte);
+            *byte = (value / 62) as u8;
+            remainder = value % 62;
+        }
+        *digit = BASE62[remainder as usize];
+        remainder.zeroize();
+    }
+    text.extend(digits.iter().copied().map(char::from));
+}
+
+/// Whether 43 digits are a number below 2^256: 62^43 is a little more, and a secret that no bytes
+/// make is not one of ours.
+fn fits_32_bytes(digits: &[u8]) -> bool {
+    let mut number = Zeroizing::new([0_u8; SECRET_BYTES]);
+    for digit in digits {
+        let Some(value) = BASE62.iter().position(|d| d == digit) else { return false };
+        let mut carry = value as u32;
+        for byte in number.iter_mut().rev() {
+            let sum = u32::from(*byte) * 62 + carry;
+            *byte = (sum & 0xff) as u8;
+            carry = sum >> 8;
+        }
+        if carry != 0 {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn secret(prefix: &str, id: u64, bytes: [u8; 32]) -> Secret {
+        Secret::build(&prefix.parse().unwrap(), Id::from_random(id.to_be_bytes()), &bytes)
+    }
+
+    /// Made-up vectors. Computed apart from this code, with Python's `zlib.crc32` and big integers.
+    #[test]
+    fn vectors() {
+        for (prefix, bytes, text) in [
+            ("kw", [0; 32], include_vector(0)),
+            ("kw", [0xff; 32], include_vector(1)),
+            ("my_app_2", std::array::from_fn(|i| i as u8), include_vector(2)),
+        ] {
+            assert_eq!(secret(prefix, 0, bytes).expose(), text);
+        }
+    }
+
+    fn include_vector(index: usize) -> &'static str {
+        include_str!("token_vectors.txt").lines().filter(|line| !line.starts_with('#')).nth(index).unwrap()
+    }
+
+    #[test]
+    fn ids_use_the_crockford_alphabet() {
+        assert_eq!(Id::from_random([0; 8]).as_str(), "000000000000");
+        assert_eq!(Id::from_random([0xff; 8]).as_str(), "zzzzzzzzzzzz");
+        for bad in ["", "0123456789a", "0123456789abc", "0123456789AB", "0123456789ai", "0123456789au"] {
+            assert!(bad.parse::<Id>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_32_bytes_make_is_refused_even_with_a_right_checksum() {
+        let body = format!("kw_000000000000_{}", "z".repeat(43));
+        let text = format!("{body}{}", *checksum(&body));
+        assert_eq!(Secret::parse(&text).unwrap_err(), TokenError::Form);
+    }
+
+    #[test]
+    fn damage_is_told_apart() {
+        let good = secret("kw", 7, [42; 32]).expose().to_owned();
+        for (text, error) in [
+            (String::new(), TokenError::Form),
+            ("hello".to_owned(), TokenError::Form),
+            (format!(" {good}"), TokenError::Spaces),
+            (format!("{good}\n"), TokenError::Spaces),
+            (good[..good.len() - 1].to_owned(), TokenError::Form),
+            (good[1..].to_owned(), TokenError::Checksum),
+            (good.replacen("kw_", "kv_", 1), TokenError::Checksum),
+            (good.replacen("kw_", "KW_", 1), TokenError::Form),
+            (good.replacen("kw_", "_kw_", 1), TokenError::Form),
+            (good.replacen("kw_", "kw-", 1), TokenError::Form),
+            (format!("ü{good}"), TokenError::Form),
+        ] {
+            assert_eq!(Secret::parse(&text).unwrap_err(), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_the_public_id_alone() {
+        let secret = secret("kw", 7, [42; 32]);
+        assert_eq!(format!("{secret:?}"), format!("Secret({}, …)", secret.id()));
+    }
+
+    #[test]
+    fn whatever_looks_like_a_secret_is_redacted() {
+        let secret = secret("my_app", 7, [42; 32]);
+        let text = secret.expose();
+        let mut damaged = text.to_owned();
+        damaged.replace_range(text.len() - 1.., "-");
+        assert_eq!(redact("nothing to hide: kw_0123456789ab"), "nothing to hide: kw_0123456789ab");
+        assert_eq!(redact(text), "[secret]");
+        assert_eq!(
+            redact(&format!("unexpected '{text}' found, twice: {text}")),
+            "unexpected '[secret]' found, twice: [secret]"
+        );
+        assert_eq!(redact(&damaged), "[secret]-");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_built_is_parsed(prefix in "[a-z][a-z0-9_]{0,15}", id: u64, bytes: [u8; 32]) {
+            let built = secret(&prefix, id, bytes);
+            let parsed = Secret::parse(built.expose()).unwrap();
+            prop_assert_eq!(parsed.expose(), built.expose());
+            prop_assert_eq!(parsed.id(), built.id());
+            prop_assert_eq!(built.expose().len(), prefix.len() + TAIL_LENGTH);
+        }
+
+        #[test]
+        fn one_damaged_character_is_always_caught(
+            prefix in "[a-z][a-z0-9_]{0,15}", id: u64, bytes: [u8; 32],
+            place: prop::sample::Index, other in "[ -~]",
+        ) {
+            let built = secret(&prefix, id, bytes);
+            let place = place.index(built.expose().len());
+            prop_assume!(built.expose()[place..=place] != other);
+            let mut damaged = built.expose().to_owned();
+            damaged.replace_range(place..=place, &other);
+            prop_assert!(Secret::parse(&damaged).is_err());
+        }
+
+        #[test]
+        fn two_neighbours_that_change_places_are_caught(id: u64, bytes: [u8; 32], place in 0_usize..60) {
+            let built = secret("kw", id, bytes);
+            let mut swapped = built.expose().as_bytes().to_vec();
+            prop_assume!(swapped[place] != swapped[place + 1]);
+            swapped.swap(place, place + 1);
+            prop_assert!(Secret::parse(std::str::from_utf8(&swapped).unwrap()).is_err());
+        }
+
+        #[test]
+        fn any_text_is_parsed_without_a_panic(text in "\\PC{0,100}") {
+            let _ = Secret::parse(&text);
+            let _ = redact(&text);
+        }
+    }
+}
