@@ -1,0 +1,111 @@
+//! What can go wrong with a store, told apart by what a person would do about it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use crate::domain::names::Name;
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no store at this path.
+    #[error("there is no store at {}", .0.display())]
+    Missing(PathBuf),
+    /// Other processes kept the store busy for the whole of the waiting time.
+    #[error("the store {} is locked by another process", .0.display())]
+    Locked(PathBuf),
+    /// The file is damaged.
+    #[error("the store {} is damaged: {detail}", .path.display())]
+    Corrupt {
+        /// The store.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// A later keyward wrote it.
+    #[error("the store {} has schema {found}, and this keyward knows schemas up to {known}", .path.display())]
+    Newer {
+        /// The store.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema of this program.
+        known: i64,
+    },
+    /// It is something else.
+    #[error("{} is not a keyward store: it is {what}", .path.display())]
+    Foreign {
+        /// What was named as a store.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// Others could change it.
+    #[error("the store {} is not safe: {what}", .path.display())]
+    Insecure {
+        /// The store.
+        path: PathBuf,
+        /// What is unsafe about it.
+        what: String,
+        /// The command that mends it.
+        remedy: String,
+    },
+    /// It cannot be opened, or not be written.
+    #[error("the store {} cannot be {verb}: {detail}", .path.display())]
+    Unusable {
+        /// The store.
+        path: PathBuf,
+        /// `read` or `written`.
+        verb: &'static str,
+        /// What the system said.
+        detail: String,
+    },
+    /// A key of this name exists.
+    #[error("there is already a key named {0}")]
+    NameTaken(Name),
+    /// A setting names something that the directory does not have.
+    #[error("there is no {kind} named {name}")]
+    NoSuch {
+        /// `group`, `user`, `role` or `tenant`.
+        kind: &'static str,
+        /// The name that was given.
+        name: Name,
+    },
+    /// The key was deleted by another process in the meantime.
+    #[error("the key {0} no longer exists")]
+    KeyGone(Name),
+    /// A mistake in this program.
+    #[error("the store did not understand keyward")]
+    Bug(#[source] rusqlite::Error),
+}
+
+impl StoreError {
+    /// The error that `error` means for the store at `path`.
+    pub(super) fn from_sqlite(path: &Path, error: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        let rusqlite::Error::SqliteFailure(failure, message) = &error else { return Self::Bug(error) };
+        let detail = || message.clone().unwrap_or_else(|| failure.to_string());
+        match failure.code {
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked(path),
+            ErrorCode::DatabaseCorrupt => Self::Corrupt { detail: detail(), path },
+            ErrorCode::NotADatabase => Self::Foreign { path, what: "no SQLite database" },
+            ErrorCode::DiskFull => Self::Unusable { path, verb: "written", detail: "the disk is full".to_owned() },
+            ErrorCode::ReadOnly => Self::Unusable { path, verb: "written", detail: "it is read-only".to_owned() },
+            ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure => {
+                Self::Unusable { path, verb: "opened", detail: detail() }
+            }
+            _ => Self::Bug(error),
+        }
+    }
+
+    /// The error for a store that the system refuses to write.
+    pub fn read_only(path: &Path) -> Self {
+        Self::Unusable { path: path.to_owned(), verb: "written", detail: "it is read-only".to_owned() }
+    }
+
+    /// The error that a failed file operation means for the store at `path`.
+    pub(super) fn from_io(path: &Path, verb: &'static str, error: &std::io::Error) -> Self {
+        Self::Unusable { path: path.to_owned(), verb, detail: error.to_string() }
+    }
+}

@@ -1,0 +1,223 @@
+//! Keys and their secrets: finding, and changing.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::rows::{self, SELECT_KEY};
+use crate::domain::hashing::HashedSecret;
+use crate::domain::key::{Key, Settings};
+use crate::domain::names::Name;
+use crate::domain::token::Id;
+
+/// A key that is about to exist.
+#[derive(Debug)]
+pub struct NewKey<'n> {
+    /// Its id.
+    pub id: &'n Id,
+    /// Its name.
+    pub name: &'n Name,
+    /// Its settings.
+    pub settings: &'n Settings,
+    /// Its first secret.
+    pub secret: &'n NewSecret,
+}
+
+/// A secret that is about to exist, as much of it as is stored.
+#[derive(Debug)]
+pub struct NewSecret {
+    /// The public id inside it.
+    pub id: Id,
+    /// Its hash.
+    pub hash: HashedSecret,
+}
+
+/// What the store knows about a presented public id.
+#[derive(Debug)]
+pub struct Presented {
+    /// The key that the secret belongs to.
+    pub key: Key,
+    /// The hash that the secret must match.
+    pub hash: HashedSecret,
+    /// When the secret stops to work, if another took its place.
+    pub retired_at: Option<Timestamp>,
+}
+
+/// The key with this name, with this id, or with a secret of this public id, in that order.
+pub(super) fn find(conn: &Connection, text: &str) -> rusqlite::Result<Option<Key>> {
+    for condition in ["k.name = ?1", "k.public_id = ?1", "k.id = (SELECT s.key FROM secret s WHERE s.public_id = ?1)"] {
+        let found =
+            conn.prepare_cached(&format!("{SELECT_KEY} WHERE {condition}"))?.query_row([text], rows::key).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn presented(conn: &Connection, secret: &Id) -> rusqlite::Result<Option<Presented>> {
+    let row = conn
+        .prepare_cached(
+            "SELECT s.hash, s.expires_at, k.public_id FROM secret s JOIN key k ON k.id = s.key WHERE s.public_id = ?1",
+        )?
+        .query_row([secret.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((hash, retired_at, key)): Option<(String, Option<i64>, String)> = row else { return Ok(None) };
+    let key =
+        conn.prepare_cached(&format!("{SELECT_KEY} WHERE k.public_id = ?1"))?.query_row([key], rows::key).optional()?;
+    let retired_at = retired_at.and_then(|second| Timestamp::from_second(second).ok());
+    Ok(key.map(|key| Presented { key, hash: HashedSecret::from_stored(hash), retired_at }))
+}
+
+/// Whether a key or a secret has this id already.
+pub(super) fn id_is_taken(conn: &Connection, id: &Id) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM key WHERE public_id = ?1) OR EXISTS (SELECT 1 FROM secret WHERE public_id = ?1)",
+    )?
+    .query_row([id.as_str()], |row| row.get(0))
+}
+
+/// Names of keys, for suggestions; not all of them in a large store.
+pub(super) fn some_names(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    conn.prepare_cached("SELECT name FROM key ORDER BY name LIMIT 10000")?.query_map([], |row| row.get(0))?.collect()
+}
+
+pub(super) fn insert(conn: &Connection, new: &NewKey<'_>, now: Timestamp, by: Option<&Name>) -> rusqlite::Result<()> {
+    let settings = new.settings;
+    conn.prepare_cached(
+        "INSERT INTO key (public_id, name, description, key_group, owner, role, tenant, read_only, require_secure,
+                          enabled, expires_at, prefix, created_at, created_by, updated_at)
+         VALUES (?1, ?2, ?3, (SELECT id FROM key_group WHERE name = ?4), (SELECT id FROM user WHERE name = ?5),
+                 (SELECT id FROM role WHERE name = ?6), (SELECT id FROM tenant WHERE name = ?7), ?8, ?9, ?10, ?11, ?12,
+                 ?13, ?14, ?13)",
+    )?
+    .execute(params![
+        new.id.as_str(),
+        new.name.as_str(),
+        settings.description.as_ref().map(AsRef::<str>::as_ref),
+        settings.group.as_ref().map(Name::as_str),
+        settings.owner.as_ref().map(Name::as_str),
+        settings.role.as_ref().map(Name::as_str),
+        settings.tenant.as_ref().map(Name::as_str),
+        settings.read_only,
+        settings.require_secure,
+        settings.enabled,
+        settings.expires_at.map(Timestamp::as_second),
+        settings.prefix.as_str(),
+        now.as_second(),
+        by.map(Name::as_str),
+    ])?;
+    let key = conn.last_insert_rowid();
+    insert_lists(conn, key, settings)?;
+    insert_secret(conn, key, new.secret, now)
+}
+
+pub(super) fn update(
+    conn: &Connection,
+    key: i64,
+    name: &Name,
+    settings: &Settings,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE key SET name = ?2, description = ?3, key_group = (SELECT id FROM key_group WHERE name = ?4),
+                        owner = (SELECT id FROM user WHERE name = ?5), role = (SELECT id FROM role WHERE name = ?6),
+                        tenant = (SELECT id FROM tenant WHERE name = ?7), read_only = ?8, require_secure = ?9,
+                        enabled = ?10, expires_at = ?11, prefix = ?12, updated_at = ?13, revision = revision + 1
+          WHERE id = ?1",
+    )?
+    .execute(params![
+        key,
+        name.as_str(),
+        settings.description.as_ref().map(AsRef::<str>::as_ref),
+        settings.group.as_ref().map(Name::as_str),
+        settings.owner.as_ref().map(Name::as_str),
+        settings.role.as_ref().map(Name::as_str),
+        settings.tenant.as_ref().map(Name::as_str),
+        settings.read_only,
+        settings.require_secure,
+        settings.enabled,
+        settings.expires_at.map(Timestamp::as_second),
+        settings.prefix.as_str(),
+        now.as_second(),
+    ])?;
+    for table in ["key_scope", "key_level", "key_address", "key_label"] {
+        conn.prepare_cached(&format!("DELETE FROM {table} WHERE key = ?1"))?.execute([key])?;
+    }
+    insert_lists(conn, key, settings)
+}
+
+fn insert_lists(conn: &Connection, key: i64, settings: &Settings) -> rusqlite::Result<()> {
+    for scope in &settings.scopes {
+        conn.prepare_cached("INSERT INTO key_scope VALUES (?1, ?2)")?.execute((key, scope.as_str()))?;
+    }
+    for level in &settings.levels {
+        conn.prepare_cached("INSERT INTO key_level VALUES (?1, ?2)")?.execute((key, level.as_str()))?;
+    }
+    for network in &settings.allowed_ips {
+        conn.prepare_cached("INSERT INTO key_address VALUES (?1, ?2)")?.execute((key, network.to_string()))?;
+    }
+    for (label, value) in &settings.labels {
+        conn.prepare_cached("INSERT INTO key_label VALUES (?1, ?2, ?3)")?.execute((
+            key,
+            label.as_str(),
+            value.as_str(),
+        ))?;
+    }
+    Ok(())
+}
+
+fn insert_secret(conn: &Connection, key: i64, secret: &NewSecret, now: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached("INSERT INTO secret (public_id, key, hash, created_at) VALUES (?1, ?2, ?3, ?4)")?.execute((
+        secret.id.as_str(),
+        key,
+        secret.hash.as_phc(),
+        now.as_second(),
+    ))?;
+    Ok(())
+}
+
+/// Puts `secret` in the place of the current one. What works until later than `grace_end` stops then.
+pub(super) fn replace_secret(
+    conn: &Connection,
+    key: i64,
+    secret: &NewSecret,
+    grace_end: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE secret SET expires_at = ?2 WHERE key = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
+    )?
+    .execute((key, grace_end.as_second()))?;
+    insert_secret(conn, key, secret, now)?;
+    conn.prepare_cached("UPDATE key SET updated_at = ?2, revision = revision + 1 WHERE id = ?1")?
+        .execute((key, now.as_second()))?;
+    Ok(())
+}
+
+/// The row of the key with this public id.
+pub(super) fn row_of(conn: &Connection, key: &Id) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT id FROM key WHERE public_id = ?1")?
+        .query_row([key.as_str()], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn delete(conn: &Connection, key: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM key WHERE id = ?1")?.execute([key])?;
+    Ok(())
+}
+
+pub(super) fn record_use(conn: &Connection, key: i64, now: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO key_use (key, last_used_at, use_count) VALUES (?1, ?2, 1)
+         ON CONFLICT (key) DO UPDATE SET use_count = use_count + 1,
+                                         last_used_at = max(last_used_at, excluded.last_used_at)",
+    )?
+    .execute((key, now.as_second()))?;
+    Ok(())
+}
+
+pub(super) fn renew_hash(conn: &Connection, secret: &Id, hash: &HashedSecret) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE secret SET hash = ?2 WHERE public_id = ?1")?
+        .execute((secret.as_str(), hash.as_phc()))?;
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! How a store comes to be, and how it is opened.
+//!
+//! What may break here, and how it is kept from breaking:
+//!
+//! - **Permissions.** A new store is 0600 in a folder that is 0700, from the first moment: it is
+//!   built under another name by a file that is created with that mode, and appears under its own
+//!   name complete or not at all. Two processes that make the same store at once get one store.
+//! - **Links.** The parent folder is resolved once; the file itself may not be a link.
+//! - **Other files.** A folder, a text file, another program's database and a store of a newer
+//!   keyward are recognised and left alone.
+//! - **Folders that cannot be written.** SQLite cannot share a WAL store there. Where nothing is
+//!   left in a `-wal` file, the store is opened as immutable, for reading alone.
+//! - **Network file systems.** WAL needs shared memory, so a store on NFS or SMB is not supported.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+use super::schema;
+
+/// How long a command waits for other processes before it says that the store is locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An open database, and what is worth telling about it.
+pub(super) struct Opened {
+    pub conn: Connection,
+    pub path: PathBuf,
+    /// Why nothing can be written, if nothing can.
+    pub read_only: bool,
+    pub warnings: Vec<String>,
+}
+
+/// Opens the store at `path`, for reading and, where the system allows, for writing.
+pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
+    let path = resolve(path)?;
+    let warnings = look_at(&path)?;
+    let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    match prepare(&conn, &path) {
+        Ok(()) => {
+            let read_only = conn.is_readonly("main").map_err(|error| StoreError::from_sqlite(&path, error))?;
+            Ok(Opened { conn, path, read_only, warnings })
+        }
+        Err(StoreError::Unusable { .. }) if nothing_in_the_log(&path) => {
+            let conn = connect_immutable(&path)?;
+            prepare(&conn, &path)?;
+            Ok(Opened { conn, path, read_only: true, warnings })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the store at `path` unless there is one.
+pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| StoreError::from_io(path, "created", &error);
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() || found.len() > 0) {
+        return Ok(());
+    }
+    let folder = parent(path);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+    let blank = tempfile::Builder::new().prefix(".keyward-new-").tempfile_in(&folder).map_err(failed)?.into_temp_path();
+    let conn = connect(&blank, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let sql = |error| StoreError::from_sqlite(path, error);
+    harden(&conn).map_err(sql)?;
+    schema::create(&conn, now).map_err(sql)?;
+    // Closing writes the log back and removes it: what is renamed is the whole store.
+    conn.close().map_err(|(_, error)| sql(error))?;
+
+    let is_empty_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == 0);
+    let put = if is_empty_file {
+        // Somebody reserved the name, with mktemp for example: nothing is lost by taking it over.
+        blank.persist(path).map_err(|error| error.error)
+    } else {
+        blank.persist_noclobber(path).map_err(|error| error.error)
+    };
+    match put {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
+        // AlreadyExists: another process made the store in the meantime, and its store is as good.
+        _ => fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed),
+    }
+}
+
+/// The path with its parent folder resolved. The last part is left alone, so that a link shows.
+fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+    let Some(name) = path.file_name() else {
+        return Err(StoreError::Foreign { path: path.to_owned(), what: "a folder" });
+    };
+    match fs::canonicalize(parent(path)) {
+        Ok(folder) => Ok(folder.join(name)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::Missing(path.to_owned())),
+        Err(error) => Err(StoreError::from_io(path, "opened", &error)),
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Looks at the file before SQLite does. What it returns are warnings.
+fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(StoreError::Missing(path.to_owned())),
+        Err(error) => return Err(StoreError::from_io(path, "opened", &error)),
+    };
+    let foreign = |what| Err(StoreError::Foreign { path: path.to_owned(), what });
+    if found.is_symlink() {
+        return Err(StoreError::Insecure {
+            path: path.to_owned(),
+            what: "it is a link, and who can change the link can change the keys".to_owned(),
+            remedy: "name the file that it points to".to_owned(),
+        });
+    } else if found.is_dir() {
+        return foreign("a folder");
+    } else if !found.is_file() {
+        return foreign("a device, a pipe or a socket");
+    } else if found.len() == 0 {
+        return Err(StoreError::Missing(path.to_owned()));
+    }
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o002 != 0 {
+        return Err(StoreError::Insecure {
+            path: path.to_owned(),
+            what: format!("its mode {mode:03o} lets every user of this machine change the keys"),
+            remedy: format!("look through `keyward list`, after: chmod 600 {}", path.display()),
+        });
+    }
+    if mode & 0o077 != 0 {
+        return Ok(vec![format!(
+            "the store {} has mode {mode:03o}, so others can read it; close it with: chmod 600 {}",
+            path.display(),
+            path.display()
+        )]);
+    }
+    Ok(vec![])
+}
+
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+    let flags = access | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags).map_err(|error| StoreError::from_sqlite(path, error))
+}
+
+/// Opens the file as one that nobody changes: no log, no locks, no shared memory.
+fn connect_immutable(path: &Path) -> Result<Connection, StoreError> {
+    let name = path.as_os_str().as_encoded_bytes();
+    let escaped: String = name
+        .iter()
+        .map(|&b| match b {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(b).to_string(),
+            _ => format!("%{b:02X}"),
+        })
+        .collect();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+        .map_err(|error| StoreError::from_sqlite(path, error))
+}
+
+fn nothing_in_the_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    fs::metadata(log).map_or(true, |found| found.len() == 0)
+}
+
+/// Checks that this is a store of ours, of a schema that we know, and sets the connection up.
+fn prepare(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    let sql = |error| StoreError::from_sqlite(path, error);
+    harden(conn).map_err(sql)?;
+    let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sql);
+    if number("application_id")? != schema::APPLICATION_ID {
+        return Err(StoreError::Foreign { path: path.to_owned(), what: "another program's SQLite database" });
+    }
+    let found = number("user_version")?;
+    if found > schema::VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: schema::VERSION });
+    }
+    if found < schema::VERSION {
+        schema::migrate(conn).map_err(sql)?;
+    }
+    Ok(())
+}
+
+/// Settings of a connection; none of them is kept in the file.
+fn harden(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    // A misspelt column in double quotes is an error, not a string.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    // A store that somebody prepared cannot run functions through its schema.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // FULL: what was reported as done survives a power cut. secure_delete: old hashes are overwritten.
+    conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
+}

@@ -1,0 +1,45 @@
+//! The schema and its versions.
+//!
+//! **The rule of compatibility.** Migrations are files that are only ever added, and run in order
+//! by their number, which SQLite keeps as `user_version`. A migration may add tables, columns with
+//! a default, and indexes; it never drops or renames what an older keyward reads. A keyward that
+//! meets a newer store leaves it alone.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, TransactionBehavior};
+
+/// What marks a file as a keyward store: `kwrd` in ASCII.
+pub(super) const APPLICATION_ID: i64 = 0x6b77_7264;
+
+/// The migrations, in order; the first makes a new store.
+const MIGRATIONS: [&str; 1] = [include_str!("0001.sql")];
+
+/// The schema that this program writes: how many migrations there are.
+pub(super) const VERSION: i64 = 1;
+
+/// Turns an empty database into a store with its default roles.
+pub(super) fn create(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    // Kept in the file: readers do not wait for a writer, nor it for them.
+    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    migrate(conn)?;
+    let tx = rusqlite::Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    for (name, rank, manages_keys) in [("viewer", 10, false), ("editor", 20, true), ("admin", 30, true)] {
+        tx.execute(
+            "INSERT INTO role (name, rank, manages_keys, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+            (name, rank, manages_keys, now.as_second()),
+        )?;
+    }
+    tx.commit()
+}
+
+/// Brings an older store up to [`VERSION`]. Harmless where another process just did.
+pub(super) fn migrate(conn: &Connection) -> rusqlite::Result<()> {
+    let tx = rusqlite::Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    let done: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for migration in MIGRATIONS.iter().skip(usize::try_from(done).unwrap_or(0)) {
+        tx.execute_batch(migration)?;
+    }
+    tx.pragma_update(None, "user_version", VERSION)?;
+    tx.commit()
+}
