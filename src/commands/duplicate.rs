@@ -1,0 +1,45 @@
+//! `keyward duplicate`
+
+use clap::Args;
+
+use super::mint::{DeliveryArgs, mint_key};
+use super::setting_args::{SettingArgs, check_expiry};
+use crate::domain::names::Name;
+use crate::error::{Error, Exit};
+use crate::session::Session;
+
+/// Mint a new key with the settings of another
+///
+/// Every setting is kept but those that are named. The secret is a new one, delivered as by `create`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward duplicate deploy deploy-staging
+  keyward duplicate deploy deploy-readonly --read-only --expires 30d")]
+pub struct Duplicate {
+    /// The key to copy: its name, its id, or the public id of one of its secrets
+    key: String,
+    /// The name of the new key
+    new_name: Name,
+    #[command(flatten)]
+    settings: SettingArgs,
+    #[command(flatten)]
+    delivery: DeliveryArgs,
+}
+
+impl Duplicate {
+    /// Mints the key.
+    ///
+    /// # Errors
+    /// What the store or the sink says; then there is no new key.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let patch = self.settings.patch(session.now())?;
+        let mut store = session.change_store()?;
+        let key = session.find(&store, &self.key)?;
+        let settings = patch.apply(&key.settings);
+        if let Some(time) = settings.expires_at {
+            check_expiry(time, session.now())?;
+        }
+        mint_key(session, &mut store, &self.new_name, &settings, &self.delivery)?;
+        Ok(Exit::DONE)
+    }
+}

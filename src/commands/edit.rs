@@ -1,0 +1,78 @@
+//! `keyward edit`
+
+use clap::Args;
+use serde::Serialize;
+
+use super::setting_args::{ChangeArgs, SettingArgs};
+use super::views::changes;
+use crate::delivery::Outcome;
+use crate::domain::key::KeyJson;
+use crate::domain::names::Name;
+use crate::domain::patch::SettingsPatch;
+use crate::error::{Code, Error, Exit};
+use crate::session::Session;
+
+/// Change the settings of a key
+///
+/// Naming a list (--scope, --level, --allow-ip, --label) replaces it; --add-… and --remove-… change
+/// it. The secret stays the same.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward edit deploy --add-scope ui --expires 90d
+  keyward edit deploy --name deploy-prod --clear description,allow-ip")]
+pub struct Edit {
+    /// The key: its name, its id, or the public id of one of its secrets
+    key: String,
+    /// Another name for it
+    #[arg(long, value_name = "NEW")]
+    name: Option<Name>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    #[command(flatten)]
+    changes: ChangeArgs,
+}
+
+#[derive(Serialize)]
+struct Document<'d> {
+    key: KeyJson<'d>,
+    outcome: Outcome,
+}
+
+impl Edit {
+    /// Makes the change.
+    ///
+    /// # Errors
+    /// What the store says; then nothing was changed.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let mut patch = self.settings.patch(session.now())?;
+        self.changes.extend(&mut patch)?;
+        if self.name.is_none() && patch == SettingsPatch::default() {
+            return Err(Error::new(Code::Usage, "no change was named")
+                .hint("for example: keyward edit KEY --name NEW, --expires 90d, --add-scope SCOPE")
+                .hint("all that can be changed: keyward help edit"));
+        }
+        let mut store = session.change_store()?;
+        // The key is read inside the transaction, so nobody's change in the meantime is lost.
+        let (before, after) = store
+            .write(session.stamp(), |changes| {
+                let key = changes.find(&self.key)?.ok_or_else(|| Error::new(Code::NotFound, ""));
+                let key = key?;
+                let name = self.name.as_ref().unwrap_or(&key.name);
+                let edited = changes.update_key(&key, name, &patch.apply(&key.settings))?;
+                Ok::<_, Error>((key, edited))
+            })
+            .map_err(|error| match error.code() {
+                Code::NotFound => session.no_such_key(Some(&store), &self.key),
+                _ => error,
+            })?;
+        let outcome = if before == after { Outcome::Unchanged } else { Outcome::Updated };
+        if session.json() {
+            session.print_json(&Document { key: after.to_json(session.now()), outcome })?;
+        } else if outcome == Outcome::Unchanged {
+            session.terminal.note(&format!("the key {} is as it was: nothing differs", after.name));
+        } else {
+            session.terminal.note(&format!("changed the key {}\n{}", before.name, changes(&before, &after)));
+        }
+        Ok(Exit::DONE)
+    }
+}

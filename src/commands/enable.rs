@@ -1,0 +1,67 @@
+//! `keyward enable`, `keyward disable`
+
+use clap::Args;
+
+use super::views::print_outcomes;
+use crate::delivery::Outcome;
+use crate::domain::patch::SettingsPatch;
+use crate::error::{Error, Exit};
+use crate::session::Session;
+
+/// Let disabled keys be used again
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  keyward enable deploy backup")]
+pub struct Enable {
+    /// The keys: names, ids, or public ids of their secrets
+    #[arg(required = true, value_name = "KEY")]
+    keys: Vec<String>,
+}
+
+/// Stop keys for a while: the next request is refused, and nothing is lost
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  keyward disable deploy      until: keyward enable deploy")]
+pub struct Disable {
+    /// The keys: names, ids, or public ids of their secrets
+    #[arg(required = true, value_name = "KEY")]
+    keys: Vec<String>,
+}
+
+impl Enable {
+    /// Enables them all, or none.
+    ///
+    /// # Errors
+    /// What the store says; then nothing was changed.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        set_enabled(session, &self.keys, true)
+    }
+}
+
+impl Disable {
+    /// Disables them all, or none.
+    ///
+    /// # Errors
+    /// What the store says; then nothing was changed.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        set_enabled(session, &self.keys, false)
+    }
+}
+
+fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<Exit, Error> {
+    let mut store = session.change_store()?;
+    let keys = keys.iter().map(|text| session.find(&store, text)).collect::<Result<Vec<_>, _>>()?;
+    let patch = SettingsPatch { enabled: Some(enabled), ..SettingsPatch::default() };
+    let outcomes = store.write(session.stamp(), |changes| {
+        let change = |key: &crate::domain::key::Key| {
+            let present = changes.find(key.id.as_str())?;
+            let present = present.ok_or_else(|| crate::store::StoreError::KeyGone(key.name.clone()))?;
+            let changed = changes.update_key(&present, &present.name, &patch.apply(&present.settings))?;
+            let outcome = if changed == present { Outcome::Unchanged } else { Outcome::Updated };
+            Ok::<_, Error>((changed, outcome))
+        };
+        keys.iter().map(change).collect::<Result<Vec<_>, _>>()
+    })?;
+    print_outcomes(session, &outcomes, if enabled { "enabled" } else { "disabled" })?;
+    Ok(Exit::DONE)
+}

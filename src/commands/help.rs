@@ -1,0 +1,64 @@
+//! `keyward help`
+
+use std::fmt::Write as _;
+
+use clap::{Args, CommandFactory as _};
+
+use crate::cli::Cli;
+use crate::error::{Code, Error, Exit};
+use crate::session::Session;
+
+/// Explain a command, or the exit codes
+#[derive(Debug, Args)]
+pub struct Help {
+    /// A command, or exit-codes
+    #[arg(value_name = "TOPIC")]
+    topic: Vec<String>,
+}
+
+impl Help {
+    /// Prints the help.
+    ///
+    /// # Errors
+    /// Where there is no such topic.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        if self.topic == ["exit-codes"] {
+            session.terminal.print(&exit_codes())?;
+            return Ok(Exit::DONE);
+        }
+        let mut root = Cli::command();
+        root.build();
+        let mut command = &mut root;
+        for word in &self.topic {
+            command = command.find_subcommand_mut(word).ok_or_else(|| {
+                Error::new(Code::Usage, format!("there is no command {word:?}"))
+                    .hint("the commands are listed by `keyward --help`; the exit codes by `keyward help exit-codes`")
+            })?;
+        }
+        let help = command.render_long_help();
+        session.terminal.print(&help.to_string())?;
+        Ok(Exit::DONE)
+    }
+}
+
+/// The end of the long help: exit codes, environment, files.
+pub fn after_long_help() -> String {
+    format!(
+        "{}\n\
+         Environment:\n\
+         \x20 KEYWARD_STORE  the store, unless --store names one\n\
+         \x20 KEYWARD_AS     the acting user, unless --as names one\n\
+         \x20 NO_COLOR       set to anything: no colours and symbols\n\n\
+         Start with `keyward create first-key`. More about a command: `keyward help COMMAND`.",
+        exit_codes()
+    )
+}
+
+fn exit_codes() -> String {
+    let mut text = "Exit codes:\n".to_owned();
+    for (exit, meaning) in Exit::TABLE {
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, "  {:<4} {meaning}", exit.0);
+    }
+    text
+}

@@ -1,0 +1,156 @@
+//! `keyward history`
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::views::in_words;
+use crate::domain::names::Name;
+use crate::domain::time::{Rfc3339, Since, rfc3339};
+use crate::domain::token::Id;
+use crate::error::{Code, Error, Exit};
+use crate::session::Session;
+use crate::store::{ChainCheck, Event, Store};
+use crate::terminal::table;
+
+/// Show who did what, when
+///
+/// Every change to a key is written down in the transaction that makes it, and the rows are chained
+/// by hash. A row that was changed, removed, inserted or moved breaks the chain; what no chain can
+/// show is that somebody who may write the file replaced the whole of it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward history deploy
+  keyward history --since 7d --json
+  keyward history --check")]
+pub struct History {
+    /// Only this key, which may be deleted by now
+    key: Option<String>,
+    /// From then on: how long ago (7d, 12h), a date, or an RFC 3339 time
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    since: Option<Since>,
+    /// Prove that no row was changed or removed
+    #[arg(long, conflicts_with_all = ["key", "since"])]
+    check: bool,
+}
+
+#[derive(Serialize)]
+struct EventJson<'e> {
+    seq: i64,
+    at: Rfc3339,
+    actor: Option<&'e Name>,
+    action: &'e str,
+    subject_kind: &'e str,
+    subject_id: Option<&'e Id>,
+    subject_name: &'e str,
+    detail: &'e Value,
+}
+
+impl History {
+    /// Shows the events, the oldest first.
+    ///
+    /// # Errors
+    /// Where there is no such key, or the chain is broken.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let Some(store) = session.read_store()? else {
+            if let Some(key) = &self.key {
+                return Err(session.no_such_key(None, key));
+            }
+            if session.json() {
+                session.terminal.print("[]\n")?;
+            }
+            session.terminal.note("nothing has happened yet");
+            return Ok(Exit::DONE);
+        };
+        if self.check { check(session, &store) } else { self.show(session, &store) }
+    }
+
+    fn show(&self, session: &mut Session, store: &Store) -> Result<Exit, Error> {
+        let key = match &self.key {
+            None => None,
+            Some(text) => Some(id_of(session, store, text)?),
+        };
+        let since = self.since.map(|since| since.resolve(session.now()));
+        let mut events = vec![];
+        store.each_event(key.as_ref(), since, |event| {
+            events.push(event);
+            Ok::<_, Error>(())
+        })?;
+        if session.json() {
+            let events: Vec<_> = events.iter().map(json).collect();
+            session.print_json(&events)?;
+        } else if events.is_empty() {
+            session.terminal.note("nothing has happened");
+        } else {
+            let rows: Vec<_> = events.iter().map(row).collect();
+            let table = table(&session.terminal, &["when", "who", "what", "name", "details"], &rows);
+            session.terminal.print(&table)?;
+        }
+        Ok(Exit::DONE)
+    }
+}
+
+/// The id of a key, by its present name or id, or by a name that it had once.
+fn id_of(session: &Session, store: &Store, text: &str) -> Result<Id, Error> {
+    match session.find(store, text) {
+        Ok(key) => Ok(key.id),
+        Err(error) if error.code() == Code::NotFound => store.last_key_named(text)?.ok_or(error),
+        Err(error) => Err(error),
+    }
+}
+
+fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {
+    match store.check_history()? {
+        ChainCheck::Intact { rows } => {
+            if session.json() {
+                session.print_json(&serde_json::json!({"intact": true, "rows": rows}))?;
+            } else {
+                session.terminal.print(&format!("the history is intact: {rows} rows\n"))?;
+            }
+            Ok(Exit::DONE)
+        }
+        ChainCheck::Broken { seq, what } => {
+            Err(Error::new(Code::StoreCorrupt, format!("the history is not as it was written: at row {seq}, {what}"))
+                .hint("compare it with a backup, and find out who could write the store"))
+        }
+    }
+}
+
+fn json(event: &Event) -> EventJson<'_> {
+    EventJson {
+        seq: event.seq,
+        at: rfc3339(event.at),
+        actor: event.actor.as_ref(),
+        action: &event.action,
+        subject_kind: &event.subject_kind,
+        subject_id: event.subject_id.as_ref(),
+        subject_name: &event.subject_name,
+        detail: &event.detail,
+    }
+}
+
+fn row(event: &Event) -> Vec<String> {
+    vec![
+        rfc3339(event.at).to_string(),
+        event.actor.as_ref().map(ToString::to_string).unwrap_or_default(),
+        event.action.clone(),
+        event.subject_name.clone(),
+        details(&event.detail),
+    ]
+}
+
+/// The details in one line: changed settings as `field: old → new`, everything else as `field: value`.
+fn details(detail: &Value) -> String {
+    let Value::Object(fields) = detail else { return String::new() };
+    let settings = fields
+        .get("settings")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(field, change)| format!("{field}: {} → {}", in_words(&change["old"]), in_words(&change["new"])));
+    let others = fields
+        .iter()
+        .filter(|(field, value)| *field != "settings" && !value.is_null())
+        .map(|(field, value)| format!("{field}: {}", in_words(value)));
+    settings.chain(others).collect::<Vec<_>>().join("; ")
+}

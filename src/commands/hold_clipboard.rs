@@ -1,0 +1,25 @@
+//! The keeper of the clipboard, which the reveal screen starts. Not for people.
+
+use clap::Args;
+
+use crate::delivery::hold_clipboard;
+use crate::error::{Error, Exit};
+use crate::session::Session;
+
+/// Keep the secret on standard input in the clipboard for a while
+#[derive(Debug, Args)]
+pub struct HoldClipboard {
+    /// For how many seconds
+    seconds: u64,
+}
+
+impl HoldClipboard {
+    /// Holds it.
+    ///
+    /// # Errors
+    /// Where there is no clipboard.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        hold_clipboard(session, self.seconds)?;
+        Ok(Exit::DONE)
+    }
+}

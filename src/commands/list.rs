@@ -1,0 +1,163 @@
+//! `keyward list`
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, ValueEnum};
+
+use super::views::{KEY_HEADINGS, key_row};
+use crate::domain::key::State;
+use crate::domain::names::{LabelFilter, Level, Scope};
+use crate::domain::time::Duration;
+use crate::error::{Code, Error, Exit};
+use crate::session::Session;
+use crate::store::{Filter, Sort, Store};
+use crate::terminal::table;
+
+/// List the keys
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward list --scope rest --state active
+  keyward list --expires-within 14d --fail-if-any      a gate for CI: exit code 8
+  keyward list --unused-for 90d -q | xargs keyward disable")]
+pub struct List {
+    /// Names that match a pattern with *, ? and […]
+    #[arg(long, value_name = "GLOB", help_heading = "Filters")]
+    name: Option<String>,
+    /// Keys with this scope; repeated: with all of them
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', help_heading = "Filters")]
+    scope: Vec<Scope>,
+    /// Keys that hold this level, or one below it; repeated: all of them
+    #[arg(long, value_name = "PATH", value_delimiter = ',', help_heading = "Filters")]
+    level: Vec<Level>,
+    /// Keys with this label; repeated: with all of them
+    #[arg(long, value_name = "KEY[=VALUE]", help_heading = "Filters")]
+    label: Vec<LabelFilter>,
+    /// Keys in this state
+    #[arg(long, value_name = "STATE", help_heading = "Filters", value_parser = state_parser())]
+    state: Option<State>,
+    /// Keys that expire in that time, and have not yet
+    #[arg(long, value_name = "DURATION", help_heading = "Filters")]
+    expires_within: Option<Duration>,
+    /// Keys that exist for that long and were not used in it
+    #[arg(long, value_name = "DURATION", help_heading = "Filters")]
+    unused_for: Option<Duration>,
+    /// What to sort by
+    #[arg(long, value_enum, default_value_t = SortArg::Name, help_heading = "Order")]
+    sort: SortArg,
+    /// The other way round
+    #[arg(long, help_heading = "Order")]
+    reverse: bool,
+    /// At most so many
+    #[arg(long, value_name = "N", help_heading = "Order")]
+    limit: Option<u64>,
+    /// End with exit code 8 if there is any key to list
+    #[arg(long)]
+    fail_if_any: bool,
+}
+
+/// What to sort by.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SortArg {
+    Name,
+    Created,
+    Expires,
+    Used,
+}
+
+fn state_parser() -> impl clap::builder::TypedValueParser<Value = State> {
+    PossibleValuesParser::new(State::ALL.map(State::as_str)).try_map(|text| text.parse::<State>())
+}
+
+impl List {
+    /// Lists the keys, one at a time.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let filter = self.filter(session)?;
+        let count = if let Some(store) = session.read_store()? {
+            print(session, &store, &filter)?
+        } else {
+            if session.json() {
+                session.terminal.print("[]\n")?;
+            }
+            session.terminal.note("there are no keys yet; make the first one with: keyward create first-key");
+            0
+        };
+        Ok(if self.fail_if_any && count > 0 { Exit::FOUND } else { Exit::DONE })
+    }
+
+    fn filter(&self, session: &Session) -> Result<Filter, Error> {
+        let too_long = || Error::new(Code::InvalidValue, "that duration is too long");
+        let now = session.now();
+        Ok(Filter {
+            name: self.name.clone(),
+            scopes: self.scope.clone(),
+            levels: self.level.clone(),
+            labels: self.label.clone(),
+            state: self.state,
+            expires_by: self.expires_within.map(|time| time.after(now).ok_or_else(too_long)).transpose()?,
+            unused_since: self.unused_for.map(|time| time.before(now).ok_or_else(too_long)).transpose()?,
+            sort: match self.sort {
+                SortArg::Name => Sort::Name,
+                SortArg::Created => Sort::Created,
+                SortArg::Expires => Sort::Expires,
+                SortArg::Used => Sort::Used,
+            },
+            reverse: self.reverse,
+            limit: self.limit,
+            ..Filter::default()
+        })
+    }
+}
+
+fn print(session: &mut Session, store: &Store, filter: &Filter) -> Result<u64, Error> {
+    if session.json() {
+        print_array(session, store, filter)
+    } else if session.quiet() {
+        each(session, store, filter, |session, key| session.terminal.print(&format!("{}\n", key.name)))
+    } else {
+        print_table(session, store, filter)
+    }
+}
+
+fn print_array(session: &mut Session, store: &Store, filter: &Filter) -> Result<u64, Error> {
+    let mut before = "[";
+    let count = each(session, store, filter, |session, key| {
+        let json = serde_json::to_string(&key.to_json(session.now())).map_err(anyhow::Error::new)?;
+        session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
+        session.terminal.print(&json)
+    })?;
+    session.terminal.print(if count == 0 { "[]\n" } else { "]\n" })?;
+    Ok(count)
+}
+
+fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<u64, Error> {
+    let mut rows = vec![];
+    let count = each(session, store, filter, |session, key| {
+        rows.push(key_row(&key, session.now()));
+        Ok(())
+    })?;
+    if count == 0 {
+        session.terminal.note("no key matches");
+    } else {
+        let table = table(&session.terminal, &KEY_HEADINGS, &rows);
+        session.terminal.print(&table)?;
+    }
+    Ok(count)
+}
+
+/// Calls `f` with each key until there is nobody left to print for; returns how many there were.
+fn each(
+    session: &mut Session,
+    store: &Store,
+    filter: &Filter,
+    mut f: impl FnMut(&mut Session, crate::domain::key::Key) -> Result<(), Error>,
+) -> Result<u64, Error> {
+    let now = session.now();
+    let mut count = 0;
+    store.each_key(filter, now, |key| {
+        count += 1;
+        if session.terminal.is_unread() { Ok(()) } else { f(session, key) }
+    })?;
+    Ok(count)
+}

@@ -1,0 +1,20 @@
+//! The verbs, one file each: its arguments (whose comments are its help), and `run`.
+//!
+//! A verb is thin: it reads like the sentence in its help. What several verbs need stands in
+//! [`mint`] (new secrets), [`setting_args`] (the flags of settings) and [`views`] (keys for people).
+
+pub mod create;
+pub mod delete;
+pub mod duplicate;
+pub mod edit;
+pub mod enable;
+pub mod help;
+pub mod history;
+pub mod hold_clipboard;
+pub mod list;
+pub mod mint;
+pub mod rotate;
+pub mod setting_args;
+pub mod show;
+pub mod verify;
+pub mod views;

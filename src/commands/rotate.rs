@@ -1,0 +1,51 @@
+//! `keyward rotate`
+
+use clap::Args;
+
+use super::mint::{DeliveryArgs, rotate_key};
+use crate::domain::time::{Duration, rfc3339};
+use crate::error::{Code, Error, Exit};
+use crate::session::Session;
+
+/// Put a new secret in the place of a key's current one
+///
+/// The key keeps its name, its id and its settings. The old secret works until the grace period
+/// ends, which by default is at once; earlier ones never outlast it. If the new secret cannot be
+/// delivered, the old one stays as it was.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward rotate deploy --grace 24h      give clients a day to change over
+  keyward rotate deploy                  the old secret leaked: stop it now")]
+pub struct Rotate {
+    /// The key: its name, its id, or the public id of one of its secrets
+    key: String,
+    /// How long the old secret goes on working
+    #[arg(long, value_name = "DURATION", default_value = "0s", allow_hyphen_values = true)]
+    grace: Duration,
+    #[command(flatten)]
+    delivery: DeliveryArgs,
+}
+
+impl Rotate {
+    /// Rotates the key.
+    ///
+    /// # Errors
+    /// What the store or the sink says; then the old secret is as it was.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let now = session.now();
+        let grace_end = self.grace.after(now).ok_or_else(|| {
+            Error::new(Code::InvalidValue, "--grace ends after the year 9999")
+                .hint("give a shorter one, such as --grace 24h")
+        })?;
+        let mut store = session.change_store()?;
+        let key = session.find(&store, &self.key)?;
+        let key = rotate_key(session, &mut store, &key, grace_end, &self.delivery)?;
+        let old = if grace_end > now {
+            format!("the old secret works until {}", rfc3339(grace_end))
+        } else {
+            "the old secret no longer works".to_owned()
+        };
+        session.terminal.note(&format!("rotated the key {}; {old}", key.name));
+        Ok(Exit::DONE)
+    }
+}

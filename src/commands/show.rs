@@ -1,0 +1,37 @@
+//! `keyward show`
+
+use clap::Args;
+
+use super::views::key_card;
+use crate::error::{Error, Exit};
+use crate::session::Session;
+
+/// Show one key: everything but its secret
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward show deploy
+  keyward show --json deploy | jq .expires_at")]
+pub struct Show {
+    /// The key: its name, its id, or the public id of one of its secrets
+    key: String,
+}
+
+impl Show {
+    /// Shows the key.
+    ///
+    /// # Errors
+    /// Where there is no such key.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let Some(store) = session.read_store()? else { return Err(session.no_such_key(None, &self.key)) };
+        let key = session.find(&store, &self.key)?;
+        if session.json() {
+            session.print_json(&key.to_json(session.now()))?;
+        } else if session.quiet() {
+            session.terminal.print(&format!("{}\n", key.name))?;
+        } else {
+            let card = key_card(session, &key);
+            session.terminal.print(&card)?;
+        }
+        Ok(Exit::DONE)
+    }
+}

@@ -1,0 +1,279 @@
+//! `keyward verify`
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{ArgGroup, Args};
+use jiff::Timestamp;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::domain::address::parse_address;
+use crate::domain::credential::{Credential, CredentialError, Presentation, parse_line, parse_request};
+use crate::domain::decision::{Check, Method, Outcome, Request, Transport, WantedRole};
+use crate::domain::key::KeyJson;
+use crate::domain::names::{InvalidText, Level, Name, Scope};
+use crate::domain::time::parse_time;
+use crate::error::{Code, Error, Exit};
+use crate::session::Session;
+use crate::store::StoreError;
+use crate::verifier::{Answer, Verifier, VerifyError};
+
+/// More input than this is no credential and no request head.
+const MOST_INPUT: u64 = 64 * 1024;
+
+/// Say whether a presented credential may make a request, and why not
+///
+/// The credential is read from standard input (in a terminal from a hidden prompt), from a file or
+/// from an environment variable, never from the command line. It may be the bare secret, NAME:SECRET,
+/// a header line, a header's value, a URL, or with --request a whole HTTP request head.
+///
+/// A restriction that cannot be checked refuses: a key with allowed IPs needs --ip, a tenant-bound
+/// key --tenant, a read-only key --method.
+///
+/// Exit codes: 0 allowed; 3 no live, genuine credential (401); 4 genuine, but not allowed to do
+/// this (403); 6 the store could not be used, so there is no answer.
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("source").args(["from_file", "from_env"])),
+    after_help = "Examples:
+  printf %s \"$HTTP_AUTHORIZATION\" | keyward verify --method \"$REQUEST_METHOD\" --ip \"$REMOTE_ADDR\" --transport https
+  keyward verify --request --ip 203.0.113.9 --scope rest < request-head
+  keyward verify --from-env API_KEY --json | jq -r .reason"
+)]
+pub struct Verify {
+    /// The input is a whole HTTP/1.0 or 1.1 request head
+    #[arg(long, help_heading = "Credential")]
+    request: bool,
+    /// Read the credential from this file
+    #[arg(long, value_name = "PATH", help_heading = "Credential")]
+    from_file: Option<PathBuf>,
+    /// Read the credential from this environment variable
+    #[arg(long, value_name = "NAME", help_heading = "Credential")]
+    from_env: Option<String>,
+    /// The HTTP method; with --request, that of the request line
+    #[arg(long, value_name = "METHOD", help_heading = "Context")]
+    method: Option<Method>,
+    /// The address of the caller
+    #[arg(long, value_name = "ADDRESS", help_heading = "Context", value_parser = address)]
+    ip: Option<IpAddr>,
+    /// The tenant whose data is asked for
+    #[arg(long, value_name = "TENANT", help_heading = "Context")]
+    tenant: Option<Name>,
+    /// A scope that the request needs; repeated: all of them
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', help_heading = "Context")]
+    scope: Vec<Scope>,
+    /// A level that the request needs; repeated: all of them
+    #[arg(long, value_name = "PATH", value_delimiter = ',', help_heading = "Context")]
+    level: Vec<Level>,
+    /// The least role that the request needs
+    #[arg(long, value_name = "ROLE", help_heading = "Context")]
+    role: Option<Name>,
+    /// How the request came [default: local; with --request: http, or https for an https:// target]
+    #[arg(long, help_heading = "Context", value_parser = transport_parser())]
+    transport: Option<Transport>,
+    /// What would the answer be at this time? A date or an RFC 3339 time. Records nothing
+    #[arg(long, value_name = "TIME", help_heading = "Context", value_parser = time)]
+    at: Option<Timestamp>,
+    /// Do not count this use of the key
+    #[arg(long)]
+    no_record: bool,
+}
+
+fn transport_parser() -> impl clap::builder::TypedValueParser<Value = Transport> {
+    PossibleValuesParser::new(["local", "https", "http"]).try_map(|text| text.parse::<Transport>())
+}
+
+fn address(text: &str) -> Result<IpAddr, InvalidText> {
+    parse_address(text).map(|address| address.to_canonical())
+}
+
+fn time(text: &str) -> Result<Timestamp, InvalidText> {
+    parse_time(text)
+        .ok_or_else(|| InvalidText::new("write a date (2030-01-31) or an RFC 3339 time (2030-01-31T12:00:00Z)"))
+}
+
+/// The answer in JSON.
+#[derive(Serialize)]
+struct AnswerJson<'a> {
+    allowed: bool,
+    reason: &'static str,
+    status: u16,
+    presentation: Option<Presentation>,
+    key: Option<KeyJson<'a>>,
+    effective_role: Option<&'a Name>,
+    checks: &'a [Check],
+    warnings: &'a [&'static str],
+}
+
+impl Verify {
+    /// Verifies the credential.
+    ///
+    /// # Errors
+    /// Where it could not be verified; a refusal is no error but an exit code.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let input = self.read(session)?;
+        let (credential, mut request) = self.examine(&input);
+        let at = self.at.unwrap_or(session.now());
+        let mut verifier = Verifier::new(session.open()?)?;
+        if let Some(name) = &self.role {
+            request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().rank_of(name)? });
+        }
+        let mut answer = verifier.verify(credential, &request, at)?;
+        if !self.no_record && self.at.is_none() {
+            record(session, &mut verifier, &mut answer)?;
+        }
+        print(session, &answer, at)?;
+        Ok(match answer.decision.status() {
+            200 => Exit::DONE,
+            401 => Exit::UNAUTHENTICATED,
+            _ => Exit::FORBIDDEN,
+        })
+    }
+
+    /// The bytes that were presented: one more than are allowed, if there are too many.
+    fn read(&self, session: &mut Session) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let mut input = Zeroizing::new(Vec::new());
+        if let Some(path) = &self.from_file {
+            let failed = |error| {
+                Error::new(
+                    Code::InvalidValue,
+                    format!("the credential cannot be read from {}: {error}", path.display()),
+                )
+            };
+            let file = std::fs::File::open(path).map_err(failed)?;
+            std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST_INPUT + 1), &mut input).map_err(failed)?;
+        } else if let Some(name) = &self.from_env {
+            let value = session.environment(name).ok_or_else(|| {
+                Error::new(Code::InvalidValue, format!("the environment variable {name} is not set"))
+                    .hint("set it for this command, or pipe the credential in")
+            })?;
+            let value = Zeroizing::new(value.into_encoded_bytes());
+            input.extend_from_slice(&value);
+        } else if !session.terminal.kinds().stdin_is_terminal {
+            session
+                .terminal
+                .read_input(MOST_INPUT, &mut input)
+                .map_err(|error| Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}")))?;
+        } else if session.terminal.can_ask() && !self.request {
+            input = session.terminal.hidden(&session.interrupts, "Credential (it is not shown)")?;
+        } else {
+            return Err(Error::new(Code::Usage, "no credential was given")
+                .hint("pipe it in, or name where it is: --from-file PATH, --from-env NAME"));
+        }
+        Ok(input)
+    }
+
+    fn examine(&self, input: &[u8]) -> (Result<Credential, CredentialError>, Request) {
+        let mut request = Request {
+            method: self.method.clone(),
+            ip: self.ip,
+            tenant: self.tenant.clone(),
+            scopes: self.scope.clone(),
+            levels: self.level.clone(),
+            role: None,
+            transport: self.transport.unwrap_or(if self.request { Transport::Http } else { Transport::Local }),
+        };
+        if input.len() as u64 > MOST_INPUT {
+            let most = MOST_INPUT / 1024;
+            return (Err(CredentialError::Malformed(format!("more than {most} KiB were presented"))), request);
+        }
+        if !self.request {
+            let credential = match std::str::from_utf8(input) {
+                Ok(text) => parse_line(without_line_end(text)),
+                Err(_) => Err(CredentialError::Malformed("the credential is not UTF-8 text".to_owned())),
+            };
+            return (credential, request);
+        }
+        let credential = parse_request(input).map(|head| {
+            // What the command line says about the request was said on purpose.
+            request.method.get_or_insert(head.method);
+            request.transport = self.transport.unwrap_or(head.transport);
+            head.credential
+        });
+        (credential, request)
+    }
+}
+
+/// `echo` and editors end a line; that is not part of the credential.
+fn without_line_end(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// A use that cannot be recorded is told, and changes no answer: the store may be read-only.
+fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer) -> Result<(), Error> {
+    if !answer.decision.is_allowed() {
+        return Ok(());
+    }
+    let recorded = if verifier.store().is_read_only() {
+        Err(VerifyError::Store(StoreError::read_only(verifier.store().path())))
+    } else {
+        let salt = session.random()?;
+        verifier.record(answer, salt, session.now())
+    };
+    if let Err(error) = recorded {
+        answer.warnings.push("use_not_recorded");
+        session.terminal.warn(&format!("the use was not recorded: {error}"));
+    }
+    Ok(())
+}
+
+fn print(session: &mut Session, answer: &Answer, at: Timestamp) -> Result<(), Error> {
+    if session.json() {
+        session.print_json(&AnswerJson {
+            allowed: answer.decision.is_allowed(),
+            reason: answer.decision.reason().map_or("allowed", |reason| reason.as_str()),
+            status: answer.decision.status(),
+            presentation: answer.presentation,
+            key: answer.key.as_ref().map(|key| key.to_json(at)),
+            effective_role: answer.key.as_ref().and_then(|key| key.effective_role()).map(|(role, _)| role),
+            checks: &answer.decision.checks,
+            warnings: &answer.warnings,
+        })
+    } else if session.quiet() {
+        Ok(())
+    } else {
+        if answer.warnings.contains(&"credential_in_query") {
+            session.terminal.warn("the credential stood in a URL, which logs and histories keep: send it in a header");
+        }
+        let text = checklist(session, answer);
+        session.terminal.print(&text)
+    }
+}
+
+/// A line for the answer and a line for each check, readable without colours and symbols.
+fn checklist(session: &Session, answer: &Answer) -> String {
+    let (pass, fail, skip) =
+        if session.terminal.stdout_has_symbols() { ("✓", "✗", "–") } else { ("pass", "FAIL", "skip") };
+    let mut text = match (answer.decision.reason(), &answer.key) {
+        (None, Some(key)) => format!("allowed: {}\n", key.name),
+        (None, None) => "allowed\n".to_owned(),
+        (Some(reason), _) => format!("refused: {} ({})\n", reason.as_str(), answer.decision.status()),
+    };
+    for check in &answer.decision.checks {
+        let mark = match check.outcome {
+            Outcome::Pass => pass,
+            Outcome::Fail => fail,
+            Outcome::Skip => skip,
+        };
+        text.push_str(&format!("  {mark} {}\n", check.detail));
+        if let Some(remedy) = &check.remedy {
+            text.push_str(&format!("  {:width$} {remedy}\n", "", width = mark.chars().count()));
+        }
+    }
+    text
+}
+
+impl From<VerifyError> for Error {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Store(error) => error.into(),
+            VerifyError::Hash(error) => {
+                Self::new(Code::StoreCorrupt, format!("the credential could not be checked: {error}"))
+                    .hint("nothing was decided; replace the secret with `keyward rotate KEY`, or put a backup in place")
+            }
+        }
+    }
+}

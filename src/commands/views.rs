@@ -1,0 +1,139 @@
+//! Keys as people see them: a row, a card, a change, an outcome.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::delivery::Outcome;
+use crate::domain::key::{Key, KeyJson};
+use crate::domain::patch::differences;
+use crate::domain::time::{relative, rfc3339};
+use crate::error::Error;
+use crate::session::Session;
+use crate::terminal::card;
+
+/// The headings of a list of keys.
+pub const KEY_HEADINGS: [&str; 8] =
+    ["name", "state", "scopes", "levels", "expires", "last used", "created", "description"];
+
+/// A key in a list.
+pub fn key_row(key: &Key, now: Timestamp) -> Vec<String> {
+    let settings = &key.settings;
+    vec![
+        key.name.to_string(),
+        key.state(now).to_string(),
+        join(&settings.scopes),
+        join(&settings.levels),
+        settings.expires_at.map(|time| relative(time, now)).unwrap_or_default(),
+        key.last_used_at.map_or_else(|| "never".to_owned(), |time| relative(time, now)),
+        relative(key.created_at, now),
+        settings.description.as_ref().map(ToString::to_string).unwrap_or_default(),
+    ]
+}
+
+/// Everything about a key but its secret.
+pub fn key_card(session: &Session, key: &Key) -> String {
+    let now = session.now();
+    let settings = &key.settings;
+    let text = |value: Option<&dyn std::fmt::Display>| value.map(ToString::to_string).unwrap_or_default();
+    let moment = |time: Timestamp| format!("{} ({})", rfc3339(time), relative(time, now));
+    let secrets = key.secrets.iter().map(|secret| match secret.expires_at {
+        None => format!("{} (current)", secret.id),
+        Some(end) if end > now => format!("{} (replaced, works until {})", secret.id, rfc3339(end)),
+        Some(end) => format!("{} (retired {})", secret.id, relative(end, now)),
+    });
+    let labels = settings.labels.iter().map(|(key, value)| format!("{key}={value}"));
+    let made = match &key.created_by {
+        Some(user) => format!("{} by {user}", moment(key.created_at)),
+        None => moment(key.created_at),
+    };
+    card(
+        &session.terminal,
+        &[
+            ("name", key.name.to_string()),
+            ("id", key.id.to_string()),
+            ("state", key.state(now).to_string()),
+            ("description", text(settings.description.as_ref().map(|v| v as _))),
+            ("group", text(settings.group.as_ref().map(|v| v as _))),
+            ("owner", text(settings.owner.as_ref().map(|v| v as _))),
+            ("role", text(settings.role.as_ref().map(|v| v as _))),
+            ("tenant", text(settings.tenant.as_ref().map(|v| v as _))),
+            ("scopes", join(&settings.scopes)),
+            ("levels", join(&settings.levels)),
+            (
+                "may be used from",
+                if settings.allowed_ips.is_empty() { "anywhere".to_owned() } else { join(&settings.allowed_ips) },
+            ),
+            ("access", if settings.read_only { "read only" } else { "read and write" }.to_owned()),
+            ("plain http", if settings.require_secure { "refused" } else { "allowed" }.to_owned()),
+            ("labels", labels.collect::<Vec<_>>().join(", ")),
+            ("expires", settings.expires_at.map_or_else(|| "never".to_owned(), moment)),
+            ("last used", last_use(key, now)),
+            ("created", made),
+            ("changed", moment(key.updated_at)),
+            ("secrets", secrets.collect::<Vec<_>>().join("\n")),
+        ],
+    )
+}
+
+/// When and how often a key was used, in words.
+pub fn last_use(key: &Key, now: Timestamp) -> String {
+    match (key.last_used_at, key.use_count) {
+        (Some(time), 1) => format!("used once, {}", relative(time, now)),
+        (Some(time), count) => format!("used {count} times, last {}", relative(time, now)),
+        (None, _) => "never used".to_owned(),
+    }
+}
+
+/// What an edit changed: `field: old → new`, a line each.
+pub fn changes(before: &Key, after: &Key) -> String {
+    let renamed = (before.name != after.name).then(|| format!("  name: {} → {}", before.name, after.name));
+    let changed = differences(&before.settings, &after.settings);
+    let changed = changed.iter().map(|d| format!("  {}: {} → {}", d.field, in_words(&d.old), in_words(&d.new)));
+    renamed.into_iter().chain(changed).collect::<Vec<_>>().join("\n")
+}
+
+/// A JSON value for people: no quotation marks, and a word for nothing.
+pub fn in_words(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) => items.iter().map(in_words).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) if fields.is_empty() => "none".to_owned(),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| format!("{key}={}", in_words(value))).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'d> {
+    key: KeyJson<'d>,
+    outcome: Outcome,
+}
+
+/// Says what became of several keys: in JSON always an array, however many they are.
+///
+/// # Errors
+/// Where stdout takes nothing.
+pub fn print_outcomes(session: &mut Session, outcomes: &[(Key, Outcome)], verb: &str) -> Result<(), Error> {
+    if session.json() {
+        let now = session.now();
+        let documents: Vec<_> =
+            outcomes.iter().map(|(key, outcome)| Document { key: key.to_json(now), outcome: *outcome }).collect();
+        return session.print_json(&documents);
+    }
+    for (key, outcome) in outcomes {
+        session.terminal.note(&match outcome {
+            Outcome::Unchanged => format!("the key {} is {verb} already", key.name),
+            _ => format!("{verb} the key {}", key.name),
+        });
+    }
+    Ok(())
+}
+
+fn join<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}

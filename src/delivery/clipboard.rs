@@ -1,0 +1,153 @@
+//! The clipboard, for as long as it takes to paste.
+//!
+//! On X11 and Wayland the clipboard belongs to a process that must stay alive to be asked. So this
+//! program starts itself again as a *keeper*: in a session of its own (closing the terminal does
+//! not end it), in `/`, with the secret on its standard input and nothing of it in its arguments
+//! or its environment. The keeper marks the content as not for clipboard histories, ends when
+//! another program copies something, and clears what is still ours when the time is over.
+//!
+//! Without a display, over SSH for example, the terminal itself is asked with OSC 52. It gives no
+//! answer, so that is reported as sent, not as copied.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::domain::token::Secret;
+use crate::error::{Code, Error};
+use crate::session::Session;
+
+/// How long the clipboard keeps a secret.
+const CLEAR_AFTER: Duration = Duration::from_secs(45);
+/// How long the keeper waits between two looks at whether it holds the clipboard, and how often it
+/// looks: three seconds in all.
+const READY_STEP: Duration = Duration::from_millis(10);
+const READY_STEPS: u32 = 300;
+/// What the keeper says when the clipboard holds the secret.
+const READY: &str = "ok";
+
+/// Copies `secret`; returns what to tell the person.
+pub(super) fn copy(session: &Session, secret: &Secret) -> anyhow::Result<String> {
+    let has_display = ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| session.environment(name).is_some_and(|value| !value.is_empty()))
+        || cfg!(any(windows, target_os = "macos"));
+    let kept = if has_display { start_keeper(session, secret) } else { Err(anyhow::anyhow!("there is no display")) };
+    if kept.is_ok() {
+        return Ok(format!("Copied. The clipboard is cleared in {} seconds.", CLEAR_AFTER.as_secs()));
+    }
+    ask_terminal(secret)?;
+    Ok("Sent to the terminal, which may put it into your clipboard (it does not say whether it did); it will not be \
+        cleared."
+        .to_owned())
+}
+
+fn start_keeper(session: &Session, secret: &Secret) -> anyhow::Result<()> {
+    let program = session.program().ok_or_else(|| anyhow::anyhow!("this program's own file cannot be found"))?;
+    let mut keeper = Command::new(program)
+        .arg("hold-clipboard")
+        .arg(CLEAR_AFTER.as_secs().to_string())
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    if let Some(mut stdin) = keeper.stdin.take() {
+        stdin.write_all(secret.expose().as_bytes())?;
+    }
+    let mut answer = String::new();
+    if let Some(stdout) = keeper.stdout.take() {
+        BufReader::new(stdout).read_line(&mut answer)?;
+    }
+    anyhow::ensure!(answer.trim_end() == READY, "{}", if answer.is_empty() { "no answer" } else { answer.trim_end() });
+    Ok(())
+}
+
+/// The keeper: reads the secret from stdin, holds it in the clipboard, and clears it after
+/// `seconds`.
+///
+/// # Errors
+/// Where there is no clipboard.
+pub fn hold(session: &mut Session, seconds: u64) -> Result<(), Error> {
+    /// Much longer than any secret.
+    const MOST: u64 = 4096;
+    let no_clipboard =
+        |error: &dyn std::fmt::Display| Error::new(Code::NotDelivered, format!("there is no clipboard: {error}"));
+    // A session of its own, so that the end of the terminal is not the end of the keeper.
+    let _ = rustix::process::setsid();
+    let mut bytes = Zeroizing::new(Vec::new());
+    session.terminal.read_input(MOST, &mut bytes).map_err(|error| no_clipboard(&error))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| no_clipboard(&error))?;
+
+    let (ended, end) = mpsc::channel();
+    let mine = Zeroizing::new(text.to_owned());
+    thread::spawn(move || ended.send(own_the_clipboard(&mine)));
+    wait_until_held(text, &end).map_err(|error| no_clipboard(&error))?;
+    session.terminal.print(&format!("{READY}\n"))?;
+    session.terminal.flush()?;
+
+    if end.recv_timeout(Duration::from_secs(seconds)).is_err() {
+        // Nobody else has copied anything, so what is there is ours.
+        arboard::Clipboard::new().and_then(|mut clipboard| clipboard.clear()).map_err(|error| no_clipboard(&error))?;
+    }
+    Ok(())
+}
+
+/// Puts the text there and returns when another program has taken the clipboard over.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn own_the_clipboard(text: &str) -> Result<(), arboard::Error> {
+    use arboard::SetExtLinux as _;
+    arboard::Clipboard::new()?.set().exclude_from_history().wait().text(text)
+}
+
+#[cfg(target_os = "macos")]
+fn own_the_clipboard(text: &str) -> Result<(), arboard::Error> {
+    use arboard::SetExtApple as _;
+    arboard::Clipboard::new()?.set().exclude_from_history().text(text)?;
+    outlast_others(text)
+}
+
+#[cfg(windows)]
+fn own_the_clipboard(text: &str) -> Result<(), arboard::Error> {
+    use arboard::SetExtWindows as _;
+    arboard::Clipboard::new()?.set().exclude_from_cloud().exclude_from_history().text(text)?;
+    outlast_others(text)
+}
+
+/// Where the system keeps the clipboard itself: returns when it holds something else.
+#[cfg(any(windows, target_os = "macos"))]
+fn outlast_others(text: &str) -> Result<(), arboard::Error> {
+    while arboard::Clipboard::new()?.get_text()? == text {
+        thread::sleep(Duration::from_millis(500));
+    }
+    Ok(())
+}
+
+fn wait_until_held(text: &str, end: &mpsc::Receiver<Result<(), arboard::Error>>) -> anyhow::Result<()> {
+    let mut clipboard = arboard::Clipboard::new()?;
+    for _ in 0..READY_STEPS {
+        if let Ok(result) = end.try_recv() {
+            result?;
+            anyhow::bail!("another program took it over at once");
+        }
+        if clipboard.get_text().map(Zeroizing::new).is_ok_and(|held| held.as_str() == text) {
+            return Ok(());
+        }
+        thread::sleep(READY_STEP);
+    }
+    anyhow::bail!("it did not take the secret")
+}
+
+/// OSC 52: asks the terminal to put the text into the clipboard of the person in front of it.
+fn ask_terminal(secret: &Secret) -> anyhow::Result<()> {
+    let encoded = Zeroizing::new(STANDARD.encode(secret.expose()));
+    let mut terminal = std::fs::File::options().write(true).open("/dev/tty")?;
+    terminal.write_all(Zeroizing::new(format!("\x1b]52;c;{}\x07", *encoded)).as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! Where a secret goes, and the rule that ties it to its key: **deliver, then commit**.
+//!
+//! A key exists if and only if its secret was delivered. So the change that makes a key (or puts a
+//! new secret in the place of an old one) is committed only after its sink has taken the secret,
+//! and [`deliver_then_commit`] is the one place where that order stands:
+//!
+//! - A sink that takes the secret at once (stdout) does so *inside* the transaction: everything
+//!   that could forbid the change has been checked by then, and only the commit is left.
+//! - A sink that may wait for a person or a program does so *between* two transactions. The first
+//!   one rehearses the change and is taken back, so nobody waits for a lock in the meantime; the
+//!   second one makes it. Should another process have taken the name by then, the person is told
+//!   that the secret which they hold is void.
+//!
+//! A crash in between leaves a secret without a key, which opens nothing, and never a key whose
+//! secret nobody has.
+
+mod clipboard;
+mod reveal;
+
+use serde::Serialize;
+
+pub use clipboard::hold as hold_clipboard;
+
+use crate::domain::key::{Key, KeyJson};
+use crate::domain::token::Secret;
+use crate::error::{Code, Error};
+use crate::session::Session;
+use crate::store::{Changes, Store};
+
+/// What became of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is new.
+    Created,
+    /// It has a new secret.
+    Rotated,
+    /// Its settings changed.
+    Updated,
+    /// It is as it was.
+    Unchanged,
+    /// It is gone.
+    Deleted,
+}
+
+/// Where a secret goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sink {
+    /// stdout, alone on its line.
+    Line,
+    /// stdout, inside the JSON document of the command.
+    Document,
+    /// The screen of a person, who acknowledges it.
+    Screen,
+}
+
+impl Sink {
+    /// The sink for a command that was given no other. `yes` is the flag that answers for the person.
+    ///
+    /// # Errors
+    /// [`Code::ConfirmationRequired`] where a person would see the secret and could not be asked.
+    pub fn choose(session: &Session, yes: bool) -> Result<Self, Error> {
+        if session.json() {
+            Ok(Self::Document)
+        } else if !session.terminal.kinds().stdout_is_terminal || yes {
+            Ok(Self::Line)
+        } else if session.terminal.can_ask() {
+            Ok(Self::Screen)
+        } else {
+            Err(Error::new(
+                Code::ConfirmationRequired,
+                "the secret would be shown, and nobody can confirm that it was stored",
+            )
+            .hint("add --yes to have it printed, or --json, or send standard output to where it belongs"))
+        }
+    }
+
+    /// Whether it may wait for someone while it takes the secret.
+    fn waits(self) -> bool {
+        self == Self::Screen
+    }
+
+    fn take(self, session: &mut Session, key: &Key, secret: &Secret, outcome: Outcome) -> Result<(), Error> {
+        match self {
+            Self::Line => deliver_line(session, secret),
+            Self::Document => deliver_document(session, key, secret, outcome),
+            Self::Screen => reveal::reveal(session, key, secret),
+        }
+    }
+}
+
+/// Delivers `secret` to `sink` and makes `change`, in the order that the module describes.
+///
+/// `change` may be called twice, the first time in vain.
+///
+/// # Errors
+/// What `change` says; [`Code::NotDelivered`] or [`Code::Cancelled`] where the sink did not take
+/// the secret. In each case the store is as it was.
+pub fn deliver_then_commit(
+    session: &mut Session,
+    store: &mut Store,
+    sink: Sink,
+    secret: &Secret,
+    outcome: Outcome,
+    change: impl Fn(&Changes<'_>) -> Result<Key, Error>,
+) -> Result<Key, Error> {
+    // Owned, because the session is needed for the sink while the store is being written.
+    let actor = session.stamp().actor.cloned();
+    let stamp = crate::store::Stamp { now: session.now(), actor: actor.as_ref() };
+    if sink.waits() {
+        let key = store.rehearse(stamp, &change)?;
+        sink.take(session, &key, secret, outcome)?;
+        return store.write(stamp, &change).map_err(void);
+    }
+    let mut delivered = false;
+    let result = store.write(stamp, |changes| {
+        let key = change(changes)?;
+        sink.take(session, &key, secret, outcome)?;
+        delivered = true;
+        Ok(key)
+    });
+    if delivered { result.map_err(void) } else { result }
+}
+
+/// The secret is out and the key is not in: the person has to know.
+fn void(error: Error) -> Error {
+    error.hint("the secret that was just delivered opens nothing: throw it away")
+}
+
+/// The document of `create`, `duplicate` and `rotate`.
+#[derive(Serialize)]
+struct Document<'d> {
+    key: KeyJson<'d>,
+    secret: Option<&'d str>,
+    outcome: Outcome,
+}
+
+fn deliver_document(session: &mut Session, key: &Key, secret: &Secret, outcome: Outcome) -> Result<(), Error> {
+    let document = Document { key: key.to_json(session.now()), secret: Some(secret.expose()), outcome };
+    // Room for all of it at once: a buffer that grows leaves copies of the secret behind.
+    let mut text = zeroize::Zeroizing::new(Vec::with_capacity(64 * 1024));
+    serde_json::to_writer(&mut *text, &document).map_err(anyhow::Error::new)?;
+    text.push(b'\n');
+    session.terminal.deliver(&text).map_err(not_delivered)
+}
+
+fn deliver_line(session: &mut Session, secret: &Secret) -> Result<(), Error> {
+    let mut line = zeroize::Zeroizing::new(Vec::with_capacity(secret.expose().len() + 1));
+    line.extend_from_slice(secret.expose().as_bytes());
+    line.push(b'\n');
+    session.terminal.deliver(&line).map_err(not_delivered)
+}
+
+fn not_delivered(error: std::io::Error) -> Error {
+    Error::new(Code::NotDelivered, format!("standard output did not take the secret: {error}"))
+        .hint("nothing was changed; send standard output to a file, a pipe or a terminal that takes it")
+}

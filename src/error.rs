@@ -1,0 +1,272 @@
+//! What went wrong, as data: a code for scripts, a message and hints for people, an exit code.
+//!
+//! Codes and exit codes are a contract. They are only ever added, never renamed or renumbered; the
+//! exit codes with their meanings are [`Exit::TABLE`], from which the help texts are made too.
+
+use serde::Serialize;
+
+use crate::domain::text::clean;
+use crate::domain::token::redact;
+use crate::store::StoreError;
+
+/// The exit code of a finished command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit(pub u8);
+
+impl Exit {
+    /// Done; for `verify`: allowed.
+    pub const DONE: Self = Self(0);
+    /// `verify`: no live, genuine credential was presented (HTTP 401).
+    pub const UNAUTHENTICATED: Self = Self(3);
+    /// `verify`: genuine, and not allowed to make this request (HTTP 403).
+    pub const FORBIDDEN: Self = Self(4);
+    /// `--fail-if-any` found something.
+    pub const FOUND: Self = Self(8);
+
+    /// Every exit code with its meaning.
+    pub const TABLE: [(Self, &'static str); 11] = [
+        (Self(0), "done; for verify: allowed"),
+        (Self(1), "refused: no such key, name taken, in use, role ceiling, a value that this store does not allow"),
+        (Self(2), "usage: the command line does not parse"),
+        (Self(3), "verify: no live, genuine credential was presented (HTTP 401)"),
+        (Self(4), "verify: genuine, and not allowed to make this request (HTTP 403)"),
+        (Self(5), "cancelled, or a confirmation was needed and could not be asked"),
+        (
+            Self(6),
+            "the store can't be used: missing, locked, corrupt, of a newer schema, not a keyward store, \
+             unsafe permissions, disk full, read-only",
+        ),
+        (Self(7), "the secret could not be delivered: no key was kept"),
+        (Self(8), "--fail-if-any found something"),
+        (Self(70), "a bug in keyward"),
+        (Self(130), "interrupted"),
+    ];
+}
+
+/// What kind of error it is, for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it, and exit_code() groups them")]
+pub enum Code {
+    NotFound,
+    NameTaken,
+    InUse,
+    RoleCeiling,
+    NotPermitted,
+    InvalidValue,
+    OutputFailed,
+    Usage,
+    Cancelled,
+    ConfirmationRequired,
+    StoreMissing,
+    StoreLocked,
+    StoreCorrupt,
+    StoreNewer,
+    StoreForeign,
+    StoreInsecure,
+    StoreUnwritable,
+    NotDelivered,
+    Internal,
+    Interrupted,
+}
+
+impl Code {
+    /// The code in `--json`, and the exit code that goes with it.
+    fn row(self) -> (&'static str, Exit) {
+        match self {
+            Self::NotFound => ("not_found", Exit(1)),
+            Self::NameTaken => ("name_taken", Exit(1)),
+            Self::InUse => ("in_use", Exit(1)),
+            Self::RoleCeiling => ("role_ceiling", Exit(1)),
+            Self::NotPermitted => ("not_permitted", Exit(1)),
+            Self::InvalidValue => ("invalid_value", Exit(1)),
+            Self::OutputFailed => ("output_failed", Exit(1)),
+            Self::Usage => ("usage", Exit(2)),
+            Self::Cancelled => ("cancelled", Exit(5)),
+            Self::ConfirmationRequired => ("confirmation_required", Exit(5)),
+            Self::StoreMissing => ("store_missing", Exit(6)),
+            Self::StoreLocked => ("store_locked", Exit(6)),
+            Self::StoreCorrupt => ("store_corrupt", Exit(6)),
+            Self::StoreNewer => ("store_newer", Exit(6)),
+            Self::StoreForeign => ("store_foreign", Exit(6)),
+            Self::StoreInsecure => ("store_insecure", Exit(6)),
+            Self::StoreUnwritable => ("store_unwritable", Exit(6)),
+            Self::NotDelivered => ("not_delivered", Exit(7)),
+            Self::Internal => ("internal", Exit(70)),
+            // To a script an interruption is a cancellation; the shell sees the usual 130.
+            Self::Interrupted => ("cancelled", Exit(130)),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'d> {
+    error: ErrorJson<'d>,
+}
+
+#[derive(Serialize)]
+struct ErrorJson<'d> {
+    code: &'static str,
+    message: &'d str,
+    hint: Option<String>,
+}
+
+/// An error of a command. It never holds a secret.
+#[derive(Debug)]
+pub struct Error {
+    code: Code,
+    message: String,
+    hints: Vec<String>,
+    cause: Option<anyhow::Error>,
+}
+
+impl Error {
+    /// An error with a message: one sentence, no full stop, lower case.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hints: vec![], cause: None }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// What kind of error it is.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The exit code of the command that ends with it.
+    pub fn exit(&self) -> Exit {
+        self.code.row().1
+    }
+
+    /// The error in the form that was asked for.
+    pub fn report(&self, json: bool) -> String {
+        if json { self.render_json() } else { clean(&self.render()) }
+    }
+
+    /// The error as a person reads it: a line for the message, a line for each hint.
+    pub fn render(&self) -> String {
+        let mut text = format!("error: {}\n", self.message);
+        if let Some(cause) = &self.cause {
+            text.push_str(&format!("cause: {cause:#}\n"));
+        }
+        for hint in &self.hints {
+            text.push_str(&format!("hint: {hint}\n"));
+        }
+        redact(&text).into_owned()
+    }
+
+    /// The error as `--json` writes it: `{"error":{"code","message","hint"}}`.
+    pub fn render_json(&self) -> String {
+        let hint = if self.hints.is_empty() { None } else { Some(redact(&self.hints.join("\n")).into_owned()) };
+        let message = match &self.cause {
+            Some(cause) => format!("{}: {cause:#}", self.message),
+            None => self.message.clone(),
+        };
+        let error = ErrorJson { code: self.code.row().0, message: &redact(&message), hint };
+        // Three texts: they cannot fail to be JSON.
+        let document = serde_json::to_string(&Document { error }).unwrap_or_default();
+        format!("{document}\n")
+    }
+}
+
+/// An error that no user can cause: whatever reaches this is a mistake in keyward.
+impl From<anyhow::Error> for Error {
+    fn from(cause: anyhow::Error) -> Self {
+        Self { cause: Some(cause), ..Self::new(Code::Internal, "this is a bug in keyward") }
+            .hint("nothing was changed; please report it with the command that you ran and this message")
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::Missing(_) => Self::new(Code::StoreMissing, message)
+                .hint("a first key makes it: keyward create first-key")
+                .hint("a store elsewhere is named with --store PATH or KEYWARD_STORE"),
+            StoreError::Locked(_) => Self::new(Code::StoreLocked, message)
+                .hint("it was tried for 10 seconds; see who holds it (fuser, lsof), then try again"),
+            StoreError::Corrupt { .. } => Self::new(Code::StoreCorrupt, message)
+                .hint("leave the file as it is, and put the newest backup in its place"),
+            StoreError::Newer { .. } => {
+                Self::new(Code::StoreNewer, message).hint("nothing was changed; use the newer keyward with this store")
+            }
+            StoreError::Foreign { .. } => Self::new(Code::StoreForeign, message)
+                .hint("nothing was changed; name a store, or a path where there is nothing yet, with --store"),
+            StoreError::Insecure { remedy, .. } => Self::new(Code::StoreInsecure, message).hint(remedy),
+            StoreError::Unusable { detail, .. } => {
+                Self::new(Code::StoreUnwritable, message).hint(match detail.as_str() {
+                    "the disk is full" => "nothing was changed; free some space and try again",
+                    _ => "look at the permissions and the owner of the file and of its folder",
+                })
+            }
+            StoreError::NameTaken(name) => Self::new(Code::NameTaken, message)
+                .hint(format!("see it with `keyward show {name}`, or choose another name")),
+            StoreError::NoSuch { kind, name } => {
+                Self::new(Code::NotFound, message).hint(format!("make it first: keyward {kind} create {name}"))
+            }
+            StoreError::KeyGone(_) => {
+                Self::new(Code::NotFound, message).hint("another process deleted it in the meantime")
+            }
+            StoreError::Bug(cause) => anyhow::Error::new(cause).context(message).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::{Id, Secret};
+
+    #[test]
+    fn an_error_is_one_object_with_three_fields() {
+        let error = Error::new(Code::NotFound, "no key").hint("one").hint("two");
+        assert_eq!(error.render(), "error: no key\nhint: one\nhint: two\n");
+        assert_eq!(
+            error.render_json(),
+            "{\"error\":{\"code\":\"not_found\",\"message\":\"no key\",\"hint\":\"one\\ntwo\"}}\n"
+        );
+        assert_eq!(error.exit(), Exit(1));
+    }
+
+    #[test]
+    fn no_error_repeats_a_secret() {
+        let secret = Secret::build(&"kw".parse().unwrap(), Id::from_random([3; 8]), &[9; 32]);
+        let error = Error::new(Code::Usage, format!("unexpected argument '{}'", secret.expose()))
+            .hint(format!("about {}", secret.expose()));
+        assert!(!error.render().contains(secret.expose()));
+        assert!(!error.render_json().contains(secret.expose()));
+    }
+
+    #[test]
+    fn every_exit_code_is_documented() {
+        for code in [
+            Code::NotFound,
+            Code::NameTaken,
+            Code::InUse,
+            Code::RoleCeiling,
+            Code::NotPermitted,
+            Code::InvalidValue,
+            Code::OutputFailed,
+            Code::Usage,
+            Code::Cancelled,
+            Code::ConfirmationRequired,
+            Code::StoreMissing,
+            Code::StoreLocked,
+            Code::StoreCorrupt,
+            Code::StoreNewer,
+            Code::StoreForeign,
+            Code::StoreInsecure,
+            Code::StoreUnwritable,
+            Code::NotDelivered,
+            Code::Internal,
+            Code::Interrupted,
+        ] {
+            assert!(Exit::TABLE.iter().any(|(exit, _)| *exit == code.row().1), "{code:?}");
+        }
+    }
+}

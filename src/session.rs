@@ -1,0 +1,248 @@
+//! One run of the program: what all commands share.
+//!
+//! A [`Session`] knows the global flags, the outside world and the terminal. It opens the store in
+//! the way that a command needs, and says who acts when. Verbs take it by reference and stay thin.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::cli::GlobalArgs;
+use crate::domain::key::Key;
+use crate::domain::names::Name;
+use crate::domain::time::whole_seconds;
+use crate::error::{Code, Error};
+use crate::store::{Stamp, Store, StoreError};
+use crate::terminal::{Interrupts, Options, Terminal};
+use crate::world::{Environment, Random, World};
+
+/// The state of one run.
+#[derive(Debug)]
+pub struct Session {
+    /// The streams.
+    pub terminal: Terminal,
+    /// What signals look at.
+    pub interrupts: Arc<Interrupts>,
+    outside: Outside,
+    now: Timestamp,
+    actor: Option<Name>,
+    store: StorePath,
+    json: bool,
+    quiet: bool,
+}
+
+/// The part of the world that is asked while a command runs.
+struct Outside {
+    environment: Environment,
+    random: Random,
+    program: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outside")
+    }
+}
+
+/// Where the store is, and who said so.
+#[derive(Debug)]
+enum StorePath {
+    Named(PathBuf),
+    Default(PathBuf),
+    Nowhere,
+}
+
+impl Session {
+    /// Starts a run with the global flags that were given.
+    pub fn start(world: World, global: GlobalArgs) -> Self {
+        let set = |name: &str| (world.environment)(name).filter(|value| !value.is_empty());
+        let options = Options {
+            quiet: global.quiet,
+            no_input: global.no_input,
+            color: global.color,
+            no_color: set("NO_COLOR").is_some(),
+            dumb: set("TERM").is_none_or(|term| term == "dumb"),
+        };
+        let store = match (global.store, world.data_folder) {
+            (Some(path), _) => StorePath::Named(path),
+            (None, Some(folder)) => StorePath::Default(folder.join("keys.db")),
+            (None, None) => StorePath::Nowhere,
+        };
+        Self {
+            terminal: Terminal::new(world.stdin, world.stdout, world.stderr, world.streams, options),
+            interrupts: world.interrupts,
+            now: whole_seconds((world.clock)()),
+            outside: Outside { environment: world.environment, random: world.random, program: world.program },
+            actor: global.acting,
+            store,
+            json: global.json,
+            quiet: global.quiet,
+        }
+    }
+
+    /// The present, in whole seconds. It stands still during a command.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether `--json` was given.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether `--quiet` was given.
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// The value of an environment variable.
+    pub fn environment(&self, name: &str) -> Option<OsString> {
+        (self.outside.environment)(name)
+    }
+
+    /// This program's own file.
+    pub fn program(&self) -> Option<PathBuf> {
+        self.outside.program.clone()
+    }
+
+    /// Random bytes that are fit for secrets.
+    ///
+    /// # Errors
+    /// Where the operating system gives none.
+    pub fn random<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let mut bytes = [0; N];
+        (self.outside.random)(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Opens the store for a command that makes things; makes the store where there is none.
+    ///
+    /// # Errors
+    /// Where there can be no store, or the acting user may not act.
+    pub fn create_store(&mut self) -> Result<Store, Error> {
+        let path = match &self.store {
+            StorePath::Named(path) | StorePath::Default(path) => path,
+            StorePath::Nowhere => return Err(nowhere()),
+        };
+        let store = Store::create(path, self.now)?;
+        self.admit(store)
+    }
+
+    /// Opens the store for a command that changes what is there.
+    ///
+    /// # Errors
+    /// As [`Session::create_store`], and where there is no store.
+    pub fn change_store(&mut self) -> Result<Store, Error> {
+        let store = self.open()?;
+        self.admit(store)
+    }
+
+    /// Opens the store for a command that only reads; `None` where nobody named a store and there
+    /// is none yet.
+    ///
+    /// # Errors
+    /// Where there is a store that cannot be read, or none where one was named.
+    pub fn read_store(&mut self) -> Result<Option<Store>, Error> {
+        match self.open_at() {
+            Ok(store) => {
+                self.pass_on_warnings(&store);
+                Ok(Some(store))
+            }
+            Err(StoreError::Missing(_)) if matches!(self.store, StorePath::Default(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the store for `verify`: it must be there.
+    ///
+    /// # Errors
+    /// Where there is no store that can be read.
+    pub fn open(&mut self) -> Result<Store, Error> {
+        let store = self.open_at()?;
+        self.pass_on_warnings(&store);
+        Ok(store)
+    }
+
+    /// Who acts, and when.
+    pub fn stamp(&self) -> Stamp<'_> {
+        Stamp { now: self.now, actor: self.actor.as_ref() }
+    }
+
+    /// Asks the person to confirm.
+    ///
+    /// # Errors
+    /// [`Code::Cancelled`] where they say no.
+    pub fn confirm(&mut self, question: &str) -> Result<(), Error> {
+        if self.terminal.confirm(&self.interrupts, question)? {
+            Ok(())
+        } else {
+            Err(Error::new(Code::Cancelled, "cancelled; nothing was changed"))
+        }
+    }
+
+    /// The key that `text` names.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`], with names that are close.
+    pub fn find(&self, store: &Store, text: &str) -> Result<Key, Error> {
+        store.find(text)?.map_or_else(|| Err(self.no_such_key(Some(store), text)), Ok)
+    }
+
+    /// The error for a key that is not there.
+    pub fn no_such_key(&self, store: Option<&Store>, text: &str) -> Error {
+        let error = Error::new(Code::NotFound, format!("there is no key {text:?}"));
+        let names = store.and_then(|store| store.some_names().ok()).unwrap_or_default();
+        let close = names
+            .iter()
+            .map(|name| (strsim::jaro_winkler(name, text), name))
+            .filter(|(similarity, _)| *similarity > 0.8)
+            .max_by(|one, two| one.0.total_cmp(&two.0));
+        match close {
+            Some((_, name)) => error.hint(format!("did you mean {name}?")),
+            None => error.hint("see the keys that there are with: keyward list"),
+        }
+    }
+
+    /// Writes the JSON document of the command.
+    ///
+    /// # Errors
+    /// Where stdout takes nothing.
+    pub fn print_json(&mut self, document: &impl Serialize) -> Result<(), Error> {
+        self.terminal.print_json(document)
+    }
+
+    fn open_at(&self) -> Result<Store, StoreError> {
+        match &self.store {
+            StorePath::Named(path) | StorePath::Default(path) => Store::open(path),
+            StorePath::Nowhere => Err(StoreError::Missing(PathBuf::from("(nowhere: there is no home folder)"))),
+        }
+    }
+
+    fn admit(&mut self, store: Store) -> Result<Store, Error> {
+        if store.is_read_only() {
+            return Err(StoreError::read_only(store.path()).into());
+        }
+        if let Some(actor) = &self.actor
+            && !store.has_user(actor)?
+        {
+            return Err(Error::new(Code::NotPermitted, format!("there is no user {actor} to act as"))
+                .hint("leave --as and KEYWARD_AS out to act as the owner of the store"));
+        }
+        self.pass_on_warnings(&store);
+        Ok(store)
+    }
+
+    fn pass_on_warnings(&mut self, store: &Store) {
+        for warning in store.warnings() {
+            self.terminal.warn(warning);
+        }
+    }
+}
+
+fn nowhere() -> Error {
+    Error::new(Code::StoreMissing, "there is no home folder to keep the store in")
+        .hint("name a store: --store PATH, or KEYWARD_STORE=PATH")
+}

@@ -1,0 +1,209 @@
+//! The three streams, and what a person sees and types on them.
+//!
+//! stdout is the product: a secret, a table, a document. Everything else goes to stderr. Whether
+//! there is anyone to ask, and whether colours and symbols are wanted, is decided here, once.
+
+mod interrupts;
+mod prompt;
+mod screen;
+mod table;
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use serde::Serialize;
+
+pub use interrupts::{Fired, Interrupts, Section};
+pub use prompt::Answer;
+pub use screen::AlternateScreen;
+pub use table::{card, table};
+
+use crate::domain::text::clean;
+use crate::error::{Code, Error, Exit};
+use crate::world::StreamKinds;
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What the command line and the environment say about the terminal.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// `-q`: no notes.
+    pub quiet: bool,
+    /// `--no-input`: ask nothing.
+    pub no_input: bool,
+    /// `--color`.
+    pub color: ColorChoice,
+    /// `NO_COLOR` is set to something.
+    pub no_color: bool,
+    /// `TERM` is `dumb`, or not set.
+    pub dumb: bool,
+}
+
+/// The streams of a run.
+pub struct Terminal {
+    stdin: Box<dyn Read>,
+    stdout: Box<dyn Write>,
+    stderr: Box<dyn Write>,
+    kinds: StreamKinds,
+    options: Options,
+    /// The reader of stdout is gone: there is nobody left to write for.
+    reader_is_gone: bool,
+}
+
+impl Terminal {
+    /// Puts the streams together.
+    pub fn new(
+        stdin: Box<dyn Read>,
+        stdout: Box<dyn Write>,
+        stderr: Box<dyn Write>,
+        kinds: StreamKinds,
+        options: Options,
+    ) -> Self {
+        Self { stdin, stdout, stderr, kinds, options, reader_is_gone: false }
+    }
+
+    /// Whether a question can be asked and answered.
+    pub fn can_ask(&self) -> bool {
+        self.kinds.stdin_is_terminal && self.kinds.stderr_is_terminal && !self.options.no_input
+    }
+
+    /// What the streams are connected to.
+    pub fn kinds(&self) -> StreamKinds {
+        self.kinds
+    }
+
+    /// Whether the terminal can do nothing but print lines.
+    pub fn is_dumb(&self) -> bool {
+        self.options.dumb
+    }
+
+    /// Whether stdout takes symbols such as ✓.
+    pub fn stdout_has_symbols(&self) -> bool {
+        self.kinds.stdout_is_terminal && !self.options.dumb && !self.options.no_color
+    }
+
+    /// Whether stdout takes colours.
+    pub fn stdout_has_color(&self) -> bool {
+        match self.options.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => self.stdout_has_symbols(),
+        }
+    }
+
+    /// Columns that a line of stdout may have; `None` where nobody looks at it.
+    pub fn width(&self) -> Option<u16> {
+        if self.kinds.stdout_is_terminal { Some(self.kinds.width.unwrap_or(80)) } else { None }
+    }
+
+    /// Whether the reader of stdout has gone away, so that a long output can stop.
+    pub fn is_unread(&self) -> bool {
+        self.reader_is_gone
+    }
+
+    /// Writes to stdout. A reader that has gone away (`| head`) is no error.
+    ///
+    /// # Errors
+    /// Where stdout takes nothing more for another reason, such as a full disk.
+    pub fn print(&mut self, text: &str) -> Result<(), Error> {
+        if self.reader_is_gone {
+            return Ok(());
+        }
+        let written = self.stdout.write_all(text.as_bytes());
+        self.after_write(written)
+    }
+
+    /// Hands everything that was printed to whoever reads stdout.
+    ///
+    /// # Errors
+    /// As [`Terminal::print`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if self.reader_is_gone {
+            return Ok(());
+        }
+        let flushed = self.stdout.flush();
+        self.after_write(flushed)
+    }
+
+    fn after_write(&mut self, result: io::Result<()>) -> Result<(), Error> {
+        match result {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.reader_is_gone = true;
+                Ok(())
+            }
+            Err(error) => Err(Error::new(Code::OutputFailed, format!("standard output takes nothing more: {error}"))
+                .hint("what the command printed so far is not complete")),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Writes one JSON document to stdout.
+    ///
+    /// # Errors
+    /// As [`Terminal::print`].
+    pub fn print_json(&mut self, document: &impl Serialize) -> Result<(), Error> {
+        let mut text = serde_json::to_string(document).map_err(anyhow::Error::new)?;
+        text.push('\n');
+        self.print(&text)
+    }
+
+    /// Writes bytes that must arrive: to stdout, at once, and with every failure reported.
+    ///
+    /// # Errors
+    /// Whatever the system says; also where stdout was closed from the start.
+    pub fn deliver(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.kinds.stdout_is_closed {
+            return Err(io::Error::new(ErrorKind::NotConnected, "standard output is closed"));
+        }
+        self.stdout.write_all(bytes)?;
+        self.stdout.flush()
+    }
+
+    /// Tells the person something, unless they asked for quiet. Nobody listening is no error.
+    pub fn note(&mut self, text: &str) {
+        if !self.options.quiet {
+            self.tell(text);
+        }
+    }
+
+    /// Warns the person, quiet or not.
+    pub fn warn(&mut self, text: &str) {
+        self.tell(&format!("warning: {text}"));
+    }
+
+    /// Writes lines to stderr as they are.
+    pub fn tell(&mut self, text: &str) {
+        let _ = writeln!(self.stderr, "{}", clean(text));
+    }
+
+    /// Reports an error on stderr, in the form that was asked for; returns its exit code.
+    pub fn report(&mut self, error: &Error, json: bool) -> Exit {
+        let _ = self.stderr.write_all(error.report(json).as_bytes());
+        error.exit()
+    }
+
+    /// Reads stdin to its end, but no more than `most` bytes and one.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn read_input(&mut self, most: u64, into: &mut Vec<u8>) -> io::Result<()> {
+        // A reserve that is large enough from the start: a buffer that grows leaves copies behind.
+        into.reserve(usize::try_from(most).unwrap_or(usize::MAX).saturating_add(1));
+        (&mut self.stdin).take(most + 1).read_to_end(into).map(drop)
+    }
+}
+
+impl std::fmt::Debug for Terminal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terminal").field("kinds", &self.kinds).field("options", &self.options).finish_non_exhaustive()
+    }
+}

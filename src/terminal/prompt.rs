@@ -1,0 +1,126 @@
+//! Questions to the person: yes or no, one of several, and a hidden line.
+//!
+//! They are asked on stderr and answered on the terminal. An interruption is an error like any
+//! other, so everything that was being done is undone on the way out; the terminal is put back by
+//! [`super::Interrupts`].
+
+use std::io::{self, ErrorKind, Write as _};
+use std::sync::Arc;
+
+use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
+use dialoguer::{Confirm, Select};
+use rustix::termios::{InputModes, LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+use super::{Interrupts, Section, Terminal};
+use crate::error::{Code, Error};
+
+/// What came of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// This.
+    Given(T),
+    /// Esc: no answer, on purpose.
+    Declined,
+}
+
+impl Terminal {
+    fn theme(&self) -> Box<dyn Theme> {
+        if self.options.no_color || self.options.dumb || self.options.color == super::ColorChoice::Never {
+            Box::new(SimpleTheme)
+        } else {
+            Box::new(ColorfulTheme::default())
+        }
+    }
+
+    /// Asks a question that is answered with yes or no; no unless the person says yes.
+    ///
+    /// # Errors
+    /// [`Code::Interrupted`], or where the terminal is gone.
+    pub fn confirm(&mut self, interrupts: &Arc<Interrupts>, question: &str) -> Result<bool, Error> {
+        let section = interrupts.section(Code::Interrupted, "interrupted; nothing was changed");
+        let asked = Confirm::with_theme(&*self.theme()).with_prompt(question).default(false).interact_opt();
+        settle(&section, asked).map(|answer| answer == Answer::Given(true))
+    }
+
+    /// Asks to choose one of `items`; returns its index.
+    ///
+    /// # Errors
+    /// What `section` says for an interruption, or where the terminal is gone.
+    pub fn select(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<usize>, Error> {
+        let asked = Select::with_theme(&*self.theme())
+            .with_prompt(question)
+            .items(items)
+            .default(0)
+            .report(false)
+            .interact_opt();
+        settle(section, asked)
+    }
+
+    /// Asks for a line that is not shown while it is typed or pasted. The buffer is wiped when it
+    /// is dropped.
+    ///
+    /// # Errors
+    /// [`Code::Interrupted`], or where the terminal is gone.
+    pub fn hidden(&mut self, interrupts: &Arc<Interrupts>, question: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let section = interrupts.section(Code::Interrupted, "interrupted");
+        self.show_prompt(question);
+        let line = read_hidden_line();
+        self.tell("");
+        line.map_err(|error| match error.kind() {
+            ErrorKind::Interrupted => section.interrupted(),
+            _ => gone(&error),
+        })
+    }
+
+    fn show_prompt(&mut self, question: &str) {
+        let _ = write!(self.stderr, "{question}: ");
+        let _ = self.stderr.flush();
+    }
+}
+
+fn settle<T>(section: &Section, asked: dialoguer::Result<Option<T>>) -> Result<Answer<T>, Error> {
+    match asked {
+        Ok(Some(answer)) => Ok(Answer::Given(answer)),
+        Ok(None) => Ok(Answer::Declined),
+        Err(dialoguer::Error::IO(error)) if error.kind() == ErrorKind::Interrupted => Err(section.interrupted()),
+        Err(dialoguer::Error::IO(error)) => Err(gone(&error)),
+    }
+}
+
+fn gone(error: &io::Error) -> Error {
+    Error::new(Code::Cancelled, format!("the terminal could not be asked: {error}"))
+        .hint("where there is no terminal, answer with --yes or in the flags of the command")
+}
+
+/// Reads a line from the terminal with the echo off. Ours, because the libraries keep copies of
+/// the line that are not wiped, and leave the echo off when a signal comes.
+fn read_hidden_line() -> io::Result<Zeroizing<Vec<u8>>> {
+    /// More than any credential has.
+    const MOST: usize = 64 * 1024;
+    let stdin = rustix::stdio::stdin();
+    let before = tcgetattr(stdin)?;
+    let mut hidden = before.clone();
+    // Byte by byte, unseen, and with Ctrl-C as a byte rather than a signal.
+    hidden.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
+    hidden.input_modes -= InputModes::ICRNL;
+    tcsetattr(stdin, OptionalActions::Flush, &hidden)?;
+    let mut line = Zeroizing::new(Vec::with_capacity(MOST));
+    let result = loop {
+        let mut byte = [0];
+        match rustix::io::read(stdin, &mut byte) {
+            Err(error) => break Err(io::Error::from(error)),
+            Ok(0) => break Ok(()),
+            Ok(_) => match byte[0] {
+                b'\r' | b'\n' | 0x04 => break Ok(()),
+                0x03 => break Err(ErrorKind::Interrupted.into()),
+                0x7f | 0x08 => drop(line.pop()),
+                0x15 => line.clear(),
+                _ if line.len() < MOST => line.push(byte[0]),
+                _ => {}
+            },
+        }
+    };
+    tcsetattr(stdin, OptionalActions::Now, &before)?;
+    result.map(|()| line)
+}

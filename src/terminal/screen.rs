@@ -1,0 +1,47 @@
+//! The alternate screen: what is shown on it leaves no trace in the scrollback.
+
+use std::io::Write;
+
+use super::Section;
+
+/// Clears and leaves the alternate screen, and shows the cursor. It is cleared before it is left,
+/// because some terminals let the user scroll back into it.
+pub(super) const LEAVE: &[u8] = b"\x1b[2J\x1b[H\x1b[?1049l\x1b[?25h";
+/// Shows the cursor, which prompts hide.
+pub(super) const SHOW_CURSOR: &[u8] = b"\x1b[?25h";
+
+/// Enters the alternate screen and leaves it when dropped.
+#[derive(Debug)]
+pub struct AlternateScreen<W: Write> {
+    out: W,
+}
+
+impl<W: Write> AlternateScreen<W> {
+    /// Enters it, empty, with the cursor at the top left.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn enter(section: &Section, mut out: W) -> std::io::Result<Self> {
+        section.on_alternate_screen();
+        out.write_all(b"\x1b[?1049h\x1b[2J\x1b[H")?;
+        out.flush()?;
+        Ok(Self { out })
+    }
+
+    /// Clears it and writes `text` from the top.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn show(&mut self, text: &str) -> std::io::Result<()> {
+        self.out.write_all(b"\x1b[2J\x1b[H")?;
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+impl<W: Write> Drop for AlternateScreen<W> {
+    fn drop(&mut self) {
+        let _ = self.out.write_all(LEAVE);
+        let _ = self.out.flush();
+    }
+}

@@ -1,0 +1,183 @@
+//! The one path of a verification: parse, look up, hash, decide, record.
+//!
+//! The command line is its first user; a service that embeds keyward is meant to be the next:
+//!
+//! ```no_run
+//! use keyward::domain::credential::parse_line;
+//! use keyward::domain::decision::Request;
+//! use keyward::store::Store;
+//! use keyward::verifier::Verifier;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let now = "2026-01-31T12:00:00Z".parse()?;
+//! let mut verifier = Verifier::new(Store::open("keys.db".as_ref())?)?;
+//! let answer = verifier.verify(parse_line("Bearer kw_…"), &Request::default(), now)?;
+//! if answer.decision.is_allowed() {
+//!     verifier.record(&answer, [0; 16], now)?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Three things must never be mixed up: *not genuine or not live* (401), *genuine and not allowed*
+//! (403), and *could not be checked*, which is an `Err` and no decision at all. Nothing about a key
+//! is revealed before its secret has matched, and an unknown id costs one Argon2id like a known one.
+
+use jiff::Timestamp;
+
+use crate::domain::credential::{Credential, CredentialError, Presentation};
+use crate::domain::decision::{Decision, Reason, Request, decide};
+use crate::domain::hashing::{Cost, HashError, HashedSecret, SALT_BYTES, spend};
+use crate::domain::key::Key;
+use crate::domain::token::{Secret, TokenError};
+use crate::store::{Presented, Stamp, Store, StoreError};
+
+/// Why no decision could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored hash cannot be computed.
+    #[error("the stored hash of a secret cannot be checked: {0}")]
+    Hash(#[from] HashError),
+}
+
+/// An answer: the decision, and what it is about.
+#[derive(Debug)]
+pub struct Answer {
+    /// May this credential make this request?
+    pub decision: Decision,
+    /// How the credential was presented, where there was one.
+    pub presentation: Option<Presentation>,
+    /// The key, where its secret matched.
+    pub key: Option<Key>,
+    /// Things worth telling that forbid nothing.
+    pub warnings: Vec<&'static str>,
+    /// The secret whose hash should be renewed.
+    renewal: Option<Secret>,
+}
+
+/// Verifies credentials against a store.
+#[derive(Debug)]
+pub struct Verifier {
+    store: Store,
+    hash_cost: Cost,
+}
+
+impl Verifier {
+    /// A verifier for this store.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn new(store: Store) -> Result<Self, StoreError> {
+        let hash_cost = store.settings()?.hash_cost;
+        Ok(Self { store, hash_cost })
+    }
+
+    /// The store behind it.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Decides whether the credential may make `request` at `now`. Nothing is written.
+    ///
+    /// # Errors
+    /// Where it could not be checked. That is no refusal, and no permission either.
+    pub fn verify(
+        &self,
+        credential: Result<Credential, CredentialError>,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Answer, VerifyError> {
+        let (credential, secret) = match examine(credential) {
+            Ok(genuine_looking) => genuine_looking,
+            Err(answer) => return Ok(*answer),
+        };
+        let presentation = Some(credential.presentation);
+        let warnings = if credential.presentation.is_query() { vec!["credential_in_query"] } else { vec![] };
+        let found = self.store.presented(secret.id())?;
+        let Some(Presented { key, hash, retired_at }) = self.genuine(found, &secret, credential.name.as_deref())?
+        else {
+            return Ok(Answer { decision: not_genuine(), presentation, key: None, warnings, renewal: None });
+        };
+        let decision = decide(&key, retired_at, request, now);
+        let renewal = (decision.is_allowed() && hash.needs_renewal(self.hash_cost)).then_some(secret);
+        Ok(Answer { decision, presentation, key: Some(key), warnings, renewal })
+    }
+
+    /// Counts the request of an allowed answer, and renews the hash of its secret if that was made
+    /// at another cost than the store's present one; `salt` is for that.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn record(&mut self, answer: &Answer, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
+        let Some(key) = answer.key.as_ref().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
+        let renewed = match &answer.renewal {
+            Some(secret) => Some((secret.id(), HashedSecret::new(secret, salt, self.hash_cost)?)),
+            None => None,
+        };
+        self.store.write(Stamp { now, actor: None }, |changes| {
+            if let Some((id, hash)) = &renewed {
+                changes.renew_hash(id, hash)?;
+            }
+            changes.record_use(key)
+        })?;
+        Ok(())
+    }
+
+    /// The key, if the secret and the name are right. Takes one Argon2id in each case.
+    fn genuine(
+        &self,
+        found: Option<Presented>,
+        secret: &Secret,
+        name: Option<&str>,
+    ) -> Result<Option<Presented>, HashError> {
+        let Some(presented) = found else {
+            spend(secret, self.hash_cost)?;
+            return Ok(None);
+        };
+        let matches = presented.hash.matches(secret)?;
+        let is_named = name.is_none_or(|name| name == presented.key.name.as_str());
+        Ok((matches && is_named).then_some(presented))
+    }
+}
+
+/// What can be said without a look at the store: a credential that may be genuine, or a refusal.
+fn examine(credential: Result<Credential, CredentialError>) -> Result<(Credential, Secret), Box<Answer>> {
+    let refuse = |presentation, reason, detail: String, remedy: &str| {
+        let decision = Decision::refused(reason, detail, remedy);
+        Box::new(Answer { decision, presentation, key: None, warnings: vec![], renewal: None })
+    };
+    let credential = credential.map_err(|error| {
+        let (reason, remedy) = match &error {
+            CredentialError::Missing(_) => {
+                (Reason::NoCredential, "send the secret, for example as Authorization: Bearer SECRET")
+            }
+            CredentialError::Ambiguous => (Reason::AmbiguousCredential, "send one credential"),
+            CredentialError::Malformed(_) => {
+                (Reason::Malformed, "send the secret as it was shown when the key was made")
+            }
+        };
+        refuse(None, reason, error.to_string(), remedy)
+    })?;
+    match Secret::parse(credential.expose()) {
+        Ok(secret) => Ok((credential, secret)),
+        Err(error) => {
+            let remedy = match error {
+                TokenError::Spaces => "send it without the white space",
+                TokenError::Form => "send the secret as it was shown when the key was made: kw_…",
+                TokenError::Checksum => "copy the secret again from where it is kept",
+            };
+            Err(refuse(Some(credential.presentation), Reason::Malformed, error.to_string(), remedy))
+        }
+    }
+}
+
+fn not_genuine() -> Decision {
+    Decision::refused(
+        Reason::NotGenuine,
+        "this is not the secret of any key, or it came with the wrong name",
+        "look for the key with `keyward list`; a lost secret is replaced with `keyward rotate KEY`",
+    )
+}

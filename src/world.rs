@@ -1,0 +1,66 @@
+//! Everything outside the program, in one value.
+//!
+//! The library asks for the time, for random bytes, for the environment and for the streams only
+//! through a [`World`]. `main` makes the real one; tests make one of a fixed clock, a seeded
+//! generator and recorded streams. Lints keep it so.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::terminal::Interrupts;
+
+/// Looks up an environment variable.
+pub type Environment = Box<dyn Fn(&str) -> Option<OsString>>;
+/// Fills a buffer from a generator that is fit for secrets.
+pub type Random = Box<dyn FnMut(&mut [u8]) -> anyhow::Result<()>>;
+
+/// What a run of keyward gets from outside.
+pub struct World {
+    /// The command line, the program's own name first.
+    pub args: Vec<OsString>,
+    /// Looks up an environment variable.
+    pub environment: Environment,
+    /// Tells the time.
+    pub clock: Box<dyn Fn() -> Timestamp>,
+    /// Fills a buffer from a generator that is fit for secrets.
+    pub random: Random,
+    /// Where stores are by default, if the platform has such a place.
+    pub data_folder: Option<PathBuf>,
+    /// This program's own file, to start it again as the keeper of the clipboard.
+    pub program: Option<PathBuf>,
+    /// Standard input.
+    pub stdin: Box<dyn Read>,
+    /// Standard output.
+    pub stdout: Box<dyn Write>,
+    /// Standard error.
+    pub stderr: Box<dyn Write>,
+    /// What the streams are connected to.
+    pub streams: StreamKinds,
+    /// Where signals find out what has to be put back before the program ends.
+    pub interrupts: Arc<Interrupts>,
+}
+
+/// What the three streams are connected to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StreamKinds {
+    /// Standard input is a terminal.
+    pub stdin_is_terminal: bool,
+    /// Standard output is a terminal.
+    pub stdout_is_terminal: bool,
+    /// Standard error is a terminal.
+    pub stderr_is_terminal: bool,
+    /// Standard output was closed by whoever started the program.
+    pub stdout_is_closed: bool,
+    /// Columns of the terminal, if there is one.
+    pub width: Option<u16>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("streams", &self.streams).finish_non_exhaustive()
+    }
+}
