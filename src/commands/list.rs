@@ -54,6 +54,8 @@ pub struct List {
     fail_if_any: bool,
 }
 
+const NO_KEYS: &str = "there are no keys yet; make the first one with: keyward create first-key";
+
 /// What to sort by.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum SortArg {
@@ -80,7 +82,7 @@ impl List {
             if session.json() {
                 session.terminal.print("[]\n")?;
             }
-            session.terminal.note("there are no keys yet; make the first one with: keyward create first-key");
+            session.terminal.note(NO_KEYS);
             0
         };
         Ok(if self.fail_if_any && count > 0 { Exit::FOUND } else { Exit::DONE })
@@ -138,7 +140,7 @@ fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<
         Ok(())
     })?;
     if count == 0 {
-        session.terminal.note("no key matches");
+        session.terminal.note(if *filter == Filter::default() { NO_KEYS } else { "no key matches" });
     } else {
         let table = table(&session.terminal, &KEY_HEADINGS, &rows);
         session.terminal.print(&table)?;

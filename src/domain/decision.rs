@@ -335,7 +335,7 @@ fn owner(key: &Key) -> Check {
 fn tenant_enabled(key: &Key) -> Check {
     const CHECK: Reason = Reason::TenantDisabled;
     match &key.settings.tenant {
-        None => skip(CHECK, "the key is bound to no tenant"),
+        None => skip(CHECK, "the key has no tenant"),
         Some(tenant) if key.standing.tenant_enabled => pass(CHECK, format!("its tenant {tenant} is enabled")),
         Some(tenant) => fail(
             CHECK,
@@ -390,7 +390,7 @@ fn address(key: &Key, request: &Request) -> Check {
 fn tenant(key: &Key, request: &Request) -> Check {
     const CHECK: Reason = Reason::TenantMismatch;
     match (&key.settings.tenant, &request.tenant) {
-        (None, _) => skip(CHECK, "the key is bound to no tenant"),
+        (None, _) => skip(CHECK, "the key works for every tenant"),
         (Some(own), Some(wanted)) if own == wanted => pass(CHECK, format!("the key works for {own}")),
         (Some(own), Some(wanted)) => fail(
             CHECK,

@@ -10,7 +10,7 @@ use crate::domain::key::State;
 use crate::domain::names::{LabelFilter, Level, Name, Scope};
 
 /// What keys are listed by. Everything that is set must hold.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// A pattern for the name: `*`, `?` and `[…]`, case-sensitive.
     pub name: Option<String>,

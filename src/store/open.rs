@@ -13,7 +13,7 @@
 //! - **Network file systems.** WAL needs shared memory, so a store on NFS or SMB is not supported.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -126,6 +126,9 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
     } else if found.len() == 0 {
         return Err(StoreError::Missing(path.to_owned()));
     }
+    if !starts_like_a_database(path).map_err(|error| StoreError::from_io(path, "opened", &error))? {
+        return foreign("no SQLite database");
+    }
     let mode = found.permissions().mode() & 0o777;
     if mode & 0o002 != 0 {
         return Err(StoreError::Insecure {
@@ -142,6 +145,13 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
         )]);
     }
     Ok(vec![])
+}
+
+/// SQLite takes a file that is shorter than a page for an empty database; this does not.
+fn starts_like_a_database(path: &Path) -> std::io::Result<bool> {
+    let mut start = Vec::with_capacity(16);
+    fs::File::open(path)?.take(16).read_to_end(&mut start)?;
+    Ok(start == b"SQLite format 3\0")
 }
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {

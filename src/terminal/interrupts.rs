@@ -80,10 +80,11 @@ pub struct Section {
 }
 
 impl Section {
-    /// Tells that the alternate screen is shown, and has to be left.
-    pub(super) fn on_alternate_screen(&self) {
-        if let State::Asking { alternate_screen, .. } = &mut *self.interrupts.state() {
-            *alternate_screen = true;
+    /// Says whether the alternate screen is shown; returns whether it was.
+    pub(super) fn set_alternate_screen(&self, shown: bool) -> bool {
+        match &mut *self.interrupts.state() {
+            State::Asking { alternate_screen, .. } => std::mem::replace(alternate_screen, shown),
+            State::Idle | State::Over => false,
         }
     }
 

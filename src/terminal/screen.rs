@@ -10,22 +10,24 @@ pub(super) const LEAVE: &[u8] = b"\x1b[2J\x1b[H\x1b[?1049l\x1b[?25h";
 /// Shows the cursor, which prompts hide.
 pub(super) const SHOW_CURSOR: &[u8] = b"\x1b[?25h";
 
-/// Enters the alternate screen and leaves it when dropped.
+/// Enters the alternate screen and leaves it when dropped, unless an interruption left it before.
 #[derive(Debug)]
-pub struct AlternateScreen<W: Write> {
+pub struct AlternateScreen<'s, W: Write> {
+    section: &'s Section,
     out: W,
 }
 
-impl<W: Write> AlternateScreen<W> {
+impl<'s, W: Write> AlternateScreen<'s, W> {
     /// Enters it, empty, with the cursor at the top left.
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn enter(section: &Section, mut out: W) -> std::io::Result<Self> {
-        section.on_alternate_screen();
-        out.write_all(b"\x1b[?1049h\x1b[2J\x1b[H")?;
-        out.flush()?;
-        Ok(Self { out })
+    pub fn enter(section: &'s Section, out: W) -> std::io::Result<Self> {
+        section.set_alternate_screen(true);
+        let mut screen = Self { section, out };
+        screen.out.write_all(b"\x1b[?1049h")?;
+        screen.show("")?;
+        Ok(screen)
     }
 
     /// Clears it and writes `text` from the top.
@@ -39,9 +41,12 @@ impl<W: Write> AlternateScreen<W> {
     }
 }
 
-impl<W: Write> Drop for AlternateScreen<W> {
+impl<W: Write> Drop for AlternateScreen<'_, W> {
     fn drop(&mut self) {
-        let _ = self.out.write_all(LEAVE);
-        let _ = self.out.flush();
+        // Left twice, the second time would clear what stood on the terminal before.
+        if self.section.set_alternate_screen(false) {
+            let _ = self.out.write_all(LEAVE);
+            let _ = self.out.flush();
+        }
     }
 }

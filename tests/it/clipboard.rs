@@ -1,0 +1,97 @@
+//! The clipboard under a real X server.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::harness::Sandbox;
+use crate::pty::Screen;
+
+/// An X server that ends with the test.
+struct XServer {
+    process: Child,
+    display: String,
+}
+
+impl XServer {
+    fn start() -> Self {
+        let mut process = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-nolisten", "tcp", "-screen", "0", "320x200x24"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("Xvfb");
+        let mut display = String::new();
+        let stdout = process.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut display).unwrap();
+        Self { process, display: format!(":{}", display.trim()) }
+    }
+
+    fn xclip(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("xclip");
+        command.args(["-selection", "clipboard"]).args(args).env("DISPLAY", &self.display);
+        command
+    }
+
+    fn pasted(&self) -> String {
+        let output = self.xclip(&["-out"]).stderr(Stdio::null()).output().expect("xclip");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for XServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs Xvfb and xclip"]
+fn the_reveal_copies_and_the_keeper_outlives_the_command() {
+    let server = XServer::start();
+    let sandbox = Sandbox::new();
+    let variables = [("TERM", "xterm-256color"), ("DISPLAY", server.display.as_str())];
+    let mut screen = Screen::start_with(&sandbox.store(), "create new", 80, &variables);
+    screen.wait_for("I have stored it");
+    screen.press("\x1b[B\r");
+    screen.wait_for("Copied. The clipboard is cleared in 45 seconds.");
+    screen.press("\r");
+    assert_eq!(screen.end(), 0);
+    let secret = server.pasted();
+    assert_eq!(sandbox.reason("", &secret), "allowed");
+
+    // Another program's copy ends the keeper, and is left alone.
+    let mut other = server.xclip(&["-in", "-loops", "1"]).stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut other.stdin.take().unwrap(), b"something else").unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(server.pasted(), "something else");
+    assert!(other.wait().unwrap().success());
+}
+
+#[test]
+#[ignore = "needs Xvfb and xclip"]
+fn the_keeper_clears_what_is_still_its_own() {
+    let server = XServer::start();
+    let sandbox = Sandbox::empty();
+    let mut keeper = sandbox.binary("hold-clipboard 1");
+    keeper.env("DISPLAY", &server.display).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut keeper = keeper.spawn().unwrap();
+    std::io::Write::write_all(&mut keeper.stdin.take().unwrap(), b"a made-up secret").unwrap();
+    let mut answer = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(keeper.stdout.take().unwrap()), &mut answer).unwrap();
+    assert_eq!((answer.as_str(), server.pasted().as_str()), ("ok\n", "a made-up secret"));
+    assert!(keeper.wait().unwrap().success());
+    assert_eq!(server.pasted(), "");
+}
+
+#[test]
+fn without_a_display_the_terminal_is_asked_and_that_is_said() {
+    let sandbox = Sandbox::new();
+    let mut screen = Screen::start(&sandbox.store(), "create new", 100);
+    screen.wait_for("I have stored it");
+    screen.press("\x1b[B\r");
+    screen.wait_for("Sent to the terminal");
+    assert!(screen.raw().contains("\x1b]52;c;"), "OSC 52");
+    screen.press("\r");
+    assert_eq!(screen.end(), 0);
+}

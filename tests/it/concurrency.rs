@@ -1,0 +1,66 @@
+//! Several processes on one store.
+
+use std::process::Stdio;
+
+use crate::harness::{Sandbox, finish_with};
+
+#[test]
+fn of_many_that_create_one_name_exactly_one_wins() {
+    // On a store that does not exist yet: they race for the store as well.
+    let sandbox = Sandbox::empty();
+    let children: Vec<_> = (0..8)
+        .map(|_| sandbox.binary("create same --json").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .collect();
+    let outputs: Vec<_> = children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    let (won, lost): (Vec<_>, Vec<_>) = outputs.iter().partition(|output| output.status.success());
+    assert_eq!(won.len(), 1, "{outputs:?}");
+    for output in lost {
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(output.stdout.is_empty(), "who loses shows no secret: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("name_taken"), "{output:?}");
+    }
+    let document: serde_json::Value = serde_json::from_slice(&won[0].stdout).unwrap();
+    let secret = document["secret"].as_str().unwrap();
+    assert_eq!(finish_with(&mut sandbox.binary("verify -q"), secret.as_bytes()).code, 0);
+}
+
+#[test]
+fn uses_and_edits_at_once_lose_nothing() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("shared");
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let (sandbox, secret) = (Paths::of(&sandbox), secret.clone());
+            scope.spawn(move || {
+                for round in 0..5 {
+                    let verified = finish_with(&mut sandbox.binary("verify -q"), secret.as_bytes());
+                    assert_eq!(verified.code, 0, "{verified}");
+                    let edited =
+                        finish_with(&mut sandbox.binary(&format!("edit shared --add-scope s{worker}-{round}")), b"");
+                    assert_eq!(edited.code, 0, "{edited}");
+                    let created = finish_with(&mut sandbox.binary(&format!("create k{worker}-{round}")), b"");
+                    assert_eq!(created.code, 0, "{created}");
+                    let created = created.stdout.trim_end().to_owned();
+                    assert_eq!(finish_with(&mut sandbox.binary("verify -q"), created.as_bytes()).code, 0);
+                }
+            });
+        }
+    });
+    let key = sandbox.run("show shared --json").json();
+    assert_eq!((key["use_count"].as_u64(), key["scopes"].as_array().unwrap().len()), (Some(20), 20));
+    assert_eq!(sandbox.run("list -q").stdout.lines().count(), 21);
+    assert_eq!(sandbox.run("history --check").code, 0);
+}
+
+/// The part of a sandbox that threads can share.
+struct Paths(std::path::PathBuf);
+
+impl Paths {
+    fn of(sandbox: &Sandbox) -> Self {
+        Self(sandbox.store())
+    }
+
+    fn binary(&self, line: &str) -> std::process::Command {
+        crate::harness::binary(&self.0, &crate::harness::words(line))
+    }
+}

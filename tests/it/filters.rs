@@ -1,0 +1,80 @@
+//! `list`: what each filter lets through, in which order.
+
+use jiff::ToSpan as _;
+
+use crate::harness::Sandbox;
+
+/// Keys of all kinds; some of them used.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.mint("c-old --scope rest --level A/B --label team=web --label old=");
+    sandbox.pass(1.day());
+    sandbox.mint("a-short --scope rest,ui --expires 5d --level A/Bc");
+    sandbox.mint("d-disabled --disabled --expires 5d --label team=ops");
+    sandbox.pass(1.day());
+    let used = sandbox.mint("b-used --expires 300d --level A");
+    sandbox.mint("e-expired --expires 1h");
+    sandbox.pass(2.hours());
+    sandbox.run_with("verify", used);
+    sandbox.pass(1.day());
+    sandbox
+}
+
+#[test]
+fn filters() {
+    let sandbox = sandbox();
+    for (flags, names) in [
+        ("", "a-short b-used c-old d-disabled e-expired"),
+        ("--name *d*", "b-used c-old d-disabled e-expired"),
+        ("--name ?-s*", "a-short"),
+        ("--name [ab]-*", "a-short b-used"),
+        ("--name A*", ""),
+        ("--scope rest", "a-short c-old"),
+        ("--scope rest,ui", "a-short"),
+        ("--scope rest --scope ui", "a-short"),
+        ("--level A", "a-short b-used c-old"),
+        ("--level A/B", "c-old"),
+        ("--level A/B/C", ""),
+        ("--label team", "c-old d-disabled"),
+        ("--label team=web", "c-old"),
+        ("--label old=", "c-old"),
+        ("--label team=web --label team=ops", ""),
+        ("--state active", "a-short b-used c-old"),
+        ("--state disabled", "d-disabled"),
+        ("--state expired", "e-expired"),
+        ("--state suspended", ""),
+        ("--expires-within 14d", "a-short d-disabled"),
+        ("--expires-within 1y", "a-short b-used d-disabled"),
+        ("--unused-for 1d", "a-short b-used c-old d-disabled e-expired"),
+        ("--unused-for 25h", "a-short c-old d-disabled e-expired"),
+        ("--unused-for 3d", "c-old"),
+        ("--state active --scope rest --expires-within 14d", "a-short"),
+        ("--limit 2", "a-short b-used"),
+        ("--limit 0", ""),
+        ("--reverse --limit 2", "e-expired d-disabled"),
+        ("--sort created", "c-old a-short d-disabled b-used e-expired"),
+        ("--sort created --reverse --limit 1", "e-expired"),
+        ("--sort expires", "e-expired a-short d-disabled b-used c-old"),
+        ("--sort expires --reverse", "c-old b-used d-disabled a-short e-expired"),
+        ("--sort used --reverse --limit 1", "b-used"),
+    ] {
+        let output = sandbox.run(&format!("list -q {flags}"));
+        assert_eq!(output.stdout.split_whitespace().collect::<Vec<_>>().join(" "), names, "{flags}");
+        let array = sandbox.run(&format!("list --json {flags}")).json();
+        let listed: Vec<_> = array.as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap()).collect();
+        assert_eq!(listed.join(" "), names, "{flags} --json");
+        let gate = sandbox.run(&format!("list -q --fail-if-any {flags}"));
+        assert_eq!(gate.code, if names.is_empty() { 0 } else { 8 }, "{flags} --fail-if-any");
+        assert_eq!(gate.stdout, output.stdout);
+    }
+}
+
+#[test]
+fn the_state_filter_and_the_state_that_is_shown_agree() {
+    let sandbox = sandbox();
+    for state in ["active", "disabled", "expired", "suspended"] {
+        for key in sandbox.run(&format!("list --json --state {state}")).json().as_array().unwrap() {
+            assert_eq!(key["state"], state);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! A world for each test.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use jiff::{Span, Timestamp};
+use keyward::domain::hashing::Cost;
+use keyward::store::{Stamp, Store, StoreSettings};
+use keyward::terminal::Interrupts;
+use keyward::world::{StreamKinds, World};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use regex::Regex;
+
+/// A folder with a store in it, a clock and a generator. The store hashes at the lowest cost that
+/// is allowed, which a new store of the real binary does not.
+pub struct Sandbox {
+    folder: tempfile::TempDir,
+    now: Cell<Timestamp>,
+    random: Rc<RefCell<ChaCha20Rng>>,
+}
+
+/// What a run left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    pub code: u8,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Sandbox {
+    /// With a store.
+    pub fn new() -> Self {
+        let sandbox = Self::empty();
+        let now = sandbox.now.get();
+        let mut store = Store::create(&sandbox.store(), now).unwrap();
+        let settings = StoreSettings { hash_cost: Cost::FLOOR, ..StoreSettings::default() };
+        store.write(Stamp { now, actor: None }, |changes| changes.save_settings(&settings)).unwrap();
+        sandbox
+    }
+
+    /// Without one.
+    pub fn empty() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            now: Cell::new("2026-01-31T12:00:00Z".parse().unwrap()),
+            random: Rc::new(RefCell::new(ChaCha20Rng::seed_from_u64(7))),
+        }
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join("keys.db")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, span: Span) {
+        let later = self.now.get().to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).unwrap();
+        self.now.set(later.timestamp());
+    }
+
+    /// Runs a command line, split at white space, with nothing on stdin.
+    pub fn run(&self, line: &str) -> Output {
+        self.run_args(&words(line), b"")
+    }
+
+    /// The same with something on stdin.
+    pub fn run_with(&self, line: &str, input: impl AsRef<[u8]>) -> Output {
+        self.run_args(&words(line), input.as_ref())
+    }
+
+    pub fn run_args(&self, args: &[String], input: &[u8]) -> Output {
+        self.run_in(args, input, &[], StreamKinds::default())
+    }
+
+    /// The same with these variables in the environment, and nothing on stdin.
+    pub fn run_env(&self, line: &str, variables: &[(&str, &str)]) -> Output {
+        self.run_in(&words(line), b"", variables, StreamKinds::default())
+    }
+
+    /// The same with an environment and other kinds of streams. `KEYWARD_STORE` names the store.
+    pub fn run_in(&self, args: &[String], input: &[u8], variables: &[(&str, &str)], streams: StreamKinds) -> Output {
+        let (stdout, stderr) = (Recorder::default(), Recorder::default());
+        let exit = keyward::run(self.world(args, input, variables, streams, Box::new(stdout.clone()), &stderr));
+        Output { code: exit.0, stdout: stdout.text(), stderr: stderr.text() }
+    }
+
+    /// A run whose stdout fails in the way that `stdout` does.
+    pub fn run_into(&self, line: &str, stdout: Box<dyn Write>) -> Output {
+        let stderr = Recorder::default();
+        let exit = keyward::run(self.world(&words(line), b"", &[], StreamKinds::default(), stdout, &stderr));
+        Output { code: exit.0, stdout: String::new(), stderr: stderr.text() }
+    }
+
+    fn world(
+        &self,
+        args: &[String],
+        input: &[u8],
+        variables: &[(&str, &str)],
+        streams: StreamKinds,
+        stdout: Box<dyn Write>,
+        stderr: &Recorder,
+    ) -> World {
+        let mut environment: HashMap<String, OsString> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
+        environment.entry("KEYWARD_STORE".to_owned()).or_insert_with(|| self.store().into());
+        let (now, random) = (self.now.get(), Rc::clone(&self.random));
+        World {
+            args: std::iter::once("keyward".into()).chain(args.iter().map(OsString::from)).collect(),
+            environment: Box::new(move |name| environment.get(name).cloned()),
+            clock: Box::new(move || now),
+            random: Box::new(move |bytes| {
+                random.borrow_mut().fill_bytes(bytes);
+                Ok(())
+            }),
+            data_folder: Some(self.path("data")),
+            program: None,
+            stdin: Box::new(io::Cursor::new(input.to_vec())),
+            stdout,
+            stderr: Box::new(stderr.clone()),
+            streams,
+            interrupts: Arc::new(Interrupts::default()),
+        }
+    }
+
+    /// Mints a key and returns its secret.
+    pub fn mint(&self, line: &str) -> String {
+        let output = self.run(&format!("create {line}"));
+        assert_eq!(output.code, 0, "{output}");
+        output.stdout.trim_end().to_owned()
+    }
+
+    /// Verifies a credential and returns the reason and the status that JSON tells.
+    pub fn reason(&self, flags: &str, credential: &str) -> String {
+        let output = self.run_with(&format!("verify --json {flags}"), credential);
+        let answer = output.json();
+        let status = answer["status"].as_u64().unwrap();
+        let code = match status {
+            200 => 0,
+            401 => 3,
+            _ => 4,
+        };
+        assert_eq!((u64::from(output.code), answer["allowed"].as_bool()), (code, Some(status == 200)), "{output}");
+        let failing: Vec<_> = answer["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|check| check["outcome"] == "fail")
+            .map(|check| check["check"].as_str().unwrap())
+            .collect();
+        assert_eq!(*failing.first().unwrap_or(&"allowed"), answer["reason"].as_str().unwrap());
+        if failing.is_empty() { "allowed".to_owned() } else { failing.join(" ") }
+    }
+
+    /// The real binary on this store.
+    pub fn binary(&self, line: &str) -> Command {
+        binary(&self.store(), &words(line))
+    }
+}
+
+/// The real binary on a store, in an environment that says nothing else.
+pub fn binary(store: &Path, args: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
+    command.args(args).env_clear().env("KEYWARD_STORE", store).env("TERM", "xterm-256color").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command of the real binary to its end.
+pub fn finish(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    Output {
+        code: output.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(255),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs it with something on stdin.
+pub fn finish_with(command: &mut Command, input: &[u8]) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A program that needs none of its input may close it: that is no failure of the test.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    let code = child.wait().unwrap().code().and_then(|code| u8::try_from(code).ok()).unwrap_or(255);
+    Output { code, stdout, stderr }
+}
+
+pub fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Replaces what looks like a secret. The secrets of tests are made up, and snapshots have none.
+pub fn without_secrets(text: &str) -> String {
+    Regex::new(r"[a-z][a-z0-9_]*_[0-9a-hjkmnp-tv-z]{12}_[0-9A-Za-z]{49}")
+        .unwrap()
+        .replace_all(text, "[secret]")
+        .into_owned()
+}
+
+impl Output {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+
+    /// The error object on stderr, which must be all that is there.
+    pub fn error(&self) -> serde_json::Value {
+        let document: serde_json::Value =
+            serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self}"));
+        document["error"].clone()
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "code: {}", self.code)?;
+        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            for line in without_secrets(text).lines() {
+                writeln!(f, "{name}: {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A stream that remembers what was written.
+#[derive(Clone, Default)]
+pub struct Recorder(Rc<RefCell<Vec<u8>>>);
+
+impl Recorder {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.borrow().clone()).unwrap()
+    }
+}
+
+impl Write for Recorder {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! All integration tests, in one binary.
+//!
+//! Most of them run commands in this process, in a world of their own ([`harness::Sandbox`]): a
+//! clock that stands still, a seeded generator, recorded streams. Where processes, pipes, signals,
+//! permissions or a terminal are what matters, they run the real binary.
+//!
+//! A test that needs a tool which may not be installed is ignored with the reason `needs …`;
+//! `tests/run` installs the tools and runs those too.
+
+#![allow(unreachable_pub, reason = "one crate: nothing is reachable from outside")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::needless_raw_string_hashes,
+    reason = "a test ends at the first surprise, runs real processes, and UPDATE_EXPECT writes the hashes"
+)]
+
+mod harness;
+mod pty;
+
+mod bad_input;
+mod clipboard;
+mod concurrency;
+mod curl;
+mod delivery;
+mod filters;
+mod help;
+mod keys;
+mod leaks;
+mod readme;
+mod store_files;
+mod terminal;
+mod verify;

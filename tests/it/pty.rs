@@ -1,0 +1,134 @@
+//! The real binary in a real pseudo-terminal, seen through a terminal emulator.
+
+use std::io::{Read as _, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// A program in a terminal of its own.
+pub struct Screen {
+    child: Box<dyn Child + Send + Sync>,
+    master: Box<dyn MasterPty + Send>,
+    keyboard: Box<dyn Write + Send>,
+    shown: Arc<Mutex<Shown>>,
+    modes_before: String,
+}
+
+struct Shown {
+    terminal: vt100::Parser,
+    raw: Vec<u8>,
+}
+
+impl Screen {
+    /// Starts keyward on `store` in a terminal of so many columns.
+    pub fn start(store: &Path, args: &str, columns: u16) -> Self {
+        Self::start_with(store, args, columns, &[("TERM", "xterm-256color")])
+    }
+
+    /// The same with these environment variables and no others.
+    pub fn start_with(store: &Path, args: &str, columns: u16, variables: &[(&str, &str)]) -> Self {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_keyward"));
+        command.args(args.split_whitespace());
+        command.env_clear();
+        command.env("KEYWARD_STORE", store);
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        Self::run(command, columns)
+    }
+
+    fn run(command: CommandBuilder, columns: u16) -> Self {
+        let size = PtySize { rows: 24, cols: columns, ..PtySize::default() };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let modes_before = modes(&*pair.master);
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let terminal = vt100::Parser::new(24, columns, 1000);
+        let shown = Arc::new(Mutex::new(Shown { terminal, raw: vec![] }));
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let into = Arc::clone(&shown);
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = reader.read(&mut bytes) {
+                let mut shown = into.lock().unwrap();
+                shown.terminal.process(&bytes[..count]);
+                shown.raw.extend_from_slice(&bytes[..count]);
+            }
+        });
+        let keyboard = pair.master.take_writer().unwrap();
+        Self { child, master: pair.master, keyboard, shown, modes_before }
+    }
+
+    /// Waits until the screen shows `text`.
+    pub fn wait_for(&self, text: &str) -> &Self {
+        for _ in 0..1000 {
+            if self.text().contains(text) {
+                return self;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("no {text:?} on the screen:\n{}", self.text());
+    }
+
+    /// Presses keys. Prompts throw away what was typed before they asked, so wait a little.
+    pub fn press(&mut self, keys: &str) -> &mut Self {
+        std::thread::sleep(Duration::from_millis(200));
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+        self.keyboard.flush().unwrap();
+        self
+    }
+
+    /// What the screen shows now.
+    pub fn text(&self) -> String {
+        self.shown.lock().unwrap().terminal.screen().contents()
+    }
+
+    /// Everything that can be seen by scrolling back, and the screen below it.
+    pub fn scrollback(&self) -> String {
+        let mut shown = self.shown.lock().unwrap();
+        let screen = shown.terminal.screen_mut();
+        screen.set_scrollback(usize::MAX);
+        let mut text = String::new();
+        for back in (0..=screen.scrollback()).rev() {
+            screen.set_scrollback(back);
+            text.push_str(&screen.contents());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// All bytes that the program wrote.
+    pub fn raw(&self) -> String {
+        String::from_utf8_lossy(&self.shown.lock().unwrap().raw).into_owned()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.process_id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Waits for the end and returns the exit code.
+    pub fn end(&mut self) -> u32 {
+        let code = self.child.wait().unwrap().exit_code();
+        // What was written last may still be on its way through the terminal.
+        std::thread::sleep(Duration::from_millis(100));
+        code
+    }
+
+    /// Whether the terminal is as a shell left it: main screen, visible cursor, echo, line by line.
+    pub fn assert_restored(&self) {
+        {
+            let shown = self.shown.lock().unwrap();
+            assert!(!shown.terminal.screen().alternate_screen(), "the alternate screen is still shown");
+            assert!(!shown.terminal.screen().hide_cursor(), "the cursor is hidden");
+        }
+        assert_eq!(modes(&*self.master), self.modes_before, "the modes of the terminal differ");
+    }
+}
+
+fn modes(terminal: &dyn MasterPty) -> String {
+    format!("{:?}", terminal.get_termios())
+}

@@ -1,0 +1,132 @@
+//! What a person sees, in a real pseudo-terminal.
+
+use crate::harness::Sandbox;
+use crate::pty::Screen;
+
+/// The secret that the reveal screen shows.
+fn shown_secret(screen: &Screen) -> String {
+    screen.wait_for("I have stored it");
+    screen.text().lines().find(|line| line.starts_with("kw_")).unwrap().to_owned()
+}
+
+#[test]
+fn stored_makes_the_key_and_leaves_no_trace() {
+    let sandbox = Sandbox::new();
+    let mut screen = Screen::start(&sandbox.store(), "create first-key", 100);
+    let secret = shown_secret(&screen);
+    assert!(screen.text().contains(&format!("Authorization: Bearer first-key:{secret}")));
+    assert_eq!(sandbox.run("list -q").stdout, "", "not before it was acknowledged");
+    screen.press("\r");
+    assert_eq!(screen.end(), 0);
+    screen.assert_restored();
+    assert!(screen.raw().contains(&secret), "it was on the screen");
+    assert!(!screen.scrollback().contains(&secret[16..40]), "{}", screen.scrollback());
+    assert!(screen.text().contains("created the key first-key"), "{}", screen.text());
+    assert_eq!(sandbox.reason("", &secret), "allowed");
+}
+
+#[test]
+fn whatever_is_not_an_acknowledgement_leaves_no_key() {
+    let sandbox = Sandbox::new();
+    let old = sandbox.mint("old");
+    let before = sandbox.run("history --json");
+    for (keys, code, says) in [
+        ("\x1b[B\x1b[B\r", 5, "discarded; nothing was changed"),
+        ("\x1b", 5, "discarded; nothing was changed"),
+        ("\x03", 7, "interrupted before the secret was acknowledged"),
+    ] {
+        for command in ["create new", "duplicate old new", "rotate old"] {
+            let mut screen = Screen::start(&sandbox.store(), command, 80);
+            let secret = shown_secret(&screen);
+            screen.press(keys);
+            assert_eq!(screen.end(), code, "{command} {keys:?}: {}", screen.text());
+            screen.assert_restored();
+            assert!(screen.text().contains(says), "{command} {keys:?}: {}", screen.text());
+            assert!(!screen.scrollback().contains(&secret[16..40]));
+            assert_eq!(sandbox.reason("", &secret), "not_genuine");
+        }
+    }
+    assert_eq!(sandbox.run("history --json"), before);
+    assert_eq!(sandbox.reason("", &old), "allowed");
+}
+
+#[test]
+fn a_signal_leaves_no_key_and_a_sound_terminal() {
+    let sandbox = Sandbox::new();
+    for signal in ["INT", "TERM", "HUP"] {
+        let mut screen = Screen::start(&sandbox.store(), "create new", 80);
+        let secret = shown_secret(&screen);
+        screen.signal(signal);
+        assert_eq!(screen.end(), 7, "{signal}: {}", screen.text());
+        screen.assert_restored();
+        assert!(!screen.scrollback().contains(&secret[16..40]));
+    }
+    assert_eq!(sandbox.run("list -q").stdout, "");
+}
+
+#[test]
+fn a_dumb_terminal_is_told_that_it_keeps_the_secret() {
+    let sandbox = Sandbox::new();
+    let mut screen = Screen::start_with(&sandbox.store(), "create new", 80, &[("TERM", "dumb")]);
+    let secret = shown_secret(&screen);
+    assert!(screen.text().contains("clear its scrollback"), "{}", screen.text());
+    assert!(!screen.raw().contains("\x1b[?1049h"));
+    screen.press("\r");
+    assert_eq!(screen.end(), 0);
+    assert_eq!(sandbox.reason("", &secret), "allowed");
+}
+
+#[test]
+fn yes_prints_the_secret_without_a_question() {
+    let sandbox = Sandbox::new();
+    let mut screen = Screen::start(&sandbox.store(), "create new --yes", 80);
+    assert_eq!(screen.end(), 0);
+    let secret = screen.text().lines().find(|line| line.starts_with("kw_")).unwrap().to_owned();
+    assert_eq!(sandbox.reason("", &secret), "allowed");
+}
+
+#[test]
+fn the_secret_can_be_selected_in_a_narrow_terminal() {
+    let sandbox = Sandbox::new();
+    let mut screen = Screen::start(&sandbox.store(), "create new", 60);
+    screen.wait_for("I have stored it");
+    screen.press("\r");
+    assert_eq!(screen.end(), 0);
+    let secret = screen.raw().split("store it now.\r\n\r\n").nth(1).unwrap()[..65].to_owned();
+    assert_eq!(sandbox.reason("", &secret), "allowed");
+}
+
+#[test]
+fn delete_asks_and_only_yes_deletes() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("deploy");
+    assert_eq!(sandbox.reason("", &secret), "allowed");
+    for (keys, code) in [("n", 5), ("\x1b", 5), ("\x03", 130), ("y", 0)] {
+        let mut screen = Screen::start(&sandbox.store(), "delete deploy", 80);
+        screen.wait_for("for good?");
+        assert!(screen.text().contains("used once"), "{}", screen.text());
+        screen.press(keys);
+        assert_eq!(screen.end(), code, "{keys:?}: {}", screen.text());
+        screen.assert_restored();
+        assert_eq!(sandbox.run("list -q").stdout.is_empty(), code == 0, "{keys:?}");
+    }
+}
+
+#[test]
+fn verify_asks_for_the_credential_and_does_not_show_it() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("deploy");
+    let mut screen = Screen::start(&sandbox.store(), "verify", 80);
+    screen.wait_for("Credential (it is not shown):");
+    screen.press(&format!("nonsense\x15Bearer x\x7f{secret}\r"));
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    screen.assert_restored();
+    assert!(screen.text().contains("✓ the secret is genuine"), "{}", screen.text());
+    assert!(!screen.raw().contains(&secret[16..40]));
+
+    let mut screen = Screen::start(&sandbox.store(), "verify", 80);
+    screen.wait_for("Credential (it is not shown):");
+    screen.press("kw_\x03");
+    assert_eq!(screen.end(), 130);
+    screen.assert_restored();
+}
