@@ -5,8 +5,7 @@
 
 use serde::Serialize;
 
-use crate::domain::text::clean;
-use crate::domain::token::redact;
+use crate::domain::text::{clean, redact};
 use crate::store::StoreError;
 
 /// The exit code of a finished command.

@@ -1,18 +1,19 @@
 //! From a world to an exit code.
 
+use std::ffi::OsString;
+
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::Cli;
-use crate::domain::text::clean;
-use crate::domain::token::redact;
+use crate::domain::text::{clean, holds_secret};
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use crate::world::World;
 
 /// Runs the command line of `world` and returns its exit code. Never ends the process.
 pub fn run(mut world: World) -> Exit {
-    let args = std::mem::take(&mut world.args);
+    let args = world.args.clone();
     // Before the flags are parsed, an error must be told in the right form all the same.
     let wants_json = args.iter().any(|arg| arg == "--json");
     let cli = Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
@@ -45,31 +46,31 @@ fn not_parsed(world: &mut World, error: &clap::Error, json: bool) -> Exit {
             let _ = world.stderr.write_all(error.render().to_string().as_bytes());
             Error::new(Code::Usage, "").exit()
         }
-        _ => report(&mut world.stderr, &usage(error), json),
+        _ => report(&mut world.stderr, &usage(error, &world.args), json),
     }
 }
 
-/// clap's message as one of ours: the sentence, and its tips as hints.
-fn usage(error: &clap::Error) -> Error {
+/// clap's message as one of ours: the sentence, its tips as hints, and where the help is.
+fn usage(error: &clap::Error, args: &[OsString]) -> Error {
     let text = clean(&error.render().to_string());
-    let leaked = matches!(redact(&text), std::borrow::Cow::Owned(_));
     let mut paragraphs = text.split("\n\n");
     let message = paragraphs.next().unwrap_or_default().trim_start_matches("error: ").trim();
     let mut result = Error::new(Code::Usage, message);
-    if leaked {
+    if holds_secret(&text) {
         result = result
             .hint("a secret stood on the command line, where other users and the shell's history can see it: rotate that key")
             .hint("verify reads the credential from standard input, --from-file or --from-env");
     }
-    for paragraph in paragraphs {
-        for line in paragraph.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let line = line.trim_start_matches("tip: ");
-            if !line.starts_with("For more information") {
-                result = result.hint(line);
-            }
-        }
+    let tips = paragraphs.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("tip: "));
+    for tip in tips {
+        result = result.hint(tip);
     }
-    result
+    let verb =
+        args.iter().skip(1).filter_map(|arg| arg.to_str()).find(|arg| Cli::command().find_subcommand(arg).is_some());
+    result.hint(match verb {
+        Some(verb) => format!("what it takes: keyward help {verb}"),
+        None => "the commands: keyward --help".to_owned(),
+    })
 }
 
 fn report(stderr: &mut dyn std::io::Write, error: &Error, json: bool) -> Exit {

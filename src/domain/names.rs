@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use super::text::{holds_secret, is_obeyed};
+
 /// Why a text is not a valid name, scope, level, label, prefix or description.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -198,7 +200,7 @@ fn check_prefix(text: &str) -> Result<(), InvalidText> {
 
 fn check_description(text: &str) -> Result<(), InvalidText> {
     check_length("a description", text, 0, 1000)?;
-    check_characters("a description", text, "one line of text", |c| !c.is_control())
+    check_characters("a description", text, "one line of text", |c| !is_obeyed(c))
 }
 
 fn check_label_key(text: &str) -> Result<(), InvalidText> {
@@ -210,7 +212,17 @@ fn check_label_key(text: &str) -> Result<(), InvalidText> {
 
 fn check_label_value(text: &str) -> Result<(), InvalidText> {
     check_length("a label's value", text, 0, 255)?;
-    check_characters("a label's value", text, "one line of text", |c| !c.is_control())
+    check_characters("a label's value", text, "one line of text", |c| !is_obeyed(c))
+}
+
+/// A secret that is pasted into the wrong place would stand in the store, its history and every list.
+fn check_no_secret(what: &str, text: &str) -> Result<(), InvalidText> {
+    if holds_secret(text) {
+        return Err(InvalidText::new(format!(
+            "{what} must not hold a secret, and this looks like one: if it is one, replace it with `keyward rotate`"
+        )));
+    }
+    Ok(())
 }
 
 fn check_length(what: &str, text: &str, least: usize, most: usize) -> Result<(), InvalidText> {
@@ -230,10 +242,11 @@ fn check_characters(
     allowed: &str,
     is_allowed: impl Fn(char) -> bool,
 ) -> Result<(), InvalidText> {
+    check_no_secret(what, text)?;
     match text.chars().find(|&c| !is_allowed(c)) {
         None => Ok(()),
         Some(' ') => Err(InvalidText::new(format!("{what} cannot hold a space: use {allowed}"))),
-        Some(c) if c.is_control() => Err(InvalidText::new(format!(
+        Some(c) if is_obeyed(c) => Err(InvalidText::new(format!(
             "{what} cannot hold a control character (U+{:04X}): use {allowed}",
             u32::from(c)
         ))),

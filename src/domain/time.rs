@@ -178,15 +178,17 @@ impl serde::Serialize for Rfc3339 {
 pub fn relative(time: Timestamp, now: Timestamp) -> String {
     let seconds = time.as_second() - now.as_second();
     let size = seconds.unsigned_abs();
+    // To the nearest: a key that expires in ninety days says so a minute later as well.
+    let nearest = |unit: u64| (size + unit / 2) / unit;
     let amount = match size {
         0 => return "now".to_owned(),
         1..60 => count(size, "second"),
-        60..3_600 => count(size / 60, "minute"),
-        3_600..86_400 => count(size / 3_600, "hour"),
-        86_400..1_209_600 => count(size / 86_400, "day"),
-        1_209_600..5_184_000 => count(size / 604_800, "week"),
-        5_184_000..63_072_000 => count(size / 2_592_000, "month"),
-        _ => count(size / 31_536_000, "year"),
+        60..3_600 => count(nearest(60), "minute"),
+        3_600..86_400 => count(nearest(3_600), "hour"),
+        86_400..1_209_600 => count(nearest(86_400), "day"),
+        1_209_600..5_184_000 => count(nearest(604_800), "week"),
+        5_184_000..63_072_000 => count(nearest(2_592_000), "month"),
+        _ => count(nearest(31_536_000), "year"),
     };
     if seconds > 0 { format!("in {amount}") } else { format!("{amount} ago") }
 }
@@ -253,6 +255,7 @@ mod tests {
             (-86_400 * 3, "3 days ago"),
             (86_400 * 14, "in 2 weeks"),
             (86_400 * 90, "in 3 months"),
+            (86_400 * 90 - 1, "in 3 months"),
             (-86_400 * 800, "2 years ago"),
         ] {
             let time = Timestamp::from_second(now().as_second() + seconds).unwrap();

@@ -16,7 +16,6 @@
 //! [`Secret`] is the plain text. It is wiped when dropped, has no `Display` and no `Serialize`,
 //! and its `Debug` shows the public id alone. What is stored is [`super::hashing::HashedSecret`].
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -169,42 +168,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Replaces everything in `text` that looks like a secret, whole or with a wrong checksum, so that
-/// a credential that someone put where it does not belong (an argument, a path) is not repeated in
-/// a message about it.
-pub fn redact(text: &str) -> Cow<'_, str> {
-    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let bytes = text.as_bytes();
-    let mut redacted = String::new();
-    let (mut copied, mut start) = (0, 0);
-    while start < bytes.len() {
-        if !is_word(bytes[start]) {
-            start += 1;
-            continue;
-        }
-        let length = bytes[start..].iter().take_while(|&&b| is_word(b)).count();
-        if looks_secret(&text[start..start + length]) {
-            redacted.push_str(&text[copied..start]);
-            redacted.push_str("[secret]");
-            copied = start + length;
-        }
-        start += length;
-    }
-    if copied == 0 {
-        Cow::Borrowed(text)
-    } else {
-        redacted.push_str(&text[copied..]);
-        Cow::Owned(redacted)
-    }
-}
-
-/// A word that ends like a secret: an id, an underscore, and a long run of base62.
-fn looks_secret(word: &str) -> bool {
-    let Some((head, run)) = word.rsplit_once('_') else { return false };
-    let id = head.rsplit('_').next().unwrap_or_default();
-    run.len() >= 32 && id.len() == ID_LENGTH
-}
-
 fn checksum(body: &str) -> Zeroizing<String> {
     let mut rest = crc32fast::hash(body.as_bytes());
     let mut digits = [b'0'; CHECKSUM_LENGTH];
@@ -320,21 +283,6 @@ mod tests {
         assert_eq!(format!("{secret:?}"), format!("Secret({}, …)", secret.id()));
     }
 
-    #[test]
-    fn whatever_looks_like_a_secret_is_redacted() {
-        let secret = secret("my_app", 7, [42; 32]);
-        let text = secret.expose();
-        let mut damaged = text.to_owned();
-        damaged.replace_range(text.len() - 1.., "-");
-        assert_eq!(redact("nothing to hide: kw_0123456789ab"), "nothing to hide: kw_0123456789ab");
-        assert_eq!(redact(text), "[secret]");
-        assert_eq!(
-            redact(&format!("unexpected '{text}' found, twice: {text}")),
-            "unexpected '[secret]' found, twice: [secret]"
-        );
-        assert_eq!(redact(&damaged), "[secret]-");
-    }
-
     proptest! {
         #[test]
         fn what_is_built_is_parsed(prefix in "[a-z][a-z0-9_]{0,15}", id: u64, bytes: [u8; 32]) {
@@ -370,7 +318,6 @@ mod tests {
         #[test]
         fn any_text_is_parsed_without_a_panic(text in "\\PC{0,100}") {
             let _ = Secret::parse(&text);
-            let _ = redact(&text);
         }
     }
 }

@@ -20,19 +20,22 @@ pub fn parse_line(line: &str) -> Result<Credential, CredentialError> {
     if line.contains(['\n', '\r']) {
         return Err(malformed("more than one line was presented (a whole request head is read with --request)"));
     }
-    if line.trim() != line {
-        return Err(malformed("there is white space around the credential"));
-    }
-    if line.starts_with('/') || line.contains("://") {
-        return only_one(from_url(line))?.ok_or_else(|| {
-            CredentialError::Missing("the URL has neither _auth_key nor _api_auth in its query".to_owned())
-        });
-    }
     if let Some((field, value)) = line.split_once(':')
         && is_credential_field(field)
     {
-        return from_field(field, value.trim())?
-            .ok_or_else(|| CredentialError::Missing(format!("the header {field} is empty")));
+        // White space around a field's value does not belong to it (RFC 9110 section 5.5).
+        return from_field(field, value.trim())?.ok_or_else(|| {
+            CredentialError::Missing(format!("the header {field} is empty, or of a scheme that is not for keys"))
+        });
+    }
+    if line.trim() != line {
+        return Err(malformed("there is white space around the credential"));
+    }
+    // The name of a key may start with a slash, but holds neither a question mark nor a colon.
+    if line.contains("://") || line.starts_with('/') && line.contains('?') {
+        return only_one(from_url(line))?.ok_or_else(|| {
+            CredentialError::Missing("the URL has neither _auth_key nor _api_auth in its query".to_owned())
+        });
     }
     if let Some(credential) = from_authorization(line)? {
         return Ok(credential);
@@ -112,16 +115,16 @@ fn basic(encoded: &str) -> Result<Credential, CredentialError> {
         text.split_once(':').ok_or_else(|| malformed("the Basic credential has no colon between user and password"))?;
     let secrets = [password, user].into_iter().filter(|part| Secret::parse(part).is_ok());
     let found = secrets.map(|secret| Credential::new(Presentation::Basic, None, secret)).collect();
-    match only_one(found)? {
-        Some(credential) => Ok(credential),
-        None => Err(malformed("neither the user nor the password of the Basic credential is an undamaged secret")),
-    }
+    // Without a secret it is still a credential: damaged, or of another kind, and not to be mixed with one of ours.
+    let other = if password.is_empty() { user } else { password };
+    Ok(only_one(found)?.unwrap_or_else(|| Credential::new(Presentation::Basic, None, other)))
 }
 
 /// All credentials in the query of a URL or of a request target.
 pub(super) fn from_url(url: &str) -> Vec<Credential> {
+    // What follows # is for the browser alone, question marks included (RFC 3986 section 3.5).
+    let url = url.split('#').next().unwrap_or_default();
     let Some((_, query)) = url.split_once('?') else { return vec![] };
-    let query = query.split('#').next().unwrap_or_default();
     form_urlencoded::parse(query.as_bytes())
         .filter_map(|(field, value)| {
             let value = Zeroizing::new(value.into_owned());

@@ -6,6 +6,8 @@ use super::line::{from_field, from_url, is_credential_field};
 use super::{Credential, CredentialError, malformed, only_one};
 use crate::domain::decision::{Method, Transport};
 
+/// A head that ends in the middle of a line may have lost the lines that matter.
+const CUT_SHORT: &str = "this is not the head of an HTTP request: it is cut short";
 /// More header fields than this are refused.
 const MOST_FIELDS: usize = 128;
 
@@ -27,13 +29,13 @@ pub struct RequestHead {
 /// # Errors
 /// [`CredentialError`] for no credential, for two different ones, and for what is not HTTP.
 pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, CredentialError> {
-    let head = unfolded_head(bytes);
+    let head = unfolded_head(bytes).ok_or_else(|| malformed(CUT_SHORT))?;
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(&head) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => {
-            return Err(malformed("this is not the head of an HTTP request: it is cut short"));
+            return Err(malformed(CUT_SHORT));
         }
         Err(httparse::Error::TooManyHeaders) => {
             return Err(malformed(format!("the request has more than {MOST_FIELDS} header fields")));
@@ -58,10 +60,12 @@ pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, CredentialError> {
     Ok(RequestHead { method, transport: if is_https { Transport::Https } else { Transport::Http }, credential })
 }
 
-/// The head alone, its folded fields on one line each, with an empty line at the end.
-fn unfolded_head(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+/// The head alone, its folded fields on one line each, with an empty line at the end; `None` where
+/// the last line has no end.
+fn unfolded_head(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut head = Zeroizing::new(Vec::with_capacity(bytes.len() + 4));
-    for line in bytes.split(|&b| b == b'\n') {
+    for line in bytes.split_inclusive(|&b| b == b'\n') {
+        let line = line.strip_suffix(b"\n")?;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() && !head.is_empty() {
             break;
@@ -77,5 +81,5 @@ fn unfolded_head(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
         head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(b"\r\n");
-    head
+    Some(head)
 }
