@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::domain::text::{clean, redact};
-use crate::store::StoreError;
+use crate::store::{DISK_FULL, StoreError};
 
 /// The exit code of a finished command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,9 @@ impl Exit {
     pub const FORBIDDEN: Self = Self(4);
     /// `--fail-if-any` found something.
     pub const FOUND: Self = Self(8);
+
+    /// A bug in keyward.
+    pub const BUG: Self = Self(70);
 
     /// Every exit code with its meaning.
     pub const TABLE: [(Self, &'static str); 11] = [
@@ -52,6 +55,7 @@ pub enum Code {
     RoleCeiling,
     NotPermitted,
     InvalidValue,
+    Conflict,
     OutputFailed,
     Usage,
     Cancelled,
@@ -78,6 +82,7 @@ impl Code {
             Self::RoleCeiling => ("role_ceiling", Exit(1)),
             Self::NotPermitted => ("not_permitted", Exit(1)),
             Self::InvalidValue => ("invalid_value", Exit(1)),
+            Self::Conflict => ("conflict", Exit(1)),
             Self::OutputFailed => ("output_failed", Exit(1)),
             Self::Usage => ("usage", Exit(2)),
             Self::Cancelled => ("cancelled", Exit(5)),
@@ -129,6 +134,11 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// What happened, without what to do next.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// What kind of error it is.
@@ -199,7 +209,7 @@ impl From<StoreError> for Error {
             StoreError::Insecure { remedy, .. } => Self::new(Code::StoreInsecure, message).hint(remedy),
             StoreError::Unusable { detail, .. } => {
                 Self::new(Code::StoreUnwritable, message).hint(match detail.as_str() {
-                    "the disk is full" => "nothing was changed; free some space and try again",
+                    DISK_FULL => "nothing was changed; free some space and try again",
                     _ => "look at the permissions and the owner of the file and of its folder",
                 })
             }
@@ -208,6 +218,9 @@ impl From<StoreError> for Error {
             StoreError::NoSuch { kind, name } => {
                 Self::new(Code::NotFound, message).hint(format!("make it first: keyward {kind} create {name}"))
             }
+            StoreError::SecretChanged(name) => Self::new(Code::Conflict, message).hint(format!(
+                "see who did it with `keyward history {name}`, then rotate again if that is still needed"
+            )),
             StoreError::KeyGone(_) => {
                 Self::new(Code::NotFound, message).hint("another process deleted it in the meantime")
             }
@@ -250,6 +263,7 @@ mod tests {
             Code::RoleCeiling,
             Code::NotPermitted,
             Code::InvalidValue,
+            Code::Conflict,
             Code::OutputFailed,
             Code::Usage,
             Code::Cancelled,

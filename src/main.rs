@@ -4,36 +4,66 @@
 // This is the one place where the effects are allowed that clippy.toml forbids everywhere else.
 #![allow(clippy::disallowed_methods, reason = "the real world comes in here, and nowhere else")]
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Read, Write};
+use std::os::fd::BorrowedFd;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use keyward::error::{Error, Exit};
 use keyward::terminal::{Fired, Interrupts};
 use keyward::world::{StreamKinds, World};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 fn main() -> ExitCode {
     let interrupts = Arc::new(Interrupts::default());
     let streams = streams();
     if streams.stdin_is_terminal {
-        watch_signals(Arc::clone(&interrupts));
+        let json = std::env::args_os().any(|arg| arg == "--json");
+        watch_signals(Arc::clone(&interrupts), json);
     }
-    let exit = keyward::run(World {
+    let world = World {
         args: std::env::args_os().collect(),
         environment: Box::new(|name| std::env::var_os(name)),
         clock: Box::new(jiff::Timestamp::now),
         random: Box::new(|bytes| SysRng.try_fill_bytes(bytes).map_err(anyhow::Error::new)),
         data_folder: directories::ProjectDirs::from("", "", "keyward").map(|folders| folders.data_dir().to_owned()),
         program: std::env::current_exe().ok(),
-        stdin: Box::new(std::io::stdin()),
-        stdout: Box::new(std::io::BufWriter::new(std::io::stdout())),
+        stdin: Box::new(Stream(rustix::stdio::stdin())),
+        stdout: Box::new(Stream(rustix::stdio::stdout())),
         stderr: Box::new(std::io::stderr()),
         streams,
         interrupts,
-    });
-    ExitCode::from(exit.0)
+    };
+    // A panic is a bug in keyward, and says so in the way of every other error.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let error = Error::from(anyhow::anyhow!("a panic at {place}"));
+        let _ = std::io::stderr().write_all(error.render().as_bytes());
+    }));
+    let exit = std::panic::catch_unwind(AssertUnwindSafe(|| keyward::run(world)));
+    ExitCode::from(exit.unwrap_or(Exit::BUG).0)
+}
+
+/// A standard stream, past the buffers of the standard library, which keep what went through them.
+struct Stream(BorrowedFd<'static>);
+
+impl Read for Stream {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        Ok(rustix::io::retry_on_intr(|| rustix::io::read(self.0, &mut *bytes))?)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(rustix::io::retry_on_intr(|| rustix::io::write(self.0, bytes))?)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn streams() -> StreamKinds {
@@ -57,9 +87,9 @@ fn is_stand_in(stdout: &std::io::Stdout) -> bool {
     is_null && rustix::fs::fcntl_getfl(stdout).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::RDWR))
 }
 
-/// Ends the program on SIGINT, SIGTERM and SIGHUP, after the terminal was put back.
-fn watch_signals(interrupts: Arc<Interrupts>) {
-    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+/// Ends the program on SIGINT, SIGTERM, SIGHUP and SIGQUIT, after the terminal was put back.
+fn watch_signals(interrupts: Arc<Interrupts>, json: bool) {
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT]) else { return };
     std::thread::spawn(move || {
         for signal in signals.forever() {
             match interrupts.fire() {
@@ -67,8 +97,14 @@ fn watch_signals(interrupts: Arc<Interrupts>) {
                     let _ = signal_hook::low_level::emulate_default_handler(signal);
                 }
                 Fired::Restored(error) => {
-                    let _ = std::io::Write::write_all(&mut std::io::stderr(), error.render().as_bytes());
+                    let _ = std::io::stderr().write_all(error.report(json).as_bytes());
                     std::process::exit(i32::from(error.exit().0));
+                }
+                Fired::Answered => {
+                    while matches!(interrupts.fire(), Fired::Answered) {
+                        std::thread::sleep(std::time::Duration::from_millis(5));
+                    }
+                    let _ = signal_hook::low_level::emulate_default_handler(signal);
                 }
                 Fired::Over => {}
             }

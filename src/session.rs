@@ -36,6 +36,7 @@ pub struct Session {
 
 /// The part of the world that is asked while a command runs.
 struct Outside {
+    clock: Box<dyn Fn() -> Timestamp>,
     environment: Environment,
     random: Random,
     program: Option<PathBuf>,
@@ -61,6 +62,7 @@ impl Session {
         let set = |name: &str| (world.environment)(name).filter(|value| !value.is_empty());
         let options = Options {
             quiet: global.quiet,
+            json: global.json,
             no_input: global.no_input,
             color: global.color,
             no_color: set("NO_COLOR").is_some(),
@@ -75,7 +77,12 @@ impl Session {
             terminal: Terminal::new(world.stdin, world.stdout, world.stderr, world.streams, options),
             interrupts: world.interrupts,
             now: whole_seconds((world.clock)()),
-            outside: Outside { environment: world.environment, random: world.random, program: world.program },
+            outside: Outside {
+                clock: world.clock,
+                environment: world.environment,
+                random: world.random,
+                program: world.program,
+            },
             actor: global.acting,
             store,
             json: global.json,
@@ -83,9 +90,14 @@ impl Session {
         }
     }
 
-    /// The present, in whole seconds. It stands still during a command.
+    /// The present, in whole seconds. It stands still while a command computes.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Looks at the clock again: after a wait for a person or for input, the present is another.
+    pub fn look_at_the_clock(&mut self) {
+        self.now = whole_seconds((self.outside.clock)());
     }
 
     /// Whether `--json` was given.

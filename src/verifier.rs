@@ -13,8 +13,9 @@
 //! let mut verifier = Verifier::new(Store::open("keys.db".as_ref())?)?;
 //! let answer = verifier.verify(parse_line("Bearer kw_…"), &Request::default(), now)?;
 //! if answer.decision.is_allowed() {
-//!     verifier.record(&answer, [0; 16], now)?;
+//!     verifier.record(&answer, || my_random_bytes(), now)?;
 //! }
+//! # fn my_random_bytes() -> Result<[u8; 16], keyward::verifier::VerifyError> { unimplemented!() }
 //! # Ok(())
 //! # }
 //! ```
@@ -107,23 +108,35 @@ impl Verifier {
     }
 
     /// Counts the request of an allowed answer, and renews the hash of its secret if that was made
-    /// at another cost than the store's present one; `salt` is for that.
+    /// at another cost than the store's present one. Only for that, `salt` is asked for random bytes.
     ///
     /// # Errors
-    /// Where the store cannot be written.
-    pub fn record(&mut self, answer: &Answer, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
+    /// Where the store cannot be written, or `salt` fails.
+    pub fn record<E>(
+        &mut self,
+        answer: &Answer,
+        salt: impl FnOnce() -> Result<[u8; SALT_BYTES], E>,
+        now: Timestamp,
+    ) -> Result<(), E>
+    where
+        E: From<VerifyError>,
+    {
         let Some(key) = answer.key.as_ref().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
         let renewed = match &answer.renewal {
-            Some(secret) => Some((secret.id(), HashedSecret::new(secret, salt, self.hash_cost)?)),
+            Some(secret) => {
+                let hash = HashedSecret::new(secret, salt()?, self.hash_cost).map_err(VerifyError::from)?;
+                Some((secret.id(), hash))
+            }
             None => None,
         };
-        self.store.write(Stamp { now, actor: None }, |changes| {
-            if let Some((id, hash)) = &renewed {
-                changes.renew_hash(id, hash)?;
-            }
-            changes.record_use(key)
-        })?;
-        Ok(())
+        self.store
+            .write(Stamp { now, actor: None }, |changes| {
+                if let Some((id, hash)) = &renewed {
+                    changes.renew_hash(id, hash)?;
+                }
+                changes.record_use(key)
+            })
+            .map_err(|error: StoreError| VerifyError::from(error).into())
     }
 
     /// The key, if the secret and the name are right. Takes one Argon2id in each case.
@@ -137,7 +150,14 @@ impl Verifier {
             spend(secret, self.hash_cost)?;
             return Ok(None);
         };
-        let matches = presented.hash.matches(secret)?;
+        let matches = match presented.hash.matches(secret) {
+            Ok(matches) => matches,
+            Err(error) => {
+                // A damaged hash takes as long as any other.
+                spend(secret, self.hash_cost)?;
+                return Err(error);
+            }
+        };
         let is_named = name.is_none_or(|name| name == presented.key.name.as_str());
         Ok((matches && is_named).then_some(presented))
     }

@@ -33,10 +33,11 @@ impl Create {
     /// # Errors
     /// What the store or the sink says; then there is no key.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let sink = self.delivery.sink(session)?;
         let patch = self.settings.patch(session.now())?;
         let mut store = session.create_store()?;
         let settings = patch.apply(&Settings::with_prefix(store.settings()?.prefix));
-        mint_key(session, &mut store, &self.name, &settings, &self.delivery)?;
+        mint_key(session, &mut store, &self.name, &settings, sink)?;
         Ok(Exit::DONE)
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::views::{last_use, print_outcomes};
+use super::views::{find_all, last_use, print_outcomes};
 use crate::delivery::Outcome;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
@@ -35,9 +35,7 @@ impl Delete {
                 .hint("add --yes if you mean it; to stop a key for a while: keyward disable KEY"));
         }
         let mut store = session.change_store()?;
-        let mut keys = self.keys.iter().map(|text| session.find(&store, text)).collect::<Result<Vec<_>, _>>()?;
-        keys.sort_by(|one, two| one.id.cmp(&two.id));
-        keys.dedup_by(|one, two| one.id == two.id);
+        let keys = find_all(session, &store, &self.keys)?;
         if !self.yes {
             for key in &keys {
                 let last_use = last_use(key, session.now());

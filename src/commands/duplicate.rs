@@ -32,6 +32,7 @@ impl Duplicate {
     /// # Errors
     /// What the store or the sink says; then there is no new key.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let sink = self.delivery.sink(session)?;
         let patch = self.settings.patch(session.now())?;
         let mut store = session.change_store()?;
         let key = session.find(&store, &self.key)?;
@@ -39,7 +40,7 @@ impl Duplicate {
         if let Some(time) = settings.expires_at {
             check_expiry(time, session.now())?;
         }
-        mint_key(session, &mut store, &self.new_name, &settings, &self.delivery)?;
+        mint_key(session, &mut store, &self.new_name, &settings, sink)?;
         Ok(Exit::DONE)
     }
 }

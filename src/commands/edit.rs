@@ -46,25 +46,24 @@ impl Edit {
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let mut patch = self.settings.patch(session.now())?;
         self.changes.extend(&mut patch)?;
-        if self.name.is_none() && patch == SettingsPatch::default() {
+        let clears_prefix = self.changes.clears_prefix();
+        if self.name.is_none() && !clears_prefix && patch == SettingsPatch::default() {
             return Err(Error::new(Code::Usage, "no change was named")
                 .hint("for example: keyward edit KEY --name NEW, --expires 90d, --add-scope SCOPE")
                 .hint("all that can be changed: keyward help edit"));
         }
         let mut store = session.change_store()?;
+        if clears_prefix {
+            patch.prefix = Some(store.settings()?.prefix);
+        }
         // The key is read inside the transaction, so nobody's change in the meantime is lost.
-        let (before, after) = store
-            .write(session.stamp(), |changes| {
-                let key = changes.find(&self.key)?.ok_or_else(|| Error::new(Code::NotFound, ""));
-                let key = key?;
-                let name = self.name.as_ref().unwrap_or(&key.name);
-                let edited = changes.update_key(&key, name, &patch.apply(&key.settings))?;
-                Ok::<_, Error>((key, edited))
-            })
-            .map_err(|error| match error.code() {
-                Code::NotFound => session.no_such_key(Some(&store), &self.key),
-                _ => error,
-            })?;
+        let edited = store.write(session.stamp(), |tx| {
+            let Some(key) = tx.find(&self.key)? else { return Ok(None) };
+            let name = self.name.as_ref().unwrap_or(&key.name);
+            let edited = tx.update_key(&key, name, &patch.apply(&key.settings))?;
+            Ok::<_, Error>(Some((key, edited)))
+        })?;
+        let (before, after) = edited.ok_or_else(|| session.no_such_key(Some(&store), &self.key))?;
         let outcome = if before == after { Outcome::Unchanged } else { Outcome::Updated };
         if session.json() {
             session.print_json(&Document { key: after.to_json(session.now()), outcome })?;

@@ -2,11 +2,13 @@
 
 use clap::Args;
 
-use super::views::print_outcomes;
+use super::views::{find_all, print_outcomes};
 use crate::delivery::Outcome;
+use crate::domain::key::Key;
 use crate::domain::patch::SettingsPatch;
 use crate::error::{Error, Exit};
 use crate::session::Session;
+use crate::store::StoreError;
 
 /// Let disabled keys be used again
 #[derive(Debug, Args)]
@@ -50,13 +52,12 @@ impl Disable {
 
 fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<Exit, Error> {
     let mut store = session.change_store()?;
-    let keys = keys.iter().map(|text| session.find(&store, text)).collect::<Result<Vec<_>, _>>()?;
+    let keys = find_all(session, &store, keys)?;
     let patch = SettingsPatch { enabled: Some(enabled), ..SettingsPatch::default() };
-    let outcomes = store.write(session.stamp(), |changes| {
-        let change = |key: &crate::domain::key::Key| {
-            let present = changes.find(key.id.as_str())?;
-            let present = present.ok_or_else(|| crate::store::StoreError::KeyGone(key.name.clone()))?;
-            let changed = changes.update_key(&present, &present.name, &patch.apply(&present.settings))?;
+    let outcomes = store.write(session.stamp(), |tx| {
+        let change = |key: &Key| {
+            let present = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+            let changed = tx.update_key(&present, &present.name, &patch.apply(&present.settings))?;
             let outcome = if changed == present { Outcome::Unchanged } else { Outcome::Updated };
             Ok::<_, Error>((changed, outcome))
         };

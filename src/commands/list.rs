@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use super::views::{KEY_HEADINGS, key_row};
 use crate::domain::key::State;
-use crate::domain::names::{LabelFilter, Level, Scope};
+use crate::domain::names::{InvalidText, LabelFilter, Level, Scope};
 use crate::domain::time::Duration;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
@@ -20,7 +20,7 @@ use crate::terminal::table;
   keyward list --unused-for 90d -q | xargs keyward disable")]
 pub struct List {
     /// Names that match a pattern with *, ? and […]
-    #[arg(long, value_name = "GLOB", help_heading = "Filters")]
+    #[arg(long, value_name = "GLOB", help_heading = "Filters", value_parser = glob)]
     name: Option<String>,
     /// Keys with this scope; repeated: with all of them
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', help_heading = "Filters")]
@@ -54,6 +54,9 @@ pub struct List {
     fail_if_any: bool,
 }
 
+/// SQLite takes a thousand conditions; a person needs a few.
+const MOST_CONDITIONS: usize = 100;
+
 const NO_KEYS: &str = "there are no keys yet; make the first one with: keyward create first-key";
 
 /// What to sort by.
@@ -63,6 +66,11 @@ enum SortArg {
     Created,
     Expires,
     Used,
+}
+
+/// Names have at most 100 characters, and what matches them needs no more than a few times that.
+fn glob(text: &str) -> Result<String, InvalidText> {
+    if text.len() > 500 { Err(InvalidText::new("a pattern has at most 500 characters")) } else { Ok(text.to_owned()) }
 }
 
 fn state_parser() -> impl clap::builder::TypedValueParser<Value = State> {
@@ -89,7 +97,14 @@ impl List {
     }
 
     fn filter(&self, session: &Session) -> Result<Filter, Error> {
-        let too_long = || Error::new(Code::InvalidValue, "that duration is too long");
+        let too_long = |flag: &str| {
+            Error::new(Code::InvalidValue, format!("{flag} reaches beyond the year 9999, or before the year 0"))
+                .hint("give a shorter duration, such as 90d")
+        };
+        if self.scope.len() + self.level.len() + self.label.len() > MOST_CONDITIONS {
+            return Err(Error::new(Code::Usage, format!("more than {MOST_CONDITIONS} scopes, levels and labels"))
+                .hint("ask for fewer at once"));
+        }
         let now = session.now();
         Ok(Filter {
             name: self.name.clone(),
@@ -97,8 +112,14 @@ impl List {
             levels: self.level.clone(),
             labels: self.label.clone(),
             state: self.state,
-            expires_by: self.expires_within.map(|time| time.after(now).ok_or_else(too_long)).transpose()?,
-            unused_since: self.unused_for.map(|time| time.before(now).ok_or_else(too_long)).transpose()?,
+            expires_by: self
+                .expires_within
+                .map(|time| time.after(now).ok_or_else(|| too_long("--expires-within")))
+                .transpose()?,
+            unused_since: self
+                .unused_for
+                .map(|time| time.before(now).ok_or_else(|| too_long("--unused-for")))
+                .transpose()?,
             sort: match self.sort {
                 SortArg::Name => Sort::Name,
                 SortArg::Created => Sort::Created,

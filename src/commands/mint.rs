@@ -1,12 +1,12 @@
 //! New secrets: what `create`, `duplicate` and `rotate` have in common.
 
 use clap::Args;
-use jiff::Timestamp;
 
 use crate::delivery::{Outcome, Sink, deliver_then_commit};
 use crate::domain::hashing::HashedSecret;
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::{Name, Prefix};
+use crate::domain::time::Duration;
 use crate::domain::token::{Id, Secret};
 use crate::error::{Code, Error};
 use crate::session::Session;
@@ -19,6 +19,16 @@ pub struct DeliveryArgs {
     /// In a terminal: print the secret, and take for granted that it was stored
     #[arg(short, long)]
     pub yes: bool,
+}
+
+impl DeliveryArgs {
+    /// The sink that these flags, and the streams of the session, mean. To be asked before any work.
+    ///
+    /// # Errors
+    /// Where there is no sink that could take the secret.
+    pub fn sink(&self, session: &Session) -> Result<Sink, Error> {
+        Sink::choose(session, self.yes)
+    }
 }
 
 /// A secret that nobody has yet, in both of its forms.
@@ -54,10 +64,9 @@ pub fn mint_key(
     store: &mut Store,
     name: &Name,
     settings: &Settings,
-    delivery: &DeliveryArgs,
+    sink: Sink,
 ) -> Result<Key, Error> {
-    let sink = Sink::choose(session, delivery.yes)?;
-    if store.find(name.as_str())?.is_some_and(|key| key.name == *name) {
+    if store.find(name.as_str())?.is_some() {
         return Err(crate::store::StoreError::NameTaken(name.clone()).into());
     }
     let minted = mint(session, store, &settings.prefix)?;
@@ -73,7 +82,8 @@ pub fn mint_key(
     Ok(key)
 }
 
-/// Puts a new secret in the place of the key's current one, which works until `grace_end`.
+/// Puts a new secret in the place of the key's current one, which works until `grace` after the
+/// moment at which the new one was delivered.
 ///
 /// # Errors
 /// What the store or the sink says; then the old secret is as it was.
@@ -81,12 +91,15 @@ pub fn rotate_key(
     session: &mut Session,
     store: &mut Store,
     key: &Key,
-    grace_end: Timestamp,
-    delivery: &DeliveryArgs,
+    grace: Duration,
+    sink: Sink,
 ) -> Result<Key, Error> {
-    let sink = Sink::choose(session, delivery.yes)?;
     let minted = mint(session, store, &key.settings.prefix)?;
     deliver_then_commit(session, store, sink, &minted.secret, Outcome::Rotated, |changes| {
+        let grace_end = grace.after(changes.now()).ok_or_else(|| {
+            Error::new(Code::InvalidValue, "--grace ends after the year 9999")
+                .hint("give a shorter one, such as --grace 24h")
+        })?;
         Ok(changes.replace_secret(key, &minted.stored, grace_end)?)
     })
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::mint::{DeliveryArgs, rotate_key};
 use crate::domain::time::{Duration, rfc3339};
-use crate::error::{Code, Error, Exit};
+use crate::error::{Error, Exit};
 use crate::session::Session;
 
 /// Put a new secret in the place of a key's current one
@@ -32,18 +32,16 @@ impl Rotate {
     /// # Errors
     /// What the store or the sink says; then the old secret is as it was.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let now = session.now();
-        let grace_end = self.grace.after(now).ok_or_else(|| {
-            Error::new(Code::InvalidValue, "--grace ends after the year 9999")
-                .hint("give a shorter one, such as --grace 24h")
-        })?;
+        let sink = self.delivery.sink(session)?;
         let mut store = session.change_store()?;
         let key = session.find(&store, &self.key)?;
-        let key = rotate_key(session, &mut store, &key, grace_end, &self.delivery)?;
-        let old = if grace_end > now {
-            format!("the old secret works until {}", rfc3339(grace_end))
-        } else {
-            "the old secret no longer works".to_owned()
+        let old = key.current_secret().cloned();
+        let key = rotate_key(session, &mut store, &key, self.grace, sink)?;
+        let end =
+            key.secrets.iter().find(|secret| Some(&secret.id) == old.as_ref()).and_then(|secret| secret.expires_at);
+        let old = match end {
+            Some(end) if end > session.now() => format!("the old secret works until {}", rfc3339(end)),
+            _ => "the old secret no longer works".to_owned(),
         };
         session.terminal.note(&format!("rotated the key {}; {old}", key.name));
         Ok(Exit::DONE)

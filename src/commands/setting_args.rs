@@ -65,7 +65,10 @@ impl SettingArgs {
     /// For an expiry that is over at `now`, and for a label that is given twice.
     pub fn patch(&self, now: Timestamp) -> Result<SettingsPatch, Error> {
         Ok(SettingsPatch {
-            description: self.description.clone().into(),
+            description: match &self.description {
+                Some(text) if text.as_str().is_empty() => Patch::Clear,
+                text => text.clone().into(),
+            },
             scopes: replacing(self.scope.as_deref()),
             levels: replacing(self.level.as_deref()),
             allowed_ips: replacing(self.allow_ip.as_deref()),
@@ -91,7 +94,9 @@ pub enum Field {
     Label,
     Expires,
     ReadOnly,
+    RequireSecure,
     Disabled,
+    Prefix,
 }
 
 /// Changes to the lists of a key, and settings to empty.
@@ -128,6 +133,11 @@ pub struct ChangeArgs {
 }
 
 impl ChangeArgs {
+    /// Whether the prefix goes back to that of the store.
+    pub fn clears_prefix(&self) -> bool {
+        self.clear.contains(&Field::Prefix)
+    }
+
     /// Adds these changes to `patch`.
     ///
     /// # Errors
@@ -168,7 +178,10 @@ fn clear(field: Field, patch: &mut SettingsPatch) -> Result<(), Error> {
             untouched
         }
         Field::ReadOnly => patch.read_only.replace(false).is_none(),
+        Field::RequireSecure => patch.require_secure.replace(false).is_none(),
         Field::Disabled => patch.enabled.replace(true).is_none(),
+        // What an empty prefix means is up to the store: the verb fills it in.
+        Field::Prefix => patch.prefix.is_none(),
     };
     let name = field.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     if untouched {

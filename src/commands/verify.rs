@@ -50,7 +50,7 @@ pub struct Verify {
     #[arg(long, value_name = "PATH", help_heading = "Credential")]
     from_file: Option<PathBuf>,
     /// Read the credential from this environment variable
-    #[arg(long, value_name = "NAME", help_heading = "Credential")]
+    #[arg(long, value_name = "NAME", help_heading = "Credential", value_parser = variable)]
     from_env: Option<String>,
     /// The HTTP method; with --request, that of the request line
     #[arg(long, value_name = "METHOD", help_heading = "Context")]
@@ -85,6 +85,13 @@ fn transport_parser() -> impl clap::builder::TypedValueParser<Value = Transport>
     PossibleValuesParser::new(["local", "https", "http"]).try_map(|text| text.parse::<Transport>())
 }
 
+/// Names of variables, as shells allow them: what else stands there may be the credential itself.
+fn variable(text: &str) -> Result<String, InvalidText> {
+    let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if is_name { Ok(text.to_owned()) } else { Err(InvalidText::new("write the name of a variable, not its value")) }
+}
+
 fn address(text: &str) -> Result<IpAddr, InvalidText> {
     parse_address(text).map(|address| address.to_canonical())
 }
@@ -114,17 +121,25 @@ impl Verify {
     /// Where it could not be verified; a refusal is no error but an exit code.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let input = self.read(session)?;
-        let (credential, mut request) = self.examine(&input);
+        // Reading may have taken any time, and what expired meanwhile has expired.
+        session.look_at_the_clock();
+        let (credential, mut request) = self.examine(&input)?;
         let at = self.at.unwrap_or(session.now());
         let mut verifier = Verifier::new(session.open()?)?;
         if let Some(name) = &self.role {
             request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().rank_of(name)? });
         }
         let mut answer = verifier.verify(credential, &request, at)?;
-        if !self.no_record && self.at.is_none() {
-            record(session, &mut verifier, &mut answer)?;
+        if !verifier.store().warnings().is_empty() {
+            answer.warnings.push("store_permissions");
         }
-        print(session, &answer, at)?;
+        if !self.no_record && self.at.is_none() {
+            record(session, &mut verifier, &mut answer);
+        }
+        if let Err(error) = print(session, &answer, at).and_then(|()| session.terminal.flush()) {
+            // The answer is the exit code, whatever became of the words.
+            session.terminal.report(&error, session.json());
+        }
         Ok(match answer.decision.status() {
             200 => Exit::DONE,
             401 => Exit::UNAUTHENTICATED,
@@ -141,6 +156,7 @@ impl Verify {
                     Code::InvalidValue,
                     format!("the credential cannot be read from {}: {error}", path.display()),
                 )
+                .hint("name a file that holds the credential, and that you may read")
             };
             let file = std::fs::File::open(path).map_err(failed)?;
             std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST_INPUT + 1), &mut input).map_err(failed)?;
@@ -152,10 +168,10 @@ impl Verify {
             let value = Zeroizing::new(value.into_encoded_bytes());
             input.extend_from_slice(&value);
         } else if !session.terminal.kinds().stdin_is_terminal {
-            session
-                .terminal
-                .read_input(MOST_INPUT, &mut input)
-                .map_err(|error| Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}")))?;
+            session.terminal.read_input(MOST_INPUT, &mut input).map_err(|error| {
+                Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}"))
+                    .hint("pipe the credential in, or name where it is: --from-file PATH, --from-env NAME")
+            })?;
         } else if session.terminal.can_ask() && !self.request {
             input = session.terminal.hidden(&session.interrupts, "Credential (it is not shown)")?;
         } else {
@@ -165,7 +181,11 @@ impl Verify {
         Ok(input)
     }
 
-    fn examine(&self, input: &[u8]) -> (Result<Credential, CredentialError>, Request) {
+    /// What was presented, and what is known about the request.
+    ///
+    /// # Errors
+    /// Where the command line and the request contradict each other.
+    fn examine(&self, input: &[u8]) -> Result<(Result<Credential, CredentialError>, Request), Error> {
         let mut request = Request {
             method: self.method.clone(),
             ip: self.ip,
@@ -177,22 +197,29 @@ impl Verify {
         };
         if input.len() as u64 > MOST_INPUT {
             let most = MOST_INPUT / 1024;
-            return (Err(CredentialError::Malformed(format!("more than {most} KiB were presented"))), request);
+            return Ok((Err(CredentialError::Malformed(format!("more than {most} KiB were presented"))), request));
         }
         if !self.request {
             let credential = match std::str::from_utf8(input) {
                 Ok(text) => parse_line(without_line_end(text)),
                 Err(_) => Err(CredentialError::Malformed("the credential is not UTF-8 text".to_owned())),
             };
-            return (credential, request);
+            return Ok((credential, request));
         }
-        let credential = parse_request(input).map(|head| {
-            // What the command line says about the request was said on purpose.
-            request.method.get_or_insert(head.method);
-            request.transport = self.transport.unwrap_or(head.transport);
-            head.credential
-        });
-        (credential, request)
+        let head = match parse_request(input) {
+            Ok(head) => head,
+            Err(error) => return Ok((Err(error), request)),
+        };
+        if let Some(method) = self.method.as_ref().filter(|method| **method != head.method) {
+            return Err(Error::new(
+                Code::Usage,
+                format!("--method says {method}, and the request line {}", head.method),
+            )
+            .hint("leave --method out: with --request, the request line tells the method"));
+        }
+        request.method = Some(head.method);
+        request.transport = self.transport.unwrap_or(head.transport);
+        Ok((Ok(head.credential), request))
     }
 }
 
@@ -203,21 +230,20 @@ fn without_line_end(text: &str) -> &str {
 }
 
 /// A use that cannot be recorded is told, and changes no answer: the store may be read-only.
-fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer) -> Result<(), Error> {
+fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer) {
     if !answer.decision.is_allowed() {
-        return Ok(());
+        return;
     }
-    let recorded = if verifier.store().is_read_only() {
-        Err(VerifyError::Store(StoreError::read_only(verifier.store().path())))
+    let recorded: Result<(), Error> = if verifier.store().is_read_only() {
+        Err(StoreError::read_only(verifier.store().path()).into())
     } else {
-        let salt = session.random()?;
-        verifier.record(answer, salt, session.now())
+        let now = session.now();
+        verifier.record(answer, || session.random(), now)
     };
     if let Err(error) = recorded {
         answer.warnings.push("use_not_recorded");
-        session.terminal.warn(&format!("the use was not recorded: {error}"));
+        session.terminal.warn(&format!("the use was not recorded: {}", error.message()));
     }
-    Ok(())
 }
 
 fn print(session: &mut Session, answer: &Answer, at: Timestamp) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use crate::domain::patch::differences;
 use crate::domain::time::{relative, rfc3339};
 use crate::error::Error;
 use crate::session::Session;
+use crate::store::Store;
 use crate::terminal::card;
 
 /// The headings of a list of keys.
@@ -106,6 +107,21 @@ pub fn in_words(value: &Value) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// The keys that `texts` name, each once.
+///
+/// # Errors
+/// Where one of them is not there.
+pub fn find_all(session: &Session, store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
+    let mut keys: Vec<Key> = vec![];
+    for text in texts {
+        let key = session.find(store, text)?;
+        if keys.iter().all(|other| other.id != key.id) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
 }
 
 #[derive(Serialize)]

@@ -37,11 +37,12 @@ pub(super) fn copy(session: &Session, secret: &Secret) -> anyhow::Result<String>
     let has_display = ["DISPLAY", "WAYLAND_DISPLAY"]
         .iter()
         .any(|name| session.environment(name).is_some_and(|value| !value.is_empty()))
-        || cfg!(any(windows, target_os = "macos"));
+        || cfg!(target_os = "macos");
     let kept = if has_display { start_keeper(session, secret) } else { Err(anyhow::anyhow!("there is no display")) };
     if kept.is_ok() {
         return Ok(format!("Copied. The clipboard is cleared in {} seconds.", CLEAR_AFTER.as_secs()));
     }
+    anyhow::ensure!(!session.terminal.is_dumb(), "there is no display, and this terminal has no clipboard");
     ask_terminal(secret)?;
     Ok("Sent to the terminal, which may put it into your clipboard (it does not say whether it did); it will not be \
         cleared."
@@ -64,6 +65,10 @@ fn start_keeper(session: &Session, secret: &Secret) -> anyhow::Result<()> {
     let mut answer = String::new();
     if let Some(stdout) = keeper.stdout.take() {
         BufReader::new(stdout).read_line(&mut answer)?;
+    }
+    if answer.trim_end() != READY {
+        // It found no clipboard and has ended, or is about to.
+        let _ = keeper.wait();
     }
     anyhow::ensure!(answer.trim_end() == READY, "{}", if answer.is_empty() { "no answer" } else { answer.trim_end() });
     Ok(())
@@ -113,15 +118,8 @@ fn own_the_clipboard(text: &str) -> Result<(), arboard::Error> {
     outlast_others(text)
 }
 
-#[cfg(windows)]
-fn own_the_clipboard(text: &str) -> Result<(), arboard::Error> {
-    use arboard::SetExtWindows as _;
-    arboard::Clipboard::new()?.set().exclude_from_cloud().exclude_from_history().text(text)?;
-    outlast_others(text)
-}
-
 /// Where the system keeps the clipboard itself: returns when it holds something else.
-#[cfg(any(windows, target_os = "macos"))]
+#[cfg(target_os = "macos")]
 fn outlast_others(text: &str) -> Result<(), arboard::Error> {
     while arboard::Clipboard::new()?.get_text()? == text {
         thread::sleep(Duration::from_millis(500));

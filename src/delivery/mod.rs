@@ -25,7 +25,8 @@ use crate::domain::key::{Key, KeyJson};
 use crate::domain::token::Secret;
 use crate::error::{Code, Error};
 use crate::session::Session;
-use crate::store::{Changes, Store};
+use crate::store::{Changes, Stamp, Store};
+use crate::terminal::Answered;
 
 /// What became of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,9 +61,13 @@ impl Sink {
     /// # Errors
     /// [`Code::ConfirmationRequired`] where a person would see the secret and could not be asked.
     pub fn choose(session: &Session, yes: bool) -> Result<Self, Error> {
+        let streams = session.terminal.kinds();
+        if streams.stdout_is_closed {
+            return Err(not_delivered(closed()));
+        }
         if session.json() {
             Ok(Self::Document)
-        } else if !session.terminal.kinds().stdout_is_terminal || yes {
+        } else if !streams.stdout_is_terminal || yes {
             Ok(Self::Line)
         } else if session.terminal.can_ask() {
             Ok(Self::Screen)
@@ -80,11 +85,18 @@ impl Sink {
         self == Self::Screen
     }
 
-    fn take(self, session: &mut Session, key: &Key, secret: &Secret, outcome: Outcome) -> Result<(), Error> {
+    /// Hands the secret over. What is returned keeps signals waiting until the change is made.
+    fn take(
+        self,
+        session: &mut Session,
+        key: &Key,
+        secret: &Secret,
+        outcome: Outcome,
+    ) -> Result<Option<Answered>, Error> {
         match self {
-            Self::Line => deliver_line(session, secret),
-            Self::Document => deliver_document(session, key, secret, outcome),
-            Self::Screen => reveal::reveal(session, key, secret),
+            Self::Line => deliver_line(session, secret).map(|()| None),
+            Self::Document => deliver_document(session, key, secret, outcome).map(|()| None),
+            Self::Screen => reveal::reveal(session, key, secret).map(Some),
         }
     }
 }
@@ -106,13 +118,16 @@ pub fn deliver_then_commit(
 ) -> Result<Key, Error> {
     // Owned, because the session is needed for the sink while the store is being written.
     let actor = session.stamp().actor.cloned();
-    let stamp = crate::store::Stamp { now: session.now(), actor: actor.as_ref() };
     if sink.waits() {
-        let key = store.rehearse(stamp, &change)?;
-        sink.take(session, &key, secret, outcome)?;
-        return store.write(stamp, &change).map_err(void);
+        let key = store.rehearse(session.stamp(), &change)?;
+        let answered = sink.take(session, &key, secret, outcome)?;
+        session.look_at_the_clock();
+        let result = store.write(session.stamp(), &change).map_err(void);
+        drop(answered);
+        return result;
     }
     let mut delivered = false;
+    let stamp = Stamp { now: session.now(), actor: actor.as_ref() };
     let result = store.write(stamp, |changes| {
         let key = change(changes)?;
         sink.take(session, &key, secret, outcome)?;
@@ -149,6 +164,10 @@ fn deliver_line(session: &mut Session, secret: &Secret) -> Result<(), Error> {
     line.extend_from_slice(secret.expose().as_bytes());
     line.push(b'\n');
     session.terminal.deliver(&line).map_err(not_delivered)
+}
+
+fn closed() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::NotConnected, "it is closed, or leads nowhere (/dev/null)")
 }
 
 fn not_delivered(error: std::io::Error) -> Error {

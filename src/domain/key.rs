@@ -178,6 +178,11 @@ impl Key {
         }
     }
 
+    /// The public id of the secret that no other took the place of.
+    pub fn current_secret(&self) -> Option<&Id> {
+        self.secrets.iter().find(|secret| secret.expires_at.is_none()).map(|secret| &secret.id)
+    }
+
     /// Whether the key's time is over at `now`.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.settings.expires_at.is_some_and(|end| end <= now)

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
+use super::token::CROCKFORD;
+
 /// Digits of a public id, and the least number of digits of a secret that make a text suspicious.
 const ID_DIGITS: usize = 12;
-const SECRET_DIGITS: usize = 20;
-/// A run of letters and digits that is as long as this can be a secret in base64.
-const ENCODED_DIGITS: usize = 60;
+const SECRET_DIGITS: usize = 8;
+/// A run of letters and digits that is as long as this can be the random part of a secret, or a
+/// secret in base64.
+const ENCODED_DIGITS: usize = 40;
 
 /// The text without anything that a terminal would obey, but the line feed: a value from a store or
 /// from a command line cannot move the cursor, ring the bell, change the title or turn the writing
@@ -57,7 +60,7 @@ fn looks_secret(word: &str) -> bool {
         let secret = id + ID_DIGITS + 1;
         secret < bytes.len()
             && bytes[start] == b'_'
-            && digits(id) == ID_DIGITS
+            && bytes[id..secret - 1].iter().all(|b| CROCKFORD.contains(b))
             && bytes[secret - 1] == b'_'
             && digits(secret) >= SECRET_DIGITS
     });
@@ -67,10 +70,7 @@ fn looks_secret(word: &str) -> bool {
 /// A long run of small and capital letters and digits, as base64 is and words are not.
 fn is_encoded(run: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| run.as_bytes().iter().any(kind);
-    run.len() >= ENCODED_DIGITS
-        && has(u8::is_ascii_lowercase)
-        && has(u8::is_ascii_uppercase)
-        && has(u8::is_ascii_digit)
+    run.len() >= ENCODED_DIGITS && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -108,7 +108,12 @@ mod tests {
             (format!("unexpected '{secret}' found, twice: {secret}"), "unexpected '[secret]' found, twice: [secret]"),
             (format!("{secret}_x"), "[secret]"),
             (format!("name:{secret}."), "[secret]"),
-            (format!("{}-{}", &secret[..45], &secret[46..]), "[secret]"),
+            (format!("{}-{}", &secret[..35], &secret[36..]), "[secret]"),
+            (format!("my_app_i{}", &secret[8..]), "[secret]"),
+            (
+                "my_deployment01_production and k_0123456789ab_short".to_owned(),
+                "my_deployment01_production and k_0123456789ab_short",
+            ),
             (secret[..50].to_owned(), "[secret]"),
             (format!("Basic {basic}"), "Basic [secret]"),
         ] {

@@ -35,7 +35,8 @@ const CHECKSUM_LENGTH: usize = 6;
 /// Everything to the right of the prefix, with both underscores.
 const TAIL_LENGTH: usize = 1 + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH;
 
-const CROCKFORD: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// The digits of an id: lower-case Crockford base32, without i, l, o and u.
+pub(crate) const CROCKFORD: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A public id of a key or of one of its secrets: 12 characters of lower-case Crockford base32.

@@ -6,6 +6,9 @@ use rusqlite::ErrorCode;
 
 use crate::domain::names::Name;
 
+/// What is said of a disk without room.
+pub(crate) const DISK_FULL: &str = "the disk is full";
+
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -72,6 +75,9 @@ pub enum StoreError {
         /// The name that was given.
         name: Name,
     },
+    /// Another process put a new secret in the place of the key's old one in the meantime.
+    #[error("the key {0} was given another secret in the meantime")]
+    SecretChanged(Name),
     /// The key was deleted by another process in the meantime.
     #[error("the key {0} no longer exists")]
     KeyGone(Name),
@@ -84,16 +90,30 @@ impl StoreError {
     /// The error that `error` means for the store at `path`.
     pub(super) fn from_sqlite(path: &Path, error: rusqlite::Error) -> Self {
         let path = path.to_owned();
-        let rusqlite::Error::SqliteFailure(failure, message) = &error else { return Self::Bug(error) };
+        let (failure, message) = match &error {
+            rusqlite::Error::SqliteFailure(failure, message) => (failure, message),
+            // keyward writes no value that it cannot read: somebody else wrote this one.
+            rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..) => return Self::Corrupt { path, detail: error.to_string() },
+            rusqlite::Error::SqlInputError { msg, .. } if is_missing_part(msg) => {
+                return Self::Corrupt { path, detail: msg.clone() };
+            }
+            _ => return Self::Bug(error),
+        };
         let detail = || message.clone().unwrap_or_else(|| failure.to_string());
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked(path),
-            ErrorCode::DatabaseCorrupt => Self::Corrupt { detail: detail(), path },
+            ErrorCode::Unknown if is_missing_part(&detail()) => Self::Corrupt { detail: detail(), path },
+            // Constraints are checked before anything is written: these rows are not as keyward left them.
+            ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation => Self::Corrupt { detail: detail(), path },
             ErrorCode::NotADatabase => Self::Foreign { path, what: "no SQLite database" },
-            ErrorCode::DiskFull => Self::Unusable { path, verb: "written", detail: "the disk is full".to_owned() },
+            ErrorCode::DiskFull => Self::Unusable { path, verb: "written", detail: DISK_FULL.to_owned() },
             ErrorCode::ReadOnly => Self::Unusable { path, verb: "written", detail: "it is read-only".to_owned() },
             ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure => {
-                Self::Unusable { path, verb: "opened", detail: detail() }
+                let detail = what_the_system_minds(&path).map_or_else(detail, str::to_owned);
+                Self::Unusable { path, verb: "opened", detail }
             }
             _ => Self::Bug(error),
         }
@@ -107,5 +127,23 @@ impl StoreError {
     /// The error that a failed file operation means for the store at `path`.
     pub(super) fn from_io(path: &Path, verb: &'static str, error: &std::io::Error) -> Self {
         Self::Unusable { path: path.to_owned(), verb, detail: error.to_string() }
+    }
+}
+
+/// A table or a column that the schema has, and the file has not.
+fn is_missing_part(message: &str) -> bool {
+    message.starts_with("no such table") || message.starts_with("no such column")
+}
+
+/// SQLite says that something could not be opened; the system knows why.
+fn what_the_system_minds(path: &Path) -> Option<&'static str> {
+    use rustix::fs::{Access, access, statvfs};
+    let folder = path.parent()?;
+    if access(path, Access::READ_OK).is_err() {
+        Some("permission denied")
+    } else if statvfs(folder).is_ok_and(|system| system.f_bavail == 0) {
+        Some(DISK_FULL)
+    } else {
+        None
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use rusqlite::types::Value;
 
-use super::rows::SELECT_KEY;
+use super::rows::select_key;
 use crate::domain::key::State;
 use crate::domain::names::{LabelFilter, Level, Name, Scope};
 
@@ -83,7 +83,7 @@ fn seconds(time: Timestamp) -> Value {
 /// The statement that lists the keys of `filter` as [`super::rows::key`] reads them.
 pub(super) fn statement(filter: &Filter, now: Timestamp) -> (String, Vec<Value>) {
     let condition = condition(filter, now);
-    let mut sql = format!("{SELECT_KEY}{}", condition.sql);
+    let mut sql = select_key("", &condition.sql);
     let direction = if filter.reverse { "DESC" } else { "ASC" };
     let order = match filter.sort {
         Sort::Name => String::new(),
@@ -97,7 +97,8 @@ pub(super) fn statement(filter: &Filter, now: Timestamp) -> (String, Vec<Value>)
     // A String takes whatever is written to it.
     let _ = write!(sql, " ORDER BY {order}k.name {direction}");
     if let Some(limit) = filter.limit {
-        let _ = write!(sql, " LIMIT {limit}");
+        // SQLite counts in signed numbers.
+        let _ = write!(sql, " LIMIT {}", limit.min(i64::MAX as u64));
     }
     (sql, condition.values)
 }

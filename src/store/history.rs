@@ -73,7 +73,7 @@ pub(super) fn append(conn: &Connection, entry: &Entry<'_>) -> rusqlite::Result<(
         .optional()?;
     let (last, before) = head.unwrap_or((0, START));
     let row = Stored {
-        seq: last + 1,
+        seq: last.checked_add(1).ok_or(rusqlite::Error::IntegralValueOutOfRange(0, last))?,
         at: entry.at.as_second(),
         actor: entry.actor.map(Name::to_string),
         action: entry.action.to_owned(),
@@ -115,8 +115,8 @@ pub(super) fn check(conn: &Connection) -> rusqlite::Result<ChainCheck> {
     let (mut last, mut before) = (0_i64, START);
     while let Some(row) = rows.next()? {
         let stored = Stored::read(row)?;
-        if stored.seq != last + 1 {
-            return Ok(ChainCheck::Broken { seq: last + 1, what: "the row is missing" });
+        if last.checked_add(1) != Some(stored.seq) {
+            return Ok(ChainCheck::Broken { seq: last.saturating_add(1), what: "the row is missing" });
         }
         let hash = stored.hash(&before);
         if row.get_ref(8)?.as_blob()? != hash {
@@ -129,7 +129,7 @@ pub(super) fn check(conn: &Connection) -> rusqlite::Result<ChainCheck> {
     if head.unwrap_or((0, START)) == (last, before) {
         Ok(ChainCheck::Intact { rows: u64::try_from(last).unwrap_or(0) })
     } else {
-        Ok(ChainCheck::Broken { seq: last + 1, what: "rows at the end are missing" })
+        Ok(ChainCheck::Broken { seq: last.saturating_add(1), what: "rows at the end are missing" })
     }
 }
 
@@ -165,10 +165,10 @@ pub(super) fn each<E>(
     Ok(Ok(()))
 }
 
-/// The id of the key that last had this name, for the history of a key that is gone.
+/// The id of the key that last had this name, or that has this id: for a key that is gone.
 pub(super) fn last_key_named(conn: &Connection, name: &str) -> rusqlite::Result<Option<Id>> {
     conn.query_row(
-        "SELECT subject_id FROM history WHERE subject_kind = 'key' AND subject_name = ?1 ORDER BY seq DESC LIMIT 1",
+        "SELECT subject_id FROM history WHERE subject_kind = 'key' AND (subject_name = ?1 OR subject_id = ?1) ORDER BY seq DESC LIMIT 1",
         [name],
         |row| rows::optional(row, 0),
     )

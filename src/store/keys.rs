@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::rows::{self, SELECT_KEY};
+use super::rows::{self, select_key};
 use crate::domain::hashing::HashedSecret;
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::Name;
@@ -44,9 +44,12 @@ pub struct Presented {
 
 /// The key with this name, with this id, or with a secret of this public id, in that order.
 pub(super) fn find(conn: &Connection, text: &str) -> rusqlite::Result<Option<Key>> {
-    for condition in ["k.name = ?1", "k.public_id = ?1", "k.id = (SELECT s.key FROM secret s WHERE s.public_id = ?1)"] {
-        let found =
-            conn.prepare_cached(&format!("{SELECT_KEY} WHERE {condition}"))?.query_row([text], rows::key).optional()?;
+    for condition in [
+        "WHERE k.name = ?1",
+        "WHERE k.public_id = ?1",
+        "WHERE k.id = (SELECT s.key FROM secret s WHERE s.public_id = ?1)",
+    ] {
+        let found = conn.prepare_cached(&select_key("", condition))?.query_row([text], rows::key).optional()?;
         if found.is_some() {
             return Ok(found);
         }
@@ -54,24 +57,29 @@ pub(super) fn find(conn: &Connection, text: &str) -> rusqlite::Result<Option<Key
     Ok(None)
 }
 
-pub(super) fn presented(conn: &Connection, secret: &Id) -> rusqlite::Result<Option<Presented>> {
-    let row = conn
-        .prepare_cached(
-            "SELECT s.hash, s.expires_at, k.public_id FROM secret s JOIN key k ON k.id = s.key WHERE s.public_id = ?1",
-        )?
-        .query_row([secret.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((hash, retired_at, key)): Option<(String, Option<i64>, String)> = row else { return Ok(None) };
-    let key =
-        conn.prepare_cached(&format!("{SELECT_KEY} WHERE k.public_id = ?1"))?.query_row([key], rows::key).optional()?;
-    let retired_at = retired_at.and_then(|second| Timestamp::from_second(second).ok());
-    Ok(key.map(|key| Presented { key, hash: HashedSecret::from_stored(hash), retired_at }))
+/// The key with this id, whatever the names of others are.
+pub(super) fn by_id(conn: &Connection, id: &Id) -> rusqlite::Result<Option<Key>> {
+    conn.prepare_cached(&select_key("", "WHERE k.public_id = ?1"))?.query_row([id.as_str()], rows::key).optional()
 }
 
-/// Whether a key or a secret has this id already.
+/// One statement, so that the secret and its key are of the same moment.
+pub(super) fn presented(conn: &Connection, secret: &Id) -> rusqlite::Result<Option<Presented>> {
+    conn.prepare_cached(&select_key(", s.hash, s.expires_at", "JOIN secret s ON s.key = k.id WHERE s.public_id = ?1"))?
+        .query_row([secret.as_str()], |row| {
+            Ok(Presented {
+                key: rows::key(row)?,
+                hash: HashedSecret::from_stored(row.get(rows::COLUMNS)?),
+                retired_at: rows::optional_time(row, rows::COLUMNS + 1)?,
+            })
+        })
+        .optional()
+}
+
+/// Whether a key or a secret has this id already, or a key is named like it.
 pub(super) fn id_is_taken(conn: &Connection, id: &Id) -> rusqlite::Result<bool> {
     conn.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM key WHERE public_id = ?1) OR EXISTS (SELECT 1 FROM secret WHERE public_id = ?1)",
+        "SELECT EXISTS (SELECT 1 FROM key WHERE public_id = ?1 OR name = ?1)
+             OR EXISTS (SELECT 1 FROM secret WHERE public_id = ?1)",
     )?
     .query_row([id.as_str()], |row| row.get(0))
 }
@@ -82,32 +90,14 @@ pub(super) fn some_names(conn: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 pub(super) fn insert(conn: &Connection, new: &NewKey<'_>, now: Timestamp, by: Option<&Name>) -> rusqlite::Result<()> {
-    let settings = new.settings;
     conn.prepare_cached(
-        "INSERT INTO key (public_id, name, description, key_group, owner, role, tenant, read_only, require_secure,
-                          enabled, expires_at, prefix, created_at, created_by, updated_at)
-         VALUES (?1, ?2, ?3, (SELECT id FROM key_group WHERE name = ?4), (SELECT id FROM user WHERE name = ?5),
-                 (SELECT id FROM role WHERE name = ?6), (SELECT id FROM tenant WHERE name = ?7), ?8, ?9, ?10, ?11, ?12,
-                 ?13, ?14, ?13)",
+        "INSERT INTO key (public_id, name, created_at, created_by, updated_at, revision,
+                          read_only, require_secure, enabled, prefix)
+         VALUES (?1, ?2, ?3, ?4, ?3, 0, 0, 1, 1, '')",
     )?
-    .execute(params![
-        new.id.as_str(),
-        new.name.as_str(),
-        settings.description.as_ref().map(AsRef::<str>::as_ref),
-        settings.group.as_ref().map(Name::as_str),
-        settings.owner.as_ref().map(Name::as_str),
-        settings.role.as_ref().map(Name::as_str),
-        settings.tenant.as_ref().map(Name::as_str),
-        settings.read_only,
-        settings.require_secure,
-        settings.enabled,
-        settings.expires_at.map(Timestamp::as_second),
-        settings.prefix.as_str(),
-        now.as_second(),
-        by.map(Name::as_str),
-    ])?;
+    .execute((new.id.as_str(), new.name.as_str(), now.as_second(), by.map(Name::as_str)))?;
     let key = conn.last_insert_rowid();
-    insert_lists(conn, key, settings)?;
+    update(conn, key, new.name, new.settings, now)?;
     insert_secret(conn, key, new.secret, now)
 }
 

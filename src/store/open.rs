@@ -2,38 +2,46 @@
 //!
 //! What may break here, and how it is kept from breaking:
 //!
-//! - **Permissions.** A new store is 0600 in a folder that is 0700, from the first moment: it is
-//!   built under another name by a file that is created with that mode, and appears under its own
-//!   name complete or not at all. Two processes that make the same store at once get one store.
+//! - **Permissions.** A new store is 0600 in a folder that is 0700, from the first moment: the file
+//!   is created with that mode before SQLite sees it, and SQLite gives its log the same mode.
+//! - **Two processes, a crash, a full disk.** The schema is made in one exclusive transaction of the
+//!   rollback journal: whoever comes second finds it made, and what does not succeed leaves an empty
+//!   file, which the next one takes for a place where a store can be made. WAL is switched on last.
 //! - **Links.** The parent folder is resolved once; the file itself may not be a link.
 //! - **Other files.** A folder, a text file, another program's database and a store of a newer
-//!   keyward are recognised and left alone.
+//!   keyward are recognised and left alone. Only SQLite opens the file: the system drops all of a
+//!   process's locks on a file when that process closes it anywhere.
 //! - **Folders that cannot be written.** SQLite cannot share a WAL store there. Where nothing is
 //!   left in a `-wal` file, the store is opened as immutable, for reading alone.
 //! - **Network file systems.** WAL needs shared memory, so a store on NFS or SMB is not supported.
 
 use std::fs;
-use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{Access, access};
 
 use super::error::StoreError;
 use super::schema;
 
 /// How long a command waits for other processes before it says that the store is locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The smallest page, and so the smallest database. SQLite takes a shorter file for an empty one.
+const SMALLEST_DATABASE: u64 = 512;
 
 /// An open database, and what is worth telling about it.
 pub(super) struct Opened {
     pub conn: Connection,
     pub path: PathBuf,
-    /// Why nothing can be written, if nothing can.
+    /// Nothing can be written.
     pub read_only: bool,
+    /// It is read without locks, because nobody can write it.
+    pub immutable: bool,
     pub warnings: Vec<String>,
 }
 
@@ -45,45 +53,38 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     match prepare(&conn, &path) {
         Ok(()) => {
             let read_only = conn.is_readonly("main").map_err(|error| StoreError::from_sqlite(&path, error))?;
-            Ok(Opened { conn, path, read_only, warnings })
+            Ok(Opened { conn, path, read_only, immutable: false, warnings })
         }
-        Err(StoreError::Unusable { .. }) if nothing_in_the_log(&path) => {
+        Err(StoreError::Unusable { .. })
+            if access(parent(&path), Access::WRITE_OK).is_err() && nothing_in_the_log(&path) =>
+        {
             let conn = connect_immutable(&path)?;
             prepare(&conn, &path)?;
-            Ok(Opened { conn, path, read_only: true, warnings })
+            Ok(Opened { conn, path, read_only: true, immutable: true, warnings })
         }
         Err(error) => Err(error),
     }
 }
 
-/// Makes the store at `path` unless there is one.
+/// Makes the store at `path` unless there is something at that path.
 pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::from_io(path, "created", &error);
+    let folder = parent(path);
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() || found.len() > 0) {
         return Ok(());
     }
-    let folder = parent(path);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-    let blank = tempfile::Builder::new().prefix(".keyward-new-").tempfile_in(&folder).map_err(failed)?.into_temp_path();
-    let conn = connect(&blank, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let sql = |error| StoreError::from_sqlite(path, error);
-    harden(&conn).map_err(sql)?;
-    schema::create(&conn, now).map_err(sql)?;
-    // Closing writes the log back and removes it: what is renamed is the whole store.
-    conn.close().map_err(|(_, error)| sql(error))?;
-
-    let is_empty_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == 0);
-    let put = if is_empty_file {
-        // Somebody reserved the name, with mktemp for example: nothing is lost by taking it over.
-        blank.persist(path).map_err(|error| error.error)
-    } else {
-        blank.persist_noclobber(path).map_err(|error| error.error)
-    };
-    match put {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
-        // AlreadyExists: another process made the store in the meantime, and its store is as good.
-        _ => fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed),
+    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file.sync_all().and_then(|()| fs::File::open(&folder)?.sync_all()).map_err(failed)?,
+        // Somebody reserved the name, with mktemp for example. Nothing is in it yet.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            look_at_folder(&folder)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
     }
+    let conn = connect(&resolve(path)?, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    harden(&conn).and_then(|()| schema::create(&conn, now)).map_err(|error| StoreError::from_sqlite(path, error))
 }
 
 /// The path with its parent folder resolved. The last part is left alone, so that a link shows.
@@ -125,33 +126,40 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
         return foreign("a device, a pipe or a socket");
     } else if found.len() == 0 {
         return Err(StoreError::Missing(path.to_owned()));
-    }
-    if !starts_like_a_database(path).map_err(|error| StoreError::from_io(path, "opened", &error))? {
+    } else if found.len() < SMALLEST_DATABASE {
         return foreign("no SQLite database");
     }
-    let mode = found.permissions().mode() & 0o777;
+    look_at_folder(&parent(path))?;
+    let (mode, shown) = (found.permissions().mode() & 0o777, path.display());
     if mode & 0o002 != 0 {
         return Err(StoreError::Insecure {
             path: path.to_owned(),
             what: format!("its mode {mode:03o} lets every user of this machine change the keys"),
-            remedy: format!("look through `keyward list`, after: chmod 600 {}", path.display()),
+            remedy: format!(
+                "close it with `chmod 600 {shown}`, then look through `keyward list` and `keyward history`"
+            ),
         });
     }
-    if mode & 0o077 != 0 {
-        return Ok(vec![format!(
-            "the store {} has mode {mode:03o}, so others can read it; close it with: chmod 600 {}",
-            path.display(),
-            path.display()
-        )]);
-    }
-    Ok(vec![])
+    let others = match mode {
+        _ if mode & 0o020 != 0 => "its group can change the keys",
+        _ if mode & 0o077 != 0 => "others can read it",
+        _ => return Ok(vec![]),
+    };
+    Ok(vec![format!("the store {shown} has mode {mode:03o}, so {others}; close it with: chmod 600 {shown}")])
 }
 
-/// SQLite takes a file that is shorter than a page for an empty database; this does not.
-fn starts_like_a_database(path: &Path) -> std::io::Result<bool> {
-    let mut start = Vec::with_capacity(16);
-    fs::File::open(path)?.take(16).read_to_end(&mut start)?;
-    Ok(start == b"SQLite format 3\0")
+/// Who can write a folder can put another file in the place of the store, unless it is sticky.
+fn look_at_folder(folder: &Path) -> Result<(), StoreError> {
+    let mode =
+        fs::metadata(folder).map_err(|error| StoreError::from_io(folder, "opened", &error))?.permissions().mode();
+    if mode & 0o002 == 0 || mode & 0o1000 != 0 {
+        return Ok(());
+    }
+    Err(StoreError::Insecure {
+        path: folder.to_owned(),
+        what: "every user of this machine can put another file in its place, because its folder is open".to_owned(),
+        remedy: format!("close the folder with: chmod o-w {}", folder.display()),
+    })
 }
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
@@ -174,7 +182,8 @@ fn connect_immutable(path: &Path) -> Result<Connection, StoreError> {
         .map_err(|error| StoreError::from_sqlite(path, error))
 }
 
-fn nothing_in_the_log(path: &Path) -> bool {
+/// Whether everything that was written is in the main file.
+pub(super) fn nothing_in_the_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     fs::metadata(log).map_or(true, |found| found.len() == 0)
@@ -186,16 +195,22 @@ fn prepare(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     harden(conn).map_err(sql)?;
     let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sql);
     if number("application_id")? != schema::APPLICATION_ID {
-        return Err(StoreError::Foreign { path: path.to_owned(), what: "another program's SQLite database" });
+        return Err(match number("page_count")? {
+            0 => StoreError::Missing(path.to_owned()),
+            _ => StoreError::Foreign { path: path.to_owned(), what: "another program's SQLite database" },
+        });
     }
     let found = number("user_version")?;
     if found > schema::VERSION {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: schema::VERSION });
     }
+    if found < schema::FIRST_VERSION {
+        return Err(StoreError::Corrupt { path: path.to_owned(), detail: format!("there is no schema {found}") });
+    }
     if found < schema::VERSION {
         schema::migrate(conn).map_err(sql)?;
     }
-    Ok(())
+    schema::use_log(conn).map_err(sql)
 }
 
 /// Settings of a connection; none of them is kept in the file.

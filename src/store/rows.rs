@@ -13,10 +13,18 @@ use rusqlite::types::Type;
 use crate::domain::key::{Key, SecretInfo, Settings, Standing};
 use crate::domain::names::Name;
 
-/// The columns of a key, and the tables that they come from. Separators are control characters,
-/// which none of the values can hold.
-pub(super) const SELECT_KEY: &str = "
-    SELECT k.public_id, k.name, k.description, g.name, o.name, r.name, t.name,
+/// The statement that selects keys as [`key`] reads them: with `more` columns behind those of the key,
+/// and with `rest` (joins, conditions, an order) behind the tables.
+pub(super) fn select_key(more: &str, rest: &str) -> String {
+    format!("SELECT {KEY_COLUMNS}{more}{KEY_TABLES} {rest}")
+}
+
+/// How many columns a key has; further ones follow from this index on.
+pub(super) const COLUMNS: usize = 28;
+
+/// Separators are control characters, which none of the values can hold.
+const KEY_COLUMNS: &str = "
+           k.public_id, k.name, k.description, g.name, o.name, r.name, t.name,
            k.read_only, k.require_secure, k.enabled, k.expires_at, k.prefix,
            k.created_at, k.created_by, k.updated_at, k.revision,
            u.last_used_at, coalesce(u.use_count, 0),
@@ -26,7 +34,9 @@ pub(super) const SELECT_KEY: &str = "
            (SELECT group_concat(network, char(31)) FROM key_address WHERE key = k.id),
            (SELECT group_concat(label || char(30) || value, char(31)) FROM key_label WHERE key = k.id),
            (SELECT group_concat(public_id || char(30) || created_at || char(30) || coalesce(expires_at, ''), char(31)
-                                ORDER BY id DESC) FROM secret WHERE key = k.id)
+                                ORDER BY id DESC) FROM secret WHERE key = k.id)";
+
+const KEY_TABLES: &str = "
       FROM key k
       LEFT JOIN key_group g ON g.id = k.key_group
       LEFT JOIN user o ON o.id = k.owner
@@ -35,7 +45,7 @@ pub(super) const SELECT_KEY: &str = "
       LEFT JOIN role p ON p.id = o.role
       LEFT JOIN key_use u ON u.key = k.id";
 
-/// The key in a row of [`SELECT_KEY`].
+/// The key in a row of [`select_key`].
 pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
     let settings = Settings {
         description: optional(row, 2)?,
@@ -90,7 +100,8 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> 
     timestamp(row.get(column)?, column)
 }
 
-fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+/// The same for a column that may be NULL.
+pub(super) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     row.get::<_, Option<i64>>(column)?.map(|second| timestamp(second, column)).transpose()
 }
 

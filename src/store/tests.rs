@@ -1,7 +1,8 @@
 //! What only a look into the file can show. Commands are tested in `tests/`.
 
 use super::*;
-use crate::domain::hashing::Cost;
+use crate::domain::hashing::{Cost, HashedSecret};
+use crate::domain::key::Settings;
 use crate::domain::names::Prefix;
 use crate::domain::token::Secret;
 

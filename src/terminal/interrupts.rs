@@ -23,6 +23,8 @@ enum State {
     Idle,
     /// A person is being asked.
     Asking { termios: Option<Box<Termios>>, alternate_screen: bool, code: Code, message: &'static str },
+    /// The person has answered, and what they said is being carried out: a signal has to wait.
+    Answered,
     /// Everything is put back, and the program is about to end.
     Over,
 }
@@ -34,6 +36,8 @@ pub enum Fired {
     Idle,
     /// The terminal is as it was; the program should end with this error.
     Restored(Error),
+    /// An answer is being carried out; try again in a moment.
+    Answered,
     /// Somebody else is ending the program already.
     Over,
 }
@@ -57,11 +61,15 @@ impl Interrupts {
                 Fired::Idle
             }
             State::Over => Fired::Over,
+            State::Answered => {
+                *state = State::Answered;
+                Fired::Answered
+            }
             State::Asking { termios, alternate_screen, code, message } => {
                 if let Some(termios) = termios {
                     let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &termios);
                 }
-                let restore: &[u8] = if alternate_screen { super::screen::LEAVE } else { super::screen::SHOW_CURSOR };
+                let restore: &[u8] = if alternate_screen { super::screen::LEAVE } else { super::screen::END_OF_PROMPT };
                 let _ = rustix::io::write(rustix::stdio::stderr(), restore);
                 Fired::Restored(Error::new(code, message))
             }
@@ -84,7 +92,22 @@ impl Section {
     pub(super) fn set_alternate_screen(&self, shown: bool) -> bool {
         match &mut *self.interrupts.state() {
             State::Asking { alternate_screen, .. } => std::mem::replace(alternate_screen, shown),
-            State::Idle | State::Over => false,
+            State::Idle | State::Answered | State::Over => false,
+        }
+    }
+
+    /// Ends the question: from here on until the returned value is dropped, signals wait. If one came
+    /// first, this never returns, because the program is being ended.
+    pub fn answered(self) -> Answered {
+        loop {
+            let mut state = self.interrupts.state();
+            if matches!(*state, State::Over) {
+                drop(state);
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            }
+            *state = State::Answered;
+            return Answered { interrupts: Arc::clone(&self.interrupts) };
         }
     }
 
@@ -95,7 +118,7 @@ impl Section {
             match self.interrupts.fire() {
                 Fired::Restored(error) => return error,
                 Fired::Idle => return Error::new(Code::Interrupted, "interrupted"),
-                Fired::Over => std::thread::sleep(Duration::from_millis(50)),
+                Fired::Answered | Fired::Over => std::thread::sleep(Duration::from_millis(50)),
             }
         }
     }
@@ -107,5 +130,17 @@ impl Drop for Section {
         if matches!(*state, State::Asking { .. }) {
             *state = State::Idle;
         }
+    }
+}
+
+/// An answer that is being carried out. Signals wait until it is dropped.
+#[derive(Debug)]
+pub struct Answered {
+    interrupts: Arc<Interrupts>,
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        *self.interrupts.state() = State::Idle;
     }
 }

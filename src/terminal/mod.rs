@@ -8,11 +8,11 @@ mod prompt;
 mod screen;
 mod table;
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 
 use serde::Serialize;
 
-pub use interrupts::{Fired, Interrupts, Section};
+pub use interrupts::{Answered, Fired, Interrupts, Section};
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
 pub use table::{card, table};
@@ -36,8 +36,10 @@ pub enum ColorChoice {
 /// What the command line and the environment say about the terminal.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// `-q`: no notes.
+    /// `-q`: no notes and no warnings.
     pub quiet: bool,
+    /// `--json`: what stands on stderr is at most one object.
+    pub json: bool,
     /// `--no-input`: ask nothing.
     pub no_input: bool,
     /// `--color`.
@@ -51,12 +53,12 @@ pub struct Options {
 /// The streams of a run.
 pub struct Terminal {
     stdin: Box<dyn Read>,
-    stdout: Box<dyn Write>,
+    stdout: BufWriter<Box<dyn Write>>,
     stderr: Box<dyn Write>,
     kinds: StreamKinds,
     options: Options,
-    /// The reader of stdout is gone: there is nobody left to write for.
-    reader_is_gone: bool,
+    /// stdout takes nothing more: there is nobody left to write for.
+    stdout_is_lost: bool,
 }
 
 impl Terminal {
@@ -68,7 +70,7 @@ impl Terminal {
         kinds: StreamKinds,
         options: Options,
     ) -> Self {
-        Self { stdin, stdout, stderr, kinds, options, reader_is_gone: false }
+        Self { stdin, stdout: BufWriter::new(stdout), stderr, kinds, options, stdout_is_lost: false }
     }
 
     /// Whether a question can be asked and answered.
@@ -107,7 +109,7 @@ impl Terminal {
 
     /// Whether the reader of stdout has gone away, so that a long output can stop.
     pub fn is_unread(&self) -> bool {
-        self.reader_is_gone
+        self.stdout_is_lost
     }
 
     /// Writes to stdout. A reader that has gone away (`| head`) is no error.
@@ -115,7 +117,7 @@ impl Terminal {
     /// # Errors
     /// Where stdout takes nothing more for another reason, such as a full disk.
     pub fn print(&mut self, text: &str) -> Result<(), Error> {
-        if self.reader_is_gone {
+        if self.stdout_is_lost {
             return Ok(());
         }
         let written = self.stdout.write_all(text.as_bytes());
@@ -127,7 +129,7 @@ impl Terminal {
     /// # Errors
     /// As [`Terminal::print`].
     pub fn flush(&mut self) -> Result<(), Error> {
-        if self.reader_is_gone {
+        if self.stdout_is_lost {
             return Ok(());
         }
         let flushed = self.stdout.flush();
@@ -135,13 +137,11 @@ impl Terminal {
     }
 
     fn after_write(&mut self, result: io::Result<()>) -> Result<(), Error> {
+        self.stdout_is_lost = result.is_err();
         match result {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.reader_is_gone = true;
-                Ok(())
-            }
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             Err(error) => Err(Error::new(Code::OutputFailed, format!("standard output takes nothing more: {error}"))
-                .hint("what the command printed so far is not complete")),
+                .hint("what the command changed stays changed; only what it prints is not complete")),
             Ok(()) => Ok(()),
         }
     }
@@ -156,28 +156,29 @@ impl Terminal {
         self.print(&text)
     }
 
-    /// Writes bytes that must arrive: to stdout, at once, and with every failure reported.
+    /// Writes bytes that must arrive: to stdout, at once, with every failure reported, and past the
+    /// buffer, which is not wiped.
     ///
     /// # Errors
-    /// Whatever the system says; also where stdout was closed from the start.
+    /// Whatever the system says.
     pub fn deliver(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.kinds.stdout_is_closed {
-            return Err(io::Error::new(ErrorKind::NotConnected, "standard output is closed"));
-        }
-        self.stdout.write_all(bytes)?;
-        self.stdout.flush()
+        self.stdout.flush()?;
+        let stdout = self.stdout.get_mut();
+        stdout.write_all(bytes)?;
+        stdout.flush()
     }
 
-    /// Tells the person something, unless they asked for quiet. Nobody listening is no error.
+    /// Tells the person something, unless they asked for quiet or for JSON. Nobody listening is no
+    /// error.
     pub fn note(&mut self, text: &str) {
-        if !self.options.quiet {
+        if !self.options.quiet && !self.options.json {
             self.tell(text);
         }
     }
 
-    /// Warns the person, quiet or not.
+    /// Warns the person, as [`Terminal::note`] tells them something.
     pub fn warn(&mut self, text: &str) {
-        self.tell(&format!("warning: {text}"));
+        self.note(&format!("warning: {text}"));
     }
 
     /// Writes lines to stderr as they are.

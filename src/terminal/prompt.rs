@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, Select};
-use rustix::termios::{InputModes, LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{InputModes, LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use super::{Interrupts, Section, Terminal};
@@ -39,6 +39,7 @@ impl Terminal {
     /// [`Code::Interrupted`], or where the terminal is gone.
     pub fn confirm(&mut self, interrupts: &Arc<Interrupts>, question: &str) -> Result<bool, Error> {
         let section = interrupts.section(Code::Interrupted, "interrupted; nothing was changed");
+        forget_typed_ahead();
         let asked = Confirm::with_theme(&*self.theme()).with_prompt(question).default(false).interact_opt();
         settle(&section, asked).map(|answer| answer == Answer::Given(true))
     }
@@ -48,6 +49,7 @@ impl Terminal {
     /// # Errors
     /// What `section` says for an interruption, or where the terminal is gone.
     pub fn select(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<usize>, Error> {
+        forget_typed_ahead();
         let asked = Select::with_theme(&*self.theme())
             .with_prompt(question)
             .items(items)
@@ -77,6 +79,11 @@ impl Terminal {
         let _ = write!(self.stderr, "{question}: ");
         let _ = self.stderr.flush();
     }
+}
+
+/// What was typed before a question was shown is no answer to it.
+fn forget_typed_ahead() {
+    let _ = tcflush(rustix::stdio::stdin(), QueueSelector::IFlush);
 }
 
 fn settle<T>(section: &Section, asked: dialoguer::Result<Option<T>>) -> Result<Answer<T>, Error> {
@@ -121,6 +128,7 @@ fn read_hidden_line() -> io::Result<Zeroizing<Vec<u8>>> {
             },
         }
     };
-    tcsetattr(stdin, OptionalActions::Now, &before)?;
+    // The rest of a paste of several lines would be run by the shell.
+    tcsetattr(stdin, OptionalActions::Flush, &before)?;
     result.map(|()| line)
 }

@@ -72,6 +72,9 @@ fn values_and_flags() {
         (&["creat", "x"], 2, "usage", "similar subcommand exists: 'create'"),
         (&["create", "x", "--scop", "y"], 2, "usage", "similar argument exists: '--scope'"),
         (&["create"], 2, "usage", "<NAME>"),
+        (&["verify", "--from-env", "A B"], 2, "usage", "the name of a variable"),
+        (&["list", "--expires-within", "9999y"], 1, "invalid_value", "--expires-within"),
+        (&["history", "nosuch"], 1, "not_found", "keyward list"),
     ];
     for (args, code, error, says) in table {
         let mut args: Vec<_> = args.iter().map(|&arg| arg.to_owned()).collect();
@@ -88,7 +91,7 @@ fn a_person_reads_a_message_and_a_hint() {
     assert_eq!(
         output.stderr,
         "error: invalid value '10.1.2.3/8' for '--allow-ip <CIDR>': 10.1.2.3/8 has host bits set: the network is 10.0.0.0/8, \
-         the single address 10.1.2.3\n"
+         the single address 10.1.2.3\nhint: what it takes: keyward help create\n"
     );
     let output = sandbox.run("creat");
     assert!(output.stderr.starts_with("error: unrecognized subcommand 'creat'\nhint: "), "{output}");
@@ -132,6 +135,24 @@ fn credentials() {
 fn a_secret_on_the_command_line_is_not_repeated() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("deploy");
+    let basic = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("u:{secret}"));
+    for line in [
+        format!("show {secret}_x"),
+        format!("show {}-{}", &secret[..30], &secret[31..]),
+        format!("verify --from-env {basic}"),
+        format!("verify Basic {basic}"),
+        format!("create {secret}"),
+        format!("create x --description {secret}"),
+        format!("create x --label k={secret}"),
+        format!("create x --scope {secret}"),
+    ] {
+        let output = sandbox.run_args(&words(&line), b"");
+        assert_ne!(output.code, 0, "{line}");
+        for part in [&secret[31..], &basic[20..]] {
+            assert!(!output.stderr.contains(part) && !output.stdout.contains(part), "{}", output.stderr);
+        }
+    }
+    assert_eq!(sandbox.run("list -q").stdout, "deploy\n");
     for line in [
         format!("verify {secret}"),
         format!("show {secret}"),

@@ -25,6 +25,19 @@ fn of_many_that_create_one_name_exactly_one_wins() {
 }
 
 #[test]
+fn many_that_take_over_one_empty_file_all_keep_their_keys() {
+    let sandbox = Sandbox::empty();
+    std::fs::write(sandbox.store(), "").unwrap();
+    let children: Vec<_> =
+        (0..8).map(|n| sandbox.binary(&format!("create k{n} -q")).stdout(Stdio::piped()).spawn().unwrap()).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        assert_eq!(finish_with(&mut sandbox.binary("verify -q"), &output.stdout).code, 0);
+    }
+}
+
+#[test]
 fn uses_and_edits_at_once_lose_nothing() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("shared");

@@ -103,6 +103,9 @@ fn in_a_terminal_without_anyone_to_ask_the_secret_is_not_shown() {
     let output = run("create new --no-input", StreamKinds { stdin_is_terminal: true, ..terminal });
     assert_eq!((output.code, output.stdout.as_str()), (5, ""), "{output}");
     assert_eq!(sandbox.run("list -q").stdout, "");
+    let new = sandbox.path("new.db");
+    assert_eq!(run(&format!("create new --store {}", new.display()), terminal).code, 5);
+    assert!(!new.exists(), "refused before any work");
     assert_eq!(run("create one --yes", terminal).code, 0);
     assert_eq!(run("create two --json", terminal).code, 0);
 }

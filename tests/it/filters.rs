@@ -51,6 +51,7 @@ fn filters() {
         ("--state active --scope rest --expires-within 14d", "a-short"),
         ("--limit 2", "a-short b-used"),
         ("--limit 0", ""),
+        ("--limit 18446744073709551615 --scope ui", "a-short"),
         ("--reverse --limit 2", "e-expired d-disabled"),
         ("--sort created", "c-old a-short d-disabled b-used e-expired"),
         ("--sort created --reverse --limit 1", "e-expired"),

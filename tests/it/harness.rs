@@ -23,7 +23,7 @@ use regex::Regex;
 /// is allowed, which a new store of the real binary does not.
 pub struct Sandbox {
     folder: tempfile::TempDir,
-    now: Cell<Timestamp>,
+    now: Rc<Cell<Timestamp>>,
     random: Rc<RefCell<ChaCha20Rng>>,
 }
 
@@ -50,7 +50,7 @@ impl Sandbox {
     pub fn empty() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
-            now: Cell::new("2026-01-31T12:00:00Z".parse().unwrap()),
+            now: Rc::new(Cell::new("2026-01-31T12:00:00Z".parse().unwrap())),
             random: Rc::new(RefCell::new(ChaCha20Rng::seed_from_u64(7))),
         }
     }
@@ -102,6 +102,16 @@ impl Sandbox {
         Output { code: exit.0, stdout: String::new(), stderr: stderr.text() }
     }
 
+    /// A run that waits for so long before it gets its input.
+    pub fn run_slowly(&self, line: &str, input: &str, span: Span) -> Output {
+        let (stdout, stderr) = (Recorder::default(), Recorder::default());
+        let mut world = self.world(&words(line), b"", &[], StreamKinds::default(), Box::new(stdout.clone()), &stderr);
+        let later = self.now.get().to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).unwrap().timestamp();
+        world.stdin = Box::new(SlowInput { now: Rc::clone(&self.now), later, input: io::Cursor::new(input.into()) });
+        let exit = keyward::run(world);
+        Output { code: exit.0, stdout: stdout.text(), stderr: stderr.text() }
+    }
+
     fn world(
         &self,
         args: &[String],
@@ -114,11 +124,11 @@ impl Sandbox {
         let mut environment: HashMap<String, OsString> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
         environment.entry("KEYWARD_STORE".to_owned()).or_insert_with(|| self.store().into());
-        let (now, random) = (self.now.get(), Rc::clone(&self.random));
+        let (now, random) = (Rc::clone(&self.now), Rc::clone(&self.random));
         World {
             args: std::iter::once("keyward".into()).chain(args.iter().map(OsString::from)).collect(),
             environment: Box::new(move |name| environment.get(name).cloned()),
-            clock: Box::new(move || now),
+            clock: Box::new(move || now.get()),
             random: Box::new(move |bytes| {
                 random.borrow_mut().fill_bytes(bytes);
                 Ok(())
@@ -231,6 +241,20 @@ impl fmt::Display for Output {
             }
         }
         Ok(())
+    }
+}
+
+/// An input during which time passes.
+struct SlowInput {
+    now: Rc<Cell<Timestamp>>,
+    later: Timestamp,
+    input: io::Cursor<Vec<u8>>,
+}
+
+impl Read for SlowInput {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.now.set(self.later);
+        self.input.read(bytes)
     }
 }
 

@@ -36,16 +36,26 @@ impl Screen {
         for (name, value) in variables {
             command.env(name, value);
         }
-        Self::run(command, columns)
+        Self::run(command, columns, 24)
     }
 
-    fn run(command: CommandBuilder, columns: u16) -> Self {
-        let size = PtySize { rows: 24, cols: columns, ..PtySize::default() };
+    /// The same in a terminal of so many lines.
+    pub fn start_small(store: &Path, args: &str, columns: u16, rows: u16) -> Self {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_keyward"));
+        command.args(args.split_whitespace());
+        command.env_clear();
+        command.env("KEYWARD_STORE", store);
+        command.env("TERM", "xterm-256color");
+        Self::run(command, columns, rows)
+    }
+
+    fn run(command: CommandBuilder, columns: u16, rows: u16) -> Self {
+        let size = PtySize { rows, cols: columns, ..PtySize::default() };
         let pair = native_pty_system().openpty(size).unwrap();
         let modes_before = modes(&*pair.master);
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
-        let terminal = vt100::Parser::new(24, columns, 1000);
+        let terminal = vt100::Parser::new(rows, columns, 1000);
         let shown = Arc::new(Mutex::new(Shown { terminal, raw: vec![] }));
         let mut reader = pair.master.try_clone_reader().unwrap();
         let into = Arc::clone(&shown);
@@ -78,6 +88,12 @@ impl Screen {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
         self.keyboard.flush().unwrap();
         self
+    }
+
+    /// Types without waiting for a question.
+    pub fn type_ahead(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+        self.keyboard.flush().unwrap();
     }
 
     /// What the screen shows now.

@@ -1,6 +1,6 @@
 //! What a person sees, in a real pseudo-terminal.
 
-use crate::harness::Sandbox;
+use crate::harness::{Sandbox, finish, finish_with};
 use crate::pty::Screen;
 
 /// The secret that the reveal screen shows.
@@ -53,7 +53,7 @@ fn whatever_is_not_an_acknowledgement_leaves_no_key() {
 #[test]
 fn a_signal_leaves_no_key_and_a_sound_terminal() {
     let sandbox = Sandbox::new();
-    for signal in ["INT", "TERM", "HUP"] {
+    for signal in ["INT", "TERM", "HUP", "QUIT"] {
         let mut screen = Screen::start(&sandbox.store(), "create new", 80);
         let secret = shown_secret(&screen);
         screen.signal(signal);
@@ -94,6 +94,67 @@ fn the_secret_can_be_selected_in_a_narrow_terminal() {
     assert_eq!(screen.end(), 0);
     let secret = screen.raw().split("store it now.\r\n\r\n").nth(1).unwrap()[..65].to_owned();
     assert_eq!(sandbox.reason("", &secret), "allowed");
+}
+
+#[test]
+fn what_was_typed_before_the_secret_was_shown_acknowledges_nothing() {
+    let sandbox = Sandbox::new();
+    let mut screen = Screen::start(&sandbox.store(), "create new", 80);
+    screen.type_ahead("\r \r");
+    shown_secret(&screen);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(screen.text().contains("I have stored it"), "{}", screen.text());
+    screen.press("\x1b");
+    assert_eq!(screen.end(), 5);
+    assert_eq!(sandbox.run("list -q").stdout, "");
+}
+
+#[test]
+fn a_small_terminal_shows_the_secret_or_refuses() {
+    let sandbox = Sandbox::new();
+    for (columns, rows) in [(80, 10), (80, 7), (40, 14), (20, 12)] {
+        let mut screen = Screen::start_small(&sandbox.store(), "create new", columns, rows);
+        screen.wait_for("I have stored it");
+        let shown = screen.text().replace('\n', "");
+        let start = shown.find("kw_").expect("the secret is on the screen");
+        let secret = &shown[start..start + 65];
+        screen.press("\r");
+        assert_eq!(screen.end(), 0, "{columns}x{rows}");
+        assert_eq!(sandbox.reason("", secret), "allowed", "{columns}x{rows}");
+        sandbox.run("delete new --yes");
+    }
+    for (columns, rows) in [(80, 5), (10, 10)] {
+        let mut screen = Screen::start_small(&sandbox.store(), "create new", columns, rows);
+        assert_eq!(screen.end(), 7, "{columns}x{rows}: {}", screen.text());
+        screen.assert_restored();
+    }
+    assert_eq!(sandbox.run("list -q").stdout, "");
+}
+
+#[test]
+fn a_secret_that_another_process_delivered_in_the_meantime_is_not_replaced() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("deploy");
+    let mut screen = Screen::start(&sandbox.store(), "rotate deploy", 80);
+    let mine = shown_secret(&screen);
+    let theirs = sandbox.run("rotate deploy").stdout.trim_end().to_owned();
+    screen.press("\r");
+    assert_eq!(screen.end(), 1);
+    assert!(screen.text().contains("opens nothing: throw it away"), "{}", screen.text());
+    assert_eq!((sandbox.reason("", &mine), sandbox.reason("", &theirs)), ("not_genuine".into(), "allowed".into()));
+}
+
+#[test]
+fn the_grace_begins_when_the_new_secret_was_acknowledged() {
+    let sandbox = Sandbox::new();
+    let old = finish(&mut sandbox.binary("create deploy")).stdout;
+    let mut screen = Screen::start(&sandbox.store(), "rotate deploy --grace 3s", 80);
+    shown_secret(&screen);
+    std::thread::sleep(std::time::Duration::from_millis(3500));
+    screen.press("\r");
+    assert_eq!(screen.end(), 0);
+    assert!(screen.text().contains("the old secret works until"), "{}", screen.text());
+    assert_eq!(finish_with(&mut sandbox.binary("verify -q"), old.as_bytes()).code, 0);
 }
 
 #[test]

@@ -40,10 +40,58 @@ fn a_whole_request() {
         ("--transport https", request("GET", "/x"), "allowed"),
         ("", request("GET", "https://h/x"), "allowed"),
         ("--transport https", request("POST", "/x"), "method_not_allowed"),
-        ("--transport https --method GET", request("POST", "/x"), "allowed"),
+        ("--transport https --method GET", request("GET", "/x"), "allowed"),
         ("", request("DELETE", "/x"), "insecure_transport method_not_allowed"),
     ] {
         assert_eq!(sandbox.reason(&format!("--request {flags}"), &head), reason, "{flags} {head}");
+    }
+}
+
+#[test]
+fn the_request_line_tells_the_method_and_nothing_else_does() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("deploy --read-only");
+    let head = format!("POST / HTTP/1.1\r\nX-API-Key: {secret}\r\n\r\n");
+    let output = sandbox.run_with("verify --request --transport https --method GET --json", head);
+    assert_eq!((output.code, output.error()["code"].as_str()), (2, Some("usage")), "{output}");
+}
+
+#[test]
+fn what_expires_while_the_credential_is_read_has_expired() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("deploy --expires 1h");
+    assert_eq!(sandbox.run_slowly("verify -q", &secret, 59.minutes()).code, 0);
+    assert_eq!(sandbox.run_slowly("verify -q", &secret, 1.minutes()).code, 3);
+}
+
+#[test]
+fn quiet_is_quiet_and_json_is_one_document() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("deploy");
+    std::fs::set_permissions(sandbox.store(), std::fs::Permissions::from_mode(0o640)).unwrap();
+    let output = sandbox.run_with("verify -q", &secret);
+    assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (0, "", ""));
+    let output = sandbox.run_with("verify --json", &secret);
+    assert_eq!((&output.json()["warnings"], output.stderr.as_str()), (&serde_json::json!(["store_permissions"]), ""));
+    assert_eq!(sandbox.run("show nosuch --json").error()["code"], "not_found");
+}
+
+#[test]
+fn the_exit_code_is_the_answer_whatever_becomes_of_the_words() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("deploy");
+    for (input, code) in [(secret.as_str(), 0), ("nonsense", 3)] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut child = sandbox
+            .binary("verify")
+            .stdin(std::process::Stdio::piped())
+            .stdout(full)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
     }
 }
 

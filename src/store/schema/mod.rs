@@ -6,7 +6,7 @@
 //! meets a newer store leaves it alone.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// What marks a file as a keyward store: `kwrd` in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x6b77_7264;
@@ -14,32 +14,55 @@ pub(super) const APPLICATION_ID: i64 = 0x6b77_7264;
 /// The migrations, in order; the first makes a new store.
 const MIGRATIONS: [&str; 1] = [include_str!("0001.sql")];
 
+/// The schema that a new store starts from.
+pub(super) const FIRST_VERSION: i64 = 1;
 /// The schema that this program writes: how many migrations there are.
 pub(super) const VERSION: i64 = 1;
 
-/// Turns an empty database into a store with its default roles.
+/// Turns an empty database into a store with its default roles, in one transaction. Harmless where
+/// another process just did.
 pub(super) fn create(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    conn.pragma_update(None, "application_id", APPLICATION_ID)?;
-    // Kept in the file: readers do not wait for a writer, nor it for them.
-    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    migrate(conn)?;
-    let tx = rusqlite::Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
-    for (name, rank, manages_keys) in [("viewer", 10, false), ("editor", 20, true), ("admin", 30, true)] {
-        tx.execute(
-            "INSERT INTO role (name, rank, manages_keys, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
-            (name, rank, manages_keys, now.as_second()),
-        )?;
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive)?;
+    let is_empty: bool = tx.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
+    if is_empty {
+        run(&tx, 0)?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        for (name, rank, manages_keys) in [("viewer", 10, false), ("editor", 20, true), ("admin", 30, true)] {
+            tx.execute(
+                "INSERT INTO role (name, rank, manages_keys, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+                (name, rank, manages_keys, now.as_second()),
+            )?;
+        }
     }
-    tx.commit()
+    tx.commit()?;
+    use_log(conn)
+}
+
+/// Switches the write-ahead log on, which is kept in the file: readers do not wait for a writer, nor
+/// it for them. Where another process is in the way, the store works all the same until the next one
+/// comes by.
+pub(super) fn use_log(conn: &Connection) -> rusqlite::Result<()> {
+    let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    if mode == "wal" || conn.is_readonly("main")? {
+        return Ok(());
+    }
+    match conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
+        Err(rusqlite::Error::SqliteFailure(failure, _)) if failure.code == rusqlite::ErrorCode::DatabaseBusy => Ok(()),
+        result => result,
+    }
 }
 
 /// Brings an older store up to [`VERSION`]. Harmless where another process just did.
 pub(super) fn migrate(conn: &Connection) -> rusqlite::Result<()> {
-    let tx = rusqlite::Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
     let done: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    run(&tx, done)?;
+    tx.commit()
+}
+
+fn run(tx: &Transaction<'_>, done: i64) -> rusqlite::Result<()> {
     for migration in MIGRATIONS.iter().skip(usize::try_from(done).unwrap_or(0)) {
         tx.execute_batch(migration)?;
     }
-    tx.pragma_update(None, "user_version", VERSION)?;
-    tx.commit()
+    tx.pragma_update(None, "user_version", VERSION)
 }
