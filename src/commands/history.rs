@@ -11,7 +11,7 @@ use crate::domain::token::Id;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use crate::store::{ChainCheck, Event, Store};
-use crate::terminal::table;
+use crate::terminal::{Cell, table};
 
 /// Show who did what, when
 ///
@@ -129,13 +129,13 @@ fn json(event: &Event) -> EventJson<'_> {
     }
 }
 
-fn row(event: &Event) -> Vec<String> {
+fn row(event: &Event) -> Vec<Cell> {
     vec![
-        rfc3339(event.at).to_string(),
-        event.actor.as_ref().map(ToString::to_string).unwrap_or_default(),
-        event.action.clone(),
-        event.subject_name.clone(),
-        details(&event.detail),
+        rfc3339(event.at).to_string().into(),
+        event.actor.as_ref().map(ToString::to_string).unwrap_or_default().into(),
+        event.action.clone().into(),
+        event.subject_name.clone().into(),
+        details(&event.detail).into(),
     ]
 }
 

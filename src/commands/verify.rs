@@ -18,6 +18,7 @@ use crate::domain::time::parse_time;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use crate::store::StoreError;
+use crate::terminal::Tone;
 use crate::verifier::{Answer, Verifier, VerifyError};
 
 /// More input than this is no credential and no request head.
@@ -279,12 +280,12 @@ fn checklist(session: &Session, answer: &Answer) -> String {
         (Some(reason), _) => format!("refused: {} ({})\n", reason.as_str(), answer.decision.status()),
     };
     for check in &answer.decision.checks {
-        let mark = match check.outcome {
-            Outcome::Pass => pass,
-            Outcome::Fail => fail,
-            Outcome::Skip => skip,
+        let (mark, tone) = match check.outcome {
+            Outcome::Pass => (pass, Tone::Good),
+            Outcome::Fail => (fail, Tone::Bad),
+            Outcome::Skip => (skip, Tone::Faint),
         };
-        text.push_str(&format!("  {mark} {}\n", check.detail));
+        text.push_str(&format!("  {} {}\n", session.terminal.paint(mark, tone), check.detail));
         if let Some(remedy) = &check.remedy {
             text.push_str(&format!("  {:width$} {remedy}\n", "", width = mark.chars().count()));
         }

@@ -5,31 +5,41 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::delivery::Outcome;
-use crate::domain::key::{Key, KeyJson};
+use crate::domain::key::{Key, KeyJson, State};
 use crate::domain::patch::differences;
 use crate::domain::time::{relative, rfc3339};
 use crate::error::Error;
 use crate::session::Session;
 use crate::store::Store;
-use crate::terminal::card;
+use crate::terminal::{Cell, Tone, card};
 
 /// The headings of a list of keys.
 pub const KEY_HEADINGS: [&str; 8] =
     ["name", "state", "scopes", "levels", "expires", "last used", "created", "description"];
 
 /// A key in a list.
-pub fn key_row(key: &Key, now: Timestamp) -> Vec<String> {
+pub fn key_row(key: &Key, now: Timestamp) -> Vec<Cell> {
     let settings = &key.settings;
     vec![
-        key.name.to_string(),
-        key.state(now).to_string(),
-        join(&settings.scopes),
-        join(&settings.levels),
-        settings.expires_at.map(|time| relative(time, now)).unwrap_or_default(),
-        key.last_used_at.map_or_else(|| "never".to_owned(), |time| relative(time, now)),
-        relative(key.created_at, now),
-        settings.description.as_ref().map(ToString::to_string).unwrap_or_default(),
+        key.name.to_string().into(),
+        state(key, now),
+        join(&settings.scopes).into(),
+        join(&settings.levels).into(),
+        settings.expires_at.map(|time| relative(time, now)).unwrap_or_default().into(),
+        key.last_used_at.map_or_else(|| "never".to_owned(), |time| relative(time, now)).into(),
+        relative(key.created_at, now).into(),
+        settings.description.as_ref().map(ToString::to_string).unwrap_or_default().into(),
     ]
+}
+
+fn state(key: &Key, now: Timestamp) -> Cell {
+    let state = key.state(now);
+    let tone = match state {
+        State::Active => Tone::Good,
+        State::Disabled | State::Suspended => Tone::Warning,
+        State::Expired => Tone::Bad,
+    };
+    Cell::new(state.as_str(), tone)
 }
 
 /// Everything about a key but its secret.
@@ -48,31 +58,30 @@ pub fn key_card(session: &Session, key: &Key) -> String {
         Some(user) => format!("{} by {user}", moment(key.created_at)),
         None => moment(key.created_at),
     };
+    let yes_no = |yes: bool, one: &str, other: &str| if yes { one } else { other }.to_owned();
+    let networks = if settings.allowed_ips.is_empty() { "anywhere".to_owned() } else { join(&settings.allowed_ips) };
     card(
         &session.terminal,
         &[
-            ("name", key.name.to_string()),
-            ("id", key.id.to_string()),
-            ("state", key.state(now).to_string()),
-            ("description", text(settings.description.as_ref().map(|v| v as _))),
-            ("group", text(settings.group.as_ref().map(|v| v as _))),
-            ("owner", text(settings.owner.as_ref().map(|v| v as _))),
-            ("role", text(settings.role.as_ref().map(|v| v as _))),
-            ("tenant", text(settings.tenant.as_ref().map(|v| v as _))),
-            ("scopes", join(&settings.scopes)),
-            ("levels", join(&settings.levels)),
-            (
-                "may be used from",
-                if settings.allowed_ips.is_empty() { "anywhere".to_owned() } else { join(&settings.allowed_ips) },
-            ),
-            ("access", if settings.read_only { "read only" } else { "read and write" }.to_owned()),
-            ("plain http", if settings.require_secure { "refused" } else { "allowed" }.to_owned()),
-            ("labels", labels.collect::<Vec<_>>().join(", ")),
-            ("expires", settings.expires_at.map_or_else(|| "never".to_owned(), moment)),
-            ("last used", last_use(key, now)),
-            ("created", made),
-            ("changed", moment(key.updated_at)),
-            ("secrets", secrets.collect::<Vec<_>>().join("\n")),
+            ("name", key.name.to_string().into()),
+            ("id", key.id.to_string().into()),
+            ("state", state(key, now)),
+            ("description", text(settings.description.as_ref().map(|v| v as _)).into()),
+            ("group", text(settings.group.as_ref().map(|v| v as _)).into()),
+            ("owner", text(settings.owner.as_ref().map(|v| v as _)).into()),
+            ("role", text(settings.role.as_ref().map(|v| v as _)).into()),
+            ("tenant", text(settings.tenant.as_ref().map(|v| v as _)).into()),
+            ("scopes", join(&settings.scopes).into()),
+            ("levels", join(&settings.levels).into()),
+            ("may be used from", networks.into()),
+            ("access", yes_no(settings.read_only, "read only", "read and write").into()),
+            ("plain http", yes_no(settings.require_secure, "refused", "allowed").into()),
+            ("labels", labels.collect::<Vec<_>>().join(", ").into()),
+            ("expires", settings.expires_at.map_or_else(|| "never".to_owned(), moment).into()),
+            ("last used", last_use(key, now).into()),
+            ("created", made.into()),
+            ("changed", moment(key.updated_at).into()),
+            ("secrets", secrets.collect::<Vec<_>>().join("\n").into()),
         ],
     )
 }

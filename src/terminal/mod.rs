@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use interrupts::{Answered, Fired, Interrupts, Section};
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
-pub use table::{card, table};
+pub use table::{Cell, card, table};
 
 use crate::domain::text::clean;
 use crate::error::{Code, Error, Exit};
@@ -31,6 +31,22 @@ pub enum ColorChoice {
     Always,
     /// Never.
     Never,
+}
+
+/// What a text is like, where there are colours to show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tone {
+    /// Like the others.
+    #[default]
+    Plain,
+    /// In order.
+    Good,
+    /// Not in order.
+    Bad,
+    /// To be looked at.
+    Warning,
+    /// Of less interest.
+    Faint,
 }
 
 /// What the command line and the environment say about the terminal.
@@ -100,6 +116,19 @@ impl Terminal {
             ColorChoice::Never => false,
             ColorChoice::Auto => self.stdout_has_symbols(),
         }
+    }
+
+    /// The text in the colour of its tone, where stdout takes colours.
+    pub fn paint(&self, text: &str, tone: Tone) -> String {
+        let style = console::Style::new().force_styling(self.stdout_has_color());
+        let style = match tone {
+            Tone::Plain => style,
+            Tone::Good => style.green(),
+            Tone::Bad => style.red(),
+            Tone::Warning => style.yellow(),
+            Tone::Faint => style.dim(),
+        };
+        style.apply_to(text).to_string()
     }
 
     /// Columns that a line of stdout may have; `None` where nobody looks at it.

@@ -1,35 +1,71 @@
 //! Tables and cards for people.
 
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{Attribute, Color, ContentArrangement, Table};
 
-use super::Terminal;
+use super::{Terminal, Tone};
 use crate::domain::text::clean;
+
+/// A value in a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+impl Cell {
+    /// A value that stands out, or that does not, where there are colours.
+    pub fn new(text: impl Into<String>, tone: Tone) -> Self {
+        Self { text: text.into(), tone }
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::new(text, Tone::Plain)
+    }
+}
 
 /// A table with a heading, as wide as the terminal at most. Columns in which nothing stands are
 /// left out.
-pub fn table(terminal: &Terminal, headings: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table(terminal: &Terminal, headings: &[&str], rows: &[Vec<Cell>]) -> String {
     let used: Vec<usize> =
-        (0..headings.len()).filter(|&column| rows.iter().any(|row| !row[column].is_empty())).collect();
+        (0..headings.len()).filter(|&column| rows.iter().any(|row| !row[column].text.is_empty())).collect();
     let mut table = plain(terminal);
     table.set_header(used.iter().map(|&column| headings[column].to_uppercase()));
     for row in rows {
-        table.add_row(used.iter().map(|&column| clean(&row[column])));
+        table.add_row(used.iter().map(|&column| painted(&row[column])));
     }
     trimmed(&table)
 }
 
 /// One thing with its fields, a line each. Fields that are empty are left out.
-pub fn card(terminal: &Terminal, fields: &[(&str, String)]) -> String {
+pub fn card(terminal: &Terminal, fields: &[(&str, Cell)]) -> String {
     let mut table = plain(terminal);
-    for (field, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
-        table.add_row([(*field).to_owned(), clean(value)]);
+    for (field, value) in fields.iter().filter(|(_, value)| !value.text.is_empty()) {
+        table.add_row([comfy_table::Cell::new(field).add_attribute(Attribute::Dim), painted(value)]);
     }
     trimmed(&table)
+}
+
+fn painted(cell: &Cell) -> comfy_table::Cell {
+    let painted = comfy_table::Cell::new(clean(&cell.text));
+    match cell.tone {
+        Tone::Plain => painted,
+        Tone::Good => painted.fg(Color::Green),
+        Tone::Bad => painted.fg(Color::Red),
+        Tone::Warning => painted.fg(Color::Yellow),
+        Tone::Faint => painted.add_attribute(Attribute::Dim),
+    }
 }
 
 fn plain(terminal: &Terminal) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
+    if terminal.stdout_has_color() {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
     if let Some(width) = terminal.width() {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }

@@ -2,6 +2,7 @@
 
 use expect_test::expect;
 use jiff::ToSpan as _;
+use keyward::world::StreamKinds;
 
 use crate::harness::{Sandbox, words};
 
@@ -163,6 +164,27 @@ fn without_a_store_a_list_is_empty_and_verify_an_error() {
     assert_eq!(unnamed("create first").code, 0);
     assert!(sandbox.path("data/keys.db").exists());
     assert_eq!(unnamed("list -q").stdout, "first\n");
+}
+
+#[test]
+fn colours_are_there_when_asked_for_and_not_otherwise() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("deploy");
+    for line in ["list", "show deploy"] {
+        assert!(sandbox.run(&format!("{line} --color always")).stdout.contains("\u{1b}["), "{line}");
+        assert!(!sandbox.run(line).stdout.contains('\u{1b}'), "{line}");
+    }
+    assert!(sandbox.run_with("verify --color always", &secret).stdout.contains("\u{1b}[32m"));
+    let terminal = StreamKinds { stdout_is_terminal: true, width: Some(80), ..StreamKinds::default() };
+    for (variables, flags, colours) in [
+        (vec![("TERM", "xterm")], "", true),
+        (vec![("TERM", "xterm"), ("NO_COLOR", "1")], "", false),
+        (vec![("TERM", "dumb")], "", false),
+        (vec![("TERM", "xterm")], " --color never", false),
+    ] {
+        let output = sandbox.run_in(&words(&format!("list{flags}")), b"", &variables, terminal);
+        assert_eq!(output.stdout.contains('\u{1b}'), colours, "{variables:?} {flags}");
+    }
 }
 
 #[test]
