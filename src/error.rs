@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::domain::authority::Denied;
 use crate::domain::text::{clean, redact};
 use crate::store::{DISK_FULL, StoreError};
 
@@ -213,8 +214,32 @@ impl From<StoreError> for Error {
                     _ => "look at the permissions and the owner of the file and of its folder",
                 })
             }
-            StoreError::NameTaken(name) => Self::new(Code::NameTaken, message)
-                .hint(format!("see it with `keyward show {name}`, or choose another name")),
+            StoreError::NameTaken { kind, name } => {
+                let show = if kind == "key" { String::new() } else { format!("{kind} ") };
+                Self::new(Code::NameTaken, message)
+                    .hint(format!("see it with `keyward {show}show {name}`, or choose another name"))
+            }
+            StoreError::InUse { kind, name, keys, users } => {
+                let error = Self::new(Code::InUse, message);
+                let flag = match (kind, name.as_str()) {
+                    ("user", _) => "owner",
+                    _ => kind,
+                };
+                let error = if keys > 0 {
+                    error.hint(format!("see the keys: keyward list --{flag} {name}; delete them too: --with-keys"))
+                } else {
+                    error
+                };
+                if users > 0 {
+                    error.hint(format!("give the users another {kind} first: keyward user list"))
+                } else {
+                    error
+                }
+            }
+            StoreError::Denied(Denied::NotPermitted(_)) => Self::new(Code::NotPermitted, message)
+                .hint("act as somebody who may, or leave --as and KEYWARD_AS out to act as the owner of the store"),
+            StoreError::Denied(Denied::Ceiling { .. }) => Self::new(Code::RoleCeiling, message)
+                .hint("choose a role at or below your own, or have somebody with a higher role do it"),
             StoreError::NoSuch { kind, name } => {
                 Self::new(Code::NotFound, message).hint(format!("make it first: keyward {kind} create {name}"))
             }

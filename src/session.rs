@@ -237,12 +237,6 @@ impl Session {
         if store.is_read_only() {
             return Err(StoreError::read_only(store.path()).into());
         }
-        if let Some(actor) = &self.actor
-            && !store.has_user(actor)?
-        {
-            return Err(Error::new(Code::NotPermitted, format!("there is no user {actor} to act as"))
-                .hint("leave --as and KEYWARD_AS out to act as the owner of the store"));
-        }
         self.pass_on_warnings(&store);
         Ok(store)
     }

@@ -67,7 +67,7 @@ pub fn mint_key(
     sink: Sink,
 ) -> Result<Key, Error> {
     if store.find(name.as_str())?.is_some() {
-        return Err(crate::store::StoreError::NameTaken(name.clone()).into());
+        return Err(crate::store::StoreError::NameTaken { kind: "key", name: name.clone() }.into());
     }
     let minted = mint(session, store, &settings.prefix)?;
     let id = fresh_id(session, store)?;

@@ -6,8 +6,10 @@
 //! bytes) is an argument.
 
 pub mod address;
+pub mod authority;
 pub mod credential;
 pub mod decision;
+pub mod directory;
 pub mod hashing;
 pub mod key;
 pub mod names;

@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 use super::error::StoreError;
 use super::keys::{self, NewKey, NewSecret};
 use super::settings::{self, StoreSettings};
-use super::{Stamp, history};
+use super::{Stamp, directory, history};
+use crate::domain::authority::Authority;
+use crate::domain::directory::{Draft, Entry, Facts, Kind};
 use crate::domain::hashing::HashedSecret;
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::Name;
-use crate::domain::patch::differences;
+use crate::domain::patch::{Difference, differences};
 use crate::domain::time::rfc3339;
 use crate::domain::token::Id;
 
@@ -58,8 +60,10 @@ impl<'c> Changes<'c> {
     /// Makes a key.
     ///
     /// # Errors
-    /// [`StoreError::NameTaken`], [`StoreError::NoSuch`], or where the store cannot be written.
+    /// [`StoreError::Denied`], [`StoreError::NameTaken`], [`StoreError::NoSuch`], or where the store
+    /// cannot be written.
     pub fn insert_key(&self, new: &NewKey<'_>) -> Result<Key, StoreError> {
+        self.check_authority(None, Some(new.settings))?;
         self.check_name_is_free(new.name, None)?;
         self.check_references(new.settings)?;
         self.run(|conn| keys::insert(conn, new, self.stamp.now, self.stamp.actor))?;
@@ -75,6 +79,7 @@ impl<'c> Changes<'c> {
     /// # Errors
     /// As [`Changes::insert_key`], and [`StoreError::KeyGone`].
     pub fn update_key(&self, key: &Key, name: &Name, settings: &Settings) -> Result<Key, StoreError> {
+        self.check_authority(Some(key), Some(settings))?;
         if *name == key.name && *settings == key.settings {
             return Ok(key.clone());
         }
@@ -107,6 +112,7 @@ impl<'c> Changes<'c> {
     /// one that took its place was just delivered to somebody. [`StoreError::KeyGone`], or where the
     /// store cannot be written.
     pub fn replace_secret(&self, key: &Key, secret: &NewSecret, grace_end: Timestamp) -> Result<Key, StoreError> {
+        self.check_authority(Some(key), None)?;
         let row = self.row_of(key)?;
         if self.reload(&key.id, &key.name)?.current_secret() != key.current_secret() {
             return Err(StoreError::SecretChanged(key.name.clone()));
@@ -121,6 +127,7 @@ impl<'c> Changes<'c> {
     /// # Errors
     /// [`StoreError::KeyGone`], or where the store cannot be written.
     pub fn delete_key(&self, key: &Key) -> Result<(), StoreError> {
+        self.check_authority(Some(key), None)?;
         let row = self.row_of(key)?;
         self.run(|conn| keys::delete(conn, row))?;
         self.tell("key.delete", key, json!({"use_count": key.use_count, "last_used_at": key.last_used_at.map(rfc3339)}))
@@ -148,9 +155,116 @@ impl<'c> Changes<'c> {
     /// Sets what the store decides for all of its keys.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// [`StoreError::Denied`], or where the store cannot be written.
     pub fn save_settings(&self, settings: &StoreSettings) -> Result<(), StoreError> {
+        self.authority()?.govern("setting of the store")?;
         self.run(|conn| settings::save(conn, settings))
+    }
+
+    /// What the acting user may do, as the directory says now.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn authority(&self) -> Result<Authority, StoreError> {
+        self.run(|conn| directory::authority(conn, self.stamp.actor))
+    }
+
+    /// The group, user, role or tenant of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuch`], or where the store cannot be read.
+    pub fn entry(&self, kind: Kind, name: &Name) -> Result<Entry, StoreError> {
+        self.run(|conn| directory::find(conn, kind, name))?
+            .ok_or_else(|| StoreError::NoSuch { kind: kind.as_str(), name: name.clone() })
+    }
+
+    /// Makes a group, user, role or tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], [`StoreError::NameTaken`], [`StoreError::NoSuch`] for what it refers to,
+    /// or where the store cannot be written.
+    pub fn insert_entry(&self, draft: &Draft) -> Result<Entry, StoreError> {
+        self.check_draft(draft, None)?;
+        self.run(|conn| directory::insert(conn, draft, self.stamp.now))?;
+        let kind = draft.facts.kind();
+        let entry = self.entry(kind, &draft.name)?;
+        self.append(
+            &format!("{}.create", kind.as_str()),
+            kind.as_str(),
+            None,
+            &draft.name,
+            json!({"made": entry.to_json()}),
+        )?;
+        Ok(entry)
+    }
+
+    /// Changes a group, user, role or tenant. What refers to it follows a new name by itself. Nothing
+    /// is written where nothing differs.
+    ///
+    /// # Errors
+    /// As [`Changes::insert_entry`].
+    pub fn update_entry(&self, entry: &Entry, draft: &Draft) -> Result<Entry, StoreError> {
+        self.check_draft(draft, Some(&entry.draft))?;
+        let changed = entry.draft.differences(draft);
+        if changed.is_empty() {
+            return Ok(entry.clone());
+        }
+        let (kind, name) = (draft.facts.kind(), &entry.draft.name);
+        self.run(|conn| directory::update(conn, name, draft, self.stamp.now))?;
+        let action = match &changed[..] {
+            [only] if only.field == "enabled" => {
+                if only.new == true {
+                    "enable"
+                } else {
+                    "disable"
+                }
+            }
+            _ => "edit",
+        };
+        self.append(
+            &format!("{}.{action}", kind.as_str()),
+            kind.as_str(),
+            None,
+            name,
+            json!({"settings": as_json(changed)}),
+        )?;
+        self.entry(kind, &draft.name)
+    }
+
+    /// Deletes a group, user, role or tenant, and with `with_keys` the keys that refer to it.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], [`StoreError::InUse`], or where the store cannot be written.
+    pub fn delete_entry(&self, entry: &Entry, with_keys: bool) -> Result<u64, StoreError> {
+        let (kind, name) = (entry.draft.facts.kind(), &entry.draft.name);
+        self.authority()?.manage(kind)?;
+        if entry.users > 0 || entry.keys > 0 && !with_keys {
+            let (keys, users) = (entry.keys, entry.users);
+            return Err(StoreError::InUse { kind: kind.as_str(), name: name.clone(), keys, users });
+        }
+        let keys = self.run(|conn| keys::referring(conn, kind, name))?;
+        keys.iter().try_for_each(|key| self.delete_key(key))?;
+        self.run(|conn| directory::delete(conn, kind, name))?;
+        let detail = json!({"deleted_keys": keys.len()});
+        self.append(&format!("{}.delete", kind.as_str()), kind.as_str(), None, name, detail)?;
+        Ok(keys.len() as u64)
+    }
+
+    fn check_draft(&self, draft: &Draft, before: Option<&Draft>) -> Result<(), StoreError> {
+        let (kind, authority) = (draft.facts.kind(), self.authority()?);
+        if let Some(before) = before {
+            authority.write(&before.facts)?;
+        }
+        authority.write(&draft.facts)?;
+        let is_new_name = before.is_none_or(|before| before.name != draft.name);
+        if is_new_name && self.run(|conn| directory::exists(conn, kind, &draft.name))? {
+            return Err(StoreError::NameTaken { kind: kind.as_str(), name: draft.name.clone() });
+        }
+        if let Facts::User { role, tenant, .. } = &draft.facts {
+            self.check_exists(Kind::Role, role.as_ref())?;
+            self.check_exists(Kind::Tenant, tenant.as_ref())?;
+        }
+        Ok(())
     }
 
     fn run<T>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
@@ -169,44 +283,67 @@ impl<'c> Changes<'c> {
         // An id counts as taken too: a key that is named like the id of another would stand in its
         // place wherever a key is named.
         match self.find(name.as_str())? {
-            Some(other) if own.is_none_or(|own| own.id != other.id) => Err(StoreError::NameTaken(name.clone())),
+            Some(other) if own.is_none_or(|own| own.id != other.id) => {
+                Err(StoreError::NameTaken { kind: "key", name: name.clone() })
+            }
             _ => Ok(()),
         }
     }
 
-    /// Foreign keys by name: a name that the directory does not have is refused, never dropped.
-    fn check_references(&self, settings: &Settings) -> Result<(), StoreError> {
-        for (kind, table, name) in [
-            ("group", "key_group", &settings.group),
-            ("user", "user", &settings.owner),
-            ("role", "role", &settings.role),
-            ("tenant", "tenant", &settings.tenant),
-        ] {
-            let Some(name) = name else { continue };
-            let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE name = ?1)");
-            let exists: bool = self.run(|conn| conn.query_row(&sql, [name.as_str()], |row| row.get(0)))?;
-            if !exists {
-                return Err(StoreError::NoSuch { kind, name: name.clone() });
-            }
+    /// May the acting user manage the key as it was, and as it will be?
+    fn check_authority(&self, key: Option<&Key>, settings: Option<&Settings>) -> Result<(), StoreError> {
+        let authority = self.authority()?;
+        authority.manage_keys()?;
+        if let Some(key) = key {
+            authority.manage_key(key.standing.rank, || format!("the key {}", key.name))?;
+        }
+        if let Some(role) = settings.and_then(|settings| settings.role.as_ref()) {
+            let rank = self.run(|conn| directory::rank_of(conn, role))?;
+            authority.manage_key(rank, || format!("the role {role}"))?;
         }
         Ok(())
     }
 
+    /// Foreign keys by name: a name that the directory does not have is refused, never dropped.
+    fn check_references(&self, settings: &Settings) -> Result<(), StoreError> {
+        self.check_exists(Kind::Group, settings.group.as_ref())?;
+        self.check_exists(Kind::User, settings.owner.as_ref())?;
+        self.check_exists(Kind::Role, settings.role.as_ref())?;
+        self.check_exists(Kind::Tenant, settings.tenant.as_ref())
+    }
+
+    fn check_exists(&self, kind: Kind, name: Option<&Name>) -> Result<(), StoreError> {
+        match name {
+            Some(name) if !self.run(|conn| directory::exists(conn, kind, name))? => {
+                Err(StoreError::NoSuch { kind: kind.as_str(), name: name.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn tell(&self, action: &str, key: &Key, detail: Value) -> Result<(), StoreError> {
-        let entry = history::Entry {
-            at: self.stamp.now,
-            actor: self.stamp.actor,
-            action,
-            subject_kind: "key",
-            subject_id: Some(&key.id),
-            subject_name: key.name.as_str(),
-            detail,
-        };
+        self.append(action, "key", Some(&key.id), &key.name, detail)
+    }
+
+    fn append(
+        &self,
+        action: &str,
+        subject_kind: &str,
+        subject_id: Option<&Id>,
+        subject_name: &Name,
+        detail: Value,
+    ) -> Result<(), StoreError> {
+        let (at, actor, subject_name) = (self.stamp.now, self.stamp.actor, subject_name.as_str());
+        let entry = history::Entry { at, actor, action, subject_kind, subject_id, subject_name, detail };
         self.run(|conn| history::append(conn, &entry))
     }
 }
 
 /// The settings that differ, as `{field: {old, new}}`.
 fn differences_json(old: &Settings, new: &Settings) -> serde_json::Map<String, Value> {
-    differences(old, new).into_iter().map(|d| (d.field, json!({"old": d.old, "new": d.new}))).collect()
+    as_json(differences(old, new))
+}
+
+fn as_json(differences: Vec<Difference>) -> serde_json::Map<String, Value> {
+    differences.into_iter().map(|d| (d.field, json!({"old": d.old, "new": d.new}))).collect()
 }

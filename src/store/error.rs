@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use crate::domain::authority::Denied;
 use crate::domain::names::Name;
 
 /// What is said of a disk without room.
@@ -64,9 +65,29 @@ pub enum StoreError {
         /// What the system said.
         detail: String,
     },
-    /// A key of this name exists.
-    #[error("there is already a key named {0}")]
-    NameTaken(Name),
+    /// A key, group, user, role or tenant of this name exists.
+    #[error("there is already a {kind} named {name}")]
+    NameTaken {
+        /// `key`, `group`, `user`, `role` or `tenant`.
+        kind: &'static str,
+        /// The name.
+        name: Name,
+    },
+    /// Keys or users refer to it.
+    #[error("the {kind} {name} is in use: {keys} keys and {users} users refer to it")]
+    InUse {
+        /// `group`, `user`, `role` or `tenant`.
+        kind: &'static str,
+        /// Its name.
+        name: Name,
+        /// How many keys.
+        keys: u64,
+        /// How many users.
+        users: u64,
+    },
+    /// The acting user may not do it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// A setting names something that the directory does not have.
     #[error("there is no {kind} named {name}")]
     NoSuch {

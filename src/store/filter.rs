@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use rusqlite::types::Value;
 
+use super::directory::table;
 use super::rows::select_key;
+use crate::domain::directory::Kind;
 use crate::domain::key::State;
 use crate::domain::names::{LabelFilter, Level, Name, Scope};
 
@@ -108,12 +110,13 @@ fn condition(filter: &Filter, now: Timestamp) -> Condition {
     if let Some(pattern) = &filter.name {
         all.and("k.name GLOB ?", [text(pattern)]);
     }
-    for (table, column, name) in [
-        ("key_group", "key_group", &filter.group),
-        ("user", "owner", &filter.owner),
-        ("role", "role", &filter.role),
-        ("tenant", "tenant", &filter.tenant),
+    for (kind, name) in [
+        (Kind::Group, &filter.group),
+        (Kind::User, &filter.owner),
+        (Kind::Role, &filter.role),
+        (Kind::Tenant, &filter.tenant),
     ] {
+        let (table, column) = table(kind);
         if let Some(name) = name {
             all.and(&format!("k.{column} = (SELECT id FROM {table} WHERE name = ?)"), [text(name)]);
         }

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::directory;
 use super::rows::{self, select_key};
+use crate::domain::directory::Kind;
 use crate::domain::hashing::HashedSecret;
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::Name;
@@ -73,6 +75,13 @@ pub(super) fn presented(conn: &Connection, secret: &Id) -> rusqlite::Result<Opti
             })
         })
         .optional()
+}
+
+/// The keys that refer to a group, user, role or tenant.
+pub(super) fn referring(conn: &Connection, kind: Kind, name: &Name) -> rusqlite::Result<Vec<Key>> {
+    let (table, column) = directory::table(kind);
+    let condition = format!("WHERE k.{column} = (SELECT id FROM {table} WHERE name = ?1) ORDER BY k.name");
+    conn.prepare_cached(&select_key("", &condition))?.query_map([name.as_str()], rows::key)?.collect()
 }
 
 /// Whether a key or a secret has this id already, or a key is named like it.

@@ -7,6 +7,7 @@
 //! its row in the history are one transaction.
 
 mod changes;
+mod directory;
 mod error;
 mod filter;
 mod history;
@@ -29,6 +30,8 @@ pub use history::{ChainCheck, Event};
 pub use keys::{NewKey, NewSecret, Presented};
 pub use settings::StoreSettings;
 
+use crate::domain::authority::Authority;
+use crate::domain::directory::{Entry, Kind};
 use crate::domain::key::Key;
 use crate::domain::names::Name;
 use crate::domain::token::Id;
@@ -131,23 +134,39 @@ impl Store {
     /// # Errors
     /// Where the store cannot be read.
     pub fn rank_of(&self, role: &Name) -> Result<Option<i64>, StoreError> {
-        self.read(|conn| {
-            rusqlite::OptionalExtension::optional(conn.query_row(
-                "SELECT rank FROM role WHERE name = ?1",
-                [role.as_str()],
-                |row| row.get(0),
-            ))
-        })
+        self.read(|conn| directory::rank_of(conn, role))
     }
 
-    /// Whether the directory has a user of this name.
+    /// All groups, users, roles or tenants.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn has_user(&self, user: &Name) -> Result<bool, StoreError> {
-        self.read(|conn| {
-            conn.query_row("SELECT EXISTS (SELECT 1 FROM user WHERE name = ?1)", [user.as_str()], |row| row.get(0))
-        })
+    pub fn entries(&self, kind: Kind) -> Result<Vec<Entry>, StoreError> {
+        self.read(|conn| directory::list(conn, kind))
+    }
+
+    /// The group, user, role or tenant of this name.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn entry(&self, kind: Kind, name: &Name) -> Result<Option<Entry>, StoreError> {
+        self.read(|conn| directory::find(conn, kind, name))
+    }
+
+    /// Names of a kind that a mistyped name can be compared with.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn names_of(&self, kind: Kind) -> Result<Vec<String>, StoreError> {
+        self.read(|conn| directory::names(conn, kind))
+    }
+
+    /// What a user may do, as the directory says now; what nobody may do is not limited.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn authority(&self, actor: Option<&Name>) -> Result<Authority, StoreError> {
+        self.read(|conn| directory::authority(conn, actor))
     }
 
     /// Calls `f` with each key that `filter` lets through, in order, one at a time.

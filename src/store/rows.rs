@@ -79,7 +79,7 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
         updated_at: time(row, 14)?,
         revision: row.get(15)?,
         last_used_at: optional_time(row, 16)?,
-        use_count: row.get::<_, i64>(17)?.try_into().map_err(|_| damage(17))?,
+        use_count: count(row, 17)?,
         secrets: secrets(row, 27)?,
         standing,
     })
@@ -103,6 +103,11 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> 
 /// The same for a column that may be NULL.
 pub(super) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     row.get::<_, Option<i64>>(column)?.map(|second| timestamp(second, column)).transpose()
+}
+
+/// A column that counts something.
+pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column)?.try_into().map_err(|_| damage(column))
 }
 
 fn timestamp(second: i64, column: usize) -> rusqlite::Result<Timestamp> {
