@@ -98,6 +98,11 @@ pub enum Command {
     Delete(commands::delete::Delete),
     Verify(commands::verify::Verify),
     History(commands::history::History),
+    Group(commands::directory::Group),
+    User(commands::directory::User),
+    Role(commands::directory::Role),
+    Tenant(commands::directory::Tenant),
+    Settings(commands::settings::Settings),
     Help(commands::help::Help),
     #[command(hide = true)]
     HoldClipboard(commands::hold_clipboard::HoldClipboard),
@@ -121,6 +126,11 @@ impl Command {
             Self::Delete(verb) => verb.run(session),
             Self::Verify(verb) => verb.run(session),
             Self::History(verb) => verb.run(session),
+            Self::Group(verb) => verb.run(session),
+            Self::User(verb) => verb.run(session),
+            Self::Role(verb) => verb.run(session),
+            Self::Tenant(verb) => verb.run(session),
+            Self::Settings(verb) => verb.run(session),
             Self::Help(verb) => verb.run(session),
             Self::HoldClipboard(verb) => verb.run(session),
         }

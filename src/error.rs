@@ -236,6 +236,8 @@ impl From<StoreError> for Error {
                     error
                 }
             }
+            StoreError::LivesTooLong { longest, .. } => Self::new(Code::InvalidValue, message)
+                .hint(format!("give it an earlier end, such as --expires {longest:?}")),
             StoreError::Denied(Denied::NotPermitted(_)) => Self::new(Code::NotPermitted, message)
                 .hint("act as somebody who may, or leave --as and KEYWARD_AS out to act as the owner of the store"),
             StoreError::Denied(Denied::Ceiling { .. }) => Self::new(Code::RoleCeiling, message)

@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cli::GlobalArgs;
-use crate::domain::key::Key;
+use crate::domain::authority::Authority;
+use crate::domain::directory::Kind;
+use crate::domain::key::{Key, Settings};
 use crate::domain::names::Name;
 use crate::domain::time::whole_seconds;
 use crate::error::{Code, Error};
@@ -183,6 +185,20 @@ impl Session {
         Stamp { now: self.now, actor: self.actor.as_ref() }
     }
 
+    /// The settings of a key about which nothing was said: it belongs to the acting user and to their
+    /// tenant.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn default_settings(&self, store: &Store) -> Result<Settings, Error> {
+        let mut settings = Settings::with_prefix(store.settings()?.prefix);
+        if let Authority::User(actor) = store.authority(self.actor.as_ref())? {
+            settings.owner = Some(actor.name);
+            settings.tenant = actor.tenant;
+        }
+        Ok(settings)
+    }
+
     /// Asks the person to confirm.
     ///
     /// # Errors
@@ -207,14 +223,20 @@ impl Session {
     pub fn no_such_key(&self, store: Option<&Store>, text: &str) -> Error {
         let error = Error::new(Code::NotFound, format!("there is no key {text:?}"));
         let names = store.and_then(|store| store.some_names().ok()).unwrap_or_default();
-        let close = names
-            .iter()
-            .map(|name| (strsim::jaro_winkler(name, text), name))
-            .filter(|(similarity, _)| *similarity > 0.8)
-            .max_by(|one, two| one.0.total_cmp(&two.0));
-        match close {
-            Some((_, name)) => error.hint(format!("did you mean {name}?")),
+        match closest(&names, text) {
+            Some(name) => error.hint(format!("did you mean {name}?")),
             None => error.hint("see the keys that there are with: keyward list"),
+        }
+    }
+
+    /// The error for a group, user, role or tenant that is not there.
+    pub fn no_such_entry(&self, store: Option<&Store>, kind: Kind, name: &Name) -> Error {
+        let names = store.and_then(|store| store.names_of(kind).ok()).unwrap_or_default();
+        let kind = kind.as_str();
+        let error = Error::new(Code::NotFound, format!("there is no {kind} {name}"));
+        match closest(&names, name.as_str()) {
+            Some(name) => error.hint(format!("did you mean {name}?")),
+            None => error.hint(format!("see the {kind}s that there are with: keyward {kind} list")),
         }
     }
 
@@ -246,6 +268,13 @@ impl Session {
             self.terminal.warn(warning);
         }
     }
+}
+
+/// The name that was probably meant.
+fn closest<'n>(names: &'n [String], text: &str) -> Option<&'n String> {
+    let similar =
+        names.iter().map(|name| (strsim::jaro_winkler(name, text), name)).filter(|(similarity, _)| *similarity > 0.8);
+    similar.max_by(|one, two| one.0.total_cmp(&two.0)).map(|(_, name)| name)
 }
 
 fn nowhere() -> Error {

@@ -31,7 +31,7 @@ use crate::domain::decision::{Decision, Reason, Request, decide};
 use crate::domain::hashing::{Cost, HashError, HashedSecret, SALT_BYTES, spend};
 use crate::domain::key::Key;
 use crate::domain::token::{Secret, TokenError};
-use crate::store::{Presented, Stamp, Store, StoreError};
+use crate::store::{Presented, Stamp, Store, StoreError, StoreSettings};
 
 /// Why no decision could be made.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,7 @@ pub struct Answer {
 pub struct Verifier {
     store: Store,
     hash_cost: Cost,
+    query_credentials: bool,
 }
 
 impl Verifier {
@@ -72,8 +73,8 @@ impl Verifier {
     /// # Errors
     /// Where the store cannot be read.
     pub fn new(store: Store) -> Result<Self, StoreError> {
-        let hash_cost = store.settings()?.hash_cost;
-        Ok(Self { store, hash_cost })
+        let StoreSettings { hash_cost, query_credentials, .. } = store.settings()?;
+        Ok(Self { store, hash_cost, query_credentials })
     }
 
     /// The store behind it.
@@ -96,6 +97,15 @@ impl Verifier {
             Err(answer) => return Ok(*answer),
         };
         let presentation = Some(credential.presentation);
+        if credential.presentation.is_query() && !self.query_credentials {
+            let decision = Decision::refused(
+                Reason::NoCredential,
+                "a credential stood in the query of a URL, where this store accepts none",
+                "send it in a header, such as Authorization: Bearer SECRET, and rotate the key: logs keep URLs",
+            );
+            let warnings = vec!["credential_in_query"];
+            return Ok(Answer { decision, presentation, key: None, warnings, renewal: None });
+        }
         let warnings = if credential.presentation.is_query() { vec!["credential_in_query"] } else { vec![] };
         let found = self.store.presented(secret.id())?;
         let Some(Presented { key, hash, retired_at }) = self.genuine(found, &secret, credential.name.as_deref())?

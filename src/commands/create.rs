@@ -4,7 +4,6 @@ use clap::Args;
 
 use super::mint::{DeliveryArgs, mint_key};
 use super::setting_args::SettingArgs;
-use crate::domain::key::Settings;
 use crate::domain::names::Name;
 use crate::error::{Error, Exit};
 use crate::session::Session;
@@ -36,7 +35,7 @@ impl Create {
         let sink = self.delivery.sink(session)?;
         let patch = self.settings.patch(session.now())?;
         let mut store = session.create_store()?;
-        let settings = patch.apply(&Settings::with_prefix(store.settings()?.prefix));
+        let settings = patch.apply(&session.default_settings(&store)?);
         mint_key(session, &mut store, &self.name, &settings, sink)?;
         Ok(Exit::DONE)
     }

@@ -4,8 +4,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
 use super::views::{KEY_HEADINGS, key_row};
+use crate::domain::directory::Kind;
 use crate::domain::key::State;
-use crate::domain::names::{InvalidText, LabelFilter, Level, Scope};
+use crate::domain::names::{InvalidText, LabelFilter, Level, Name, Scope};
 use crate::domain::time::Duration;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
@@ -22,6 +23,18 @@ pub struct List {
     /// Names that match a pattern with *, ? and […]
     #[arg(long, value_name = "GLOB", help_heading = "Filters", value_parser = glob)]
     name: Option<String>,
+    /// Keys in this group
+    #[arg(long, value_name = "GROUP", help_heading = "Filters")]
+    group: Option<Name>,
+    /// Keys of this user
+    #[arg(long, value_name = "USER", help_heading = "Filters")]
+    owner: Option<Name>,
+    /// Keys in this role
+    #[arg(long, value_name = "ROLE", help_heading = "Filters")]
+    role: Option<Name>,
+    /// Keys of this tenant
+    #[arg(long, value_name = "TENANT", help_heading = "Filters")]
+    tenant: Option<Name>,
     /// Keys with this scope; repeated: with all of them
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', help_heading = "Filters")]
     scope: Vec<Scope>,
@@ -85,6 +98,7 @@ impl List {
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let filter = self.filter(session)?;
         let count = if let Some(store) = session.read_store()? {
+            self.check_names(session, &store)?;
             print(session, &store, &filter)?
         } else {
             if session.json() {
@@ -94,6 +108,23 @@ impl List {
             0
         };
         Ok(if self.fail_if_any && count > 0 { Exit::FOUND } else { Exit::DONE })
+    }
+
+    /// A gate that looks for the keys of somebody who does not exist would never close.
+    fn check_names(&self, session: &Session, store: &Store) -> Result<(), Error> {
+        for (kind, name) in [
+            (Kind::Group, &self.group),
+            (Kind::User, &self.owner),
+            (Kind::Role, &self.role),
+            (Kind::Tenant, &self.tenant),
+        ] {
+            if let Some(name) = name
+                && store.entry(kind, name)?.is_none()
+            {
+                return Err(session.no_such_entry(Some(store), kind, name));
+            }
+        }
+        Ok(())
     }
 
     fn filter(&self, session: &Session) -> Result<Filter, Error> {
@@ -108,6 +139,10 @@ impl List {
         let now = session.now();
         Ok(Filter {
             name: self.name.clone(),
+            group: self.group.clone(),
+            owner: self.owner.clone(),
+            role: self.role.clone(),
+            tenant: self.tenant.clone(),
             scopes: self.scope.clone(),
             levels: self.level.clone(),
             labels: self.label.clone(),
@@ -128,7 +163,6 @@ impl List {
             },
             reverse: self.reverse,
             limit: self.limit,
-            ..Filter::default()
         })
     }
 }

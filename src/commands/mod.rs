@@ -5,6 +5,7 @@
 
 pub mod create;
 pub mod delete;
+pub mod directory;
 pub mod duplicate;
 pub mod edit;
 pub mod enable;
@@ -15,6 +16,7 @@ pub mod list;
 pub mod mint;
 pub mod rotate;
 pub mod setting_args;
+pub mod settings;
 pub mod show;
 pub mod verify;
 pub mod views;

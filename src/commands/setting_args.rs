@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use crate::domain::address::Cidr;
-use crate::domain::names::{Description, Label, LabelKey, LabelValue, Level, Prefix, Scope};
+use crate::domain::names::{Description, Label, LabelKey, LabelValue, Level, Name, Prefix, Scope};
 use crate::domain::patch::{LabelsPatch, Patch, SetPatch, SettingsPatch};
 use crate::domain::time::{When, rfc3339};
 use crate::error::{Code, Error};
@@ -21,6 +21,18 @@ pub struct SettingArgs {
     /// What the key is for
     #[arg(long, value_name = "TEXT")]
     pub description: Option<Description>,
+    /// The group to keep it in
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<Name>,
+    /// The user on whose behalf it acts [default: the acting user]
+    #[arg(long, value_name = "USER")]
+    pub owner: Option<Name>,
+    /// The role it acts in, never above its owner's
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<Name>,
+    /// The one tenant it works for [default: the acting user's]
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<Name>,
     /// Something the key may do; repeat it, or separate with commas
     #[arg(long, value_name = "SCOPE", value_delimiter = ',')]
     pub scope: Option<Vec<Scope>>,
@@ -69,6 +81,10 @@ impl SettingArgs {
                 Some(text) if text.as_str().is_empty() => Patch::Clear,
                 text => text.clone().into(),
             },
+            group: self.group.clone().into(),
+            owner: self.owner.clone().into(),
+            role: self.role.clone().into(),
+            tenant: self.tenant.clone().into(),
             scopes: replacing(self.scope.as_deref()),
             levels: replacing(self.level.as_deref()),
             allowed_ips: replacing(self.allow_ip.as_deref()),
@@ -78,7 +94,6 @@ impl SettingArgs {
             enabled: self.disabled.then_some(false),
             expires_at: self.expires.map_or(Ok(Patch::Keep), |when| expiry(when, now))?,
             prefix: self.prefix.clone(),
-            ..SettingsPatch::default()
         })
     }
 }
@@ -88,6 +103,10 @@ impl SettingArgs {
 #[expect(missing_docs, reason = "named as its flag")]
 pub enum Field {
     Description,
+    Group,
+    Owner,
+    Role,
+    Tenant,
     Scope,
     Level,
     AllowIp,
@@ -168,6 +187,10 @@ fn add_and_remove<T: Ord + Clone>(flag: &str, patch: &mut SetPatch<T>, add: &[T]
 fn clear(field: Field, patch: &mut SettingsPatch) -> Result<(), Error> {
     let untouched = match field {
         Field::Description => empty(&mut patch.description),
+        Field::Group => empty(&mut patch.group),
+        Field::Owner => empty(&mut patch.owner),
+        Field::Role => empty(&mut patch.role),
+        Field::Tenant => empty(&mut patch.tenant),
         Field::Expires => empty(&mut patch.expires_at),
         Field::Scope => empty_set(&mut patch.scopes),
         Field::Level => empty_set(&mut patch.levels),

@@ -74,6 +74,11 @@ pub struct Verify {
     /// How the request came [default: local; with --request: http, or https for an https:// target]
     #[arg(long, help_heading = "Context", value_parser = transport_parser())]
     transport: Option<Transport>,
+    /// Take address and transport from the last hop in Forwarded, or X-Forwarded-For and -Proto
+    ///
+    /// Only behind a proxy of yours that writes these headers: anybody else can write them too.
+    #[arg(long, help_heading = "Context", requires = "request", conflicts_with_all = ["ip", "transport"])]
+    trust_forwarded: bool,
     /// What would the answer be at this time? A date or an RFC 3339 time. Records nothing
     #[arg(long, value_name = "TIME", help_heading = "Context", value_parser = time)]
     at: Option<Timestamp>,
@@ -220,6 +225,10 @@ impl Verify {
         }
         request.method = Some(head.method);
         request.transport = self.transport.unwrap_or(head.transport);
+        if self.trust_forwarded {
+            request.ip = head.forwarded.address;
+            request.transport = head.forwarded.transport.unwrap_or(Transport::Http);
+        }
         Ok((Ok(head.credential), request))
     }
 }

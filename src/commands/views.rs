@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::delivery::Outcome;
 use crate::domain::key::{Key, KeyJson, State};
+use crate::domain::names::Name;
 use crate::domain::patch::differences;
 use crate::domain::time::{relative, rfc3339};
 use crate::error::Error;
@@ -14,8 +15,20 @@ use crate::store::Store;
 use crate::terminal::{Cell, Tone, card};
 
 /// The headings of a list of keys.
-pub const KEY_HEADINGS: [&str; 8] =
-    ["name", "state", "scopes", "levels", "expires", "last used", "created", "description"];
+pub const KEY_HEADINGS: [&str; 12] = [
+    "name",
+    "state",
+    "group",
+    "owner",
+    "role",
+    "tenant",
+    "scopes",
+    "levels",
+    "expires",
+    "last used",
+    "created",
+    "description",
+];
 
 /// A key in a list.
 pub fn key_row(key: &Key, now: Timestamp) -> Vec<Cell> {
@@ -23,6 +36,10 @@ pub fn key_row(key: &Key, now: Timestamp) -> Vec<Cell> {
     vec![
         key.name.to_string().into(),
         state(key, now),
+        name(settings.group.as_ref()),
+        name(settings.owner.as_ref()),
+        name(settings.role.as_ref()),
+        name(settings.tenant.as_ref()),
         join(&settings.scopes).into(),
         join(&settings.levels).into(),
         settings.expires_at.map(|time| relative(time, now)).unwrap_or_default().into(),
@@ -30,6 +47,10 @@ pub fn key_row(key: &Key, now: Timestamp) -> Vec<Cell> {
         relative(key.created_at, now).into(),
         settings.description.as_ref().map(ToString::to_string).unwrap_or_default().into(),
     ]
+}
+
+fn name(name: Option<&Name>) -> Cell {
+    name.map(ToString::to_string).unwrap_or_default().into()
 }
 
 fn state(key: &Key, now: Timestamp) -> Cell {
@@ -46,7 +67,6 @@ fn state(key: &Key, now: Timestamp) -> Cell {
 pub fn key_card(session: &Session, key: &Key) -> String {
     let now = session.now();
     let settings = &key.settings;
-    let text = |value: Option<&dyn std::fmt::Display>| value.map(ToString::to_string).unwrap_or_default();
     let moment = |time: Timestamp| format!("{} ({})", rfc3339(time), relative(time, now));
     let secrets = key.secrets.iter().map(|secret| match secret.expires_at {
         None => format!("{} (current)", secret.id),
@@ -66,11 +86,11 @@ pub fn key_card(session: &Session, key: &Key) -> String {
             ("name", key.name.to_string().into()),
             ("id", key.id.to_string().into()),
             ("state", state(key, now)),
-            ("description", text(settings.description.as_ref().map(|v| v as _)).into()),
-            ("group", text(settings.group.as_ref().map(|v| v as _)).into()),
-            ("owner", text(settings.owner.as_ref().map(|v| v as _)).into()),
-            ("role", text(settings.role.as_ref().map(|v| v as _)).into()),
-            ("tenant", text(settings.tenant.as_ref().map(|v| v as _)).into()),
+            ("description", settings.description.as_ref().map(ToString::to_string).unwrap_or_default().into()),
+            ("group", name(settings.group.as_ref())),
+            ("owner", name(settings.owner.as_ref())),
+            ("role", name(settings.role.as_ref())),
+            ("tenant", name(settings.tenant.as_ref())),
             ("scopes", join(&settings.scopes).into()),
             ("levels", join(&settings.levels).into()),
             ("may be used from", networks.into()),

@@ -115,6 +115,12 @@ impl Draft {
         common.into_iter().chain(self.facts.fields()).collect()
     }
 
+    /// What there is to tell about it when it is new: every field that is not absent.
+    pub fn as_new(&self) -> Vec<Difference> {
+        let fields = self.fields().into_iter().filter(|(field, new)| *field != "name" && !new.is_null());
+        fields.map(|(field, new)| Difference { field: field.to_owned(), old: Value::Null, new }).collect()
+    }
+
     /// What differs between this and `new`.
     pub fn differences(&self, new: &Self) -> Vec<Difference> {
         self.fields()

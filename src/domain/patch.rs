@@ -249,8 +249,8 @@ mod tests {
             found,
             [
                 r#"description: "before" -> null"#,
-                "expires_at: null -> \"1970-01-01T00:00:00Z\"",
                 "read_only: false -> true",
+                "expires_at: null -> \"1970-01-01T00:00:00Z\"",
             ]
         );
     }

@@ -31,6 +31,13 @@ impl Duration {
     }
 }
 
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The short form of the words that it is read from: 90d, 1d 6h.
+        write!(f, "{:#}", self.0)
+    }
+}
+
 impl FromStr for Duration {
     type Err = InvalidText;
 
@@ -243,6 +250,13 @@ mod tests {
             assert!(error.contains(says), "{text}: {error}");
         }
         assert!("9000y".parse::<When>().unwrap().resolve(now()).is_err());
+    }
+
+    #[test]
+    fn durations_are_shown_as_they_are_read() {
+        for text in ["90d", "12h", "2w", "1d 6h", "1y 6mo"] {
+            assert_eq!(text.parse::<Duration>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

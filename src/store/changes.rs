@@ -66,6 +66,7 @@ impl<'c> Changes<'c> {
         self.check_authority(None, Some(new.settings))?;
         self.check_name_is_free(new.name, None)?;
         self.check_references(new.settings)?;
+        self.check_life(new.settings.expires_at)?;
         self.run(|conn| keys::insert(conn, new, self.stamp.now, self.stamp.actor))?;
         let key = self.reload(new.id, new.name)?;
         let defaults = Settings::with_prefix(new.settings.prefix.clone());
@@ -85,6 +86,9 @@ impl<'c> Changes<'c> {
         }
         self.check_name_is_free(name, Some(key))?;
         self.check_references(settings)?;
+        if settings.expires_at != key.settings.expires_at {
+            self.check_life(settings.expires_at)?;
+        }
         let row = self.row_of(key)?;
         self.run(|conn| keys::update(conn, row, name, settings, self.stamp.now))?;
         let mut changed = differences_json(&key.settings, settings);
@@ -158,7 +162,23 @@ impl<'c> Changes<'c> {
     /// [`StoreError::Denied`], or where the store cannot be written.
     pub fn save_settings(&self, settings: &StoreSettings) -> Result<(), StoreError> {
         self.authority()?.govern("setting of the store")?;
-        self.run(|conn| settings::save(conn, settings))
+        let before = self.settings()?.fields();
+        self.run(|conn| settings::save(conn, settings))?;
+        let changed = before.into_iter().zip(settings.fields()).filter(|(before, after)| before != after);
+        let changed: serde_json::Map<String, Value> =
+            changed.map(|((name, old), (_, new))| (name.to_owned(), json!({"old": old, "new": new}))).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.append("settings.edit", "settings", None, "settings", json!({"settings": changed}))
+    }
+
+    /// What the store decides for all of its keys.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn settings(&self) -> Result<StoreSettings, StoreError> {
+        self.run(settings::load)
     }
 
     /// What the acting user may do, as the directory says now.
@@ -192,8 +212,8 @@ impl<'c> Changes<'c> {
             &format!("{}.create", kind.as_str()),
             kind.as_str(),
             None,
-            &draft.name,
-            json!({"made": entry.to_json()}),
+            draft.name.as_str(),
+            json!({"settings": as_json(draft.as_new())}),
         )?;
         Ok(entry)
     }
@@ -225,7 +245,7 @@ impl<'c> Changes<'c> {
             &format!("{}.{action}", kind.as_str()),
             kind.as_str(),
             None,
-            name,
+            name.as_str(),
             json!({"settings": as_json(changed)}),
         )?;
         self.entry(kind, &draft.name)
@@ -246,7 +266,7 @@ impl<'c> Changes<'c> {
         keys.iter().try_for_each(|key| self.delete_key(key))?;
         self.run(|conn| directory::delete(conn, kind, name))?;
         let detail = json!({"deleted_keys": keys.len()});
-        self.append(&format!("{}.delete", kind.as_str()), kind.as_str(), None, name, detail)?;
+        self.append(&format!("{}.delete", kind.as_str()), kind.as_str(), None, name.as_str(), detail)?;
         Ok(keys.len() as u64)
     }
 
@@ -304,6 +324,18 @@ impl<'c> Changes<'c> {
         Ok(())
     }
 
+    /// A new expiry may not be further away than the store allows. Keys that were made before the
+    /// store said so keep theirs.
+    fn check_life(&self, expires_at: Option<Timestamp>) -> Result<(), StoreError> {
+        let Some(longest) = self.settings()?.longest_life else { return Ok(()) };
+        let instead = match (expires_at, longest.after(self.stamp.now)) {
+            (None, _) => "never expire",
+            (Some(end), Some(latest)) if end > latest => "live longer",
+            _ => return Ok(()),
+        };
+        Err(StoreError::LivesTooLong { longest: longest.to_string(), instead })
+    }
+
     /// Foreign keys by name: a name that the directory does not have is refused, never dropped.
     fn check_references(&self, settings: &Settings) -> Result<(), StoreError> {
         self.check_exists(Kind::Group, settings.group.as_ref())?;
@@ -322,7 +354,7 @@ impl<'c> Changes<'c> {
     }
 
     fn tell(&self, action: &str, key: &Key, detail: Value) -> Result<(), StoreError> {
-        self.append(action, "key", Some(&key.id), &key.name, detail)
+        self.append(action, "key", Some(&key.id), key.name.as_str(), detail)
     }
 
     fn append(
@@ -330,10 +362,10 @@ impl<'c> Changes<'c> {
         action: &str,
         subject_kind: &str,
         subject_id: Option<&Id>,
-        subject_name: &Name,
+        subject_name: &str,
         detail: Value,
     ) -> Result<(), StoreError> {
-        let (at, actor, subject_name) = (self.stamp.now, self.stamp.actor, subject_name.as_str());
+        let (at, actor) = (self.stamp.now, self.stamp.actor);
         let entry = history::Entry { at, actor, action, subject_kind, subject_id, subject_name, detail };
         self.run(|conn| history::append(conn, &entry))
     }

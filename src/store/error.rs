@@ -73,6 +73,14 @@ pub enum StoreError {
         /// The name.
         name: Name,
     },
+    /// The store does not let keys live for so long.
+    #[error("a key of this store may live for {longest} at most, and this one would {instead}")]
+    LivesTooLong {
+        /// How long a key may live.
+        longest: String,
+        /// What it would do instead.
+        instead: &'static str,
+    },
     /// Keys or users refer to it.
     #[error("the {kind} {name} is in use: {keys} keys and {users} users refer to it")]
     InUse {

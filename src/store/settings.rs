@@ -4,14 +4,37 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::domain::hashing::Cost;
 use crate::domain::names::Prefix;
+use crate::domain::time::Duration;
 
 /// What a store decides for all of its keys.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone)]
 pub struct StoreSettings {
     /// What new secrets start with, unless their key says otherwise.
     pub prefix: Prefix,
     /// What hashing a new secret costs.
     pub hash_cost: Cost,
+    /// Whether a credential in the query of a URL is accepted.
+    pub query_credentials: bool,
+    /// How long a key may live at most, from the moment at which its expiry is set.
+    pub longest_life: Option<Duration>,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { prefix: Prefix::default(), hash_cost: Cost::default(), query_credentials: true, longest_life: None }
+    }
+}
+
+impl StoreSettings {
+    /// Names and values, as they are stored and told in the history; `None` for what is not limited.
+    pub(super) fn fields(&self) -> [(&'static str, Option<String>); 4] {
+        [
+            ("prefix", Some(self.prefix.to_string())),
+            ("hash_cost", Some(self.hash_cost.to_string())),
+            ("query_credentials", Some(self.query_credentials.to_string())),
+            ("longest_life", self.longest_life.map(|life| life.to_string())),
+        ]
+    }
 }
 
 pub(super) fn load(conn: &Connection) -> rusqlite::Result<StoreSettings> {
@@ -19,12 +42,19 @@ pub(super) fn load(conn: &Connection) -> rusqlite::Result<StoreSettings> {
     Ok(StoreSettings {
         prefix: read(conn, "prefix")?.unwrap_or(default.prefix),
         hash_cost: read(conn, "hash_cost")?.unwrap_or(default.hash_cost),
+        query_credentials: read(conn, "query_credentials")?.unwrap_or(default.query_credentials),
+        longest_life: read(conn, "longest_life")?,
     })
 }
 
 pub(super) fn save(conn: &Connection, settings: &StoreSettings) -> rusqlite::Result<()> {
-    for (name, value) in [("prefix", settings.prefix.to_string()), ("hash_cost", settings.hash_cost.to_string())] {
-        conn.execute("INSERT OR REPLACE INTO setting (name, value) VALUES (?1, ?2)", (name, value))?;
+    for (name, value) in settings.fields() {
+        match value {
+            Some(value) => {
+                conn.execute("INSERT OR REPLACE INTO setting (name, value) VALUES (?1, ?2)", (name, value))?
+            }
+            None => conn.execute("DELETE FROM setting WHERE name = ?1", [name])?,
+        };
     }
     Ok(())
 }

@@ -69,7 +69,7 @@ fn values_and_flags() {
         (&["verify", "--method", "G ET"], 2, "usage", "not an HTTP method"),
         (&["verify", "--at", "tomorrow"], 2, "usage", "RFC 3339"),
         (&["help", "nosuch"], 2, "usage", "keyward --help"),
-        (&["creat", "x"], 2, "usage", "similar subcommand exists: 'create'"),
+        (&["creat", "x"], 2, "usage", "'create'"),
         (&["create", "x", "--scop", "y"], 2, "usage", "similar argument exists: '--scope'"),
         (&["create"], 2, "usage", "<NAME>"),
         (&["verify", "--from-env", "A B"], 2, "usage", "the name of a variable"),

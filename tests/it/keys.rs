@@ -34,47 +34,47 @@ fn create_takes_every_setting() {
     assert_eq!(document["outcome"], "created");
     expect![[r#"
         {
-          "allowed_ips": [
-            "10.0.0.0/8",
-            "::1/128"
-          ],
-          "created_at": "2026-01-31T12:00:00Z",
-          "created_by": null,
-          "description": "what it is for",
-          "enabled": false,
-          "expires_at": "2026-05-01T12:00:00Z",
-          "group": null,
           "id": "j6z9307nasrf",
-          "labels": {
-            "env": "prod",
-            "team": "web"
-          },
-          "last_used_at": null,
-          "levels": [
-            "A/B"
-          ],
           "name": "all",
+          "description": "what it is for",
+          "group": null,
           "owner": null,
-          "prefix": "my_app",
-          "read_only": true,
-          "require_secure": false,
           "role": null,
+          "tenant": null,
           "scopes": [
             "a",
             "b",
             "c"
           ],
+          "levels": [
+            "A/B"
+          ],
+          "read_only": true,
+          "require_secure": false,
+          "allowed_ips": [
+            "10.0.0.0/8",
+            "::1/128"
+          ],
+          "labels": {
+            "env": "prod",
+            "team": "web"
+          },
+          "enabled": false,
+          "state": "disabled",
+          "created_at": "2026-01-31T12:00:00Z",
+          "created_by": null,
+          "updated_at": "2026-01-31T12:00:00Z",
+          "expires_at": "2026-05-01T12:00:00Z",
+          "last_used_at": null,
+          "use_count": 0,
+          "prefix": "my_app",
           "secrets": [
             {
+              "id": "f9q24cjhtq6n",
               "created_at": "2026-01-31T12:00:00Z",
-              "expires_at": null,
-              "id": "f9q24cjhtq6n"
+              "expires_at": null
             }
-          ],
-          "state": "disabled",
-          "tenant": null,
-          "updated_at": "2026-01-31T12:00:00Z",
-          "use_count": 0
+          ]
         }
     "#]]
     .assert_eq(&format!("{:#}\n", document["key"]));
@@ -197,11 +197,11 @@ fn edit_replaces_adds_takes_away_and_empties() {
         stderr: changed the key deploy
         stderr:   name: deploy → prod
         stderr:   description: old → none
-        stderr:   expires_at: none → 2027-01-01T00:00:00Z
-        stderr:   labels: team=web → env=x
-        stderr:   levels: A → B/C
-        stderr:   read_only: false → true
         stderr:   scopes: a, b → b, c
+        stderr:   levels: A → B/C
+        stderr:   labels: team=web → env=x
+        stderr:   read_only: false → true
+        stderr:   expires_at: none → 2027-01-01T00:00:00Z
     "#]].assert_eq(
         &sandbox
             .run(
@@ -371,10 +371,10 @@ fn history_tells_the_whole_life_even_after_the_end() {
         code: 0
         stdout: WHEN                  WHAT         NAME    DETAILS
         stdout: 2026-01-31T12:00:00Z  key.create   deploy  scopes: none → a; secret: f9q24cjhtq6n
-        stdout: 2026-02-01T12:00:00Z  key.edit     deploy  name: deploy → prod; scopes: a → b
+        stdout: 2026-02-01T12:00:00Z  key.edit     deploy  scopes: a → b; name: deploy → prod
         stdout: 2026-02-02T12:00:00Z  key.disable  prod    enabled: true → false
         stdout: 2026-02-03T12:00:00Z  key.enable   prod    enabled: false → true
-        stdout: 2026-02-04T12:00:00Z  key.rotate   prod    grace_end: 2026-02-04T12:00:00Z; secret: dj5xnmp67vqb
+        stdout: 2026-02-04T12:00:00Z  key.rotate   prod    secret: dj5xnmp67vqb; grace_end: 2026-02-04T12:00:00Z
         stdout: 2026-02-05T12:00:00Z  key.delete   prod    use_count: 0
     "#]]
     .assert_eq(&sandbox.run("history prod").to_string());
@@ -384,7 +384,7 @@ fn history_tells_the_whole_life_even_after_the_end() {
     let id = events[0]["subject_id"].as_str().unwrap();
     assert_eq!(sandbox.run(&format!("history {id}")).stdout, sandbox.run("history prod").stdout);
     assert_eq!(sandbox.run("history nosuch").code, 1);
-    assert_eq!(sandbox.run("history --check --json").json(), serde_json::json!({"intact": true, "rows": 7}));
+    assert_eq!(sandbox.run("history --check --json").json(), serde_json::json!({"intact": true, "rows": 8}));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::line::{from_field, from_url, is_credential_field};
 use super::{Credential, CredentialError, malformed, only_one};
 use crate::domain::decision::{Method, Transport};
+use crate::domain::forwarded::Forwarded;
 
 /// A head that ends in the middle of a line may have lost the lines that matter.
 const CUT_SHORT: &str = "this is not the head of an HTTP request: it is cut short";
@@ -21,6 +22,8 @@ pub struct RequestHead {
     pub transport: Transport,
     /// The one credential that was found.
     pub credential: Credential,
+    /// What a proxy says, which counts only where there is one.
+    pub forwarded: Forwarded,
 }
 
 /// Reads the head of a request: up to the empty line, or all there is. Lines may end in CRLF or
@@ -57,7 +60,9 @@ pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, CredentialError> {
     found.extend(from_url(target));
     let credential = only_one(found)?
         .ok_or_else(|| CredentialError::Missing("the request carries no credential that keyward knows".to_owned()))?;
-    Ok(RequestHead { method, transport: if is_https { Transport::Https } else { Transport::Http }, credential })
+    let forwarded = Forwarded::from_fields(request.headers.iter().map(|field| (field.name, field.value)));
+    let transport = if is_https { Transport::Https } else { Transport::Http };
+    Ok(RequestHead { method, transport, credential, forwarded })
 }
 
 /// The head alone, its folded fields on one line each, with an empty line at the end; `None` where

@@ -1,0 +1,145 @@
+//! `keyward settings`
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::domain::hashing::Cost;
+use crate::domain::names::Prefix;
+use crate::domain::time::Duration;
+use crate::error::{Code, Error, Exit};
+use crate::session::Session;
+use crate::store::StoreSettings;
+use crate::terminal::card;
+
+/// Show or change what the store decides for all of its keys
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward settings list
+  keyward settings set query-credentials refuse
+  keyward settings set longest-life 365d")]
+pub struct Settings {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show all settings
+    List,
+    /// Change one setting
+    Set {
+        /// Which one
+        #[arg(value_enum)]
+        name: Setting,
+        /// Its new value, as `settings list` shows it
+        value: String,
+    },
+}
+
+/// The settings by their names.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Setting {
+    /// What new secrets start with: a letter, then letters, digits and _, 16 at most
+    Prefix,
+    /// What hashing costs: m=MEMORY-IN-KIB,t=PASSES,p=LANES. Old hashes go on working, and are
+    /// renewed at the next successful verification
+    HashParameters,
+    /// Whether a credential in the query of a URL is accepted: allow or refuse
+    QueryCredentials,
+    /// How long a new expiry may be away at most: a duration such as 365d, or unlimited
+    LongestLife,
+}
+
+impl Settings {
+    /// Shows or changes them.
+    ///
+    /// # Errors
+    /// For a value that cannot be, or what the store says.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        match self.verb {
+            Verb::List => {
+                let settings = match session.read_store()? {
+                    Some(store) => store.settings()?,
+                    None => StoreSettings::default(),
+                };
+                print(session, &settings)?;
+            }
+            Verb::Set { name, value } => {
+                // A value that cannot be is refused before a store is made for it.
+                change(&mut StoreSettings::default(), name, &value)?;
+                let mut store = session.create_store()?;
+                let settings = store.write(session.stamp(), |tx| {
+                    let mut settings = tx.settings()?;
+                    change(&mut settings, name, &value)?;
+                    tx.save_settings(&settings)?;
+                    Ok::<_, Error>(settings)
+                })?;
+                if session.json() {
+                    print(session, &settings)?;
+                } else {
+                    let name = name.to_possible_value().map(|name| name.get_name().to_owned()).unwrap_or_default();
+                    session.terminal.note(&format!("set {name} to {value}"));
+                }
+            }
+        }
+        Ok(Exit::DONE)
+    }
+}
+
+fn change(settings: &mut StoreSettings, name: Setting, value: &str) -> Result<(), Error> {
+    let refused = |why: String, hint: &str| Error::new(Code::InvalidValue, why).hint(hint);
+    match name {
+        Setting::Prefix => {
+            settings.prefix =
+                value.parse::<Prefix>().map_err(|why| refused(why.to_string(), "for example: kw, live, my_app"))?;
+        }
+        Setting::HashParameters => {
+            settings.hash_cost = value.parse::<Cost>().map_err(|_| {
+                let (floor, ceiling) = (Cost::FLOOR, Cost::CEILING);
+                refused(format!("{value:?} is no cost between {floor} and {ceiling}"), "the default is m=19456,t=2,p=1")
+            })?;
+        }
+        Setting::QueryCredentials => {
+            settings.query_credentials = match value {
+                "allow" => true,
+                "refuse" => false,
+                _ => return Err(refused(format!("{value:?} is neither allow nor refuse"), "say allow or refuse")),
+            };
+        }
+        Setting::LongestLife => {
+            settings.longest_life = match value {
+                "unlimited" => None,
+                _ => Some(
+                    value
+                        .parse::<Duration>()
+                        .map_err(|why| refused(why.to_string(), "for example: 365d, 12w, unlimited"))?,
+                ),
+            };
+        }
+    }
+    Ok(())
+}
+
+fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
+    let life = settings.longest_life.map(|life| life.to_string());
+    if session.json() {
+        let Cost { memory_kib, passes, lanes } = settings.hash_cost;
+        let document: Value = json!({
+            "prefix": settings.prefix,
+            "hash_parameters": {"memory_kib": memory_kib, "passes": passes, "lanes": lanes},
+            "query_credentials": settings.query_credentials,
+            "longest_life": life,
+        });
+        return session.print_json(&document);
+    }
+    let card = card(
+        &session.terminal,
+        &[
+            ("prefix", settings.prefix.to_string().into()),
+            ("hash-parameters", settings.hash_cost.to_string().into()),
+            ("query-credentials", if settings.query_credentials { "allow" } else { "refuse" }.to_owned().into()),
+            ("longest-life", life.unwrap_or_else(|| "unlimited".to_owned()).into()),
+        ],
+    );
+    session.terminal.print(&card)
+}
