@@ -25,6 +25,8 @@ pub trait FactArgs: Args + Clone + Debug {
     fn default_facts() -> Facts;
     /// Changes what the flags name.
     fn apply(&self, facts: &mut Facts);
+    /// Whether no flag was given.
+    fn is_empty(&self) -> bool;
 }
 
 /// Manage groups: sets of keys that belong together
@@ -136,6 +138,10 @@ impl FactArgs for GroupArgs {
     }
 
     fn apply(&self, _: &mut Facts) {}
+
+    fn is_empty(&self) -> bool {
+        true
+    }
 }
 
 impl FactArgs for UserArgs {
@@ -150,6 +156,10 @@ impl FactArgs for UserArgs {
             *role = self.role.clone().or(role.take());
             *tenant = self.tenant.clone().or(tenant.take());
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.role.is_none() && self.tenant.is_none()
     }
 }
 
@@ -166,6 +176,10 @@ impl FactArgs for RoleArgs {
             *manages_keys = self.manages_keys || *manages_keys && !self.no_manages_keys;
         }
     }
+
+    fn is_empty(&self) -> bool {
+        self.rank.is_none() && !self.manages_keys && !self.no_manages_keys
+    }
 }
 
 impl FactArgs for TenantArgs {
@@ -176,6 +190,10 @@ impl FactArgs for TenantArgs {
     }
 
     fn apply(&self, _: &mut Facts) {}
+
+    fn is_empty(&self) -> bool {
+        true
+    }
 }
 
 /// What can be done with each of the four.
@@ -348,9 +366,8 @@ fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<Exit, Error
         args.facts.apply(&mut draft.facts);
         args.clear.iter().try_for_each(|field| clear(*field, &mut draft)).map(|()| draft)
     };
-    // A change of nothing at all is a mistake, and whether it is one does not depend on the store.
-    let blank = Draft { name: args.name.clone(), description: None, facts: blank_facts::<F>() };
-    if args.new_name.is_none() && args.description.is_none() && args.clear.is_empty() && change(&blank)? == blank {
+    check_clear(&args)?;
+    if args.new_name.is_none() && args.description.is_none() && args.clear.is_empty() && args.facts.is_empty() {
         return Err(Error::new(Code::Usage, "no change was named")
             .hint(format!("all that can be changed: keyward help {} edit", F::KIND.as_str())));
     }
@@ -374,12 +391,17 @@ fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<Exit, Error
     Ok(Exit::DONE)
 }
 
-/// Facts that every flag would change.
-fn blank_facts<F: FactArgs>() -> Facts {
-    match F::default_facts() {
-        // No flag can give this rank, and each of the two switches moves it away from it.
-        Facts::Role { .. } => Facts::Role { rank: -1, manages_keys: false },
-        facts => facts,
+/// What the kind does not have cannot be emptied, and what another flag sets neither.
+fn check_clear<F: FactArgs>(args: &Edit<F>) -> Result<(), Error> {
+    let mut set = Draft { name: args.name.clone(), description: args.description.clone(), facts: F::default_facts() };
+    args.facts.apply(&mut set.facts);
+    let mut cleared = set.clone();
+    args.clear.iter().try_for_each(|field| clear(*field, &mut cleared))?;
+    if cleared == set {
+        Ok(())
+    } else {
+        Err(Error::new(Code::Usage, "--clear and another flag for the same field contradict each other")
+            .hint("keep one of them"))
     }
 }
 

@@ -55,6 +55,14 @@ impl Sandbox {
         }
     }
 
+    /// Another one with a copy of this one's store, which nobody may have open.
+    pub fn copy(&self) -> Self {
+        let copy = Self::empty();
+        std::fs::copy(self.store(), copy.store()).unwrap();
+        copy.random.borrow_mut().clone_from(&self.random.borrow());
+        copy
+    }
+
     pub fn store(&self) -> PathBuf {
         self.folder.path().join("keys.db")
     }

@@ -20,11 +20,13 @@
 mod harness;
 mod pty;
 
+mod authority;
 mod bad_input;
 mod clipboard;
 mod concurrency;
 mod curl;
 mod delivery;
+mod directory;
 mod filters;
 mod help;
 mod keys;
