@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::views::{find_all, last_use, print_outcomes};
 use crate::delivery::Outcome;
+use crate::domain::text::count;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 
@@ -43,7 +44,7 @@ impl Delete {
             }
             let what = match &keys[..] {
                 [key] => format!("Delete the key {} for good?", key.name),
-                keys => format!("Delete these {} keys for good?", keys.len()),
+                keys => format!("Delete these {} for good?", count(keys.len() as u64, "key")),
             };
             session.confirm(&what)?;
         }

@@ -12,6 +12,7 @@ use super::views::in_words;
 use crate::delivery::Outcome;
 use crate::domain::directory::{Draft, Entry, Facts, Kind};
 use crate::domain::names::{Description, Name};
+use crate::domain::text::count;
 use crate::domain::time::{relative, rfc3339};
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
@@ -31,6 +32,10 @@ pub trait FactArgs: Args + Clone + Debug {
 
 /// Manage groups: sets of keys that belong together
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward group create pipelines --description 'keys of CI jobs'
+  keyward create nightly --group pipelines
+  keyward list --group pipelines")]
 pub struct Group {
     #[command(subcommand)]
     verb: Verb<GroupArgs>,
@@ -38,6 +43,10 @@ pub struct Group {
 
 /// Manage users: on whose behalf keys act, and who may act with --as
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward user create ann --role editor --tenant acme
+  keyward --as ann create nightly
+  keyward user disable ann      stops all of ann's keys, until: keyward user enable ann")]
 pub struct User {
     #[command(subcommand)]
     verb: SwitchVerb<UserArgs>,
@@ -45,6 +54,10 @@ pub struct User {
 
 /// Manage roles: what users and keys may do at most, by rank
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward role create auditor --rank 5
+  keyward role edit editor --no-manages-keys
+  keyward create reports --role auditor")]
 pub struct Role {
     #[command(subcommand)]
     verb: Verb<RoleArgs>,
@@ -52,6 +65,10 @@ pub struct Role {
 
 /// Manage tenants: whose data a key is good for
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward tenant create acme --description 'Acme Ltd'
+  keyward create importer --tenant acme
+  keyward tenant disable acme      stops all keys of acme, until: keyward tenant enable acme")]
 pub struct Tenant {
     #[command(subcommand)]
     verb: SwitchVerb<TenantArgs>,
@@ -433,7 +450,8 @@ fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result<Exit, Erro
         return Err(session.no_such_entry(Some(&store), kind, &args.name));
     };
     if args.with_keys && !args.yes && entry.keys > 0 {
-        let question = format!("Delete the {} {} and its {} keys for good?", kind.as_str(), args.name, entry.keys);
+        let keys = count(entry.keys, "key");
+        let question = format!("Delete the {} {} and its {keys} for good?", kind.as_str(), args.name);
         session.confirm(&question)?;
     }
     let deleted = store.write(session.stamp(), |tx| {
@@ -445,7 +463,7 @@ fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result<Exit, Erro
             &json!({kind.as_str(): entry.to_json(), "outcome": Outcome::Deleted, "deleted_keys": deleted}),
         )?;
     } else {
-        let keys = if deleted == 0 { String::new() } else { format!(" and {deleted} keys") };
+        let keys = if deleted == 0 { String::new() } else { format!(" and {}", count(deleted, "key")) };
         session.terminal.note(&format!("deleted the {} {}{keys}", kind.as_str(), args.name));
     }
     Ok(Exit::DONE)
@@ -480,7 +498,7 @@ fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], enabled: bool)
         session.terminal.note(&match outcome {
             Outcome::Unchanged => format!("the {} {name} is {verb} already", kind.as_str()),
             _ if enabled => format!("{verb} the {} {name}", kind.as_str()),
-            _ => format!("{verb} the {} {name}; {} keys are suspended", kind.as_str(), entry.keys),
+            _ => format!("{verb} the {} {name}, which suspends {}", kind.as_str(), count(entry.keys, "key")),
         });
     }
     Ok(Exit::DONE)

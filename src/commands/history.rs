@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::views::in_words;
 use crate::domain::names::Name;
+use crate::domain::text::count;
 use crate::domain::time::{Rfc3339, Since, rfc3339};
 use crate::domain::token::Id;
 use crate::error::{Code, Error, Exit};
@@ -105,7 +106,7 @@ fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {
             if session.json() {
                 session.print_json(&serde_json::json!({"intact": true, "rows": rows}))?;
             } else {
-                session.terminal.print(&format!("the history is intact: {rows} rows\n"))?;
+                session.terminal.print(&format!("the history is intact: {}\n", count(rows, "row")))?;
             }
             Ok(Exit::DONE)
         }

@@ -24,6 +24,11 @@ pub fn is_obeyed(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// So many of something: `1 key`, `2 keys`.
+pub fn count(number: u64, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
 /// Whether there is something in the text that looks like a secret.
 pub fn holds_secret(text: &str) -> bool {
     matches!(redact(text), Cow::Owned(_))

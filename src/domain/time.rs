@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use super::names::InvalidText;
+use super::text::count;
 
 /// A positive length of time in whole seconds or calendar units: `90d`, `12h`, `2w`, `1d 6h`,
 /// `1y 6mo`. A day, a month and a year are those of the calendar in UTC.
@@ -198,10 +199,6 @@ pub fn relative(time: Timestamp, now: Timestamp) -> String {
         _ => count(nearest(31_536_000), "year"),
     };
     if seconds > 0 { format!("in {amount}") } else { format!("{amount} ago") }
-}
-
-fn count(number: u64, unit: &str) -> String {
-    if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use rusqlite::ErrorCode;
 
 use crate::domain::authority::Denied;
 use crate::domain::names::Name;
+use crate::domain::text::count;
 
 /// What is said of a disk without room.
 pub(crate) const DISK_FULL: &str = "the disk is full";
@@ -82,7 +83,7 @@ pub enum StoreError {
         instead: &'static str,
     },
     /// Keys or users refer to it.
-    #[error("the {kind} {name} is in use: {keys} keys and {users} users refer to it")]
+    #[error("the {kind} {name} is in use by {} and {}", count(*.keys, "key"), count(*.users, "user"))]
     InUse {
         /// `group`, `user`, `role` or `tenant`.
         kind: &'static str,

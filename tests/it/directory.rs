@@ -120,13 +120,13 @@ fn with_a_key() -> (Sandbox, String) {
 fn what_is_in_use_is_not_deleted() {
     let (sandbox, secret) = with_a_key();
     for (line, says) in [
-        ("group delete ci", "1 keys and 0 users"),
-        ("user delete ann", "1 keys and 0 users"),
-        ("role delete editor", "1 keys and 0 users"),
-        ("role delete admin", "0 keys and 1 users"),
-        ("tenant delete acme", "1 keys and 1 users"),
+        ("group delete ci", "1 key and 0 users"),
+        ("user delete ann", "1 key and 0 users"),
+        ("role delete editor", "1 key and 0 users"),
+        ("role delete admin", "0 keys and 1 user"),
+        ("tenant delete acme", "1 key and 1 user"),
         // Its users would make keys for every tenant if it were gone.
-        ("tenant delete acme --with-keys --yes", "1 keys and 1 users"),
+        ("tenant delete acme --with-keys --yes", "1 key and 1 user"),
     ] {
         let error = sandbox.run(&format!("{line} --json")).error();
         assert_eq!(error["code"], "in_use", "{line}");
@@ -185,7 +185,7 @@ fn a_disabled_owner_or_tenant_suspends_their_keys() {
     let (sandbox, secret) = with_a_key();
     for (kind, name, reason) in [("user", "ann", "owner_disabled"), ("tenant", "acme", "tenant_disabled")] {
         let output = sandbox.run(&format!("{kind} disable {name}"));
-        assert!(output.stderr.contains("1 keys are suspended"), "{output}");
+        assert!(output.stderr.contains("suspends 1 key"), "{output}");
         assert_eq!(sandbox.reason("--tenant acme", &secret), reason);
         assert_eq!(sandbox.run("show deploy --json").json()["state"], "suspended");
         assert_eq!(sandbox.run("list -q --state suspended").stdout, "deploy\n");

@@ -17,9 +17,24 @@ fn exit_codes_are_explained_in_the_help_and_by_name() {
 #[test]
 fn every_command_has_a_summary_and_examples() {
     let sandbox = Sandbox::empty();
-    for verb in
-        ["create", "list", "show", "edit", "duplicate", "rotate", "enable", "disable", "delete", "verify", "history"]
-    {
+    for verb in [
+        "create",
+        "list",
+        "show",
+        "edit",
+        "duplicate",
+        "rotate",
+        "enable",
+        "disable",
+        "delete",
+        "verify",
+        "history",
+        "group",
+        "user",
+        "role",
+        "tenant",
+        "settings",
+    ] {
         let help = sandbox.run(&format!("help {verb}"));
         assert_eq!((help.code, help.stderr.as_str()), (0, ""), "{verb}");
         assert!(help.stdout.contains("Example"), "{verb}");
