@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands;
+use crate::commands::{self, directory};
 use crate::domain::names::Name;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
@@ -98,10 +98,18 @@ pub enum Command {
     Delete(commands::delete::Delete),
     Verify(commands::verify::Verify),
     History(commands::history::History),
-    Group(commands::directory::Group),
-    User(commands::directory::User),
-    Role(commands::directory::Role),
-    Tenant(commands::directory::Tenant),
+    /// Manage groups: sets of keys that belong together
+    #[command(subcommand, after_help = directory::GROUP_EXAMPLES)]
+    Group(directory::Verb<directory::GroupArgs>),
+    /// Manage users: on whose behalf keys act, and who may act with --as
+    #[command(subcommand, after_help = directory::USER_EXAMPLES)]
+    User(directory::SwitchVerb<directory::UserArgs>),
+    /// Manage roles: what users and keys may do at most, by rank
+    #[command(subcommand, after_help = directory::ROLE_EXAMPLES)]
+    Role(directory::Verb<directory::RoleArgs>),
+    /// Manage tenants: whose data a key is good for
+    #[command(subcommand, after_help = directory::TENANT_EXAMPLES)]
+    Tenant(directory::SwitchVerb<directory::TenantArgs>),
     Settings(commands::settings::Settings),
     Help(commands::help::Help),
     #[command(hide = true)]

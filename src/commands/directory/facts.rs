@@ -1,0 +1,119 @@
+//! What only one of the four has, as flags.
+
+use std::fmt::Debug;
+
+use clap::Args;
+
+use crate::domain::directory::{Facts, Kind};
+use crate::domain::names::Name;
+
+/// The flags that only one of the four has.
+pub trait FactArgs: Args + Clone + Debug {
+    /// Which of the four.
+    const KIND: Kind;
+    /// The facts of an entry about which nothing was said.
+    fn default_facts() -> Facts;
+    /// Changes what the flags name.
+    fn apply(&self, facts: &mut Facts);
+    /// Whether no flag was given.
+    fn is_empty(&self) -> bool;
+}
+
+/// Groups have nothing that the others have not.
+#[derive(Debug, Clone, Args)]
+pub struct GroupArgs {}
+
+/// What only users have.
+#[derive(Debug, Clone, Args)]
+pub struct UserArgs {
+    /// What the user may do at most; without a role, they manage no keys
+    #[arg(long, value_name = "ROLE")]
+    role: Option<Name>,
+    /// The tenant of the user, and of the keys that they make
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<Name>,
+}
+
+/// What only roles have.
+#[derive(Debug, Clone, Args)]
+pub struct RoleArgs {
+    /// The place among the roles: the higher, the more it may do [default for a new one: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
+    rank: Option<i64>,
+    /// Let who acts in this role manage keys of its rank and below
+    #[arg(long, conflicts_with = "no_manages_keys")]
+    manages_keys: bool,
+    /// Do not let who acts in this role manage keys (the default for a new one)
+    #[arg(long)]
+    no_manages_keys: bool,
+}
+
+/// Tenants have nothing but their switch.
+#[derive(Debug, Clone, Args)]
+pub struct TenantArgs {}
+
+impl FactArgs for GroupArgs {
+    const KIND: Kind = Kind::Group;
+
+    fn default_facts() -> Facts {
+        Facts::Group
+    }
+
+    fn apply(&self, _: &mut Facts) {}
+
+    fn is_empty(&self) -> bool {
+        true
+    }
+}
+
+impl FactArgs for UserArgs {
+    const KIND: Kind = Kind::User;
+
+    fn default_facts() -> Facts {
+        Facts::User { role: None, tenant: None, enabled: true }
+    }
+
+    fn apply(&self, facts: &mut Facts) {
+        if let Facts::User { role, tenant, .. } = facts {
+            *role = self.role.clone().or(role.take());
+            *tenant = self.tenant.clone().or(tenant.take());
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.role.is_none() && self.tenant.is_none()
+    }
+}
+
+impl FactArgs for RoleArgs {
+    const KIND: Kind = Kind::Role;
+
+    fn default_facts() -> Facts {
+        Facts::Role { rank: 0, manages_keys: false }
+    }
+
+    fn apply(&self, facts: &mut Facts) {
+        if let Facts::Role { rank, manages_keys } = facts {
+            *rank = self.rank.unwrap_or(*rank);
+            *manages_keys = self.manages_keys || *manages_keys && !self.no_manages_keys;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rank.is_none() && !self.manages_keys && !self.no_manages_keys
+    }
+}
+
+impl FactArgs for TenantArgs {
+    const KIND: Kind = Kind::Tenant;
+
+    fn default_facts() -> Facts {
+        Facts::Tenant { enabled: true }
+    }
+
+    fn apply(&self, _: &mut Facts) {}
+
+    fn is_empty(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,239 @@
+//! The verbs themselves, for all four kinds.
+
+use clap::ValueEnum as _;
+use serde_json::{Value, json};
+
+use super::facts::FactArgs;
+use super::{Create, Delete, Edit, Field};
+use crate::commands::views::in_words;
+use crate::delivery::Outcome;
+use crate::domain::directory::{Draft, Entry, Facts, Kind};
+use crate::domain::names::Name;
+use crate::domain::text::count;
+use crate::domain::time::{relative, rfc3339};
+use crate::error::{Code, Error, Exit};
+use crate::session::Session;
+use crate::terminal::{Cell, Tone, card, table};
+
+pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Result<Exit, Error> {
+    let mut facts = F::default_facts();
+    args.facts.apply(&mut facts);
+    let description = args.description.filter(|text| !text.as_str().is_empty());
+    let draft = Draft { name: args.name, description, facts };
+    let mut store = session.create_store()?;
+    let entry = store.write(session.stamp(), |tx| tx.insert_entry(&draft))?;
+    tell(session, &entry, Outcome::Created, "created")?;
+    Ok(Exit::DONE)
+}
+
+pub(super) fn list(session: &mut Session, kind: Kind) -> Result<Exit, Error> {
+    let entries = match session.read_store()? {
+        Some(store) => store.entries(kind)?,
+        None => vec![],
+    };
+    if session.json() {
+        session.print_json(&entries.iter().map(Entry::to_json).collect::<Vec<_>>())?;
+    } else if session.quiet() {
+        for entry in &entries {
+            session.terminal.print(&format!("{}\n", entry.draft.name))?;
+        }
+    } else if entries.is_empty() {
+        let kind = kind.as_str();
+        session.terminal.note(&format!("there are no {kind}s yet; make one with: keyward {kind} create NAME"));
+    } else {
+        let rows: Vec<_> =
+            entries.iter().map(|entry| cells(session, entry).into_iter().map(|(_, cell)| cell).collect()).collect();
+        let headings: Vec<_> = cells(session, &entries[0]).into_iter().map(|(heading, _)| heading).collect();
+        let table = table(&session.terminal, &headings, &rows);
+        session.terminal.print(&table)?;
+    }
+    Ok(Exit::DONE)
+}
+
+pub(super) fn show(session: &mut Session, kind: Kind, name: &Name) -> Result<Exit, Error> {
+    let store = session.read_store()?;
+    let found = match &store {
+        Some(store) => store.entry(kind, name)?,
+        None => None,
+    };
+    let entry = found.ok_or_else(|| session.no_such_entry(store.as_ref(), kind, name))?;
+    if session.json() {
+        session.print_json(&entry.to_json())?;
+    } else if session.quiet() {
+        session.terminal.print(&format!("{name}\n"))?;
+    } else {
+        let card = card(&session.terminal, &cells(session, &entry));
+        session.terminal.print(&card)?;
+    }
+    Ok(Exit::DONE)
+}
+
+pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<Exit, Error> {
+    let change = |before: &Draft| {
+        let mut draft = before.clone();
+        draft.name = args.new_name.clone().unwrap_or(draft.name);
+        draft.description = args.description.clone().or(draft.description).filter(|text| !text.as_str().is_empty());
+        args.facts.apply(&mut draft.facts);
+        args.clear.iter().try_for_each(|field| clear(*field, &mut draft)).map(|()| draft)
+    };
+    check_clear(&args)?;
+    if args.new_name.is_none() && args.description.is_none() && args.clear.is_empty() && args.facts.is_empty() {
+        return Err(Error::new(Code::Usage, "no change was named")
+            .hint(format!("all that can be changed: keyward help {} edit", F::KIND.as_str())));
+    }
+    let mut store = session.change_store()?;
+    let found = store.entry(F::KIND, &args.name)?;
+    if found.is_none() {
+        return Err(session.no_such_entry(Some(&store), F::KIND, &args.name));
+    }
+    let (before, after) = store.write(session.stamp(), |tx| {
+        let before = tx.entry(F::KIND, &args.name)?;
+        let after = tx.update_entry(&before, &change(&before.draft)?)?;
+        Ok::<_, Error>((before, after))
+    })?;
+    let changed = before.draft.differences(&after.draft);
+    let outcome = if changed.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
+    tell(session, &after, outcome, "changed")?;
+    for change in changed {
+        let (old, new) = (in_words(&change.old), in_words(&change.new));
+        session.terminal.note(&format!("  {}: {old} → {new}", change.field));
+    }
+    Ok(Exit::DONE)
+}
+
+/// What the kind does not have cannot be emptied, and what another flag sets neither.
+fn check_clear<F: FactArgs>(args: &Edit<F>) -> Result<(), Error> {
+    let mut set = Draft { name: args.name.clone(), description: args.description.clone(), facts: F::default_facts() };
+    args.facts.apply(&mut set.facts);
+    let mut cleared = set.clone();
+    args.clear.iter().try_for_each(|field| clear(*field, &mut cleared))?;
+    if cleared == set {
+        Ok(())
+    } else {
+        Err(Error::new(Code::Usage, "--clear and another flag for the same field contradict each other")
+            .hint("keep one of them"))
+    }
+}
+
+fn clear(field: Field, draft: &mut Draft) -> Result<(), Error> {
+    match (field, &mut draft.facts) {
+        (Field::Description, _) => draft.description = None,
+        (Field::Role, Facts::User { role, .. }) => *role = None,
+        (Field::Tenant, Facts::User { tenant, .. }) => *tenant = None,
+        (field, facts) => {
+            let kind = facts.kind().as_str();
+            let field = field.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+            return Err(Error::new(Code::Usage, format!("a {kind} has no {field} to clear"))
+                .hint(format!("what can be changed: keyward help {kind} edit")));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result<Exit, Error> {
+    if args.with_keys && !args.yes && !session.terminal.can_ask() {
+        return Err(Error::new(
+            Code::ConfirmationRequired,
+            "deleting keys cannot be undone, and nobody can confirm it",
+        )
+        .hint("add --yes if you mean it"));
+    }
+    let mut store = session.change_store()?;
+    let Some(entry) = store.entry(kind, &args.name)? else {
+        return Err(session.no_such_entry(Some(&store), kind, &args.name));
+    };
+    if args.with_keys && !args.yes && entry.keys > 0 {
+        let keys = count(entry.keys, "key");
+        let question = format!("Delete the {} {} and its {keys} for good?", kind.as_str(), args.name);
+        session.confirm(&question)?;
+    }
+    let deleted = store.write(session.stamp(), |tx| {
+        let entry = tx.entry(kind, &args.name)?;
+        tx.delete_entry(&entry, args.with_keys)
+    })?;
+    if session.json() {
+        session.print_json(
+            &json!({kind.as_str(): entry.to_json(), "outcome": Outcome::Deleted, "deleted_keys": deleted}),
+        )?;
+    } else {
+        let keys = if deleted == 0 { String::new() } else { format!(" and {}", count(deleted, "key")) };
+        session.terminal.note(&format!("deleted the {} {}{keys}", kind.as_str(), args.name));
+    }
+    Ok(Exit::DONE)
+}
+
+pub(super) fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], enabled: bool) -> Result<Exit, Error> {
+    let mut store = session.change_store()?;
+    for name in names {
+        if store.entry(kind, name)?.is_none() {
+            return Err(session.no_such_entry(Some(&store), kind, name));
+        }
+    }
+    let outcomes = store.write(session.stamp(), |tx| {
+        let switch = |name: &Name| {
+            let before = tx.entry(kind, name)?;
+            let mut draft = before.draft.clone();
+            draft.facts.set_enabled(enabled);
+            let after = tx.update_entry(&before, &draft)?;
+            let outcome = if before.draft == draft { Outcome::Unchanged } else { Outcome::Updated };
+            Ok::<_, Error>((after, outcome))
+        };
+        names.iter().map(switch).collect::<Result<Vec<_>, _>>()
+    })?;
+    if session.json() {
+        let documents: Vec<_> = outcomes.iter().map(|(entry, outcome)| document(entry, *outcome)).collect();
+        session.print_json(&documents)?;
+        return Ok(Exit::DONE);
+    }
+    let verb = if enabled { "enabled" } else { "disabled" };
+    for (entry, outcome) in outcomes {
+        let name = &entry.draft.name;
+        session.terminal.note(&match outcome {
+            Outcome::Unchanged => format!("the {} {name} is {verb} already", kind.as_str()),
+            _ if enabled => format!("{verb} the {} {name}", kind.as_str()),
+            _ => format!("{verb} the {} {name}, which suspends {}", kind.as_str(), count(entry.keys, "key")),
+        });
+    }
+    Ok(Exit::DONE)
+}
+
+fn document(entry: &Entry, outcome: Outcome) -> Value {
+    json!({entry.draft.facts.kind().as_str(): entry.to_json(), "outcome": outcome})
+}
+
+fn tell(session: &mut Session, entry: &Entry, outcome: Outcome, verb: &str) -> Result<(), Error> {
+    if session.json() {
+        return session.print_json(&document(entry, outcome));
+    }
+    let (kind, name) = (entry.draft.facts.kind().as_str(), &entry.draft.name);
+    session.terminal.note(&match outcome {
+        Outcome::Unchanged => format!("the {kind} {name} is as it was: nothing differs"),
+        _ => format!("{verb} the {kind} {name}"),
+    });
+    Ok(())
+}
+
+/// An entry for people: what it is called, and what it says, field by field.
+fn cells(session: &Session, entry: &Entry) -> Vec<(&'static str, Cell)> {
+    let text = |value: &dyn ToString| Cell::from(value.to_string());
+    let name = |value: &Option<Name>| Cell::from(value.as_ref().map(ToString::to_string).unwrap_or_default());
+    let state = |enabled: bool| {
+        if enabled { Cell::new("enabled", Tone::Good) } else { Cell::new("disabled", Tone::Warning) }
+    };
+    let mut cells = vec![("name", text(&entry.draft.name))];
+    match &entry.draft.facts {
+        Facts::Group => {}
+        Facts::User { role, tenant, enabled } => {
+            cells.extend([("state", state(*enabled)), ("role", name(role)), ("tenant", name(tenant))]);
+        }
+        Facts::Role { rank, manages_keys } => {
+            let manages_keys = if *manages_keys { "yes" } else { "no" };
+            cells.extend([("rank", text(rank)), ("manages keys", text(&manages_keys)), ("users", text(&entry.users))]);
+        }
+        Facts::Tenant { enabled } => cells.extend([("state", state(*enabled)), ("users", text(&entry.users))]),
+    }
+    let created = format!("{} ({})", rfc3339(entry.created_at), relative(entry.created_at, session.now()));
+    let description = entry.draft.description.as_ref().map(ToString::to_string).unwrap_or_default();
+    cells.extend([("keys", text(&entry.keys)), ("created", created.into()), ("description", description.into())]);
+    cells
+}
