@@ -111,6 +111,8 @@ pub enum Command {
     #[command(subcommand, after_help = directory::TENANT_EXAMPLES)]
     Tenant(directory::SwitchVerb<directory::TenantArgs>),
     Settings(commands::settings::Settings),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Manual),
     Help(commands::help::Help),
     #[command(hide = true)]
     HoldClipboard(commands::hold_clipboard::HoldClipboard),
@@ -139,6 +141,8 @@ impl Command {
             Self::Role(verb) => verb.run(session),
             Self::Tenant(verb) => verb.run(session),
             Self::Settings(verb) => verb.run(session),
+            Self::Completions(verb) => verb.run(session),
+            Self::Man(verb) => verb.run(session),
             Self::Help(verb) => verb.run(session),
             Self::HoldClipboard(verb) => verb.run(session),
         }

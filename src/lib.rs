@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`cli`] | the root of the command line, and one `match` from subcommand to verb |
 //! | [`commands`] | the verbs, one file each: arguments, `run`, nothing else |
+//! | [`complete`], [`manual`] | completion and man pages, from the definition in [`cli`] |
 //! | [`session`] | what all verbs share during one run: flags, clock, randomness, who acts |
 //! | [`verifier`] | the one path of a verification: parse, look up, hash, decide, record |
 //! | [`delivery`] | where a secret goes; the rule "deliver, then commit" stands here, once |
@@ -31,9 +32,11 @@
 
 pub mod cli;
 pub mod commands;
+pub mod complete;
 pub mod delivery;
 pub mod domain;
 pub mod error;
+pub mod manual;
 pub mod session;
 pub mod store;
 pub mod terminal;

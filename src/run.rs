@@ -1,19 +1,24 @@
 //! From a world to an exit code.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::Cli;
+use crate::complete;
 use crate::domain::text::{clean, holds_secret};
 use crate::error::{Code, Error, Exit};
-use crate::session::Session;
+use crate::session::{DEFAULT_STORE, Session};
 use crate::world::World;
 
 /// Runs the command line of `world` and returns its exit code. Never ends the process.
 pub fn run(mut world: World) -> Exit {
     let args = world.args.clone();
+    if let Some(shell) = (world.environment)(complete::VARIABLE).filter(|shell| !shell.is_empty()) {
+        return answer_shell(&mut world, &shell);
+    }
     // Before the flags are parsed, an error must be told in the right form all the same.
     let wants_json = args.iter().any(|arg| arg == "--json");
     let cli = Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
@@ -31,6 +36,16 @@ pub fn run(mut world: World) -> Exit {
         Ok(exit) => exit,
         Err(error) => session.terminal.report(&error, session.json()),
     }
+}
+
+/// A shell asks for candidates: it gets them, or silence.
+fn answer_shell(world: &mut World, shell: &OsStr) -> Exit {
+    let named = (world.environment)("KEYWARD_STORE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let store = named.or_else(|| world.data_folder.as_ref().map(|folder| folder.join(DEFAULT_STORE)));
+    if let Some(answer) = complete::answer(shell, &world.args, store) {
+        let _ = world.stdout.write_all(&answer);
+    }
+    Exit::DONE
 }
 
 /// Help and version are answers; everything else is an error of usage.

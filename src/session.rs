@@ -21,6 +21,9 @@ use crate::store::{Stamp, Store, StoreError};
 use crate::terminal::{Interrupts, Options, Terminal};
 use crate::world::{Environment, Random, World};
 
+/// The store in the data folder of the platform, where none is named.
+pub const DEFAULT_STORE: &str = "keys.db";
+
 /// The state of one run.
 #[derive(Debug)]
 pub struct Session {
@@ -72,7 +75,7 @@ impl Session {
         };
         let store = match (global.store, world.data_folder) {
             (Some(path), _) => StorePath::Named(path),
-            (None, Some(folder)) => StorePath::Default(folder.join("keys.db")),
+            (None, Some(folder)) => StorePath::Default(folder.join(DEFAULT_STORE)),
             (None, None) => StorePath::Nowhere,
         };
         Self {

@@ -3,6 +3,7 @@
 //! A verb is thin: it reads like the sentence in its help. What several verbs need stands in
 //! [`mint`] (new secrets), [`setting_args`] (the flags of settings) and [`views`] (keys for people).
 
+pub mod completions;
 pub mod create;
 pub mod delete;
 pub mod directory;
@@ -13,6 +14,7 @@ pub mod help;
 pub mod history;
 pub mod hold_clipboard;
 pub mod list;
+pub mod man;
 pub mod mint;
 pub mod rotate;
 pub mod setting_args;

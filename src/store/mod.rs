@@ -7,6 +7,7 @@
 //! its row in the history are one transaction.
 
 mod changes;
+mod completion;
 mod directory;
 mod error;
 mod filter;
@@ -23,6 +24,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
 pub use changes::Changes;
+pub use completion::Names;
 pub(crate) use error::DISK_FULL;
 pub use error::StoreError;
 pub use filter::{Filter, Sort};
@@ -159,6 +161,14 @@ impl Store {
     /// Where the store cannot be read.
     pub fn names_of(&self, kind: Kind) -> Result<Vec<String>, StoreError> {
         self.read(|conn| directory::names(conn, kind))
+    }
+
+    /// At most a hundred names that start with `start`, for the completion of a command line.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn names_starting(&self, names: Names, start: &str) -> Result<Vec<String>, StoreError> {
+        self.read(|conn| completion::names_starting(conn, names, start))
     }
 
     /// What a user may do, as the directory says now; what nobody may do is not limited.

@@ -28,6 +28,7 @@ mod curl;
 mod delivery;
 mod directory;
 mod filters;
+mod generated;
 mod help;
 mod keys;
 mod leaks;

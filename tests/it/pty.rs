@@ -49,6 +49,24 @@ impl Screen {
         Self::run(command, columns, rows)
     }
 
+    /// Starts another program, which can start keyward.
+    pub fn start_program(program: &str, args: &[&str], store: &Path, home: &Path) -> Self {
+        let mut command = CommandBuilder::new(program);
+        command.args(args);
+        command.env_clear();
+        command.cwd(home);
+        let folder = Path::new(env!("CARGO_BIN_EXE_keyward")).parent().unwrap().display().to_string();
+        for (name, value) in [
+            ("PATH", format!("{folder}:/usr/local/bin:/usr/bin:/bin")),
+            ("HOME", home.display().to_string()),
+            ("KEYWARD_STORE", store.display().to_string()),
+            ("TERM", "xterm-256color".to_owned()),
+        ] {
+            command.env(name, value);
+        }
+        Self::run(command, 100, 24)
+    }
+
     fn run(command: CommandBuilder, columns: u16, rows: u16) -> Self {
         let size = PtySize { rows, cols: columns, ..PtySize::default() };
         let pair = native_pty_system().openpty(size).unwrap();

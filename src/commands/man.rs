@@ -1,0 +1,43 @@
+//! `keyward man`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::error::{Code, Error, Exit};
+use crate::manual::pages;
+use crate::session::Session;
+
+/// Print the man page, or write the pages of all commands into a folder
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward man | man -l -
+  keyward man ~/.local/share/man/man1")]
+pub struct Manual {
+    /// The folder, which must be there
+    #[arg(value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+impl Manual {
+    /// Prints or writes the pages.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let pages = pages()?;
+        let Some(folder) = self.folder else {
+            session.terminal.print(pages.first().map_or("", |page| &page.text))?;
+            return Ok(Exit::DONE);
+        };
+        for page in &pages {
+            let path = folder.join(&page.file);
+            std::fs::write(&path, &page.text).map_err(|error| {
+                Error::new(Code::OutputFailed, format!("{} cannot be written: {error}", path.display()))
+                    .hint("name a folder that is there and that you may write")
+            })?;
+        }
+        session.terminal.note(&format!("wrote {} pages into {}", pages.len(), folder.display()));
+        Ok(Exit::DONE)
+    }
+}

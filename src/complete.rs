@@ -1,0 +1,119 @@
+//! Completion of the command line, names from the store included.
+//!
+//! A shell that has loaded one of the scripts in `completions/` starts keyward with
+//! [`VARIABLE`] set and the words so far. What stands in the place of a value is found out from the
+//! name of that value in the definition of the command line (`KEY`, `GROUP`, `SCOPE` …), so a new flag
+//! completes by itself. The store is only read; whatever goes wrong, a shell gets no candidates and
+//! no message.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, Command, CommandFactory as _};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap_complete::env::{EnvCompleter, Shells};
+
+use crate::cli::Cli;
+use crate::store::{Names, Store};
+
+/// The environment variable by which the scripts ask for candidates. A name of our own: with the
+/// usual one, a stray `COMPLETE=1` in the environment would break every command.
+pub const VARIABLE: &str = "KEYWARD_COMPLETE";
+
+/// The shells that there are scripts for, by their names.
+pub fn shells() -> impl Iterator<Item = &'static str> {
+    Shells::builtins().iter().map(EnvCompleter::name).collect::<Vec<_>>().into_iter()
+}
+
+/// The script that makes `shell` ask keyward for candidates.
+///
+/// # Errors
+/// Where there is no such shell.
+pub fn script(shell: &str) -> anyhow::Result<String> {
+    let shells = Shells::builtins();
+    let shell = shells.completer(shell).ok_or_else(|| anyhow::anyhow!("there is no script for {shell}"))?;
+    let mut script = Vec::new();
+    shell.write_registration(VARIABLE, "keyward", "keyward", "keyward", &mut script)?;
+    let script = String::from_utf8(script)?;
+    Ok(if shell.name() == "zsh" { loaded_by_zsh(&script) } else { script })
+}
+
+/// zsh runs the file itself as the function when it completes for the first time, unless the file was
+/// sourced. The script of the crate would only register itself, and complete from the second time on.
+fn loaded_by_zsh(script: &str) -> String {
+    let register = "compdef _clap_dynamic_completer_keyward keyward";
+    script.replace(
+        register,
+        &format!(
+            "if [ \"$funcstack[1]\" = _keyward ]; then\n    _clap_dynamic_completer_keyward \"$@\"\nelse\n    {register}\nfi"
+        ),
+    )
+}
+
+/// Answers a script of `shell`: `args` are the command line of keyward itself, whose words to be
+/// completed stand behind `--`.
+pub fn answer(shell: &OsStr, args: &[OsString], default_store: Option<PathBuf>) -> Option<Vec<u8>> {
+    let words: Vec<OsString> = args.iter().skip_while(|arg| *arg != "--").skip(1).cloned().collect();
+    let shells = Shells::builtins();
+    let shell = shells.completer(shell.to_str()?)?;
+    let store = named_store(&words).or(default_store)?;
+    let mut command = with_candidates(Cli::command(), &store, None);
+    let mut answer = Vec::new();
+    shell.write_complete(&mut command, words, None, &mut answer).ok()?;
+    Some(answer)
+}
+
+/// The store that `--store` names among the words so far.
+fn named_store(words: &[OsString]) -> Option<PathBuf> {
+    let words: Vec<_> = words.iter().filter_map(|word| word.to_str()).collect();
+    let apart = words.windows(2).find(|pair| pair[0] == "--store").map(|pair| pair[1]);
+    apart.or_else(|| words.iter().find_map(|word| word.strip_prefix("--store="))).map(PathBuf::from)
+}
+
+/// The command with candidates for all of its values that stand in the store.
+fn with_candidates(command: Command, store: &Path, kind: Option<Names>) -> Command {
+    let kind = match command.get_name() {
+        "group" => Some(Names::Groups),
+        "user" => Some(Names::Users),
+        "role" => Some(Names::Roles),
+        "tenant" => Some(Names::Tenants),
+        // A new name is not one of those that there are.
+        "create" => None,
+        _ => kind,
+    };
+    command
+        .mut_args(|arg| match names_for(&arg, kind) {
+            Some(names) => complete_from(arg, store, names),
+            None => arg,
+        })
+        .mut_subcommands(|verb| with_candidates(verb, store, kind))
+}
+
+fn names_for(arg: &Arg, kind: Option<Names>) -> Option<Names> {
+    let value = arg.get_value_names()?.first()?;
+    match value.as_str() {
+        "KEY" if arg.is_positional() => Some(Names::Keys),
+        "GROUP" => Some(Names::Groups),
+        "USER" => Some(Names::Users),
+        "ROLE" => Some(Names::Roles),
+        "TENANT" => Some(Names::Tenants),
+        "SCOPE" => Some(Names::Scopes),
+        "PATH" if arg.get_id().as_str().ends_with("level") => Some(Names::Levels),
+        "NAME" if arg.is_positional() => kind,
+        _ => None,
+    }
+}
+
+fn complete_from(arg: Arg, store: &Path, names: Names) -> Arg {
+    let store = store.to_owned();
+    arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+        let typed = typed.to_str().unwrap_or_default();
+        // Several values in one word are separated by commas: the last one is being typed.
+        let (before, typed) = match typed.rsplit_once(',') {
+            Some((before, last)) if matches!(names, Names::Scopes | Names::Levels) => (format!("{before},"), last),
+            _ => (String::new(), typed),
+        };
+        let found = Store::open(&store).and_then(|store| store.names_starting(names, typed)).unwrap_or_default();
+        found.into_iter().map(|name| CompletionCandidate::new(format!("{before}{name}"))).collect()
+    }))
+}

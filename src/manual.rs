@@ -1,0 +1,180 @@
+//! Man pages, from the same definitions as `--help`.
+//!
+//! One page a command. What clap knows (synopsis, options, subcommands) is rendered by clap_mangen;
+//! examples are taken from the help text, and exit status, files and environment are added where
+//! they belong.
+
+use clap::{Command, CommandFactory as _};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use crate::cli::Cli;
+use crate::error::Exit;
+
+/// The day of the release that the pages describe. Not the day of a build: the same source makes
+/// the same pages.
+const DATE: &str = "2026-11-22";
+/// Longer lines are a matter of style to mandoc, and hard to read in a difference.
+const LINE: usize = 78;
+
+/// A page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Its file, such as `keyward-create.1`.
+    pub file: String,
+    /// It, in roff.
+    pub text: String,
+}
+
+/// All pages, the main one first.
+///
+/// # Errors
+/// None that can happen: the pages are rendered into memory.
+pub fn pages() -> anyhow::Result<Vec<Page>> {
+    let mut root = Cli::command().disable_help_flag(true).disable_version_flag(true);
+    root.build();
+    let mut pages = vec![];
+    add_pages(&root, "keyward", &mut pages)?;
+    Ok(pages)
+}
+
+fn add_pages(command: &Command, name: &str, pages: &mut Vec<Page>) -> anyhow::Result<()> {
+    pages.push(Page { file: format!("{name}.1"), text: render(command, name)? });
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        add_pages(verb, &format!("{name}-{}", verb.get_name()), pages)?;
+    }
+    Ok(())
+}
+
+fn render(command: &Command, name: &str) -> anyhow::Result<String> {
+    let examples = command.get_after_help().map(ToString::to_string).filter(|text| text.starts_with("Example"));
+    let command = command.clone().name(name.to_owned()).display_name(name.to_owned());
+    let command = command.bin_name(name.replace('-', " ")).after_help("").after_long_help("");
+    let is_root = name == "keyward";
+    let man = Man::new(command)
+        .title(name.to_uppercase())
+        .source(concat!("keyward ", env!("CARGO_PKG_VERSION")))
+        .manual("keyward")
+        .date(DATE);
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    if is_root || text.is_empty() {
+        man.render_subcommands_section(&mut text)?;
+    }
+    let mut rest = Roff::new();
+    if let Some(examples) = examples {
+        add_examples(&mut rest, &examples);
+    }
+    add_exit_status(&mut rest);
+    add_environment(&mut rest);
+    add_files(&mut rest);
+    add_see_also(&mut rest, name);
+    rest.to_writer(&mut text)?;
+    Ok(tidy(&String::from_utf8(text)?))
+}
+
+fn add_examples(page: &mut Roff, examples: &str) {
+    page.control("SH", ["EXAMPLES"]);
+    for (place, line) in examples.lines().skip(1).enumerate() {
+        if place > 0 {
+            page.control("PP", []);
+        }
+        page.control("RS", ["4"]);
+        page.control("nf", []);
+        page.text([roman(line.trim())]);
+        page.control("fi", []);
+        page.control("RE", []);
+    }
+}
+
+fn add_exit_status(page: &mut Roff) {
+    page.control("SH", ["EXIT STATUS"]);
+    for (exit, meaning) in Exit::TABLE {
+        page.control("TP", []);
+        page.text([bold(exit.0.to_string())]);
+        page.text([roman(meaning)]);
+    }
+}
+
+fn add_environment(page: &mut Roff) {
+    page.control("SH", ["ENVIRONMENT"]);
+    for (name, meaning) in [
+        ("KEYWARD_STORE", "The store, unless --store names one."),
+        ("KEYWARD_AS", "The acting user, unless --as names one."),
+        ("NO_COLOR", "Set to anything: no colours and symbols."),
+    ] {
+        page.control("TP", []);
+        page.text([bold(name)]);
+        page.text([roman(meaning)]);
+    }
+}
+
+fn add_files(page: &mut Roff) {
+    page.control("SH", ["FILES"]);
+    page.control("TP", []);
+    page.text([bold("~/.local/share/keyward/keys.db")]);
+    page.text([roman(
+        "The store, where none is named; on other platforms in their own data folder. Its permissions are the \
+         security boundary: mode 0600, in a folder of mode 0700.",
+    )]);
+}
+
+/// The page without what mandoc warns about: breaks next to a space, and long lines of text.
+fn tidy(page: &str) -> String {
+    let lines: Vec<&str> = page.lines().collect();
+    let mut text = String::with_capacity(page.len());
+    let mut is_filled = true;
+    for (place, line) in lines.iter().enumerate() {
+        match *line {
+            ".nf" => is_filled = false,
+            ".fi" => is_filled = true,
+            _ => {}
+        }
+        let is_next_to_space =
+            |other: Option<&&str>| other.is_some_and(|other| other.is_empty() || other.starts_with(".sp"));
+        let before = place.checked_sub(1).and_then(|before| lines.get(before));
+        // Each section brings the definition of an apostrophe along; once is enough.
+        if place > 1 && (line.starts_with(".ie ") || line.starts_with(".el ")) {
+            continue;
+        }
+        if *line == ".br" && (is_next_to_space(before) || is_next_to_space(lines.get(place + 1))) {
+            continue;
+        }
+        if is_filled && !line.starts_with(['.', '\'']) {
+            wrap(line, &mut text);
+        } else {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Breaks a line of text where it may be broken: at a space, and not before what roff would take for
+/// a command.
+fn wrap(line: &str, text: &mut String) {
+    let mut length = 0;
+    for word in line.split(' ').filter(|word| !word.is_empty()) {
+        if length > 0 && length + 1 + word.len() > LINE && !word.starts_with(['.', '\'']) {
+            text.push('\n');
+            length = 0;
+        } else if length > 0 {
+            text.push(' ');
+            length += 1;
+        }
+        text.push_str(word);
+        length += word.len();
+    }
+    text.push('\n');
+}
+
+fn add_see_also(page: &mut Roff, name: &str) {
+    if name != "keyward" {
+        page.control("SH", ["SEE ALSO"]);
+        page.text([bold("keyward"), roman("(1)")]);
+    }
+}

@@ -1,0 +1,199 @@
+//! Files that are made from the definition of the command line: they are committed, and not stale.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use expect_test::expect_file;
+
+use crate::harness::{Output, Sandbox, binary, finish};
+use crate::pty::Screen;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files_in(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    files
+}
+
+/// The file that each shell looks for.
+const SCRIPTS: [(&str, &str); 5] = [
+    ("bash", "keyward.bash"),
+    ("elvish", "keyward.elv"),
+    ("fish", "keyward.fish"),
+    ("powershell", "keyward.ps1"),
+    ("zsh", "_keyward"),
+];
+
+#[test]
+fn the_completion_scripts_are_not_stale() {
+    let sandbox = Sandbox::empty();
+    for (shell, file) in SCRIPTS {
+        let output = sandbox.run(&format!("completions {shell}"));
+        assert_eq!(output.code, 0, "{output}");
+        expect_file![root().join("completions").join(file)].assert_eq(&output.stdout);
+    }
+    let mut expected = SCRIPTS.map(|(_, file)| file.to_owned());
+    expected.sort();
+    assert_eq!(files_in("completions"), expected);
+    assert_eq!(sandbox.run("completions tcsh --json").error()["code"], "usage");
+}
+
+#[test]
+fn the_man_pages_are_not_stale() {
+    let pages = keyward::manual::pages().unwrap();
+    for page in &pages {
+        expect_file![root().join("man").join(&page.file)].assert_eq(&page.text);
+    }
+    let mut expected: Vec<_> = pages.iter().map(|page| page.file.clone()).collect();
+    expected.sort();
+    assert_eq!(files_in("man"), expected);
+}
+
+#[test]
+fn man_prints_the_main_page_or_writes_them_all() {
+    let sandbox = Sandbox::empty();
+    assert!(sandbox.run("man").stdout.contains(".TH KEYWARD 1"));
+    let output = sandbox.run(&format!("man {}", sandbox.path("").display()));
+    assert_eq!(output.code, 0, "{output}");
+    assert!(sandbox.path("keyward-verify.1").exists());
+    let output = sandbox.run("man /does/not/exist --json");
+    assert_eq!((output.code, output.error()["code"].as_str()), (1, Some("output_failed")));
+}
+
+#[test]
+fn the_main_page_has_what_belongs_there() {
+    for page in keyward::manual::pages().unwrap() {
+        for section in ["NAME", "SYNOPSIS", "EXIT STATUS", "ENVIRONMENT", "FILES"] {
+            assert!(
+                page.text.contains(&format!(".SH {section}\n")) || page.text.contains(&format!(".SH \"{section}\"\n")),
+                "{}: {section}",
+                page.file
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs mandoc"]
+fn the_man_pages_are_clean() {
+    let pages = files_in("man").into_iter().map(|file| root().join("man").join(file));
+    let output = Command::new("mandoc").args(["-T", "lint"]).args(pages).output().expect("mandoc");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+}
+
+/// A store with names to complete, and the folder of the binary for the `PATH`.
+fn sandbox() -> (Sandbox, PathBuf) {
+    let sandbox = Sandbox::new();
+    sandbox.run("user create ann");
+    sandbox.run("group create ci");
+    sandbox.mint("alpha --scope rest,ui --level A/B");
+    sandbox.mint("alpine");
+    sandbox.mint("beta");
+    let folder = Path::new(env!("CARGO_BIN_EXE_keyward")).parent().unwrap().to_owned();
+    (sandbox, folder)
+}
+
+/// Words so far, the last one being typed | what it may become
+const CANDIDATES: [(&str, &str); 11] = [
+    ("show al", "alpha alpine"),
+    ("show zzz", ""),
+    ("rotate b", "beta"),
+    ("list --scope r", "rest"),
+    ("create new --scope rest,u", "rest,ui"),
+    ("list --level ", "A/B"),
+    ("create new --owner a", "ann"),
+    ("create new --group ", "ci"),
+    ("edit alpha --role v", "viewer"),
+    ("user show ", "ann"),
+    ("dis", "disable"),
+];
+
+/// Keeps the names among the candidates: flags come with them where nothing has been typed.
+fn names(output: &Output) -> String {
+    let candidates = output.stdout.split_whitespace().filter(|candidate| !candidate.starts_with('-'));
+    let mut candidates: Vec<_> = candidates.collect();
+    candidates.sort_unstable();
+    candidates.join(" ")
+}
+
+#[test]
+fn a_shell_gets_names_from_the_store() {
+    let (sandbox, _) = sandbox();
+    for (line, expected) in CANDIDATES {
+        let words: Vec<_> = format!("-- keyward {line}").split(' ').map(str::to_owned).collect();
+        let mut command = binary(&sandbox.store(), &words);
+        command
+            .env("KEYWARD_COMPLETE", "bash")
+            .env("_CLAP_IFS", "\n")
+            .env("_CLAP_COMPLETE_INDEX", (words.len() - 2).to_string());
+        assert_eq!(names(&finish(&mut command)), expected, "{line}");
+    }
+}
+
+#[test]
+fn completion_is_silent_about_everything_that_is_wrong() {
+    let (sandbox, _) = sandbox();
+    for store in ["/does/not/exist", "/etc/passwd", "/"] {
+        for shell in ["bash", "nosuch", "1"] {
+            let words: Vec<_> = "-- keyward show a".split(' ').map(str::to_owned).collect();
+            let mut command = binary(Path::new(store), &words);
+            command.env("KEYWARD_COMPLETE", shell).env("_CLAP_IFS", "\n").env("_CLAP_COMPLETE_INDEX", "2");
+            let output = finish(&mut command);
+            assert_eq!((names(&output).as_str(), output.stderr.as_str(), output.code), ("", "", 0), "{store} {shell}");
+        }
+    }
+    drop(sandbox);
+}
+
+#[test]
+#[ignore = "needs bash and fish"]
+fn bash_and_fish_complete() {
+    let (sandbox, folder) = sandbox();
+    let run = |shell: &str, script: &str| {
+        let mut command = Command::new(shell);
+        command.args(["-c", script]).env_clear().env("KEYWARD_STORE", sandbox.store()).env("HOME", sandbox.path(""));
+        finish(command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", folder.display())))
+    };
+    let file = |name: &str| root().join("completions").join(name).display().to_string();
+    for (line, expected) in CANDIDATES {
+        let last = line.rsplit(' ').next().unwrap();
+        let bash = format!(
+            "source {}; COMP_LINE='keyward {line}'; COMP_POINT=${{#COMP_LINE}}; IFS=' ' read -r -a COMP_WORDS <<< \"$COMP_LINE\"; \
+             [ -n '{last}' ] || COMP_WORDS+=(''); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_TYPE=9; \
+             _clap_complete_keyward keyward '{last}' ''; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            file("keyward.bash")
+        );
+        assert_eq!(names(&run("bash", &bash)), expected, "bash: {line}");
+        let fish = format!("source {}; complete --do-complete 'keyward {line}' | cut -f1", file("keyward.fish"));
+        assert_eq!(names(&run("fish", &fish)), expected, "fish: {line}");
+    }
+}
+
+/// zsh completes only where there is a terminal.
+#[test]
+#[ignore = "needs zsh"]
+fn zsh_completes() {
+    let (sandbox, _) = sandbox();
+    let folder = root().join("completions").display().to_string();
+    for load in [
+        format!("fpath=({folder} $fpath); autoload -U compinit; compinit -u -D"),
+        format!("autoload -U compinit; compinit -u -D; source {folder}/_keyward"),
+    ] {
+        let mut screen = Screen::start_program("zsh", &["-f", "-i"], &sandbox.store(), &sandbox.path(""));
+        screen.press("PS1='ready> '\r");
+        screen.wait_for("\nready> ");
+        screen.press(&format!("{load}; clear\r"));
+        // The first tab goes as far as all candidates agree, the second shows them.
+        screen.press("keyward show al\t\t");
+        screen.wait_for("alpha");
+        screen.wait_for("alpine");
+        screen.press("\x15keyward list --owner a\t");
+        screen.wait_for("--owner ann");
+        screen.press("\x15exit\r");
+        screen.end();
+    }
+}
