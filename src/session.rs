@@ -18,7 +18,7 @@ use crate::domain::names::Name;
 use crate::domain::time::whole_seconds;
 use crate::error::{Code, Error};
 use crate::store::{Stamp, Store, StoreError};
-use crate::terminal::{Interrupts, Options, Terminal};
+use crate::terminal::{Answer, Interrupts, Options, Section, Terminal};
 use crate::world::{Environment, Random, World};
 
 /// The store in the data folder of the platform, where none is named.
@@ -207,11 +207,25 @@ impl Session {
     /// # Errors
     /// [`Code::Cancelled`] where they say no.
     pub fn confirm(&mut self, question: &str) -> Result<(), Error> {
-        if self.terminal.confirm(&self.interrupts, question)? {
-            Ok(())
-        } else {
-            Err(Error::new(Code::Cancelled, "cancelled; nothing was changed"))
+        let section = self.question();
+        if self.terminal.confirm(&section, question)? { Ok(()) } else { Err(cancelled()) }
+    }
+
+    /// Asks the person to type a name, for what cannot be undone and would be missed.
+    ///
+    /// # Errors
+    /// [`Code::Cancelled`] where they type something else.
+    pub fn confirm_name(&mut self, question: &str, name: &str) -> Result<(), Error> {
+        let section = self.question();
+        match self.terminal.line(&section, question)? {
+            Answer::Given(text) if text == name => Ok(()),
+            _ => Err(cancelled()),
         }
+    }
+
+    /// A question, the interruption of which changes nothing.
+    fn question(&self) -> Section {
+        self.interrupts.section(Code::Interrupted, "interrupted; nothing was changed")
     }
 
     /// The key that `text` names.
@@ -271,6 +285,10 @@ impl Session {
             self.terminal.warn(warning);
         }
     }
+}
+
+fn cancelled() -> Error {
+    Error::new(Code::Cancelled, "cancelled; nothing was changed")
 }
 
 /// The name that was probably meant.

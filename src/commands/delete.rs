@@ -4,9 +4,13 @@ use clap::Args;
 
 use super::views::{find_all, last_use, print_outcomes};
 use crate::delivery::Outcome;
+use crate::domain::key::Key;
 use crate::domain::text::count;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
+
+/// A key that was used within so many seconds is in use: seven days.
+const RECENT: i64 = 7 * 86_400;
 
 /// Stop keys for good
 ///
@@ -38,19 +42,31 @@ impl Delete {
         let mut store = session.change_store()?;
         let keys = find_all(session, &store, &self.keys)?;
         if !self.yes {
-            for key in &keys {
-                let last_use = last_use(key, session.now());
-                session.terminal.tell(&format!("{}: {last_use}", key.name));
-            }
-            let what = match &keys[..] {
-                [key] => format!("Delete the key {} for good?", key.name),
-                keys => format!("Delete these {} for good?", count(keys.len() as u64, "key")),
-            };
-            session.confirm(&what)?;
+            confirm(session, &keys)?;
         }
         store.write(session.stamp(), |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;
         let outcomes: Vec<_> = keys.into_iter().map(|key| (key, Outcome::Deleted)).collect();
         print_outcomes(session, &outcomes, "deleted")?;
         Ok(Exit::DONE)
+    }
+}
+
+/// Shows what will break. What was in use lately has to be named; for the rest, a yes will do.
+fn confirm(session: &mut Session, keys: &[Key]) -> Result<(), Error> {
+    let now = session.now();
+    for key in keys {
+        let owner = key.settings.owner.as_ref().map(|owner| format!(", owned by {owner}")).unwrap_or_default();
+        session.terminal.tell(&format!("{}: {}{owner}", key.name, last_use(key, now)));
+    }
+    let is_recent = |key: &&Key| key.last_used_at.is_some_and(|time| now.as_second() - time.as_second() < RECENT);
+    let (recent, others): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(is_recent);
+    for key in recent {
+        let question = format!("{} is in use. Type its name to delete it for good", key.name);
+        session.confirm_name(&question, key.name.as_str())?;
+    }
+    match &others[..] {
+        [] => Ok(()),
+        [key] => session.confirm(&format!("Delete the key {} for good?", key.name)),
+        keys => session.confirm(&format!("Delete these {} for good?", count(keys.len() as u64, "key"))),
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::token::Id;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use crate::store::{ChainCheck, Event, Store};
-use crate::terminal::{Cell, table};
+use crate::terminal::{Cell, Column, table};
 
 /// Show who did what, when
 ///
@@ -34,6 +34,15 @@ pub struct History {
     #[arg(long, conflicts_with_all = ["key", "since"])]
     check: bool,
 }
+
+/// All of them stay: a history with something left out is none. Details wrap instead.
+const COLUMNS: [Column; 5] = [
+    Column::new("when", Column::ALWAYS),
+    Column::new("who", Column::ALWAYS),
+    Column::new("what", Column::ALWAYS),
+    Column::new("name", Column::ALWAYS),
+    Column::new("details", Column::ALWAYS),
+];
 
 #[derive(Serialize)]
 struct EventJson<'e> {
@@ -84,7 +93,7 @@ impl History {
             session.terminal.note("nothing has happened");
         } else {
             let rows: Vec<_> = events.iter().map(row).collect();
-            let table = table(&session.terminal, &["when", "who", "what", "name", "details"], &rows);
+            let table = table(&session.terminal, &COLUMNS, &rows);
             session.terminal.print(&table)?;
         }
         Ok(Exit::DONE)

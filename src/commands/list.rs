@@ -3,10 +3,11 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
-use super::views::{KEY_HEADINGS, key_row};
+use super::views::{KEY_COLUMNS, key_row};
 use crate::domain::directory::Kind;
 use crate::domain::key::State;
 use crate::domain::names::{InvalidText, LabelFilter, Level, Name, Scope};
+use crate::domain::text::count;
 use crate::domain::time::Duration;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
@@ -197,10 +198,25 @@ fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<
     if count == 0 {
         session.terminal.note(if *filter == Filter::default() { NO_KEYS } else { "no key matches" });
     } else {
-        let table = table(&session.terminal, &KEY_HEADINGS, &rows);
+        let table = table(&session.terminal, &KEY_COLUMNS, &rows);
         session.terminal.print(&table)?;
+        tell_how_many(session, store, filter, count)?;
     }
     Ok(count)
+}
+
+/// A person who looks at a list wants to know whether it is all of it.
+fn tell_how_many(session: &mut Session, store: &Store, filter: &Filter, shown: u64) -> Result<(), Error> {
+    let all = match filter.limit {
+        Some(_) => store.count_keys(filter, session.now())?,
+        None => shown,
+    };
+    if shown < all {
+        session.terminal.note(&format!("{shown} of {}", count(all, "key")));
+    } else if session.terminal.kinds().stdout_is_terminal {
+        session.terminal.note(&count(all, "key"));
+    }
+    Ok(())
 }
 
 /// Calls `f` with each key until there is nobody left to print for; returns how many there were.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::delivery::{Outcome, Sink, deliver_then_commit};
+use crate::delivery::{CLEAR_AFTER, Outcome, Sink, deliver_then_commit};
 use crate::domain::hashing::HashedSecret;
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::{Name, Prefix};
@@ -16,6 +16,12 @@ use crate::store::{NewKey, NewSecret, Store};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Delivery")]
 pub struct DeliveryArgs {
+    /// Put the secret into the clipboard; over SSH, ask the terminal to do so
+    #[arg(long)]
+    pub copy: bool,
+    /// Clear the clipboard after so long, if it still holds the secret [default: 45s]
+    #[arg(long, value_name = "DURATION", requires = "copy")]
+    pub clear_after: Option<Duration>,
     /// In a terminal: print the secret, and take for granted that it was stored
     #[arg(short, long)]
     pub yes: bool,
@@ -27,7 +33,17 @@ impl DeliveryArgs {
     /// # Errors
     /// Where there is no sink that could take the secret.
     pub fn sink(&self, session: &Session) -> Result<Sink, Error> {
-        Sink::choose(session, self.yes)
+        if !self.copy {
+            return Sink::choose(session, self.yes);
+        }
+        let seconds = match self.clear_after {
+            None => CLEAR_AFTER,
+            Some(time) => time.seconds_after(session.now()).filter(|&seconds| seconds > 0).ok_or_else(|| {
+                Error::new(Code::InvalidValue, "--clear-after takes at least a second")
+                    .hint("for example: --clear-after 45s")
+            })?,
+        };
+        Ok(Sink::Clipboard { seconds, trusting: self.yes })
     }
 }
 

@@ -12,22 +12,23 @@ use crate::domain::time::{relative, rfc3339};
 use crate::error::Error;
 use crate::session::Session;
 use crate::store::Store;
-use crate::terminal::{Cell, Tone, card};
+use crate::terminal::{Cell, Column, Tone, card};
 
-/// The headings of a list of keys.
-pub const KEY_HEADINGS: [&str; 12] = [
-    "name",
-    "state",
-    "group",
-    "owner",
-    "role",
-    "tenant",
-    "scopes",
-    "levels",
-    "expires",
-    "last used",
-    "created",
-    "description",
+/// The columns of a list of keys. In a narrow terminal the name and the state stay, and of the rest
+/// what tells whether a key still works and is still needed.
+pub const KEY_COLUMNS: [Column; 12] = [
+    Column::new("name", Column::ALWAYS),
+    Column::new("state", Column::ALWAYS),
+    Column::new("group", 3),
+    Column::new("owner", 7),
+    Column::new("role", 4),
+    Column::new("tenant", 5),
+    Column::new("scopes", 6),
+    Column::new("levels", 2),
+    Column::new("expires", 9),
+    Column::new("last used", 8),
+    Column::new("created", 1),
+    Column::new("description", 0),
 ];
 
 /// A key in a list.

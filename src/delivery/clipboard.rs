@@ -19,12 +19,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::domain::text::count;
 use crate::domain::token::Secret;
 use crate::error::{Code, Error};
 use crate::session::Session;
 
-/// How long the clipboard keeps a secret.
-const CLEAR_AFTER: Duration = Duration::from_secs(45);
+/// For how many seconds the clipboard keeps a secret, unless the person says otherwise.
+pub const CLEAR_AFTER: u64 = 45;
 /// How long the keeper waits between two looks at whether it holds the clipboard, and how often it
 /// looks: three seconds in all.
 const READY_STEP: Duration = Duration::from_millis(10);
@@ -32,28 +33,54 @@ const READY_STEPS: u32 = 300;
 /// What the keeper says when the clipboard holds the secret.
 const READY: &str = "ok";
 
-/// Copies `secret`; returns what to tell the person.
-pub(super) fn copy(session: &Session, secret: &Secret) -> anyhow::Result<String> {
-    let has_display = ["DISPLAY", "WAYLAND_DISPLAY"]
-        .iter()
-        .any(|name| session.environment(name).is_some_and(|value| !value.is_empty()))
-        || cfg!(target_os = "macos");
-    let kept = if has_display { start_keeper(session, secret) } else { Err(anyhow::anyhow!("there is no display")) };
-    if kept.is_ok() {
-        return Ok(format!("Copied. The clipboard is cleared in {} seconds.", CLEAR_AFTER.as_secs()));
-    }
-    anyhow::ensure!(!session.terminal.is_dumb(), "there is no display, and this terminal has no clipboard");
-    ask_terminal(secret)?;
-    Ok("Sent to the terminal, which may put it into your clipboard (it does not say whether it did); it will not be \
-        cleared."
-        .to_owned())
+/// Who took the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copied {
+    /// A clipboard, for so many seconds.
+    Kept(u64),
+    /// The terminal, which does not say what it did with it.
+    Sent,
 }
 
-fn start_keeper(session: &Session, secret: &Secret) -> anyhow::Result<()> {
+impl Copied {
+    /// What to tell the person.
+    pub(super) fn note(self) -> String {
+        match self {
+            Self::Kept(seconds) => format!("Copied. The clipboard is cleared in {}.", count(seconds, "second")),
+            Self::Sent => {
+                "Sent to the terminal, which may put it into your clipboard (it does not say whether it did); \
+                           it will not be cleared."
+                    .to_owned()
+            }
+        }
+    }
+}
+
+/// Copies `secret` for so many seconds.
+pub(super) fn copy(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Result<Copied> {
+    let has_display = cfg!(target_os = "macos")
+        || ["DISPLAY", "WAYLAND_DISPLAY"]
+            .iter()
+            .any(|name| session.environment(name).is_some_and(|value| !value.is_empty()));
+    let kept =
+        if has_display { start_keeper(session, secret, seconds) } else { Err(anyhow::anyhow!("there is no display")) };
+    let Err(error) = kept else { return Ok(Copied::Kept(seconds)) };
+    // A terminal on a machine with a display is not the better clipboard: it would hide what is wrong.
+    let is_remote = session.environment("SSH_TTY").is_some() || session.environment("SSH_CONNECTION").is_some();
+    if has_display && !is_remote {
+        return Err(error);
+    }
+    anyhow::ensure!(session.terminal.kinds().stderr_is_terminal, "there is neither a display nor a terminal");
+    anyhow::ensure!(!session.terminal.is_dumb(), "there is no display, and this terminal has no clipboard");
+    ask_terminal(secret)?;
+    Ok(Copied::Sent)
+}
+
+fn start_keeper(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Result<()> {
     let program = session.program().ok_or_else(|| anyhow::anyhow!("this program's own file cannot be found"))?;
     let mut keeper = Command::new(program)
         .arg("hold-clipboard")
-        .arg(CLEAR_AFTER.as_secs().to_string())
+        .arg(seconds.to_string())
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

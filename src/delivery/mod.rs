@@ -19,7 +19,8 @@ mod reveal;
 
 use serde::Serialize;
 
-pub use clipboard::hold as hold_clipboard;
+use clipboard::Copied;
+pub use clipboard::{CLEAR_AFTER, hold as hold_clipboard};
 
 use crate::domain::key::{Key, KeyJson};
 use crate::domain::token::Secret;
@@ -27,6 +28,9 @@ use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::store::{Changes, Stamp, Store};
 use crate::terminal::Answered;
+
+/// What is said where a person interrupts the delivery.
+const INTERRUPTED: &str = "interrupted before the secret was acknowledged; nothing was changed";
 
 /// What became of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,6 +57,13 @@ pub enum Sink {
     Document,
     /// The screen of a person, who acknowledges it.
     Screen,
+    /// The clipboard.
+    Clipboard {
+        /// After so many seconds it is cleared, if it still holds the secret.
+        seconds: u64,
+        /// Take for granted that a terminal took the secret, which it does not say.
+        trusting: bool,
+    },
 }
 
 impl Sink {
@@ -82,7 +93,7 @@ impl Sink {
 
     /// Whether it may wait for someone while it takes the secret.
     fn waits(self) -> bool {
-        self == Self::Screen
+        matches!(self, Self::Screen | Self::Clipboard { .. })
     }
 
     /// Hands the secret over. What is returned keeps signals waiting until the change is made.
@@ -97,11 +108,13 @@ impl Sink {
             Self::Line => deliver_line(session, secret).map(|()| None),
             Self::Document => deliver_document(session, key, secret, outcome).map(|()| None),
             Self::Screen => reveal::reveal(session, key, secret).map(Some),
+            Self::Clipboard { seconds, trusting } => copy(session, secret, seconds, trusting).map(|()| None),
         }
     }
 }
 
-/// Delivers `secret` to `sink` and makes `change`, in the order that the module describes.
+/// Delivers `secret` to `sink` and makes `change`, in the order that the module describes. Where the
+/// sink is not the JSON document of the command, that is printed without the secret.
 ///
 /// `change` may be called twice, the first time in vain.
 ///
@@ -109,6 +122,22 @@ impl Sink {
 /// What `change` says; [`Code::NotDelivered`] or [`Code::Cancelled`] where the sink did not take
 /// the secret. In each case the store is as it was.
 pub fn deliver_then_commit(
+    session: &mut Session,
+    store: &mut Store,
+    sink: Sink,
+    secret: &Secret,
+    outcome: Outcome,
+    change: impl Fn(&Changes<'_>) -> Result<Key, Error>,
+) -> Result<Key, Error> {
+    let key = carry_out(session, store, sink, secret, outcome, change)?;
+    if session.json() && sink != Sink::Document {
+        let document = Document { key: key.to_json(session.now()), secret: None, outcome };
+        session.print_json(&document)?;
+    }
+    Ok(key)
+}
+
+fn carry_out(
     session: &mut Session,
     store: &mut Store,
     sink: Sink,
@@ -164,6 +193,30 @@ fn deliver_line(session: &mut Session, secret: &Secret) -> Result<(), Error> {
     line.extend_from_slice(secret.expose().as_bytes());
     line.push(b'\n');
     session.terminal.deliver(&line).map_err(not_delivered)
+}
+
+/// Copies, and where the terminal gives no answer, asks the person for theirs.
+fn copy(session: &mut Session, secret: &Secret, seconds: u64, trusting: bool) -> Result<(), Error> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Error::new(Code::NotDelivered, format!("the secret was not copied: {why}; nothing was changed"))
+            .hint("leave --copy out to have it shown, or use --json, or send standard output to where it belongs")
+    };
+    let copied = clipboard::copy(session, secret, seconds).map_err(|error| failed(&error))?;
+    session.terminal.note(&copied.note());
+    if matches!(copied, Copied::Kept(_)) || trusting {
+        return Ok(());
+    }
+    if !session.terminal.can_ask() {
+        return Err(failed(
+            &"the terminal does not say whether it took it, and nobody can (--yes takes it for granted)",
+        ));
+    }
+    let section = session.interrupts.section(Code::NotDelivered, INTERRUPTED);
+    if session.terminal.confirm(&section, "Paste it where it belongs. Is it there?")? {
+        Ok(())
+    } else {
+        Err(Error::new(Code::Cancelled, "discarded; nothing was changed"))
+    }
 }
 
 fn closed() -> std::io::Error {

@@ -22,9 +22,7 @@ const QUESTION_LINES: usize = 5;
 /// [`Code::Cancelled`] where the person discards it; [`Code::NotDelivered`] where they interrupt, or
 /// where the terminal cannot show it.
 pub(super) fn reveal(session: &mut Session, key: &Key, secret: &Secret) -> Result<Answered, Error> {
-    let section = session
-        .interrupts
-        .section(Code::NotDelivered, "interrupted before the secret was acknowledged; nothing was changed");
+    let section = session.interrupts.section(Code::NotDelivered, super::INTERRUPTED);
     let stderr = console::Term::stderr();
     if session.terminal.is_dumb() {
         let note = "This terminal keeps what it shows: clear its scrollback afterwards.";
@@ -49,8 +47,8 @@ fn ask(
     loop {
         match session.terminal.select(section, "What now?", &[STORED, COPY, DISCARD])? {
             Answer::Given(0) => return Ok(()),
-            Answer::Given(1) => match clipboard::copy(session, secret) {
-                Ok(note) => tell(&note)?,
+            Answer::Given(1) => match clipboard::copy(session, secret, clipboard::CLEAR_AFTER) {
+                Ok(copied) => tell(&copied.note())?,
                 Err(error) => tell(&format!("Not copied: {error}"))?,
             },
             Answer::Given(_) | Answer::Declined => {

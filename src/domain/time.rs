@@ -25,6 +25,11 @@ impl Duration {
         Some(whole_seconds(later.timestamp()))
     }
 
+    /// The number of seconds that it is, counted from `from`.
+    pub fn seconds_after(self, from: Timestamp) -> Option<u64> {
+        u64::try_from(self.after(from)?.as_second() - from.as_second()).ok()
+    }
+
     /// `from` minus this duration, or `None` where no such time can be written.
     pub fn before(self, from: Timestamp) -> Option<Timestamp> {
         let earlier = from.to_zoned(TimeZone::UTC).checked_sub(self.0).ok()?;

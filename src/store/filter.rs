@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::types::Value;
 
 use super::directory::table;
-use super::rows::select_key;
+use super::rows::{count_keys, select_key};
 use crate::domain::directory::Kind;
 use crate::domain::key::State;
 use crate::domain::names::{LabelFilter, Level, Name, Scope};
@@ -103,6 +103,12 @@ pub(super) fn statement(filter: &Filter, now: Timestamp) -> (String, Vec<Value>)
         let _ = write!(sql, " LIMIT {}", limit.min(i64::MAX as u64));
     }
     (sql, condition.values)
+}
+
+/// The statement that counts the keys of `filter`, without its limit.
+pub(super) fn count(filter: &Filter, now: Timestamp) -> (String, Vec<Value>) {
+    let condition = condition(filter, now);
+    (count_keys(&condition.sql), condition.values)
 }
 
 fn condition(filter: &Filter, now: Timestamp) -> Condition {

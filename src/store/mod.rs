@@ -199,6 +199,15 @@ impl Store {
         Ok(())
     }
 
+    /// How many keys `filter` lets through, whatever its limit is.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn count_keys(&self, filter: &Filter, now: Timestamp) -> Result<u64, StoreError> {
+        let (statement, values) = filter::count(filter, now);
+        self.read(|conn| conn.query_row(&statement, rusqlite::params_from_iter(values), |row| rows::count(row, 0)))
+    }
+
     /// Calls `f` with each event since `since`, of one key or of all, the oldest first.
     ///
     /// # Errors

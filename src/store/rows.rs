@@ -19,6 +19,11 @@ pub(super) fn select_key(more: &str, rest: &str) -> String {
     format!("SELECT {KEY_COLUMNS}{more}{KEY_TABLES} {rest}")
 }
 
+/// The statement that counts keys.
+pub(super) fn count_keys(rest: &str) -> String {
+    format!("SELECT count(*){KEY_TABLES} {rest}")
+}
+
 /// How many columns a key has; further ones follow from this index on.
 pub(super) const COLUMNS: usize = 28;
 

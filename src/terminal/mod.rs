@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use interrupts::{Answered, Fired, Interrupts, Section};
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
-pub use table::{Cell, card, table};
+pub use table::{Cell, Column, card, table};
 
 use crate::domain::text::clean;
 use crate::error::{Code, Error, Exit};

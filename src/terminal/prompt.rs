@@ -7,6 +7,7 @@
 use std::io::{self, ErrorKind, Write as _};
 use std::sync::Arc;
 
+use console::{Key, Term, measure_text_width};
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, Select};
 use rustix::termios::{InputModes, LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
@@ -36,12 +37,11 @@ impl Terminal {
     /// Asks a question that is answered with yes or no; no unless the person says yes.
     ///
     /// # Errors
-    /// [`Code::Interrupted`], or where the terminal is gone.
-    pub fn confirm(&mut self, interrupts: &Arc<Interrupts>, question: &str) -> Result<bool, Error> {
-        let section = interrupts.section(Code::Interrupted, "interrupted; nothing was changed");
+    /// What `section` says for an interruption, or where the terminal is gone.
+    pub fn confirm(&mut self, section: &Section, question: &str) -> Result<bool, Error> {
         forget_typed_ahead();
         let asked = Confirm::with_theme(&*self.theme()).with_prompt(question).default(false).interact_opt();
-        settle(&section, asked).map(|answer| answer == Answer::Given(true))
+        settle(section, asked).map(|answer| answer == Answer::Given(true))
     }
 
     /// Asks to choose one of `items`; returns its index.
@@ -57,6 +57,22 @@ impl Terminal {
             .report(false)
             .interact_opt();
         settle(section, asked)
+    }
+
+    /// Asks for a line of text, which can be corrected from its end. Esc declines.
+    ///
+    /// # Errors
+    /// What `section` says for an interruption, or where the terminal is gone.
+    pub fn line(&mut self, section: &Section, question: &str) -> Result<Answer<String>, Error> {
+        forget_typed_ahead();
+        self.show_prompt(question);
+        let answer = type_line();
+        let _ = self.stderr.write_all(b"\r\n");
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Err(section.interrupted()),
+            Err(error) => Err(gone(&error)),
+        }
     }
 
     /// Asks for a line that is not shown while it is typed or pasted. The buffer is wiped when it
@@ -98,6 +114,32 @@ fn settle<T>(section: &Section, asked: dialoguer::Result<Option<T>>) -> Result<A
 fn gone(error: &io::Error) -> Error {
     Error::new(Code::Cancelled, format!("the terminal could not be asked: {error}"))
         .hint("where there is no terminal, answer with --yes or in the flags of the command")
+}
+
+/// Reads keys until Enter or Esc. dialoguer's own prompt for a text knows no Esc.
+fn type_line() -> io::Result<Answer<String>> {
+    let terminal = Term::stderr();
+    let mut text = String::new();
+    loop {
+        match terminal.read_key()? {
+            Key::Enter => return Ok(Answer::Given(text)),
+            Key::Escape => return Ok(Answer::Declined),
+            Key::Backspace => {
+                if let Some(last) = text.pop() {
+                    terminal.clear_chars(measure_text_width(&last.to_string()))?;
+                }
+            }
+            Key::Char('\u{15}') => {
+                terminal.clear_chars(measure_text_width(&text))?;
+                text.clear();
+            }
+            Key::Char(c) if !c.is_control() => {
+                text.push(c);
+                terminal.write_str(&c.to_string())?;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Reads a line from the terminal with the echo off. Ours, because the libraries keep copies of

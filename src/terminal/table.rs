@@ -1,6 +1,7 @@
 //! Tables and cards for people.
 
 use comfy_table::{Attribute, Color, ContentArrangement, Table};
+use console::measure_text_width;
 
 use super::{Terminal, Tone};
 use crate::domain::text::clean;
@@ -25,13 +26,47 @@ impl From<String> for Cell {
     }
 }
 
-/// A table with a heading, as wide as the terminal at most. Columns in which nothing stands are
-/// left out.
-pub fn table(terminal: &Terminal, headings: &[&str], rows: &[Vec<Cell>]) -> String {
-    let used: Vec<usize> =
-        (0..headings.len()).filter(|&column| rows.iter().any(|row| !row[column].text.is_empty())).collect();
+/// A column of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// What stands above it.
+    pub heading: &'static str,
+    /// Where the terminal is too narrow, the columns with the lowest weight go first; those with
+    /// [`Column::ALWAYS`] never.
+    pub weight: u8,
+}
+
+impl Column {
+    /// The weight of a column that is always there.
+    pub const ALWAYS: u8 = u8::MAX;
+
+    /// A column that goes before all with a higher weight.
+    pub const fn new(heading: &'static str, weight: u8) -> Self {
+        Self { heading, weight }
+    }
+}
+
+/// Blanks on both sides of a value.
+const PADDING: usize = 2;
+
+/// A table with a heading, as wide as the terminal at most. Columns in which nothing stands are left
+/// out, and so are the least of the others where there is no room for all.
+pub fn table(terminal: &Terminal, columns: &[Column], rows: &[Vec<Cell>]) -> String {
+    let mut used: Vec<usize> =
+        (0..columns.len()).filter(|&column| rows.iter().any(|row| !row[column].text.is_empty())).collect();
+    if let Some(width) = terminal.width() {
+        let wide = |column: usize| {
+            let values = rows.iter().map(|row| measure_text_width(&row[column].text));
+            values.max().unwrap_or(0).max(columns[column].heading.len()) + PADDING
+        };
+        while used.iter().map(|&column| wide(column)).sum::<usize>() > usize::from(width) {
+            let least = used.iter().copied().filter(|&column| columns[column].weight < Column::ALWAYS);
+            let Some(least) = least.min_by_key(|&column| columns[column].weight) else { break };
+            used.retain(|&column| column != least);
+        }
+    }
     let mut table = plain(terminal);
-    table.set_header(used.iter().map(|&column| headings[column].to_uppercase()));
+    table.set_header(used.iter().map(|&column| columns[column].heading.to_uppercase()));
     for row in rows {
         table.add_row(used.iter().map(|&column| painted(&row[column])));
     }

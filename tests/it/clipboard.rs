@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::harness::Sandbox;
+use crate::harness::{Sandbox, finish};
 use crate::pty::Screen;
 
 /// An X server that ends with the test.
@@ -94,4 +94,60 @@ fn without_a_display_the_terminal_is_asked_and_that_is_said() {
     assert!(screen.raw().contains("\x1b]52;c;"), "OSC 52");
     screen.press("\r");
     assert_eq!(screen.end(), 0);
+}
+
+#[test]
+#[ignore = "needs Xvfb and xclip"]
+fn copy_delivers_to_the_clipboard_alone() {
+    let server = XServer::start();
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.binary("create new --copy --clear-after 2s --json");
+    let output = finish(command.env("DISPLAY", &server.display));
+    assert_eq!((output.code, &output.json()["secret"]), (0, &serde_json::Value::Null), "{output}");
+    let secret = server.pasted();
+    assert_eq!(sandbox.reason("", &secret), "allowed");
+    assert!(!output.stdout.contains(&secret) && !output.stderr.contains(&secret));
+    // Nothing of it is in the arguments or the environment of the keeper.
+    let keepers =
+        Command::new("sh").args(["-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&keepers.stdout).contains("hold-clipboard"), "the keeper is there to be looked at");
+    assert!(!String::from_utf8_lossy(&keepers.stdout).contains(&secret[16..40]));
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(server.pasted(), "");
+}
+
+#[test]
+fn without_a_clipboard_there_is_no_key() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("old");
+    for line in ["create new --copy", "duplicate old new --copy", "rotate old --copy"] {
+        for display in [None, Some(":99999")] {
+            let mut command = sandbox.binary(&format!("{line} --json"));
+            if let Some(display) = display {
+                command.env("DISPLAY", display);
+            }
+            let output = finish(&mut command);
+            assert_eq!((output.code, output.error()["code"].as_str()), (7, Some("not_delivered")), "{line}: {output}");
+            assert!(output.error()["hint"].as_str().unwrap().contains("--copy"), "{output}");
+        }
+    }
+    assert_eq!(sandbox.run("list -q").stdout, "old\n");
+    assert_eq!(sandbox.reason("", &secret), "allowed");
+    assert_eq!(sandbox.run("create new --clear-after 5s --json").error()["code"], "usage");
+    assert_eq!(sandbox.run("create new --copy --clear-after 0s --json").error()["code"], "invalid_value");
+}
+
+#[test]
+fn what_the_terminal_took_is_asked_for() {
+    let sandbox = Sandbox::new();
+    for (answer, code, keys) in [("n", 5, ""), ("\x03", 7, ""), ("y", 0, "new\n")] {
+        let mut screen = Screen::start(&sandbox.store(), "create new --copy", 100);
+        screen.wait_for("Is it there?");
+        assert!(screen.raw().contains("\x1b]52;c;"), "OSC 52");
+        assert!(!screen.text().contains("kw_"), "{}", screen.text());
+        screen.press(answer);
+        assert_eq!(screen.end(), code, "{answer:?}");
+        screen.assert_restored();
+        assert_eq!(sandbox.run("list -q").stdout, keys, "{answer:?}");
+    }
 }

@@ -167,6 +167,55 @@ fn without_a_store_a_list_is_empty_and_verify_an_error() {
 }
 
 #[test]
+fn a_list_fits_the_terminal() {
+    let sandbox = Sandbox::new();
+    for line in ["group create pipelines", "user create ann --role editor", "tenant create acme"] {
+        sandbox.run(line);
+    }
+    sandbox.mint("deploy-production --group pipelines --owner ann --role editor --tenant acme --scope rest,ui --level A/B --expires 90d");
+    sandbox.mint("tokyo");
+    sandbox.run_args(&["edit".into(), "tokyo".into(), "--description".into(), "漢字 and \u{1f600}".into()], b"");
+    let mut lists = String::new();
+    for width in [40, 60, 80, 120, 200] {
+        let terminal = StreamKinds { stdout_is_terminal: true, width: Some(width), ..StreamKinds::default() };
+        let output = sandbox.run_in(&words("list"), b"", &[("TERM", "xterm"), ("NO_COLOR", "1")], terminal);
+        for line in output.stdout.lines() {
+            assert!(console::measure_text_width(line) <= usize::from(width), "{width}: {line}");
+        }
+        assert_eq!(output.stdout.lines().count(), 3, "nothing wraps at {width}: {output}");
+        lists.push_str(&output.to_string());
+    }
+    expect![[r#"
+        code: 0
+        stdout: NAME               STATE   EXPIRES
+        stdout: deploy-production  active  in 3 months
+        stdout: tokyo              active
+        stderr: 2 keys
+        code: 0
+        stdout: NAME               STATE   OWNER  EXPIRES      LAST USED
+        stdout: deploy-production  active  ann    in 3 months  never
+        stdout: tokyo              active                      never
+        stderr: 2 keys
+        code: 0
+        stdout: NAME               STATE   OWNER  TENANT  SCOPES    EXPIRES      LAST USED
+        stdout: deploy-production  active  ann    acme    rest, ui  in 3 months  never
+        stdout: tokyo              active                                        never
+        stderr: 2 keys
+        code: 0
+        stdout: NAME               STATE   GROUP      OWNER  ROLE    TENANT  SCOPES    LEVELS  EXPIRES      LAST USED  CREATED
+        stdout: deploy-production  active  pipelines  ann    editor  acme    rest, ui  A/B     in 3 months  never      now
+        stdout: tokyo              active                                                                   never      now
+        stderr: 2 keys
+        code: 0
+        stdout: NAME               STATE   GROUP      OWNER  ROLE    TENANT  SCOPES    LEVELS  EXPIRES      LAST USED  CREATED  DESCRIPTION
+        stdout: deploy-production  active  pipelines  ann    editor  acme    rest, ui  A/B     in 3 months  never      now
+        stdout: tokyo              active                                                                   never      now      漢字 and 😀
+        stderr: 2 keys
+    "#]].assert_eq(&lists);
+    assert_eq!(sandbox.run("list --limit 1").stderr, "1 of 2 keys\n");
+}
+
+#[test]
 fn colours_are_there_when_asked_for_and_not_otherwise() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("deploy");

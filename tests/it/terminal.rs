@@ -160,12 +160,32 @@ fn the_grace_begins_when_the_new_secret_was_acknowledged() {
 #[test]
 fn delete_asks_and_only_yes_deletes() {
     let sandbox = Sandbox::new();
-    let secret = sandbox.mint("deploy");
-    assert_eq!(sandbox.reason("", &secret), "allowed");
+    sandbox.mint("deploy");
     for (keys, code) in [("n", 5), ("\x1b", 5), ("\x03", 130), ("y", 0)] {
         let mut screen = Screen::start(&sandbox.store(), "delete deploy", 80);
-        screen.wait_for("for good?");
-        assert!(screen.text().contains("used once"), "{}", screen.text());
+        screen.wait_for("Delete the key deploy for good?");
+        assert!(screen.text().contains("never used"), "{}", screen.text());
+        screen.press(keys);
+        assert_eq!(screen.end(), code, "{keys:?}: {}", screen.text());
+        screen.assert_restored();
+        assert_eq!(sandbox.run("list -q").stdout.is_empty(), code == 0, "{keys:?}");
+    }
+}
+
+#[test]
+fn a_key_in_use_has_to_be_named_to_be_deleted() {
+    let sandbox = Sandbox::new();
+    sandbox.run("user create ann");
+    let secret = finish(&mut sandbox.binary("create deploy --owner ann")).stdout;
+    assert_eq!(finish_with(&mut sandbox.binary("verify -q"), secret.as_bytes()).code, 0);
+    for (keys, code) in [("y\r", 5), ("\r", 5), ("\x1b", 5), ("\x03", 130), ("depp\x7floy\r", 0)] {
+        let mut screen = Screen::start(&sandbox.store(), "delete deploy", 80);
+        screen.wait_for("Type its name to delete it for good");
+        assert!(
+            screen.text().contains("deploy: used once") && screen.text().contains("owned by ann"),
+            "{}",
+            screen.text()
+        );
         screen.press(keys);
         assert_eq!(screen.end(), code, "{keys:?}: {}", screen.text());
         screen.assert_restored();

@@ -13,7 +13,7 @@ use crate::domain::text::count;
 use crate::domain::time::{relative, rfc3339};
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
-use crate::terminal::{Cell, Tone, card, table};
+use crate::terminal::{Cell, Column, Tone, card, table};
 
 pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Result<Exit, Error> {
     let mut facts = F::default_facts();
@@ -43,8 +43,8 @@ pub(super) fn list(session: &mut Session, kind: Kind) -> Result<Exit, Error> {
     } else {
         let rows: Vec<_> =
             entries.iter().map(|entry| cells(session, entry).into_iter().map(|(_, cell)| cell).collect()).collect();
-        let headings: Vec<_> = cells(session, &entries[0]).into_iter().map(|(heading, _)| heading).collect();
-        let table = table(&session.terminal, &headings, &rows);
+        let columns: Vec<_> = cells(session, &entries[0]).into_iter().map(|(heading, _)| column(heading)).collect();
+        let table = table(&session.terminal, &columns, &rows);
         session.terminal.print(&table)?;
     }
     Ok(Exit::DONE)
@@ -211,6 +211,16 @@ fn tell(session: &mut Session, entry: &Entry, outcome: Outcome, verb: &str) -> R
         _ => format!("{verb} the {kind} {name}"),
     });
     Ok(())
+}
+
+/// In a narrow terminal, descriptions and dates go first.
+fn column(heading: &'static str) -> Column {
+    let weight = match heading {
+        "description" => 0,
+        "created" => 1,
+        _ => Column::ALWAYS,
+    };
+    Column::new(heading, weight)
 }
 
 /// An entry for people: what it is called, and what it says, field by field.
