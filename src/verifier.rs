@@ -97,16 +97,16 @@ impl Verifier {
             Err(answer) => return Ok(*answer),
         };
         let presentation = Some(credential.presentation);
-        if credential.presentation.is_query() && !self.query_credentials {
+        if credential.in_query && !self.query_credentials {
             let decision = Decision::refused(
                 Reason::NoCredential,
                 "a credential stood in the query of a URL, where this store accepts none",
                 "send it in a header, such as Authorization: Bearer SECRET, and rotate the key: logs keep URLs",
             );
-            let warnings = vec!["credential_in_query"];
+            let warnings = warnings(credential.in_query);
             return Ok(Answer { decision, presentation, key: None, warnings, renewal: None });
         }
-        let warnings = if credential.presentation.is_query() { vec!["credential_in_query"] } else { vec![] };
+        let warnings = warnings(credential.in_query);
         let found = self.store.presented(secret.id())?;
         let Some(Presented { key, hash, retired_at }) = self.genuine(found, &secret, credential.name.as_deref())?
         else {
@@ -173,11 +173,16 @@ impl Verifier {
     }
 }
 
+/// What a credential in a URL is worth telling about, whatever comes of it.
+fn warnings(in_query: bool) -> Vec<&'static str> {
+    if in_query { vec!["credential_in_query"] } else { vec![] }
+}
+
 /// What can be said without a look at the store: a credential that may be genuine, or a refusal.
 fn examine(credential: Result<Credential, CredentialError>) -> Result<(Credential, Secret), Box<Answer>> {
-    let refuse = |presentation, reason, detail: String, remedy: &str| {
+    let refuse = |presentation, in_query, reason, detail: String, remedy: &str| {
         let decision = Decision::refused(reason, detail, remedy);
-        Box::new(Answer { decision, presentation, key: None, warnings: vec![], renewal: None })
+        Box::new(Answer { decision, presentation, key: None, warnings: warnings(in_query), renewal: None })
     };
     let credential = credential.map_err(|error| {
         let (reason, remedy) = match &error {
@@ -189,7 +194,7 @@ fn examine(credential: Result<Credential, CredentialError>) -> Result<(Credentia
                 (Reason::Malformed, "send the secret as it was shown when the key was made")
             }
         };
-        refuse(None, reason, error.to_string(), remedy)
+        refuse(None, false, reason, error.to_string(), remedy)
     })?;
     match Secret::parse(credential.expose()) {
         Ok(secret) => Ok((credential, secret)),
@@ -199,7 +204,13 @@ fn examine(credential: Result<Credential, CredentialError>) -> Result<(Credentia
                 TokenError::Form => "send the secret as it was shown when the key was made: kw_…",
                 TokenError::Checksum => "copy the secret again from where it is kept",
             };
-            Err(refuse(Some(credential.presentation), Reason::Malformed, error.to_string(), remedy))
+            Err(refuse(
+                Some(credential.presentation),
+                credential.in_query,
+                Reason::Malformed,
+                error.to_string(),
+                remedy,
+            ))
         }
     }
 }

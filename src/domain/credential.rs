@@ -83,12 +83,15 @@ pub struct Credential {
     pub presentation: Presentation,
     /// The key's name, where the presentation carries one.
     pub name: Option<String>,
+    /// Whether the secret stood in a URL, alone or in another place as well.
+    pub in_query: bool,
     secret: Zeroizing<String>,
 }
 
 impl Credential {
     fn new(presentation: Presentation, name: Option<&str>, secret: &str) -> Self {
-        Self { presentation, name: name.map(str::to_owned), secret: Zeroizing::new(secret.to_owned()) }
+        let in_query = presentation.is_query();
+        Self { presentation, name: name.map(str::to_owned), in_query, secret: Zeroizing::new(secret.to_owned()) }
     }
 
     /// The text in the place of the secret.
@@ -123,7 +126,8 @@ fn malformed(message: impl Into<String>) -> CredentialError {
 
 /// Makes one credential of all that were found in a request.
 ///
-/// The same secret may stand in several places. If one of them names a key, the name counts.
+/// The same secret may stand in several places. If one of them names a key, the name counts; if one
+/// of them is a URL, that it stood there counts.
 fn only_one(found: Vec<Credential>) -> Result<Option<Credential>, CredentialError> {
     let mut found = found.into_iter();
     let Some(mut first) = found.next() else { return Ok(None) };
@@ -133,6 +137,7 @@ fn only_one(found: Vec<Credential>) -> Result<Option<Credential>, CredentialErro
             return Err(CredentialError::Ambiguous);
         }
         first.name = first.name.or(other.name);
+        first.in_query |= other.in_query;
     }
     Ok(Some(first))
 }

@@ -34,5 +34,6 @@ mod keys;
 mod leaks;
 mod readme;
 mod store_files;
+mod systems;
 mod terminal;
 mod verify;

@@ -1,0 +1,11 @@
+//! The systems that keyward replaces, each told as the story of its API-key pages from the first
+//! key to the last, with the requests that its clients really send.
+
+mod capture;
+mod story;
+
+mod auth_keys;
+mod cms;
+mod ignition;
+mod service_manager;
+mod service_provider;
