@@ -224,8 +224,54 @@ impl Session {
     }
 
     /// A question, the interruption of which changes nothing.
-    fn question(&self) -> Section {
+    pub fn question(&self) -> Section {
         self.interrupts.section(Code::Interrupted, "interrupted; nothing was changed")
+    }
+
+    /// The key that was named, or in a terminal the one that the person chooses.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`], [`Code::Cancelled`], or [`Code::Usage`] where nobody can be asked.
+    pub fn find_or_ask(&mut self, store: &Store, text: Option<&str>, what: &str) -> Result<Key, Error> {
+        if let Some(text) = text {
+            return self.find(store, text);
+        }
+        self.can_ask_for("KEY")?;
+        let names = store.some_names()?;
+        if names.is_empty() {
+            return Err(
+                Error::new(Code::NotFound, "there are no keys yet").hint("make the first one with: keyward create")
+            );
+        }
+        let section = self.question();
+        match self.terminal.search(&section, what, &names)? {
+            Answer::Given(index) => self.find(store, &names[index]),
+            Answer::Declined => Err(cancelled()),
+        }
+    }
+
+    /// Whether what the command line leaves open can be asked for.
+    ///
+    /// # Errors
+    /// [`Code::Usage`].
+    pub fn can_ask_for(&self, value: &str) -> Result<(), Error> {
+        if self.terminal.can_ask() {
+            return Ok(());
+        }
+        Err(Error::new(Code::Usage, format!("the following required arguments were not provided: <{value}>"))
+            .hint("in a terminal, you are asked for it"))
+    }
+
+    /// The store, if there is one by now.
+    ///
+    /// # Errors
+    /// Where there is one that cannot be read.
+    pub fn store_if_any(&mut self) -> Result<Option<Store>, Error> {
+        match self.open_at() {
+            Ok(store) => Ok(Some(store)),
+            Err(StoreError::Missing(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The key that `text` names.
@@ -287,7 +333,8 @@ impl Session {
     }
 }
 
-fn cancelled() -> Error {
+/// The error for a person who changed their mind.
+pub fn cancelled() -> Error {
     Error::new(Code::Cancelled, "cancelled; nothing was changed")
 }
 

@@ -2,9 +2,13 @@
 
 use clap::Args;
 
+use super::form;
 use super::mint::{DeliveryArgs, mint_key};
 use super::setting_args::SettingArgs;
-use crate::domain::names::Name;
+use super::views::in_words;
+use crate::domain::key::Settings;
+use crate::domain::names::{Name, Prefix};
+use crate::domain::patch::differences;
 use crate::error::{Error, Exit};
 use crate::session::Session;
 
@@ -14,12 +18,14 @@ use crate::session::Session;
 /// elsewhere it goes to standard output, alone on its line. If it cannot be delivered, there is no key.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  keyward create      asks one question at a time
   keyward create deploy --scope rest --expires 90d
   keyward create backup --read-only --allow-ip 10.0.0.0/8 --description 'nightly backup'
   secret=$(keyward create ci --label team=web)")]
 pub struct Create {
-    /// The name of the new key: letters, digits and . _ - @ /
-    name: Name,
+    /// The name of the new key: letters, digits and . _ - @ /; in a terminal, without it, you are
+    /// asked for everything
+    name: Option<Name>,
     #[command(flatten)]
     settings: SettingArgs,
     #[command(flatten)]
@@ -31,12 +37,32 @@ impl Create {
     ///
     /// # Errors
     /// What the store or the sink says; then there is no key.
-    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+    pub fn run(mut self, session: &mut Session) -> Result<Exit, Error> {
         let sink = self.delivery.sink(session)?;
+        let name = match self.name.take() {
+            Some(name) => name,
+            None => self.ask(session)?,
+        };
         let patch = self.settings.patch(session.now())?;
         let mut store = session.create_store()?;
         let settings = patch.apply(&session.default_settings(&store)?);
-        mint_key(session, &mut store, &self.name, &settings, sink)?;
+        mint_key(session, &mut store, &name, &settings, sink)?;
         Ok(Exit::DONE)
+    }
+
+    /// Asks for everything that was not said, and shows all of it before anything is made.
+    fn ask(&mut self, session: &mut Session) -> Result<Name, Error> {
+        session.can_ask_for("NAME")?;
+        let store = session.store_if_any()?;
+        let name = form::fill(session, store.as_ref(), &mut self.settings)?;
+        session.look_at_the_clock();
+        let defaults = Settings::with_prefix(Prefix::default());
+        let settings = self.settings.patch(session.now())?.apply(&defaults);
+        session.terminal.tell(&format!("\n{name}"));
+        for setting in differences(&defaults, &settings) {
+            session.terminal.tell(&format!("  {}: {}", setting.field, in_words(&setting.new)));
+        }
+        session.confirm("Mint this key?")?;
+        Ok(name)
     }
 }

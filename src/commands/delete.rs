@@ -22,7 +22,7 @@ const RECENT: i64 = 7 * 86_400;
   keyward delete --yes ci-1 ci-2")]
 pub struct Delete {
     /// The keys: names, ids, or public ids of their secrets
-    #[arg(required = true, value_name = "KEY")]
+    #[arg(value_name = "KEY")]
     keys: Vec<String>,
     /// Do not ask
     #[arg(short, long)]
@@ -40,7 +40,10 @@ impl Delete {
                 .hint("add --yes if you mean it; to stop a key for a while: keyward disable KEY"));
         }
         let mut store = session.change_store()?;
-        let keys = find_all(session, &store, &self.keys)?;
+        let keys = match &self.keys[..] {
+            [] => vec![session.find_or_ask(&store, None, "Delete which key?")?],
+            named => find_all(session, &store, named)?,
+        };
         if !self.yes {
             confirm(session, &keys)?;
         }

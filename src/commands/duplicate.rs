@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::form;
 use super::mint::{DeliveryArgs, mint_key};
 use super::setting_args::{SettingArgs, check_expiry};
 use crate::domain::names::Name;
@@ -17,9 +18,11 @@ use crate::session::Session;
   keyward duplicate deploy deploy-readonly --read-only --expires 30d")]
 pub struct Duplicate {
     /// The key to copy: its name, its id, or the public id of one of its secrets
-    key: String,
+    #[arg(value_name = "KEY")]
+    key: Option<String>,
     /// The name of the new key
-    new_name: Name,
+    #[arg(value_name = "NEW_NAME")]
+    new_name: Option<Name>,
     #[command(flatten)]
     settings: SettingArgs,
     #[command(flatten)]
@@ -35,12 +38,19 @@ impl Duplicate {
         let sink = self.delivery.sink(session)?;
         let patch = self.settings.patch(session.now())?;
         let mut store = session.change_store()?;
-        let key = session.find(&store, &self.key)?;
+        if self.new_name.is_none() {
+            session.can_ask_for("NEW_NAME")?;
+        }
+        let key = session.find_or_ask(&store, self.key.as_deref(), "Duplicate which key?")?;
+        let new_name = match &self.new_name {
+            Some(name) => name.clone(),
+            None => form::new_name(session, &store)?,
+        };
         let settings = patch.apply(&key.settings);
         if let Some(time) = settings.expires_at {
             check_expiry(time, session.now())?;
         }
-        mint_key(session, &mut store, &self.new_name, &settings, sink)?;
+        mint_key(session, &mut store, &new_name, &settings, sink)?;
         Ok(Exit::DONE)
     }
 }

@@ -22,7 +22,8 @@ use crate::session::Session;
   keyward edit deploy --name deploy-prod --clear description,allow-ip")]
 pub struct Edit {
     /// The key: its name, its id, or the public id of one of its secrets
-    key: String,
+    #[arg(value_name = "KEY")]
+    key: Option<String>,
     /// Another name for it
     #[arg(long, value_name = "NEW")]
     name: Option<Name>,
@@ -56,14 +57,18 @@ impl Edit {
         if clears_prefix {
             patch.prefix = Some(store.settings()?.prefix);
         }
+        let text = match self.key {
+            Some(text) => text,
+            None => session.find_or_ask(&store, None, "Edit which key?")?.id.to_string(),
+        };
         // The key is read inside the transaction, so nobody's change in the meantime is lost.
         let edited = store.write(session.stamp(), |tx| {
-            let Some(key) = tx.find(&self.key)? else { return Ok(None) };
+            let Some(key) = tx.find(&text)? else { return Ok(None) };
             let name = self.name.as_ref().unwrap_or(&key.name);
             let edited = tx.update_key(&key, name, &patch.apply(&key.settings))?;
             Ok::<_, Error>(Some((key, edited)))
         })?;
-        let (before, after) = edited.ok_or_else(|| session.no_such_key(Some(&store), &self.key))?;
+        let (before, after) = edited.ok_or_else(|| session.no_such_key(Some(&store), &text))?;
         let outcome = if before == after { Outcome::Unchanged } else { Outcome::Updated };
         if session.json() {
             session.print_json(&Document { key: after.to_json(session.now()), outcome })?;

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod duplicate;
 pub mod edit;
 pub mod enable;
+pub mod form;
 pub mod help;
 pub mod history;
 pub mod hold_clipboard;

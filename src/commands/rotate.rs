@@ -18,7 +18,8 @@ use crate::session::Session;
   keyward rotate deploy                  the old secret leaked: stop it now")]
 pub struct Rotate {
     /// The key: its name, its id, or the public id of one of its secrets
-    key: String,
+    #[arg(value_name = "KEY")]
+    key: Option<String>,
     /// How long the old secret goes on working
     #[arg(long, value_name = "DURATION", default_value = "0s", allow_hyphen_values = true)]
     grace: Duration,
@@ -34,7 +35,7 @@ impl Rotate {
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let sink = self.delivery.sink(session)?;
         let mut store = session.change_store()?;
-        let key = session.find(&store, &self.key)?;
+        let key = session.find_or_ask(&store, self.key.as_deref(), "Rotate which key?")?;
         let old = key.current_secret().cloned();
         let key = rotate_key(session, &mut store, &key, self.grace, sink)?;
         let end =

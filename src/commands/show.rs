@@ -13,7 +13,8 @@ use crate::session::Session;
   keyward show --json deploy | jq .expires_at")]
 pub struct Show {
     /// The key: its name, its id, or the public id of one of its secrets
-    key: String,
+    #[arg(value_name = "KEY")]
+    key: Option<String>,
 }
 
 impl Show {
@@ -22,8 +23,10 @@ impl Show {
     /// # Errors
     /// Where there is no such key.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let Some(store) = session.read_store()? else { return Err(session.no_such_key(None, &self.key)) };
-        let key = session.find(&store, &self.key)?;
+        let Some(store) = session.read_store()? else {
+            return Err(session.no_such_key(None, self.key.as_deref().unwrap_or("(any)")));
+        };
+        let key = session.find_or_ask(&store, self.key.as_deref(), "Show which key?")?;
         if session.json() {
             session.print_json(&key.to_json(session.now()))?;
         } else if session.quiet() {

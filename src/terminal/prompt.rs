@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use console::{Key, Term, measure_text_width};
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
-use dialoguer::{Confirm, Select};
+use dialoguer::{Confirm, FuzzySelect, MultiSelect, Select};
 use rustix::termios::{InputModes, LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
@@ -55,6 +55,46 @@ impl Terminal {
             .items(items)
             .default(0)
             .report(false)
+            .interact_opt();
+        settle(section, asked)
+    }
+
+    /// The same, and leaves question and answer on the terminal.
+    ///
+    /// # Errors
+    /// As [`Terminal::select`].
+    pub fn select_and_show(
+        &mut self,
+        section: &Section,
+        question: &str,
+        items: &[&str],
+    ) -> Result<Answer<usize>, Error> {
+        forget_typed_ahead();
+        let asked = Select::with_theme(&*self.theme()).with_prompt(question).items(items).default(0).interact_opt();
+        settle(section, asked)
+    }
+
+    /// Asks to choose any number of `items`; returns their indexes.
+    ///
+    /// # Errors
+    /// As [`Terminal::select`].
+    pub fn choose(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<Vec<usize>>, Error> {
+        forget_typed_ahead();
+        let asked = MultiSelect::with_theme(&*self.theme()).with_prompt(question).items(items).interact_opt();
+        settle(section, asked)
+    }
+
+    /// Asks to choose one of many `items`, with a search; returns its index.
+    ///
+    /// # Errors
+    /// As [`Terminal::select`].
+    pub fn search(&mut self, section: &Section, question: &str, items: &[String]) -> Result<Answer<usize>, Error> {
+        forget_typed_ahead();
+        let asked = FuzzySelect::with_theme(&*self.theme())
+            .with_prompt(question)
+            .items(items)
+            .default(0)
+            .max_length(10)
             .interact_opt();
         settle(section, asked)
     }

@@ -211,3 +211,125 @@ fn verify_asks_for_the_credential_and_does_not_show_it() {
     assert_eq!(screen.end(), 130);
     screen.assert_restored();
 }
+
+#[test]
+fn the_form_asks_for_everything_and_mints_what_was_said() {
+    let sandbox = Sandbox::new();
+    for line in ["user create ann --role admin", "group create ci"] {
+        sandbox.run(line);
+    }
+    sandbox.mint("old --scope rest,ui");
+    let mut screen = Screen::start(&sandbox.store(), "create", 100);
+    let (enter, down) = ("\r", "\x1b[B");
+    for (question, keys) in [
+        ("Name", "old\r".to_owned()),
+        ("already a key named old", "a b\r".to_owned()),
+        ("cannot hold a space", "fresh\r".to_owned()),
+        ("What is it for?", "made by the form\r".to_owned()),
+        ("Group", format!("{down}{enter}")),
+        ("Owner", format!("{down}{enter}")),
+        ("Role", format!("{down}{down}{enter}")),
+        ("Scopes (space chooses)", format!(" {enter}")),
+        ("Other scopes", "x y\r".to_owned()),
+        ("a scope cannot hold a space", "extra, more\r".to_owned()),
+        ("Security levels", enter.to_owned()),
+        ("Networks", "10.1.2.3/8\r".to_owned()),
+        ("the network is 10.0.0.0/8", "10.0.0.0/8\r".to_owned()),
+        ("Expires in", format!("{down}{enter}")),
+        ("Access", format!("{down}{enter}")),
+        ("Connections", enter.to_owned()),
+        ("Mint this key?", "y".to_owned()),
+    ] {
+        screen.wait_for(question);
+        screen.press(&keys);
+    }
+    let secret = shown_secret(&screen);
+    screen.press("\r");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    screen.assert_restored();
+    let key = sandbox.run("show fresh --json").json();
+    assert_eq!(
+        (&key["description"], &key["group"], &key["owner"]),
+        (&"made by the form".into(), &"ci".into(), &"ann".into())
+    );
+    assert_eq!(
+        (&key["scopes"], &key["allowed_ips"]),
+        (&serde_json::json!(["extra", "more", "rest"]), &serde_json::json!(["10.0.0.0/8"]))
+    );
+    assert_eq!(
+        (&key["read_only"], &key["require_secure"], &key["role"]),
+        (&true.into(), &true.into(), &"editor".into())
+    );
+    assert!(!key["expires_at"].is_null());
+    assert_eq!(sandbox.reason("--ip 10.0.0.1 --method GET", &secret), "allowed");
+}
+
+#[test]
+fn leaving_the_form_leaves_nothing() {
+    let sandbox = Sandbox::empty();
+    let questions = [
+        "Name",
+        "What is it for?",
+        "Scopes",
+        "Security levels",
+        "Networks",
+        "Expires in",
+        "Access",
+        "Connections",
+        "Mint this key?",
+    ];
+    for (keys, code) in [("\x1b", 5), ("\x03", 130)] {
+        for stop in 0..questions.len() {
+            let mut screen = Screen::start(&sandbox.store(), "create", 100);
+            for (place, question) in questions.iter().enumerate().take(stop + 1) {
+                screen.wait_for(question);
+                screen.press(if place == stop {
+                    keys
+                } else if place == 0 {
+                    "fresh\r"
+                } else {
+                    "\r"
+                });
+            }
+            assert_eq!(screen.end(), code, "{}: {}", questions[stop], screen.text());
+            screen.assert_restored();
+            assert!(!sandbox.store().exists(), "{}", questions[stop]);
+        }
+    }
+}
+
+#[test]
+fn without_a_key_there_is_a_list_to_choose_from() {
+    let sandbox = Sandbox::new();
+    for name in ["alpha", "beta", "gamma"] {
+        sandbox.mint(name);
+    }
+    for (line, question, says) in [
+        ("show", "Show which key?", "name              beta"),
+        ("edit --scope x", "Edit which key?", "changed the key beta"),
+        ("rotate --yes", "Rotate which key?", "rotated the key beta"),
+        ("duplicate --yes", "Duplicate which key?", "created the key copy"),
+        ("delete --yes", "Delete which key?", "deleted the key beta"),
+    ] {
+        let mut screen = Screen::start(&sandbox.store(), line, 100);
+        screen.wait_for(question);
+        screen.press("be");
+        screen.press("\r");
+        if line.starts_with("duplicate") {
+            screen.wait_for("Name");
+            screen.press("copy\r");
+        }
+        assert_eq!(screen.end(), 0, "{line}: {}", screen.text());
+        assert!(screen.text().contains(says), "{line}: {}", screen.text());
+        screen.assert_restored();
+        for (keys, code) in [("\x1b", 5), ("\x03", 130)] {
+            let mut screen = Screen::start(&sandbox.store(), line, 100);
+            screen.wait_for(question);
+            screen.press(keys);
+            assert_eq!(screen.end(), code, "{line}");
+            screen.assert_restored();
+        }
+        assert_eq!(sandbox.run(&format!("{line} --json")).error()["code"], "usage", "{line}");
+    }
+    assert_eq!(sandbox.run("list -q").stdout, "alpha\ncopy\ngamma\n");
+}
