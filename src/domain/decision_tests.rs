@@ -26,6 +26,7 @@ fn restrict(key: &mut Key, what: &str) {
             key.standing.tenant_enabled = false;
         }
         "insecure" => settings.require_secure = false,
+        "secure" => settings.require_secure = true,
         "ip" => drop(settings.allowed_ips.insert(value.parse().unwrap())),
         "read-only" => settings.read_only = true,
         "scope" => drop(settings.scopes.insert(value.parse().unwrap())),
@@ -148,8 +149,9 @@ fn a_replaced_secret_works_until_its_grace_ends() {
     }
 }
 
-/// Settings that only ever take something away from a key that can do everything.
-const RESTRICTIONS: [&str; 10] = [
+/// Settings that only ever take something away from the key of [`allowed`].
+const RESTRICTIONS: [&str; 11] = [
+    "secure",
     "disabled",
     "expires=1",
     "expires=5000",
@@ -162,7 +164,7 @@ const RESTRICTIONS: [&str; 10] = [
     "owner=ann",
 ];
 /// What a request may demand or say about itself.
-const CONTEXT: [&str; 12] = [
+const CONTEXT: [&str; 14] = [
     "method=GET",
     "method=POST",
     "ip=10.1.1.1",
@@ -171,7 +173,9 @@ const CONTEXT: [&str; 12] = [
     "tenant=other",
     "scope=rest",
     "scope=ui",
+    "scope=more",
     "level=A/B",
+    "level=C",
     "role=viewer",
     "transport=http",
     "transport=https",
@@ -180,23 +184,45 @@ const CONTEXT: [&str; 12] = [
 const EVIDENCE: [&str; 6] =
     ["method=GET", "method=POST", "ip=10.1.1.1", "ip=203.0.113.9", "tenant=acme", "tenant=other"];
 
-fn words(of: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static str>> {
-    prop::collection::vec(prop::sample::select(of), 0..6)
+/// What only ever asks for more. A role, a method or a transport takes the place of one that asks less.
+const DEMANDS: [&str; 10] = [
+    "scope=rest",
+    "scope=ui",
+    "scope=more",
+    "level=A",
+    "level=A/B",
+    "level=A/Bc",
+    "role=admin",
+    "role=nosuchrole",
+    "transport=http",
+    "method=POST",
+];
+
+fn words(of: &'static [&'static str], most: usize) -> impl Strategy<Value = Vec<&'static str>> {
+    prop::collection::vec(prop::sample::select(of), 0..=most)
 }
 
+/// Some of the words, in two orders.
+fn in_any_order(of: &'static [&'static str]) -> impl Strategy<Value = (Vec<&'static str>, Vec<&'static str>)> {
+    prop::sample::subsequence(of, 0..=of.len()).prop_flat_map(|words| (Just(words.clone()), Just(words).prop_shuffle()))
+}
+
+/// Whether a key that could do all that is ever asked for here may still do it, so restricted.
 fn allowed(key: &[&str], request: &[&str]) -> bool {
-    let (mut key, request) = build(&key.join(" "), &request.join(" "));
-    // Only `require_secure` is a restriction by default: what is under test comes from the words.
-    key.settings.scopes = ["rest".parse().unwrap()].into();
+    let words = ["insecure", "scope=rest", "scope=ui", "level=A/B", "role=admin"];
+    let words: Vec<_> = words.iter().chain(key).copied().collect();
+    let (key, request) = build(&words.join(" "), &request.join(" "));
     decide(&key, None, &request, at(NOW)).is_allowed()
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
     #[test]
     fn another_restriction_never_turns_a_refusal_into_an_allowance(
-        key in words(&RESTRICTIONS), more in prop::sample::select(&RESTRICTIONS[..8]), request in words(&CONTEXT),
+        key in words(&RESTRICTIONS, 2), more in prop::sample::select(&RESTRICTIONS[..]), request in words(&CONTEXT, 5),
     ) {
-        // A second network or a later expiry widens a key; a first one never does.
+        // A later expiry widens a key, and so may another owner or tenant: the first one never does.
         let field = more.split('=').next().unwrap();
         prop_assume!(!key.iter().any(|word| word.starts_with(field)));
         let restricted: Vec<_> = key.iter().copied().chain([more]).collect();
@@ -205,7 +231,7 @@ proptest! {
 
     #[test]
     fn less_context_never_turns_a_refusal_into_an_allowance(
-        key in words(&RESTRICTIONS), evidence in prop::sample::subsequence(&EVIDENCE[..], 0..=3), gone in prop::sample::select(&EVIDENCE[..]),
+        key in words(&RESTRICTIONS, 2), evidence in prop::sample::subsequence(&EVIDENCE[..], 0..=3), gone in prop::sample::select(&EVIDENCE[..]),
     ) {
         let without: Vec<_> = evidence.iter().copied().filter(|word| word.split('=').next() != gone.split('=').next()).collect();
         prop_assert!(allowed(&key, &evidence) || !allowed(&key, &without));
@@ -213,15 +239,28 @@ proptest! {
 
     #[test]
     fn another_demand_never_turns_a_refusal_into_an_allowance(
-        key in words(&RESTRICTIONS), request in words(&CONTEXT),
-        demand in prop::sample::select(&["scope=rest", "scope=ui", "level=A/B"][..]),
+        key in words(&RESTRICTIONS, 2), request in words(&CONTEXT, 5),
+        demand in prop::sample::select(&DEMANDS[..]),
     ) {
         let more: Vec<_> = request.iter().copied().chain([demand]).collect();
         prop_assert!(allowed(&key, &request) || !allowed(&key, &more));
     }
 
     #[test]
-    fn every_check_is_made_once_and_in_order(key in words(&RESTRICTIONS), request in words(&CONTEXT)) {
+    fn the_order_of_lists_never_matters(
+        (key, shuffled_key) in in_any_order(&["ip=10.0.0.0/8", "ip=::1", "scope=rest", "scope=ui", "level=A/B", "level=A/Bc"]),
+        (request, shuffled_request) in in_any_order(&["scope=rest", "scope=ui", "scope=more", "level=A", "level=A/Bc", "level=C"]),
+        ip in prop::sample::select(&["ip=10.1.1.1", "ip=::1", "ip=::2"][..]),
+    ) {
+        let reasons = |key: &[&str], request: &[&str]| {
+            let (key, request) = build(&key.join(" "), &format!("{ip} {}", request.join(" ")));
+            reasons(&decide(&key, None, &request, at(NOW)))
+        };
+        prop_assert_eq!(reasons(&key, &request), reasons(&shuffled_key, &shuffled_request));
+    }
+
+    #[test]
+    fn every_check_is_made_once_and_in_order(key in words(&RESTRICTIONS, 2), request in words(&CONTEXT, 5)) {
         let (key, request) = build(&key.join(" "), &request.join(" "));
         let decision = decide(&key, None, &request, at(NOW));
         prop_assert_eq!(decision.checks.len(), 13);

@@ -49,12 +49,10 @@ impl Forwarded {
     }
 }
 
-/// What both say, or what one of them says where the other is silent.
+/// What both families say. Where one of them is silent, the other may be the client's: a proxy that
+/// writes one family and hides an address would let the client say another in the other family.
 fn agreed<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<T> {
-    match (one, other) {
-        (Some(one), Some(other)) => (one == other).then_some(one),
-        (one, other) => one.or(other),
-    }
+    one.filter(|one| other.as_ref() == Some(one))
 }
 
 fn text(value: &[u8]) -> Option<&str> {
@@ -71,16 +69,17 @@ fn standard(value: &str) -> Forwarded {
         return Forwarded::default();
     };
     let Some(pairs) = split_unquoted(element, ';') else { return Forwarded::default() };
-    let mut forwarded = Forwarded::default();
-    for (name, value) in pairs.iter().filter_map(|pair| pair.split_once('=')) {
-        let value = unquoted(value.trim());
-        match name.trim() {
-            name if name.eq_ignore_ascii_case("for") => forwarded.address = address(&value),
-            name if name.eq_ignore_ascii_case("proto") => forwarded.transport = transport(&value),
-            _ => {}
-        }
+    // A parameter stands once in an element (RFC 7239 section 4); one that stands twice says nothing.
+    let once = |wanted: &str| {
+        let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
+        let mut values = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+        let value = values.next().map(|value| unquoted(value.trim()));
+        value.filter(|_| values.next().is_none())
+    };
+    Forwarded {
+        address: once("for").as_deref().and_then(address),
+        transport: once("proto").as_deref().and_then(transport),
     }
-    forwarded
 }
 
 /// The parts between separators that stand outside quoted strings; `None` where a quote is open.
@@ -189,10 +188,14 @@ mod tests {
             ("Forwarded: for=\"10.0.0.1,x\", for=203.0.113.9", "203.0.113.9 -"),
             ("Forwarded: for=_hidden;proto=https", "- https"),
             ("Forwarded: proto=\"ht\\tps\"", "- https"),
+            ("Forwarded: for=203.0.113.9 | X-Forwarded-For: 203.0.113.9 | X-Forwarded-Proto: https", "203.0.113.9 -"),
             (
-                "Forwarded: for=203.0.113.9 | X-Forwarded-For: 203.0.113.9 | X-Forwarded-Proto: https",
-                "203.0.113.9 https",
+                "Forwarded: for=203.0.113.9;proto=http | X-Forwarded-For: 203.0.113.9 | X-Forwarded-Proto: http",
+                "203.0.113.9 http",
             ),
+            ("Forwarded: for=unknown;proto=https | X-Forwarded-For: 10.0.0.1", "- -"),
+            ("Forwarded: proto=https | X-Forwarded-For: 203.0.113.9", "- -"),
+            ("Forwarded: for=203.0.113.9;proto=https;for=10.0.0.1", "- https"),
             ("Forwarded: for=203.0.113.9;proto=https | X-Forwarded-For: 10.0.0.1 | X-Forwarded-Proto: http", "- -"),
         ] {
             assert_eq!(read(head), found, "{head}");

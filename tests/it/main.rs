@@ -25,6 +25,7 @@ mod bad_input;
 mod clipboard;
 mod concurrency;
 mod curl;
+mod decisions;
 mod delivery;
 mod directory;
 mod filters;
