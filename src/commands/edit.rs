@@ -6,18 +6,23 @@ use serde::Serialize;
 use super::setting_args::{ChangeArgs, SettingArgs};
 use super::views::changes;
 use crate::delivery::Outcome;
-use crate::domain::key::KeyJson;
+use crate::domain::document::{mark, parse, render, unmark};
+use crate::domain::key::{Key, KeyJson};
 use crate::domain::names::Name;
 use crate::domain::patch::SettingsPatch;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
+use crate::store::{Store, StoreError};
+use crate::terminal::Draft;
 
 /// Change the settings of a key
 ///
 /// Naming a list (--scope, --level, --allow-ip, --label) replaces it; --add-… and --remove-… change
-/// it. The secret stays the same.
+/// it. The secret stays the same. In a terminal, without any change, the settings are opened in your
+/// editor (VISUAL, EDITOR, or vi).
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  keyward edit deploy      opens its settings in your editor
   keyward edit deploy --add-scope ui --expires 90d
   keyward edit deploy --name deploy-prod --clear description,allow-ip")]
 pub struct Edit {
@@ -48,35 +53,95 @@ impl Edit {
         let mut patch = self.settings.patch(session.now())?;
         self.changes.extend(&mut patch)?;
         let clears_prefix = self.changes.clears_prefix();
-        if self.name.is_none() && !clears_prefix && patch == SettingsPatch::default() {
+        let names_nothing = self.name.is_none() && !clears_prefix && patch == SettingsPatch::default();
+        if names_nothing && !session.terminal.can_ask() {
             return Err(Error::new(Code::Usage, "no change was named")
                 .hint("for example: keyward edit KEY --name NEW, --expires 90d, --add-scope SCOPE")
-                .hint("all that can be changed: keyward help edit"));
+                .hint("in a terminal, the settings are opened in your editor"));
         }
         let mut store = session.change_store()?;
         if clears_prefix {
             patch.prefix = Some(store.settings()?.prefix);
         }
-        let text = match self.key {
-            Some(text) => text,
-            None => session.find_or_ask(&store, None, "Edit which key?")?.id.to_string(),
-        };
-        // The key is read inside the transaction, so nobody's change in the meantime is lost.
-        let edited = store.write(session.stamp(), |tx| {
-            let Some(key) = tx.find(&text)? else { return Ok(None) };
-            let name = self.name.as_ref().unwrap_or(&key.name);
-            let edited = tx.update_key(&key, name, &patch.apply(&key.settings))?;
-            Ok::<_, Error>(Some((key, edited)))
-        })?;
-        let (before, after) = edited.ok_or_else(|| session.no_such_key(Some(&store), &text))?;
-        let outcome = if before == after { Outcome::Unchanged } else { Outcome::Updated };
-        if session.json() {
-            session.print_json(&Document { key: after.to_json(session.now()), outcome })?;
-        } else if outcome == Outcome::Unchanged {
-            session.terminal.note(&format!("the key {} is as it was: nothing differs", after.name));
+        let key = session.find_or_ask(&store, self.key.as_deref(), "Edit which key?")?;
+        let (before, after) = if names_nothing {
+            in_editor(session, &mut store, key)?
         } else {
-            session.terminal.note(&format!("changed the key {}\n{}", before.name, changes(&before, &after)));
-        }
+            // The key is read again inside the transaction, so nobody's change in the meantime is lost.
+            store.write(session.stamp(), |tx| {
+                let key = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+                let name = self.name.as_ref().unwrap_or(&key.name);
+                let edited = tx.update_key(&key, name, &patch.apply(&key.settings))?;
+                Ok::<_, Error>((key, edited))
+            })?
+        };
+        report(session, &before, &after)?;
         Ok(Exit::DONE)
+    }
+}
+
+fn report(session: &mut Session, before: &Key, after: &Key) -> Result<(), Error> {
+    let outcome = if before == after { Outcome::Unchanged } else { Outcome::Updated };
+    if session.json() {
+        return session.print_json(&Document { key: after.to_json(session.now()), outcome });
+    }
+    session.terminal.note(&match outcome {
+        Outcome::Unchanged => format!("the key {} is as it was: nothing differs", after.name),
+        _ => format!(
+            "changed the key {}\n{}",
+            before.name,
+            changes(&before.name, &before.settings, &after.name, &after.settings)
+        ),
+    });
+    Ok(())
+}
+
+/// Opens the settings in the person's editor, until they are right or the person gives up.
+fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key, Key), Error> {
+    let editor =
+        ["VISUAL", "EDITOR"].iter().find_map(|name| session.environment(name).filter(|value| !value.is_empty()));
+    let editor = editor.map_or_else(|| "vi".to_owned(), |editor| editor.to_string_lossy().into_owned());
+    let original = render(&key.name, &key.settings);
+    let mut text = original.clone();
+    loop {
+        let draft = Draft::new(&text)?;
+        let edited = unmark(&draft.edit(session.question(), &editor)?);
+        session.look_at_the_clock();
+        if edited == original {
+            return Ok((key.clone(), key));
+        }
+        let (name, settings) = match parse(&edited, &key.name, &key.settings, session.now()) {
+            Ok(read) => read,
+            Err(mistakes) => {
+                for mistake in &mistakes {
+                    session.terminal.tell(&format!("line {}: {}", mistake.line, mistake.what));
+                }
+                session.confirm("Edit it again?")?;
+                text = mark(&edited, &mistakes);
+                continue;
+            }
+        };
+        if name == key.name && settings == key.settings {
+            return Ok((key.clone(), key));
+        }
+        session.terminal.tell(&changes(&key.name, &key.settings, &name, &settings));
+        session.confirm("Make these changes?")?;
+        let written = store.write(session.stamp(), |tx| {
+            let now = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+            if now.revision != key.revision {
+                return Err(Error::new(
+                    Code::Conflict,
+                    format!("somebody else changed the key {} in the meantime", key.name),
+                ));
+            }
+            Ok(tx.update_key(&now, &name, &settings)?)
+        });
+        return match written {
+            Ok(after) => Ok((key, after)),
+            Err(error) => Err(match draft.keep() {
+                Some(path) => error.hint(format!("nothing was changed; what you wrote is in {}", path.display())),
+                None => error,
+            }),
+        };
     }
 }

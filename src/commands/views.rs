@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::delivery::Outcome;
-use crate::domain::key::{Key, KeyJson, State};
+use crate::domain::key::{Key, KeyJson, Settings, State};
 use crate::domain::names::Name;
 use crate::domain::patch::differences;
 use crate::domain::time::{relative, rfc3339};
@@ -116,10 +116,10 @@ pub fn last_use(key: &Key, now: Timestamp) -> String {
     }
 }
 
-/// What an edit changed: `field: old → new`, a line each.
-pub fn changes(before: &Key, after: &Key) -> String {
-    let renamed = (before.name != after.name).then(|| format!("  name: {} → {}", before.name, after.name));
-    let changed = differences(&before.settings, &after.settings);
+/// What differs: `field: old → new`, a line each.
+pub fn changes(name: &Name, settings: &Settings, new_name: &Name, new_settings: &Settings) -> String {
+    let renamed = (name != new_name).then(|| format!("  name: {name} → {new_name}"));
+    let changed = differences(settings, new_settings);
     let changed = changed.iter().map(|d| format!("  {}: {} → {}", d.field, in_words(&d.old), in_words(&d.new)));
     renamed.into_iter().chain(changed).collect::<Vec<_>>().join("\n")
 }

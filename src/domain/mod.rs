@@ -10,6 +10,7 @@ pub mod authority;
 pub mod credential;
 pub mod decision;
 pub mod directory;
+pub mod document;
 pub mod forwarded;
 pub mod hashing;
 pub mod key;

@@ -3,6 +3,7 @@
 //! stdout is the product: a secret, a table, a document. Everything else goes to stderr. Whether
 //! there is anyone to ask, and whether colours and symbols are wanted, is decided here, once.
 
+mod editor;
 mod interrupts;
 mod prompt;
 mod screen;
@@ -12,6 +13,7 @@ use std::io::{self, BufWriter, ErrorKind, Read, Write};
 
 use serde::Serialize;
 
+pub use editor::Draft;
 pub use interrupts::{Answered, Fired, Interrupts, Section};
 pub use prompt::Answer;
 pub use screen::AlternateScreen;

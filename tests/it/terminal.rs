@@ -333,3 +333,97 @@ fn without_a_key_there_is_a_list_to_choose_from() {
     }
     assert_eq!(sandbox.run("list -q").stdout, "alpha\ncopy\ngamma\n");
 }
+
+/// An editor that runs a script of sed on the text.
+fn edit_with(sandbox: &Sandbox, editor: &str, columns: u16) -> Screen {
+    Screen::start_with(
+        &sandbox.store(),
+        "edit deploy",
+        columns,
+        &[("TERM", "xterm-256color"), ("EDITOR", editor), ("PATH", "/usr/bin:/bin")],
+    )
+}
+
+#[test]
+fn the_editor_shows_the_settings_and_a_confirmation_makes_the_change() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("deploy --scope a --description before");
+    let before = sandbox.run("history --json");
+    let editor = r#"sed -i -e 's/^description = .*/description = ""/' -e 's/^scopes = .*/scopes = ["a", "b"]/'"#;
+    for (keys, code) in [("n", 5), ("\x03", 130), ("y", 0)] {
+        assert_eq!(sandbox.run("history --json"), before);
+        let mut screen = edit_with(&sandbox, editor, 100);
+        screen.wait_for("Make these changes?");
+        assert!(screen.text().contains("description: before → none"), "{}", screen.text());
+        assert!(screen.text().contains("scopes: a → a, b"), "{}", screen.text());
+        screen.press(keys);
+        assert_eq!(screen.end(), code, "{}", screen.text());
+        screen.assert_restored();
+    }
+    let key = sandbox.run("show deploy --json").json();
+    assert_eq!((&key["description"], &key["scopes"]), (&serde_json::Value::Null, &serde_json::json!(["a", "b"])));
+}
+
+#[test]
+fn an_unchanged_text_changes_nothing_and_a_failing_editor_neither() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("deploy");
+    let before = sandbox.run("history --json");
+    for (editor, code, says) in [
+        ("true", 0, "nothing differs"),
+        ("touch", 0, "nothing differs"),
+        ("sh -c 'echo \"# a comment\" >> \"$0\"'", 0, "nothing differs"),
+        ("false", 5, "ended with an error"),
+        ("/does/not/exist", 5, "nothing was changed"),
+    ] {
+        let mut screen = edit_with(&sandbox, editor, 100);
+        assert_eq!(screen.end(), code, "{editor}: {}", screen.text());
+        assert!(screen.text().contains(says), "{editor}: {}", screen.text());
+        screen.assert_restored();
+    }
+    assert_eq!(sandbox.run("history --json"), before);
+}
+
+#[test]
+fn mistakes_come_back_into_the_editor_with_their_lines_marked() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("deploy");
+    // The first time it makes two mistakes, the second time it shows the marks and mends them.
+    let editor = sandbox.path("editor.sh");
+    let script = r##"
+if grep -q '^#!' "$1"; then
+    grep '^#!' "$1"
+    sed -i -e 's/^scope = .*//' -e 's/^allowed_ips = .*/allowed_ips = ["10.0.0.0\/8"]/' "$1"
+else
+    sed -i -e 's/^scopes = .*/scope = ["x"]/' -e 's/^allowed_ips = .*/allowed_ips = ["10.1.2.3\/8"]/' "$1"
+fi
+"##;
+    std::fs::write(&editor, script).unwrap();
+    let mut screen = edit_with(&sandbox, &format!("sh {}", editor.display()), 120);
+    screen.wait_for("Edit it again?");
+    assert!(screen.text().contains("scope: there is no such setting; did you mean scopes?"), "{}", screen.text());
+    screen.press("y");
+    screen.wait_for("#! allowed_ips: 10.1.2.3/8 has host bits set");
+    screen.wait_for("Make these changes?");
+    screen.press("y");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    assert_eq!(sandbox.run("show deploy --json").json()["allowed_ips"], serde_json::json!(["10.0.0.0/8"]));
+    screen.assert_restored();
+}
+
+#[test]
+fn what_somebody_else_changed_in_the_meantime_is_not_overwritten() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("deploy");
+    let mut screen = edit_with(&sandbox, r#"sed -i 's/^description = .*/description = "mine"/'"#, 100);
+    screen.wait_for("Make these changes?");
+    assert_eq!(sandbox.run("edit deploy --description theirs").code, 0);
+    screen.press("y");
+    assert_eq!(screen.end(), 1, "{}", screen.text());
+    assert!(screen.text().contains("somebody else changed"), "{}", screen.text());
+    let text = screen.text().replace('\n', "");
+    let kept = text.split("what you wrote is in ").nth(1).unwrap().trim().to_owned();
+    assert!(std::fs::read_to_string(&kept).unwrap().contains("description = \"mine\""), "{kept}");
+    std::fs::remove_file(kept).unwrap();
+    assert_eq!(sandbox.run("show deploy --json").json()["description"], "theirs");
+}

@@ -1,0 +1,62 @@
+//! The person's editor.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::NamedTempFile;
+
+use super::Section;
+use crate::error::{Code, Error};
+
+/// A text in a file that only its owner can read, for as long as it is edited.
+#[derive(Debug)]
+pub struct Draft(NamedTempFile);
+
+impl Draft {
+    /// Puts `text` into a new file.
+    ///
+    /// # Errors
+    /// Where there is no place for it.
+    pub fn new(text: &str) -> Result<Self, Error> {
+        let mut file =
+            tempfile::Builder::new().prefix("keyward-").suffix(".toml").tempfile().map_err(|error| lost(&error))?;
+        file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(|error| lost(&error))?;
+        Ok(Self(file))
+    }
+
+    /// Opens it in `editor`, a command with its arguments as a shell reads it, and returns the text
+    /// that is there when the editor has ended.
+    ///
+    /// # Errors
+    /// [`Code::Cancelled`] where the editor cannot be started, or ends with an error.
+    pub fn edit(&self, section: Section, editor: &str) -> Result<String, Error> {
+        // What is typed now is for the editor, Ctrl-C included.
+        let editing = section.answered();
+        let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(self.0.path()).status();
+        drop(editing);
+        let refused = |what: String| {
+            Error::new(Code::Cancelled, format!("the editor {editor:?} {what}; nothing was changed"))
+                .hint("name another one in VISUAL or EDITOR, or change settings with flags: keyward help edit")
+        };
+        match status {
+            Ok(status) if status.success() => {}
+            Ok(status) => return Err(refused(format!("ended with an error ({status})"))),
+            Err(error) => return Err(refused(format!("could not be started: {error}"))),
+        }
+        std::fs::read_to_string(self.0.path()).map_err(|error| lost(&error))
+    }
+
+    /// Keeps the file, and says where it is.
+    pub fn keep(self) -> Option<PathBuf> {
+        self.0.keep().ok().map(|(_, path)| path)
+    }
+}
+
+fn lost(error: &std::io::Error) -> Error {
+    Error::new(
+        Code::OutputFailed,
+        format!("the text to edit could not be kept in a file: {error}; nothing was changed"),
+    )
+    .hint("look at the folder for temporary files, or change settings with flags: keyward help edit")
+}
