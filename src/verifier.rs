@@ -108,7 +108,8 @@ impl Verifier {
         }
         let warnings = warnings(credential.in_query);
         let found = self.store.presented(secret.id())?;
-        let Some(Presented { key, hash, retired_at }) = self.genuine(found, &secret, credential.name.as_deref())?
+        let Some(Presented { key, hash, retired_at }) =
+            self.genuine(found, &secret, credential.name.as_ref().map(|name| name.as_str()))?
         else {
             return Ok(Answer { decision: not_genuine(), presentation, key: None, warnings, renewal: None });
         };

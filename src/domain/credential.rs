@@ -82,7 +82,7 @@ pub struct Credential {
     /// How it was presented.
     pub presentation: Presentation,
     /// The key's name, where the presentation carries one.
-    pub name: Option<String>,
+    pub name: Option<Zeroizing<String>>,
     /// Whether the secret stood in a URL, alone or in another place as well.
     pub in_query: bool,
     secret: Zeroizing<String>,
@@ -91,7 +91,12 @@ pub struct Credential {
 impl Credential {
     fn new(presentation: Presentation, name: Option<&str>, secret: &str) -> Self {
         let in_query = presentation.is_query();
-        Self { presentation, name: name.map(str::to_owned), in_query, secret: Zeroizing::new(secret.to_owned()) }
+        Self {
+            presentation,
+            name: name.map(|name| Zeroizing::new(name.to_owned())),
+            in_query,
+            secret: Zeroizing::new(secret.to_owned()),
+        }
     }
 
     /// The text in the place of the secret.

@@ -132,7 +132,10 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// Nothing, or a colon and a number.
 fn is_port(text: &str) -> bool {
-    text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+    text.is_empty()
+        || text
+            .strip_prefix(':')
+            .is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
 }
 
 /// `http` and `https` in any letter case; everything else is not known.

@@ -38,7 +38,7 @@ pub fn holds_secret(text: &str) -> bool {
 /// that a credential that someone put where it does not belong (an argument, a path) is not
 /// repeated in a message about it.
 pub fn redact(text: &str) -> Cow<'_, str> {
-    let is_end = |c: char| c.is_whitespace() || "'\"`,;<>()[]{}".contains(c);
+    let is_end = |c: char| c.is_whitespace() || "'\"`;<>()[]{}".contains(c);
     if !text.split(is_end).any(looks_secret) {
         return Cow::Borrowed(text);
     }

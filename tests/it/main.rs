@@ -29,6 +29,7 @@ mod decisions;
 mod delivery;
 mod directory;
 mod filters;
+mod fuzz_seeds;
 mod generated;
 mod help;
 mod keys;

@@ -7,6 +7,9 @@ use zeroize::Zeroizing;
 use super::{Credential, CredentialError, Presentation, malformed, only_one};
 use crate::domain::token::Secret;
 
+/// The optional white space around the value of a field (RFC 9110 section 5.6.3).
+pub(super) const BLANKS: [char; 2] = [' ', '\t'];
+
 const NOTHING: &str = "no credential was presented";
 
 /// Reads a credential from one line, in whatever form it was copied from a client.
@@ -24,7 +27,7 @@ pub fn parse_line(line: &str) -> Result<Credential, CredentialError> {
         && is_credential_field(field)
     {
         // White space around a field's value does not belong to it (RFC 9110 section 5.5).
-        return from_field(field, value.trim())?.ok_or_else(|| {
+        return from_field(field, value.trim_matches(BLANKS))?.ok_or_else(|| {
             CredentialError::Missing(format!("the header {field} is empty, or of a scheme that is not for keys"))
         });
     }
@@ -32,7 +35,8 @@ pub fn parse_line(line: &str) -> Result<Credential, CredentialError> {
         return Err(malformed("there is white space around the credential"));
     }
     // The name of a key may start with a slash, but holds neither a question mark nor a colon.
-    if line.contains("://") || line.starts_with('/') && line.contains('?') {
+    let is_url = line.contains("://") || line.starts_with('/') && line.contains('?');
+    if is_url && !line.contains(' ') {
         return only_one(from_url(line))?.ok_or_else(|| {
             CredentialError::Missing("the URL has neither _auth_key nor _api_auth in its query".to_owned())
         });
@@ -84,25 +88,30 @@ fn presentation_of(field: &str) -> Option<Presentation> {
 
 /// The value of an `Authorization` header, `None` where the scheme is none of ours.
 fn from_authorization(value: &str) -> Result<Option<Credential>, CredentialError> {
-    const REST_API_KEY: &str = "rest_api_key=";
-    if let Some((scheme, rest)) = value.split_once(' ') {
-        let rest = rest.trim_start_matches(' ');
-        if scheme.eq_ignore_ascii_case("bearer") {
-            return Ok(Some(match rest.rsplit_once(':') {
-                Some((name, secret)) => Credential::new(Presentation::BearerNamed, Some(name), secret),
-                None => Credential::new(Presentation::Bearer, None, rest),
-            }));
-        }
-        if scheme.eq_ignore_ascii_case("basic") {
-            return basic(rest).map(Some);
-        }
+    let length = value.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-._".contains(b)).count();
+    let (scheme, rest) = value.split_at(length);
+    // Spaces alone stand between a scheme and what follows (RFC 9110 section 11.4). With anything else
+    // there, one reader would see a credential of ours and another one would not.
+    let parameter = || match rest.trim_start_matches(' ') {
+        parameter if rest.starts_with(' ') && !parameter.is_empty() => Ok(parameter),
+        _ => Err(malformed(format!("after {scheme} come a space and the credential"))),
+    };
+    if scheme.eq_ignore_ascii_case("bearer") && !rest.starts_with(':') {
+        let parameter = parameter()?;
+        return Ok(Some(match parameter.rsplit_once(':') {
+            Some((name, secret)) => Credential::new(Presentation::BearerNamed, Some(name), secret),
+            None => Credential::new(Presentation::Bearer, None, parameter),
+        }));
     }
-    match value.get(..REST_API_KEY.len()) {
-        Some(start) if start.eq_ignore_ascii_case(REST_API_KEY) => {
-            Ok(Some(Credential::new(Presentation::RestApiKey, None, &value[REST_API_KEY.len()..])))
-        }
-        _ => Ok(None),
+    if scheme.eq_ignore_ascii_case("basic") && !rest.starts_with(':') {
+        return basic(parameter()?).map(Some);
     }
+    if scheme.eq_ignore_ascii_case("rest_api_key")
+        && let Some(secret) = rest.strip_prefix('=')
+    {
+        return Ok(Some(Credential::new(Presentation::RestApiKey, None, secret)));
+    }
+    Ok(None)
 }
 
 /// RFC 7617: base64 of `user:password`. The secret may be either of the two, and the other part

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::line::{from_field, from_url, is_credential_field};
+use super::line::{BLANKS, from_field, from_url, is_credential_field};
 use super::{Credential, CredentialError, malformed, only_one};
 use crate::domain::decision::{Method, Transport};
 use crate::domain::forwarded::Forwarded;
@@ -48,6 +48,9 @@ pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, CredentialError> {
     let (Some(method), Some(target)) = (request.method, request.path) else {
         return Err(malformed("this is not the head of an HTTP request"));
     };
+    if target.contains('#') {
+        return Err(malformed("the target of the request has a fragment, which no client sends"));
+    }
     let method = method.parse().map_err(|_| malformed("the request's method is not an HTTP method"))?;
     let is_https = target.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
 
@@ -55,7 +58,7 @@ pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, CredentialError> {
     for field in request.headers.iter().filter(|field| is_credential_field(field.name)) {
         let value = std::str::from_utf8(field.value)
             .map_err(|_| malformed(format!("the header {} is not UTF-8", field.name)))?;
-        found.extend(from_field(field.name, value.trim())?);
+        found.extend(from_field(field.name, value.trim_matches(BLANKS))?);
     }
     found.extend(from_url(target));
     let credential = only_one(found)?
@@ -65,21 +68,34 @@ pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, CredentialError> {
     Ok(RequestHead { method, transport, credential, forwarded })
 }
 
+/// The line without spaces and tabs at its ends. Every other white space is for the parser to refuse.
+fn trim_blanks(line: &[u8]) -> &[u8] {
+    let is_blank = |b: &u8| matches!(b, b' ' | b'\t');
+    let start = line.iter().position(|b| !is_blank(b)).unwrap_or(line.len());
+    let end = line.iter().rposition(|b| !is_blank(b)).map_or(start, |last| last + 1);
+    &line[start..end]
+}
+
 /// The head alone, its folded fields on one line each, with an empty line at the end; `None` where
 /// the last line has no end.
 fn unfolded_head(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut head = Zeroizing::new(Vec::with_capacity(bytes.len() + 4));
+    let mut fields = 0;
     for line in bytes.split_inclusive(|&b| b == b'\n') {
         let line = line.strip_suffix(b"\n")?;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() && !head.is_empty() {
             break;
         }
-        if line.starts_with(b" ") || line.starts_with(b"\t") {
+        // Only a field can be folded: white space behind the request line is for nobody to guess about
+        // (RFC 9112 section 2.2), and the parser refuses it.
+        let is_folded = fields > 0 && (line.starts_with(b" ") || line.starts_with(b"\t"));
+        fields += usize::from(!head.is_empty());
+        if is_folded {
             let end_of_field = head.len().saturating_sub(2);
             head.truncate(end_of_field);
             head.push(b' ');
-            head.extend_from_slice(line.trim_ascii());
+            head.extend_from_slice(trim_blanks(line));
         } else {
             head.extend_from_slice(line);
         }

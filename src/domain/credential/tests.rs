@@ -27,7 +27,7 @@ fn shown(result: &Result<Credential, CredentialError>) -> String {
         Ok(credential) => {
             assert_eq!(credential.expose(), secret(1));
             match &credential.name {
-                Some(name) => format!("{} {name}", credential.presentation.as_str()),
+                Some(name) => format!("{} {}", credential.presentation.as_str(), name.as_str()),
                 None => credential.presentation.as_str().to_owned(),
             }
         }
@@ -57,6 +57,10 @@ fn lines() {
         ("Basic B({S}:{T})", "ambiguous"),
         ("Basic B({S})", "malformed: the Basic credential has no colon between user and password"),
         ("Basic ???", "malformed: Basic takes base64 (RFC 7617)"),
+        ("Bearer", "malformed: after Bearer come a space and the credential"),
+        ("Authorization: Bearer\t{S}", "malformed: after Bearer come a space and the credential"),
+        ("Authorization: Bearer\t {S}", "malformed: after Bearer come a space and the credential"),
+        ("Bearer:{S}", "bare_named Bearer"),
         ("X-Ignition-API-Token: deploy:{S}", "x_ignition_api_token deploy"),
         ("x-ignition-api-token: {S}", "malformed: X-Ignition-API-Token takes NAME:SECRET"),
         ("x-auth-key: {S}", "x_auth_key"),
@@ -107,6 +111,26 @@ fn requests() {
         ("GET / HTTP/1.1\r\nAuthorization: Bearer a:{S}\r\nX-Ignition-API-Token: b:{S}\r\n\r\n", "ambiguous"),
         ("GET /?_auth_key={T} HTTP/1.1\r\nx-api-key: {S}\r\n\r\n", "ambiguous"),
         ("GET / HTTP/1.1\r\nHost: x\r\n\r\nx-api-key: {S}", "missing"),
+        (
+            "GET / HTTP/1.1\r\nx-api-key: {S}\r\nAuthorization: Bearer\t {T}\r\n\r\n",
+            "malformed: after Bearer come a space and the credential",
+        ),
+        (
+            "GET /?a#&_auth_key={T} HTTP/1.1\r\nx-api-key: {S}\r\n\r\n",
+            "malformed: the target of the request has a fragment, which no client sends",
+        ),
+        (
+            "GET / HTTP/1.1\r\na: b\r\n \rx-auth-key: {T}\r\r\nx-api-key: {S}\r\n\r\n",
+            "malformed: this is not the head of an HTTP request: invalid header value",
+        ),
+        (
+            "GET /\r\n HTTP/1.1\r\nx-api-key: {S}\r\n\r\n",
+            "malformed: this is not the head of an HTTP request: invalid token",
+        ),
+        (
+            "GET / HTTP/1.1\r\n x: y\r\nx-api-key: {S}\r\n\r\n",
+            "malformed: this is not the head of an HTTP request: invalid header name",
+        ),
         ("GET / HTTP/1.1\r\nAuthorization: Digest a=b\r\nx-api-key: {S}\r\n\r\n", "x_api_key"),
         ("{S}\n", "malformed: this is not the head of an HTTP request: invalid token"),
         ("", "malformed: this is not the head of an HTTP request: it is cut short"),

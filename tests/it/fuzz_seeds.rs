@@ -1,0 +1,53 @@
+//! The seeds of the fuzz targets (`fuzz/`), run by the same checks without a fuzzer: what once was
+//! found stays found, and the seeds go on reaching every way in which an input can be read.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+#[path = "../../fuzz/checks.rs"]
+mod checks;
+
+/// Runs all seeds of a target, and tells in what ways they were read.
+fn seeds(target: &str, check: fn(&[u8]) -> &'static str) -> BTreeSet<&'static str> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let read: BTreeSet<_> = files.map(|file| check(&fs::read(file.unwrap().path()).unwrap())).collect();
+    assert!(!read.is_empty(), "{} is empty", folder.display());
+    read
+}
+
+/// The presentations that a whole request can have, and those of a line that it cannot.
+const IN_A_REQUEST: [&str; 11] = [
+    "bearer",
+    "bearer_named",
+    "rest_api_key",
+    "basic",
+    "x_ignition_api_token",
+    "x_auth_key",
+    "x_api_auth",
+    "x_api_key",
+    "api_key",
+    "query_auth_key",
+    "query_api_auth",
+];
+const IN_A_LINE_ALONE: [&str; 3] = ["bare", "bare_named", "not_utf8"];
+const REFUSED: [&str; 3] = ["missing", "ambiguous", "malformed"];
+
+#[test]
+fn tokens() {
+    let expected = ["secret", "spaces", "form", "checksum", "not_utf8"];
+    assert_eq!(seeds("token", checks::token), expected.into());
+}
+
+#[test]
+fn lines() {
+    let expected = [&IN_A_REQUEST[..], &IN_A_LINE_ALONE, &REFUSED].concat();
+    assert_eq!(seeds("line", checks::line), expected.into_iter().collect());
+}
+
+#[test]
+fn requests() {
+    let expected = [&IN_A_REQUEST[..], &REFUSED].concat();
+    assert_eq!(seeds("request", checks::request), expected.into_iter().collect());
+}
