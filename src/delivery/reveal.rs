@@ -10,11 +10,8 @@ use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::terminal::{AlternateScreen, Answer, Answered, Section};
 
-const STORED: &str = "I have stored it";
-const COPY: &str = "Copy it to the clipboard";
-const DISCARD: &str = "Discard this key";
-/// Lines that the question takes, with the line of the cursor.
-const QUESTION_LINES: usize = 5;
+/// The three answers.
+const ITEMS: [&str; 3] = ["I have stored it", "Copy it to the clipboard", "Discard this key"];
 
 /// Shows `secret` and returns once it was acknowledged.
 ///
@@ -23,52 +20,70 @@ const QUESTION_LINES: usize = 5;
 /// where the terminal cannot show it.
 pub(super) fn reveal(session: &mut Session, key: &Key, secret: &Secret) -> Result<Answered, Error> {
     let section = session.interrupts.section(Code::NotDelivered, super::INTERRUPTED);
-    let stderr = console::Term::stderr();
     if session.terminal.is_dumb() {
-        let note = "This terminal keeps what it shows: clear its scrollback afterwards.";
-        stderr.write_str(&full_page(key, secret, note)).map_err(lost)?;
-        ask(session, &section, secret, |note| stderr.write_line(&clean(note)).map_err(lost))?;
+        on_dumb_terminal(session, &section, key, secret)?;
     } else {
-        let first = page(&stderr, key, secret, "It leaves no trace in this terminal once you have answered.")?;
-        let mut screen = AlternateScreen::enter(&section, stderr.clone()).map_err(lost)?;
-        screen.show(&first).map_err(lost)?;
-        ask(session, &section, secret, |note| screen.show(&page(&stderr, key, secret, note)?).map_err(lost))?;
+        on_alternate_screen(session, &section, key, secret)?;
     }
     Ok(section.answered())
 }
 
-/// Asks until the answer is final. `tell` shows what came of copying.
-fn ask(
-    session: &mut Session,
-    section: &Section,
-    secret: &Secret,
-    mut tell: impl FnMut(&str) -> Result<(), Error>,
-) -> Result<(), Error> {
+fn on_alternate_screen(session: &mut Session, section: &Section, key: &Key, secret: &Secret) -> Result<(), Error> {
+    let stderr = console::Term::stderr();
+    if !fits(&short_page(key, secret), stderr.size()) {
+        return Err(Error::new(
+            Code::NotDelivered,
+            "the terminal is too small to show the secret; nothing was changed",
+        )
+        .hint("make its window larger, or use --json, or send standard output to a file"));
+    }
+    let mut note = "It leaves no trace in this terminal once you have answered.".to_owned();
+    let mut screen = AlternateScreen::enter(section, stderr).map_err(lost)?;
     loop {
-        match session.terminal.select(section, "What now?", &[STORED, COPY, DISCARD])? {
-            Answer::Given(0) => return Ok(()),
-            Answer::Given(1) => match clipboard::copy(session, secret, clipboard::CLEAR_AFTER) {
-                Ok(copied) => tell(&copied.note())?,
-                Err(error) => tell(&format!("Not copied: {error}"))?,
-            },
-            Answer::Given(_) | Answer::Declined => {
-                return Err(Error::new(Code::Cancelled, "discarded; nothing was changed"));
-            }
+        let answer = screen.menu(section, &ITEMS, |size| page(size, key, secret, &note))?;
+        match settle(session, secret, answer)? {
+            None => return Ok(()),
+            Some(copied) => note = copied,
         }
     }
 }
 
-/// As much of the page as the terminal has room for, and never less than the whole secret.
-fn page(terminal: &console::Term, key: &Key, secret: &Secret, note: &str) -> Result<Zeroizing<String>, Error> {
-    let (rows, columns) = terminal.size();
-    let fits = |page: &str| {
-        let lines = page.lines().map(|line| line.chars().count().div_ceil(usize::from(columns).max(1)).max(1));
-        lines.sum::<usize>() + QUESTION_LINES <= usize::from(rows)
-    };
-    [full_page(key, secret, note), short_page(key, secret)].into_iter().find(|page| fits(page)).ok_or_else(|| {
-        Error::new(Code::NotDelivered, "the terminal is too small to show the secret; nothing was changed")
-            .hint("make its window larger, or use --json, or send standard output to a file")
-    })
+fn on_dumb_terminal(session: &mut Session, section: &Section, key: &Key, secret: &Secret) -> Result<(), Error> {
+    let stderr = console::Term::stderr();
+    let note = "This terminal keeps what it shows: clear its scrollback afterwards.";
+    stderr.write_str(&full_page(key, secret, note)).map_err(lost)?;
+    loop {
+        let answer = session.terminal.select(section, "What now?", &ITEMS)?;
+        match settle(session, secret, answer)? {
+            None => return Ok(()),
+            Some(copied) => stderr.write_line(&clean(&copied)).map_err(lost)?,
+        }
+    }
+}
+
+/// `None` where the secret was acknowledged, and what came of copying where it was to be copied.
+fn settle(session: &Session, secret: &Secret, answer: Answer<usize>) -> Result<Option<String>, Error> {
+    match answer {
+        Answer::Given(0) => Ok(None),
+        Answer::Given(1) => Ok(Some(match clipboard::copy(session, secret, clipboard::CLEAR_AFTER) {
+            Ok(copied) => copied.note(),
+            Err(error) => format!("Not copied: {error}"),
+        })),
+        Answer::Given(_) | Answer::Declined => Err(Error::new(Code::Cancelled, "discarded; nothing was changed")),
+    }
+}
+
+/// As much of the page as there is room for, and never less than the whole secret.
+fn page(size: (u16, u16), key: &Key, secret: &Secret, note: &str) -> Zeroizing<String> {
+    let pages = [full_page(key, secret, note), short_page(key, secret)];
+    let page = pages.into_iter().find(|page| fits(page, size));
+    page.unwrap_or_else(|| Zeroizing::new("Too small: make its window larger.\n".to_owned()))
+}
+
+fn fits(page: &str, (rows, columns): (u16, u16)) -> bool {
+    let lines = page.lines().map(|line| line.chars().count().div_ceil(usize::from(columns).max(1)).max(1));
+    // The cursor stands on a line of its own.
+    lines.sum::<usize>() + ITEMS.len() < usize::from(rows)
 }
 
 /// The secret on a line of its own, so that it can be selected even where it wraps, and the lines

@@ -5,7 +5,9 @@
 
 mod editor;
 mod interrupts;
+mod menu;
 mod prompt;
+mod raw;
 mod screen;
 mod table;
 

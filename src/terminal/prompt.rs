@@ -10,9 +10,10 @@ use std::sync::Arc;
 use console::{Key, Term, measure_text_width};
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, FuzzySelect, MultiSelect, Select};
-use rustix::termios::{InputModes, LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
+use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
 
+use super::raw::RawMode;
 use super::{Interrupts, Section, Terminal};
 use crate::error::{Code, Error};
 
@@ -187,30 +188,19 @@ fn type_line() -> io::Result<Answer<String>> {
 fn read_hidden_line() -> io::Result<Zeroizing<Vec<u8>>> {
     /// More than any credential has.
     const MOST: usize = 64 * 1024;
-    let stdin = rustix::stdio::stdin();
-    let before = tcgetattr(stdin)?;
-    let mut hidden = before.clone();
-    // Byte by byte, unseen, and with Ctrl-C as a byte rather than a signal.
-    hidden.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
-    hidden.input_modes -= InputModes::ICRNL;
-    tcsetattr(stdin, OptionalActions::Flush, &hidden)?;
+    let mode = RawMode::begin()?;
     let mut line = Zeroizing::new(Vec::with_capacity(MOST));
-    let result = loop {
-        let mut byte = [0];
-        match rustix::io::read(stdin, &mut byte) {
-            Err(error) => break Err(io::Error::from(error)),
-            Ok(0) => break Ok(()),
-            Ok(_) => match byte[0] {
-                b'\r' | b'\n' | 0x04 => break Ok(()),
-                0x03 => break Err(ErrorKind::Interrupted.into()),
+    loop {
+        let mut bytes = Zeroizing::new([0; 1]);
+        for &byte in mode.read(&mut *bytes, None)? {
+            match byte {
+                b'\r' | b'\n' | 0x04 => return Ok(line),
+                0x03 => return Err(ErrorKind::Interrupted.into()),
                 0x7f | 0x08 => drop(line.pop()),
                 0x15 => line.clear(),
-                _ if line.len() < MOST => line.push(byte[0]),
+                _ if line.len() < MOST => line.push(byte),
                 _ => {}
-            },
+            }
         }
-    };
-    // The rest of a paste of several lines would be run by the shell.
-    tcsetattr(stdin, OptionalActions::Flush, &before)?;
-    result.map(|()| line)
+    }
 }

@@ -114,6 +114,12 @@ impl Screen {
         self.keyboard.flush().unwrap();
     }
 
+    /// Gives the terminal another size.
+    pub fn resize(&self, columns: u16, rows: u16) {
+        self.shown.lock().unwrap().terminal.screen_mut().set_size(rows, columns);
+        self.master.resize(PtySize { rows, cols: columns, ..PtySize::default() }).unwrap();
+    }
+
     /// What the screen shows now.
     pub fn text(&self) -> String {
         self.shown.lock().unwrap().terminal.screen().contents()
@@ -146,7 +152,19 @@ impl Screen {
 
     /// Waits for the end and returns the exit code.
     pub fn end(&mut self) -> u32 {
-        let code = self.child.wait().unwrap().exit_code();
+        // A program that does not end is a failure, not a wait.
+        let ended = (0..3000).find_map(|_| {
+            let ended = self.child.try_wait().unwrap();
+            if ended.is_none() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            ended
+        });
+        let Some(ended) = ended else {
+            self.child.kill().unwrap();
+            panic!("the program does not end:\n{}", self.text());
+        };
+        let code = ended.exit_code();
         // What was written last may still be on its way through the terminal.
         std::thread::sleep(Duration::from_millis(100));
         code
