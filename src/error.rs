@@ -219,21 +219,13 @@ impl From<StoreError> for Error {
                 Self::new(Code::NameTaken, message)
                     .hint(format!("see it with `keyward {show}show {name}`, or choose another name"))
             }
-            StoreError::InUse { kind, name, keys, users } => {
+            StoreError::InUse { kind, name, users, .. } => {
+                let flag = if kind == "user" { "owner" } else { kind };
                 let error = Self::new(Code::InUse, message);
-                let flag = match (kind, name.as_str()) {
-                    ("user", _) => "owner",
-                    _ => kind,
-                };
-                let error = if keys > 0 {
-                    error.hint(format!("see the keys: keyward list --{flag} {name}; delete them too: --with-keys"))
-                } else {
-                    error
-                };
                 if users > 0 {
-                    error.hint(format!("give the users another {kind} first: keyward user list"))
+                    error.hint(format!("give its users another {kind} first: keyward user list"))
                 } else {
-                    error
+                    error.hint(format!("see the keys: keyward list --{flag} {name}; delete them too: --with-keys"))
                 }
             }
             StoreError::LivesTooLong { longest, .. } => Self::new(Code::InvalidValue, message)
@@ -248,6 +240,8 @@ impl From<StoreError> for Error {
             StoreError::SecretChanged(name) => Self::new(Code::Conflict, message).hint(format!(
                 "see who did it with `keyward history {name}`, then rotate again if that is still needed"
             )),
+            StoreError::KeyChanged(name) => Self::new(Code::Conflict, message)
+                .hint(format!("look at it with `keyward show {name}`, then try again")),
             StoreError::KeyGone(_) => {
                 Self::new(Code::NotFound, message).hint("another process deleted it in the meantime")
             }

@@ -50,7 +50,7 @@ fn render(command: &Command, name: &str) -> anyhow::Result<String> {
     let examples = command.get_after_help().map(ToString::to_string).filter(|text| text.starts_with("Example"));
     let command = command.clone().name(name.to_owned()).display_name(name.to_owned());
     let command = command.bin_name(name.replace('-', " ")).after_help("").after_long_help("");
-    let is_root = name == "keyward";
+    let has_verbs = command.get_subcommands().any(|verb| !verb.is_hide_set() && verb.get_name() != "help");
     let man = Man::new(command)
         .title(name.to_uppercase())
         .source(concat!("keyward ", env!("CARGO_PKG_VERSION")))
@@ -62,7 +62,7 @@ fn render(command: &Command, name: &str) -> anyhow::Result<String> {
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
-    if is_root || text.is_empty() {
+    if has_verbs {
         man.render_subcommands_section(&mut text)?;
     }
     let mut rest = Roff::new();

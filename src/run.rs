@@ -57,6 +57,10 @@ fn not_parsed(world: &mut World, error: &clap::Error, json: bool) -> Exit {
             let written = world.stdout.write_all(text.as_bytes()).and_then(|()| world.stdout.flush());
             if written.is_ok() { Exit::DONE } else { Exit(1) }
         }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand if json => {
+            let error = Error::new(Code::Usage, "a subcommand is needed");
+            report(&mut world.stderr, &error.hint("the commands: keyward --help"), json)
+        }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = world.stderr.write_all(error.render().to_string().as_bytes());
             Error::new(Code::Usage, "").exit()

@@ -202,13 +202,24 @@ impl Session {
         Ok(settings)
     }
 
+    /// Makes sure that the acting user may manage keys at all, before they answer a question about one.
+    ///
+    /// # Errors
+    /// [`Code::NotPermitted`].
+    pub fn check_key_manager(&self, store: &Store) -> Result<(), Error> {
+        store.authority(self.actor.as_ref())?.manage_keys().map_err(|denied| StoreError::from(denied).into())
+    }
+
     /// Asks the person to confirm.
     ///
     /// # Errors
     /// [`Code::Cancelled`] where they say no.
     pub fn confirm(&mut self, question: &str) -> Result<(), Error> {
         let section = self.question();
-        if self.terminal.confirm(&section, question)? { Ok(()) } else { Err(cancelled()) }
+        let confirmed = self.terminal.confirm(&section, question)?;
+        // They may have thought about it for a while.
+        self.look_at_the_clock();
+        if confirmed { Ok(()) } else { Err(cancelled()) }
     }
 
     /// Asks the person to type a name, for what cannot be undone and would be missed.
@@ -217,7 +228,9 @@ impl Session {
     /// [`Code::Cancelled`] where they type something else.
     pub fn confirm_name(&mut self, question: &str, name: &str) -> Result<(), Error> {
         let section = self.question();
-        match self.terminal.line(&section, question)? {
+        let typed = self.terminal.line(&section, question)?;
+        self.look_at_the_clock();
+        match typed {
             Answer::Given(text) if text == name => Ok(()),
             _ => Err(cancelled()),
         }

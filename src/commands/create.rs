@@ -46,7 +46,7 @@ impl Create {
         let patch = self.settings.patch(session.now())?;
         let mut store = session.create_store()?;
         let settings = patch.apply(&session.default_settings(&store)?);
-        mint_key(session, &mut store, &name, &settings, sink)?;
+        mint_key(session, &mut store, &name, &settings, None, sink)?;
         Ok(Exit::DONE)
     }
 
@@ -54,10 +54,14 @@ impl Create {
     fn ask(&mut self, session: &mut Session) -> Result<Name, Error> {
         session.can_ask_for("NAME")?;
         let store = session.store_if_any()?;
+        if let Some(store) = &store {
+            session.check_key_manager(store)?;
+        }
         let name = form::fill(session, store.as_ref(), &mut self.settings)?;
         session.look_at_the_clock();
         let defaults = Settings::with_prefix(Prefix::default());
-        let settings = self.settings.patch(session.now())?.apply(&defaults);
+        let start = store.as_ref().map_or_else(|| Ok(defaults.clone()), |store| session.default_settings(store))?;
+        let settings = self.settings.patch(session.now())?.apply(&start);
         session.terminal.tell(&format!("\n{name}"));
         for setting in differences(&defaults, &settings) {
             session.terminal.tell(&format!("  {}: {}", setting.field, in_words(&setting.new)));

@@ -45,6 +45,8 @@ impl Delete {
             named => find_all(session, &store, named)?,
         };
         if !self.yes {
+            // Whether they can be deleted at all is found out before anybody is asked.
+            store.rehearse(session.stamp(), |tx| keys.iter().try_for_each(|key| tx.delete_key(key)))?;
             confirm(session, &keys)?;
         }
         store.write(session.stamp(), |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;

@@ -122,7 +122,7 @@ pub enum Field {
 pub struct Delete {
     /// Its name
     name: Name,
-    /// Delete the keys that refer to it too
+    /// Delete the keys that refer to it too; users of a role or tenant have to be given another first
     #[arg(long)]
     with_keys: bool,
     /// Do not ask

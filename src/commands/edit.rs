@@ -65,6 +65,7 @@ impl Edit {
         }
         let key = session.find_or_ask(&store, self.key.as_deref(), "Edit which key?")?;
         let (before, after) = if names_nothing {
+            session.check_key_manager(&store)?;
             in_editor(session, &mut store, key)?
         } else {
             // The key is read again inside the transaction, so nobody's change in the meantime is lost.
@@ -116,7 +117,9 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
                 for mistake in &mistakes {
                     session.terminal.tell(&format!("line {}: {}", mistake.line, mistake.what));
                 }
-                session.confirm("Edit it again?")?;
+                if let Err(error) = session.confirm("Edit it again?") {
+                    return Err(kept(draft, error));
+                }
                 text = mark(&edited, &mistakes);
                 continue;
             }
@@ -125,23 +128,27 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
             return Ok((key.clone(), key));
         }
         session.terminal.tell(&changes(&key.name, &key.settings, &name, &settings));
-        session.confirm("Make these changes?")?;
+        if let Err(error) = session.confirm("Make these changes?") {
+            return Err(kept(draft, error));
+        }
         let written = store.write(session.stamp(), |tx| {
-            let now = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
-            if now.revision != key.revision {
-                return Err(Error::new(
-                    Code::Conflict,
-                    format!("somebody else changed the key {} in the meantime", key.name),
-                ));
+            let present = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+            if present.revision != key.revision {
+                return Err(StoreError::KeyChanged(key.name.clone()));
             }
-            Ok(tx.update_key(&now, &name, &settings)?)
+            tx.update_key(&present, &name, &settings)
         });
         return match written {
             Ok(after) => Ok((key, after)),
-            Err(error) => Err(match draft.keep() {
-                Some(path) => error.hint(format!("nothing was changed; what you wrote is in {}", path.display())),
-                None => error,
-            }),
+            Err(error) => Err(kept(draft, error.into())),
         };
+    }
+}
+
+/// What a person wrote is not lost because the change was not made.
+fn kept(draft: Draft, error: Error) -> Error {
+    match draft.keep() {
+        Some(path) => error.hint(format!("what you wrote is in {}", path.display())),
+        None => error,
     }
 }

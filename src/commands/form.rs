@@ -27,13 +27,18 @@ pub fn fill(session: &mut Session, store: Option<&Store>, args: &mut SettingArgs
     if args.description.is_none() {
         args.description = form.text("What is it for?", "")?;
     }
-    for (kind, question, place) in [
-        (Kind::Group, "Group", &mut args.group),
-        (Kind::User, "Owner: on whose behalf does it act?", &mut args.owner),
-        (Kind::Role, "Role: what may it do at most?", &mut args.role),
-        (Kind::Tenant, "Tenant: whose data is it good for?", &mut args.tenant),
+    // Who acts owns what they make, and it is for their tenant; the summary shows it.
+    let (owner, tenant) = match store {
+        Some(store) => form.session.default_settings(store).map(|settings| (settings.owner, settings.tenant))?,
+        None => (None, None),
+    };
+    for (kind, question, place, default) in [
+        (Kind::Group, "Group", &mut args.group, None),
+        (Kind::User, "Owner: on whose behalf does it act?", &mut args.owner, owner),
+        (Kind::Role, "Role: what may it do at most?", &mut args.role, None),
+        (Kind::Tenant, "Tenant: whose data is it good for?", &mut args.tenant, tenant),
     ] {
-        if place.is_none() {
+        if place.is_none() && default.is_none() {
             *place = form.entry(kind, question)?;
         }
     }

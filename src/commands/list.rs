@@ -19,7 +19,7 @@ use crate::terminal::table;
 #[command(after_help = "Examples:
   keyward list --scope rest --state active
   keyward list --expires-within 14d --fail-if-any      a gate for CI: exit code 8
-  keyward list --unused-for 90d -q | xargs keyward disable")]
+  keyward list --unused-for 90d -q | xargs keyward disable --")]
 pub struct List {
     /// Names that match a pattern with *, ? and […]
     #[arg(long, value_name = "GLOB", help_heading = "Filters", value_parser = glob)]

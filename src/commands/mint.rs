@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::delivery::{CLEAR_AFTER, Outcome, Sink, deliver_then_commit};
+use crate::delivery::{CLEAR_AFTER, Outcome, Sink, deliver_then_commit, needs_an_answer};
 use crate::domain::hashing::HashedSecret;
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::{Name, Prefix};
@@ -35,6 +35,13 @@ impl DeliveryArgs {
     pub fn sink(&self, session: &Session) -> Result<Sink, Error> {
         if !self.copy {
             return Sink::choose(session, self.yes);
+        }
+        if needs_an_answer(session) && !session.terminal.can_ask() && !self.yes {
+            return Err(Error::new(
+                Code::ConfirmationRequired,
+                "without a display the terminal has to take the secret, and nobody can confirm that it did",
+            )
+            .hint("add --yes to take that for granted, or use --json, or send standard output to where it belongs"));
         }
         let seconds = match self.clear_after {
             None => CLEAR_AFTER,
@@ -71,7 +78,7 @@ pub fn mint(session: &mut Session, store: &Store, prefix: &Prefix) -> Result<Min
     Ok(Minted { secret, stored })
 }
 
-/// Mints a key of these settings and delivers its secret.
+/// Mints a key of these settings, which may be those of `source`, and delivers its secret.
 ///
 /// # Errors
 /// What the store or the sink says; then there is no key.
@@ -80,6 +87,7 @@ pub fn mint_key(
     store: &mut Store,
     name: &Name,
     settings: &Settings,
+    source: Option<&Key>,
     sink: Sink,
 ) -> Result<Key, Error> {
     if store.find(name.as_str())?.is_some() {
@@ -89,6 +97,9 @@ pub fn mint_key(
     let id = fresh_id(session, store)?;
     let new = NewKey { id: &id, name, settings, secret: &minted.stored };
     let key = deliver_then_commit(session, store, sink, &minted.secret, Outcome::Created, |changes| {
+        if let Some(source) = source {
+            changes.check_source(source)?;
+        }
         Ok(changes.insert_key(&new)?)
     })?;
     session.terminal.note(&format!("created the key {name} (id {id})"));

@@ -30,6 +30,10 @@ const MOST_INPUT: u64 = 64 * 1024;
 /// from an environment variable, never from the command line. It may be the bare secret, NAME:SECRET,
 /// a header line, a header's value, a URL, or with --request a whole HTTP request head.
 ///
+/// With --request, the method and an https:// target are what the client wrote: where TLS ends in
+/// front of your service, say how the request came with --transport or --trust-forwarded. A line
+/// that begins like a header (x-api-key:, apiKey:) is read as that header, so do not name keys so.
+///
 /// A restriction that cannot be checked refuses: a key with allowed IPs needs --ip, a tenant-bound
 /// key --tenant, a read-only key --method.
 ///

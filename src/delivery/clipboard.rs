@@ -56,12 +56,19 @@ impl Copied {
     }
 }
 
+/// Whether the terminal would have to take the secret, which gives no answer, so that the person has to.
+pub fn needs_an_answer(session: &Session) -> bool {
+    !has_display(session) && session.terminal.kinds().stderr_is_terminal && !session.terminal.is_dumb()
+}
+
+fn has_display(session: &Session) -> bool {
+    let set = |name: &&str| session.environment(name).is_some_and(|value| !value.is_empty());
+    cfg!(target_os = "macos") || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(set)
+}
+
 /// Copies `secret` for so many seconds.
 pub(super) fn copy(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Result<Copied> {
-    let has_display = cfg!(target_os = "macos")
-        || ["DISPLAY", "WAYLAND_DISPLAY"]
-            .iter()
-            .any(|name| session.environment(name).is_some_and(|value| !value.is_empty()));
+    let has_display = has_display(session);
     let kept =
         if has_display { start_keeper(session, secret, seconds) } else { Err(anyhow::anyhow!("there is no display")) };
     let Err(error) = kept else { return Ok(Copied::Kept(seconds)) };

@@ -20,7 +20,7 @@ mod reveal;
 use serde::Serialize;
 
 use clipboard::Copied;
-pub use clipboard::{CLEAR_AFTER, hold as hold_clipboard};
+pub use clipboard::{CLEAR_AFTER, hold as hold_clipboard, needs_an_answer};
 
 use crate::domain::key::{Key, KeyJson};
 use crate::domain::token::Secret;

@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::key::Key;
 use super::names::{InvalidText, Level, Name, Scope};
+use super::text::shell_word;
 use super::time::rfc3339;
 
 /// An HTTP method: a token, case-sensitive (RFC 9110 section 9.1).
@@ -437,7 +438,7 @@ fn scopes(key: &Key, request: &Request) -> Check {
     fail(
         CHECK,
         format!("the key lacks {}; it has {}", join(missing.iter()), join_or(&key.settings.scopes, "no scope")),
-        format!("add it with: keyward edit {} --add-scope {}", key.name, join_with(missing.iter(), ",")),
+        format!("add it with: keyward edit {} --add-scope {}", key.name, shell_word(&join_with(missing.iter(), ","))),
     )
 }
 
@@ -458,7 +459,7 @@ fn levels(key: &Key, request: &Request) -> Check {
             join(missing.iter()),
             join_or(&key.settings.levels, "no level")
         ),
-        format!("add it with: keyward edit {} --add-level {:?}", key.name, join_with(missing.iter(), ",")),
+        format!("add it with: keyward edit {} --add-level {}", key.name, shell_word(&join_with(missing.iter(), ","))),
     )
 }
 
@@ -474,18 +475,19 @@ fn role(key: &Key, request: &Request) -> Check {
             "name a role that exists: keyward role list",
         );
     };
+    // The key's own role, or its owner's present one: whichever is too low has to be raised.
+    let own_is_enough = key.standing.rank.is_some_and(|own| own >= rank);
+    let remedy = match &key.settings.owner {
+        Some(owner) if own_is_enough => {
+            format!("raise its owner with: keyward user edit {owner} --role {}", wanted.name)
+        }
+        _ => format!("raise the key with: keyward edit {} --role {}", key.name, wanted.name),
+    };
     match key.effective_role() {
         Some((role, own)) if own >= rank => pass(CHECK, format!("the key acts as {role}")),
-        Some((role, _)) => fail(
-            CHECK,
-            format!("the key acts as {role}, and {} is needed", wanted.name),
-            format!("raise it, and its owner if need be, with: keyward edit {} --role {}", key.name, wanted.name),
-        ),
-        None => fail(
-            CHECK,
-            format!("the key acts in no role, and {} is needed", wanted.name),
-            format!("give it one with: keyward edit {} --role {}", key.name, wanted.name),
-        ),
+        Some((role, _)) => fail(CHECK, format!("the key acts as {role}, and {} is needed", wanted.name), remedy),
+        None if own_is_enough => fail(CHECK, "the key acts in no role, because its owner has none", remedy),
+        None => fail(CHECK, format!("the key acts in no role, and {} is needed", wanted.name), remedy),
     }
 }
 

@@ -29,6 +29,16 @@ pub fn count(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
+/// The text as one word of a shell's command line: a remedy may be pasted, and a scope may hold what a
+/// shell obeys.
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@/:,+=".contains(&b)) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
+    }
+}
+
 /// Whether there is something in the text that looks like a secret.
 pub fn holds_secret(text: &str) -> bool {
     matches!(redact(text), Cow::Owned(_))
@@ -92,6 +102,15 @@ mod tests {
             clean("a\u{1b}[2Jb\u{7}c\r\nd\u{9b}e\u{202e}f"),
             "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\nd\u{fffd}e\u{fffd}f"
         );
+    }
+
+    #[test]
+    fn a_word_is_one_word_to_a_shell() {
+        for (text, word) in
+            [("rest,ui", "rest,ui"), ("a;b$(x)", "'a;b$(x)'"), ("it's", r"'it'\''s'"), ("A/Line Lead", "'A/Line Lead'")]
+        {
+            assert_eq!(shell_word(text), word);
+        }
     }
 
     /// Made up.

@@ -1,4 +1,4 @@
-//! What can be changed: each change with its row in the history, all in one transaction.
+//! What can be changed, keys and the directory: each change with its row in the history, all in one transaction.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::domain::patch::{Difference, differences};
 use crate::domain::time::rfc3339;
 use crate::domain::token::Id;
 
-/// A transaction: changes to keys, each with its row in the history.
+/// A transaction: changes, each with its row in the history.
 #[derive(Debug)]
 pub struct Changes<'c> {
     tx: Transaction<'c>,
@@ -41,7 +41,7 @@ impl<'c> Changes<'c> {
         self.stamp.now
     }
 
-    /// As [`Store::find`], inside the transaction.
+    /// As [`super::Store::find`], inside the transaction.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -116,9 +116,11 @@ impl<'c> Changes<'c> {
     /// one that took its place was just delivered to somebody. [`StoreError::KeyGone`], or where the
     /// store cannot be written.
     pub fn replace_secret(&self, key: &Key, secret: &NewSecret, grace_end: Timestamp) -> Result<Key, StoreError> {
-        self.check_authority(Some(key), None)?;
+        // What was read before the secret was shown may have changed since, the key's role above all.
+        let present = self.reload(&key.id, &key.name)?;
+        self.check_authority(Some(&present), None)?;
         let row = self.row_of(key)?;
-        if self.reload(&key.id, &key.name)?.current_secret() != key.current_secret() {
+        if present.current_secret() != key.current_secret() {
             return Err(StoreError::SecretChanged(key.name.clone()));
         }
         self.run(|conn| keys::replace_secret(conn, row, secret, grace_end, self.stamp.now))?;
@@ -126,11 +128,24 @@ impl<'c> Changes<'c> {
         self.reload(&key.id, &key.name)
     }
 
+    /// Makes sure that `key` is as it was when it was read, and that the acting user may manage it: for
+    /// who makes something of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], [`StoreError::KeyChanged`], [`StoreError::KeyGone`], or where the store
+    /// cannot be read.
+    pub fn check_source(&self, key: &Key) -> Result<(), StoreError> {
+        let present = self.reload(&key.id, &key.name)?;
+        self.check_authority(Some(&present), None)?;
+        if present.revision == key.revision { Ok(()) } else { Err(StoreError::KeyChanged(key.name.clone())) }
+    }
+
     /// Deletes a key with its secrets and its use record.
     ///
     /// # Errors
     /// [`StoreError::KeyGone`], or where the store cannot be written.
     pub fn delete_key(&self, key: &Key) -> Result<(), StoreError> {
+        let key = &self.reload(&key.id, &key.name)?;
         self.check_authority(Some(key), None)?;
         let row = self.row_of(key)?;
         self.run(|conn| keys::delete(conn, row))?;

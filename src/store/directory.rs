@@ -91,6 +91,11 @@ pub(super) fn update(conn: &Connection, name: &Name, draft: &Draft, now: Timesta
         draft.description.as_ref().map(AsRef::<str>::as_ref),
         now.as_second(),
     ))?;
+    if draft.facts.kind() == Kind::User && *name != draft.name {
+        // Who made a key goes by the name that they have now; the history keeps the one that they had.
+        conn.prepare_cached("UPDATE key SET created_by = ?2 WHERE created_by = ?1")?
+            .execute((name.as_str(), draft.name.as_str()))?;
+    }
     let name = draft.name.as_str();
     match &draft.facts {
         Facts::Group => Ok(0),

@@ -83,7 +83,7 @@ pub enum StoreError {
         instead: &'static str,
     },
     /// Keys or users refer to it.
-    #[error("the {kind} {name} is in use by {} and {}", count(*.keys, "key"), count(*.users, "user"))]
+    #[error("the {kind} {name} is in use by {}", counted(*.keys, *.users))]
     InUse {
         /// `group`, `user`, `role` or `tenant`.
         kind: &'static str,
@@ -108,6 +108,9 @@ pub enum StoreError {
     /// Another process put a new secret in the place of the key's old one in the meantime.
     #[error("the key {0} was given another secret in the meantime")]
     SecretChanged(Name),
+    /// Another process changed the key in the meantime.
+    #[error("somebody else changed the key {0} in the meantime")]
+    KeyChanged(Name),
     /// The key was deleted by another process in the meantime.
     #[error("the key {0} no longer exists")]
     KeyGone(Name),
@@ -158,6 +161,12 @@ impl StoreError {
     pub(super) fn from_io(path: &Path, verb: &'static str, error: &std::io::Error) -> Self {
         Self::Unusable { path: path.to_owned(), verb, detail: error.to_string() }
     }
+}
+
+/// Keys and users, as far as there are any.
+fn counted(keys: u64, users: u64) -> String {
+    let parts = [(keys, "key"), (users, "user")].into_iter().filter(|(number, _)| *number > 0);
+    parts.map(|(number, one)| count(number, one)).collect::<Vec<_>>().join(" and ")
 }
 
 /// A table or a column that the schema has, and the file has not.

@@ -32,8 +32,17 @@ impl Draft {
     /// [`Code::Cancelled`] where the editor cannot be started, or ends with an error.
     pub fn edit(&self, section: Section, editor: &str) -> Result<String, Error> {
         // What is typed now is for the editor, Ctrl-C included.
-        let editing = section.answered();
-        let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(self.0.path()).status();
+        let editing = section.lent();
+        // Standard output is for the product of the command; the person looks at the terminal.
+        let screen =
+            rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3).map_err(|error| lost(&error.into()))?;
+        let status = Command::new("sh")
+            .arg("-c")
+            .arg(format!("exec {editor} \"$1\""))
+            .arg("sh")
+            .arg(self.0.path())
+            .stdout(screen)
+            .status();
         drop(editing);
         let refused = |what: String| {
             Error::new(Code::Cancelled, format!("the editor {editor:?} {what}; nothing was changed"))

@@ -23,6 +23,8 @@ enum State {
     Idle,
     /// A person is being asked.
     Asking { termios: Option<Box<Termios>>, alternate_screen: bool, code: Code, message: &'static str },
+    /// Another program has the terminal, and the keys are for it.
+    Lent,
     /// The person has answered, and what they said is being carried out: a signal has to wait.
     Answered,
     /// Everything is put back, and the program is about to end.
@@ -61,6 +63,10 @@ impl Interrupts {
                 Fired::Idle
             }
             State::Over => Fired::Over,
+            State::Lent => {
+                *state = State::Lent;
+                Fired::Over
+            }
             State::Answered => {
                 *state = State::Answered;
                 Fired::Answered
@@ -92,8 +98,15 @@ impl Section {
     pub(super) fn set_alternate_screen(&self, shown: bool) -> bool {
         match &mut *self.interrupts.state() {
             State::Asking { alternate_screen, .. } => std::mem::replace(alternate_screen, shown),
-            State::Idle | State::Answered | State::Over => false,
+            State::Idle | State::Lent | State::Answered | State::Over => false,
         }
+    }
+
+    /// Lends the terminal to another program until the returned value is dropped: signals that its keys
+    /// make are for it, and forgotten here.
+    pub fn lent(self) -> Answered {
+        *self.interrupts.state() = State::Lent;
+        Answered { interrupts: Arc::clone(&self.interrupts) }
     }
 
     /// Ends the question: from here on until the returned value is dropped, signals wait. If one came

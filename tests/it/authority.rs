@@ -31,7 +31,7 @@ edit target --clear role              | + c + + n n n n
 edit plain --role editor              | + c + + n n n n
 edit plain --description x            | + + + + n n n n
 duplicate target copy                 | + c + + n n n n
-duplicate target copy --role viewer   | + + + + n n n n
+duplicate target copy --role viewer   | + c + + n n n n
 duplicate target copy --role admin    | + c c + n n n n
 duplicate plain copy                  | + + + + n n n n
 rotate target                         | + c + + n n n n
@@ -72,6 +72,14 @@ user list                             | + + + + + + + +
 role show admin                       | + + + + + + + +
 settings list                         | + + + + + + + +
 verify                                | + + + + + + + +
+user show lower                       | + + + + + + + +
+group list                            | + + + + + + + +
+group show team                       | + + + + + + + +
+tenant list                           | + + + + + + + +
+tenant show acme                      | + + + + + + + +
+user delete plain-user --with-keys --yes | + n n + n n n n
+role delete unused --with-keys --yes  | + n n + n n n n
+tenant delete acme --with-keys --yes  | + n n + n n n n
 ";
 
 /// A store with a key in the role editor, one without a role, and all kinds of users.

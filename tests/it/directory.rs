@@ -120,10 +120,10 @@ fn with_a_key() -> (Sandbox, String) {
 fn what_is_in_use_is_not_deleted() {
     let (sandbox, secret) = with_a_key();
     for (line, says) in [
-        ("group delete ci", "1 key and 0 users"),
-        ("user delete ann", "1 key and 0 users"),
-        ("role delete editor", "1 key and 0 users"),
-        ("role delete admin", "0 keys and 1 user"),
+        ("group delete ci", "in use by 1 key"),
+        ("user delete ann", "in use by 1 key"),
+        ("role delete editor", "in use by 1 key"),
+        ("role delete admin", "in use by 1 user"),
         ("tenant delete acme", "1 key and 1 user"),
         // Its users would make keys for every tenant if it were gone.
         ("tenant delete acme --with-keys --yes", "1 key and 1 user"),

@@ -451,3 +451,78 @@ fn what_somebody_else_changed_in_the_meantime_is_not_overwritten() {
     std::fs::remove_file(kept).unwrap();
     assert_eq!(sandbox.run("show deploy --json").json()["description"], "theirs");
 }
+
+/// An editor acts on a key of rank 20; what happens while they are asked is seen when they answer.
+#[test]
+fn what_changed_while_a_person_was_asked_counts() {
+    let sandbox = Sandbox::new();
+    sandbox.run("user create ed --role editor");
+    sandbox.run("group create team");
+    let raise = "edit target --role admin";
+    for (line, question, meanwhile, answer, says) in [
+        ("--as ed rotate target", "I have stored it", raise, "\r", "ranks above"),
+        ("--as ed delete target", "for good?", raise, "y", "ranks above"),
+        ("--as ed duplicate target copy", "I have stored it", raise, "\r", "ranks above"),
+        ("duplicate target copy", "I have stored it", "edit target --read-only", "\r", "somebody else changed"),
+        ("duplicate target copy", "I have stored it", "delete target --yes", "\r", "no longer exists"),
+        ("group delete team --with-keys", "for good?", "create another --group team", "y", "changed in the meantime"),
+    ] {
+        sandbox.mint("target --role editor --group team");
+        let mut screen = Screen::start(&sandbox.store(), line, 100);
+        screen.wait_for(question);
+        assert_eq!(sandbox.run(meanwhile).code, 0);
+        screen.press(answer);
+        assert_eq!(screen.end(), 1, "{line}: {}", screen.text());
+        assert!(screen.text().contains(says), "{line}: {}", screen.text());
+        assert_eq!(sandbox.run("show copy").code, 1, "{line}");
+        assert_eq!(sandbox.run("show target").code == 1, meanwhile.starts_with("delete"), "{line}");
+        sandbox.run("delete target --yes");
+    }
+    assert_eq!(sandbox.run("history --check").code, 0);
+}
+
+#[test]
+fn what_the_editor_prints_is_not_the_product_and_what_was_written_is_kept() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("deploy");
+    let mut screen = edit_with(&sandbox, r#"sed -i -e '1p' -e 's/^description = .*/description = "mine"/'"#, 100);
+    screen.wait_for("Make these changes?");
+    screen.press("n");
+    assert_eq!(screen.end(), 5);
+    let text = screen.text().replace('\n', "");
+    let kept = text.split("what you wrote is in ").nth(1).unwrap().trim().to_owned();
+    assert!(std::fs::read_to_string(&kept).unwrap().contains("description = \"mine\""), "{kept}");
+    std::fs::remove_file(kept).unwrap();
+}
+
+#[test]
+fn the_form_shows_whose_key_it_will_be() {
+    let sandbox = Sandbox::new();
+    for line in ["tenant create acme", "user create ed --role editor --tenant acme", "user create vi --role viewer"] {
+        sandbox.run(line);
+    }
+    let mut screen = Screen::start(&sandbox.store(), "--as ed create", 100);
+    for (question, keys) in [
+        ("Name", "fresh\r"),
+        ("What is it for?", "\r"),
+        ("Role", "\r"),
+        ("Scopes", "\r"),
+        ("levels", "\r"),
+        ("Networks", "\r"),
+        ("Expires", "\r"),
+        ("Access", "\r"),
+        ("Connections", "\r"),
+    ] {
+        screen.wait_for(question);
+        screen.press(keys);
+    }
+    screen.wait_for("Mint this key?");
+    assert!(screen.text().contains("owner: ed") && screen.text().contains("tenant: acme"), "{}", screen.text());
+    screen.press("n");
+    assert_eq!(screen.end(), 5);
+    // Who may not is told before they answer anything.
+    for line in ["--as vi create", "--as nobody create"] {
+        let mut screen = Screen::start(&sandbox.store(), line, 100);
+        assert_eq!(screen.end(), 1, "{line}: {}", screen.text());
+    }
+}

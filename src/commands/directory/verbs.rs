@@ -142,14 +142,21 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
     let Some(entry) = store.entry(kind, &args.name)? else {
         return Err(session.no_such_entry(Some(&store), kind, &args.name));
     };
+    // Whether it can be deleted at all is found out before anybody is asked.
+    store.rehearse(session.stamp(), |tx| tx.delete_entry(&tx.entry(kind, &args.name)?, args.with_keys))?;
     if args.with_keys && !args.yes && entry.keys > 0 {
         let keys = count(entry.keys, "key");
         let question = format!("Delete the {} {} and its {keys} for good?", kind.as_str(), args.name);
         session.confirm(&question)?;
     }
     let deleted = store.write(session.stamp(), |tx| {
-        let entry = tx.entry(kind, &args.name)?;
-        tx.delete_entry(&entry, args.with_keys)
+        let present = tx.entry(kind, &args.name)?;
+        if !args.yes && present.keys != entry.keys {
+            let (name, kind) = (&args.name, kind.as_str());
+            return Err(Error::new(Code::Conflict, format!("the keys of the {kind} {name} changed in the meantime"))
+                .hint("nothing was deleted; look at them with `keyward list`, then try again"));
+        }
+        Ok(tx.delete_entry(&present, args.with_keys)?)
     })?;
     if session.json() {
         session.print_json(

@@ -80,17 +80,19 @@ fn trim_blanks(line: &[u8]) -> &[u8] {
 /// the last line has no end.
 fn unfolded_head(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut head = Zeroizing::new(Vec::with_capacity(bytes.len() + 4));
-    let mut fields = 0;
+    let mut lines = 0;
     for line in bytes.split_inclusive(|&b| b == b'\n') {
         let line = line.strip_suffix(b"\n")?;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() && !head.is_empty() {
-            break;
+        match (line.is_empty(), lines) {
+            // Empty lines before the request line are skipped (RFC 9112 section 2.2).
+            (true, 0) => continue,
+            (true, _) => break,
+            (false, _) => lines += 1,
         }
         // Only a field can be folded: white space behind the request line is for nobody to guess about
         // (RFC 9112 section 2.2), and the parser refuses it.
-        let is_folded = fields > 0 && (line.starts_with(b" ") || line.starts_with(b"\t"));
-        fields += usize::from(!head.is_empty());
+        let is_folded = lines > 2 && (line.starts_with(b" ") || line.starts_with(b"\t"));
         if is_folded {
             let end_of_field = head.len().saturating_sub(2);
             head.truncate(end_of_field);

@@ -128,6 +128,11 @@ fn requests() {
             "malformed: this is not the head of an HTTP request: invalid token",
         ),
         (
+            "\r\nGET /\r\n HTTP/1.1\r\nx-api-key: {S}\r\n\r\n",
+            "malformed: this is not the head of an HTTP request: invalid token",
+        ),
+        ("\r\nGET / HTTP/1.1\r\nx-api-key: {S}\r\n\r\n", "x_api_key"),
+        (
             "GET / HTTP/1.1\r\n x: y\r\nx-api-key: {S}\r\n\r\n",
             "malformed: this is not the head of an HTTP request: invalid header name",
         ),

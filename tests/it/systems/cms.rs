@@ -91,6 +91,8 @@ fn the_ceiling_everywhere(story: &Story) {
         "edit publisher --role contributor",
         "edit publisher --owner cora",
         "duplicate publisher mine",
+        // A lower role would not take away what else the higher key may do.
+        "duplicate publisher mine --role contributor",
         "duplicate draft-bot mine --role admin",
         "rotate publisher",
         "rotate website-frontend --grace 1h",
@@ -104,9 +106,8 @@ fn the_ceiling_everywhere(story: &Story) {
     for line in ["edit draft-bot --name x", "rotate draft-bot", "disable draft-bot", "delete draft-bot --yes"] {
         story.refused(&format!("{line} --as vera"), "not_permitted");
     }
-    // Up to the ceiling everything works. A copy keeps everything but what is named, so this one is
-    // no admin's key.
-    let copy = story.mint("duplicate publisher copy --role contributor --as emil");
+    // Up to the ceiling everything works. A copy keeps everything but what is named.
+    let copy = story.mint("duplicate website-frontend copy --role contributor --as emil");
     assert_eq!(story.told(&format!("{HTTPS} --role editor"), &bearer(&copy)), "bearer: role_too_low");
     story.run_well("delete copy --yes --as emil");
     story.run_well("edit website-frontend --role contributor --as emil");
