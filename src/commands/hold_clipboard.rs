@@ -1,4 +1,4 @@
-//! The keeper of the clipboard, which the reveal screen starts. Not for people.
+//! The keeper of the clipboard, which the reveal screen and `--copy` start. Not for people.
 
 use clap::Args;
 
@@ -19,7 +19,10 @@ impl HoldClipboard {
     /// # Errors
     /// Where there is no clipboard.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        hold_clipboard(session, self.seconds)?;
+        // Whoever started the keeper reads its standard output, and tells the person what is wrong.
+        hold_clipboard(session, self.seconds).inspect_err(|error| {
+            let _ = session.terminal.print(&format!("{}\n", error.message())).and_then(|()| session.terminal.flush());
+        })?;
         Ok(Exit::DONE)
     }
 }

@@ -45,14 +45,19 @@ impl DeliveryArgs {
         }
         let seconds = match self.clear_after {
             None => CLEAR_AFTER,
-            Some(time) => time.seconds_after(session.now()).filter(|&seconds| seconds > 0).ok_or_else(|| {
-                Error::new(Code::InvalidValue, "--clear-after takes at least a second")
-                    .hint("for example: --clear-after 45s")
-            })?,
+            Some(time) => {
+                time.seconds_after(session.now()).filter(|seconds| CLEAR_RANGE.contains(seconds)).ok_or_else(|| {
+                    Error::new(Code::InvalidValue, "--clear-after takes from a second to a day")
+                        .hint("for example: --clear-after 45s")
+                })?
+            }
         };
         Ok(Sink::Clipboard { seconds, trusting: self.yes })
     }
 }
+
+/// For how many seconds a clipboard may keep a secret: a day is more than anybody needs to paste.
+const CLEAR_RANGE: std::ops::RangeInclusive<u64> = 1..=86_400;
 
 /// A secret that nobody has yet, in both of its forms.
 #[derive(Debug)]

@@ -129,12 +129,16 @@ fn without_a_clipboard_there_is_no_key() {
             let output = finish(&mut command);
             assert_eq!((output.code, output.error()["code"].as_str()), (7, Some("not_delivered")), "{line}: {output}");
             assert!(output.error()["hint"].as_str().unwrap().contains("--copy"), "{output}");
+            assert!(!output.error()["message"].as_str().unwrap().contains("no answer"), "{output}");
         }
     }
     assert_eq!(sandbox.run("list -q").stdout, "old\n");
     assert_eq!(sandbox.reason("", &secret), "allowed");
     assert_eq!(sandbox.run("create new --clear-after 5s --json").error()["code"], "usage");
-    assert_eq!(sandbox.run("create new --copy --clear-after 0s --json").error()["code"], "invalid_value");
+    for time in ["0s", "2d"] {
+        let output = sandbox.run(&format!("create new --copy --clear-after {time} --json"));
+        assert_eq!(output.error()["code"], "invalid_value");
+    }
 }
 
 #[test]
