@@ -10,6 +10,7 @@ use std::str::FromStr;
 use super::setting_args::SettingArgs;
 use crate::domain::directory::Kind;
 use crate::domain::names::Name;
+use crate::domain::time::When;
 use crate::error::Error;
 use crate::session::{Session, cancelled};
 use crate::store::{Names, Store};
@@ -155,12 +156,30 @@ impl Form<'_> {
         Ok(chosen.checked_sub(1).and_then(|index| known[index].parse().ok()))
     }
 
-    fn expiry<T: FromStr<Err: Display>>(&mut self) -> Result<Option<T>, Error> {
+    /// An end that is in the future, and not further away than the store allows.
+    fn expiry(&mut self) -> Result<Option<When>, Error> {
         const TIMES: [&str; 5] = ["90d", "30d", "1y", "never", "another time"];
-        let chosen = self.one_of("Expires in", &TIMES)?;
-        match TIMES.get(chosen).and_then(|text| text.parse().ok()) {
-            Some(time) => Ok(Some(time)),
-            None => self.text("Expires", "a duration such as 12w, a date, or an RFC 3339 time"),
+        let now = self.session.now();
+        let longest = self.store.map(Store::settings).transpose()?.and_then(|settings| settings.longest_life);
+        let latest = longest.and_then(|life| life.after(now));
+        loop {
+            let chosen = self.one_of("Expires in", &TIMES)?;
+            let when = match TIMES.get(chosen).and_then(|text| text.parse().ok()) {
+                Some(when) => when,
+                None => match self.text::<When>("Expires", "a duration such as 12w, a date, or an RFC 3339 time")? {
+                    Some(when) => when,
+                    None => continue,
+                },
+            };
+            match (when.resolve(now), latest) {
+                (Err(error), _) => self.complain(&error),
+                (Ok(Some(end)), _) if end <= now => self.complain(&"that is in the past"),
+                (Ok(end), Some(latest)) if end.is_none_or(|end| end > latest) => {
+                    let longest = longest.map(|life| life.to_string()).unwrap_or_default();
+                    self.complain(&format!("a key of this store may live for {longest} at most"));
+                }
+                _ => return Ok(Some(when)),
+            }
         }
     }
 

@@ -239,10 +239,10 @@ fn verify_asks_for_the_credential_and_does_not_show_it() {
 #[test]
 fn the_form_asks_for_everything_and_mints_what_was_said() {
     let sandbox = Sandbox::new();
-    for line in ["user create ann --role admin", "group create ci"] {
+    sandbox.mint("old --scope rest,ui");
+    for line in ["user create ann --role admin", "group create ci", "settings set longest-life 60d"] {
         sandbox.run(line);
     }
-    sandbox.mint("old --scope rest,ui");
     let mut screen = Screen::start(&sandbox.store(), "create", 100);
     let (enter, down) = ("\r", "\x1b[B");
     for (question, keys) in [
@@ -259,7 +259,10 @@ fn the_form_asks_for_everything_and_mints_what_was_said() {
         ("Security levels", enter.to_owned()),
         ("Networks", "10.1.2.3/8\r".to_owned()),
         ("the network is 10.0.0.0/8", "10.0.0.0/8\r".to_owned()),
-        ("Expires in", format!("{down}{enter}")),
+        ("Expires in", enter.to_owned()),
+        ("may live for 60d at most", format!("{down}{down}{down}{down}{enter}")),
+        ("Expires (", "2020-01-01\r".to_owned()),
+        ("that is in the past", format!("{down}{enter}")),
         ("Access", format!("{down}{enter}")),
         ("Connections", enter.to_owned()),
         ("Mint this key?", "y".to_owned()),
