@@ -155,3 +155,89 @@ fn what_the_terminal_took_is_asked_for() {
         assert_eq!(sandbox.run("list -q").stdout, keys, "{answer:?}");
     }
 }
+
+/// A Wayland compositor without a screen, that ends with the test.
+struct Wayland {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Wayland {
+    fn start() -> Self {
+        /// Nobody. sway refuses to run as root.
+        const NOBODY: u32 = 65_534;
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+            let mut command = Command::new("setpriv");
+            command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups", "sway"]);
+            command
+        } else {
+            Command::new("sway")
+        };
+        command.args(["-c", "/dev/null"]).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        command.env("HOME", folder.path()).env("XDG_RUNTIME_DIR", folder.path());
+        for (name, value) in
+            [("WLR_BACKENDS", "headless"), ("WLR_LIBINPUT_NO_DEVICES", "1"), ("WLR_RENDERER", "pixman")]
+        {
+            command.env(name, value);
+        }
+        let process = command.current_dir("/").stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("sway");
+        let wayland = Self { process, folder };
+        for _ in 0..1000 {
+            if wayland.folder.path().join("wayland-1").exists() {
+                return wayland;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("sway does not start");
+    }
+
+    fn here<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("XDG_RUNTIME_DIR", self.folder.path()).env("WAYLAND_DISPLAY", "wayland-1")
+    }
+
+    fn pasted(&self, args: &[&str]) -> String {
+        let output = self.here(Command::new("wl-paste").args(args)).stderr(Stdio::null()).output().expect("wl-paste");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Wayland {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs sway and wl-clipboard"]
+fn wayland_keeps_the_secret_and_loses_it_in_time() {
+    let wayland = Wayland::start();
+    let sandbox = Sandbox::new();
+    let output = finish(wayland.here(&mut sandbox.binary("create new --copy --clear-after 2s")));
+    assert_eq!((output.code, output.stdout.as_str()), (0, ""), "{output}");
+    assert_eq!(sandbox.reason("", &wayland.pasted(&["--no-newline"])), "allowed");
+    assert!(
+        wayland.pasted(&["--list-types"]).contains("x-kde-passwordManagerHint"),
+        "histories are told to leave it out"
+    );
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(wayland.pasted(&["--no-newline"]), "");
+
+    // What another program copied is left alone.
+    let output = finish(wayland.here(&mut sandbox.binary("rotate new --copy --clear-after 2s")));
+    assert_eq!(output.code, 0, "{output}");
+    let mut other = Command::new("wl-copy");
+    assert!(
+        wayland
+            .here(other.arg("something else"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    );
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(wayland.pasted(&["--no-newline"]), "something else");
+}
