@@ -7,7 +7,7 @@
 //! | [`cli`] | the root of the command line, and one `match` from subcommand to verb |
 //! | [`commands`] | the verbs, one file each: arguments, `run`, nothing else |
 //! | [`complete`], [`manual`] | completion and man pages, from the definition in [`cli`] |
-//! | [`session`] | what all verbs share during one run: flags, clock, randomness, who acts |
+//! | [`session`], [`global`] | what all verbs share during one run: flags, clock, randomness, who acts |
 //! | [`verifier`] | the one path of a verification: parse, look up, hash, decide, record |
 //! | [`delivery`] | where a secret goes; the rule "deliver, then commit" stands here, once |
 //! | [`terminal`] | streams, prompts, the alternate screen, tables |
@@ -15,7 +15,7 @@
 //! | [`domain`] | the rules, pure: values in, values out |
 //! | [`error`], [`world`] | what goes out of every run and what comes in |
 //!
-//! Dependencies point one way: `cli → commands → {verifier, delivery, terminal, store} → domain`.
+//! Dependencies point one way: `cli → commands → delivery → session → {verifier, terminal, store} → domain`.
 //! `terminal` and `store` do not know each other. Effects (the time, random bytes, the environment,
 //! the streams) come in through a [`world::World`], which `main` makes and tests replace.
 //!
@@ -36,6 +36,7 @@ pub mod complete;
 pub mod delivery;
 pub mod domain;
 pub mod error;
+pub mod global;
 pub mod manual;
 pub mod session;
 pub mod store;

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cli::GlobalArgs;
 use crate::domain::authority::Authority;
 use crate::domain::directory::Kind;
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::Name;
 use crate::domain::time::whole_seconds;
 use crate::error::{Code, Error};
+use crate::global::GlobalArgs;
 use crate::store::{Stamp, Store, StoreError};
 use crate::terminal::{Answer, Interrupts, Options, Section, Terminal};
 use crate::world::{Environment, Random, World};

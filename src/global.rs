@@ -1,0 +1,58 @@
+//! The flags that every command takes, and the variables that stand in for them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::domain::names::Name;
+use crate::error::{Code, Error};
+use crate::terminal::ColorChoice;
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// The store [env: KEYWARD_STORE] [default: keys.db in the data folder of your platform]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub store: Option<PathBuf>,
+    /// Print one JSON document, and errors as JSON on stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print no notes; for lists, names alone
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Ask nothing: what needs an answer is refused
+    #[arg(long, global = true)]
+    pub no_input: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = true)]
+    pub color: ColorChoice,
+    /// The user who acts [env: KEYWARD_AS] [default: the owner of the store, who may do everything]
+    ///
+    /// It guards against mistakes and is recorded in the history. It is not a security boundary:
+    /// that is the permissions of the store's file.
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub acting: Option<Name>,
+}
+
+impl GlobalArgs {
+    /// Fills in from the environment what the command line leaves open.
+    ///
+    /// # Errors
+    /// Where a variable holds a value that does not parse.
+    pub fn or_environment(mut self, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+        let set = |name: &str| environment(name).filter(|value| !value.is_empty());
+        self.store = self.store.or_else(|| set("KEYWARD_STORE").map(PathBuf::from));
+        if self.acting.is_none()
+            && let Some(user) = set("KEYWARD_AS")
+        {
+            let user = user
+                .to_string_lossy()
+                .parse()
+                .map_err(|error| Error::new(Code::Usage, format!("KEYWARD_AS is not the name of a user: {error}")))?;
+            self.acting = Some(user);
+        }
+        Ok(self)
+    }
+}
