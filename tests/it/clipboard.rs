@@ -101,7 +101,7 @@ fn without_a_display_the_terminal_is_asked_and_that_is_said() {
 fn copy_delivers_to_the_clipboard_alone() {
     let server = XServer::start();
     let sandbox = Sandbox::new();
-    let mut command = sandbox.binary("create new --copy --clear-after 2s --json");
+    let mut command = sandbox.binary("create new --copy --clear-after 4s --json");
     let output = finish(command.env("DISPLAY", &server.display));
     assert_eq!((output.code, &output.json()["secret"]), (0, &serde_json::Value::Null), "{output}");
     let secret = server.pasted();
@@ -112,7 +112,7 @@ fn copy_delivers_to_the_clipboard_alone() {
         Command::new("sh").args(["-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null"]).output().unwrap();
     assert!(String::from_utf8_lossy(&keepers.stdout).contains("hold-clipboard"), "the keeper is there to be looked at");
     assert!(!String::from_utf8_lossy(&keepers.stdout).contains(&secret[16..40]));
-    std::thread::sleep(Duration::from_millis(2500));
+    std::thread::sleep(Duration::from_millis(4500));
     assert_eq!(server.pasted(), "");
 }
 
@@ -215,18 +215,18 @@ impl Drop for Wayland {
 fn wayland_keeps_the_secret_and_loses_it_in_time() {
     let wayland = Wayland::start();
     let sandbox = Sandbox::new();
-    let output = finish(wayland.here(&mut sandbox.binary("create new --copy --clear-after 2s")));
+    let output = finish(wayland.here(&mut sandbox.binary("create new --copy --clear-after 4s")));
     assert_eq!((output.code, output.stdout.as_str()), (0, ""), "{output}");
     assert_eq!(sandbox.reason("", &wayland.pasted(&["--no-newline"])), "allowed");
     assert!(
         wayland.pasted(&["--list-types"]).contains("x-kde-passwordManagerHint"),
         "histories are told to leave it out"
     );
-    std::thread::sleep(Duration::from_millis(2500));
+    std::thread::sleep(Duration::from_millis(4500));
     assert_eq!(wayland.pasted(&["--no-newline"]), "");
 
     // What another program copied is left alone.
-    let output = finish(wayland.here(&mut sandbox.binary("rotate new --copy --clear-after 2s")));
+    let output = finish(wayland.here(&mut sandbox.binary("rotate new --copy --clear-after 4s")));
     assert_eq!(output.code, 0, "{output}");
     let mut other = Command::new("wl-copy");
     assert!(
@@ -238,6 +238,6 @@ fn wayland_keeps_the_secret_and_loses_it_in_time() {
             .unwrap()
             .success()
     );
-    std::thread::sleep(Duration::from_millis(2500));
+    std::thread::sleep(Duration::from_millis(4500));
     assert_eq!(wayland.pasted(&["--no-newline"]), "something else");
 }
