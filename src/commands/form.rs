@@ -160,8 +160,7 @@ impl Form<'_> {
     fn expiry(&mut self) -> Result<Option<When>, Error> {
         const TIMES: [&str; 5] = ["90d", "30d", "1y", "never", "another time"];
         let now = self.session.now();
-        let longest = self.store.map(Store::settings).transpose()?.and_then(|settings| settings.longest_life);
-        let latest = longest.and_then(|life| life.after(now));
+        let settings = self.store.map(Store::settings).transpose()?.unwrap_or_default();
         loop {
             let chosen = self.one_of("Expires in", &TIMES)?;
             let when = match TIMES.get(chosen).and_then(|text| text.parse().ok()) {
@@ -171,14 +170,13 @@ impl Form<'_> {
                     None => continue,
                 },
             };
-            match (when.resolve(now), latest) {
-                (Err(error), _) => self.complain(&error),
-                (Ok(Some(end)), _) if end <= now => self.complain(&"that is in the past"),
-                (Ok(end), Some(latest)) if end.is_none_or(|end| end > latest) => {
-                    let longest = longest.map(|life| life.to_string()).unwrap_or_default();
-                    self.complain(&format!("a key of this store may live for {longest} at most"));
-                }
-                _ => return Ok(Some(when)),
+            match when.resolve(now) {
+                Err(error) => self.complain(&error),
+                Ok(Some(end)) if end <= now => self.complain(&"that is in the past"),
+                Ok(end) => match settings.check_life(end, now) {
+                    Ok(()) => return Ok(Some(when)),
+                    Err(error) => self.complain(&error),
+                },
             }
         }
     }

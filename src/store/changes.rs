@@ -66,11 +66,11 @@ impl<'c> Changes<'c> {
         self.check_authority(None, Some(new.settings))?;
         self.check_name_is_free(new.name, None)?;
         self.check_references(new.settings)?;
-        self.check_life(new.settings.expires_at)?;
+        self.settings()?.check_life(new.settings.expires_at, self.stamp.now)?;
         self.run(|conn| keys::insert(conn, new, self.stamp.now, self.stamp.actor))?;
         let key = self.reload(new.id, new.name)?;
         let defaults = Settings::with_prefix(new.settings.prefix.clone());
-        let detail = json!({"settings": differences_json(&defaults, new.settings), "secret": new.secret.id});
+        let detail = json!({"settings": as_json(differences(&defaults, new.settings)), "secret": new.secret.id});
         self.tell("key.create", &key, detail)?;
         Ok(key)
     }
@@ -87,25 +87,16 @@ impl<'c> Changes<'c> {
         self.check_name_is_free(name, Some(key))?;
         self.check_references(settings)?;
         if settings.expires_at != key.settings.expires_at {
-            self.check_life(settings.expires_at)?;
+            self.settings()?.check_life(settings.expires_at, self.stamp.now)?;
         }
         let row = self.row_of(key)?;
         self.run(|conn| keys::update(conn, row, name, settings, self.stamp.now))?;
-        let mut changed = differences_json(&key.settings, settings);
+        let mut changed = differences(&key.settings, settings);
         if *name != key.name {
-            changed.insert("name".to_owned(), json!({"old": key.name, "new": name}));
+            changed.push(Difference { field: "name".to_owned(), old: json!(key.name), new: json!(name) });
         }
-        let action = match changed.get("enabled") {
-            Some(change) if changed.len() == 1 => {
-                if change["new"] == true {
-                    "key.enable"
-                } else {
-                    "key.disable"
-                }
-            }
-            _ => "key.edit",
-        };
-        self.tell(action, key, json!({"settings": changed}))?;
+        let action = format!("key.{}", verb(&changed));
+        self.tell(&action, key, json!({"settings": as_json(changed)}))?;
         self.reload(&key.id, name)
     }
 
@@ -145,7 +136,11 @@ impl<'c> Changes<'c> {
     /// # Errors
     /// [`StoreError::KeyGone`], or where the store cannot be written.
     pub fn delete_key(&self, key: &Key) -> Result<(), StoreError> {
-        let key = &self.reload(&key.id, &key.name)?;
+        self.remove(&self.reload(&key.id, &key.name)?)
+    }
+
+    /// Deletes a key that was read in this transaction.
+    fn remove(&self, key: &Key) -> Result<(), StoreError> {
         self.check_authority(Some(key), None)?;
         let row = self.row_of(key)?;
         self.run(|conn| keys::delete(conn, row))?;
@@ -180,12 +175,13 @@ impl<'c> Changes<'c> {
         let before = self.settings()?.fields();
         self.run(|conn| settings::save(conn, settings))?;
         let changed = before.into_iter().zip(settings.fields()).filter(|(before, after)| before != after);
-        let changed: serde_json::Map<String, Value> =
-            changed.map(|((name, old), (_, new))| (name.to_owned(), json!({"old": old, "new": new}))).collect();
+        let changed: Vec<_> = changed
+            .map(|((name, old), (_, new))| Difference { field: name.to_owned(), old: json!(old), new: json!(new) })
+            .collect();
         if changed.is_empty() {
             return Ok(());
         }
-        self.append("settings.edit", "settings", None, "settings", json!({"settings": changed}))
+        self.append("settings.edit", "settings", None, "settings", json!({"settings": as_json(changed)}))
     }
 
     /// What the store decides for all of its keys.
@@ -223,13 +219,7 @@ impl<'c> Changes<'c> {
         self.run(|conn| directory::insert(conn, draft, self.stamp.now))?;
         let kind = draft.facts.kind();
         let entry = self.entry(kind, &draft.name)?;
-        self.append(
-            &format!("{}.create", kind.as_str()),
-            kind.as_str(),
-            None,
-            draft.name.as_str(),
-            json!({"settings": as_json(draft.as_new())}),
-        )?;
+        self.tell_entry(kind, "create", &draft.name, json!({"settings": as_json(draft.as_new())}))?;
         Ok(entry)
     }
 
@@ -246,23 +236,7 @@ impl<'c> Changes<'c> {
         }
         let (kind, name) = (draft.facts.kind(), &entry.draft.name);
         self.run(|conn| directory::update(conn, name, draft, self.stamp.now))?;
-        let action = match &changed[..] {
-            [only] if only.field == "enabled" => {
-                if only.new == true {
-                    "enable"
-                } else {
-                    "disable"
-                }
-            }
-            _ => "edit",
-        };
-        self.append(
-            &format!("{}.{action}", kind.as_str()),
-            kind.as_str(),
-            None,
-            name.as_str(),
-            json!({"settings": as_json(changed)}),
-        )?;
+        self.tell_entry(kind, verb(&changed), name, json!({"settings": as_json(changed)}))?;
         self.entry(kind, &draft.name)
     }
 
@@ -278,10 +252,10 @@ impl<'c> Changes<'c> {
             return Err(StoreError::InUse { kind: kind.as_str(), name: name.clone(), keys, users });
         }
         let keys = self.run(|conn| keys::referring(conn, kind, name))?;
-        keys.iter().try_for_each(|key| self.delete_key(key))?;
+        keys.iter().try_for_each(|key| self.remove(key))?;
         self.run(|conn| directory::delete(conn, kind, name))?;
         let detail = json!({"deleted_keys": keys.len()});
-        self.append(&format!("{}.delete", kind.as_str()), kind.as_str(), None, name.as_str(), detail)?;
+        self.tell_entry(kind, "delete", name, detail)?;
         Ok(keys.len() as u64)
     }
 
@@ -328,27 +302,13 @@ impl<'c> Changes<'c> {
     /// May the acting user manage the key as it was, and as it will be?
     fn check_authority(&self, key: Option<&Key>, settings: Option<&Settings>) -> Result<(), StoreError> {
         let authority = self.authority()?;
-        authority.manage_keys()?;
-        if let Some(key) = key {
-            authority.manage_key(key.standing.rank, || format!("the key {}", key.name))?;
-        }
+        let (rank, name) = key.map_or((None, ""), |key| (key.standing.rank, key.name.as_str()));
+        authority.manage_key(rank, || format!("the key {name}"))?;
         if let Some(role) = settings.and_then(|settings| settings.role.as_ref()) {
             let rank = self.run(|conn| directory::rank_of(conn, role))?;
             authority.manage_key(rank, || format!("the role {role}"))?;
         }
         Ok(())
-    }
-
-    /// A new expiry may not be further away than the store allows. Keys that were made before the
-    /// store said so keep theirs.
-    fn check_life(&self, expires_at: Option<Timestamp>) -> Result<(), StoreError> {
-        let Some(longest) = self.settings()?.longest_life else { return Ok(()) };
-        let instead = match (expires_at, longest.after(self.stamp.now)) {
-            (None, _) => "never expire",
-            (Some(end), Some(latest)) if end > latest => "live longer",
-            _ => return Ok(()),
-        };
-        Err(StoreError::LivesTooLong { longest: longest.to_string(), instead })
     }
 
     /// Foreign keys by name: a name that the directory does not have is refused, never dropped.
@@ -372,6 +332,11 @@ impl<'c> Changes<'c> {
         self.append(action, "key", Some(&key.id), key.name.as_str(), detail)
     }
 
+    fn tell_entry(&self, kind: Kind, verb: &str, name: &Name, detail: Value) -> Result<(), StoreError> {
+        let kind = kind.as_str();
+        self.append(&format!("{kind}.{verb}"), kind, None, name.as_str(), detail)
+    }
+
     fn append(
         &self,
         action: &str,
@@ -386,11 +351,16 @@ impl<'c> Changes<'c> {
     }
 }
 
-/// The settings that differ, as `{field: {old, new}}`.
-fn differences_json(old: &Settings, new: &Settings) -> serde_json::Map<String, Value> {
-    as_json(differences(old, new))
+/// What the history calls a change: a switch on or off that changes nothing else has a name of its own.
+fn verb(changed: &[Difference]) -> &'static str {
+    match changed {
+        [only] if only.field == "enabled" && only.new == true => "enable",
+        [only] if only.field == "enabled" => "disable",
+        _ => "edit",
+    }
 }
 
+/// Differences as `{field: {old, new}}`.
 fn as_json(differences: Vec<Difference>) -> serde_json::Map<String, Value> {
     differences.into_iter().map(|d| (d.field, json!({"old": d.old, "new": d.new}))).collect()
 }

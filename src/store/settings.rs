@@ -1,7 +1,9 @@
 //! The settings of a store, as opposed to those of a key.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::error::StoreError;
 use crate::domain::hashing::Cost;
 use crate::domain::names::Prefix;
 use crate::domain::time::Duration;
@@ -26,6 +28,21 @@ impl Default for StoreSettings {
 }
 
 impl StoreSettings {
+    /// A new expiry may not be further away than the store allows. Keys that were made before the
+    /// store said so keep theirs.
+    ///
+    /// # Errors
+    /// [`StoreError::LivesTooLong`].
+    pub fn check_life(&self, expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), StoreError> {
+        let Some(longest) = self.longest_life else { return Ok(()) };
+        let instead = match (expires_at, longest.after(now)) {
+            (None, _) => "never expire",
+            (Some(end), Some(latest)) if end > latest => "live longer",
+            _ => return Ok(()),
+        };
+        Err(StoreError::LivesTooLong { longest: longest.to_string(), instead })
+    }
+
     /// Names and values, as they are stored and told in the history; `None` for what is not limited.
     pub(super) fn fields(&self) -> [(&'static str, Option<String>); 4] {
         [
