@@ -21,8 +21,8 @@ use crate::store::{Names, Store};
 pub const VARIABLE: &str = "KEYWARD_COMPLETE";
 
 /// The shells that there are scripts for, by their names.
-pub fn shells() -> impl Iterator<Item = &'static str> {
-    Shells::builtins().iter().map(EnvCompleter::name).collect::<Vec<_>>().into_iter()
+pub fn shells() -> Vec<&'static str> {
+    Shells::builtins().iter().map(EnvCompleter::name).collect()
 }
 
 /// The script that makes `shell` ask keyward for candidates.

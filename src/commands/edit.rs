@@ -1,19 +1,18 @@
 //! `keyward edit`
 
 use clap::Args;
-use serde::Serialize;
 
 use super::setting_args::{ChangeArgs, SettingArgs};
-use super::views::changes;
+use super::views::{KeyOutcome, changes};
 use crate::delivery::Outcome;
 use crate::domain::document::{mark, parse, render, unmark};
-use crate::domain::key::{Key, KeyJson};
+use crate::domain::key::Key;
 use crate::domain::names::Name;
 use crate::domain::patch::SettingsPatch;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use crate::store::{Store, StoreError};
-use crate::terminal::Draft;
+use crate::terminal::Scratch;
 
 /// Change the settings of a key
 ///
@@ -36,12 +35,6 @@ pub struct Edit {
     settings: SettingArgs,
     #[command(flatten)]
     changes: ChangeArgs,
-}
-
-#[derive(Serialize)]
-struct Document<'d> {
-    key: KeyJson<'d>,
-    outcome: Outcome,
 }
 
 impl Edit {
@@ -84,7 +77,7 @@ impl Edit {
 fn report(session: &mut Session, before: &Key, after: &Key) -> Result<(), Error> {
     let outcome = if before == after { Outcome::Unchanged } else { Outcome::Updated };
     if session.json() {
-        return session.print_json(&Document { key: after.to_json(session.now()), outcome });
+        return session.print_json(&KeyOutcome { key: after.to_json(session.now()), outcome });
     }
     session.terminal.note(&match outcome {
         Outcome::Unchanged => format!("the key {} is as it was: nothing differs", after.name),
@@ -105,8 +98,8 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
     let original = render(&key.name, &key.settings);
     let mut text = original.clone();
     loop {
-        let draft = Draft::new(&text)?;
-        let edited = unmark(&draft.edit(session.question(), &editor)?);
+        let scratch = Scratch::new(&text)?;
+        let edited = unmark(&scratch.edit(session.question(), &editor)?);
         session.look_at_the_clock();
         if edited == original {
             return Ok((key.clone(), key));
@@ -118,7 +111,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
                     session.terminal.tell(&format!("line {}: {}", mistake.line, mistake.what));
                 }
                 if let Err(error) = session.confirm("Edit it again?") {
-                    return Err(kept(draft, error));
+                    return Err(kept(scratch, error));
                 }
                 text = mark(&edited, &mistakes);
                 continue;
@@ -129,7 +122,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         }
         session.terminal.tell(&changes(&key.name, &key.settings, &name, &settings));
         if let Err(error) = session.confirm("Make these changes?") {
-            return Err(kept(draft, error));
+            return Err(kept(scratch, error));
         }
         let written = store.write(session.stamp(), |tx| {
             let present = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
@@ -140,14 +133,14 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         });
         return match written {
             Ok(after) => Ok((key, after)),
-            Err(error) => Err(kept(draft, error.into())),
+            Err(error) => Err(kept(scratch, error.into())),
         };
     }
 }
 
 /// What a person wrote is not lost because the change was not made.
-fn kept(draft: Draft, error: Error) -> Error {
-    match draft.keep() {
+fn kept(scratch: Scratch, error: Error) -> Error {
+    match scratch.keep() {
         Some(path) => error.hint(format!("what you wrote is in {}", path.display())),
         None => error,
     }

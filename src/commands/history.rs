@@ -142,7 +142,7 @@ fn json(event: &Event) -> EventJson<'_> {
 fn row(event: &Event) -> Vec<Cell> {
     vec![
         rfc3339(event.at).to_string().into(),
-        event.actor.as_ref().map(ToString::to_string).unwrap_or_default().into(),
+        event.actor.as_ref().into(),
         event.action.clone().into(),
         event.subject_name.clone().into(),
         details(&event.detail).into(),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::delivery::{CLEAR_AFTER, Outcome, Sink, deliver_then_commit, needs_an_answer};
+use crate::delivery::{CLEAR_AFTER, Delivery, Outcome, Sink, deliver_then_commit, needs_an_answer};
 use crate::domain::hashing::HashedSecret;
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::{Name, Prefix};
@@ -100,8 +100,9 @@ pub fn mint_key(
     }
     let minted = mint(session, store, &settings.prefix)?;
     let id = fresh_id(session, store)?;
+    let delivery = Delivery { sink, secret: &minted.secret, outcome: Outcome::Created };
     let new = NewKey { id: &id, name, settings, secret: &minted.stored };
-    let key = deliver_then_commit(session, store, sink, &minted.secret, Outcome::Created, |changes| {
+    let key = deliver_then_commit(session, store, delivery, |changes| {
         if let Some(source) = source {
             changes.check_source(source)?;
         }
@@ -127,7 +128,8 @@ pub fn rotate_key(
     sink: Sink,
 ) -> Result<Key, Error> {
     let minted = mint(session, store, &key.settings.prefix)?;
-    deliver_then_commit(session, store, sink, &minted.secret, Outcome::Rotated, |changes| {
+    let delivery = Delivery { sink, secret: &minted.secret, outcome: Outcome::Rotated };
+    deliver_then_commit(session, store, delivery, |changes| {
         let grace_end = grace.after(changes.now()).ok_or_else(|| {
             Error::new(Code::InvalidValue, "--grace ends after the year 9999")
                 .hint("give a shorter one, such as --grace 24h")

@@ -61,7 +61,7 @@ pub struct Verify {
     #[arg(long, value_name = "METHOD", help_heading = "Context")]
     method: Option<Method>,
     /// The address of the caller
-    #[arg(long, value_name = "ADDRESS", help_heading = "Context", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Context", value_parser = parse_address)]
     ip: Option<IpAddr>,
     /// The tenant whose data is asked for
     #[arg(long, value_name = "TENANT", help_heading = "Context")]
@@ -100,10 +100,6 @@ fn variable(text: &str) -> Result<String, InvalidText> {
     let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if is_name { Ok(text.to_owned()) } else { Err(InvalidText::new("write the name of a variable, not its value")) }
-}
-
-fn address(text: &str) -> Result<IpAddr, InvalidText> {
-    parse_address(text).map(|address| address.to_canonical())
 }
 
 fn time(text: &str) -> Result<Timestamp, InvalidText> {

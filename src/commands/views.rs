@@ -37,21 +37,17 @@ pub fn key_row(key: &Key, now: Timestamp) -> Vec<Cell> {
     vec![
         key.name.to_string().into(),
         state(key, now),
-        name(settings.group.as_ref()),
-        name(settings.owner.as_ref()),
-        name(settings.role.as_ref()),
-        name(settings.tenant.as_ref()),
+        settings.group.as_ref().into(),
+        settings.owner.as_ref().into(),
+        settings.role.as_ref().into(),
+        settings.tenant.as_ref().into(),
         join(&settings.scopes).into(),
         join(&settings.levels).into(),
         settings.expires_at.map(|time| relative(time, now)).unwrap_or_default().into(),
         key.last_used_at.map_or_else(|| "never".to_owned(), |time| relative(time, now)).into(),
         relative(key.created_at, now).into(),
-        settings.description.as_ref().map(ToString::to_string).unwrap_or_default().into(),
+        settings.description.as_ref().into(),
     ]
-}
-
-fn name(name: Option<&Name>) -> Cell {
-    name.map(ToString::to_string).unwrap_or_default().into()
 }
 
 fn state(key: &Key, now: Timestamp) -> Cell {
@@ -87,11 +83,11 @@ pub fn key_card(session: &Session, key: &Key) -> String {
             ("name", key.name.to_string().into()),
             ("id", key.id.to_string().into()),
             ("state", state(key, now)),
-            ("description", settings.description.as_ref().map(ToString::to_string).unwrap_or_default().into()),
-            ("group", name(settings.group.as_ref())),
-            ("owner", name(settings.owner.as_ref())),
-            ("role", name(settings.role.as_ref())),
-            ("tenant", name(settings.tenant.as_ref())),
+            ("description", settings.description.as_ref().into()),
+            ("group", settings.group.as_ref().into()),
+            ("owner", settings.owner.as_ref().into()),
+            ("role", settings.role.as_ref().into()),
+            ("tenant", settings.tenant.as_ref().into()),
             ("scopes", join(&settings.scopes).into()),
             ("levels", join(&settings.levels).into()),
             ("may be used from", networks.into()),
@@ -154,10 +150,13 @@ pub fn find_all(session: &Session, store: &Store, texts: &[String]) -> Result<Ve
     Ok(keys)
 }
 
-#[derive(Serialize)]
-struct Document<'d> {
-    key: KeyJson<'d>,
-    outcome: Outcome,
+/// What became of a key, in JSON.
+#[derive(Debug, Serialize)]
+pub struct KeyOutcome<'k> {
+    /// The key.
+    pub key: KeyJson<'k>,
+    /// What became of it.
+    pub outcome: Outcome,
 }
 
 /// Says what became of several keys: in JSON always an array, however many they are.
@@ -168,7 +167,7 @@ pub fn print_outcomes(session: &mut Session, outcomes: &[(Key, Outcome)], verb: 
     if session.json() {
         let now = session.now();
         let documents: Vec<_> =
-            outcomes.iter().map(|(key, outcome)| Document { key: key.to_json(now), outcome: *outcome }).collect();
+            outcomes.iter().map(|(key, outcome)| KeyOutcome { key: key.to_json(now), outcome: *outcome }).collect();
         return session.print_json(&documents);
     }
     for (key, outcome) in outcomes {

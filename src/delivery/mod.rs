@@ -27,7 +27,7 @@ use crate::domain::token::Secret;
 use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::store::{Changes, Stamp, Store};
-use crate::terminal::Answered;
+use crate::terminal::Hold;
 
 /// What is said where a person interrupts the delivery.
 const INTERRUPTED: &str = "interrupted before the secret was acknowledged; nothing was changed";
@@ -95,26 +95,34 @@ impl Sink {
     fn waits(self) -> bool {
         matches!(self, Self::Screen | Self::Clipboard { .. })
     }
+}
 
+/// A secret on its way, and what became of its key.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'d> {
+    /// Where it goes.
+    pub sink: Sink,
+    /// What goes there.
+    pub secret: &'d Secret,
+    /// What the document of the command says about the key.
+    pub outcome: Outcome,
+}
+
+impl Delivery<'_> {
     /// Hands the secret over. What is returned keeps signals waiting until the change is made.
-    fn take(
-        self,
-        session: &mut Session,
-        key: &Key,
-        secret: &Secret,
-        outcome: Outcome,
-    ) -> Result<Option<Answered>, Error> {
-        match self {
-            Self::Line => deliver_line(session, secret).map(|()| None),
-            Self::Document => deliver_document(session, key, secret, outcome).map(|()| None),
-            Self::Screen => reveal::reveal(session, key, secret).map(Some),
-            Self::Clipboard { seconds, trusting } => copy(session, secret, seconds, trusting).map(|()| None),
+    fn make(self, session: &mut Session, key: &Key) -> Result<Option<Hold>, Error> {
+        let Self { sink, secret, outcome } = self;
+        match sink {
+            Sink::Line => deliver_line(session, secret).map(|()| None),
+            Sink::Document => deliver_document(session, key, secret, outcome).map(|()| None),
+            Sink::Screen => reveal::reveal(session, key, secret).map(Some),
+            Sink::Clipboard { seconds, trusting } => copy(session, secret, seconds, trusting).map(|()| None),
         }
     }
 }
 
-/// Delivers `secret` to `sink` and makes `change`, in the order that the module describes. Where the
-/// sink is not the JSON document of the command, that is printed without the secret.
+/// Makes a delivery and the `change` that belongs to it, in the order that the module describes. Where
+/// the sink is not the JSON document of the command, that is printed without the secret.
 ///
 /// `change` may be called twice, the first time in vain.
 ///
@@ -124,42 +132,48 @@ impl Sink {
 pub fn deliver_then_commit(
     session: &mut Session,
     store: &mut Store,
-    sink: Sink,
-    secret: &Secret,
-    outcome: Outcome,
+    delivery: Delivery<'_>,
     change: impl Fn(&Changes<'_>) -> Result<Key, Error>,
 ) -> Result<Key, Error> {
-    let key = carry_out(session, store, sink, secret, outcome, change)?;
-    if session.json() && sink != Sink::Document {
-        let document = Document { key: key.to_json(session.now()), secret: None, outcome };
+    let key = if delivery.sink.waits() {
+        between_transactions(session, store, delivery, change)?
+    } else {
+        inside_transaction(session, store, delivery, change)?
+    };
+    if session.json() && delivery.sink != Sink::Document {
+        let document = Document { key: key.to_json(session.now()), secret: None, outcome: delivery.outcome };
         session.print_json(&document)?;
     }
     Ok(key)
 }
 
-fn carry_out(
+fn between_transactions(
     session: &mut Session,
     store: &mut Store,
-    sink: Sink,
-    secret: &Secret,
-    outcome: Outcome,
+    delivery: Delivery<'_>,
+    change: impl Fn(&Changes<'_>) -> Result<Key, Error>,
+) -> Result<Key, Error> {
+    let key = store.rehearse(session.stamp(), &change)?;
+    let hold = delivery.make(session, &key)?;
+    session.look_at_the_clock();
+    let result = store.write(session.stamp(), &change).map_err(void);
+    drop(hold);
+    result
+}
+
+fn inside_transaction(
+    session: &mut Session,
+    store: &mut Store,
+    delivery: Delivery<'_>,
     change: impl Fn(&Changes<'_>) -> Result<Key, Error>,
 ) -> Result<Key, Error> {
     // Owned, because the session is needed for the sink while the store is being written.
     let actor = session.stamp().actor.cloned();
-    if sink.waits() {
-        let key = store.rehearse(session.stamp(), &change)?;
-        let answered = sink.take(session, &key, secret, outcome)?;
-        session.look_at_the_clock();
-        let result = store.write(session.stamp(), &change).map_err(void);
-        drop(answered);
-        return result;
-    }
-    let mut delivered = false;
     let stamp = Stamp { now: session.now(), actor: actor.as_ref() };
+    let mut delivered = false;
     let result = store.write(stamp, |changes| {
         let key = change(changes)?;
-        sink.take(session, &key, secret, outcome)?;
+        delivery.make(session, &key)?;
         delivered = true;
         Ok(key)
     });

@@ -8,7 +8,7 @@ use crate::domain::text::clean;
 use crate::domain::token::Secret;
 use crate::error::{Code, Error};
 use crate::session::Session;
-use crate::terminal::{AlternateScreen, Answer, Answered, Section};
+use crate::terminal::{AlternateScreen, Answer, Hold, Section};
 
 /// The three answers.
 const ITEMS: [&str; 3] = ["I have stored it", "Copy it to the clipboard", "Discard this key"];
@@ -18,7 +18,7 @@ const ITEMS: [&str; 3] = ["I have stored it", "Copy it to the clipboard", "Disca
 /// # Errors
 /// [`Code::Cancelled`] where the person discards it; [`Code::NotDelivered`] where they interrupt, or
 /// where the terminal cannot show it.
-pub(super) fn reveal(session: &mut Session, key: &Key, secret: &Secret) -> Result<Answered, Error> {
+pub(super) fn reveal(session: &mut Session, key: &Key, secret: &Secret) -> Result<Hold, Error> {
     let section = session.interrupts.section(Code::NotDelivered, super::INTERRUPTED);
     if session.terminal.is_dumb() {
         on_dumb_terminal(session, &section, key, secret)?;

@@ -11,9 +11,9 @@ use crate::error::{Code, Error};
 
 /// A text in a file that only its owner can read, for as long as it is edited.
 #[derive(Debug)]
-pub struct Draft(NamedTempFile);
+pub struct Scratch(NamedTempFile);
 
-impl Draft {
+impl Scratch {
     /// Puts `text` into a new file.
     ///
     /// # Errors

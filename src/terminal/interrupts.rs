@@ -1,7 +1,7 @@
 //! What has to be put back when a signal ends the program in the middle of a question.
 //!
 //! While a prompt or the reveal screen is up, the cursor may be hidden, the echo off, and another
-//! screen shown. `main` runs a thread that waits for SIGINT, SIGTERM and SIGHUP and calls
+//! screen shown. `main` runs a thread that waits for SIGINT, SIGTERM, SIGHUP and SIGQUIT and calls
 //! [`Interrupts::fire`]; the prompt itself, which learns of Ctrl-C by its own way, calls it too.
 //! Whoever comes first restores the terminal and says what happened; the other one keeps still.
 
@@ -104,14 +104,14 @@ impl Section {
 
     /// Lends the terminal to another program until the returned value is dropped: signals that its keys
     /// make are for it, and forgotten here.
-    pub fn lent(self) -> Answered {
+    pub fn lent(self) -> Hold {
         *self.interrupts.state() = State::Lent;
-        Answered { interrupts: Arc::clone(&self.interrupts) }
+        Hold { interrupts: Arc::clone(&self.interrupts) }
     }
 
     /// Ends the question: from here on until the returned value is dropped, signals wait. If one came
     /// first, this never returns, because the program is being ended.
-    pub fn answered(self) -> Answered {
+    pub fn answered(self) -> Hold {
         loop {
             let mut state = self.interrupts.state();
             if matches!(*state, State::Over) {
@@ -120,7 +120,7 @@ impl Section {
                 continue;
             }
             *state = State::Answered;
-            return Answered { interrupts: Arc::clone(&self.interrupts) };
+            return Hold { interrupts: Arc::clone(&self.interrupts) };
         }
     }
 
@@ -146,13 +146,14 @@ impl Drop for Section {
     }
 }
 
-/// An answer that is being carried out. Signals wait until it is dropped.
+/// What signals find until it is dropped: an answer that is being carried out, or a terminal that is
+/// lent to another program.
 #[derive(Debug)]
-pub struct Answered {
+pub struct Hold {
     interrupts: Arc<Interrupts>,
 }
 
-impl Drop for Answered {
+impl Drop for Hold {
     fn drop(&mut self) {
         *self.interrupts.state() = State::Idle;
     }

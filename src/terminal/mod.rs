@@ -15,8 +15,8 @@ use std::io::{self, BufWriter, ErrorKind, Read, Write};
 
 use serde::Serialize;
 
-pub use editor::Draft;
-pub use interrupts::{Answered, Fired, Interrupts, Section};
+pub use editor::Scratch;
+pub use interrupts::{Fired, Hold, Interrupts, Section};
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
 pub use table::{Cell, Column, card, table};

@@ -26,6 +26,13 @@ impl From<String> for Cell {
     }
 }
 
+/// A value that may be absent; nothing stands there then.
+impl<T: ToString> From<Option<&T>> for Cell {
+    fn from(value: Option<&T>) -> Self {
+        value.map(ToString::to_string).unwrap_or_default().into()
+    }
+}
+
 /// A column of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {

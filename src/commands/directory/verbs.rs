@@ -233,7 +233,6 @@ fn column(heading: &'static str) -> Column {
 /// An entry for people: what it is called, and what it says, field by field.
 fn cells(session: &Session, entry: &Entry) -> Vec<(&'static str, Cell)> {
     let text = |value: &dyn ToString| Cell::from(value.to_string());
-    let name = |value: &Option<Name>| Cell::from(value.as_ref().map(ToString::to_string).unwrap_or_default());
     let state = |enabled: bool| {
         if enabled { Cell::new("enabled", Tone::Good) } else { Cell::new("disabled", Tone::Warning) }
     };
@@ -241,7 +240,11 @@ fn cells(session: &Session, entry: &Entry) -> Vec<(&'static str, Cell)> {
     match &entry.draft.facts {
         Facts::Group => {}
         Facts::User { role, tenant, enabled } => {
-            cells.extend([("state", state(*enabled)), ("role", name(role)), ("tenant", name(tenant))]);
+            cells.extend([
+                ("state", state(*enabled)),
+                ("role", role.as_ref().into()),
+                ("tenant", tenant.as_ref().into()),
+            ]);
         }
         Facts::Role { rank, manages_keys } => {
             let manages_keys = if *manages_keys { "yes" } else { "no" };
@@ -250,7 +253,10 @@ fn cells(session: &Session, entry: &Entry) -> Vec<(&'static str, Cell)> {
         Facts::Tenant { enabled } => cells.extend([("state", state(*enabled)), ("users", text(&entry.users))]),
     }
     let created = format!("{} ({})", rfc3339(entry.created_at), relative(entry.created_at, session.now()));
-    let description = entry.draft.description.as_ref().map(ToString::to_string).unwrap_or_default();
-    cells.extend([("keys", text(&entry.keys)), ("created", created.into()), ("description", description.into())]);
+    cells.extend([
+        ("keys", text(&entry.keys)),
+        ("created", created.into()),
+        ("description", entry.draft.description.as_ref().into()),
+    ]);
     cells
 }
