@@ -15,14 +15,15 @@ use keyward::terminal::{Fired, Interrupts};
 use keyward::world::{StreamKinds, World};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 
 fn main() -> ExitCode {
     let interrupts = Arc::new(Interrupts::default());
     let streams = streams();
     if streams.stdin_is_terminal {
         let json = std::env::args_os().any(|arg| arg == "--json");
-        watch_signals(Arc::clone(&interrupts), json);
+        let watched = Arc::clone(&interrupts);
+        interrupts.watch_with(move || watch_signals(watched, json));
     }
     let world = World {
         args: std::env::args_os().collect(),
@@ -87,11 +88,20 @@ fn is_stand_in(stdout: &std::io::Stdout) -> bool {
     is_null && rustix::fs::fcntl_getfl(stdout).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::RDWR))
 }
 
-/// Ends the program on SIGINT, SIGTERM, SIGHUP and SIGQUIT, after the terminal was put back.
+/// Ends the program on SIGINT, SIGTERM, SIGHUP and SIGQUIT, after the terminal was put back; stops it on
+/// SIGTSTP with the terminal put back for as long.
 fn watch_signals(interrupts: Arc<Interrupts>, json: bool) {
-    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT]) else { return };
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP]) else {
+        return;
+    };
     std::thread::spawn(move || {
         for signal in signals.forever() {
+            if signal == SIGTSTP {
+                let suspended = interrupts.suspend();
+                let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
+                suspended.inspect(|suspended| interrupts.resume(suspended));
+                continue;
+            }
             match interrupts.fire() {
                 Fired::Idle => {
                     let _ = signal_hook::low_level::emulate_default_handler(signal);

@@ -110,7 +110,10 @@ fn id_of(session: &Session, store: &Store, text: &str) -> Result<Id, Error> {
 }
 
 fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {
-    match store.check_history()? {
+    let mut progress = session.terminal.progress("checking the history", store.count_events()?);
+    let found = store.check_history(|done| progress.at(done))?;
+    drop(progress);
+    match found {
         ChainCheck::Intact { rows } => {
             if session.json() {
                 session.print_json(&serde_json::json!({"intact": true, "rows": rows}))?;

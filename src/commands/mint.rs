@@ -17,6 +17,9 @@ use crate::store::{NewKey, NewSecret, Store};
 #[command(next_help_heading = "Delivery")]
 pub struct DeliveryArgs {
     /// Put the secret into the clipboard; over SSH, ask the terminal to do so
+    ///
+    /// The copy is marked as a password. Clipboard histories that know the mark (x-kde-passwordManagerHint on
+    /// Linux) leave it out; others keep what is copied.
     #[arg(long)]
     pub copy: bool,
     /// Clear the clipboard after so long, if it still holds the secret [default: 45s]

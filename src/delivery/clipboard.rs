@@ -10,7 +10,7 @@
 //! answer, so that is reported as sent, not as copied.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -32,21 +32,34 @@ const READY_STEP: Duration = Duration::from_millis(10);
 const READY_STEPS: u32 = 300;
 /// What the keeper says when the clipboard holds the secret.
 const READY: &str = "ok";
+/// How long the keeper may take to say so: a display that accepts a connection may never answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(6);
+
+/// A keeper, as long as this program runs: it can be told to clear the clipboard at once.
+#[derive(Debug)]
+pub(super) struct Keeper(ChildStdin);
+
+impl Keeper {
+    /// Has the clipboard cleared, if it still holds the secret.
+    pub(super) fn withdraw(mut self) -> std::io::Result<()> {
+        self.0.write_all(b"\n")
+    }
+}
 
 /// Who took the secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Copied {
     /// A clipboard, for so many seconds.
-    Kept(u64),
+    Kept(u64, Keeper),
     /// The terminal, which does not say what it did with it.
     Sent,
 }
 
 impl Copied {
     /// What to tell the person.
-    pub(super) fn note(self) -> String {
+    pub(super) fn note(&self) -> String {
         match self {
-            Self::Kept(seconds) => format!("Copied. The clipboard is cleared in {}.", count(seconds, "second")),
+            Self::Kept(seconds, _) => format!("Copied. The clipboard is cleared in {}.", count(*seconds, "second")),
             Self::Sent => {
                 "Sent to the terminal, which may put it into your clipboard (it does not say whether it did); \
                            it will not be cleared."
@@ -71,7 +84,10 @@ pub(super) fn copy(session: &Session, secret: &Secret, seconds: u64) -> anyhow::
     let has_display = has_display(session);
     let kept =
         if has_display { start_keeper(session, secret, seconds) } else { Err(anyhow::anyhow!("there is no display")) };
-    let Err(error) = kept else { return Ok(Copied::Kept(seconds)) };
+    let error = match kept {
+        Ok(keeper) => return Ok(Copied::Kept(seconds, keeper)),
+        Err(error) => error,
+    };
     // A terminal on a machine with a display is not the better clipboard: it would hide what is wrong.
     let is_remote = session.environment("SSH_TTY").is_some() || session.environment("SSH_CONNECTION").is_some();
     if has_display && !is_remote {
@@ -83,7 +99,7 @@ pub(super) fn copy(session: &Session, secret: &Secret, seconds: u64) -> anyhow::
     Ok(Copied::Sent)
 }
 
-fn start_keeper(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Result<()> {
+fn start_keeper(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Result<Keeper> {
     let program = session.program().ok_or_else(|| anyhow::anyhow!("this program's own file cannot be found"))?;
     let mut keeper = Command::new(program)
         .arg("hold-clipboard")
@@ -93,49 +109,85 @@ fn start_keeper(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Res
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    if let Some(mut stdin) = keeper.stdin.take() {
-        stdin.write_all(secret.expose().as_bytes())?;
-    }
-    let mut answer = String::new();
-    if let Some(stdout) = keeper.stdout.take() {
-        BufReader::new(stdout).read_line(&mut answer)?;
-    }
+    let (Some(mut stdin), Some(stdout)) = (keeper.stdin.take(), keeper.stdout.take()) else {
+        anyhow::bail!("its keeper has no pipes");
+    };
+    stdin.write_all(secret.expose().as_bytes())?;
+    stdin.write_all(b"\n")?;
+    let (answered, answer) = mpsc::channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        let read = BufReader::new(stdout).read_line(&mut line);
+        answered.send(read.map(|_| line))
+    });
+    let Ok(answer) = answer.recv_timeout(ANSWER_WITHIN) else {
+        let _ = keeper.kill().and_then(|()| keeper.wait());
+        anyhow::bail!("the display does not answer");
+    };
+    let answer = answer?;
     if answer.trim_end() != READY {
         // It found no clipboard and has ended, or is about to.
         let _ = keeper.wait();
     }
     anyhow::ensure!(answer.trim_end() == READY, "{}", if answer.is_empty() { "no answer" } else { answer.trim_end() });
-    Ok(())
+    Ok(Keeper(stdin))
 }
 
-/// The keeper: reads the secret from stdin, holds it in the clipboard, and clears it after
-/// `seconds`.
+/// Why the keeper stops.
+enum End {
+    /// Another program has the clipboard now, or there is none.
+    Lost(Result<(), arboard::Error>),
+    /// The key was not made after all.
+    Withdrawn,
+}
+
+/// The keeper: reads the secret from stdin, a line, holds it in the clipboard, and clears it after
+/// `seconds`, or at once where something more comes over stdin.
 ///
 /// # Errors
 /// Where there is no clipboard.
 pub fn hold(session: &mut Session, seconds: u64) -> Result<(), Error> {
-    /// Much longer than any secret.
-    const MOST: u64 = 4096;
     let no_clipboard =
         |error: &dyn std::fmt::Display| Error::new(Code::NotDelivered, format!("there is no clipboard: {error}"));
     // A session of its own, so that the end of the terminal is not the end of the keeper.
     let _ = rustix::process::setsid();
-    let mut bytes = Zeroizing::new(Vec::new());
-    session.terminal.read_input(MOST, &mut bytes).map_err(|error| no_clipboard(&error))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| no_clipboard(&error))?;
+    let line = read_line().map_err(|error| no_clipboard(&error))?;
+    let text = std::str::from_utf8(&line).map_err(|error| no_clipboard(&error))?;
 
     let (ended, end) = mpsc::channel();
-    let mine = Zeroizing::new(text.to_owned());
-    thread::spawn(move || ended.send(own_the_clipboard(&mine)));
+    let (mine, withdrawn) = (Zeroizing::new(text.to_owned()), ended.clone());
+    thread::spawn(move || ended.send(End::Lost(own_the_clipboard(&mine))));
     wait_until_held(text, &end).map_err(|error| no_clipboard(&error))?;
     session.terminal.print(&format!("{READY}\n"))?;
     session.terminal.flush()?;
+    thread::spawn(move || {
+        // The end of the input means nothing: whoever started the keeper has gone.
+        if rustix::io::read(rustix::stdio::stdin(), &mut [0; 1]).is_ok_and(|count| count > 0) {
+            let _ = withdrawn.send(End::Withdrawn);
+        }
+    });
 
-    if end.recv_timeout(Duration::from_secs(seconds)).is_err() {
+    if !matches!(end.recv_timeout(Duration::from_secs(seconds)), Ok(End::Lost(_))) {
         // Nobody else has copied anything, so what is there is ours.
         arboard::Clipboard::new().and_then(|mut clipboard| clipboard.clear()).map_err(|error| no_clipboard(&error))?;
     }
     Ok(())
+}
+
+/// The first line of stdin, without its end. What comes behind it is left there.
+fn read_line() -> std::io::Result<Zeroizing<Vec<u8>>> {
+    /// Much longer than any secret.
+    const MOST: usize = 4096;
+    let mut line = Zeroizing::new(Vec::with_capacity(MOST));
+    let mut byte = Zeroizing::new([0; 1]);
+    while line.len() < MOST {
+        match rustix::io::read(rustix::stdio::stdin(), &mut *byte)? {
+            0 => break,
+            _ if byte[0] == b'\n' => break,
+            _ => line.push(byte[0]),
+        }
+    }
+    Ok(line)
 }
 
 /// Puts the text there and returns when another program has taken the clipboard over.
@@ -161,10 +213,10 @@ fn outlast_others(text: &str) -> Result<(), arboard::Error> {
     Ok(())
 }
 
-fn wait_until_held(text: &str, end: &mpsc::Receiver<Result<(), arboard::Error>>) -> anyhow::Result<()> {
+fn wait_until_held(text: &str, end: &mpsc::Receiver<End>) -> anyhow::Result<()> {
     let mut clipboard = arboard::Clipboard::new()?;
     for _ in 0..READY_STEPS {
-        if let Ok(result) = end.try_recv() {
+        if let Ok(End::Lost(result)) = end.try_recv() {
             result?;
             anyhow::bail!("another program took it over at once");
         }

@@ -19,8 +19,8 @@ mod reveal;
 
 use serde::Serialize;
 
-use clipboard::Copied;
 pub use clipboard::{CLEAR_AFTER, hold as hold_clipboard, needs_an_answer};
+use clipboard::{Copied, Keeper};
 
 use crate::domain::key::{Key, KeyJson};
 use crate::domain::token::Secret;
@@ -97,6 +97,25 @@ impl Sink {
     }
 }
 
+/// What a sink has taken, until the change that belongs to it is made.
+#[derive(Debug, Default)]
+struct Taken {
+    /// Keeps signals waiting until then.
+    hold: Option<Hold>,
+    /// Has the secret in the clipboard.
+    keeper: Option<Keeper>,
+}
+
+impl Taken {
+    /// The change was not made: takes back what can be taken back.
+    fn take_back(self) {
+        if let Some(keeper) = self.keeper {
+            // It clears the clipboard by itself, only later.
+            let _ = keeper.withdraw();
+        }
+    }
+}
+
 /// A secret on its way, and what became of its key.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery<'d> {
@@ -109,14 +128,14 @@ pub struct Delivery<'d> {
 }
 
 impl Delivery<'_> {
-    /// Hands the secret over. What is returned keeps signals waiting until the change is made.
-    fn make(self, session: &mut Session, key: &Key) -> Result<Option<Hold>, Error> {
+    /// Hands the secret over.
+    fn make(self, session: &mut Session, key: &Key) -> Result<Taken, Error> {
         let Self { sink, secret, outcome } = self;
         match sink {
-            Sink::Line => deliver_line(session, secret).map(|()| None),
-            Sink::Document => deliver_document(session, key, secret, outcome).map(|()| None),
-            Sink::Screen => reveal::reveal(session, key, secret).map(Some),
-            Sink::Clipboard { seconds, trusting } => copy(session, secret, seconds, trusting).map(|()| None),
+            Sink::Line => deliver_line(session, secret).map(|()| Taken::default()),
+            Sink::Document => deliver_document(session, key, secret, outcome).map(|()| Taken::default()),
+            Sink::Screen => reveal::reveal(session, key, secret),
+            Sink::Clipboard { seconds, trusting } => copy(session, secret, seconds, trusting),
         }
     }
 }
@@ -154,11 +173,12 @@ fn between_transactions(
     change: impl Fn(&Changes<'_>) -> Result<Key, Error>,
 ) -> Result<Key, Error> {
     let key = store.rehearse(session.stamp(), &change)?;
-    let hold = delivery.make(session, &key)?;
+    let taken = delivery.make(session, &key)?;
     session.look_at_the_clock();
-    let result = store.write(session.stamp(), &change).map_err(void);
-    drop(hold);
-    result
+    store.write(session.stamp(), &change).map_err(|error| {
+        taken.take_back();
+        void(error)
+    })
 }
 
 fn inside_transaction(
@@ -170,14 +190,19 @@ fn inside_transaction(
     // Owned, because the session is needed for the sink while the store is being written.
     let actor = session.stamp().actor.cloned();
     let stamp = Stamp { now: session.now(), actor: actor.as_ref() };
-    let mut delivered = false;
+    let mut taken = None;
     let result = store.write(stamp, |changes| {
         let key = change(changes)?;
-        delivery.make(session, &key)?;
-        delivered = true;
+        taken = Some(delivery.make(session, &key)?);
         Ok(key)
     });
-    if delivered { result.map_err(void) } else { result }
+    match (result, taken) {
+        (Err(error), Some(taken)) => {
+            taken.take_back();
+            Err(void(error))
+        }
+        (result, _) => result,
+    }
 }
 
 /// The secret is out and the key is not in: the person has to know.
@@ -210,15 +235,17 @@ fn deliver_line(session: &mut Session, secret: &Secret) -> Result<(), Error> {
 }
 
 /// Copies, and where the terminal gives no answer, asks the person for theirs.
-fn copy(session: &mut Session, secret: &Secret, seconds: u64, trusting: bool) -> Result<(), Error> {
+fn copy(session: &mut Session, secret: &Secret, seconds: u64, trusting: bool) -> Result<Taken, Error> {
     let failed = |why: &dyn std::fmt::Display| {
         Error::new(Code::NotDelivered, format!("the secret was not copied: {why}; nothing was changed"))
             .hint("leave --copy out to have it shown, or use --json, or send standard output to where it belongs")
     };
     let copied = clipboard::copy(session, secret, seconds).map_err(|error| failed(&error))?;
     session.terminal.note(&copied.note());
-    if matches!(copied, Copied::Kept(_)) || trusting {
-        return Ok(());
+    match copied {
+        Copied::Kept(_, keeper) => return Ok(Taken { keeper: Some(keeper), ..Taken::default() }),
+        Copied::Sent if trusting => return Ok(Taken::default()),
+        Copied::Sent => {}
     }
     if !session.terminal.can_ask() {
         return Err(failed(
@@ -227,7 +254,7 @@ fn copy(session: &mut Session, secret: &Secret, seconds: u64, trusting: bool) ->
     }
     let section = session.interrupts.section(Code::NotDelivered, INTERRUPTED);
     if session.terminal.confirm(&section, "Paste it where it belongs. Is it there?")? {
-        Ok(())
+        Ok(Taken::default())
     } else {
         Err(Error::new(Code::Cancelled, "discarded; nothing was changed"))
     }

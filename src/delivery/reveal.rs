@@ -2,13 +2,14 @@
 
 use zeroize::Zeroizing;
 
-use super::clipboard;
+use super::Taken;
+use super::clipboard::{self, Copied};
 use crate::domain::key::Key;
 use crate::domain::text::clean;
 use crate::domain::token::Secret;
 use crate::error::{Code, Error};
 use crate::session::Session;
-use crate::terminal::{AlternateScreen, Answer, Hold, Section};
+use crate::terminal::{AlternateScreen, Answer, Section};
 
 /// The three answers.
 const ITEMS: [&str; 3] = ["I have stored it", "Copy it to the clipboard", "Discard this key"];
@@ -18,17 +19,33 @@ const ITEMS: [&str; 3] = ["I have stored it", "Copy it to the clipboard", "Disca
 /// # Errors
 /// [`Code::Cancelled`] where the person discards it; [`Code::NotDelivered`] where they interrupt, or
 /// where the terminal cannot show it.
-pub(super) fn reveal(session: &mut Session, key: &Key, secret: &Secret) -> Result<Hold, Error> {
+pub(super) fn reveal(session: &mut Session, key: &Key, secret: &Secret) -> Result<Taken, Error> {
     let section = session.interrupts.section(Code::NotDelivered, super::INTERRUPTED);
-    if session.terminal.is_dumb() {
-        on_dumb_terminal(session, &section, key, secret)?;
+    let mut taken = Taken::default();
+    let shown = if session.terminal.is_dumb() {
+        on_dumb_terminal(session, &section, key, secret, &mut taken)
     } else {
-        on_alternate_screen(session, &section, key, secret)?;
+        on_alternate_screen(session, &section, key, secret, &mut taken)
+    };
+    match shown {
+        Ok(()) => {
+            taken.hold = Some(section.answered());
+            Ok(taken)
+        }
+        Err(error) => {
+            taken.take_back();
+            Err(error)
+        }
     }
-    Ok(section.answered())
 }
 
-fn on_alternate_screen(session: &mut Session, section: &Section, key: &Key, secret: &Secret) -> Result<(), Error> {
+fn on_alternate_screen(
+    session: &mut Session,
+    section: &Section,
+    key: &Key,
+    secret: &Secret,
+    taken: &mut Taken,
+) -> Result<(), Error> {
     let stderr = console::Term::stderr();
     if !fits(&short_page(key, secret), stderr.size()) {
         return Err(Error::new(
@@ -41,20 +58,26 @@ fn on_alternate_screen(session: &mut Session, section: &Section, key: &Key, secr
     let mut screen = AlternateScreen::enter(section, stderr).map_err(lost)?;
     loop {
         let answer = screen.menu(section, &ITEMS, |size| page(size, key, secret, &note))?;
-        match settle(session, secret, answer)? {
+        match settle(session, secret, answer, taken)? {
             None => return Ok(()),
             Some(copied) => note = copied,
         }
     }
 }
 
-fn on_dumb_terminal(session: &mut Session, section: &Section, key: &Key, secret: &Secret) -> Result<(), Error> {
+fn on_dumb_terminal(
+    session: &mut Session,
+    section: &Section,
+    key: &Key,
+    secret: &Secret,
+    taken: &mut Taken,
+) -> Result<(), Error> {
     let stderr = console::Term::stderr();
     let note = "This terminal keeps what it shows: clear its scrollback afterwards.";
     stderr.write_str(&full_page(key, secret, note)).map_err(lost)?;
     loop {
         let answer = session.terminal.select(section, "What now?", &ITEMS)?;
-        match settle(session, secret, answer)? {
+        match settle(session, secret, answer, taken)? {
             None => return Ok(()),
             Some(copied) => stderr.write_line(&clean(&copied)).map_err(lost)?,
         }
@@ -62,11 +85,22 @@ fn on_dumb_terminal(session: &mut Session, section: &Section, key: &Key, secret:
 }
 
 /// `None` where the secret was acknowledged, and what came of copying where it was to be copied.
-fn settle(session: &Session, secret: &Secret, answer: Answer<usize>) -> Result<Option<String>, Error> {
+fn settle(
+    session: &Session,
+    secret: &Secret,
+    answer: Answer<usize>,
+    taken: &mut Taken,
+) -> Result<Option<String>, Error> {
     match answer {
         Answer::Given(0) => Ok(None),
         Answer::Given(1) => Ok(Some(match clipboard::copy(session, secret, clipboard::CLEAR_AFTER) {
-            Ok(copied) => copied.note(),
+            Ok(copied) => {
+                let note = copied.note();
+                if let Copied::Kept(_, keeper) = copied {
+                    taken.keeper = Some(keeper);
+                }
+                note
+            }
             Err(error) => format!("Not copied: {error}"),
         })),
         Answer::Given(_) | Answer::Declined => Err(Error::new(Code::Cancelled, "discarded; nothing was changed")),

@@ -106,8 +106,13 @@ pub(super) fn append(conn: &Connection, entry: &Entry<'_>) -> rusqlite::Result<(
     Ok(())
 }
 
+/// How many rows there are.
+pub(super) fn count(conn: &Connection) -> rusqlite::Result<u64> {
+    conn.query_row("SELECT count(*) FROM history", [], |row| rows::count(row, 0))
+}
+
 /// Walks the whole chain.
-pub(super) fn check(conn: &Connection) -> rusqlite::Result<ChainCheck> {
+pub(super) fn check(conn: &Connection, mut step: impl FnMut(u64)) -> rusqlite::Result<ChainCheck> {
     let mut statement = conn.prepare(
         "SELECT seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash FROM history ORDER BY seq",
     )?;
@@ -123,6 +128,7 @@ pub(super) fn check(conn: &Connection) -> rusqlite::Result<ChainCheck> {
             return Ok(ChainCheck::Broken { seq: stored.seq, what: "the row, or one before it, was changed" });
         }
         (last, before) = (stored.seq, hash);
+        step(u64::try_from(last).unwrap_or(0));
     }
     let head: Option<(i64, [u8; 32])> =
         conn.query_row("SELECT seq, hash FROM history_head", [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;

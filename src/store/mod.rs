@@ -229,12 +229,20 @@ impl Store {
         self.read(|conn| history::last_key_named(conn, name))
     }
 
-    /// Proves that the history is as it was written.
+    /// How many events there are.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn check_history(&self) -> Result<ChainCheck, StoreError> {
-        self.read(history::check)
+    pub fn count_events(&self) -> Result<u64, StoreError> {
+        self.read(history::count)
+    }
+
+    /// Proves that the history is as it was written. Calls `step` after each row with how many it has seen.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn check_history(&self, step: impl FnMut(u64)) -> Result<ChainCheck, StoreError> {
+        self.read(|conn| history::check(conn, step))
     }
 
     /// Makes the changes of `f` in one transaction: all of them, or none where it fails.

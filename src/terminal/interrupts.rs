@@ -4,7 +4,9 @@
 //! screen shown. `main` runs a thread that waits for SIGINT, SIGTERM, SIGHUP and SIGQUIT and calls
 //! [`Interrupts::fire`]; the prompt itself, which learns of Ctrl-C by its own way, calls it too.
 //! Whoever comes first restores the terminal and says what happened; the other one keeps still.
+//! SIGTSTP puts the terminal back for as long as the program is stopped.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +14,23 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::error::{Code, Error};
 
+/// Starts to watch for signals.
+type Watch = Box<dyn FnOnce() + Send>;
+
 /// The state that signals look at.
-#[derive(Debug, Default)]
-pub struct Interrupts(Mutex<State>);
+#[derive(Default)]
+pub struct Interrupts {
+    state: Mutex<State>,
+    watch: Mutex<Option<Watch>>,
+    /// How often the screen was given to somebody else and came back.
+    returns: AtomicU32,
+}
+
+impl std::fmt::Debug for Interrupts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interrupts").field("state", &self.state).finish_non_exhaustive()
+    }
+}
 
 #[derive(Debug, Default)]
 enum State {
@@ -31,6 +47,13 @@ enum State {
     Over,
 }
 
+/// A terminal as it was while a question was asked.
+#[derive(Debug)]
+pub struct Suspended {
+    termios: Termios,
+    alternate_screen: bool,
+}
+
 /// What a signal found.
 #[derive(Debug)]
 pub enum Fired {
@@ -45,10 +68,20 @@ pub enum Fired {
 }
 
 impl Interrupts {
+    /// Says what starts to watch for signals. It is called once, at the first question: a command that
+    /// asks nothing leaves signals to the system.
+    pub fn watch_with(&self, watch: impl FnOnce() + Send + 'static) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(watch));
+    }
+
     /// Marks the beginning of a question. It ends when the returned value is dropped.
     ///
     /// An interruption until then is an error of `code` that says `message`.
     pub fn section(self: &Arc<Self>, code: Code, message: &'static str) -> Section {
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(watch) = watch {
+            watch();
+        }
         let termios = tcgetattr(rustix::stdio::stdin()).ok().map(Box::new);
         *self.state() = State::Asking { termios, alternate_screen: false, code, message };
         Section { interrupts: Arc::clone(self) }
@@ -82,8 +115,28 @@ impl Interrupts {
         }
     }
 
+    /// Puts the terminal back for a while, if a question is being asked.
+    pub fn suspend(&self) -> Option<Suspended> {
+        let state = self.state();
+        let State::Asking { termios: Some(before), alternate_screen, .. } = &*state else { return None };
+        let termios = tcgetattr(rustix::stdio::stdin()).ok()?;
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
+        let restore: &[u8] = if *alternate_screen { super::screen::LEAVE } else { super::screen::END_OF_PROMPT };
+        let _ = rustix::io::write(rustix::stdio::stderr(), restore);
+        Some(Suspended { termios, alternate_screen: *alternate_screen })
+    }
+
+    /// Takes the terminal again as it was when it was put back.
+    pub fn resume(&self, suspended: &Suspended) {
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &suspended.termios);
+        if suspended.alternate_screen {
+            let _ = rustix::io::write(rustix::stdio::stderr(), super::screen::ENTER);
+        }
+        self.returns.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,6 +153,11 @@ impl Section {
             State::Asking { alternate_screen, .. } => std::mem::replace(alternate_screen, shown),
             State::Idle | State::Lent | State::Answered | State::Over => false,
         }
+    }
+
+    /// How often the screen was away since the program began: what was shown on it has to be shown anew.
+    pub(super) fn returns(&self) -> u32 {
+        self.interrupts.returns.load(Ordering::Relaxed)
     }
 
     /// Lends the terminal to another program until the returned value is dropped: signals that its keys

@@ -38,7 +38,7 @@ impl<W: Write> AlternateScreen<'_, W> {
         items: &[&str],
         page: impl Fn((u16, u16)) -> Zeroizing<String>,
     ) -> Result<Answer<usize>, Error> {
-        match self.ask(items, page) {
+        match self.ask(section, items, page) {
             Err(error) if error.kind() == ErrorKind::Interrupted => Err(section.interrupted()),
             Err(error) => Err(Error::new(Code::NotDelivered, format!("the terminal is gone: {error}"))
                 .hint("nothing was changed; try again with --json, or send standard output to a file")),
@@ -46,15 +46,21 @@ impl<W: Write> AlternateScreen<'_, W> {
         }
     }
 
-    fn ask(&mut self, items: &[&str], page: impl Fn((u16, u16)) -> Zeroizing<String>) -> io::Result<Answer<usize>> {
+    fn ask(
+        &mut self,
+        section: &Section,
+        items: &[&str],
+        page: impl Fn((u16, u16)) -> Zeroizing<String>,
+    ) -> io::Result<Answer<usize>> {
         let mode = RawMode::begin()?;
         let terminal = console::Term::stderr();
         let (mut chosen, mut drawn, mut typed) = (0, None, VecDeque::new());
         loop {
             let size = terminal.size();
-            if drawn != Some((size, chosen)) {
+            let wanted = Some((size, chosen, section.returns()));
+            if drawn != wanted {
                 self.show(&with_menu(&page(size), items, chosen))?;
-                drawn = Some((size, chosen));
+                drawn = wanted;
             }
             match press(&mode, &mut typed)? {
                 Press::Up => chosen = (chosen + items.len() - 1) % items.len(),

@@ -6,6 +6,7 @@
 mod editor;
 mod interrupts;
 mod menu;
+mod progress;
 mod prompt;
 mod raw;
 mod screen;
@@ -16,7 +17,8 @@ use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use serde::Serialize;
 
 pub use editor::Scratch;
-pub use interrupts::{Fired, Hold, Interrupts, Section};
+pub use interrupts::{Fired, Hold, Interrupts, Section, Suspended};
+pub use progress::Progress;
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
 pub use table::{Cell, Column, card, table};

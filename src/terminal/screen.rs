@@ -4,6 +4,8 @@ use std::io::Write;
 
 use super::Section;
 
+/// Enters the alternate screen.
+pub(super) const ENTER: &[u8] = b"\x1b[?1049h";
 /// Clears and leaves the alternate screen, and shows the cursor. It is cleared before it is left,
 /// because some terminals let the user scroll back into it.
 pub(super) const LEAVE: &[u8] = b"\x1b[2J\x1b[H\x1b[?1049l\x1b[?25h";
@@ -25,7 +27,7 @@ impl<'s, W: Write> AlternateScreen<'s, W> {
     pub fn enter(section: &'s Section, out: W) -> std::io::Result<Self> {
         section.set_alternate_screen(true);
         let mut screen = Self { section, out };
-        screen.out.write_all(b"\x1b[?1049h")?;
+        screen.out.write_all(ENTER)?;
         screen.show("")?;
         Ok(screen)
     }

@@ -7,13 +7,13 @@ use crate::harness::{Sandbox, finish};
 use crate::pty::Screen;
 
 /// An X server that ends with the test.
-struct XServer {
+pub struct XServer {
     process: Child,
-    display: String,
+    pub display: String,
 }
 
 impl XServer {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let mut process = Command::new("Xvfb")
             .args(["-displayfd", "1", "-nolisten", "tcp", "-screen", "0", "320x200x24"])
             .stdout(Stdio::piped())
@@ -26,13 +26,13 @@ impl XServer {
         Self { process, display: format!(":{}", display.trim()) }
     }
 
-    fn xclip(&self, args: &[&str]) -> Command {
+    pub fn xclip(&self, args: &[&str]) -> Command {
         let mut command = Command::new("xclip");
         command.args(["-selection", "clipboard"]).args(args).env("DISPLAY", &self.display);
         command
     }
 
-    fn pasted(&self) -> String {
+    pub fn pasted(&self) -> String {
         let output = self.xclip(&["-out"]).stderr(Stdio::null()).output().expect("xclip");
         String::from_utf8(output.stdout).unwrap()
     }
@@ -76,12 +76,48 @@ fn the_keeper_clears_what_is_still_its_own() {
     let mut keeper = sandbox.binary("hold-clipboard 1");
     keeper.env("DISPLAY", &server.display).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut keeper = keeper.spawn().unwrap();
-    std::io::Write::write_all(&mut keeper.stdin.take().unwrap(), b"a made-up secret").unwrap();
+    std::io::Write::write_all(&mut keeper.stdin.take().unwrap(), b"a made-up secret\n").unwrap();
     let mut answer = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(keeper.stdout.take().unwrap()), &mut answer).unwrap();
     assert_eq!((answer.as_str(), server.pasted().as_str()), ("ok\n", "a made-up secret"));
     assert!(keeper.wait().unwrap().success());
     assert_eq!(server.pasted(), "");
+}
+
+#[test]
+#[ignore = "needs Xvfb and xclip"]
+fn what_was_copied_and_discarded_is_cleared_at_once() {
+    let server = XServer::start();
+    let sandbox = Sandbox::new();
+    let variables = [("TERM", "xterm-256color"), ("DISPLAY", server.display.as_str())];
+    let mut screen = Screen::start_with(&sandbox.store(), "create new", 80, &variables);
+    screen.wait_for("I have stored it");
+    screen.press("\x1b[B\r").wait_for("Copied.");
+    assert!(server.pasted().starts_with("kw_"));
+    screen.press("\x1b[B\x1b[B\r");
+    assert_eq!(screen.end(), 5);
+    let is_cleared = || {
+        server.pasted().is_empty() || {
+            std::thread::sleep(Duration::from_millis(100));
+            false
+        }
+    };
+    assert!((0..50).any(|_| is_cleared()), "{}", server.pasted());
+}
+
+#[test]
+fn a_display_that_never_answers_is_no_clipboard() {
+    // An X server's socket on which nobody reads. Linux has the name without a file.
+    use std::os::linux::net::SocketAddrExt as _;
+    let number = 40_000 + std::process::id() % 10_000;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(format!("/tmp/.X11-unix/X{number}")).unwrap();
+    let _silent = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.binary("create new --copy --json");
+    let output = finish(command.env("DISPLAY", format!(":{number}")));
+    assert_eq!((output.code, output.error()["code"].as_str()), (7, Some("not_delivered")), "{output}");
+    assert!(output.error()["message"].as_str().unwrap().contains("does not answer"), "{output}");
+    assert_eq!(sandbox.run("list -q").stdout, "");
 }
 
 #[test]

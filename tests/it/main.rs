@@ -23,6 +23,7 @@ mod pty;
 mod authority;
 mod bad_input;
 mod clipboard;
+mod clipboard_manager;
 mod concurrency;
 mod curl;
 mod decisions;

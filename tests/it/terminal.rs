@@ -10,6 +10,28 @@ fn shown_secret(screen: &Screen) -> String {
 }
 
 #[test]
+fn a_stopped_reveal_leaves_the_terminal_and_comes_back() {
+    let sandbox = Sandbox::new();
+    let mut screen = Screen::start(&sandbox.store(), "create new", 100);
+    screen.wait_for("I have stored it");
+    screen.signal("TSTP");
+    for _ in 0..200 {
+        if !screen.raw().ends_with("l\x1b[?25h") {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+    screen.assert_restored();
+    assert!(!screen.text().contains("kw_"), "{}", screen.text());
+    screen.signal("CONT");
+    screen.wait_for("I have stored it");
+    assert!(screen.text().contains("kw_"), "{}", screen.text());
+    screen.press("\r");
+    assert_eq!(screen.end(), 0);
+    screen.assert_restored();
+    assert_eq!(sandbox.run("list -q").stdout, "new\n");
+}
+
+#[test]
 fn stored_makes_the_key_and_leaves_no_trace() {
     let sandbox = Sandbox::new();
     let mut screen = Screen::start(&sandbox.store(), "create first-key", 100);

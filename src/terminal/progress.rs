@@ -1,0 +1,50 @@
+//! How far something has come that takes a while.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Terminal;
+
+/// What is done sooner than this shows no bar: it would only flicker.
+const SHOWN_AFTER: Duration = Duration::from_millis(500);
+
+/// A bar on stderr, where a person looks at it. It vanishes when it is dropped.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    /// Nobody looks, or not yet.
+    is_hidden: bool,
+    can_show: bool,
+}
+
+impl Terminal {
+    /// A bar for `total` steps of what `what` says, such as `checking the history`.
+    pub fn progress(&self, what: &'static str, total: u64) -> Progress {
+        let options = &self.options;
+        let can_show = self.kinds.stderr_is_terminal && !options.quiet && !options.json && !options.dumb;
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        // The template is a constant: where it had a mistake, the bar would look different.
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Progress { bar: bar.with_message(what), is_hidden: true, can_show }
+    }
+}
+
+impl Progress {
+    /// So many steps are done by now.
+    pub fn at(&mut self, done: u64) {
+        if self.is_hidden && self.can_show && self.bar.elapsed() >= SHOWN_AFTER {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.is_hidden = false;
+        }
+        self.bar.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
