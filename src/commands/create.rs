@@ -46,7 +46,7 @@ impl Create {
         let patch = self.settings.patch(session.now())?;
         let mut store = session.create_store()?;
         let settings = patch.apply(&session.default_settings(&store)?);
-        mint_key(session, &mut store, &name, &settings, None, sink)?;
+        mint_key(session, &mut store, &name, &settings, None, &sink)?;
         Ok(Exit::DONE)
     }
 

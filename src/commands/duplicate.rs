@@ -50,7 +50,7 @@ impl Duplicate {
         if let Some(time) = settings.expires_at {
             check_expiry(time, session.now())?;
         }
-        mint_key(session, &mut store, &new_name, &settings, Some(&key), sink)?;
+        mint_key(session, &mut store, &new_name, &settings, Some(&key), &sink)?;
         Ok(Exit::DONE)
     }
 }

@@ -1,30 +1,57 @@
 //! New secrets: what `create`, `duplicate` and `rotate` have in common.
 
-use clap::Args;
+use std::path::PathBuf;
 
-use crate::delivery::{CLEAR_AFTER, Delivery, Outcome, Sink, deliver_then_commit, needs_an_answer};
+use clap::{Args, ValueHint};
+
+use crate::delivery::{
+    CLEAR_AFTER, Delivery, Existing, Outcome, Place, Sink, StepFile, deliver_then_commit, needs_an_answer,
+};
+use crate::domain::dotenv::Variable;
 use crate::domain::hashing::HashedSecret;
 use crate::domain::key::{Key, Settings};
-use crate::domain::names::{Name, Prefix};
+use crate::domain::names::{InvalidText, Name, Prefix};
 use crate::domain::time::Duration;
 use crate::domain::token::{Id, Secret};
 use crate::error::{Code, Error};
 use crate::session::Session;
-use crate::store::{NewKey, NewSecret, Store};
+use crate::store::{Changes, NewKey, NewSecret, Store};
 
 /// Where the secret goes.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Delivery")]
+#[group(skip)]
 pub struct DeliveryArgs {
     /// Put the secret into the clipboard; over SSH, ask the terminal to do so
     ///
     /// The copy is marked as a password. Clipboard histories that know the mark (x-kde-passwordManagerHint on
     /// Linux) leave it out; others keep what is copied.
-    #[arg(long)]
+    #[arg(long, group = "sink")]
     pub copy: bool,
     /// Clear the clipboard after so long, if it still holds the secret [default: 45s]
     #[arg(long, value_name = "DURATION", requires = "copy")]
     pub clear_after: Option<Duration>,
+    /// Write the secret into a new file of mode 0600, alone on its line
+    #[arg(long, value_name = "PATH", group = "sink", value_hint = ValueHint::FilePath)]
+    pub secret_file: Option<PathBuf>,
+    /// Replace the file if it is there
+    #[arg(long, requires = "secret_file")]
+    pub force: bool,
+    /// Set a variable in a dotenv file, the rest of which stays as it is
+    #[arg(long, value_name = "PATH", group = "sink", requires = "env_name", value_hint = ValueHint::FilePath)]
+    pub env_file: Option<PathBuf>,
+    /// The variable, for example API_KEY
+    #[arg(long, value_name = "NAME", requires = "env_file")]
+    pub env_name: Option<Variable>,
+    /// Give the secret to a command on its standard input; a shell reads the command
+    #[arg(long, value_name = "COMMAND", group = "sink", value_hint = ValueHint::CommandString)]
+    pub secret_to: Option<String>,
+    /// In a step of GitHub Actions: mask the secret, and set a variable for the steps that follow
+    #[arg(long, value_name = "NAME", group = "sink")]
+    pub github_env: Option<Variable>,
+    /// In a step of GitHub Actions: mask the secret, and set an output of the step
+    #[arg(long, value_name = "NAME", group = "sink", value_parser = output_name)]
+    pub github_output: Option<String>,
     /// In a terminal: print the secret, and take for granted that it was stored
     #[arg(short, long)]
     pub yes: bool,
@@ -36,15 +63,41 @@ impl DeliveryArgs {
     /// # Errors
     /// Where there is no sink that could take the secret.
     pub fn sink(&self, session: &Session) -> Result<Sink, Error> {
-        if !self.copy {
-            return Sink::choose(session, self.yes);
+        let sink = self.named(session)?;
+        sink.place().map_or(Ok(()), |place| place.check(session))?;
+        Ok(sink)
+    }
+
+    /// The same, where a place may hold a secret already.
+    ///
+    /// # Errors
+    /// As [`DeliveryArgs::sink`].
+    pub fn named(&self, session: &Session) -> Result<Sink, Error> {
+        if let Some(place) = self.place() {
+            return Ok(Sink::Place(place));
         }
+        if self.copy { self.clipboard(session) } else { Sink::choose(session, self.yes) }
+    }
+
+    fn place(&self) -> Option<Place> {
+        let file = self.secret_file.as_ref().map(|path| {
+            let existing = if self.force { Existing::Replace } else { Existing::Refuse };
+            Place::File { path: path.clone(), existing }
+        });
+        let dotenv = self.env_file.clone().zip(self.env_name.clone()).map(|(path, name)| Place::Dotenv { path, name });
+        let command = self.secret_to.clone().map(Place::Command);
+        let step = |file, name: Option<String>| name.map(|name| Place::Step { file, name });
+        let env = self.github_env.as_ref().map(|name| name.as_str().to_owned());
+        file.or(dotenv).or(command).or(step(StepFile::Env, env)).or(step(StepFile::Output, self.github_output.clone()))
+    }
+
+    fn clipboard(&self, session: &Session) -> Result<Sink, Error> {
         if needs_an_answer(session) && !session.terminal.can_ask() && !self.yes {
             return Err(Error::new(
                 Code::ConfirmationRequired,
                 "without a display the terminal has to take the secret, and nobody can confirm that it did",
             )
-            .hint("add --yes to take that for granted, or use --json, or send standard output to where it belongs"));
+            .hint("add --yes to take that for granted, or name a file for it with --secret-file"));
         }
         let seconds = match self.clear_after {
             None => CLEAR_AFTER,
@@ -56,6 +109,16 @@ impl DeliveryArgs {
             }
         };
         Ok(Sink::Clipboard { seconds, trusting: self.yes })
+    }
+}
+
+/// The name of an output of a step: letters, digits, `_` and `-`.
+pub(crate) fn output_name(text: &str) -> Result<String, InvalidText> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(is_name) {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidText::new("an output has letters, digits, _ and -, and starts with a letter or _: api-key"))
     }
 }
 
@@ -96,7 +159,7 @@ pub fn mint_key(
     name: &Name,
     settings: &Settings,
     source: Option<&Key>,
-    sink: Sink,
+    sink: &Sink,
 ) -> Result<Key, Error> {
     if store.find(name.as_str())?.is_some() {
         return Err(crate::store::StoreError::NameTaken { kind: "key", name: name.clone() }.into());
@@ -119,7 +182,8 @@ pub fn mint_key(
 }
 
 /// Puts a new secret in the place of the key's current one, which works until `grace` after the
-/// moment at which the new one was delivered.
+/// moment at which the new one was delivered. `prepare` makes what else changes together with the secret,
+/// and returns the key as it is then.
 ///
 /// # Errors
 /// What the store or the sink says; then the old secret is as it was.
@@ -128,17 +192,27 @@ pub fn rotate_key(
     store: &mut Store,
     key: &Key,
     grace: Duration,
-    sink: Sink,
+    sink: &Sink,
+    prepare: impl Fn(&Changes<'_>) -> Result<Key, Error>,
 ) -> Result<Key, Error> {
     let minted = mint(session, store, &key.settings.prefix)?;
     let delivery = Delivery { sink, secret: &minted.secret, outcome: Outcome::Rotated };
-    deliver_then_commit(session, store, delivery, |changes| {
+    if sink.replaces() {
+        store.write(session.stamp(), |changes| changes.stage_secret(key, &minted.stored))?;
+    }
+    let rotated = deliver_then_commit(session, store, delivery, |changes| {
         let grace_end = grace.after(changes.now()).ok_or_else(|| {
             Error::new(Code::InvalidValue, "--grace ends after the year 9999")
                 .hint("give a shorter one, such as --grace 24h")
         })?;
-        Ok(changes.replace_secret(key, &minted.stored, grace_end)?)
-    })
+        let key = prepare(changes)?;
+        Ok(changes.replace_secret(&key, &minted.stored, grace_end)?)
+    });
+    if sink.replaces() && rotated.as_ref().is_err_and(|error| error.code() != Code::OutputFailed) {
+        // Should this fail too, a secret stays that nobody has, beside one that works.
+        let _ = store.write(session.stamp(), |changes| changes.unstage_secret(key, &minted.stored.id));
+    }
+    rotated
 }
 
 /// An id that no key and no secret has. Sixty random bits meet another id about never; the store

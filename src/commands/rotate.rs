@@ -37,7 +37,7 @@ impl Rotate {
         let mut store = session.change_store()?;
         let key = session.find_or_ask(&store, self.key.as_deref(), "Rotate which key?")?;
         let old = key.current_secret().cloned();
-        let key = rotate_key(session, &mut store, &key, self.grace, sink)?;
+        let key = rotate_key(session, &mut store, &key, self.grace, &sink, |_| Ok(key.clone()))?;
         let end =
             key.secrets.iter().find(|secret| Some(&secret.id) == old.as_ref()).and_then(|secret| secret.expires_at);
         let old = match end {

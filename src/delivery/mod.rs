@@ -4,23 +4,36 @@
 //! new secret in the place of an old one) is committed only after its sink has taken the secret,
 //! and [`deliver_then_commit`] is the one place where that order stands:
 //!
-//! - A sink that takes the secret at once (stdout) does so *inside* the transaction: everything
+//! - A sink that takes the secret at once (stdout, a file) does so *inside* the transaction: everything
 //!   that could forbid the change has been checked by then, and only the commit is left.
 //! - A sink that may wait for a person or a program does so *between* two transactions. The first
 //!   one rehearses the change and is taken back, so nobody waits for a lock in the meantime; the
 //!   second one makes it. Should another process have taken the name by then, the person is told
 //!   that the secret which they hold is void.
 //!
-//! A crash in between leaves a secret without a key, which opens nothing, and never a key whose
-//! secret nobody has.
+//! Where the change fails after all, the sink gives the secret back if it can: a file is put back as it
+//! was, the clipboard is cleared. A crash in between leaves a secret without a key, which opens nothing,
+//! and never a key whose secret nobody has.
+//!
+//! A rotation whose sink *replaces* the old secret (a file, a variable, whatever a command keeps) takes one
+//! more step, because a crash would leave the new secret in its place without a key, and the old one, which
+//! still opens the key, nowhere. So the new secret is *staged* first: it is committed beside the old one, and
+//! both work until the new one was delivered. A crash leaves both of them working.
 
 mod clipboard;
+mod command;
+mod files;
+mod github;
+mod placed;
 mod reveal;
 
 use serde::Serialize;
 
 pub use clipboard::{CLEAR_AFTER, hold as hold_clipboard, needs_an_answer};
 use clipboard::{Copied, Keeper};
+use files::Files;
+pub use github::StepFile;
+pub use placed::{Existing, Place, Proof};
 
 use crate::domain::key::{Key, KeyJson};
 use crate::domain::token::Secret;
@@ -49,7 +62,7 @@ pub enum Outcome {
 }
 
 /// Where a secret goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sink {
     /// stdout, alone on its line.
     Line,
@@ -64,6 +77,8 @@ pub enum Sink {
         /// Take for granted that a terminal took the secret, which it does not say.
         trusting: bool,
     },
+    /// A place that was named.
+    Place(Place),
 }
 
 impl Sink {
@@ -87,13 +102,26 @@ impl Sink {
                 Code::ConfirmationRequired,
                 "the secret would be shown, and nobody can confirm that it was stored",
             )
-            .hint("add --yes to have it printed, or --json, or send standard output to where it belongs"))
+            .hint("add --yes to have it printed, or --json, or name a place for it with --secret-file"))
         }
     }
 
     /// Whether it may wait for someone while it takes the secret.
-    fn waits(self) -> bool {
-        matches!(self, Self::Screen | Self::Clipboard { .. })
+    fn waits(&self) -> bool {
+        matches!(self, Self::Screen | Self::Clipboard { .. } | Self::Place(Place::Command(_)))
+    }
+
+    /// Whether the old secret of a key may be gone from it when it has taken the new one.
+    pub fn replaces(&self) -> bool {
+        matches!(self, Self::Place(Place::File { .. } | Place::Dotenv { .. } | Place::Command(_)))
+    }
+
+    /// The place, where it is one that was named.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Place(place) => Some(place),
+            _ => None,
+        }
     }
 }
 
@@ -104,15 +132,23 @@ struct Taken {
     hold: Option<Hold>,
     /// Has the secret in the clipboard.
     keeper: Option<Keeper>,
+    /// Have the secret.
+    files: Files,
 }
 
 impl Taken {
-    /// The change was not made: takes back what can be taken back.
-    fn take_back(self) {
+    /// The change was made.
+    fn keep(self) {
+        self.files.keep();
+    }
+
+    /// The change was not made: takes back what can be taken back, and says so where that is not all.
+    fn take_back(self) -> bool {
         if let Some(keeper) = self.keeper {
             // It clears the clipboard by itself, only later.
             let _ = keeper.withdraw();
         }
+        self.files.take_back()
     }
 }
 
@@ -120,7 +156,7 @@ impl Taken {
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery<'d> {
     /// Where it goes.
-    pub sink: Sink,
+    pub sink: &'d Sink,
     /// What goes there.
     pub secret: &'d Secret,
     /// What the document of the command says about the key.
@@ -135,7 +171,14 @@ impl Delivery<'_> {
             Sink::Line => deliver_line(session, secret).map(|()| Taken::default()),
             Sink::Document => deliver_document(session, key, secret, outcome).map(|()| Taken::default()),
             Sink::Screen => reveal::reveal(session, key, secret),
-            Sink::Clipboard { seconds, trusting } => copy(session, secret, seconds, trusting),
+            Sink::Clipboard { seconds, trusting } => copy(session, secret, *seconds, *trusting),
+            Sink::Place(place) => {
+                let mut taken = Taken::default();
+                match place.take(session, secret, &mut taken) {
+                    Ok(()) => Ok(taken),
+                    Err(error) => Err(taken_back(taken, error)),
+                }
+            }
         }
     }
 }
@@ -159,11 +202,19 @@ pub fn deliver_then_commit(
     } else {
         inside_transaction(session, store, delivery, change)?
     };
-    if session.json() && delivery.sink != Sink::Document {
-        let document = Document { key: key.to_json(session.now()), secret: None, outcome: delivery.outcome };
-        session.print_json(&document)?;
+    if session.json() && *delivery.sink != Sink::Document {
+        print_outcome(session, &key, delivery.outcome)?;
     }
     Ok(key)
+}
+
+/// Prints the JSON document of a command that shows no secret.
+///
+/// # Errors
+/// Where stdout takes nothing.
+pub fn print_outcome(session: &mut Session, key: &Key, outcome: Outcome) -> Result<(), Error> {
+    let document = Document { key: key.to_json(session.now()), secret: None, outcome };
+    session.print_json(&document)
 }
 
 fn between_transactions(
@@ -175,10 +226,7 @@ fn between_transactions(
     let key = store.rehearse(session.stamp(), &change)?;
     let taken = delivery.make(session, &key)?;
     session.look_at_the_clock();
-    store.write(session.stamp(), &change).map_err(|error| {
-        taken.take_back();
-        void(error)
-    })
+    settle(store.write(session.stamp(), &change), taken)
 }
 
 fn inside_transaction(
@@ -196,18 +244,31 @@ fn inside_transaction(
         taken = Some(delivery.make(session, &key)?);
         Ok(key)
     });
-    match (result, taken) {
-        (Err(error), Some(taken)) => {
-            taken.take_back();
-            Err(void(error))
-        }
-        (result, _) => result,
+    match taken {
+        Some(taken) => settle(result, taken),
+        None => result,
     }
 }
 
-/// The secret is out and the key is not in: the person has to know.
-fn void(error: Error) -> Error {
-    error.hint("the secret that was just delivered opens nothing: throw it away")
+/// What was delivered stays where the change was made, and is taken back where it was not.
+fn settle<T>(result: Result<T, Error>, taken: Taken) -> Result<T, Error> {
+    match result {
+        Ok(value) => {
+            taken.keep();
+            Ok(value)
+        }
+        // The secret is out and the key is not in: the person has to know.
+        Err(error) => {
+            Err(taken_back(taken, error).hint("the secret that was just delivered opens nothing: throw it away"))
+        }
+    }
+}
+
+fn taken_back(taken: Taken, error: Error) -> Error {
+    if taken.take_back() {
+        return error;
+    }
+    error.hint("what had been in its place could not be put back")
 }
 
 /// The document of `create`, `duplicate` and `rotate`.

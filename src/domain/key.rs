@@ -231,6 +231,15 @@ impl Key {
 }
 
 impl SecretInfo {
+    /// When a secret stops to work that was staged by a rotation: at a time that means never, because the
+    /// current secret of a key is the one that has no such time.
+    pub const STAGED: Timestamp = Timestamp::constant(253_402_128_000, 0);
+
+    /// Whether a rotation staged it and did not come to its end.
+    pub fn is_staged(&self) -> bool {
+        self.expires_at == Some(Self::STAGED)
+    }
+
     fn to_json(&self) -> SecretJson<'_> {
         SecretJson { id: &self.id, created_at: rfc3339(self.created_at), expires_at: self.expires_at.map(rfc3339) }
     }

@@ -11,6 +11,7 @@ pub mod credential;
 pub mod decision;
 pub mod directory;
 pub mod document;
+pub mod dotenv;
 pub mod forwarded;
 pub mod hashing;
 pub mod key;

@@ -107,16 +107,55 @@ impl<'c> Changes<'c> {
     /// one that took its place was just delivered to somebody. [`StoreError::KeyGone`], or where the
     /// store cannot be written.
     pub fn replace_secret(&self, key: &Key, secret: &NewSecret, grace_end: Timestamp) -> Result<Key, StoreError> {
-        // What was read before the secret was shown may have changed since, the key's role above all.
-        let present = self.reload(&key.id, &key.name)?;
-        self.check_authority(Some(&present), None)?;
-        let row = self.row_of(key)?;
-        if present.current_secret() != key.current_secret() {
-            return Err(StoreError::SecretChanged(key.name.clone()));
-        }
+        let row = self.row_to_rotate(key)?;
         self.run(|conn| keys::replace_secret(conn, row, secret, grace_end, self.stamp.now))?;
         self.tell("key.rotate", key, json!({"secret": secret.id, "grace_end": rfc3339(grace_end)}))?;
         self.reload(&key.id, &key.name)
+    }
+
+    /// Puts a new secret beside the current one: both work, until [`Changes::replace_secret`] or
+    /// [`Changes::promote_secret`] makes the new one the current one.
+    ///
+    /// # Errors
+    /// As [`Changes::replace_secret`].
+    pub fn stage_secret(&self, key: &Key, secret: &NewSecret) -> Result<(), StoreError> {
+        let row = self.row_to_rotate(key)?;
+        self.run(|conn| keys::stage_secret(conn, row, secret, self.stamp.now))?;
+        self.tell("key.stage", key, json!({"secret": secret.id}))
+    }
+
+    /// Takes a staged secret away again, if it is still staged.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn unstage_secret(&self, key: &Key, secret: &Id) -> Result<(), StoreError> {
+        if self.run(|conn| keys::unstage_secret(conn, secret))? {
+            self.tell("key.unstage", key, json!({"secret": secret}))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a staged secret the current one, at once.
+    ///
+    /// # Errors
+    /// As [`Changes::replace_secret`].
+    pub fn promote_secret(&self, key: &Key, secret: &Id) -> Result<Key, StoreError> {
+        let row = self.row_to_rotate(key)?;
+        let now = self.stamp.now;
+        self.run(|conn| keys::promote_secret(conn, row, secret, now, now))?;
+        self.tell("key.rotate", key, json!({"secret": secret, "grace_end": rfc3339(now)}))?;
+        self.reload(&key.id, &key.name)
+    }
+
+    /// The row of a key whose secret may be replaced by the acting user.
+    fn row_to_rotate(&self, key: &Key) -> Result<i64, StoreError> {
+        // What was read before the secret was shown may have changed since, the key's role above all.
+        let present = self.reload(&key.id, &key.name)?;
+        self.check_authority(Some(&present), None)?;
+        if present.current_secret() != key.current_secret() {
+            return Err(StoreError::SecretChanged(key.name.clone()));
+        }
+        self.row_of(key)
     }
 
     /// Makes sure that `key` is as it was when it was read, and that the acting user may manage it: for

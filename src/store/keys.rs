@@ -7,7 +7,7 @@ use super::directory;
 use super::rows::{self, select_key};
 use crate::domain::directory::Kind;
 use crate::domain::hashing::HashedSecret;
-use crate::domain::key::{Key, Settings};
+use crate::domain::key::{Key, SecretInfo, Settings};
 use crate::domain::names::Name;
 use crate::domain::token::Id;
 
@@ -175,7 +175,24 @@ fn insert_secret(conn: &Connection, key: i64, secret: &NewSecret, now: Timestamp
     Ok(())
 }
 
-/// Puts `secret` in the place of the current one. What works until later than `grace_end` stops then.
+/// Puts `secret` beside the current one.
+pub(super) fn stage_secret(conn: &Connection, key: i64, secret: &NewSecret, now: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO secret (public_id, key, hash, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute((secret.id.as_str(), key, secret.hash.as_phc(), now.as_second(), SecretInfo::STAGED.as_second()))?;
+    Ok(())
+}
+
+/// Takes a secret away again that was staged. Returns whether there was one.
+pub(super) fn unstage_secret(conn: &Connection, secret: &Id) -> rusqlite::Result<bool> {
+    conn.prepare_cached("DELETE FROM secret WHERE public_id = ?1 AND expires_at = ?2")?
+        .execute((secret.as_str(), SecretInfo::STAGED.as_second()))
+        .map(|rows| rows > 0)
+}
+
+/// Puts `secret`, which may be staged, in the place of the current one. What works until later than
+/// `grace_end` stops then.
 pub(super) fn replace_secret(
     conn: &Connection,
     key: i64,
@@ -183,11 +200,35 @@ pub(super) fn replace_secret(
     grace_end: Timestamp,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
+    unstage_secret(conn, &secret.id)?;
+    retire_secrets(conn, key, grace_end)?;
+    insert_secret(conn, key, secret, now)?;
+    touch(conn, key, now)
+}
+
+/// Makes a staged secret the current one. What works until later than `grace_end` stops then.
+pub(super) fn promote_secret(
+    conn: &Connection,
+    key: i64,
+    secret: &Id,
+    grace_end: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    retire_secrets(conn, key, grace_end)?;
+    conn.prepare_cached("UPDATE secret SET expires_at = NULL WHERE key = ?1 AND public_id = ?2")?
+        .execute((key, secret.as_str()))?;
+    touch(conn, key, now)
+}
+
+fn retire_secrets(conn: &Connection, key: i64, end: Timestamp) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE secret SET expires_at = ?2 WHERE key = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
     )?
-    .execute((key, grace_end.as_second()))?;
-    insert_secret(conn, key, secret, now)?;
+    .execute((key, end.as_second()))?;
+    Ok(())
+}
+
+fn touch(conn: &Connection, key: i64, now: Timestamp) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE key SET updated_at = ?2, revision = revision + 1 WHERE id = ?1")?
         .execute((key, now.as_second()))?;
     Ok(())

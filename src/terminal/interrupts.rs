@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::error::{Code, Error};
@@ -41,6 +42,8 @@ enum State {
     Asking { termios: Option<Box<Termios>>, alternate_screen: bool, code: Code, message: &'static str },
     /// Another program has the terminal, and the keys are for it.
     Lent,
+    /// A command is at work: a signal is passed on to it.
+    Running { child: Pid, signalled: bool, code: Code, message: &'static str },
     /// The person has answered, and what they said is being carried out: a signal has to wait.
     Answered,
     /// Everything is put back, and the program is about to end.
@@ -104,6 +107,12 @@ impl Interrupts {
                 *state = State::Answered;
                 Fired::Answered
             }
+            State::Running { child, signalled, code, message } => {
+                // One that does not end when it is asked to is ended the second time.
+                let _ = kill_process(child, if signalled { Signal::KILL } else { Signal::TERM });
+                *state = State::Running { child, signalled: true, code, message };
+                Fired::Over
+            }
             State::Asking { termios, alternate_screen, code, message } => {
                 if let Some(termios) = termios {
                     let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &termios);
@@ -151,7 +160,7 @@ impl Section {
     pub(super) fn set_alternate_screen(&self, shown: bool) -> bool {
         match &mut *self.interrupts.state() {
             State::Asking { alternate_screen, .. } => std::mem::replace(alternate_screen, shown),
-            State::Idle | State::Lent | State::Answered | State::Over => false,
+            State::Idle | State::Lent | State::Running { .. } | State::Answered | State::Over => false,
         }
     }
 
@@ -165,6 +174,16 @@ impl Section {
     pub fn lent(self) -> Hold {
         *self.interrupts.state() = State::Lent;
         Hold { interrupts: Arc::clone(&self.interrupts) }
+    }
+
+    /// Says that a command is at work until the returned value is dropped. It is ended by the signals that
+    /// would have ended the question.
+    pub fn running(&self, child: Pid) -> Running<'_> {
+        let mut state = self.interrupts.state();
+        if let State::Asking { code, message, .. } = *state {
+            *state = State::Running { child, signalled: false, code, message };
+        }
+        Running { section: self, before: tcgetattr(rustix::stdio::stdin()).ok() }
     }
 
     /// Ends the question: from here on until the returned value is dropped, signals wait. If one came
@@ -190,6 +209,38 @@ impl Section {
                 Fired::Restored(error) => return error,
                 Fired::Idle => return Error::new(Code::Interrupted, "interrupted"),
                 Fired::Answered | Fired::Over => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+}
+
+/// A command that is at work.
+#[derive(Debug)]
+pub struct Running<'s> {
+    section: &'s Section,
+    before: Option<Termios>,
+}
+
+impl Running<'_> {
+    /// The command has ended: the error for an interruption, if there was one.
+    ///
+    /// # Errors
+    /// What the section says.
+    pub fn ended(self) -> Result<(), Error> {
+        if let Some(before) = &self.before {
+            // A command that asked for a password may have been ended with the echo off.
+            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
+        }
+        let mut state = self.section.interrupts.state();
+        match std::mem::take(&mut *state) {
+            State::Running { signalled: true, code, message, .. } => Err(Error::new(code, message)),
+            State::Running { code, message, .. } => {
+                *state = State::Asking { termios: None, alternate_screen: false, code, message };
+                Ok(())
+            }
+            other => {
+                *state = other;
+                Ok(())
             }
         }
     }

@@ -17,7 +17,7 @@ use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use serde::Serialize;
 
 pub use editor::Scratch;
-pub use interrupts::{Fired, Hold, Interrupts, Section, Suspended};
+pub use interrupts::{Fired, Hold, Interrupts, Running, Section, Suspended};
 pub use progress::Progress;
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
@@ -219,6 +219,20 @@ impl Terminal {
     /// Writes lines to stderr as they are.
     pub fn tell(&mut self, text: &str) {
         let _ = writeln!(self.stderr, "{}", clean(text));
+    }
+
+    /// Writes a workflow command of GitHub Actions, `::command::value`, on a line of its own, at once, and
+    /// whatever was asked for: what a runner does not read, it does not obey.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn tell_runner(&mut self, command: &str, value: &str) -> io::Result<()> {
+        let mut line = zeroize::Zeroizing::new(String::with_capacity(command.len() + value.len() + 5));
+        for part in ["::", command, "::", value, "\n"] {
+            line.push_str(part);
+        }
+        self.stderr.write_all(line.as_bytes())?;
+        self.stderr.flush()
     }
 
     /// Reports an error on stderr, in the form that was asked for; returns its exit code.

@@ -1,0 +1,112 @@
+//! A command that takes the secret over its standard input: `gh secret set`, `vault kv put`, `kubectl`.
+//!
+//! The secret is in no argument and no environment, and the command gets nothing else on its input, not even
+//! a line feed. It has taken the secret when it has read all of it and ends with 0. What it prints is shown
+//! on stderr, redacted, because standard output is for the product of keyward.
+
+use std::io::{Read, Write as _};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
+use zeroize::Zeroizing;
+
+use crate::domain::text::redact;
+use crate::domain::token::Secret;
+use crate::error::{Code, Error};
+use crate::session::Session;
+use crate::terminal::Hold;
+
+/// As much of what a command prints is kept.
+const MOST: usize = 16 * 1024;
+/// How long a child of the command that has outlived it may keep its streams open.
+const REST_WITHIN: Duration = Duration::from_millis(500);
+
+/// What is said where somebody interrupts the command.
+const INTERRUPTED: &str = "interrupted before the command had taken the secret; nothing was changed";
+
+/// Runs `command`, a line for the shell, and gives it the secret.
+///
+/// # Errors
+/// [`Code::NotDelivered`], also for an interruption.
+pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Result<Hold, Error> {
+    let section = session.interrupts.section(Code::NotDelivered, INTERRUPTED);
+    let failed = |why: &dyn std::fmt::Display| {
+        Error::new(
+            Code::NotDelivered,
+            format!("the command {command:?} did not take the secret: {why}; nothing was changed"),
+        )
+    };
+    // A pipe of our own, the reading end of which is kept: what is left in it was never read.
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(&error))?;
+    let stdin = reader.try_clone().map_err(|error| failed(&error))?;
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(&format!("no shell could be started: {error}")))?;
+    let running = section.running(Pid::from_child(&child));
+    let (printed, said) = (collect(child.stdout.take()), collect(child.stderr.take()));
+    // A secret is shorter than any pipe is wide, so this never waits.
+    let sent = std::fs::File::from(writer).write_all(secret.expose().as_bytes());
+    let status = child.wait().map_err(|error| failed(&error))?;
+    let interrupted = running.ended();
+    let unread = rustix::io::ioctl_fionread(&reader).map_err(|error| failed(&error))?;
+    let said = lines(&said) + &lines(&printed);
+    interrupted?;
+    if !status.success() {
+        let error = failed(&ending(status));
+        let error = if said.is_empty() { error } else { error.hint(format!("it said: {}", said.trim_end())) };
+        return Err(error.hint(match status.code() {
+            Some(127) => "is it installed, and spelled right?",
+            _ => "try the command by itself, with something harmless on its standard input",
+        }));
+    }
+    sent.map_err(|error| failed(&error))?;
+    if unread > 0 {
+        return Err(failed(&"it ended without reading all of its standard input").hint(
+            "it has to read the secret there; with some commands, that is an argument such as `-` or /dev/stdin",
+        ));
+    }
+    if !said.is_empty() {
+        session.terminal.note(said.trim_end());
+    }
+    Ok(section.answered())
+}
+
+fn ending(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it ended with exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal} ended it"),
+        (None, None) => status.to_string(),
+    }
+}
+
+/// Reads a stream of the command to its end, so that the command never waits for a reader.
+fn collect(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
+    let (done, text) = mpsc::channel();
+    std::thread::spawn(move || {
+        let Some(mut stream) = stream else { return };
+        let mut kept = Zeroizing::new(Vec::with_capacity(MOST));
+        let mut chunk = Zeroizing::new([0; 1024]);
+        while let Ok(count @ 1..) = stream.read(&mut *chunk) {
+            let room = MOST.saturating_sub(kept.len()).min(count);
+            kept.extend_from_slice(&chunk[..room]);
+        }
+        let _ = done.send(kept);
+    });
+    text
+}
+
+/// What a stream held, for people.
+fn lines(stream: &mpsc::Receiver<Zeroizing<Vec<u8>>>) -> String {
+    let text = stream.recv_timeout(REST_WITHIN).unwrap_or_default();
+    let text = Zeroizing::new(String::from_utf8_lossy(&text).into_owned());
+    let text = redact(text.trim_end()).into_owned();
+    if text.is_empty() { text } else { text + "\n" }
+}

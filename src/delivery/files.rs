@@ -1,0 +1,390 @@
+//! Files that appear complete or not at all, and can be taken back until the change that belongs to them
+//! is made.
+//!
+//! What may break here, and how it is kept from breaking:
+//!
+//! - **A crash.** A file is written without a name, brought to the disk, and named last: there is nothing
+//!   half-written to find. Where the file system knows no files without a name, and where a file is replaced,
+//!   a neighbour `.NAME.keyward` is used; what a crash leaves of it is removed by the next delivery to NAME.
+//! - **A change that fails after the delivery.** A new file is removed again. A replaced one has changed places
+//!   with its neighbour, and changes back; only then, or when the change is made, the neighbour goes.
+//! - **Two processes at once.** The folder is locked (flock) from before a file is read until the change is
+//!   made, so nobody's line in a dotenv file is lost. Editors know nothing of the lock.
+//! - **Links and devices.** The last part of a path is never followed, and only a regular file is replaced.
+//! - **Permissions.** A new file is 0600 from its first moment; a replaced one keeps its owner, and of its
+//!   mode what concerns the owner.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+use crate::error::{Code, Error};
+
+/// How long another process may keep a folder locked.
+const LOCK_STEP: Duration = Duration::from_millis(20);
+const LOCK_STEPS: u32 = 500;
+/// More than any dotenv file, or any file with a secret, has.
+const MOST: u64 = 1024 * 1024;
+
+/// The files of one change.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    folders: Vec<Folder>,
+    done: Vec<Done>,
+}
+
+#[derive(Debug)]
+struct Folder {
+    id: (u64, u64),
+    fd: Rc<OwnedFd>,
+}
+
+/// A name in a folder that nobody else delivers to in the meantime.
+#[derive(Debug, Clone)]
+pub(super) struct Spot {
+    folder: Rc<OwnedFd>,
+    name: OsString,
+    path: PathBuf,
+}
+
+/// A file that is there already.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// What is in it.
+    pub(super) content: Zeroizing<Vec<u8>>,
+    mode: u32,
+    owner: (Uid, Gid),
+}
+
+impl Found {
+    /// Its mode, where others than its owner have anything to do with the file.
+    pub(super) fn open_mode(&self) -> Option<u32> {
+        Some(self.mode).filter(|mode| mode & 0o077 != 0)
+    }
+}
+
+/// What was done, so that it can be undone.
+#[derive(Debug)]
+enum Done {
+    /// There was no file.
+    Made(Spot),
+    /// The former file is beside the new one.
+    Exchanged(Spot),
+    /// The former file is gone: this file system cannot exchange two.
+    Replaced,
+    /// The file was so many bytes long.
+    Appended { file: File, length: u64, longer: u64 },
+}
+
+impl Files {
+    /// Finds the folder of `path` and locks it.
+    pub(super) fn find(&mut self, path: &Path) -> Result<Spot, Error> {
+        let Some(name) = path.file_name() else { return Err(refused(path, "it names a folder")) };
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(parent, flags, Mode::empty()).map_err(|error| match error {
+            Errno::NOENT => {
+                refused(path, "its folder is not there").hint(format!("make it: mkdir -p {}", shown(parent)))
+            }
+            error => failed(path, error),
+        })?;
+        let stat = rustix::fs::fstat(&folder).map_err(|error| failed(path, error))?;
+        let id = (stat.st_dev, stat.st_ino);
+        let folder = if let Some(known) = self.folders.iter().find(|folder| folder.id == id) {
+            Rc::clone(&known.fd)
+        } else {
+            lock(&folder, path)?;
+            let fd = Rc::new(folder);
+            self.folders.push(Folder { id, fd: Rc::clone(&fd) });
+            fd
+        };
+        Ok(Spot { folder, name: name.to_owned(), path: path.to_owned() })
+    }
+
+    /// Puts a file there. `former` is what was found there; where nothing was found, nothing may be there.
+    pub(super) fn put(&mut self, spot: &Spot, content: &[u8], former: Option<&Found>) -> Result<(), Error> {
+        let spot = spot.clone();
+        let failed = |error: Errno| match error {
+            Errno::EXIST if former.is_none() => is_there(&spot.path),
+            error => failed(&spot.path, error),
+        };
+        let mode = former.map_or(0o600, |found| found.mode & 0o700);
+        let fresh = Fresh::write(&spot, content, Mode::from_raw_mode(mode)).map_err(failed)?;
+        let Some(former) = former else {
+            fresh.name(&spot).map_err(failed)?;
+            self.done.push(Done::Made(spot));
+            return Ok(());
+        };
+        fresh.keep_owner(former).map_err(|_| {
+            refused(&spot.path, "it belongs to another user, who would lose it")
+                .hint("run keyward as that user, or deliver to a file of your own")
+        })?;
+        let neighbour = fresh.beside(&spot).map_err(failed)?;
+        // What this change has put there itself is not what would be put back.
+        let is_ours = self.done.iter().any(|done| done.is_at(&spot));
+        let exchanged = if is_ours { Err(Errno::INVAL) } else { exchange(&spot, &neighbour) };
+        if exchanged.is_ok() {
+            self.done.push(Done::Exchanged(spot));
+            return Ok(());
+        }
+        rustix::fs::renameat(&*spot.folder, &neighbour, &*spot.folder, &spot.name).map_err(failed)?;
+        if !is_ours {
+            self.done.push(Done::Replaced);
+        }
+        Ok(())
+    }
+
+    /// Adds to the end of a file, which is made where there is none.
+    pub(super) fn append(&mut self, path: &Path, content: &[u8]) -> Result<(), Error> {
+        let failed = |error: Errno| failed(path, error);
+        let flags =
+            OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).map_err(|error| match error {
+            Errno::LOOP => refused(path, "it is a link"),
+            error => failed(error),
+        })?;
+        let stat = rustix::fs::fstat(&file).map_err(failed)?;
+        check_regular(path, &stat)?;
+        let length = u64::try_from(stat.st_size).unwrap_or(0);
+        let mut last = [0];
+        if length > 0 {
+            rustix::io::pread(&file, &mut last, length - 1).map_err(failed)?;
+        }
+        let mut file = File::from(file);
+        // What somebody left without an end of its line would run into ours.
+        let gap: &[u8] = if length > 0 && last != *b"\n" { b"\n" } else { b"" };
+        let written = file.write_all(gap).and_then(|()| file.write_all(content)).and_then(|()| file.sync_all());
+        let longer = length + (gap.len() + content.len()) as u64;
+        self.done.push(Done::Appended { file, length, longer });
+        written.map_err(|error| refused(path, &error.to_string()))
+    }
+
+    /// Brings the names to the disk; their contents are there already.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.folders.iter().try_for_each(|folder| rustix::fs::fsync(&*folder.fd)).map_err(|error| {
+            Error::new(Code::NotDelivered, format!("the folder of the secret cannot be brought to the disk: {error}"))
+                .hint("nothing was changed; look at the disk, or deliver to another folder")
+        })
+    }
+
+    /// The change was made: what was replaced goes.
+    pub(super) fn keep(self) {
+        for done in self.done {
+            if let Done::Exchanged(spot) = done {
+                let _ = rustix::fs::unlinkat(&*spot.folder, neighbour(&spot.name), AtFlags::empty());
+            }
+        }
+    }
+
+    /// The change was not made: everything is put back as it was. Returns whether that was possible.
+    pub(super) fn take_back(self) -> bool {
+        // The last one first: a file may have been changed twice.
+        let undo = |done| match done {
+            Done::Made(spot) => rustix::fs::unlinkat(&*spot.folder, &spot.name, AtFlags::empty()).is_ok(),
+            Done::Exchanged(spot) => {
+                let neighbour = neighbour(&spot.name);
+                rustix::fs::renameat(&*spot.folder, neighbour, &*spot.folder, &spot.name).is_ok()
+            }
+            Done::Replaced => false,
+            Done::Appended { file, length, longer } => {
+                file.metadata().is_ok_and(|found| found.len() <= longer) && file.set_len(length).is_ok()
+            }
+        };
+        // Each of them, whatever came of the others.
+        self.done.into_iter().rev().map(undo).filter(|undone| !undone).count() == 0
+    }
+}
+
+impl Done {
+    fn is_at(&self, spot: &Spot) -> bool {
+        match self {
+            Self::Made(other) | Self::Exchanged(other) => {
+                other.name == spot.name && Rc::ptr_eq(&other.folder, &spot.folder)
+            }
+            Self::Replaced | Self::Appended { .. } => false,
+        }
+    }
+}
+
+impl Spot {
+    /// The path as it was named.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file that is there, if there is one.
+    pub(super) fn read(&self) -> Result<Option<Found>, Error> {
+        // NONBLOCK: opening a FIFO would wait for a writer.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&*self.folder, &self.name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => {
+                return Err(refused(&self.path, "it is a link").hint("name the file that the link points to"));
+            }
+            Err(error) => return Err(failed(&self.path, error)),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|error| failed(&self.path, error))?;
+        check_regular(&self.path, &stat)?;
+        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        if size > MOST {
+            return Err(refused(&self.path, "it is larger than 1 MiB, which is no file of secrets"));
+        }
+        let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
+        let read = File::from(file).take(MOST).read_to_end(&mut content);
+        read.map_err(|error| refused(&self.path, &error.to_string()))?;
+        let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        Ok(Some(Found { content, mode: stat.st_mode & 0o7777, owner }))
+    }
+}
+
+/// A file that has no name yet, or that of the neighbour.
+struct Fresh {
+    file: OwnedFd,
+    neighbour: Option<OsString>,
+}
+
+impl Fresh {
+    fn write(spot: &Spot, content: &[u8], mode: Mode) -> rustix::io::Result<Self> {
+        let fresh = Self::unnamed(spot).or_else(|_| Self::as_neighbour(spot))?;
+        // The mask of the process may have taken more away than it should.
+        rustix::fs::fchmod(&fresh.file, mode)?;
+        let mut rest = content;
+        while !rest.is_empty() {
+            let written = rustix::io::retry_on_intr(|| rustix::io::write(&fresh.file, rest))?;
+            rest = &rest[written..];
+        }
+        rustix::fs::fsync(&fresh.file)?;
+        Ok(fresh)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn unnamed(spot: &Spot) -> rustix::io::Result<Self> {
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&*spot.folder, ".", flags, Mode::from_raw_mode(0o600))?;
+        // Without /proc it could never get a name.
+        rustix::fs::stat(as_path(&file))?;
+        Ok(Self { file, neighbour: None })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn unnamed(_: &Spot) -> rustix::io::Result<Self> {
+        Err(Errno::NOTSUP)
+    }
+
+    fn as_neighbour(spot: &Spot) -> rustix::io::Result<Self> {
+        let name = neighbour(&spot.name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || rustix::fs::openat(&*spot.folder, &name, flags, Mode::from_raw_mode(0o600));
+        let file = open().or_else(|error| remove_leftover(spot, error).and_then(|()| open()))?;
+        Ok(Self { file, neighbour: Some(name) })
+    }
+
+    /// Gives the file the name of the spot, which nothing has.
+    fn name(mut self, spot: &Spot) -> rustix::io::Result<()> {
+        match self.neighbour.take() {
+            None => {
+                let path = as_path(&self.file);
+                rustix::fs::linkat(CWD, path, &*spot.folder, &spot.name, AtFlags::SYMLINK_FOLLOW)
+            }
+            Some(neighbour) => {
+                let (folder, name) = (&*spot.folder, spot.name.as_os_str());
+                let linked = rustix::fs::linkat(folder, &neighbour, folder, name, AtFlags::empty());
+                rustix::fs::unlinkat(folder, &neighbour, AtFlags::empty()).and(linked)
+            }
+        }
+    }
+
+    /// Gives the file the name of the neighbour.
+    fn beside(mut self, spot: &Spot) -> rustix::io::Result<OsString> {
+        if let Some(name) = self.neighbour.take() {
+            return Ok(name);
+        }
+        let (path, name) = (as_path(&self.file), neighbour(&spot.name));
+        let link = || rustix::fs::linkat(CWD, &path, &*spot.folder, &name, AtFlags::SYMLINK_FOLLOW);
+        link().or_else(|error| remove_leftover(spot, error).and_then(|()| link()))?;
+        Ok(name)
+    }
+
+    fn keep_owner(&self, former: &Found) -> rustix::io::Result<()> {
+        let stat = rustix::fs::fstat(&self.file)?;
+        if (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid)) == former.owner {
+            return Ok(());
+        }
+        rustix::fs::fchown(&self.file, Some(former.owner.0), Some(former.owner.1))
+    }
+}
+
+/// The name of a file while it is not, or no longer, what it is for.
+fn neighbour(name: &OsStr) -> OsString {
+    let mut neighbour = OsString::from(".");
+    neighbour.push(name);
+    neighbour.push(".keyward");
+    neighbour
+}
+
+/// What a process left that was killed is removed: the lock says that nobody is at work.
+fn remove_leftover(spot: &Spot, error: Errno) -> rustix::io::Result<()> {
+    match error {
+        Errno::EXIST => rustix::fs::unlinkat(&*spot.folder, neighbour(&spot.name), AtFlags::empty()),
+        error => Err(error),
+    }
+}
+
+fn exchange(spot: &Spot, neighbour: &OsStr) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(&*spot.folder, neighbour, &*spot.folder, &spot.name, RenameFlags::EXCHANGE)
+}
+
+fn as_path(file: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn lock(folder: impl AsFd, path: &Path) -> Result<(), Error> {
+    for _ in 0..LOCK_STEPS {
+        match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_STEP),
+            // An error is a file system without locks: nothing else can be done there.
+            Ok(()) | Err(_) => return Ok(()),
+        }
+    }
+    Err(refused(path, "another process has its folder locked").hint("it was tried for 10 seconds; try again"))
+}
+
+fn check_regular(path: &Path, stat: &Stat) -> Result<(), Error> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(refused(path, "it is a folder").hint("name a file in it")),
+        _ => Err(refused(path, "it is a device, a pipe or a socket").hint("name a file, or use --secret-to COMMAND")),
+    }
+}
+
+/// The error for a file that is there and must not be replaced.
+pub(super) fn is_there(path: &Path) -> Error {
+    refused(path, "there is a file already").hint("replace it with --force, or name another one")
+}
+
+/// The error for a file that cannot take a secret.
+pub(super) fn refused(path: &Path, why: &str) -> Error {
+    Error::new(Code::NotDelivered, format!("{} did not take the secret: {why}; nothing was changed", path.display()))
+}
+
+fn failed(path: &Path, error: Errno) -> Error {
+    let why = std::io::Error::from(error).to_string();
+    refused(path, why.split(" (os error").next().unwrap_or(&why)).hint(match error {
+        Errno::NOSPC | Errno::DQUOT => "free some space, or deliver to another file system",
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => "name a file in a folder that you may write",
+        _ => "name another file",
+    })
+}
+
+fn shown(path: &Path) -> String {
+    crate::domain::text::shell_word(&path.display().to_string()).into_owned()
+}

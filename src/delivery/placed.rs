@@ -1,0 +1,162 @@
+//! The places for a secret that can be named on the command line and in a manifest.
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::files::{self, Files, Found, Spot};
+use super::{StepFile, Taken, command, github};
+use crate::domain::dotenv::{self, Variable};
+use crate::domain::token::Secret;
+use crate::error::Error;
+use crate::session::Session;
+
+/// A place that was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file with the secret alone on its line.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What happens to a file that is there already.
+        existing: Existing,
+    },
+    /// A variable in a dotenv file.
+    Dotenv {
+        /// Which file.
+        path: PathBuf,
+        /// Which variable.
+        name: Variable,
+    },
+    /// The standard input of a command, which a shell reads.
+    Command(String),
+    /// A step of GitHub Actions.
+    Step {
+        /// Which of its files.
+        file: StepFile,
+        /// The variable or the output.
+        name: String,
+    },
+}
+
+/// What happens to a file that is there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and there is no key.
+    Refuse,
+    /// It is replaced.
+    Replace,
+    /// It is replaced if this is still what it holds.
+    Only(Zeroizing<Vec<u8>>),
+}
+
+/// What a place that can be read holds.
+#[derive(Debug)]
+pub enum Proof {
+    /// Nothing.
+    Nothing,
+    /// Something that keyward never put there.
+    SomethingElse,
+    /// A secret, of this or of another key, now or once.
+    Secret {
+        /// It.
+        secret: Secret,
+        /// The whole of what is there.
+        content: Zeroizing<Vec<u8>>,
+    },
+}
+
+impl Place {
+    /// Says what can be said before any work: a place that cannot take a secret is refused.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::NotDelivered`].
+    pub fn check(&self, session: &Session) -> Result<(), Error> {
+        match self {
+            Self::File { path, existing } => match Files::default().find(path)?.read()? {
+                Some(_) if *existing == Existing::Refuse => Err(files::is_there(path)),
+                _ => Ok(()),
+            },
+            Self::Dotenv { path, .. } => Files::default().find(path)?.read().map(drop),
+            Self::Command(_) => Ok(()),
+            Self::Step { file, .. } => file.path(session).map(drop),
+        }
+    }
+
+    /// What is in this place; `None` where that cannot be found out.
+    ///
+    /// # Errors
+    /// Where there is something that cannot be read.
+    pub fn proof(&self) -> Result<Option<Proof>, Error> {
+        let (path, variable) = match self {
+            Self::File { path, .. } => (path, None),
+            Self::Dotenv { path, name } => (path, Some(name)),
+            Self::Command(_) | Self::Step { .. } => return Ok(None),
+        };
+        let Some(found) = Files::default().find(path)?.read()? else { return Ok(Some(Proof::Nothing)) };
+        let text = match (std::str::from_utf8(&found.content), variable) {
+            (Ok(text), None) => text,
+            (Ok(text), Some(name)) => dotenv::get(text, name).unwrap_or_default(),
+            (Err(_), _) => return Ok(Some(Proof::SomethingElse)),
+        };
+        let secret = Secret::parse(text.trim()).ok();
+        Ok(Some(match secret {
+            _ if text.trim().is_empty() => Proof::Nothing,
+            None => Proof::SomethingElse,
+            Some(secret) => Proof::Secret { secret, content: found.content },
+        }))
+    }
+
+    /// Takes the secret.
+    pub(super) fn take(&self, session: &mut Session, secret: &Secret, taken: &mut Taken) -> Result<(), Error> {
+        match self {
+            Self::File { path, existing } => take_file(&mut taken.files, path, existing, secret)?,
+            Self::Dotenv { path, name } => {
+                let spot = taken.files.find(path)?;
+                let former = spot.read()?;
+                if let Some(mode) = former.as_ref().and_then(Found::open_mode) {
+                    let (path, tight) = (path.display(), mode & 0o700);
+                    session.terminal.note(&format!("the mode of {path} was {mode:04o}; it is {tight:04o} now"));
+                }
+                take_line(&mut taken.files, &spot, former.as_ref(), name, secret)?;
+            }
+            Self::Command(command) => taken.hold = Some(command::run(session, command, secret)?),
+            Self::Step { file, name } => github::add(session, &mut taken.files, *file, name, secret)?,
+        }
+        taken.files.sync()
+    }
+}
+
+fn take_file(files: &mut Files, path: &Path, existing: &Existing, secret: &Secret) -> Result<(), Error> {
+    let spot = files.find(path)?;
+    let former = match existing {
+        Existing::Refuse => None,
+        Existing::Replace => spot.read()?,
+        Existing::Only(content) => {
+            let former = spot.read()?;
+            if former.as_ref().is_some_and(|found| found.content != *content) {
+                return Err(files::refused(path, "somebody else changed it in the meantime").hint("try again"));
+            }
+            former
+        }
+    };
+    let mut line = Zeroizing::new(Vec::with_capacity(secret.expose().len() + 1));
+    line.extend_from_slice(secret.expose().as_bytes());
+    line.push(b'\n');
+    files.put(&spot, &line, former.as_ref())
+}
+
+fn take_line(
+    files: &mut Files,
+    spot: &Spot,
+    former: Option<&Found>,
+    name: &Variable,
+    secret: &Secret,
+) -> Result<(), Error> {
+    let content = former.map_or(&[][..], |found| &found.content[..]);
+    let text = std::str::from_utf8(content).map_err(|_| {
+        files::refused(spot.path(), "it is no text in UTF-8").hint("name a dotenv file, with a variable a line")
+    })?;
+    let text = Zeroizing::new(dotenv::set(text, name, secret.expose()));
+    files.put(spot, text.as_bytes(), former)
+}
