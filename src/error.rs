@@ -234,8 +234,10 @@ impl From<StoreError> for Error {
                 .hint("act as somebody who may, or leave --as and KEYWARD_AS out to act as the owner of the store"),
             StoreError::Denied(Denied::Ceiling { .. }) => Self::new(Code::RoleCeiling, message)
                 .hint("choose a role at or below your own, or have somebody with a higher role do it"),
-            StoreError::NoSuch { kind, name } => {
-                Self::new(Code::NotFound, message).hint(format!("make it first: keyward {kind} create {name}"))
+            StoreError::NoSuch { kind, name, close } => {
+                let error = Self::new(Code::NotFound, message);
+                let error = close.iter().fold(error, |error, close| error.hint(format!("did you mean {close}?")));
+                error.hint(format!("make it first: keyward {kind} create {name}"))
             }
             StoreError::SecretChanged(name) => Self::new(Code::Conflict, message).hint(format!(
                 "see who did it with `keyward history {name}`, then rotate again if that is still needed"

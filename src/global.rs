@@ -25,7 +25,7 @@ pub struct GlobalArgs {
     /// Ask nothing: what needs an answer is refused
     #[arg(long, global = true)]
     pub no_input: bool,
-    /// When to use colours
+    /// When to use colours: auto, always or never
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = true)]
     pub color: ColorChoice,
     /// The user who acts [env: KEYWARD_AS] [default: the owner of the store, who may do everything]

@@ -74,7 +74,11 @@ fn streams() -> StreamKinds {
         stdout_is_terminal: stdout.is_terminal(),
         stderr_is_terminal: std::io::stderr().is_terminal(),
         stdout_is_closed: is_stand_in(&stdout),
-        width: rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col).filter(|&columns| columns > 0),
+        width: rustix::termios::tcgetwinsize(&stdout)
+            .or_else(|_| rustix::termios::tcgetwinsize(rustix::stdio::stderr()))
+            .ok()
+            .map(|size| size.ws_col)
+            .filter(|&columns| columns > 0),
     }
 }
 

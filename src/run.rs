@@ -84,11 +84,18 @@ fn usage(error: &clap::Error, args: &[OsString]) -> Error {
     for tip in tips {
         result = result.hint(tip);
     }
-    let verb =
-        args.iter().skip(1).filter_map(|arg| arg.to_str()).find(|arg| Cli::command().find_subcommand(arg).is_some());
-    result.hint(match verb {
-        Some(verb) => format!("what it takes: keyward help {verb}"),
-        None => "the commands: keyward --help".to_owned(),
+    let mut command = &Cli::command();
+    let mut verb = String::new();
+    for word in args.iter().skip(1).filter_map(|arg| arg.to_str()) {
+        if let Some(found) = command.find_subcommand(word) {
+            command = found;
+            verb = format!("{verb} {word}");
+        }
+    }
+    result.hint(if verb.is_empty() {
+        "see the commands: keyward --help".to_owned()
+    } else {
+        format!("see what it takes: keyward help{verb}")
     })
 }
 

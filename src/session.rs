@@ -14,6 +14,7 @@ use crate::domain::authority::Authority;
 use crate::domain::directory::Kind;
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::Name;
+use crate::domain::text::closest;
 use crate::domain::time::whole_seconds;
 use crate::error::{Code, Error};
 use crate::global::GlobalArgs;
@@ -210,13 +211,25 @@ impl Session {
         store.authority(self.actor.as_ref())?.manage_keys().map_err(|denied| StoreError::from(denied).into())
     }
 
-    /// Asks the person to confirm.
+    /// Asks the person to confirm what cannot be undone: Enter alone is a no.
     ///
     /// # Errors
     /// [`Code::Cancelled`] where they say no.
     pub fn confirm(&mut self, question: &str) -> Result<(), Error> {
+        self.ask_yes_or_no(question, false)
+    }
+
+    /// Asks the person to go on with what they began: Enter alone is a yes.
+    ///
+    /// # Errors
+    /// [`Code::Cancelled`] where they say no.
+    pub fn go_on(&mut self, question: &str) -> Result<(), Error> {
+        self.ask_yes_or_no(question, true)
+    }
+
+    fn ask_yes_or_no(&mut self, question: &str, default: bool) -> Result<(), Error> {
         let section = self.question();
-        let confirmed = self.terminal.confirm(&section, question)?;
+        let confirmed = self.terminal.confirm(&section, question, default)?;
         // They may have thought about it for a while.
         self.look_at_the_clock();
         if confirmed { Ok(()) } else { Err(cancelled()) }
@@ -232,7 +245,10 @@ impl Session {
         self.look_at_the_clock();
         match typed {
             Answer::Given(text) if text == name => Ok(()),
-            _ => Err(cancelled()),
+            Answer::Given(_) => {
+                Err(Error::new(Code::Cancelled, format!("that is not its name, {name}; nothing was changed")))
+            }
+            Answer::Declined => Err(cancelled()),
         }
     }
 
@@ -349,13 +365,6 @@ impl Session {
 /// The error for a person who changed their mind.
 pub fn cancelled() -> Error {
     Error::new(Code::Cancelled, "cancelled; nothing was changed")
-}
-
-/// The name that was probably meant.
-fn closest<'n>(names: &'n [String], text: &str) -> Option<&'n String> {
-    let similar =
-        names.iter().map(|name| (strsim::jaro_winkler(name, text), name)).filter(|(similarity, _)| *similarity > 0.8);
-    similar.max_by(|one, two| one.0.total_cmp(&two.0)).map(|(_, name)| name)
 }
 
 fn nowhere() -> Error {

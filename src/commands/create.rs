@@ -5,7 +5,7 @@ use clap::Args;
 use super::form;
 use super::mint::{DeliveryArgs, mint_key};
 use super::setting_args::SettingArgs;
-use super::views::in_words;
+use super::views::{field_in_words, in_words};
 use crate::domain::key::Settings;
 use crate::domain::names::{Name, Prefix};
 use crate::domain::patch::differences;
@@ -24,7 +24,7 @@ use crate::session::Session;
   secret=$(keyward create ci --label team=web)")]
 pub struct Create {
     /// The name of the new key: letters, digits and . _ - @ /; in a terminal, without it, you are
-    /// asked for everything
+    /// asked for it and for the settings
     name: Option<Name>,
     #[command(flatten)]
     settings: SettingArgs,
@@ -64,9 +64,9 @@ impl Create {
         let settings = self.settings.patch(session.now())?.apply(&start);
         session.terminal.tell(&format!("\n{name}"));
         for setting in differences(&defaults, &settings) {
-            session.terminal.tell(&format!("  {}: {}", setting.field, in_words(&setting.new)));
+            session.terminal.tell(&format!("  {}: {}", field_in_words(&setting.field), in_words(&setting.new)));
         }
-        session.confirm("Mint this key?")?;
+        session.go_on("Mint this key?")?;
         Ok(name)
     }
 }

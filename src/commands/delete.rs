@@ -66,7 +66,7 @@ fn confirm(session: &mut Session, keys: &[Key]) -> Result<(), Error> {
     let is_recent = |key: &&Key| key.last_used_at.is_some_and(|time| now.as_second() - time.as_second() < RECENT);
     let (recent, others): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(is_recent);
     for key in recent {
-        let question = format!("{} is in use. Type its name to delete it for good", key.name);
+        let question = format!("{} was {}. Type its name to delete it for good", key.name, last_use(key, now));
         session.confirm_name(&question, key.name.as_str())?;
     }
     match &others[..] {

@@ -24,6 +24,12 @@ use crate::terminal::Scratch;
   keyward edit deploy      opens its settings in your editor
   keyward edit deploy --add-scope ui --expires 90d
   keyward edit deploy --name deploy-prod --clear description,allow-ip")]
+#[command(mut_arg("owner", |arg| arg.help("The user on whose behalf it acts")))]
+#[command(mut_arg("tenant", |arg| arg.help("The one tenant it works for")))]
+#[command(mut_arg("prefix", |arg| arg.help("What its next secret starts with")))]
+#[command(mut_arg("read_write", |arg| arg.help("Allow every method")))]
+#[command(mut_arg("require_secure", |arg| arg.help("Refuse requests over plain http")))]
+#[command(mut_arg("disabled", |arg| arg.help("Do not let it be used until it is enabled")))]
 pub struct Edit {
     /// The key: its name, its id, or the public id of one of its secrets
     #[arg(value_name = "KEY")]
@@ -107,10 +113,11 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         let (name, settings) = match parse(&edited, &key.name, &key.settings, session.now()) {
             Ok(read) => read,
             Err(mistakes) => {
-                for mistake in &mistakes {
-                    session.terminal.tell(&format!("line {}: {}", mistake.line, mistake.what));
+                for (marks, mistake) in mistakes.iter().enumerate() {
+                    // Counted with the marks that the editor will show.
+                    session.terminal.tell(&format!("line {}: {}", mistake.line + marks + 1, mistake.what));
                 }
-                if let Err(error) = session.confirm("Edit it again?") {
+                if let Err(error) = session.go_on("Edit it again?") {
                     return Err(kept(scratch, error));
                 }
                 text = mark(&edited, &mistakes);

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::views::{find_all, print_outcomes};
 use crate::delivery::Outcome;
-use crate::domain::key::Key;
+use crate::domain::key::{Key, State};
 use crate::domain::patch::SettingsPatch;
 use crate::error::{Error, Exit};
 use crate::session::Session;
@@ -64,5 +64,13 @@ fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<
         keys.iter().map(change).collect::<Result<Vec<_>, _>>()
     })?;
     print_outcomes(session, &outcomes, if enabled { "enabled" } else { "disabled" })?;
+    for (key, _) in &outcomes {
+        let why = match key.state(session.now()) {
+            State::Expired => "it has expired; give it another end with: keyward edit",
+            State::Suspended => "its owner or its tenant is disabled; see: keyward show",
+            State::Active | State::Disabled => continue,
+        };
+        session.terminal.note(&format!("{} still does not work: {why} {}", key.name, key.name));
+    }
     Ok(Exit::DONE)
 }

@@ -23,7 +23,7 @@ use crate::terminal::{Answer, Section};
 pub fn fill(session: &mut Session, store: Option<&Store>, args: &mut SettingArgs) -> Result<Name, Error> {
     let section = session.question();
     let mut form = Form { session, section, store };
-    form.session.terminal.tell("A new key. Enter leaves a question open, Esc leaves everything as it was.");
+    form.session.terminal.tell("A new key. Enter skips a question, or takes the marked answer; Esc cancels.");
     let name = form.name()?;
     if args.description.is_none() {
         args.description = form.text("What is it for?", "")?;
@@ -138,7 +138,7 @@ impl Form<'_> {
             return self.list(question, hint);
         }
         let items: Vec<&str> = known.iter().map(String::as_str).collect();
-        let chosen = self.session.terminal.choose(&self.section, &format!("{question} (space chooses)"), &items)?;
+        let chosen = self.session.terminal.choose(&self.section, &format!("{question} (Enter chooses)"), &items)?;
         let chosen = given(chosen)?.into_iter().filter_map(|index| known[index].parse().ok());
         let mut values: Vec<T> = chosen.collect();
         values.extend(self.list::<T>(&format!("Other {}", question.to_lowercase()), hint)?.unwrap_or_default());

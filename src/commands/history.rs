@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::views::in_words;
 use crate::domain::names::Name;
-use crate::domain::text::count;
+use crate::domain::text::{clean, count};
 use crate::domain::time::{Rfc3339, Since, rfc3339};
 use crate::domain::token::Id;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use crate::store::{ChainCheck, Event, Store};
-use crate::terminal::{Cell, Column, table};
+use crate::terminal::{Cell, Column, Tone};
 
 /// Show who did what, when
 ///
@@ -37,9 +37,9 @@ pub struct History {
 
 /// All of them stay: a history with something left out is none. Details wrap instead.
 const COLUMNS: [Column; 5] = [
-    Column::new("when", Column::ALWAYS),
-    Column::new("who", Column::ALWAYS),
-    Column::new("what", Column::ALWAYS),
+    Column::new("when", Column::ALWAYS).whole(),
+    Column::new("who", Column::ALWAYS).whole(),
+    Column::new("what", Column::ALWAYS).whole(),
     Column::new("name", Column::ALWAYS),
     Column::new("details", Column::ALWAYS),
 ];
@@ -92,12 +92,31 @@ impl History {
         } else if events.is_empty() {
             session.terminal.note("nothing has happened");
         } else {
-            let rows: Vec<_> = events.iter().map(row).collect();
-            let table = table(&session.terminal, &COLUMNS, &rows);
-            session.terminal.print(&table)?;
+            print(session, &events)?;
         }
         Ok(Exit::DONE)
     }
+}
+
+/// A row an event; where the details would have no room in a row, below it.
+fn print(session: &mut Session, events: &[Event]) -> Result<(), Error> {
+    /// Columns that a table with details needs.
+    const ROOM: u16 = 100;
+    if session.terminal.width().is_none_or(|width| width >= ROOM) {
+        let rows: Vec<_> = events.iter().map(row).collect();
+        return session.terminal.print_table(&COLUMNS, &rows);
+    }
+    for event in events {
+        let who = event.actor.as_ref().map_or("owner", Name::as_str);
+        let head = format!("{}  {}  {}  by {who}", rfc3339(event.at), event.action, event.subject_name);
+        let details = match details(&event.detail) {
+            details if details.is_empty() => details,
+            details => format!("    {details}\n"),
+        };
+        let text = session.terminal.wrapped(&clean(&format!("{head}\n{details}")), true);
+        session.terminal.print(&text)?;
+    }
+    Ok(())
 }
 
 /// The id of a key, by its present name or id, or by a name that it had once.
@@ -145,7 +164,8 @@ fn json(event: &Event) -> EventJson<'_> {
 fn row(event: &Event) -> Vec<Cell> {
     vec![
         rfc3339(event.at).to_string().into(),
-        event.actor.as_ref().into(),
+        // Nobody said who acts: that is who owns the store.
+        event.actor.as_ref().map_or_else(|| Cell::new("owner", Tone::Faint), |actor| Some(actor).into()),
         event.action.clone().into(),
         event.subject_name.clone().into(),
         details(&event.detail).into(),

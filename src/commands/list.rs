@@ -12,7 +12,6 @@ use crate::domain::time::Duration;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use crate::store::{Filter, Sort, Store};
-use crate::terminal::table;
 
 /// List the keys
 #[derive(Debug, Args)]
@@ -198,8 +197,7 @@ fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<
     if count == 0 {
         session.terminal.note(if *filter == Filter::default() { NO_KEYS } else { "no key matches" });
     } else {
-        let table = table(&session.terminal, &KEY_COLUMNS, &rows);
-        session.terminal.print(&table)?;
+        session.terminal.print_table(&KEY_COLUMNS, &rows)?;
         tell_how_many(session, store, filter, count)?;
     }
     Ok(count)

@@ -275,6 +275,7 @@ fn print(session: &mut Session, answer: &Answer, at: Timestamp) -> Result<(), Er
             session.terminal.warn("the credential stood in a URL, which logs and histories keep: send it in a header");
         }
         let text = checklist(session, answer);
+        let text = session.terminal.wrapped(&text, session.terminal.kinds().stdout_is_terminal);
         session.terminal.print(&text)
     }
 }
@@ -286,7 +287,10 @@ fn checklist(session: &Session, answer: &Answer) -> String {
     let mut text = match (answer.decision.reason(), &answer.key) {
         (None, Some(key)) => format!("allowed: {}\n", key.name),
         (None, None) => "allowed\n".to_owned(),
-        (Some(reason), _) => format!("refused: {} ({})\n", reason.as_str(), answer.decision.status()),
+        (Some(reason), Some(key)) => {
+            format!("refused: {} ({}), key {}\n", reason.as_str(), answer.decision.status(), key.name)
+        }
+        (Some(reason), None) => format!("refused: {} ({})\n", reason.as_str(), answer.decision.status()),
     };
     for check in &answer.decision.checks {
         let (mark, tone) = match check.outcome {

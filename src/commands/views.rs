@@ -43,7 +43,7 @@ pub fn key_row(key: &Key, now: Timestamp) -> Vec<Cell> {
         settings.tenant.as_ref().into(),
         join(&settings.scopes).into(),
         join(&settings.levels).into(),
-        settings.expires_at.map(|time| relative(time, now)).unwrap_or_default().into(),
+        settings.expires_at.map_or_else(|| "never".to_owned(), |time| relative(time, now)).into(),
         key.last_used_at.map_or_else(|| "never".to_owned(), |time| relative(time, now)).into(),
         relative(key.created_at, now).into(),
         settings.description.as_ref().into(),
@@ -117,8 +117,17 @@ pub fn last_use(key: &Key, now: Timestamp) -> String {
 pub fn changes(name: &Name, settings: &Settings, new_name: &Name, new_settings: &Settings) -> String {
     let renamed = (name != new_name).then(|| format!("  name: {name} → {new_name}"));
     let changed = differences(settings, new_settings);
-    let changed = changed.iter().map(|d| format!("  {}: {} → {}", d.field, in_words(&d.old), in_words(&d.new)));
+    let changed =
+        changed.iter().map(|d| format!("  {}: {} → {}", field_in_words(&d.field), in_words(&d.old), in_words(&d.new)));
     renamed.into_iter().chain(changed).collect::<Vec<_>>().join("\n")
+}
+
+/// The name of a JSON field for people.
+pub fn field_in_words(field: &str) -> String {
+    match field {
+        "expires_at" => "expires".to_owned(),
+        field => field.replace('_', " "),
+    }
 }
 
 /// A JSON value for people: no quotation marks, and a word for nothing.

@@ -314,7 +314,7 @@ fn copy(session: &mut Session, secret: &Secret, seconds: u64, trusting: bool) ->
         ));
     }
     let section = session.interrupts.section(Code::NotDelivered, INTERRUPTED);
-    if session.terminal.confirm(&section, "Paste it where it belongs. Is it there?")? {
+    if session.terminal.confirm(&section, "Paste it where it belongs. Is it there?", false)? {
         Ok(Taken::default())
     } else {
         Err(Error::new(Code::Cancelled, "discarded; nothing was changed"))

@@ -14,6 +14,9 @@ use crate::terminal::{AlternateScreen, Answer, Section};
 /// The three answers.
 const ITEMS: [&str; 3] = ["I have stored it", "Copy it to the clipboard", "Discard this key"];
 
+/// What the keys do.
+const KEYS: &str = "↑ ↓ and Enter; Esc discards";
+
 /// Shows `secret` and returns once it was acknowledged.
 ///
 /// # Errors
@@ -57,7 +60,7 @@ fn on_alternate_screen(
     let mut note = "It leaves no trace in this terminal once you have answered.".to_owned();
     let mut screen = AlternateScreen::enter(section, stderr).map_err(lost)?;
     loop {
-        let answer = screen.menu(section, &ITEMS, |size| page(size, key, secret, &note))?;
+        let answer = screen.menu(section, &ITEMS, KEYS, |size| page(size, key, secret, &note))?;
         match settle(session, secret, answer, taken)? {
             None => return Ok(()),
             Some(copied) => note = copied,
@@ -76,7 +79,7 @@ fn on_dumb_terminal(
     let note = "This terminal keeps what it shows: clear its scrollback afterwards.";
     stderr.write_str(&full_page(key, secret, note)).map_err(lost)?;
     loop {
-        let answer = session.terminal.select(section, "What now?", &ITEMS)?;
+        let answer = session.terminal.select(section, "And now?", &ITEMS)?;
         match settle(session, secret, answer, taken)? {
             None => return Ok(()),
             Some(copied) => stderr.write_line(&clean(&copied)).map_err(lost)?,
@@ -107,17 +110,17 @@ fn settle(
     }
 }
 
-/// As much of the page as there is room for, and never less than the whole secret.
-fn page(size: (u16, u16), key: &Key, secret: &Secret, note: &str) -> Zeroizing<String> {
-    let pages = [full_page(key, secret, note), short_page(key, secret)];
-    let page = pages.into_iter().find(|page| fits(page, size));
-    page.unwrap_or_else(|| Zeroizing::new("Too small: make its window larger.\n".to_owned()))
+/// As much of the page as there is room for, and never less than the whole secret: there is no page that
+/// shows less of it.
+fn page(size: (u16, u16), key: &Key, secret: &Secret, note: &str) -> Option<Zeroizing<String>> {
+    let pages = [full_page(key, secret, note), page_with_note(key, secret, note), short_page(key, secret)];
+    pages.into_iter().find(|page| fits(page, size))
 }
 
 fn fits(page: &str, (rows, columns): (u16, u16)) -> bool {
     let lines = page.lines().map(|line| line.chars().count().div_ceil(usize::from(columns).max(1)).max(1));
-    // The cursor stands on a line of its own.
-    lines.sum::<usize>() + ITEMS.len() < usize::from(rows)
+    // The keys below the items, and the cursor on a line of its own.
+    lines.sum::<usize>() + ITEMS.len() + 1 < usize::from(rows)
 }
 
 /// The secret on a line of its own, so that it can be selected even where it wraps, and the lines
@@ -131,7 +134,7 @@ fn full_page(key: &Key, secret: &Secret, note: &str) -> Zeroizing<String> {
         ". It is shown once: store it now.\n\n",
         plain,
         "\n\n",
-        "Ready to paste:\n",
+        "Ready to paste, whichever your service reads:\n",
         "Authorization: Bearer ",
         plain,
         "\n",
@@ -146,6 +149,11 @@ fn full_page(key: &Key, secret: &Secret, note: &str) -> Zeroizing<String> {
         &note,
         "\n\n",
     ])
+}
+
+fn page_with_note(key: &Key, secret: &Secret, note: &str) -> Zeroizing<String> {
+    let note = clean(note);
+    joined(&["The secret of ", key.name.as_str(), ", shown once:\n", secret.expose(), "\n", &note, "\n"])
 }
 
 fn short_page(key: &Key, secret: &Secret) -> Zeroizing<String> {

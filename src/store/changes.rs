@@ -16,6 +16,7 @@ use crate::domain::hashing::HashedSecret;
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::Name;
 use crate::domain::patch::{Difference, differences};
+use crate::domain::text::closest;
 use crate::domain::time::rfc3339;
 use crate::domain::token::Id;
 
@@ -244,8 +245,11 @@ impl<'c> Changes<'c> {
     /// # Errors
     /// [`StoreError::NoSuch`], or where the store cannot be read.
     pub fn entry(&self, kind: Kind, name: &Name) -> Result<Entry, StoreError> {
-        self.run(|conn| directory::find(conn, kind, name))?
-            .ok_or_else(|| StoreError::NoSuch { kind: kind.as_str(), name: name.clone() })
+        self.run(|conn| directory::find(conn, kind, name))?.ok_or_else(|| StoreError::NoSuch {
+            kind: kind.as_str(),
+            name: name.clone(),
+            close: None,
+        })
     }
 
     /// Makes a group, user, role or tenant.
@@ -361,7 +365,9 @@ impl<'c> Changes<'c> {
     fn check_exists(&self, kind: Kind, name: Option<&Name>) -> Result<(), StoreError> {
         match name {
             Some(name) if !self.run(|conn| directory::exists(conn, kind, name))? => {
-                Err(StoreError::NoSuch { kind: kind.as_str(), name: name.clone() })
+                let names = self.run(|conn| directory::names(conn, kind))?;
+                let close = closest(&names, name.as_str()).cloned();
+                Err(StoreError::NoSuch { kind: kind.as_str(), name: name.clone(), close })
             }
             _ => Ok(()),
         }

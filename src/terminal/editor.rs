@@ -50,6 +50,8 @@ impl Scratch {
         };
         match status {
             Ok(status) if status.success() => {}
+            // What a shell says of a command that it does not find (POSIX, "Shell Command Language", 2.8.2).
+            Ok(status) if status.code() == Some(127) => return Err(refused("could not be started".to_owned())),
             Ok(status) => return Err(refused(format!("ended with an error ({status})"))),
             Err(error) => return Err(refused(format!("could not be started: {error}"))),
         }

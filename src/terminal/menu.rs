@@ -27,8 +27,9 @@ enum Press {
 }
 
 impl<W: Write> AlternateScreen<'_, W> {
-    /// Shows what `page` makes for a terminal of so many rows and columns, with `items` below it,
-    /// and returns the one that the person chooses.
+    /// Shows what `page` makes for a terminal of so many rows and columns, with `items` and what the
+    /// `keys` do below it, and returns the one that the person chooses. Where there is no page for a
+    /// terminal that is so small, nothing can be chosen.
     ///
     /// # Errors
     /// What `section` says for an interruption, or where the terminal is gone.
@@ -36,9 +37,10 @@ impl<W: Write> AlternateScreen<'_, W> {
         &mut self,
         section: &Section,
         items: &[&str],
-        page: impl Fn((u16, u16)) -> Zeroizing<String>,
+        keys: &str,
+        page: impl Fn((u16, u16)) -> Option<Zeroizing<String>>,
     ) -> Result<Answer<usize>, Error> {
-        match self.ask(section, items, page) {
+        match self.ask(section, items, keys, page) {
             Err(error) if error.kind() == ErrorKind::Interrupted => Err(section.interrupted()),
             Err(error) => Err(Error::new(Code::NotDelivered, format!("the terminal is gone: {error}"))
                 .hint("nothing was changed; try again with --json, or send standard output to a file")),
@@ -50,40 +52,48 @@ impl<W: Write> AlternateScreen<'_, W> {
         &mut self,
         section: &Section,
         items: &[&str],
-        page: impl Fn((u16, u16)) -> Zeroizing<String>,
+        keys: &str,
+        page: impl Fn((u16, u16)) -> Option<Zeroizing<String>>,
     ) -> io::Result<Answer<usize>> {
         let mode = RawMode::begin()?;
         let terminal = console::Term::stderr();
-        let (mut chosen, mut drawn, mut typed) = (0, None, VecDeque::new());
+        let (mut chosen, mut drawn, mut typed, mut can_choose) = (0, None, VecDeque::new(), false);
         loop {
             let size = terminal.size();
             let wanted = Some((size, chosen, section.returns()));
             if drawn != wanted {
-                self.show(&with_menu(&page(size), items, chosen))?;
+                let page = page(size);
+                can_choose = page.is_some();
+                match page {
+                    Some(page) => self.show(&with_menu(&page, items, keys, chosen))?,
+                    None => self.show("The window is too small to show the secret: make it larger.\n")?,
+                }
                 drawn = wanted;
             }
             match press(&mode, &mut typed)? {
                 Press::Up => chosen = (chosen + items.len() - 1) % items.len(),
                 Press::Down => chosen = (chosen + 1) % items.len(),
-                Press::Choose => return Ok(Answer::Given(chosen)),
+                Press::Choose if can_choose => return Ok(Answer::Given(chosen)),
                 Press::Leave => return Ok(Answer::Declined),
                 Press::Interrupt => return Err(ErrorKind::Interrupted.into()),
-                Press::Nothing => {}
+                Press::Choose | Press::Nothing => {}
             }
         }
     }
 }
 
 /// One buffer with room for all of it: one that grows leaves copies of a secret behind.
-fn with_menu(page: &str, items: &[&str], chosen: usize) -> Zeroizing<String> {
+fn with_menu(page: &str, items: &[&str], keys: &str, chosen: usize) -> Zeroizing<String> {
     let room: usize = items.iter().map(|item| item.len() + 8).sum();
-    let mut text = Zeroizing::new(String::with_capacity(page.len() + room));
+    let mut text = Zeroizing::new(String::with_capacity(page.len() + room + keys.len() + 2));
     text.push_str(page);
     for (place, item) in items.iter().enumerate() {
         text.push_str(if place == chosen { "❯ " } else { "  " });
         text.push_str(item);
         text.push('\n');
     }
+    text.push_str(keys);
+    text.push('\n');
     text
 }
 

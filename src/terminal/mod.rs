@@ -21,7 +21,7 @@ pub use interrupts::{Fired, Hold, Interrupts, Running, Section, Suspended};
 pub use progress::Progress;
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
-pub use table::{Cell, Column, card, table};
+pub use table::{Cell, Column, card};
 
 use crate::domain::text::clean;
 use crate::error::{Code, Error, Exit};
@@ -131,7 +131,7 @@ impl Terminal {
             Tone::Plain => style,
             Tone::Good => style.green(),
             Tone::Bad => style.red(),
-            Tone::Warning => style.yellow(),
+            Tone::Warning => style.magenta(),
             Tone::Faint => style.dim(),
         };
         style.apply_to(text).to_string()
@@ -216,9 +216,30 @@ impl Terminal {
         self.note(&format!("warning: {text}"));
     }
 
-    /// Writes lines to stderr as they are.
+    /// Writes lines to stderr, whatever was asked for.
     pub fn tell(&mut self, text: &str) {
-        let _ = writeln!(self.stderr, "{}", clean(text));
+        // On a screen, what was printed before is read before.
+        if self.kinds.stdout_is_terminal && !self.stdout_is_lost {
+            self.stdout_is_lost = self.stdout.flush().is_err();
+        }
+        let text = self.wrapped(&clean(text), self.kinds.stderr_is_terminal);
+        let _ = writeln!(self.stderr, "{text}");
+    }
+
+    /// The text with its lines broken between words where a person looks at them. What is broken off stands
+    /// below the text of its line, behind the line's own blanks.
+    pub fn wrapped(&self, text: &str, is_seen: bool) -> String {
+        let Some(width) = self.kinds.width.filter(|_| is_seen).map(usize::from).filter(|&width| width > 20) else {
+            return text.to_owned();
+        };
+        let wrap = |line: &str| {
+            let blanks = line.len() - line.trim_start().len();
+            let below = " ".repeat(blanks + 2);
+            // A word that does not fit is left whole: it may be a secret, a path, or be meant to be copied.
+            let options = textwrap::Options::new(width).subsequent_indent(&below).break_words(false);
+            textwrap::fill(line, options.word_splitter(textwrap::WordSplitter::NoHyphenation))
+        };
+        text.split('\n').map(wrap).collect::<Vec<_>>().join("\n")
     }
 
     /// Writes a workflow command of GitHub Actions, `::command::value`, on a line of its own, at once, and
@@ -237,7 +258,9 @@ impl Terminal {
 
     /// Reports an error on stderr, in the form that was asked for; returns its exit code.
     pub fn report(&mut self, error: &Error, json: bool) -> Exit {
-        let _ = self.stderr.write_all(error.report(json).as_bytes());
+        let text = error.report(json);
+        let text = if json { text } else { self.wrapped(&text, self.kinds.stderr_is_terminal) };
+        let _ = self.stderr.write_all(text.as_bytes());
         error.exit()
     }
 

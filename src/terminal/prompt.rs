@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use console::{Key, Term, measure_text_width};
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
-use dialoguer::{Confirm, FuzzySelect, MultiSelect, Select};
+use dialoguer::{Confirm, FuzzySelect, Select};
 use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
 
@@ -35,13 +35,23 @@ impl Terminal {
         }
     }
 
-    /// Asks a question that is answered with yes or no; no unless the person says yes.
+    /// Asks a question that is answered with yes or no. Enter alone is `default`, which is no for what
+    /// cannot be undone.
     ///
     /// # Errors
     /// What `section` says for an interruption, or where the terminal is gone.
-    pub fn confirm(&mut self, section: &Section, question: &str) -> Result<bool, Error> {
+    pub fn confirm(&mut self, section: &Section, question: &str, default: bool) -> Result<bool, Error> {
+        if self.options.dumb {
+            let hint = if default { "Y/n" } else { "y/N" };
+            let answer = self.line(section, &format!("{question} [{hint}]"))?;
+            return Ok(match answer {
+                Answer::Given(text) if text.trim().is_empty() => default,
+                Answer::Given(text) => matches!(text.trim(), "y" | "Y" | "yes"),
+                Answer::Declined => false,
+            });
+        }
         forget_typed_ahead();
-        let asked = Confirm::with_theme(&*self.theme()).with_prompt(question).default(false).interact_opt();
+        let asked = Confirm::with_theme(&*self.theme()).with_prompt(question).default(default).interact_opt();
         settle(section, asked).map(|answer| answer == Answer::Given(true))
     }
 
@@ -50,14 +60,47 @@ impl Terminal {
     /// # Errors
     /// What `section` says for an interruption, or where the terminal is gone.
     pub fn select(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<usize>, Error> {
+        self.select_from(section, question, items, 0, false)
+    }
+
+    fn select_from(
+        &mut self,
+        section: &Section,
+        question: &str,
+        items: &[&str],
+        marked: usize,
+        report: bool,
+    ) -> Result<Answer<usize>, Error> {
+        if self.options.dumb {
+            return self.select_by_number(section, question, items);
+        }
         forget_typed_ahead();
         let asked = Select::with_theme(&*self.theme())
             .with_prompt(question)
             .items(items)
-            .default(0)
-            .report(false)
+            .default(marked)
+            .report(report)
             .interact_opt();
         settle(section, asked)
+    }
+
+    /// For a terminal that can do nothing but print lines.
+    fn select_by_number(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<usize>, Error> {
+        self.tell(question);
+        for (place, item) in items.iter().enumerate() {
+            self.tell(&format!("  {}) {item}", place + 1));
+        }
+        loop {
+            let answer = match self.line(section, &format!("Number, 1 to {}", items.len()))? {
+                Answer::Given(text) => text,
+                Answer::Declined => return Ok(Answer::Declined),
+            };
+            if let Ok(number @ 1..) = answer.trim().parse::<usize>()
+                && number <= items.len()
+            {
+                return Ok(Answer::Given(number - 1));
+            }
+        }
     }
 
     /// The same, and leaves question and answer on the terminal.
@@ -70,19 +113,34 @@ impl Terminal {
         question: &str,
         items: &[&str],
     ) -> Result<Answer<usize>, Error> {
-        forget_typed_ahead();
-        let asked = Select::with_theme(&*self.theme()).with_prompt(question).items(items).default(0).interact_opt();
-        settle(section, asked)
+        self.select_from(section, question, items, 0, true)
     }
 
-    /// Asks to choose any number of `items`; returns their indexes.
+    /// Asks to choose any number of `items`; returns their indexes. Enter chooses one or takes it back, and
+    /// the first line goes on: no key chooses anything that a person did not point at.
     ///
     /// # Errors
     /// As [`Terminal::select`].
     pub fn choose(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<Vec<usize>>, Error> {
-        forget_typed_ahead();
-        let asked = MultiSelect::with_theme(&*self.theme()).with_prompt(question).items(items).interact_opt();
-        settle(section, asked)
+        let (mut chosen, mut marked) = (vec![false; items.len()], 0);
+        loop {
+            let boxes =
+                items.iter().zip(&chosen).map(|(item, &on)| format!("{} {item}", if on { "[x]" } else { "[ ]" }));
+            let lines: Vec<String> = std::iter::once("go on".to_owned()).chain(boxes).collect();
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            match self.select_from(section, question, &lines, marked, false)? {
+                Answer::Declined => return Ok(Answer::Declined),
+                Answer::Given(0) => break,
+                Answer::Given(line) => {
+                    marked = line;
+                    chosen[line - 1] = !chosen[line - 1];
+                }
+            }
+        }
+        let chosen: Vec<usize> = (0..items.len()).filter(|&item| chosen[item]).collect();
+        let names = chosen.iter().map(|&item| items[item]).collect::<Vec<_>>().join(", ");
+        self.tell(&format!("{question}: {}", if names.is_empty() { "none" } else { &names }));
+        Ok(Answer::Given(chosen))
     }
 
     /// Asks to choose one of many `items`, with a search; returns its index.
@@ -90,7 +148,12 @@ impl Terminal {
     /// # Errors
     /// As [`Terminal::select`].
     pub fn search(&mut self, section: &Section, question: &str, items: &[String]) -> Result<Answer<usize>, Error> {
+        if self.options.dumb {
+            let items: Vec<&str> = items.iter().map(String::as_str).collect();
+            return self.select_by_number(section, question, &items);
+        }
         forget_typed_ahead();
+        let question = format!("{question} ({} in all; type to search, Enter chooses, Esc leaves)", items.len());
         let asked = FuzzySelect::with_theme(&*self.theme())
             .with_prompt(question)
             .items(items)
@@ -133,7 +196,8 @@ impl Terminal {
     }
 
     fn show_prompt(&mut self, question: &str) {
-        let _ = write!(self.stderr, "{question}: ");
+        let end = if question.ends_with('?') { "" } else { ":" };
+        let _ = write!(self.stderr, "{question}{end} ");
         let _ = self.stderr.flush();
     }
 }

@@ -1,10 +1,11 @@
 //! Tables and cards for people.
 
-use comfy_table::{Attribute, Color, ContentArrangement, Table};
+use comfy_table::{Attribute, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table};
 use console::measure_text_width;
 
 use super::{Terminal, Tone};
 use crate::domain::text::clean;
+use crate::error::Error;
 
 /// A value in a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +42,18 @@ pub struct Column {
     /// Where the terminal is too narrow, the columns with the lowest weight go first; those with
     /// [`Column::ALWAYS`] never.
     pub weight: u8,
+    layout: Layout,
+}
+
+/// How the values of a column stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// Wrapped where there is no room.
+    Wrapped,
+    /// On one line.
+    Whole,
+    /// On one line, with the digits below each other.
+    Number,
 }
 
 impl Column {
@@ -49,35 +62,83 @@ impl Column {
 
     /// A column that goes before all with a higher weight.
     pub const fn new(heading: &'static str, weight: u8) -> Self {
-        Self { heading, weight }
+        Self { heading, weight, layout: Layout::Wrapped }
+    }
+
+    /// The same, with values that are never wrapped.
+    #[must_use]
+    pub const fn whole(mut self) -> Self {
+        self.layout = Layout::Whole;
+        self
+    }
+
+    /// The same, with values that are numbers.
+    #[must_use]
+    pub const fn number(mut self) -> Self {
+        self.layout = Layout::Number;
+        self
     }
 }
 
 /// Blanks on both sides of a value.
 const PADDING: usize = 2;
+/// What a column may have at least.
+const LEAST_SHARE: usize = 18;
 
-/// A table with a heading, as wide as the terminal at most. Columns in which nothing stands are left
-/// out, and so are the least of the others where there is no room for all.
-pub fn table(terminal: &Terminal, columns: &[Column], rows: &[Vec<Cell>]) -> String {
+impl Terminal {
+    /// Prints a table with a heading, as wide as the terminal at most. Columns in which nothing stands are
+    /// left out; so are the least of the others where there is no room for all, and that is said.
+    ///
+    /// # Errors
+    /// As [`Terminal::print`].
+    pub fn print_table(&mut self, columns: &[Column], rows: &[Vec<Cell>]) -> Result<(), Error> {
+        let (text, left_out) = table(self, columns, rows);
+        self.print(&text)?;
+        if !left_out.is_empty() {
+            let left_out = left_out.join(", ");
+            self.note(&format!("no room for {left_out}; a wider window shows more, and --json everything"));
+        }
+        Ok(())
+    }
+}
+
+/// The table, and the headings of the columns that had no room.
+fn table(terminal: &Terminal, columns: &[Column], rows: &[Vec<Cell>]) -> (String, Vec<&'static str>) {
     let mut used: Vec<usize> =
         (0..columns.len()).filter(|&column| rows.iter().any(|row| !row[column].text.is_empty())).collect();
+    let mut left_out = vec![];
     if let Some(width) = terminal.width() {
+        // One long value takes no more than its share before others have to go.
+        let share = (usize::from(width) / 4).max(LEAST_SHARE);
         let wide = |column: usize| {
             let values = rows.iter().map(|row| measure_text_width(&row[column].text));
-            values.max().unwrap_or(0).max(columns[column].heading.len()) + PADDING
+            let value = values.max().unwrap_or(0);
+            let value = if columns[column].layout == Layout::Wrapped { value.min(share) } else { value };
+            value.max(columns[column].heading.len()) + PADDING
         };
         while used.iter().map(|&column| wide(column)).sum::<usize>() > usize::from(width) {
             let least = used.iter().copied().filter(|&column| columns[column].weight < Column::ALWAYS);
             let Some(least) = least.min_by_key(|&column| columns[column].weight) else { break };
             used.retain(|&column| column != least);
+            left_out.push(columns[least].heading);
         }
     }
     let mut table = plain(terminal);
-    table.set_header(used.iter().map(|&column| columns[column].heading.to_uppercase()));
+    let heading = |column: &usize| columns[*column].heading.to_uppercase();
+    table.set_header(used.iter().map(|column| comfy_table::Cell::new(heading(column)).add_attribute(Attribute::Bold)));
     for row in rows {
         table.add_row(used.iter().map(|&column| painted(&row[column])));
     }
-    trimmed(&table)
+    for (place, &column) in used.iter().enumerate() {
+        let Some(shown) = table.column_mut(place) else { continue };
+        if columns[column].layout != Layout::Wrapped {
+            shown.set_constraint(ColumnConstraint::ContentWidth);
+        }
+        if columns[column].layout == Layout::Number {
+            shown.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    (trimmed(table), left_out)
 }
 
 /// One thing with its fields, a line each. Fields that are empty are left out.
@@ -86,16 +147,17 @@ pub fn card(terminal: &Terminal, fields: &[(&str, Cell)]) -> String {
     for (field, value) in fields.iter().filter(|(_, value)| !value.text.is_empty()) {
         table.add_row([comfy_table::Cell::new(field).add_attribute(Attribute::Dim), painted(value)]);
     }
-    trimmed(&table)
+    trimmed(table)
 }
 
+/// The colours of the terminal's own palette that read well on a light and on a dark background.
 fn painted(cell: &Cell) -> comfy_table::Cell {
     let painted = comfy_table::Cell::new(clean(&cell.text));
     match cell.tone {
         Tone::Plain => painted,
-        Tone::Good => painted.fg(Color::Green),
-        Tone::Bad => painted.fg(Color::Red),
-        Tone::Warning => painted.fg(Color::Yellow),
+        Tone::Good => painted.fg(Color::DarkGreen),
+        Tone::Bad => painted.fg(Color::DarkRed),
+        Tone::Warning => painted.fg(Color::DarkMagenta),
         Tone::Faint => painted.add_attribute(Attribute::Dim),
     }
 }
@@ -115,10 +177,13 @@ fn plain(terminal: &Terminal) -> Table {
 }
 
 /// The lines without the padding at either end.
-fn trimmed(table: &Table) -> String {
+fn trimmed(mut table: Table) -> String {
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     let mut text = String::new();
     for line in table.lines() {
-        text.push_str(line.strip_prefix(' ').unwrap_or(&line).trim_end());
+        text.push_str(line.trim_end());
         text.push('\n');
     }
     text

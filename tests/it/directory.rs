@@ -243,21 +243,21 @@ fn lists_are_tables_for_people() {
     expect![[r#"
         code: 0
         stdout: NAME  KEYS  CREATED
-        stdout: ci    1     2026-01-31T12:00:00Z (now)
+        stdout: ci       1  now
         code: 0
         stdout: NAME  STATE    ROLE   TENANT  KEYS  CREATED
-        stdout: ann   enabled  admin  acme    1     2026-01-31T12:00:00Z (now)
+        stdout: ann   enabled  admin  acme       1  now
         code: 0
         stdout: NAME    RANK  MANAGES KEYS  USERS  KEYS  CREATED
-        stdout: viewer  10    no            0      0     2026-01-31T12:00:00Z (now)
-        stdout: editor  20    yes           0      1     2026-01-31T12:00:00Z (now)
-        stdout: admin   30    yes           1      0     2026-01-31T12:00:00Z (now)
+        stdout: viewer    10  no                0     0  now
+        stdout: editor    20  yes               0     1  now
+        stdout: admin     30  yes               1     0  now
         code: 0
         stdout: NAME  STATE    USERS  KEYS  CREATED
-        stdout: acme  enabled  1      1     2026-01-31T12:00:00Z (now)
+        stdout: acme  enabled      1     1  now
         code: 0
-        stdout: NAME    STATE   GROUP  OWNER  ROLE    TENANT  LAST USED  CREATED
-        stdout: deploy  active  ci     ann    editor  acme    never      now
+        stdout: NAME    STATE   GROUP  OWNER  ROLE    TENANT  EXPIRES  LAST USED  CREATED
+        stdout: deploy  active  ci     ann    editor  acme    never    never      now
     "#]]
     .assert_eq(&format!(
         "{}{}{}{}{}",

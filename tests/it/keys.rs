@@ -132,7 +132,7 @@ fn list_leaves_empty_columns_out() {
     expect![[r#"
         code: 0
         stdout: NAME  STATE     SCOPES  EXPIRES     LAST USED  CREATED
-        stdout: a     disabled  rest                never      now
+        stdout: a     disabled  rest    never       never      now
         stdout: b     active            in 2 weeks  never      now
     "#]]
     .assert_eq(&sandbox.run("list").to_string());
@@ -189,27 +189,31 @@ fn a_list_fits_the_terminal() {
         code: 0
         stdout: NAME               STATE   EXPIRES
         stdout: deploy-production  active  in 3 months
-        stdout: tokyo              active
+        stdout: tokyo              active  never
+        stderr: no room for description, created, levels, group, role, tenant, scopes, owner, last used; a wider window shows more, and --json everything
         stderr: 2 keys
         code: 0
         stdout: NAME               STATE   OWNER  EXPIRES      LAST USED
         stdout: deploy-production  active  ann    in 3 months  never
-        stdout: tokyo              active                      never
+        stdout: tokyo              active         never        never
+        stderr: no room for description, created, levels, group, role, tenant, scopes; a wider window shows more, and --json everything
         stderr: 2 keys
         code: 0
         stdout: NAME               STATE   OWNER  TENANT  SCOPES    EXPIRES      LAST USED
         stdout: deploy-production  active  ann    acme    rest, ui  in 3 months  never
-        stdout: tokyo              active                                        never
+        stdout: tokyo              active                           never        never
+        stderr: no room for description, created, levels, group, role; a wider window shows more, and --json everything
         stderr: 2 keys
         code: 0
         stdout: NAME               STATE   GROUP      OWNER  ROLE    TENANT  SCOPES    LEVELS  EXPIRES      LAST USED  CREATED
         stdout: deploy-production  active  pipelines  ann    editor  acme    rest, ui  A/B     in 3 months  never      now
-        stdout: tokyo              active                                                                   never      now
+        stdout: tokyo              active                                                      never        never      now
+        stderr: no room for description; a wider window shows more, and --json everything
         stderr: 2 keys
         code: 0
         stdout: NAME               STATE   GROUP      OWNER  ROLE    TENANT  SCOPES    LEVELS  EXPIRES      LAST USED  CREATED  DESCRIPTION
         stdout: deploy-production  active  pipelines  ann    editor  acme    rest, ui  A/B     in 3 months  never      now
-        stdout: tokyo              active                                                                   never      now      漢字 and 😀
+        stdout: tokyo              active                                                      never        never      now      漢字 and 😀
         stderr: 2 keys
     "#]].assert_eq(&lists);
     assert_eq!(sandbox.run("list --limit 1").stderr, "1 of 2 keys\n");
@@ -249,8 +253,8 @@ fn edit_replaces_adds_takes_away_and_empties() {
         stderr:   scopes: a, b → b, c
         stderr:   levels: A → B/C
         stderr:   labels: team=web → env=x
-        stderr:   read_only: false → true
-        stderr:   expires_at: none → 2027-01-01T00:00:00Z
+        stderr:   read only: false → true
+        stderr:   expires: none → 2027-01-01T00:00:00Z
     "#]].assert_eq(
         &sandbox
             .run(
@@ -418,13 +422,13 @@ fn history_tells_the_whole_life_even_after_the_end() {
     }
     expect![[r#"
         code: 0
-        stdout: WHEN                  WHAT         NAME    DETAILS
-        stdout: 2026-01-31T12:00:00Z  key.create   deploy  scopes: none → a; secret: f9q24cjhtq6n
-        stdout: 2026-02-01T12:00:00Z  key.edit     deploy  scopes: a → b; name: deploy → prod
-        stdout: 2026-02-02T12:00:00Z  key.disable  prod    enabled: true → false
-        stdout: 2026-02-03T12:00:00Z  key.enable   prod    enabled: false → true
-        stdout: 2026-02-04T12:00:00Z  key.rotate   prod    secret: dj5xnmp67vqb; grace_end: 2026-02-04T12:00:00Z
-        stdout: 2026-02-05T12:00:00Z  key.delete   prod    use_count: 0
+        stdout: WHEN                  WHO    WHAT         NAME    DETAILS
+        stdout: 2026-01-31T12:00:00Z  owner  key.create   deploy  scopes: none → a; secret: f9q24cjhtq6n
+        stdout: 2026-02-01T12:00:00Z  owner  key.edit     deploy  scopes: a → b; name: deploy → prod
+        stdout: 2026-02-02T12:00:00Z  owner  key.disable  prod    enabled: true → false
+        stdout: 2026-02-03T12:00:00Z  owner  key.enable   prod    enabled: false → true
+        stdout: 2026-02-04T12:00:00Z  owner  key.rotate   prod    secret: dj5xnmp67vqb; grace_end: 2026-02-04T12:00:00Z
+        stdout: 2026-02-05T12:00:00Z  owner  key.delete   prod    use_count: 0
     "#]]
     .assert_eq(&sandbox.run("history prod").to_string());
     assert_eq!(sandbox.run("history prod").stdout, sandbox.run("history deploy").stdout);

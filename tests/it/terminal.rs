@@ -87,13 +87,30 @@ fn a_signal_leaves_no_key_and_a_sound_terminal() {
 }
 
 #[test]
+fn a_list_ends_with_what_is_not_in_it() {
+    let sandbox = Sandbox::new();
+    sandbox.mint(&format!("{} --description {} --scope rest,ui", "n".repeat(60), "d".repeat(60)));
+    sandbox.mint("other --expires 30d");
+    for (columns, last) in [(60, "no room for description, created"), (200, "2 keys")] {
+        let mut screen = Screen::start(&sandbox.store(), "list", columns);
+        assert_eq!(screen.end(), 0);
+        let text = screen.text();
+        let (head, end) = text.split_once("other").unwrap();
+        assert!(head.contains("EXPIRES") && head.contains("LAST USED"), "{text}");
+        assert!(end.contains(last) && end.trim_end().ends_with("2 keys"), "{text}");
+    }
+}
+
+#[test]
 fn a_dumb_terminal_is_told_that_it_keeps_the_secret() {
     let sandbox = Sandbox::new();
     let mut screen = Screen::start_with(&sandbox.store(), "create new", 80, &[("TERM", "dumb")]);
     let secret = shown_secret(&screen);
     assert!(screen.text().contains("clear its scrollback"), "{}", screen.text());
-    assert!(!screen.raw().contains("\x1b[?1049h"));
-    screen.press("\r");
+    // Nothing that such a terminal would have to obey, and answers that can be typed.
+    screen.press("7\r").wait_for("Number, 1 to 3: 7").wait_for("3) Discard");
+    assert!(!screen.raw().contains('\x1b'), "{:?}", screen.raw());
+    screen.press("1\r");
     assert_eq!(screen.end(), 0);
     assert_eq!(sandbox.reason("", &secret), "allowed");
 }
@@ -162,7 +179,7 @@ fn the_secret_is_drawn_anew_when_the_size_changes() {
     std::thread::sleep(std::time::Duration::from_millis(600));
     assert!(screen.text().replace('\n', "").contains(&secret), "{}", screen.text());
     screen.resize(40, 5);
-    screen.wait_for("make its window larger");
+    screen.wait_for("make it larger");
     screen.resize(120, 24);
     screen.wait_for(&format!("Authorization: Bearer new:{secret}"));
     // Ctrl-Z does nothing here, and what is no key of the menu neither.
@@ -266,7 +283,7 @@ fn the_form_asks_for_everything_and_mints_what_was_said() {
         sandbox.run(line);
     }
     let mut screen = Screen::start(&sandbox.store(), "create", 100);
-    let (enter, down) = ("\r", "\x1b[B");
+    let (enter, up, down) = ("\r", "\x1b[A", "\x1b[B");
     for (question, keys) in [
         ("Name", "old\r".to_owned()),
         ("already a key named old", "a b\r".to_owned()),
@@ -275,7 +292,8 @@ fn the_form_asks_for_everything_and_mints_what_was_said() {
         ("Group", format!("{down}{enter}")),
         ("Owner", format!("{down}{enter}")),
         ("Role", format!("{down}{down}{enter}")),
-        ("Scopes (space chooses)", format!(" {enter}")),
+        ("Scopes (Enter chooses)", format!("{down}{enter}")),
+        ("[x]", format!("{up}{enter}")),
         ("Other scopes", "x y\r".to_owned()),
         ("a scope cannot hold a space", "extra, more\r".to_owned()),
         ("Security levels", enter.to_owned()),

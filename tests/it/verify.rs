@@ -183,7 +183,7 @@ fn the_checklist_is_readable_without_colour() {
     .assert_eq(&sandbox.run_with("verify --ip 10.2.3.4 --scope rest", &secret).to_string());
     expect![[r#"
         code: 4
-        stdout: refused: insecure_transport (403)
+        stdout: refused: insecure_transport (403), key deploy
         stdout:   pass the secret is genuine
         stdout:   pass this is the current secret
         stdout:   pass the key is enabled

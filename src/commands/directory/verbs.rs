@@ -10,10 +10,10 @@ use crate::delivery::Outcome;
 use crate::domain::directory::{Draft, Entry, Facts, Kind};
 use crate::domain::names::Name;
 use crate::domain::text::count;
-use crate::domain::time::{relative, rfc3339};
+use crate::domain::time::relative;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
-use crate::terminal::{Cell, Column, Tone, card, table};
+use crate::terminal::{Cell, Column, Tone, card};
 
 pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Result<Exit, Error> {
     let mut facts = F::default_facts();
@@ -44,8 +44,10 @@ pub(super) fn list(session: &mut Session, kind: Kind) -> Result<Exit, Error> {
         let rows: Vec<_> =
             entries.iter().map(|entry| cells(session, entry).into_iter().map(|(_, cell)| cell).collect()).collect();
         let columns: Vec<_> = cells(session, &entries[0]).into_iter().map(|(heading, _)| column(heading)).collect();
-        let table = table(&session.terminal, &columns, &rows);
-        session.terminal.print(&table)?;
+        session.terminal.print_table(&columns, &rows)?;
+        if session.terminal.kinds().stdout_is_terminal {
+            session.terminal.note(&count(entries.len() as u64, kind.as_str()));
+        }
     }
     Ok(Exit::DONE)
 }
@@ -227,7 +229,8 @@ fn column(heading: &'static str) -> Column {
         "created" => 1,
         _ => Column::ALWAYS,
     };
-    Column::new(heading, weight)
+    let column = Column::new(heading, weight);
+    if ["rank", "users", "keys"].contains(&heading) { column.number() } else { column }
 }
 
 /// An entry for people: what it is called, and what it says, field by field.
@@ -252,10 +255,9 @@ fn cells(session: &Session, entry: &Entry) -> Vec<(&'static str, Cell)> {
         }
         Facts::Tenant { enabled } => cells.extend([("state", state(*enabled)), ("users", text(&entry.users))]),
     }
-    let created = format!("{} ({})", rfc3339(entry.created_at), relative(entry.created_at, session.now()));
     cells.extend([
         ("keys", text(&entry.keys)),
-        ("created", created.into()),
+        ("created", relative(entry.created_at, session.now()).into()),
         ("description", entry.draft.description.as_ref().into()),
     ]);
     cells
