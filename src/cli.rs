@@ -58,6 +58,8 @@ pub enum Command {
     /// Manage tenants: whose data a key is good for
     #[command(subcommand, after_help = directory::TENANT_EXAMPLES)]
     Tenant(directory::SwitchVerb<directory::TenantArgs>),
+    Export(commands::export::Export),
+    Apply(commands::apply::Apply),
     Settings(commands::settings::Settings),
     Completions(commands::completions::Completions),
     Man(commands::man::Manual),
@@ -88,6 +90,8 @@ impl Command {
             Self::User(verb) => verb.run(session),
             Self::Role(verb) => verb.run(session),
             Self::Tenant(verb) => verb.run(session),
+            Self::Export(verb) => verb.run(session),
+            Self::Apply(verb) => verb.run(session),
             Self::Settings(verb) => verb.run(session),
             Self::Completions(verb) => verb.run(session),
             Self::Man(verb) => verb.run(session),

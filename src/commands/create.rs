@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::ensure::ensure;
 use super::form;
 use super::mint::{DeliveryArgs, mint_key};
 use super::setting_args::SettingArgs;
@@ -21,7 +22,9 @@ use crate::session::Session;
   keyward create      asks one question at a time
   keyward create deploy --scope rest --expires 90d
   keyward create backup --read-only --allow-ip 10.0.0.0/8 --description 'nightly backup'
-  secret=$(keyward create ci --label team=web)")]
+  secret=$(keyward create ci --label team=web)
+  keyward create deploy --ensure --scope rest --secret-file /run/secrets/deploy
+  keyward create deploy --secret-to 'gh secret set DEPLOY_KEY'")]
 pub struct Create {
     /// The name of the new key: letters, digits and . _ - @ /; in a terminal, without it, you are
     /// asked for it and for the settings
@@ -30,6 +33,16 @@ pub struct Create {
     settings: SettingArgs,
     #[command(flatten)]
     delivery: DeliveryArgs,
+    /// Make the key if there is none, and change its settings where they differ from those that are named
+    ///
+    /// Nothing is minted for a key that is there. Where the secret goes to a file or a dotenv file, what is
+    /// in it is proved to be a secret of this key that works. A duration in --expires counts from the
+    /// moment at which the key was made, so that it means the same each time.
+    #[arg(long, requires = "name", help_heading = "Provisioning")]
+    ensure: bool,
+    /// With --ensure: rotate the key where the file holds no secret of it that works
+    #[arg(long, requires = "ensure", help_heading = "Provisioning")]
+    rotate_if_missing: bool,
 }
 
 impl Create {
@@ -38,6 +51,10 @@ impl Create {
     /// # Errors
     /// What the store or the sink says; then there is no key.
     pub fn run(mut self, session: &mut Session) -> Result<Exit, Error> {
+        if let Some(name) = self.name.as_ref().filter(|_| self.ensure) {
+            ensure(session, name, &self.settings, &self.delivery, self.rotate_if_missing)?;
+            return Ok(Exit::DONE);
+        }
         let sink = self.delivery.sink(session)?;
         let name = match self.name.take() {
             Some(name) => name,

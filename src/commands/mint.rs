@@ -1,6 +1,8 @@
 //! New secrets: what `create`, `duplicate` and `rotate` have in common.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use clap::{Args, ValueHint};
 
@@ -8,11 +10,11 @@ use crate::delivery::{
     CLEAR_AFTER, Delivery, Existing, Outcome, Place, Sink, StepFile, deliver_then_commit, needs_an_answer,
 };
 use crate::domain::dotenv::Variable;
-use crate::domain::hashing::HashedSecret;
+use crate::domain::hashing::{HashError, HashedSecret};
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::{InvalidText, Name, Prefix};
 use crate::domain::time::Duration;
-use crate::domain::token::{Id, Secret};
+use crate::domain::token::{Id, SECRET_BYTES, Secret};
 use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::store::{Changes, NewKey, NewSecret, Store};
@@ -134,19 +136,83 @@ pub struct Minted {
     pub stored: NewSecret,
 }
 
+impl Minted {
+    /// What stands for the secret with this number in a rehearsal, without the cost of a hash. It is never
+    /// stored.
+    pub fn stand_in(prefix: &Prefix, number: usize) -> Self {
+        let id = Id::from_random((number as u64).to_be_bytes());
+        let secret = Secret::build(prefix, id.clone(), &[0; SECRET_BYTES]);
+        Self { secret, stored: NewSecret { id, hash: HashedSecret::from_stored(String::new()) } }
+    }
+}
+
 /// Makes a secret. Costs one Argon2id.
 ///
 /// # Errors
 /// Where the system gives no random bytes, or the store's hash parameters are out of range.
 pub fn mint(session: &mut Session, store: &Store, prefix: &Prefix) -> Result<Minted, Error> {
     let cost = store.settings()?.hash_cost;
-    let bytes = zeroize::Zeroizing::new(session.random()?);
-    let secret = Secret::build(prefix, fresh_id(session, store)?, &bytes);
-    let hash = HashedSecret::new(&secret, session.random()?, cost).map_err(|error| {
-        Error::new(Code::InvalidValue, format!("the store's hash parameters cannot be used: {error}"))
-    })?;
+    let secret = fresh_secret(session, store, prefix)?;
+    let hash = HashedSecret::new(&secret, session.random()?, cost).map_err(|error| bad_cost(&error))?;
     let stored = NewSecret { id: secret.id().clone(), hash };
     Ok(Minted { secret, stored })
+}
+
+/// Makes a key's id and a secret for each of the prefixes, on all processors.
+///
+/// # Errors
+/// As [`mint`].
+pub fn mint_all(session: &mut Session, store: &Store, prefixes: &[Prefix]) -> Result<Vec<(Id, Minted)>, Error> {
+    let cost = store.settings()?.hash_cost;
+    let mut plain = vec![];
+    for prefix in prefixes {
+        plain.push((fresh_id(session, store)?, fresh_secret(session, store, prefix)?, session.random()?));
+    }
+    let mut progress = session.terminal.progress("hashing the new secrets", plain.len() as u64);
+    let hashed =
+        in_parallel(&plain, |(_, secret, salt)| HashedSecret::new(secret, *salt, cost), |done| progress.at(done));
+    drop(progress);
+    let minted = plain.into_iter().zip(hashed).map(|((id, secret, _), hash)| {
+        let hash = hash.map_err(|error| bad_cost(&error))?;
+        Ok((id, Minted { stored: NewSecret { id: secret.id().clone(), hash }, secret }))
+    });
+    minted.collect()
+}
+
+/// What `work` makes of each item, in their order, by as many threads as there are processors. `step` learns
+/// how many are done.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync, mut step: impl FnMut(u64)) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let next = AtomicUsize::new(0);
+    let (sender, results) = mpsc::channel();
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next, work) = (sender.clone(), &next, &work);
+            scope.spawn(move || {
+                while let Some((place, item)) = at(items, next.fetch_add(1, Ordering::Relaxed)) {
+                    let _ = sender.send((place, work(item)));
+                }
+            });
+        }
+        drop(sender);
+        results.into_iter().zip(1..).inspect(|(_, number)| step(*number)).map(|(result, _)| result).collect()
+    });
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn at<T>(items: &[T], place: usize) -> Option<(usize, &T)> {
+    items.get(place).map(|item| (place, item))
+}
+
+fn fresh_secret(session: &mut Session, store: &Store, prefix: &Prefix) -> Result<Secret, Error> {
+    let bytes = zeroize::Zeroizing::new(session.random()?);
+    Ok(Secret::build(prefix, fresh_id(session, store)?, &bytes))
+}
+
+fn bad_cost(error: &HashError) -> Error {
+    Error::new(Code::InvalidValue, format!("the store's hash parameters cannot be used: {error}"))
+        .hint("set others with: keyward settings set hash-parameters m=19456,t=2,p=1")
 }
 
 /// Mints a key of these settings, which may be those of `source`, and delivers its secret.

@@ -3,6 +3,7 @@
 //! A verb is thin: it reads like the sentence in its help. What several verbs need stands in
 //! [`mint`] (new secrets), [`setting_args`] (the flags of settings) and [`views`] (keys for people).
 
+pub mod apply;
 pub mod completions;
 pub mod create;
 pub mod delete;
@@ -10,6 +11,8 @@ pub mod directory;
 pub mod duplicate;
 pub mod edit;
 pub mod enable;
+pub mod ensure;
+pub mod export;
 pub mod form;
 pub mod help;
 pub mod history;

@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use crate::domain::address::Cidr;
-use crate::domain::names::{Description, Label, LabelKey, LabelValue, Level, Name, Prefix, Scope};
+use crate::domain::key::Key;
+use crate::domain::names::{Description, InvalidText, Label, LabelKey, LabelValue, Level, Name, Prefix, Scope};
 use crate::domain::patch::{LabelsPatch, Patch, SetPatch, SettingsPatch};
 use crate::domain::time::{When, rfc3339};
 use crate::error::{Code, Error};
@@ -92,9 +93,30 @@ impl SettingArgs {
             read_only: either(self.read_only, self.read_write),
             require_secure: either(self.require_secure, self.allow_insecure),
             enabled: self.disabled.then_some(false),
-            expires_at: self.expires.map_or(Ok(Patch::Keep), |when| expiry(when, now))?,
+            expires_at: self.expires.map_or(Ok(Patch::Keep), |when| expiry(when.resolve(now), now))?,
             prefix: self.prefix.clone(),
         })
+    }
+}
+
+impl SettingArgs {
+    /// The change that these flags ask for in a key that is there already and may be asked for again: a
+    /// duration until its end counts from when the key was made.
+    ///
+    /// # Errors
+    /// As [`SettingArgs::patch`]; an end that the key has already may be over.
+    pub fn patch_for(&self, key: &Key, now: Timestamp) -> Result<SettingsPatch, Error> {
+        let patch = Self { expires: None, ..self.clone() }.patch(now)?;
+        let Some(when) = self.expires else { return Ok(patch) };
+        let end = match when {
+            When::In(_) => when.resolve(key.created_at),
+            When::At(_) | When::Never => when.resolve(now),
+        };
+        if end.as_ref().is_ok_and(|end| *end == key.settings.expires_at) {
+            return Ok(patch);
+        }
+        let expires_at = expiry(end, now)?;
+        Ok(SettingsPatch { expires_at, ..patch })
     }
 }
 
@@ -247,8 +269,8 @@ fn either(yes: bool, no: bool) -> Option<bool> {
 }
 
 /// A key that has expired before it exists is a mistake, whatever way the time was written.
-fn expiry(when: When, now: Timestamp) -> Result<Patch<Timestamp>, Error> {
-    let time = when.resolve(now).map_err(|error| Error::new(Code::InvalidValue, format!("--expires: {error}")))?;
+fn expiry(end: Result<Option<Timestamp>, InvalidText>, now: Timestamp) -> Result<Patch<Timestamp>, Error> {
+    let time = end.map_err(|error| Error::new(Code::InvalidValue, format!("--expires: {error}")))?;
     match time {
         None => Ok(Patch::Clear),
         Some(time) => check_expiry(time, now).map(|()| Patch::Set(time)),

@@ -36,6 +36,7 @@ pub use github::StepFile;
 pub use placed::{Existing, Place, Proof};
 
 use crate::domain::key::{Key, KeyJson};
+use crate::domain::text::count;
 use crate::domain::token::Secret;
 use crate::error::{Code, Error};
 use crate::session::Session;
@@ -174,7 +175,7 @@ impl Delivery<'_> {
             Sink::Clipboard { seconds, trusting } => copy(session, secret, *seconds, *trusting),
             Sink::Place(place) => {
                 let mut taken = Taken::default();
-                match place.take(session, secret, &mut taken) {
+                match place.take(session, secret, &mut taken).and_then(|()| taken.files.sync()) {
                     Ok(()) => Ok(taken),
                     Err(error) => Err(taken_back(taken, error)),
                 }
@@ -206,6 +207,65 @@ pub fn deliver_then_commit(
         print_outcome(session, &key, delivery.outcome)?;
     }
     Ok(key)
+}
+
+/// One of several secrets on their way.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'o> {
+    /// Where it goes.
+    pub place: &'o Place,
+    /// What goes there.
+    pub secret: &'o Secret,
+}
+
+/// Makes several deliveries and the one `change` that belongs to all of them. Commands, which may wait, are run
+/// between two transactions, and everything else is placed inside the second.
+///
+/// `change` is called twice, the first time in vain.
+///
+/// # Errors
+/// What `change` says; [`Code::NotDelivered`] where one place did not take its secret. In each case the store
+/// is as it was, and the places too, but for what commands have taken.
+pub fn deliver_all_then_commit(
+    session: &mut Session,
+    store: &mut Store,
+    orders: &[Order<'_>],
+    change: impl Fn(&Changes<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    store.rehearse(session.stamp(), &change)?;
+    let (commands, places): (Vec<&Order<'_>>, _) =
+        orders.iter().partition(|order| matches!(order.place, Place::Command(_)));
+    let mut taken = Taken::default();
+    for (before, order) in commands.iter().enumerate() {
+        if let Err(error) = order.place.take(session, order.secret, &mut taken) {
+            let error = taken_back(taken, error);
+            return Err(if before == 0 { error } else { error.hint(void(before as u64)) });
+        }
+    }
+    session.look_at_the_clock();
+    let actor = session.stamp().actor.cloned();
+    let stamp = Stamp { now: session.now(), actor: actor.as_ref() };
+    let result = store.write(stamp, |changes| {
+        change(changes)?;
+        for order in &places {
+            order.place.take(session, order.secret, &mut taken)?;
+        }
+        taken.files.sync()
+    });
+    match result {
+        Ok(()) => {
+            taken.keep();
+            Ok(())
+        }
+        Err(error) => {
+            let error = taken_back(taken, error);
+            Err(if commands.is_empty() { error } else { error.hint(void(commands.len() as u64)) })
+        }
+    }
+}
+
+fn void(commands: u64) -> String {
+    format!("what {} took opens nothing", count(commands, "command"))
 }
 
 /// Prints the JSON document of a command that shows no secret.

@@ -120,10 +120,19 @@ impl Place {
                 }
                 take_line(&mut taken.files, &spot, former.as_ref(), name, secret)?;
             }
-            Self::Command(command) => taken.hold = Some(command::run(session, command, secret)?),
+            Self::Command(command) => {
+                // Held anew: what let signals wait for the command before would let them go after this one.
+                taken.hold = None;
+                taken.hold = Some(command::run(session, command, secret)?);
+            }
             Self::Step { file, name } => github::add(session, &mut taken.files, *file, name, secret)?,
         }
-        taken.files.sync()
+        Ok(())
+    }
+
+    /// Whether two secrets cannot both be there. A command may tell them apart by itself.
+    pub fn is_one(&self) -> bool {
+        !matches!(self, Self::Command(_))
     }
 }
 

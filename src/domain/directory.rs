@@ -110,7 +110,7 @@ pub struct Draft {
 
 impl Draft {
     /// Everything as JSON fields, by their names.
-    fn fields(&self) -> Vec<(&'static str, Value)> {
+    pub(super) fn fields(&self) -> Vec<(&'static str, Value)> {
         let common = [("name", json!(self.name)), ("description", json!(self.description))];
         common.into_iter().chain(self.facts.fields()).collect()
     }

@@ -3,46 +3,19 @@
 //! What is left out stays as it was; an empty text, an empty list or an empty table empties a setting.
 //! All mistakes are found at once, each with its line, so that they can be marked where they are.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{Display, Write as _};
-use std::str::FromStr;
+use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use toml::{Table, Value};
+use toml::Value;
 
+use super::fields::{FIELDS, Said, no_such_field, one};
 use super::key::Settings;
 use super::names::Name;
-use super::time::{When, rfc3339};
+use super::time::rfc3339;
+use super::tree::{Mistake, Wrong, from_toml, locate};
 
 /// What starts the lines that mark mistakes; they are comments, and taken out again.
 const MARK: &str = "#!";
-
-/// The fields, in order, each with what it is for.
-const FIELDS: [(&str, &str); 14] = [
-    ("name", "letters, digits and . _ - @ /"),
-    ("description", "what the key is for"),
-    ("group", "the group that it is kept in"),
-    ("owner", "the user on whose behalf it acts"),
-    ("role", "the role that it acts in, never above its owner's"),
-    ("tenant", "the one tenant that it works for"),
-    ("scopes", "what it may do, such as [\"rest\", \"ui\"]"),
-    ("levels", "security levels, such as [\"Authenticated/Roles/Administrator\"]"),
-    ("allowed_ips", "networks that it may be used from; none for any"),
-    ("read_only", "true: GET, HEAD, OPTIONS and TRACE alone"),
-    ("require_secure", "true: not over plain http"),
-    ("enabled", "false: a temporary stop"),
-    ("expires_at", "a date, an RFC 3339 time, a duration from now such as \"90d\", or \"never\""),
-    ("prefix", "what the next secret starts with"),
-];
-
-/// A mistake in a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    /// The line, from 1.
-    pub line: usize,
-    /// What is wrong there.
-    pub what: String,
-}
 
 /// The text for a key.
 pub fn render(name: &Name, settings: &Settings) -> String {
@@ -51,9 +24,10 @@ pub fn render(name: &Name, settings: &Settings) -> String {
          # Save and close this text to go on; close it as it is to change nothing.\n\
          # What is left out stays as it was; \"\" and [] empty a setting.\n"
     );
-    for (field, comment) in FIELDS {
+    let _ = write!(text, "\n# letters, digits and . _ - @ /\nname = {}\n", Value::from(name.as_str()));
+    for (field, comment) in FIELDS.into_iter().filter(|(field, _)| *field != "labels") {
         // A String takes whatever is written to it.
-        let _ = write!(text, "\n# {comment}\n{field} = {}\n", value_of(field, name, settings));
+        let _ = write!(text, "\n# {comment}\n{field} = {}\n", value_of(field, settings));
     }
     text.push_str("\n# marks for people and filters\n[labels]\n");
     for (label, value) in &settings.labels {
@@ -62,7 +36,7 @@ pub fn render(name: &Name, settings: &Settings) -> String {
     text
 }
 
-fn value_of(field: &str, name: &Name, settings: &Settings) -> Value {
+fn value_of(field: &str, settings: &Settings) -> Value {
     fn text(value: Option<&impl ToString>) -> Value {
         Value::from(value.map(ToString::to_string).unwrap_or_default())
     }
@@ -70,7 +44,6 @@ fn value_of(field: &str, name: &Name, settings: &Settings) -> Value {
         Value::Array(values.into_iter().map(|value| Value::from(value.to_string())).collect())
     }
     match field {
-        "name" => text(Some(name)),
         "description" => text(settings.description.as_ref()),
         "group" => text(settings.group.as_ref()),
         "owner" => text(settings.owner.as_ref()),
@@ -94,19 +67,39 @@ fn value_of(field: &str, name: &Name, settings: &Settings) -> Value {
 /// # Errors
 /// All mistakes, by their lines.
 pub fn parse(text: &str, name: &Name, settings: &Settings, now: Timestamp) -> Result<(Name, Settings), Vec<Mistake>> {
-    let table: Table = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        vec![Mistake { line, what: error.message().to_owned() }]
-    })?;
-    let (mut new_name, mut new) = (name.clone(), settings.clone());
-    let mut mistakes = vec![];
-    for (field, value) in &table {
-        if let Err(what) = set(field, value, &mut new_name, &mut new, settings, now) {
-            mistakes.push(Mistake { line: line_of(text, field), what: format!("{field}: {what}") });
+    let fields = from_toml(text).map_err(|wrongs| locate(text, wrongs))?;
+    let (mut new_name, mut said, mut wrongs) = (name.clone(), Said::nothing(settings.clone()), vec![]);
+    for field in &fields {
+        let taken = if field.name == "name" {
+            one(&field.node).and_then(|name| name.ok_or_else(|| Wrong::new(field.node.at, "a key needs a name"))).map(
+                |name| {
+                    new_name = name;
+                    true
+                },
+            )
+        } else {
+            said.take(field)
+        };
+        match taken {
+            Ok(true) => {}
+            Ok(false) => {
+                let names: Vec<&str> = FIELDS.iter().map(|(field, _)| *field).chain(["name"]).collect();
+                wrongs.push(no_such_field(field, &names));
+            }
+            Err(wrong) => wrongs.push(Wrong::new(wrong.at, format!("{}: {}", field.name, wrong.what))),
         }
     }
-    mistakes.sort_by_key(|mistake| mistake.line);
-    if mistakes.is_empty() { Ok((new_name, new)) } else { Err(mistakes) }
+    if let Some((at, when)) = said.expires {
+        match when.resolve(now) {
+            Err(error) => wrongs.push(Wrong::new(at, format!("expires_at: {error}"))),
+            // A key that has expired already may stay so while something else is changed.
+            Ok(end) if end != settings.expires_at && end.is_some_and(|end| end <= now) => {
+                wrongs.push(Wrong::new(at, "expires_at: this time is in the past"));
+            }
+            Ok(end) => said.settings.expires_at = end,
+        }
+    }
+    if wrongs.is_empty() { Ok((new_name, said.settings)) } else { Err(locate(text, wrongs)) }
 }
 
 /// The text with its mistakes marked, each above its line.
@@ -125,91 +118,6 @@ pub fn mark(text: &str, mistakes: &[Mistake]) -> String {
 /// The text without the marks of an earlier round.
 pub fn unmark(text: &str) -> String {
     text.lines().filter(|line| !line.starts_with(MARK)).fold(String::new(), |text, line| text + line + "\n")
-}
-
-fn set(
-    field: &str,
-    value: &Value,
-    name: &mut Name,
-    new: &mut Settings,
-    old: &Settings,
-    now: Timestamp,
-) -> Result<(), String> {
-    match field {
-        "name" => *name = one(value)?.ok_or("a key needs a name")?,
-        "description" => new.description = one(value)?,
-        "group" => new.group = one(value)?,
-        "owner" => new.owner = one(value)?,
-        "role" => new.role = one(value)?,
-        "tenant" => new.tenant = one(value)?,
-        "scopes" => new.scopes = several(value)?,
-        "levels" => new.levels = several(value)?,
-        "allowed_ips" => new.allowed_ips = several(value)?,
-        "labels" => new.labels = labels(value)?,
-        "read_only" => new.read_only = switch(value)?,
-        "require_secure" => new.require_secure = switch(value)?,
-        "enabled" => new.enabled = switch(value)?,
-        "prefix" => new.prefix = one(value)?.ok_or("a prefix cannot be empty")?,
-        "expires_at" => {
-            let time = match one::<When>(value)? {
-                Some(when) => when.resolve(now).map_err(|error| error.to_string())?,
-                None => None,
-            };
-            // A key that has expired already may stay so while something else is changed.
-            if time != old.expires_at && time.is_some_and(|time| time <= now) {
-                return Err("this time is in the past".to_owned());
-            }
-            new.expires_at = time;
-        }
-        _ => {
-            let fields = FIELDS.iter().map(|(field, _)| *field).chain(["labels"]);
-            let close =
-                fields.max_by(|one, two| strsim::jaro_winkler(one, field).total_cmp(&strsim::jaro_winkler(two, field)));
-            return Err(format!("there is no such setting; did you mean {}?", close.unwrap_or_default()));
-        }
-    }
-    Ok(())
-}
-
-fn text(value: &Value) -> Result<&str, String> {
-    value.as_str().ok_or_else(|| "write this in quotation marks".to_owned())
-}
-
-fn one<T: FromStr<Err: Display>>(value: &Value) -> Result<Option<T>, String> {
-    match text(value)? {
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(|error: T::Err| error.to_string()),
-    }
-}
-
-fn several<T: FromStr<Err: Display> + Ord>(value: &Value) -> Result<BTreeSet<T>, String> {
-    let items = value.as_array().ok_or("write a list, such as [\"one\", \"two\"]")?;
-    items.iter().map(|item| text(item)?.parse().map_err(|error: T::Err| error.to_string())).collect()
-}
-
-fn labels<K: FromStr<Err: Display> + Ord, V: FromStr<Err: Display>>(value: &Value) -> Result<BTreeMap<K, V>, String> {
-    let table = value.as_table().ok_or("labels are a table of their own: [labels]")?;
-    table
-        .iter()
-        .map(|(key, value)| {
-            let key = key.parse().map_err(|error: K::Err| error.to_string())?;
-            Ok((key, text(value)?.parse().map_err(|error: V::Err| error.to_string())?))
-        })
-        .collect()
-}
-
-fn switch(value: &Value) -> Result<bool, String> {
-    value.as_bool().ok_or_else(|| "write true or false".to_owned())
-}
-
-/// The line on which a field is set. Fields stand at the beginning of a line, so a look is enough.
-fn line_of(text: &str, field: &str) -> usize {
-    let sets = |line: &str| {
-        let line = line.trim_start().trim_start_matches('[').trim_start_matches(['"', '\'']);
-        line.strip_prefix(field)
-            .is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(['=', ']', '.']))
-    };
-    text.lines().position(sets).map_or(1, |place| place + 1)
 }
 
 #[cfg(test)]
@@ -263,7 +171,7 @@ mod tests {
             (5, "write a list"),
             (6, "in the past"),
             (7, "the network is 10.0.0.0/8"),
-            (8, "quotation marks"),
+            (9, "quotation marks"),
         ]
         .into_iter()
         .zip(&found)
@@ -279,7 +187,6 @@ mod tests {
     #[test]
     fn a_text_that_is_no_toml_has_its_line() {
         let mistakes = read("name = \"x\"\nscopes = [\n\nread_only = true\n").unwrap_err();
-        assert_eq!(mistakes.len(), 1);
         assert!(mistakes[0].line > 1, "{mistakes:?}");
     }
 

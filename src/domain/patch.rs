@@ -153,7 +153,7 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Difference> {
 
 /// The settings as JSON fields. A prefix tells nothing about a key that has its secret, but it
 /// decides about the next one, so it is a setting like the others.
-fn fields(settings: &Settings) -> Map<String, Value> {
+pub(super) fn fields(settings: &Settings) -> Map<String, Value> {
     fn json<T: Serialize>(value: &T) -> Value {
         // Texts, numbers, sets and maps with text keys: none of them can fail to be JSON.
         serde_json::to_value(value).unwrap_or(Value::Null)

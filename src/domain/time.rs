@@ -15,7 +15,7 @@ use super::text::count;
 
 /// A positive length of time in whole seconds or calendar units: `90d`, `12h`, `2w`, `1d 6h`,
 /// `1y 6mo`. A day, a month and a year are those of the calendar in UTC.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Duration(Span);
 
 impl Duration {

@@ -50,6 +50,22 @@ impl<'c> Changes<'c> {
         self.run(|conn| keys::find(conn, text))
     }
 
+    /// As [`super::Store::named`], inside the transaction.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn named(&self, name: &Name) -> Result<Option<Key>, StoreError> {
+        self.run(|conn| keys::by_name(conn, name))
+    }
+
+    /// As [`super::Store::last_event`], inside the transaction: before this transaction told anything.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn last_event(&self) -> Result<i64, StoreError> {
+        self.run(history::last)
+    }
+
     /// The key with this id.
     ///
     /// # Errors

@@ -106,6 +106,11 @@ pub(super) fn append(conn: &Connection, entry: &Entry<'_>) -> rusqlite::Result<(
     Ok(())
 }
 
+/// The number of the newest row; 0 where there is none.
+pub(super) fn last(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM history_head")?.query_row([], |row| row.get(0))
+}
+
 /// How many rows there are.
 pub(super) fn count(conn: &Connection) -> rusqlite::Result<u64> {
     conn.query_row("SELECT count(*) FROM history", [], |row| rows::count(row, 0))

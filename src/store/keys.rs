@@ -59,6 +59,11 @@ pub(super) fn find(conn: &Connection, text: &str) -> rusqlite::Result<Option<Key
     Ok(None)
 }
 
+/// The key with this name, whatever the ids of others are.
+pub(super) fn by_name(conn: &Connection, name: &Name) -> rusqlite::Result<Option<Key>> {
+    conn.prepare_cached(&select_key("", "WHERE k.name = ?1"))?.query_row([name.as_str()], rows::key).optional()
+}
+
 /// The key with this id, whatever the names of others are.
 pub(super) fn by_id(conn: &Connection, id: &Id) -> rusqlite::Result<Option<Key>> {
     conn.prepare_cached(&select_key("", "WHERE k.public_id = ?1"))?.query_row([id.as_str()], rows::key).optional()

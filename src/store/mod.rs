@@ -76,6 +76,16 @@ impl Store {
         Self::open(path)
     }
 
+    /// A new store that is never written to a disk: to plan with, where there is none yet.
+    ///
+    /// # Errors
+    /// None that can happen, short of a lack of memory.
+    pub fn in_memory(now: Timestamp) -> Result<Self, StoreError> {
+        let path = std::path::PathBuf::from(":memory:");
+        let conn = open::in_memory(now).map_err(|error| StoreError::from_sqlite(&path, error))?;
+        Ok(Self { conn, path, read_only: false, immutable: false, warnings: vec![] })
+    }
+
     /// Where the store is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -105,6 +115,22 @@ impl Store {
     /// Where the store cannot be read.
     pub fn find(&self, text: &str) -> Result<Option<Key>, StoreError> {
         self.read(|conn| keys::find(conn, text))
+    }
+
+    /// The key of this name.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn named(&self, name: &Name) -> Result<Option<Key>, StoreError> {
+        self.read(|conn| keys::by_name(conn, name))
+    }
+
+    /// The number of the newest event: as long as it is the same, nothing was changed.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn last_event(&self) -> Result<i64, StoreError> {
+        self.read(history::last)
     }
 
     /// The key, the hash and the end of the secret with this public id.

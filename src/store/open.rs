@@ -87,6 +87,14 @@ pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
     harden(&conn).and_then(|()| schema::create(&conn, now)).map_err(|error| StoreError::from_sqlite(path, error))
 }
 
+/// A new store in memory alone.
+pub(super) fn in_memory(now: Timestamp) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_in_memory()?;
+    harden(&conn)?;
+    schema::create(&conn, now)?;
+    Ok(conn)
+}
+
 /// The path with its parent folder resolved. The last part is left alone, so that a link shows.
 fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     let Some(name) = path.file_name() else {

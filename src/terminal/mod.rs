@@ -275,6 +275,16 @@ impl Terminal {
     }
 }
 
+impl Terminal {
+    /// As [`Terminal::read_input`], for what is no secret and may be long: room is made as it is needed.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn read_pipe(&mut self, most: u64, into: &mut Vec<u8>) -> io::Result<()> {
+        (&mut self.stdin).take(most + 1).read_to_end(into).map(drop)
+    }
+}
+
 impl std::fmt::Debug for Terminal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Terminal").field("kinds", &self.kinds).field("options", &self.options).finish_non_exhaustive()

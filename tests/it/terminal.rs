@@ -468,7 +468,7 @@ fi
     std::fs::write(&editor, script).unwrap();
     let mut screen = edit_with(&sandbox, &format!("sh {}", editor.display()), 120);
     screen.wait_for("Edit it again?");
-    assert!(screen.text().contains("scope: there is no such setting; did you mean scopes?"), "{}", screen.text());
+    assert!(screen.text().contains("there is no scope; did you mean scopes?"), "{}", screen.text());
     screen.press("y");
     screen.wait_for("#! allowed_ips: 10.1.2.3/8 has host bits set");
     screen.wait_for("Make these changes?");

@@ -1,0 +1,425 @@
+//! `keyward apply`
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+use serde::Serialize;
+
+use super::mint::{Minted, mint_all};
+use super::views::{field_in_words, in_words};
+use crate::delivery::{Existing, Order, Place, Proof, StepFile, deliver_all_then_commit};
+use crate::domain::directory::Draft;
+use crate::domain::key::Settings;
+use crate::domain::manifest::{Action, Deliver, KINDS, Manifest, Present, Step, Subject, plan, read};
+use crate::domain::names::{Name, Prefix};
+use crate::domain::patch::Difference;
+use crate::domain::text::count;
+use crate::domain::token::Id;
+use crate::domain::tree::{Wrong, locate};
+use crate::error::{Code, Error, Exit};
+use crate::session::Session;
+use crate::store::{Changes, NewKey, Store, StoreError};
+
+/// Make the store what a manifest says
+///
+/// Roles, tenants, groups, users and keys are made and changed in one transaction: all of them, or none.
+/// What the manifest does not name stays, unless --prune is given. The secret of a new key goes where its
+/// `deliver` table says, or into a file in --secrets-dir. Applied again, nothing changes. The format is
+/// described by `keyward help manifest`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward apply keys.toml --dry-run
+  keyward apply keys.toml --secrets-dir secrets
+  keyward apply keys.toml --dry-run --fail-if-any      tells drift in CI: exit code 8
+  keyward export | keyward --store other.db apply - --secrets-dir secrets")]
+pub struct Apply {
+    /// The manifest, TOML or JSON; - for standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+    /// Show the changes and make none
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: end with exit code 8 if there is anything to change
+    #[arg(long, requires = "dry_run")]
+    fail_if_any: bool,
+    /// Delete what the manifest does not name; asks
+    #[arg(long)]
+    prune: bool,
+    /// Write the secret of each new key that has no `deliver` table into a file in this folder, mode 0600
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    secrets_dir: Option<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// More than a manifest of a hundred thousand keys has.
+const MOST: u64 = 64 * 1024 * 1024;
+
+/// A plan, and what it was made of.
+struct Planned {
+    steps: Vec<Step>,
+    /// The end of the history at that time.
+    seq: i64,
+}
+
+/// A key that is about to be made.
+struct Fresh {
+    name: Name,
+    id: Id,
+    minted: Minted,
+    place: Place,
+}
+
+#[derive(Serialize)]
+struct Document<'d> {
+    outcome: &'static str,
+    changes: Vec<ChangeJson<'d>>,
+}
+
+#[derive(Serialize)]
+struct ChangeJson<'d> {
+    action: &'static str,
+    kind: &'static str,
+    name: &'d Name,
+    fields: &'d [Difference],
+}
+
+impl Apply {
+    /// Makes the changes.
+    ///
+    /// # Errors
+    /// For mistakes in the manifest, what the store or a sink says, and where the person says no; then
+    /// nothing was changed.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let text = self.text(session)?;
+        let wrong = |wrongs| self.mistakes(&text, wrongs);
+        let manifest = read(&text).map_err(wrong)?;
+        let mut store = if self.dry_run {
+            // Where there is no store yet, applying would make one.
+            session.store_if_any()?.map_or_else(|| Store::in_memory(session.now()), Ok)?
+        } else {
+            session.create_store()?
+        };
+        let planned = self.plan(session, &store, &manifest, &text)?;
+        let outcome = match (planned.steps.is_empty(), self.dry_run) {
+            (true, _) => "unchanged",
+            (false, true) => "planned",
+            (false, false) => "applied",
+        };
+        if !session.json() && !session.quiet() {
+            print_plan(session, &planned.steps)?;
+        }
+        if !planned.steps.is_empty() {
+            self.rehearse(session, &mut store, &planned, &text)?;
+            if !self.dry_run {
+                self.confirm(session, &planned.steps)?;
+                self.make(session, &mut store, &planned, &text)?;
+            }
+        }
+        if session.json() {
+            let changes = planned.steps.iter().map(change_json).collect();
+            session.print_json(&Document { outcome, changes })?;
+        }
+        tell(session, &planned.steps, outcome);
+        Ok(if self.fail_if_any && !planned.steps.is_empty() { Exit::FOUND } else { Exit::DONE })
+    }
+
+    fn text(&self, session: &mut Session) -> Result<String, Error> {
+        let failed = |why: &dyn std::fmt::Display| {
+            Error::new(Code::InvalidValue, format!("the manifest {} cannot be read: {why}", self.source()))
+                .hint("name a manifest that is there, or - for standard input")
+        };
+        let mut bytes = vec![];
+        if self.file == Path::new("-") {
+            session.terminal.read_pipe(MOST, &mut bytes).map_err(|error| failed(&error))?;
+        } else {
+            let file = std::fs::File::open(&self.file).map_err(|error| failed(&error))?;
+            std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST + 1), &mut bytes)
+                .map_err(|error| failed(&error))?;
+        }
+        if bytes.len() as u64 > MOST {
+            return Err(failed(&"it is larger than 64 MiB"));
+        }
+        String::from_utf8(bytes).map_err(|_| failed(&"it is no text in UTF-8"))
+    }
+
+    /// The file, for messages.
+    fn source(&self) -> String {
+        if self.file == Path::new("-") { "stdin".to_owned() } else { self.file.display().to_string() }
+    }
+
+    /// All mistakes, each with its file, line and column, as compilers write them.
+    fn mistakes(&self, text: &str, wrongs: Vec<Wrong>) -> Error {
+        let source = self.source();
+        let mistakes = locate(text, wrongs);
+        let mut message = format!("{} in the manifest {source}", count(mistakes.len() as u64, "mistake"));
+        for mistake in &mistakes {
+            message.push_str(&format!("\n  {source}:{}:{}: {}", mistake.line, mistake.column, mistake.what));
+        }
+        Error::new(Code::InvalidValue, message).hint("nothing was changed; the format: keyward help manifest")
+    }
+
+    fn plan(&self, session: &Session, store: &Store, manifest: &Manifest, text: &str) -> Result<Planned, Error> {
+        let seq = store.last_event()?;
+        let settings = store.settings()?;
+        let mut present = Present { prefix: settings.prefix.clone(), ..Present::default() };
+        for kind in KINDS {
+            present.entries.extend(store.entries(kind)?.into_iter().map(|entry| entry.draft));
+        }
+        if self.prune {
+            store.each_key(&crate::store::Filter::default(), session.now(), |key| {
+                present.keys.push(key);
+                Ok::<_, Error>(())
+            })?;
+        } else {
+            for wanted in &manifest.keys {
+                present.keys.extend(store.named(&wanted.name)?);
+            }
+        }
+        let planned = plan(manifest, &present, self.prune, session.now());
+        let steps = planned.map_err(|wrongs| self.mistakes(text, wrongs))?;
+        // What only this store forbids is a mistake like the others.
+        let mut wrongs = vec![];
+        for step in &steps {
+            let Subject::Key { settings: wanted, .. } = &step.subject else { continue };
+            let ends_anew = step.action == Action::Create || step.differences.iter().any(|d| d.field == "expires_at");
+            if step.action != Action::Delete
+                && ends_anew
+                && let Err(error) = settings.check_life(wanted.expires_at, session.now())
+            {
+                wrongs.push(Wrong::new(step.at.unwrap_or(0), error.to_string()));
+            }
+        }
+        if wrongs.is_empty() { Ok(Planned { steps, seq }) } else { Err(self.mistakes(text, wrongs)) }
+    }
+
+    /// Whether all of it can be done, before anybody is asked and anything is hashed.
+    fn rehearse(&self, session: &Session, store: &mut Store, planned: &Planned, text: &str) -> Result<(), Error> {
+        if store.is_read_only() {
+            return Ok(());
+        }
+        let prefix = Prefix::default();
+        store.rehearse(session.stamp(), |changes| {
+            for (number, step) in planned.steps.iter().enumerate() {
+                let stand_in = Minted::stand_in(&prefix, number);
+                self.take(changes, step, text, |name, settings| {
+                    let (id, secret) = (stand_in.stored.id.clone(), &stand_in.stored);
+                    changes.insert_key(&NewKey { id: &id, name, settings, secret }).map(drop)
+                })?;
+            }
+            Ok::<_, Error>(())
+        })
+    }
+
+    /// Makes one change; `mint` makes a key.
+    fn take(
+        &self,
+        changes: &Changes<'_>,
+        step: &Step,
+        text: &str,
+        mint: impl Fn(&Name, &Settings) -> Result<(), StoreError>,
+    ) -> Result<(), Error> {
+        let made = match (&step.subject, step.action) {
+            (Subject::Entry(draft), Action::Create) => changes.insert_entry(draft).map(drop),
+            (Subject::Entry(draft), Action::Change) => {
+                entry(changes, draft).and_then(|entry| changes.update_entry(&entry, draft)).map(drop)
+            }
+            (Subject::Entry(draft), Action::Delete) => {
+                entry(changes, draft).and_then(|entry| changes.delete_entry(&entry, false)).map(drop)
+            }
+            (Subject::Key { name, settings, .. }, Action::Create) => mint(name, settings),
+            (Subject::Key { name, settings, .. }, action) => changes.named(name).and_then(|key| {
+                let key = key.ok_or_else(|| StoreError::KeyGone(name.clone()))?;
+                match action {
+                    Action::Delete => changes.delete_key(&key),
+                    _ => changes.update_key(&key, name, settings).map(drop),
+                }
+            }),
+        };
+        made.map_err(|error| {
+            let error = Error::from(error);
+            let Some(at) = step.at else { return error };
+            let places = locate(text, vec![Wrong::new(at, "")]);
+            let hint = |place| {
+                let crate::domain::tree::Mistake { line, column, .. } = place;
+                format!("it stands in {}:{line}:{column}; nothing was changed", self.source())
+            };
+            places.into_iter().map(hint).fold(error, Error::hint)
+        })
+    }
+
+    /// Deleting is asked about; everything else can be changed back.
+    fn confirm(&self, session: &mut Session, steps: &[Step]) -> Result<(), Error> {
+        let deleted = steps.iter().filter(|step| step.action == Action::Delete).count() as u64;
+        if deleted == 0 || self.yes {
+            return Ok(());
+        }
+        let what = count(deleted, "thing");
+        if !session.terminal.can_ask() {
+            return Err(Error::new(
+                Code::ConfirmationRequired,
+                format!("--prune would delete {what}, and nobody can confirm it"),
+            )
+            .hint("add --yes if you mean it; see what would go with --dry-run"));
+        }
+        session.terminal.flush()?;
+        session.confirm(&format!("Delete {what} for good?"))
+    }
+
+    fn make(&self, session: &mut Session, store: &mut Store, planned: &Planned, text: &str) -> Result<(), Error> {
+        let fresh = self.mint(session, store, &planned.steps)?;
+        let orders: Vec<_> = fresh.iter().map(|key| Order { place: &key.place, secret: &key.minted.secret }).collect();
+        let keys: BTreeMap<&Name, &Fresh> = fresh.iter().map(|key| (&key.name, key)).collect();
+        deliver_all_then_commit(session, store, &orders, |changes| {
+            if changes.last_event()? != planned.seq {
+                return Err(Error::new(Code::Conflict, "somebody changed the store in the meantime")
+                    .hint("nothing was changed; apply the manifest again"));
+            }
+            for step in &planned.steps {
+                self.take(changes, step, text, |name, settings| {
+                    let key = keys.get(name).ok_or_else(|| StoreError::KeyGone(name.clone()))?;
+                    changes.insert_key(&NewKey { id: &key.id, name, settings, secret: &key.minted.stored }).map(drop)
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    fn mint(&self, session: &mut Session, store: &Store, steps: &[Step]) -> Result<Vec<Fresh>, Error> {
+        let mut wanted = vec![];
+        for step in steps.iter().filter(|step| step.action == Action::Create) {
+            if let Subject::Key { name, settings, deliver } = &step.subject {
+                wanted.push((name.clone(), settings.prefix.clone(), self.place(store, name, deliver.as_ref())?));
+            }
+        }
+        for (place, (name, _, sink)) in wanted.iter().enumerate() {
+            sink.check(session)?;
+            if let Some((other, ..)) = wanted[..place].iter().find(|(.., other)| other == sink && sink.is_one()) {
+                return Err(Error::new(
+                    Code::NotDelivered,
+                    format!("the secrets of {other} and {name} would go to the same place; nothing was changed"),
+                )
+                .hint("deliver each to a place of its own"));
+            }
+        }
+        let prefixes: Vec<Prefix> = wanted.iter().map(|(_, prefix, _)| prefix.clone()).collect();
+        let minted = mint_all(session, store, &prefixes)?;
+        let fresh = wanted.into_iter().zip(minted);
+        Ok(fresh.map(|((name, _, place), (id, minted))| Fresh { name, id, minted, place }).collect())
+    }
+
+    /// Where the secret of a new key goes.
+    fn place(&self, store: &Store, name: &Name, deliver: Option<&Deliver>) -> Result<Place, Error> {
+        let file = |path: PathBuf| {
+            let place = Place::File { path: path.clone(), existing: Existing::Refuse };
+            // What a crash left behind may be replaced: a secret that opens nothing.
+            let existing = match place.proof()? {
+                Some(Proof::Secret { secret, content }) if store.presented(secret.id())?.is_none() => {
+                    Existing::Only(content)
+                }
+                _ => Existing::Refuse,
+            };
+            Ok(Place::File { path, existing })
+        };
+        match (deliver, &self.secrets_dir) {
+            (Some(Deliver::SecretFile(path)), _) => file(path.clone()),
+            (Some(Deliver::EnvFile(path, name)), _) => Ok(Place::Dotenv { path: path.clone(), name: name.clone() }),
+            (Some(Deliver::SecretTo(command)), _) => Ok(Place::Command(command.clone())),
+            (Some(Deliver::GithubEnv(name)), _) => {
+                Ok(Place::Step { file: StepFile::Env, name: name.as_str().to_owned() })
+            }
+            (Some(Deliver::GithubOutput(name)), _) => Ok(Place::Step { file: StepFile::Output, name: name.clone() }),
+            (None, Some(folder)) => {
+                make_folder(folder)?;
+                file(folder.join(file_name(name)))
+            }
+            (None, None) => Err(Error::new(
+                Code::NotDelivered,
+                format!("nothing says where the secret of the new key {name} goes; nothing was changed"),
+            )
+            .hint("add --secrets-dir DIR, or give the key a deliver table: deliver = { secret_file = \"…\" }")),
+        }
+    }
+}
+
+fn entry(changes: &Changes<'_>, draft: &Draft) -> Result<crate::domain::directory::Entry, StoreError> {
+    changes.entry(draft.facts.kind(), &draft.name)
+}
+
+fn make_folder(folder: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::new(
+            Code::NotDelivered,
+            format!("the folder {} cannot be made: {error}; nothing was changed", folder.display()),
+        )
+        .hint("name a folder that is there, or one in a folder that you may write")),
+        _ => Ok(()),
+    }
+}
+
+/// A name as the name of a file: a key may be called `ci/deploy`, or `..`. No name holds a `%`.
+fn file_name(name: &Name) -> String {
+    let escaped = name.as_str().replace('/', "%2F");
+    match escaped.strip_prefix('.') {
+        Some(rest) => format!("%2E{rest}"),
+        None => escaped,
+    }
+}
+
+fn print_plan(session: &mut Session, steps: &[Step]) -> Result<(), Error> {
+    for step in steps {
+        let (kind, name) = (step.subject.kind(), step.subject.name());
+        let fields = step.differences.iter();
+        let lines = match step.action {
+            Action::Create => {
+                let set = fields.map(|d| format!("\n    {}: {}", field_in_words(&d.field), in_words(&d.new)));
+                format!("+ create {kind} {name}{}\n", set.collect::<String>())
+            }
+            Action::Change => {
+                let line = |d: &Difference| {
+                    let (field, old, new) = (field_in_words(&d.field), in_words(&d.old), in_words(&d.new));
+                    format!("~ change {kind} {name} {field}: {old} → {new}\n")
+                };
+                fields.map(line).collect()
+            }
+            Action::Delete => format!("- delete {kind} {name}\n"),
+        };
+        session.terminal.print(&lines)?;
+    }
+    Ok(())
+}
+
+fn tell(session: &mut Session, steps: &[Step], outcome: &str) {
+    let number = |action| steps.iter().filter(|step| step.action == action).count();
+    let (made, changed, gone) = (number(Action::Create), number(Action::Change), number(Action::Delete));
+    let what = format!("{made} to create, {changed} to change, {gone} to delete");
+    session.terminal.note(&match outcome {
+        "unchanged" => "the store is as the manifest says: nothing differs".to_owned(),
+        "planned" => format!("{what}; nothing was changed, because of --dry-run"),
+        _ => format!("created {made}, changed {changed}, deleted {gone}"),
+    });
+}
+
+fn change_json(step: &Step) -> ChangeJson<'_> {
+    let action = match step.action {
+        Action::Create => "create",
+        Action::Change => "change",
+        Action::Delete => "delete",
+    };
+    ChangeJson { action, kind: step.subject.kind(), name: step.subject.name(), fields: &step.differences }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leaves_the_folder() {
+        for (name, file) in [("a", "a"), ("ci/deploy", "ci%2Fdeploy"), ("..", "%2E."), (".hidden", "%2Ehidden")] {
+            assert_eq!(file_name(&name.parse().unwrap()), file);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `keyward export`
+
+use clap::Args;
+
+use crate::domain::directory::Draft;
+use crate::domain::manifest::{KINDS, key_to_json, key_to_toml, to_json, to_toml};
+use crate::error::{Error, Exit};
+use crate::session::Session;
+use crate::store::{Filter, Store};
+
+/// Print the whole store as a manifest
+///
+/// Roles, tenants, groups, users and keys with their settings, in TOML, or with --json in JSON. There are no
+/// secrets in it and no hashes: applied to another store, it makes new keys with new secrets. Applied to this
+/// one, it changes nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward export > keys.toml
+  keyward export --json | jq -r '.key[].name'
+  keyward export | keyward apply - --dry-run --fail-if-any")]
+pub struct Export {}
+
+impl Export {
+    /// Prints it.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let Some(store) = session.read_store()? else {
+            session.terminal.note("there is no store yet; make the first key with: keyward create first-key");
+            if session.json() {
+                session.print_json(&with_keys(&[]))?;
+            }
+            return Ok(Exit::DONE);
+        };
+        let mut entries: Vec<Draft> = vec![];
+        for kind in KINDS {
+            entries.extend(store.entries(kind)?.into_iter().map(|entry| entry.draft));
+        }
+        if session.json() {
+            print_json(session, &store, &entries)?;
+        } else {
+            print_toml(session, &store, &entries)?;
+        }
+        Ok(Exit::DONE)
+    }
+}
+
+fn print_toml(session: &mut Session, store: &Store, entries: &[Draft]) -> Result<(), Error> {
+    session.terminal.print(&to_toml(entries))?;
+    let now = session.now();
+    store.each_key(&Filter::default(), now, |key| session.terminal.print(&key_to_toml(&key.name, &key.settings)))
+}
+
+fn with_keys(entries: &[Draft]) -> serde_json::Value {
+    let mut manifest = to_json(entries);
+    manifest.insert("key".to_owned(), serde_json::Value::Array(vec![]));
+    serde_json::Value::Object(manifest)
+}
+
+/// The keys stand at the end of the one object, so they can be written one by one.
+fn print_json(session: &mut Session, store: &Store, entries: &[Draft]) -> Result<(), Error> {
+    let text = with_keys(entries).to_string();
+    let start = text.strip_suffix("]}").unwrap_or(&text);
+    session.terminal.print(start)?;
+    let (now, mut before) = (session.now(), "");
+    store.each_key(&Filter::default(), now, |key| {
+        session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
+        session.terminal.print(&key_to_json(&key.name, &key.settings).to_string())
+    })?;
+    session.terminal.print("]}\n")
+}
