@@ -264,7 +264,6 @@ impl Apply {
             )
             .hint("add --yes if you mean it; see what would go with --dry-run"));
         }
-        session.terminal.flush()?;
         session.confirm(&format!("Delete {what} for good?"))
     }
 
@@ -389,7 +388,8 @@ fn print_plan(session: &mut Session, steps: &[Step]) -> Result<(), Error> {
         };
         session.terminal.print(&lines)?;
     }
-    Ok(())
+    // The plan is seen before anything of it is done, also in the log of a job.
+    session.terminal.flush()
 }
 
 fn tell(session: &mut Session, steps: &[Step], outcome: &str) {

@@ -6,12 +6,13 @@ use clap::{Args, CommandFactory as _};
 
 use crate::cli::Cli;
 use crate::error::{Code, Error, Exit};
+use crate::manual::TOPICS;
 use crate::session::Session;
 
-/// Explain a command, or the exit codes
+/// Explain a command, the exit codes, the manifest, or the JSON
 #[derive(Debug, Args)]
 pub struct Help {
-    /// A command, or exit-codes
+    /// A command, or exit-codes, manifest, json
     #[arg(value_name = "TOPIC")]
     topic: Vec<String>,
 }
@@ -26,13 +27,17 @@ impl Help {
             session.terminal.print(&exit_codes())?;
             return Ok(Exit::DONE);
         }
+        if let Some(topic) = TOPICS.iter().find(|topic| self.topic == [topic.name]) {
+            session.terminal.print(&topic.text())?;
+            return Ok(Exit::DONE);
+        }
         let mut root = Cli::command();
         root.build();
         let mut command = &mut root;
         for word in &self.topic {
             command = command.find_subcommand_mut(word).ok_or_else(|| {
                 Error::new(Code::Usage, format!("there is no command {word:?}"))
-                    .hint("the commands are listed by `keyward --help`; the exit codes by `keyward help exit-codes`")
+                    .hint("the commands are listed by `keyward --help`; other topics are exit-codes, manifest and json")
             })?;
         }
         let help = command.render_long_help();

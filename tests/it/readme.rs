@@ -29,7 +29,11 @@ fn every_example_prints_what_the_readme_shows() {
     shell.args(["-c", &script]).current_dir(sandbox.path("")).env_clear();
     shell.env("PATH", path).env("KEYWARD_STORE", sandbox.store());
     let output = finish(&mut shell);
-    assert_eq!(comparable(&output.stdout), comparable(&session()));
+    let (printed, shown) = (comparable(&output.stdout), comparable(&session()));
+    for (printed, shown) in printed.lines().zip(shown.lines()) {
+        assert_eq!(printed, shown);
+    }
+    assert_eq!(printed.lines().count(), shown.lines().count());
 }
 
 /// Ids, secrets and times differ from run to run, and the widths of columns do not matter.

@@ -2,7 +2,10 @@
 //!
 //! One page a command. What clap knows (synopsis, options, subcommands) is rendered by clap_mangen;
 //! examples are taken from the help text, and exit status, files and environment are added where
-//! they belong.
+//! they belong. Formats have pages of their own, in section 5.
+
+pub mod json;
+mod topics;
 
 use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
@@ -10,6 +13,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::cli::Cli;
 use crate::error::Exit;
+pub use topics::{TOPICS, Topic};
 
 /// The day of the release that the pages describe. Not the day of a build: the same source makes
 /// the same pages.
@@ -35,6 +39,9 @@ pub fn pages() -> anyhow::Result<Vec<Page>> {
     root.build();
     let mut pages = vec![];
     add_pages(&root, "keyward", &mut pages)?;
+    for topic in &TOPICS {
+        pages.push(topic.page()?);
+    }
     Ok(pages)
 }
 
@@ -173,8 +180,11 @@ fn wrap(line: &str, text: &mut String) {
 }
 
 fn add_see_also(page: &mut Roff, name: &str) {
-    if name != "keyward" {
-        page.control("SH", ["SEE ALSO"]);
-        page.text([bold("keyward"), roman("(1)")]);
+    page.control("SH", ["SEE ALSO"]);
+    let pages = TOPICS.iter().map(|topic| (format!("keyward-{}", topic.name), "(5)"));
+    let pages = std::iter::once(("keyward".to_owned(), "(1)")).chain(pages).filter(|(page, _)| page != name);
+    for (place, (name, section)) in pages.enumerate() {
+        let before = if place == 0 { "" } else { ", " };
+        page.text([roman(before), bold(name), roman(section)]);
     }
 }

@@ -1,0 +1,282 @@
+//! What commands print with `--json`: every object, every field, its type. The page and the help topic are
+//! made from this list, and a test compares it with what is printed.
+
+/// An object in JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// What it is called here.
+    pub name: &'static str,
+    /// Which commands print it, and how.
+    pub printed_by: &'static str,
+    /// Its fields.
+    pub fields: &'static [Shown],
+}
+
+/// A field: its name, its type, its meaning.
+pub type Shown = (&'static str, Type, &'static str);
+
+/// The type of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// A text.
+    Text,
+    /// A text or null.
+    MaybeText,
+    /// RFC 3339 in UTC, with a Z and whole seconds.
+    Time,
+    /// The same, or null.
+    MaybeTime,
+    /// A whole number, zero or more.
+    Number,
+    /// True or false.
+    Switch,
+    /// A list of texts.
+    Texts,
+    /// An object with texts as values.
+    Labels,
+    /// An object of this name.
+    Object(&'static str),
+    /// The same, or null.
+    MaybeObject(&'static str),
+    /// A list of objects of this name.
+    Objects(&'static str),
+    /// Whatever the field that is told about holds.
+    Any,
+}
+
+impl Type {
+    /// The type in words.
+    pub fn in_words(self) -> String {
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::MaybeText => "text or null".to_owned(),
+            Self::Time => "time".to_owned(),
+            Self::MaybeTime => "time or null".to_owned(),
+            Self::Number => "number".to_owned(),
+            Self::Switch => "true or false".to_owned(),
+            Self::Texts => "list of text".to_owned(),
+            Self::Labels => "object of text".to_owned(),
+            Self::Object(name) => format!("{name} object"),
+            Self::MaybeObject(name) => format!("{name} object or null"),
+            Self::Objects(name) => format!("list of {name} objects"),
+            Self::Any => "any".to_owned(),
+        }
+    }
+}
+
+use Type::{Any, Labels, MaybeObject, MaybeText, MaybeTime, Number, Object, Objects, Switch, Text, Texts, Time};
+
+/// All objects.
+pub const SHAPES: &[Shape] = &[
+    Shape {
+        name: "key",
+        printed_by: "show; list prints a list of them",
+        fields: &[
+            ("id", Text, "the id of the key, which never changes"),
+            ("name", Text, "its name"),
+            ("description", MaybeText, "what it is for"),
+            ("group", MaybeText, "the group that it is kept in"),
+            ("owner", MaybeText, "the user on whose behalf it acts"),
+            ("role", MaybeText, "the role that it acts in"),
+            ("tenant", MaybeText, "the one tenant that it works for"),
+            ("scopes", Texts, "what it may do"),
+            ("levels", Texts, "its security levels"),
+            ("read_only", Switch, "GET, HEAD, OPTIONS and TRACE alone"),
+            ("require_secure", Switch, "not over plain http"),
+            ("allowed_ips", Texts, "networks that it may be used from; empty for any"),
+            ("labels", Labels, "marks for people and filters"),
+            ("enabled", Switch, "false: a temporary stop"),
+            ("state", Text, "active, disabled, expired or suspended"),
+            ("created_at", Time, "when it was made"),
+            ("created_by", MaybeText, "the acting user who made it"),
+            ("updated_at", Time, "when its settings or its secret last changed"),
+            ("expires_at", MaybeTime, "when it ends; null for never"),
+            ("last_used_at", MaybeTime, "when a request was last allowed with it"),
+            ("use_count", Number, "how many requests were allowed with it"),
+            ("prefix", Text, "what its next secret starts with"),
+            ("secrets", Objects("secret"), "its secrets, the newest first, without what is secret about them"),
+        ],
+    },
+    Shape {
+        name: "secret",
+        printed_by: "in a key",
+        fields: &[
+            ("id", Text, "the public id that the secret carries"),
+            ("created_at", Time, "when it was minted"),
+            (
+                "expires_at",
+                MaybeTime,
+                "when it stops, or stopped, because another took its place; null for the current one",
+            ),
+        ],
+    },
+    Shape {
+        name: "delivery",
+        printed_by: "create, duplicate, rotate",
+        fields: &[
+            ("key", Object("key"), "the key as it is now"),
+            ("secret", MaybeText, "the secret; null where it was delivered elsewhere, or none was minted"),
+            ("outcome", Text, "created, rotated, updated or unchanged"),
+        ],
+    },
+    Shape {
+        name: "outcome",
+        printed_by: "edit; enable, disable and delete print a list of them",
+        fields: &[
+            ("key", Object("key"), "the key as it is now, or as it was"),
+            ("outcome", Text, "updated, unchanged or deleted"),
+        ],
+    },
+    Shape {
+        name: "answer",
+        printed_by: "verify",
+        fields: &[
+            ("allowed", Switch, "whether the request may be made"),
+            ("reason", Text, "allowed, or the first check that failed"),
+            ("status", Number, "the status of HTTP that says the same: 200, 401 or 403"),
+            ("presentation", MaybeText, "how the credential was presented"),
+            ("key", MaybeObject("key"), "the key, once its secret has matched"),
+            ("effective_role", MaybeText, "the lower one of the key's and its owner's role"),
+            ("checks", Objects("check"), "every check, in order"),
+            ("warnings", Texts, "credential_in_query, use_not_recorded"),
+        ],
+    },
+    Shape {
+        name: "check",
+        printed_by: "in an answer",
+        fields: &[
+            ("check", Text, "named by the reason that its failure has"),
+            ("outcome", Text, "pass, fail or skip"),
+            ("detail", Text, "what was found, for people"),
+        ],
+    },
+    Shape {
+        name: "group",
+        printed_by: "group show; group list prints a list of them",
+        fields: &[
+            ("name", Text, "its name"),
+            ("description", MaybeText, "what it is for"),
+            ("keys", Number, "how many keys are in it"),
+            ("created_at", Time, "when it was made"),
+            ("updated_at", Time, "when it last changed"),
+        ],
+    },
+    Shape {
+        name: "user",
+        printed_by: "user show; user list prints a list of them",
+        fields: &[
+            ("name", Text, "its name"),
+            ("description", MaybeText, "who it is"),
+            ("role", MaybeText, "what it may do at most"),
+            ("tenant", MaybeText, "the tenant that it belongs to"),
+            ("enabled", Switch, "false: its keys are suspended"),
+            ("keys", Number, "how many keys it owns"),
+            ("created_at", Time, "when it was made"),
+            ("updated_at", Time, "when it last changed"),
+        ],
+    },
+    Shape {
+        name: "role",
+        printed_by: "role show; role list prints a list of them",
+        fields: &[
+            ("name", Text, "its name"),
+            ("description", MaybeText, "what it is for"),
+            ("rank", Number, "its place among the roles"),
+            ("manages_keys", Switch, "whether who acts in it may manage keys"),
+            ("keys", Number, "how many keys act in it"),
+            ("users", Number, "how many users have it"),
+            ("created_at", Time, "when it was made"),
+            ("updated_at", Time, "when it last changed"),
+        ],
+    },
+    Shape {
+        name: "tenant",
+        printed_by: "tenant show; tenant list prints a list of them",
+        fields: &[
+            ("name", Text, "its name"),
+            ("description", MaybeText, "what it is"),
+            ("enabled", Switch, "false: its keys are suspended"),
+            ("keys", Number, "how many keys work for it"),
+            ("users", Number, "how many users belong to it"),
+            ("created_at", Time, "when it was made"),
+            ("updated_at", Time, "when it last changed"),
+        ],
+    },
+    Shape {
+        name: "event",
+        printed_by: "history prints a list of them",
+        fields: &[
+            ("seq", Number, "its place in the chain, from 1"),
+            ("at", Time, "when"),
+            ("actor", MaybeText, "the acting user; null for the owner of the store"),
+            ("action", Text, "what was done, such as key.create"),
+            ("subject_kind", Text, "key, group, user, role, tenant or settings"),
+            ("subject_id", MaybeText, "the id of a key"),
+            ("subject_name", Text, "the name that it had then"),
+            ("detail", Any, "an object: settings with old and new values, ids of secrets"),
+        ],
+    },
+    Shape {
+        name: "history check",
+        printed_by: "history --check",
+        fields: &[
+            ("intact", Switch, "true; a broken chain is an error"),
+            ("rows", Number, "how many rows were checked"),
+        ],
+    },
+    Shape {
+        name: "settings",
+        printed_by: "settings list, settings set",
+        fields: &[
+            ("prefix", Text, "what new secrets start with"),
+            ("hash_parameters", Object("hash parameters"), "what hashing a new secret costs"),
+            ("query_credentials", Switch, "whether a credential in the query of a URL is accepted"),
+            ("longest_life", MaybeText, "how far away a new expiry may be; null for unlimited"),
+        ],
+    },
+    Shape {
+        name: "hash parameters",
+        printed_by: "in settings",
+        fields: &[
+            ("memory_kib", Number, "memory in KiB"),
+            ("passes", Number, "passes over it"),
+            ("lanes", Number, "lanes"),
+        ],
+    },
+    Shape {
+        name: "application",
+        printed_by: "apply",
+        fields: &[
+            ("outcome", Text, "applied, planned or unchanged"),
+            ("changes", Objects("change"), "what was changed, or with --dry-run would be, in order"),
+        ],
+    },
+    Shape {
+        name: "change",
+        printed_by: "in an application",
+        fields: &[
+            ("action", Text, "create, change or delete"),
+            ("kind", Text, "key, group, user, role or tenant"),
+            ("name", Text, "its name"),
+            ("fields", Objects("field"), "what differs; for what is made, from the defaults"),
+        ],
+    },
+    Shape {
+        name: "field",
+        printed_by: "in a change",
+        fields: &[
+            ("field", Text, "the name of the setting"),
+            ("old", Any, "its value before"),
+            ("new", Any, "its value after"),
+        ],
+    },
+    Shape {
+        name: "error",
+        printed_by: "every command that fails, on standard error, as the value of the one field `error`",
+        fields: &[
+            ("code", Text, "what kind of error it is"),
+            ("message", Text, "what happened, for people"),
+            ("hint", MaybeText, "what to do next, for people"),
+        ],
+    },
+];

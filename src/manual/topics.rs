@@ -1,0 +1,198 @@
+//! The formats that belong to no single command: the manifest, and what is printed with `--json`. Each is a page
+//! of section 5 of the manual, and a topic of `keyward help`.
+
+use std::fmt::Write as _;
+
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::json::SHAPES;
+use super::{DATE, Page, add_see_also, tidy};
+use crate::domain::fields::FIELDS;
+use crate::domain::manifest::{KINDS, fields_of};
+
+/// A part of a topic.
+enum Part {
+    /// A line above what follows.
+    Heading(String),
+    /// Running text.
+    Text(&'static str),
+    /// Lines as they are.
+    Lines(&'static str),
+    /// A term and what it means.
+    Term(String, String),
+}
+
+/// A format.
+pub struct Topic {
+    /// What it is called on the command line of `keyward help`.
+    pub name: &'static str,
+    summary: &'static str,
+    parts: fn() -> Vec<Part>,
+}
+
+/// All of them.
+pub const TOPICS: [Topic; 2] = [
+    Topic { name: "manifest", summary: "what a store should hold, as a text", parts: manifest },
+    Topic { name: "json", summary: "what keyward prints with --json", parts: json },
+];
+
+impl Topic {
+    /// The topic as a text for a terminal.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}: {}\n", self.name, self.summary);
+        for part in (self.parts)() {
+            // A String takes whatever is written to it.
+            let _ = match part {
+                Part::Heading(heading) => writeln!(text, "\n{heading}"),
+                Part::Text(lines) => writeln!(text, "\n{}", textwrap::fill(lines, 90)),
+                Part::Lines(lines) => writeln!(text, "\n{}", indented(lines)),
+                Part::Term(term, meaning) => writeln!(text, "  {term:<18} {meaning}"),
+            };
+        }
+        text
+    }
+
+    /// The topic as a page of section 5.
+    pub(super) fn page(&self) -> anyhow::Result<Page> {
+        let name = format!("keyward-{}", self.name);
+        let mut page = Roff::new();
+        page.control(
+            "TH",
+            [name.to_uppercase().as_str(), "5", DATE, concat!("keyward ", env!("CARGO_PKG_VERSION")), "keyward"],
+        );
+        page.control("SH", ["NAME"]);
+        page.text([roman(format!("{name} - {}", self.summary))]);
+        page.control("SH", ["DESCRIPTION"]);
+        let mut is_first = true;
+        for part in (self.parts)() {
+            match part {
+                Part::Heading(heading) => {
+                    page.control("SH", [heading.to_uppercase().as_str()]);
+                    is_first = true;
+                    continue;
+                }
+                Part::Text(lines) => {
+                    if !is_first {
+                        page.control("PP", []);
+                    }
+                    page.text([roman(lines)]);
+                }
+                Part::Lines(lines) => {
+                    if !is_first {
+                        page.control("PP", []);
+                    }
+                    page.control("RS", ["4"]);
+                    page.control("nf", []);
+                    for line in lines.lines() {
+                        page.text([roman(line)]);
+                    }
+                    page.control("fi", []);
+                    page.control("RE", []);
+                }
+                Part::Term(term, meaning) => {
+                    page.control("TP", []);
+                    page.text([bold(term)]);
+                    page.text([roman(meaning)]);
+                }
+            }
+            is_first = false;
+        }
+        add_see_also(&mut page, &name);
+        let mut text = Vec::new();
+        page.to_writer(&mut text)?;
+        Ok(Page { file: format!("{name}.5"), text: tidy(&String::from_utf8(text)?) })
+    }
+}
+
+fn indented(lines: &str) -> String {
+    lines.lines().map(|line| format!("    {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn manifest() -> Vec<Part> {
+    let mut parts = vec![
+        Part::Text(
+            "A manifest says what roles, tenants, groups, users and keys a store should hold. `keyward export` prints \
+             one, `keyward apply FILE` makes the store match one, in a single transaction. It is TOML, with a table \
+             for each thing, or JSON, with one object that has the five lists.",
+        ),
+        Part::Lines(
+            "[[group]]\nname = \"ci\"\n\n[[user]]\nname = \"ann\"\nrole = \"editor\"\n\n[[key]]\nname = \"deploy\"\n\
+             group = \"ci\"\nowner = \"ann\"\nscopes = [\"rest\"]\nallowed_ips = [\"10.0.0.0/8\"]\nexpires_at = \"90d\"\n\
+             labels = { team = \"web\" }\ndeliver = { secret_file = \"/run/secrets/deploy\" }",
+        ),
+        Part::Lines("{\"group\": [{\"name\": \"ci\"}], \"key\": [{\"name\": \"deploy\", \"group\": \"ci\"}]}"),
+        Part::Text(
+            "What is left out has its default, also in what is there already: a manifest says all there is to say \
+             about what it names. Only `prefix` is left as it is where it is not named. What is not named at all \
+             stays, unless `--prune` is given; then it is deleted. An empty text, an empty list and null all stand \
+             for nothing.",
+        ),
+        Part::Text(
+            "A duration in `expires_at` counts from when the key was made, so that it means the same each time. \
+             Names are looked up in the manifest first, then in the store. Fields that there are not are refused, \
+             and all mistakes are told at once, each with its file, line and column.",
+        ),
+    ];
+    for kind in KINDS {
+        parts.push(Part::Heading(format!("Fields of a {}", kind.as_str())));
+        for field in fields_of(kind) {
+            let meaning = match *field {
+                "name" => "letters, digits and . _ - @ /; unique among its kind",
+                "description" => "a line of text",
+                "rank" => "the place among the roles, from 0; the higher, the more it may do",
+                "manages_keys" => "true: who acts in it may manage keys of its rank and below",
+                "enabled" => "false: its keys are suspended",
+                "role" => "what the user may do at most",
+                _ => "the tenant of the user, and of the keys that they make",
+            };
+            parts.push(Part::Term((*field).to_owned(), meaning.to_owned()));
+        }
+    }
+    parts.push(Part::Heading("Fields of a key".to_owned()));
+    parts.push(Part::Term("name".to_owned(), "letters, digits and . _ - @ /; unique in a store".to_owned()));
+    for (field, meaning) in FIELDS {
+        parts.push(Part::Term(field.to_owned(), meaning.to_owned()));
+    }
+    parts.push(Part::Term("deliver".to_owned(), "where the secret goes when the key is made; see below".to_owned()));
+    parts.extend([
+        Part::Heading("Delivery".to_owned()),
+        Part::Text(
+            "The secret of a key that is made goes to one place: the one that its `deliver` table names, or else a \
+             file in the folder of `--secrets-dir`, with the name of the key, in which a / is written %2F. Paths are \
+             seen from the folder in which keyward was started.",
+        ),
+    ]);
+    for (place, meaning) in [
+        ("secret_file", "a new file of mode 0600"),
+        ("env_file, env_name", "a variable in a dotenv file, the rest of which stays as it is"),
+        ("secret_to", "the standard input of a command, which a shell reads"),
+        ("github_env", "a variable of the steps that follow in GitHub Actions"),
+        ("github_output", "an output of this step in GitHub Actions"),
+    ] {
+        parts.push(Part::Term(place.to_owned(), meaning.to_owned()));
+    }
+    parts
+}
+
+fn json() -> Vec<Part> {
+    let mut parts = vec![Part::Text(
+        "With --json, a command prints one document on standard output, on one line or, for lists, with an item a \
+         line. Errors are one object on standard error. Fields are only ever added, never renamed or removed, and \
+         what is absent is null, never missing. Times are RFC 3339 in UTC, with a Z and whole seconds. \
+         `keyward export --json` prints a manifest, which `keyward help manifest` describes. delete, enable and \
+         disable of users and tenants, and create and edit of all four kinds of the directory, print the object \
+         below its kind's name, with an `outcome` beside it.",
+    )];
+    for shape in SHAPES {
+        parts.push(Part::Heading(format!("{} ({})", capital(shape.name), shape.printed_by)));
+        for (field, kind, meaning) in shape.fields {
+            parts.push(Part::Term((*field).to_owned(), format!("{}: {meaning}", kind.in_words())));
+        }
+    }
+    parts
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
