@@ -20,11 +20,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 fn main() -> ExitCode {
     let interrupts = Arc::new(Interrupts::default());
     let streams = streams();
-    if streams.stdin_is_terminal {
-        let json = std::env::args_os().any(|arg| arg == "--json");
-        let watched = Arc::clone(&interrupts);
-        interrupts.watch_with(move || watch_signals(watched, json));
-    }
+    let json = std::env::args_os().any(|arg| arg == "--json");
+    let watched = Arc::clone(&interrupts);
+    interrupts.watch_with(move || watch_signals(watched, json));
     let world = World {
         args: std::env::args_os().collect(),
         environment: Box::new(|name| std::env::var_os(name)),
@@ -92,12 +90,21 @@ fn is_stand_in(stdout: &std::io::Stdout) -> bool {
     is_null && rustix::fs::fcntl_getfl(stdout).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::RDWR))
 }
 
+/// The signals that whoever started the program has it ignore, as `nohup` does with SIGHUP, a bit each. Where the
+/// system does not tell, none.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
 /// Ends the program on SIGINT, SIGTERM, SIGHUP and SIGQUIT, after the terminal was put back; stops it on
 /// SIGTSTP with the terminal put back for as long.
 fn watch_signals(interrupts: Arc<Interrupts>, json: bool) {
-    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP]) else {
-        return;
-    };
+    let ignored = ignored_signals();
+    let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP].into_iter();
+    let wanted = wanted.filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let Ok(mut signals) = signal_hook::iterator::Signals::new(wanted) else { return };
     std::thread::spawn(move || {
         for signal in signals.forever() {
             if signal == SIGTSTP {

@@ -54,7 +54,7 @@ pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Resu
     // A secret is shorter than any pipe is wide, so this never waits.
     let sent = std::fs::File::from(writer).write_all(secret.expose().as_bytes());
     let status = child.wait().map_err(|error| failed(&error))?;
-    let interrupted = running.ended();
+    let interrupted = running.ended().map_err(|error| error.hint("the command was ended; run keyward again"));
     let unread = rustix::io::ioctl_fionread(&reader).map_err(|error| failed(&error))?;
     let said = lines(&said) + &lines(&printed);
     interrupted?;

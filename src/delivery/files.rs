@@ -82,12 +82,17 @@ enum Done {
     Replaced,
     /// The file was so many bytes long.
     Appended { file: File, length: u64, longer: u64 },
+    /// There was no file, and it was made to be added to.
+    Begun(PathBuf),
 }
 
 impl Files {
     /// Finds the folder of `path` and locks it.
     pub(super) fn find(&mut self, path: &Path) -> Result<Spot, Error> {
-        let Some(name) = path.file_name() else { return Err(refused(path, "it names a folder")) };
+        let names_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let Some(name) = path.file_name().filter(|_| !names_folder) else {
+            return Err(refused(path, "it names a folder").hint("name a file in it"));
+        };
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(parent, flags, Mode::empty()).map_err(|error| match error {
@@ -114,6 +119,8 @@ impl Files {
         let spot = spot.clone();
         let failed = |error: Errno| match error {
             Errno::EXIST if former.is_none() => is_there(&spot.path),
+            Errno::BUSY => refused(&spot.path, "it is mounted, and cannot be replaced")
+                .hint("deliver to a file that is not mounted by itself, or mount its folder"),
             error => failed(&spot.path, error),
         };
         let mode = former.map_or(0o600, |found| found.mode & 0o700);
@@ -128,6 +135,11 @@ impl Files {
                 .hint("run keyward as that user, or deliver to a file of your own")
         })?;
         let neighbour = fresh.beside(&spot).map_err(failed)?;
+        // Whatever happens to it now, it does not stay beside: it holds the secret.
+        let remove = |error| {
+            let _ = rustix::fs::unlinkat(&*spot.folder, &neighbour, AtFlags::empty());
+            failed(error)
+        };
         // What this change has put there itself is not what would be put back.
         let is_ours = self.done.iter().any(|done| done.is_at(&spot));
         let exchanged = if is_ours { Err(Errno::INVAL) } else { exchange(&spot, &neighbour) };
@@ -135,7 +147,7 @@ impl Files {
             self.done.push(Done::Exchanged(spot));
             return Ok(());
         }
-        rustix::fs::renameat(&*spot.folder, &neighbour, &*spot.folder, &spot.name).map_err(failed)?;
+        rustix::fs::renameat(&*spot.folder, &neighbour, &*spot.folder, &spot.name).map_err(remove)?;
         if !is_ours {
             self.done.push(Done::Replaced);
         }
@@ -144,13 +156,21 @@ impl Files {
 
     /// Adds to the end of a file, which is made where there is none.
     pub(super) fn append(&mut self, path: &Path, content: &[u8]) -> Result<(), Error> {
-        let failed = |error: Errno| failed(path, error);
-        let flags =
-            OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).map_err(|error| match error {
-            Errno::LOOP => refused(path, "it is a link"),
-            error => failed(error),
-        })?;
+        let failed = |error: Errno| match error {
+            Errno::LOOP => refused(path, "it is a link").hint("name the file that the link points to"),
+            error => failed(path, error),
+        };
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o600);
+        let file = match rustix::fs::open(path, flags, mode) {
+            Err(Errno::NOENT) => {
+                let file = rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, mode).map_err(failed)?;
+                self.done.push(Done::Begun(path.to_owned()));
+                rustix::fs::fchmod(&file, mode).map(|()| file)
+            }
+            found => found,
+        }
+        .map_err(failed)?;
         let stat = rustix::fs::fstat(&file).map_err(failed)?;
         check_regular(path, &stat)?;
         let length = u64::try_from(stat.st_size).unwrap_or(0);
@@ -164,7 +184,7 @@ impl Files {
         let written = file.write_all(gap).and_then(|()| file.write_all(content)).and_then(|()| file.sync_all());
         let longer = length + (gap.len() + content.len()) as u64;
         self.done.push(Done::Appended { file, length, longer });
-        written.map_err(|error| refused(path, &error.to_string()))
+        written.map_err(|error| from_io(path, &error))
     }
 
     /// Brings the names to the disk; their contents are there already.
@@ -197,6 +217,7 @@ impl Files {
             Done::Appended { file, length, longer } => {
                 file.metadata().is_ok_and(|found| found.len() <= longer) && file.set_len(length).is_ok()
             }
+            Done::Begun(path) => std::fs::remove_file(path).is_ok(),
         };
         // Each of them, whatever came of the others.
         self.done.into_iter().rev().map(undo).filter(|undone| !undone).count() == 0
@@ -209,7 +230,7 @@ impl Done {
             Self::Made(other) | Self::Exchanged(other) => {
                 other.name == spot.name && Rc::ptr_eq(&other.folder, &spot.folder)
             }
-            Self::Replaced | Self::Appended { .. } => false,
+            Self::Replaced | Self::Appended { .. } | Self::Begun(_) => false,
         }
     }
 }
@@ -236,20 +257,31 @@ impl Spot {
         check_regular(&self.path, &stat)?;
         let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
         if size > MOST {
-            return Err(refused(&self.path, "it is larger than 1 MiB, which is no file of secrets"));
+            return Err(
+                refused(&self.path, "it is larger than 1 MiB, which is no file of secrets").hint("name another file")
+            );
         }
         let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
         let read = File::from(file).take(MOST).read_to_end(&mut content);
-        read.map_err(|error| refused(&self.path, &error.to_string()))?;
+        read.map_err(|error| from_io(&self.path, &error))?;
         let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
         Ok(Some(Found { content, mode: stat.st_mode & 0o7777, owner }))
     }
 }
 
-/// A file that has no name yet, or that of the neighbour.
+/// A file that has no name yet, or that of the neighbour, and then goes with it unless it gets its own.
 struct Fresh {
+    folder: Rc<OwnedFd>,
     file: OwnedFd,
     neighbour: Option<OsString>,
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Some(neighbour) = &self.neighbour {
+            let _ = rustix::fs::unlinkat(&*self.folder, neighbour, AtFlags::empty());
+        }
+    }
 }
 
 impl Fresh {
@@ -272,7 +304,7 @@ impl Fresh {
         let file = rustix::fs::openat(&*spot.folder, ".", flags, Mode::from_raw_mode(0o600))?;
         // Without /proc it could never get a name.
         rustix::fs::stat(as_path(&file))?;
-        Ok(Self { file, neighbour: None })
+        Ok(Self { folder: Rc::clone(&spot.folder), file, neighbour: None })
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -285,7 +317,7 @@ impl Fresh {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || rustix::fs::openat(&*spot.folder, &name, flags, Mode::from_raw_mode(0o600));
         let file = open().or_else(|error| remove_leftover(spot, error).and_then(|()| open()))?;
-        Ok(Self { file, neighbour: Some(name) })
+        Ok(Self { folder: Rc::clone(&spot.folder), file, neighbour: Some(name) })
     }
 
     /// Gives the file the name of the spot, which nothing has.
@@ -374,6 +406,13 @@ pub(super) fn is_there(path: &Path) -> Error {
 /// The error for a file that cannot take a secret.
 pub(super) fn refused(path: &Path, why: &str) -> Error {
     Error::new(Code::NotDelivered, format!("{} did not take the secret: {why}; nothing was changed", path.display()))
+}
+
+fn from_io(path: &Path, error: &std::io::Error) -> Error {
+    match Errno::from_io_error(error) {
+        Some(error) => failed(path, error),
+        None => refused(path, &error.to_string()).hint("name another file"),
+    }
 }
 
 fn failed(path: &Path, error: Errno) -> Error {

@@ -135,12 +135,17 @@ struct Taken {
     keeper: Option<Keeper>,
     /// Have the secret.
     files: Files,
+    /// What there is to tell once the change is made.
+    notes: Vec<String>,
 }
 
 impl Taken {
     /// The change was made.
-    fn keep(self) {
+    fn keep(self, session: &mut Session) {
         self.files.keep();
+        for note in &self.notes {
+            session.terminal.note(note);
+        }
     }
 
     /// The change was not made: takes back what can be taken back, and says so where that is not all.
@@ -254,7 +259,7 @@ pub fn deliver_all_then_commit(
     });
     match result {
         Ok(()) => {
-            taken.keep();
+            taken.keep(session);
             Ok(())
         }
         Err(error) => {
@@ -286,7 +291,8 @@ fn between_transactions(
     let key = store.rehearse(session.stamp(), &change)?;
     let taken = delivery.make(session, &key)?;
     session.look_at_the_clock();
-    settle(store.write(session.stamp(), &change), taken)
+    let result = store.write(session.stamp(), &change);
+    settle(session, result, taken)
 }
 
 fn inside_transaction(
@@ -305,16 +311,16 @@ fn inside_transaction(
         Ok(key)
     });
     match taken {
-        Some(taken) => settle(result, taken),
+        Some(taken) => settle(session, result, taken),
         None => result,
     }
 }
 
 /// What was delivered stays where the change was made, and is taken back where it was not.
-fn settle<T>(result: Result<T, Error>, taken: Taken) -> Result<T, Error> {
+fn settle<T>(session: &mut Session, result: Result<T, Error>, taken: Taken) -> Result<T, Error> {
     match result {
         Ok(value) => {
-            taken.keep();
+            taken.keep(session);
             Ok(value)
         }
         // The secret is out and the key is not in: the person has to know.

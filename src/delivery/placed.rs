@@ -116,7 +116,7 @@ impl Place {
                 let former = spot.read()?;
                 if let Some(mode) = former.as_ref().and_then(Found::open_mode) {
                     let (path, tight) = (path.display(), mode & 0o700);
-                    session.terminal.note(&format!("the mode of {path} was {mode:04o}; it is {tight:04o} now"));
+                    taken.notes.push(format!("the mode of {path} was {mode:04o}; it is {tight:04o} now"));
                 }
                 take_line(&mut taken.files, &spot, former.as_ref(), name, secret)?;
             }

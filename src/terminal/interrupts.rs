@@ -109,16 +109,17 @@ impl Interrupts {
             }
             State::Running { child, signalled, code, message } => {
                 // One that does not end when it is asked to is ended the second time.
-                let _ = kill_process(child, if signalled { Signal::KILL } else { Signal::TERM });
+                end_all(child, if signalled { Signal::KILL } else { Signal::TERM });
                 *state = State::Running { child, signalled: true, code, message };
                 Fired::Over
             }
             State::Asking { termios, alternate_screen, code, message } => {
                 if let Some(termios) = termios {
                     let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &termios);
+                    let restore: &[u8] =
+                        if alternate_screen { super::screen::LEAVE } else { super::screen::END_OF_PROMPT };
+                    let _ = rustix::io::write(rustix::stdio::stderr(), restore);
                 }
-                let restore: &[u8] = if alternate_screen { super::screen::LEAVE } else { super::screen::END_OF_PROMPT };
-                let _ = rustix::io::write(rustix::stdio::stderr(), restore);
                 Fired::Restored(Error::new(code, message))
             }
         }
@@ -147,6 +148,24 @@ impl Interrupts {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Sends a signal to a process and to everything that it started: the shell that runs a command may wait for
+/// it, and end without it. They stay in the group of keyward, because only that group may use the terminal.
+fn end_all(process: Pid, signal: Signal) {
+    for child in children(process) {
+        end_all(child, signal);
+    }
+    let _ = kill_process(process, signal);
+}
+
+/// The children of a process, as Linux tells them.
+fn children(process: Pid) -> Vec<Pid> {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()));
+    let lists = threads.into_iter().flatten().flatten();
+    let lists = lists.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let pids = lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>());
+    pids.filter_map(Pid::from_raw).collect()
 }
 
 /// A question in progress.

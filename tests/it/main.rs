@@ -38,6 +38,7 @@ mod keys;
 mod leaks;
 mod readme;
 mod recipes;
+mod sinks;
 mod store_files;
 mod systems;
 mod terminal;

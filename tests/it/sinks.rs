@@ -1,0 +1,773 @@
+//! What each place for a secret takes, and what is left where it takes nothing: each fault leaves the keys,
+//! their secrets and the folder of the place as they were.
+//!
+//! A row is a few lines for the shell, which runs the real binary in an empty folder: permissions, masks,
+//! mounts and redirections are what matters here.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use jiff::{Timestamp, ToSpan as _};
+use regex::Regex;
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+
+use crate::harness::{Output, Sandbox, finish};
+use crate::pty::Screen;
+
+/// The flags for a file `$T`, as the shell reads them. A variable in front is one of the environment.
+const FILE: &str = "keyward $VERB --json --secret-file $T";
+const FORCE: &str = "keyward $VERB --json --secret-file $T --force";
+const DOTENV: &str = "keyward $VERB --json --env-file $T --env-name API_KEY";
+const ENV: &str = "GITHUB_ENV=$T keyward $VERB --json --github-env API_KEY";
+const OUTPUT: &str = "GITHUB_OUTPUT=$T keyward $VERB --json --github-output api-key";
+const NAMED: &[&str] = &[FILE, FORCE, DOTENV];
+const STEPS: &[&str] = &[ENV, OUTPUT];
+const FILES: &[&str] = &[FILE, FORCE, DOTENV, ENV, OUTPUT];
+
+const VERBS: [&str; 3] = ["create new", "duplicate old new", "rotate old"];
+
+/// A store with the key `old`, and beside it the folder in which rows run.
+struct Scene {
+    sandbox: Sandbox,
+    /// The secret of `old`.
+    old: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let old = sandbox.mint("old --scope rest");
+        // The real binary has the real clock: whatever it does in a test is in the past of this sandbox.
+        let (real, still) = (Timestamp::now().as_second(), "2026-01-31T12:00:00Z".parse::<Timestamp>().unwrap());
+        sandbox.pass((real - still.as_second() + 1800).seconds());
+        Self { sandbox, old }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.sandbox.path("folder")
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder().join(name)).unwrap()
+    }
+
+    /// Permissions and owner.
+    fn mode(&self, name: &str) -> (u32, u32) {
+        let stat = fs::metadata(self.folder().join(name)).unwrap();
+        (stat.permissions().mode() & 0o7777, stat.uid())
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(self.folder()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Runs `line` in an empty folder, after `before` has put things there. What the folder holds before and
+    /// after that line is told in two files beside it, because a mount is seen by this shell alone.
+    fn shell(&self, before: &str, line: &str, verb: &str) -> Output {
+        let (keyward, folder) = (self.sandbox.binary(""), self.folder());
+        let script = format!(
+            r#"cd "$FOLDER" && umask 022
+            root() {{ [ "$(id -u)" = 0 ]; }}
+            keyward() {{ "$KEYWARD" "$@"; }}
+            nobody() {{ if root; then setpriv --reuid=65534 --regid=65534 --clear-groups "$KEYWARD" "$@"; else "$KEYWARD" "$@"; fi; }}
+            look() {{ find "$FOLDER" -printf '%p %y %m %U:%G %s %l\n' | sort; find "$FOLDER" -type f -size +0 -exec cksum {{}} + | sort; }}
+            T=key
+            {before}
+            look > ../before
+            {line}
+            code=$?
+            look > ../after
+            exit $code"#
+        );
+        // What a row before left, with whatever permissions and owner.
+        let _ = fs::set_permissions(self.folder(), fs::Permissions::from_mode(0o755));
+        let _ = fs::remove_dir_all(self.folder());
+        fs::create_dir(self.folder()).unwrap();
+        fs::set_permissions(self.sandbox.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = if before.contains("mount ") {
+            let mut command = Command::new("unshare");
+            command
+                .args(if geteuid().is_root() { &["--mount"][..] } else { &["--map-root-user", "--mount"] })
+                .arg("sh");
+            command
+        } else {
+            Command::new("sh")
+        };
+        let variables = [("KEYWARD", keyward.get_program()), ("FOLDER", folder.as_os_str())];
+        let command = command.args(["-c", &script]).stdin(Stdio::null()).envs(variables);
+        for variable in ["GITHUB_ENV", "GITHUB_OUTPUT", "KEYWARD_AS"] {
+            command.env_remove(variable);
+        }
+        finish(command.env("KEYWARD_STORE", self.sandbox.store()).env("VERB", verb))
+    }
+
+    fn verifies(&self, secret: &str) -> bool {
+        match self.sandbox.reason("--no-record", secret.trim_end()).as_str() {
+            "allowed" => true,
+            "secret_retired" | "not_genuine" => false,
+            reason => panic!("{reason}"),
+        }
+    }
+
+    /// What a script sees of the keys.
+    fn keys(&self) -> (Output, Output) {
+        (self.sandbox.run("list --json"), self.sandbox.run("show old --json"))
+    }
+
+    /// Runs a row that has to fail, with each verb.
+    fn refuse(&self, row: &Fault, line: &str, verbs: &[&str]) {
+        let keys = self.keys();
+        for verb in verbs {
+            let output = self.shell(row.before, line, verb);
+            let what = format!("{}: {verb}: {line}: {output}", row.what);
+            Self::assert_refused(&what, row, line, &output);
+            assert_eq!(self.keys(), keys, "{what}");
+            assert!(self.verifies(&self.old), "the old secret is as it was: {what}");
+            let seen = ["before", "after"].map(|name| fs::read_to_string(self.sandbox.path(name)).unwrap());
+            assert_eq!(seen[0], seen[1], "{what}");
+        }
+        assert_eq!(self.sandbox.run("history --check").code, 0, "{}", row.what);
+    }
+
+    fn assert_refused(what: &str, row: &Fault, line: &str, output: &Output) {
+        assert_eq!((output.code, output.stdout.as_str()), (7, ""), "{what}");
+        // The mask comes first, so it was due wherever the runner had named a file.
+        let (mask, rest) = match output.stderr.split_once('\n') {
+            Some((first, rest)) if STEPS.contains(&line) && first.starts_with("::add-mask::kw_") => (true, rest),
+            _ => (false, output.stderr.as_str()),
+        };
+        assert_eq!(mask, STEPS.contains(&line), "{what}");
+        // Not even the beginning of one.
+        assert!(!Regex::new("[a-z]_[0-9a-hjkmnp-tv-z]{12}_[0-9A-Za-z]").unwrap().is_match(rest), "a secret: {what}");
+        let error = Output { stderr: rest.to_owned(), ..output.clone() }.error();
+        assert_eq!(error["code"], "not_delivered", "{what}");
+        let message = error["message"].as_str().unwrap();
+        assert!(row.says.split('|').any(|says| message.contains(says)), "{what}");
+        assert!(error["hint"].is_string(), "what to do next: {what}");
+    }
+}
+
+/// Something that keeps a secret from being delivered.
+struct Fault {
+    what: &'static str,
+    /// Brings it about.
+    before: &'static str,
+    /// A part of the message, or one of several.
+    says: &'static str,
+    /// The lines that meet it.
+    lines: &'static [&'static str],
+}
+
+/// What runs `keyward` as somebody who is not root. To them belongs the store, and nothing else.
+const AS_NOBODY: &str = "root && chown 65534 \"$KEYWARD_STORE\" ..; keyward() { nobody \"$@\"; }";
+
+const FAULTS: &[Fault] = &[
+    Fault { what: "no folder", before: "T=no/key", says: "not there|No such file", lines: FILES },
+    Fault { what: "a folder", before: "mkdir key", says: "a folder|Is a directory", lines: FILES },
+    Fault {
+        what: "a file in the place of the folder",
+        before: "touch file; T=file/key",
+        says: "Not a directory",
+        lines: FILES,
+    },
+    Fault { what: "a link", before: "echo other > other; ln -s other key", says: "it is a link", lines: FILES },
+    Fault { what: "a link to nothing", before: "ln -s nothing key", says: "it is a link", lines: FILES },
+    Fault { what: "a link to a folder", before: "mkdir other; ln -s other key", says: "it is a link", lines: NAMED },
+    Fault { what: "a pipe", before: "mkfifo key", says: "a device, a pipe", lines: FILES },
+    Fault { what: "a file", before: "echo mine > key", says: "there is a file already", lines: &[FILE] },
+    Fault {
+        what: "an empty file",
+        before: "touch key; chmod 640 key",
+        says: "there is a file already",
+        lines: &[FILE],
+    },
+    Fault {
+        what: "a file that is no file of secrets",
+        before: "truncate -s 2M key",
+        says: "larger than",
+        lines: &[FORCE, DOTENV],
+    },
+    Fault { what: "a file that is no text", before: r"printf 'A=1\n\377\n' > key", says: "no text", lines: &[DOTENV] },
+    Fault { what: "no name", before: "T=.", says: "names a folder", lines: NAMED },
+];
+
+#[test]
+fn what_cannot_be_a_file_of_secrets_stays_as_it_was() {
+    let scene = Scene::new();
+    for row in FAULTS {
+        for line in row.lines {
+            scene.refuse(row, line, &VERBS);
+        }
+    }
+}
+
+#[test]
+fn who_may_not_write_a_folder_or_a_file_makes_no_key() {
+    let scene = Scene::new();
+    for (what, before, lines) in [
+        ("a folder of others", "chmod 555 .", &[FILE][..]),
+        ("a folder of others, and a file there", "echo A=1 > key; chmod 555 .", &[FORCE, DOTENV]),
+        ("a file of others", "echo A=1 > key; chmod 444 key", STEPS),
+        ("a file that others may not read", "echo A=1 > key; chmod 000 key", &[FORCE, DOTENV]),
+    ] {
+        let before = format!("{before}; {AS_NOBODY}").leak();
+        for line in lines {
+            scene.refuse(&Fault { what, before, says: "Permission denied", lines }, line, &VERBS);
+        }
+    }
+}
+
+/// Faults of a disk, each in a mount of the shell's own.
+const DISKS: &[Fault] = &[
+    Fault {
+        what: "a full disk",
+        before: "mount -t tmpfs -o size=32k tmpfs . && cd .; cat /dev/zero > fill 2>/dev/null",
+        says: "No space left",
+        lines: &[FILE, DOTENV],
+    },
+    Fault {
+        // There is room for a part of the line behind what is there.
+        what: "a full disk, and a file there",
+        before: "mount -t tmpfs -o size=32k tmpfs . && cd \"$FOLDER\"; printf '%4050s' A=1 > key; cat /dev/zero > fill 2>/dev/null",
+        says: "No space left",
+        lines: &[FORCE, DOTENV, ENV, OUTPUT],
+    },
+    Fault {
+        what: "a disk that cannot be written",
+        before: "mount --bind . . && cd \"$FOLDER\" && mount -o remount,bind,ro .",
+        says: "Read-only",
+        lines: FILES,
+    },
+    Fault {
+        what: "a disk that cannot be written, and a file there",
+        before: "echo A=1 > key; mount --bind . . && cd \"$FOLDER\" && mount -o remount,bind,ro .",
+        says: "Read-only",
+        lines: &[FORCE, DOTENV, ENV, OUTPUT],
+    },
+    // Mounted, so that no mistake can harm the real ones.
+    Fault { what: "a full device", before: "touch key; mount --bind /dev/full key", says: "a device", lines: FILES },
+    Fault { what: "no device", before: "touch key; mount --bind /dev/null key", says: "a device", lines: FILES },
+];
+
+#[test]
+#[ignore = "needs unshare and mount"]
+fn disks_and_devices_that_take_nothing_stay_as_they_were() {
+    let scene = Scene::new();
+    for row in DISKS {
+        for line in row.lines {
+            scene.refuse(row, line, &VERBS);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and setpriv"]
+fn a_file_of_another_user_is_not_taken_from_them() {
+    let row = Fault {
+        what: "a file of root in a folder of everybody",
+        before: "",
+        says: "belongs to another user",
+        lines: &[FORCE, DOTENV],
+    };
+    let before = format!("echo A=1 > key; chmod 777 .; {AS_NOBODY}").leak();
+    for line in row.lines {
+        Scene::new().refuse(&Fault { before, ..row }, line, &VERBS);
+    }
+}
+
+const NO_COMMAND: &[Fault] = &[
+    Fault { what: "no command", before: "", says: "without reading", lines: &["''"] },
+    Fault {
+        what: "no such command",
+        before: "",
+        says: "exit code 127",
+        lines: &["nosuchcommand", "'./nosuch --flag'"],
+    },
+    Fault { what: "no program", before: "echo > file", says: "exit code 126", lines: &["./file"] },
+    Fault { what: "no command line", before: "", says: "exit code 2", lines: &["'if'"] },
+    Fault {
+        what: "it fails",
+        before: "",
+        says: "exit code 1",
+        lines: &["'cat > /dev/null; exit 1'", "'exit 1'", "false"],
+    },
+    Fault {
+        what: "a signal ends it",
+        before: "",
+        says: "signal 9",
+        lines: &["'cat > /dev/null; kill -9 $$'", "'kill -9 $$'"],
+    },
+    Fault {
+        what: "it ends without reading",
+        before: "",
+        says: "without reading",
+        lines: &[
+            "true",
+            "'exec <&-; exit 0'",
+            "'exec < /dev/null; cat'",
+            "'dd bs=1 count=64 of=/dev/null'",
+            "'cat > /dev/null & exit 0'",
+        ],
+    },
+    Fault {
+        what: "it says the secret and fails",
+        before: "",
+        says: "exit code 3",
+        lines: &[
+            "'cat; exit 3'",
+            "'cat >&2; exit 3'",
+            "'s=$(cat); echo \"{\\\"key\\\":\\\"$s\\\"}\"; exit 3'",
+            "'cat | base64 -w0; exit 3'",
+            // More than is kept, which ends in the middle of the secret.
+            "'s=$(cat); printf \"%16350s%s\" x $s; exit 3'",
+        ],
+    },
+];
+
+#[test]
+fn a_command_that_does_not_take_the_secret_leaves_everything_as_it_was() {
+    let scene = Scene::new();
+    for row in NO_COMMAND {
+        for (command, verb) in row.lines.iter().zip(VERBS.iter().cycle()) {
+            let line = format!("keyward $VERB --json --secret-to {command}");
+            // A rotation has one more step to undo.
+            scene.refuse(row, &line, &[verb, "rotate old"]);
+        }
+    }
+}
+
+#[test]
+fn without_a_runner_that_can_be_told_there_is_no_key() {
+    let scene = Scene::new();
+    for flags in ["--github-env API_KEY", "--github-output api-key"] {
+        for variables in ["", "GITHUB_ENV= GITHUB_OUTPUT="] {
+            let row = Fault { what: "no runner", before: "", says: "is not set", lines: &[] };
+            scene.refuse(&row, &format!("{variables} keyward $VERB --json {flags}"), &VERBS);
+        }
+    }
+    // What the runner cannot mask must not be in its file.
+    for (line, verb) in STEPS.iter().flat_map(|line| VERBS.map(|verb| (line, verb))) {
+        let output = scene.shell("echo A=1 > key", &format!("{line} 2> /dev/full"), verb);
+        assert_eq!((output.code, output.stdout.as_str()), (7, ""), "{output}");
+        assert_eq!(scene.read("key"), "A=1\n");
+    }
+    assert_eq!(scene.sandbox.run("list -q").stdout, "old\n");
+    assert!(scene.verifies(&scene.old));
+}
+
+// Slow: another process may have the folder for 10 seconds.
+#[test]
+#[ignore = "needs flock, and 10 seconds"]
+fn a_folder_that_another_process_keeps_is_given_up_after_ten_seconds() {
+    std::thread::scope(|scope| {
+        for (line, verb) in [(FILE, "create new"), (DOTENV, "rotate old")] {
+            scope.spawn(move || {
+                let row = Fault {
+                    what: "a folder that is locked",
+                    before: "flock . sh -c 'touch ../locked; sleep 20' & until [ -e ../locked ]; do sleep 0.1; done",
+                    says: "locked",
+                    lines: &[],
+                };
+                Scene::new().refuse(&row, &format!("{line}; code=$?; kill $!; (exit $code)"), &[verb]);
+            });
+        }
+    });
+}
+
+/// A command that has read the secret and hangs; `../pid` is its number. It would end by itself.
+const HANGS: &str = "echo $$ > PID; cat > /dev/null; exec sleep 20";
+/// The same, where it is a program that the command has started.
+const CHILD_HANGS: &str = "cat > /dev/null; sh -c \"echo \\$\\$ > PID; exec sleep 20\"; true";
+
+/// Waits for what a process does.
+fn until<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..500 {
+        if let Some(value) = get() {
+            return value;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{what}: it took too long")
+}
+
+fn pid(path: &std::path::Path) -> Pid {
+    until("pid", || Pid::from_raw(fs::read_to_string(path).ok()?.trim().parse().ok()?))
+}
+
+/// One that has ended and that nobody has asked about yet is not running.
+fn is_running(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
+}
+
+#[test]
+fn a_signal_without_a_terminal_ends_the_command_that_hangs_and_leaves_everything_as_it_was() {
+    let signals = [Signal::INT, Signal::TERM].into_iter().flat_map(|signal| VERBS.map(|verb| (signal, verb)));
+    for (hangs, (signal, verb)) in
+        [HANGS, CHILD_HANGS].into_iter().flat_map(|hangs| signals.clone().map(move |row| (hangs, row)))
+    {
+        let scene = Scene::new();
+        let (keys, path) = (scene.keys(), scene.sandbox.path("pid"));
+        let mut command = scene.sandbox.binary(&format!("{verb} --json --secret-to"));
+        command.arg(hangs.replace("PID", path.to_str().unwrap())).env("PATH", "/usr/bin:/bin");
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let hanging = pid(&path);
+        // It reads, then hangs: the signal must not come before.
+        std::thread::sleep(Duration::from_millis(100));
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let goes_on = is_running(hanging);
+        let _ = kill_process(hanging, Signal::KILL);
+        assert_eq!(output.status.code(), Some(7), "{signal:?} {verb}");
+        assert!(!goes_on, "{signal:?} {verb}: the command goes on");
+        assert_eq!(output.stdout, b"", "{signal:?} {verb}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("not_delivered"), "{signal:?} {verb}");
+        assert_eq!(scene.keys(), keys, "{signal:?} {verb}");
+        assert!(scene.verifies(&scene.old), "{signal:?} {verb}");
+    }
+}
+
+#[test]
+fn a_signal_in_a_terminal_ends_the_command_that_hangs_and_leaves_everything_as_it_was() {
+    for (signal, verb) in ["INT", "TERM"].into_iter().zip(["create new", "rotate old"]) {
+        let scene = Scene::new();
+        let (keys, path) = (scene.keys(), scene.sandbox.path("pid"));
+        let command = HANGS.replace("PID", path.to_str().unwrap());
+        let script = format!("exec keyward {verb} --secret-to '{command}'");
+        let store = scene.sandbox.store();
+        let mut screen = Screen::start_program("/bin/sh", &["-c", &script], &store, &scene.sandbox.path(""));
+        let hanging = pid(&path);
+        std::thread::sleep(Duration::from_millis(100));
+        screen.signal(signal);
+        assert_eq!(screen.end(), 7, "{signal}: {}", screen.text());
+        assert!(!is_running(hanging), "{signal}: the command goes on");
+        assert_eq!(scene.keys(), keys, "{signal}");
+        assert!(scene.verifies(&scene.old), "{signal}");
+    }
+}
+
+/// Makes the commit fail, and nothing before it: a row that leads nowhere, which is looked at last.
+const NO_COMMIT: &str = "
+    CREATE TABLE nowhere (id INTEGER PRIMARY KEY REFERENCES key (id) DEFERRABLE INITIALLY DEFERRED);
+    CREATE TRIGGER no_commit BEFORE INSERT ON history WHEN NEW.action IN ('key.create', 'key.duplicate', 'key.rotate')
+    BEGIN INSERT INTO nowhere VALUES (-1); END;";
+
+#[test]
+fn where_the_commit_fails_after_the_delivery_the_files_are_as_they_were() {
+    let scene = Scene::new();
+    rusqlite::Connection::open(scene.sandbox.store()).unwrap().execute_batch(NO_COMMIT).unwrap();
+    let keys = scene.keys();
+    let there = "printf 'A=1\\nAPI_KEY=mine' > key; chmod 640 key";
+    for (before, line) in [("", FILE), ("", DOTENV), (there, FORCE), (there, DOTENV), (there, ENV), (there, OUTPUT)] {
+        for verb in VERBS {
+            let output = scene.shell(before, line, verb);
+            let what = format!("{verb}: {line}: {output}");
+            assert!(output.code != 0 && output.stdout.is_empty(), "{what}");
+            assert!(output.stderr.contains("just delivered opens nothing"), "the commit is what failed: {what}");
+            let seen = ["before", "after"].map(|name| fs::read_to_string(scene.sandbox.path(name)).unwrap());
+            assert_eq!(seen[0], seen[1], "{what}");
+            assert_eq!(scene.keys(), keys, "{what}");
+            assert!(scene.verifies(&scene.old), "{what}");
+        }
+    }
+}
+
+#[test]
+fn where_another_process_takes_the_name_or_rotates_while_the_command_runs_the_secret_opens_nothing() {
+    let scene = Scene::new();
+    for (verb, other, code) in [
+        ("create new", "create new", "name_taken"),
+        ("duplicate old copy", "create copy", "name_taken"),
+        ("rotate old", "rotate old", "conflict"),
+        ("rotate new", "delete new --yes", "not_found"),
+    ] {
+        let line = format!("keyward $VERB --json --secret-to 'cat > sent; \"$KEYWARD\" {other} > ../other'");
+        let output = scene.shell("", &line, verb);
+        assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{verb}: {output}");
+        let error = output.error();
+        assert_eq!(error["code"], code, "{verb}: {output}");
+        assert!(error["hint"].as_str().unwrap().contains("opens nothing"), "{verb}: {output}");
+        assert!(!scene.verifies(&scene.read("sent")), "{verb}");
+        let secret = scene.read("../other");
+        assert!(secret.is_empty() || scene.verifies(&secret), "{verb}: the other process has its key");
+    }
+}
+
+#[test]
+#[ignore = "needs unshare and mount"]
+fn where_the_disk_of_the_store_is_full_at_any_moment_the_files_are_as_they_were() {
+    let scene = Scene::new();
+    fs::write(scene.sandbox.path("old"), &scene.old).unwrap();
+    for (there, line, verb) in
+        [("rm", FILE, "create new"), (":", DOTENV, "duplicate old new"), (":", FORCE, "rotate old")]
+    {
+        let (mut early, mut late, mut never) = (0, 0, 0);
+        // With so much left, it is full at the first write, at the commit, or not at all.
+        for kilobytes in (0..240).step_by(8) {
+            let before = format!(
+                "mkdir store files; mount -t tmpfs -o size=2m,mode=700 tmpfs store; cp \"$KEYWARD_STORE\" store/k.db
+                chmod 600 store/k.db; export KEYWARD_STORE=\"$PWD/store/k.db\"
+                cat /dev/zero > store/fill 2> /dev/null; truncate -s -{kilobytes}k store/fill
+                T=files/key; echo A=1 > $T; {there} $T; FOLDER=\"$PWD/files\""
+            );
+            let line = format!(
+                "{}; code=$?; rm store/fill; keyward list -q; keyward verify -q --no-record < ../old && echo old
+                tail -n 1 files/key 2>&1 | sed s/API_KEY=// | keyward verify -q --no-record && echo new; (exit $code)",
+                line.replace(" --json", "")
+            );
+            let output = scene.shell(&before, &line, verb);
+            let what = format!("{kilobytes}k: {verb}: {line}: {output}");
+            let seen = ["before", "after"].map(|name| fs::read_to_string(scene.sandbox.path(name)).unwrap());
+            let delivered = output.stderr.contains("just delivered opens nothing");
+            let wanted = match (output.code, verb) {
+                (0, "rotate old") => "old\nnew\n",
+                (0, _) => "new\nold\nold\nnew\n",
+                _ => {
+                    assert_eq!((output.code, &seen[0]), (6, &seen[1]), "{what}");
+                    assert!(output.stderr.contains("disk is full"), "{what}");
+                    "old\nold\n"
+                }
+            };
+            assert_eq!(output.stdout, wanted, "{what}");
+            *(if output.code == 0 {
+                &mut never
+            } else if delivered {
+                &mut late
+            } else {
+                &mut early
+            }) += 1;
+        }
+        assert!(early > 0 && late > 0 && never > 0, "{verb}: {early} early, {late} late, {never} never");
+    }
+}
+
+#[test]
+#[ignore = "needs unshare and mount"]
+fn a_failure_leaves_no_file_beside_the_one_that_it_was_for() {
+    let known: &[Fault] = &[
+        Fault {
+            what: "a full disk, and no files without a name",
+            before: "mount -t tmpfs -o size=32k tmpfs . && cd \"$FOLDER\"; cat /dev/zero > fill 2>/dev/null
+                keyward() { mount -t tmpfs tmpfs /proc; \"$KEYWARD\" \"$@\"; code=$?; umount /proc; return $code; }",
+            says: "No space left",
+            lines: &[FILE, DOTENV],
+        },
+        Fault {
+            // What a container has of the host's `.env`.
+            what: "a file that is mounted",
+            before: "echo A=1 > key; mount --bind key key",
+            says: "busy",
+            lines: &[FORCE, DOTENV],
+        },
+        Fault {
+            what: "a full disk, and no file of the step",
+            before: "mount -t tmpfs -o size=32k tmpfs . && cd \"$FOLDER\"; cat /dev/zero > fill 2>/dev/null",
+            says: "No space left",
+            lines: &[ENV, OUTPUT],
+        },
+    ];
+    let mut failures = vec![];
+    for row in known {
+        for line in row.lines {
+            let scene = Scene::new();
+            scene.shell(row.before, line, "create new");
+            let seen = ["before", "after"].map(|name| fs::read_to_string(scene.sandbox.path(name)).unwrap());
+            if seen[0] != seen[1] {
+                failures.push(format!("{}: {line}\n{}", row.what, seen[1]));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What each verb makes: its name for people, and whether the old secret goes on working.
+const DONE: [(&str, bool); 4] =
+    [("create new", true), ("duplicate old new", true), ("rotate old", false), ("rotate old --grace 1h", true)];
+
+/// Runs a row that has to succeed; checks what all of them have in common, and returns what is on stderr.
+fn deliver(
+    scene: &Scene,
+    before: &str,
+    line: &str,
+    (verb, old_works): (&str, bool),
+    secret: impl Fn() -> String,
+) -> String {
+    let output = scene.shell(before, line, verb);
+    let what = format!("{verb}: {line}: {output}");
+    assert_eq!(output.code, 0, "{what}");
+    if line.contains("--json") {
+        assert_eq!((output.json()["secret"].is_null(), output.stdout.contains("kw_")), (true, false), "{what}");
+    } else {
+        assert_eq!(output.stdout, "", "{what}");
+    }
+    assert!(scene.verifies(&secret()), "{what}");
+    assert_eq!(scene.verifies(&scene.old), old_works, "{what}");
+    output.stderr
+}
+
+#[test]
+fn a_secret_file_has_the_secret_on_its_line_and_is_private_from_the_first_moment() {
+    // The first line is that of a test; the others are as a person would write them.
+    for (umask, before, flags) in [
+        ("000", "", "--secret-file $T"),
+        ("0777", "", "--secret-file ./key --json"),
+        ("022", "", "--secret-file \"$FOLDER/key\" --force"),
+        ("0777", "echo mine > key; chmod 644 key", "--secret-file $T --force --json"),
+        // What a process left that was killed.
+        ("000", "echo mine > key; chmod 666 key; echo x > .key.keyward", "--secret-file $T --force"),
+    ] {
+        for done in DONE {
+            let scene = Scene::new();
+            let line = format!("(umask {umask}; keyward $VERB {flags})");
+            let stderr = deliver(&scene, before, &line, done, || scene.read("key"));
+            assert!(!stderr.contains("kw_"), "{stderr}");
+            let secret = scene.read("key");
+            assert_eq!((secret.len(), secret.lines().count(), secret.ends_with('\n')), (66, 1, true));
+            assert_eq!((scene.mode("key").0, scene.names()), (0o600, vec!["key".to_owned()]), "umask {umask}");
+        }
+    }
+}
+
+#[test]
+fn a_dotenv_file_keeps_everything_but_the_value() {
+    let value = Regex::new(r"kw_[0-9a-z]{12}_[0-9A-Za-z]{49}").unwrap();
+    for (before, after) in [
+        ("", "API_KEY=@\n"),
+        ("# ours\nB='2' # two\n\nA=1", "# ours\nB='2' # two\n\nA=1\nAPI_KEY=@\n"),
+        ("A=1\r\nAPI_KEY=old\r\nB=2\r\n", "A=1\r\nAPI_KEY=@\r\nB=2\r\n"),
+        ("A=1\r\n", "A=1\r\nAPI_KEY=@\r\n"),
+        ("export API_KEY=\"old\" # ours\nB=2\n", "export API_KEY=\"@\" # ours\nB=2\n"),
+        ("API_KEY='old'\nMY_API_KEY=x", "API_KEY='@'\nMY_API_KEY=x"),
+        ("PEM=\"\nAPI_KEY=inside\n\"\nAPI_KEY=\n", "PEM=\"\nAPI_KEY=inside\n\"\nAPI_KEY=@\n"),
+    ] {
+        let scene = Scene::new();
+        for (umask, mode, (verb, old_works)) in
+            [("000", 0o640, DONE[0]), ("0777", 0o600, DONE[3]), ("022", 0o604, DONE[2])]
+        {
+            let put = scene.sandbox.path("env");
+            fs::write(&put, before).unwrap();
+            let prepare = format!("cp ../env key; chmod {mode:o} key");
+            let line = format!("(umask {umask}; {DOTENV})");
+            let secret = || value.find(&scene.read("key")).unwrap().as_str().to_owned();
+            let stderr = deliver(&scene, &prepare, &line, (verb, old_works), secret);
+            let text = scene.read("key");
+            assert_eq!(value.replace_all(&text, "@"), after, "{before:?}");
+            assert_eq!((scene.mode("key").0, scene.names()), (0o600, vec!["key".to_owned()]), "{before:?}");
+            // With --json nothing is noted; without, the change of the mode is.
+            assert!(!stderr.contains("kw_"), "{before:?}");
+            let output = scene.shell(&prepare, "keyward rotate old --grace 1h --env-file ./key --env-name OTHER", "");
+            let noted = output.stderr.contains(&format!("the mode of ./key was {mode:04o}; it is 0600 now"));
+            assert_eq!((output.code, output.stdout.as_str(), noted), (0, "", mode != 0o600), "{output}");
+        }
+    }
+}
+
+#[test]
+fn a_new_dotenv_file_is_private_whatever_the_umask_is() {
+    for (umask, done) in ["000", "0777"].into_iter().flat_map(|umask| DONE.map(|done| (umask, done))) {
+        let scene = Scene::new();
+        let line = format!("(umask {umask}; {DOTENV})");
+        deliver(&scene, "", &line, done, || scene.read("key").trim_start_matches("API_KEY=").to_owned());
+        assert_eq!((scene.mode("key").0, scene.names()), (0o600, vec!["key".to_owned()]), "umask {umask}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_file_that_is_replaced_keeps_its_owner() {
+    for line in [FORCE, DOTENV] {
+        let scene = Scene::new();
+        let before = "echo A=1 > key; chown 65534:65534 key; chmod 644 key";
+        deliver(&scene, before, line, DONE[2], || scene.read("key").lines().last().unwrap().replace("API_KEY=", ""));
+        assert_eq!(scene.mode("key"), (0o600, 65534), "{line}");
+    }
+}
+
+/// The variables of a file as the runner of GitHub Actions reads it.
+fn runner(text: &str) -> Vec<(String, String)> {
+    let (mut lines, mut variables) = (text.lines(), vec![]);
+    while let Some(line) = lines.next() {
+        let equals = line.find('=').unwrap_or(usize::MAX);
+        let (name, value) = match line.find("<<") {
+            Some(place) if place < equals => {
+                let end = &line[place + 2..];
+                assert!(!end.is_empty() && lines.clone().any(|line| line == end), "no end: {end}");
+                (&line[..place], lines.by_ref().take_while(|line| *line != end).collect::<Vec<_>>().join("\n"))
+            }
+            _ if line.is_empty() => continue,
+            _ => (&line[..equals], line[equals + 1..].to_owned()),
+        };
+        variables.push((name.to_owned(), value));
+    }
+    variables
+}
+
+#[test]
+fn a_step_of_github_actions_has_the_secret_masked_before_it_is_in_the_file() {
+    for (line, name) in [(ENV, "API_KEY"), (OUTPUT, "api-key")] {
+        // The file is the runner's: its permissions are too.
+        for (before, former) in [
+            (r"printf '' > key", &[][..]),
+            (r"printf 'A=1\n' > key", &[("A", "1")]),
+            (r"printf 'A=1' > key", &[("A", "1")]),
+            (r"printf 'B<<X\n1\n2\nX\nA=1' > key", &[("B", "1\n2"), ("A", "1")]),
+        ] {
+            for (flag, done) in [" ", " -q", " --json", " --json"].into_iter().zip(DONE) {
+                let scene = Scene::new();
+                let line = line.replace(" --json", flag);
+                let secret = || runner(&scene.read("key")).pop().unwrap().1;
+                let stderr = deliver(&scene, before, &line, done, secret);
+                let mut wanted: Vec<_> = former.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+                wanted.push((name, secret()));
+                let variables = runner(&scene.read("key"));
+                let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+                assert_eq!(variables, wanted, "{before}");
+                let (mask, rest) = stderr.split_once('\n').unwrap();
+                assert_eq!(mask, format!("::add-mask::{}", secret()), "it comes first");
+                assert!(!rest.contains("kw_"), "{before}");
+                assert_eq!((scene.mode("key").0, scene.names()), (0o644, vec!["key".to_owned()]), "{before}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_command_gets_the_secret_on_its_stdin_and_nowhere_else() {
+    for (done, flag) in DONE.into_iter().zip(["", "--json", "", "--json"]) {
+        let scene = Scene::new();
+        let command = "cat > sent; cat /proc/$$/cmdline /proc/$$/environ /proc/$PPID/cmdline /proc/$PPID/environ > seen
+            echo on stdout; echo on stderr >&2; cat sent; cat sent >&2; head -c 200000 /dev/zero | tr \"\\0\" x";
+        let line = format!("keyward $VERB {flag} --secret-to '{command}'");
+        let stderr = deliver(&scene, "", &line, done, || scene.read("sent"));
+        let (sent, seen) = (scene.read("sent"), fs::read(scene.folder().join("seen")).unwrap());
+        assert_eq!((sent.len(), sent.contains(char::is_whitespace)), (65, false), "no line feed");
+        let seen = String::from_utf8_lossy(&seen);
+        assert!(seen.contains("--secret-to") && seen.contains("KEYWARD_STORE="), "it would be seen: {seen}");
+        assert!(!seen.contains("kw_"), "{seen}");
+        assert!(!stderr.contains("kw_"), "{stderr}");
+        // What it prints is for people.
+        assert_eq!(stderr.contains("on stdout") && stderr.contains("on stderr"), flag.is_empty(), "{stderr}");
+    }
+}
+
+#[test]
+fn many_that_deliver_to_one_dotenv_file_at_once_lose_no_line() {
+    // Each has a store of its own, which would make them wait for each other as well.
+    let before = "echo A=1 > key; for n in 1 2 3 4 5 6 7 8; do cp -p \"$KEYWARD_STORE\" ../$n.db; done";
+    let line = "for n in 1 2 3 4 5 6 7 8; do
+            KEYWARD_STORE=../$n.db keyward create new -q --env-file key --env-name KEY_$n &
+        done; wait
+        for n in 1 2 3 4 5 6 7 8; do
+            sed -n s/KEY_$n=//p key | KEYWARD_STORE=../$n.db keyward verify -q || echo the line of $n is lost
+        done";
+    let scene = Scene::new();
+    let output = scene.shell(before, line, "");
+    assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (0, "", ""));
+    assert_eq!((scene.read("key").lines().count(), scene.names()), (9, vec!["key".to_owned()]));
+}
