@@ -11,7 +11,7 @@ use crate::domain::time::{Rfc3339, Since, rfc3339};
 use crate::domain::token::Id;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
-use crate::store::{ChainCheck, Event, Store};
+use crate::store::{ChainCheck, Event, EventFilter, Store};
 use crate::terminal::{Cell, Column, Tone};
 
 /// Show who did what, when
@@ -23,6 +23,7 @@ use crate::terminal::{Cell, Column, Tone};
 #[command(after_help = "Examples:
   keyward history deploy
   keyward history --since 7d --json
+  keyward history --by ann --action rotate
   keyward history --check")]
 pub struct History {
     /// Only this key, which may be deleted by now
@@ -30,8 +31,20 @@ pub struct History {
     /// From then on: how long ago (7d, 12h), a date, or an RFC 3339 time
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     since: Option<Since>,
+    /// Until then, written in the same way
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    until: Option<Since>,
+    /// What this user did; `owner` for what nobody named did
+    #[arg(long, value_name = "WHO")]
+    by: Option<Name>,
+    /// What was done: key.create, or all about keys with `key`, all creations with `create`
+    #[arg(long, value_name = "ACTION")]
+    action: Option<String>,
+    /// The newest so many alone
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
     /// Prove that no row was changed or removed
-    #[arg(long, conflicts_with_all = ["key", "since"])]
+    #[arg(long, conflicts_with_all = ["key", "since", "until", "by", "action", "limit"])]
     check: bool,
 }
 
@@ -80,22 +93,42 @@ impl History {
             None => None,
             Some(text) => Some(id_of(session, store, text)?),
         };
-        let since = self.since.map(|since| since.resolve(session.now()));
+        let now = session.now();
+        let filter = EventFilter {
+            key,
+            since: self.since.map(|since| since.resolve(now)),
+            until: self.until.map(|until| until.resolve(now)),
+            by: self.by.clone(),
+            action: self.action.clone(),
+            limit: self.limit,
+        };
+        if session.json() {
+            print_array(session, store, &filter)?;
+            return Ok(Exit::DONE);
+        }
         let mut events = vec![];
-        store.each_event(key.as_ref(), since, |event| {
+        store.each_event(&filter, |event| {
             events.push(event);
             Ok::<_, Error>(())
         })?;
-        if session.json() {
-            let events: Vec<_> = events.iter().map(json).collect();
-            session.print_json(&events)?;
-        } else if events.is_empty() {
+        if events.is_empty() {
             session.terminal.note("nothing has happened");
         } else {
             print(session, &events)?;
         }
         Ok(Exit::DONE)
     }
+}
+
+/// The events one by one: there may be very many.
+fn print_array(session: &mut Session, store: &Store, filter: &EventFilter) -> Result<(), Error> {
+    let mut before = "[";
+    store.each_event(filter, |event| {
+        let line = serde_json::to_string(&json(&event)).map_err(anyhow::Error::new)?;
+        session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
+        session.terminal.print(&line)
+    })?;
+    session.terminal.print(if before == "[" { "[]\n" } else { "]\n" })
 }
 
 /// A row an event; where the details would have no room in a row, below it.
@@ -138,6 +171,10 @@ fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {
                 session.print_json(&serde_json::json!({"intact": true, "rows": rows}))?;
             } else {
                 session.terminal.print(&format!("the history is intact: {}\n", count(rows, "row")))?;
+                session.terminal.flush()?;
+                session.terminal.note(
+                    "what this cannot show: that somebody who may write the file replaced all of it by another history",
+                );
             }
             Ok(Exit::DONE)
         }

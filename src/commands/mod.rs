@@ -4,10 +4,12 @@
 //! [`mint`] (new secrets), [`setting_args`] (the flags of settings) and [`views`] (keys for people).
 
 pub mod apply;
+pub mod backup;
 pub mod completions;
 pub mod create;
 pub mod delete;
 pub mod directory;
+pub mod doctor;
 pub mod duplicate;
 pub mod edit;
 pub mod enable;

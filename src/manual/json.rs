@@ -271,6 +271,29 @@ pub const SHAPES: &[Shape] = &[
         ],
     },
     Shape {
+        name: "finding",
+        printed_by: "doctor prints a list of them",
+        fields: &[
+            ("check", Text, "what was looked at"),
+            ("level", Text, "ok, warning or problem"),
+            ("finding", Text, "what was found, for people"),
+            ("meaning", MaybeText, "what it means, for people; null where it is in order"),
+            ("remedy", MaybeText, "how to mend it, for people; null where it is in order"),
+            ("count", Number, "how many keys it is about"),
+            ("keys", Texts, "the first twenty of them"),
+        ],
+    },
+    Shape {
+        name: "backup",
+        printed_by: "backup",
+        fields: &[
+            ("file", Text, "the copy"),
+            ("keys", Number, "how many keys it holds"),
+            ("events", Number, "how many events its history has"),
+            ("bytes", Number, "how large it is"),
+        ],
+    },
+    Shape {
         name: "error",
         printed_by: "every command that fails, on standard error, as the value of the one field `error`",
         fields: &[

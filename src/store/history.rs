@@ -6,8 +6,8 @@
 //! cannot prove: that nobody who may write the file replaced the whole of it by another chain.
 
 use jiff::Timestamp;
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::rows;
@@ -35,7 +35,7 @@ pub struct Event {
     /// The name that it had then.
     pub subject_name: String,
     /// What changed, as the JSON fields of the settings.
-    pub detail: Value,
+    pub detail: serde_json::Value,
 }
 
 /// What `history --check` found.
@@ -63,7 +63,7 @@ pub(super) struct Entry<'e> {
     pub subject_kind: &'e str,
     pub subject_id: Option<&'e Id>,
     pub subject_name: &'e str,
-    pub detail: Value,
+    pub detail: serde_json::Value,
 }
 
 pub(super) fn append(conn: &Connection, entry: &Entry<'_>) -> rusqlite::Result<()> {
@@ -144,19 +144,62 @@ pub(super) fn check(conn: &Connection, mut step: impl FnMut(u64)) -> rusqlite::R
     }
 }
 
-/// The events of a key (or of all) since a time, the oldest first.
+/// Which events are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// Those of this key.
+    pub key: Option<Id>,
+    /// From this time on.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+    /// What this user did, or with `owner`, what was done by nobody who was named.
+    pub by: Option<Name>,
+    /// This action, such as `key.create`, or either of its parts.
+    pub action: Option<String>,
+    /// The newest so many.
+    pub limit: Option<u64>,
+}
+
+impl EventFilter {
+    /// The statement that selects these events, and its values.
+    fn statement(&self) -> (String, Vec<Value>) {
+        let (mut conditions, mut values) = (vec!["1"], vec![]);
+        let mut add = |condition, value: Option<Value>| {
+            if let Some(value) = value {
+                conditions.push(condition);
+                values.push(value);
+            }
+        };
+        let text = |text: &str| Value::Text(text.to_owned());
+        let second = |time: Timestamp| Value::Integer(time.as_second());
+        add("subject_kind = 'key' AND subject_id = ?", self.key.as_ref().map(|id| text(id.as_str())));
+        add("at >= ?", self.since.map(second));
+        add("at < ?", self.until.map(second));
+        add("coalesce(actor, 'owner') = ?", self.by.as_ref().map(|by| text(by.as_str())));
+        // The action itself, or what it is about, or what was done.
+        add("? IN (action, subject_kind, substr(action, instr(action, '.') + 1))", self.action.as_deref().map(text));
+        let columns = "seq, at, actor, action, subject_kind, subject_id, subject_name, detail";
+        let select = format!("SELECT {columns} FROM history WHERE {}", conditions.join(" AND "));
+        match self.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)) {
+            None => (format!("{select} ORDER BY seq"), values),
+            Some(limit) => {
+                values.push(Value::Integer(limit));
+                (format!("SELECT * FROM ({select} ORDER BY seq DESC LIMIT ?) ORDER BY seq"), values)
+            }
+        }
+    }
+}
+
+/// The events that are wanted, the oldest first.
 pub(super) fn each<E>(
     conn: &Connection,
-    key: Option<&Id>,
-    since: Option<Timestamp>,
+    filter: &EventFilter,
     mut f: impl FnMut(Event) -> Result<(), E>,
 ) -> rusqlite::Result<Result<(), E>> {
-    let mut statement = conn.prepare(
-        "SELECT seq, at, actor, action, subject_kind, subject_id, subject_name, detail FROM history
-          WHERE (?1 IS NULL OR (subject_kind = 'key' AND subject_id = ?1)) AND (?2 IS NULL OR at >= ?2)
-          ORDER BY seq",
-    )?;
-    let mut found = statement.query((key.map(Id::as_str), since.map(Timestamp::as_second)))?;
+    let (statement, values) = filter.statement();
+    let mut statement = conn.prepare(&statement)?;
+    let mut found = statement.query(rusqlite::params_from_iter(values))?;
     while let Some(row) = found.next()? {
         let stored = Stored::read(row)?;
         let event = Event {
@@ -167,7 +210,7 @@ pub(super) fn each<E>(
             subject_kind: stored.subject_kind,
             subject_id: rows::optional(row, 5)?,
             subject_name: stored.subject_name,
-            detail: serde_json::from_str(&stored.detail).unwrap_or(Value::Null),
+            detail: serde_json::from_str(&stored.detail).unwrap_or(serde_json::Value::Null),
         };
         if let Err(error) = f(event) {
             return Ok(Err(error));

@@ -6,11 +6,13 @@
 //! locked later could lose its turn to another process, whatever the waiting time. A change and
 //! its row in the history are one transaction.
 
+mod backup;
 mod changes;
 mod completion;
 mod directory;
 mod error;
 mod filter;
+mod health;
 mod history;
 mod keys;
 mod open;
@@ -23,17 +25,20 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
+pub use backup::{BackupError, Copied};
 pub use changes::Changes;
 pub use completion::Names;
 pub(crate) use error::DISK_FULL;
 pub use error::StoreError;
 pub use filter::{Filter, Sort};
-pub use history::{ChainCheck, Event};
+pub use health::NameCount;
+pub use history::{ChainCheck, Event, EventFilter};
 pub use keys::{NewKey, NewSecret, Presented};
 pub use settings::StoreSettings;
 
 use crate::domain::authority::Authority;
 use crate::domain::directory::{Entry, Kind};
+use crate::domain::hashing::Cost;
 use crate::domain::key::Key;
 use crate::domain::names::Name;
 use crate::domain::token::Id;
@@ -234,17 +239,16 @@ impl Store {
         self.read(|conn| conn.query_row(&statement, rusqlite::params_from_iter(values), |row| rows::count(row, 0)))
     }
 
-    /// Calls `f` with each event since `since`, of one key or of all, the oldest first.
+    /// Calls `f` with each event that is wanted, the oldest first.
     ///
     /// # Errors
     /// What `f` returns, or where the store cannot be read.
     pub fn each_event<E: From<StoreError>>(
         &self,
-        key: Option<&Id>,
-        since: Option<Timestamp>,
+        filter: &EventFilter,
         f: impl FnMut(Event) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.read(|conn| history::each(conn, key, since, f))?
+        self.read(|conn| history::each(conn, filter, f))?
     }
 
     /// The id of the key that last had this name, or that has this id, whether it still exists or not.
@@ -269,6 +273,46 @@ impl Store {
     /// Where the store cannot be read.
     pub fn check_history(&self, step: impl FnMut(u64)) -> Result<ChainCheck, StoreError> {
         self.read(|conn| history::check(conn, step))
+    }
+
+    /// What is wrong with the file as a database, if anything is. Reads all of it.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn damage(&self) -> Result<Option<String>, StoreError> {
+        self.read(health::damage)
+    }
+
+    /// Keys whose present secret was hashed at another cost than `cost`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn keys_of_other_cost(&self, cost: Cost, now: Timestamp) -> Result<NameCount, StoreError> {
+        self.read(|conn| health::other_cost(conn, cost, now))
+    }
+
+    /// Keys with a secret that a rotation staged and left.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn keys_with_staged_secrets(&self) -> Result<NameCount, StoreError> {
+        self.read(health::staged)
+    }
+
+    /// Keys that never expire.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn keys_without_end(&self) -> Result<NameCount, StoreError> {
+        self.read(health::never_expiring)
+    }
+
+    /// Writes a copy of the store to `path`, which must not exist, while others read and write.
+    ///
+    /// # Errors
+    /// [`BackupError`]; then there is no file.
+    pub fn backup(&self, path: &Path) -> Result<Copied, BackupError> {
+        backup::write(&self.conn, &self.path, path)
     }
 
     /// Makes the changes of `f` in one transaction: all of them, or none where it fails.

@@ -128,6 +128,8 @@ fn every_output_has_exactly_the_documented_fields() {
     )
     .unwrap();
     seen.check("application", &json(&format!("apply {}", sandbox.path("m.toml").display())));
+    seen.check_all("finding", &json("doctor"));
+    seen.check("backup", &json(&format!("backup {}", sandbox.path("backup.db").display())));
     let error = sandbox.run("show nothing --json").error();
     seen.check("error", &error);
 

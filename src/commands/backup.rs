@@ -1,0 +1,56 @@
+//! `keyward backup`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use serde_json::json;
+
+use crate::domain::text::{count, shell_word};
+use crate::error::{Code, Error, Exit};
+use crate::session::Session;
+use crate::store::BackupError;
+
+/// Copy the store into a file, while others use it
+///
+/// The copy is of one moment, has mode 0600, and is looked through before it gets its name. To restore it,
+/// copy it to where the store is, while nobody uses that one: cp BACKUP STORE; rm -f STORE-wal STORE-shm.
+/// Who has the copy can guess at secrets as well as who has the store: keep it as safe.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward backup /var/backups/keyward-$(date +%F).db
+  keyward --store /var/backups/keyward-2026-11-22.db list      a backup is a store")]
+pub struct Backup {
+    /// The new file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+}
+
+impl Backup {
+    /// Makes the copy.
+    ///
+    /// # Errors
+    /// Where the store cannot be read, or the file not be written; then there is no file.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let store = session.open()?;
+        let shown = self.file.display().to_string();
+        let copied = store.backup(&self.file).map_err(|error| {
+            let message = format!("{error}; there is no backup");
+            match error {
+                BackupError::Store(error) => error.into(),
+                BackupError::Exists(_) => Error::new(Code::OutputFailed, message)
+                    .hint("nothing is replaced: name another file, or remove that one"),
+                BackupError::Io { .. } => Error::new(Code::OutputFailed, message)
+                    .hint("name a file in a folder that you may write, with room"),
+                BackupError::Unsound(_) => Error::new(Code::StoreCorrupt, message)
+                    .hint("look at the store with `keyward doctor`, and keep the backups that you have"),
+            }
+        })?;
+        if session.json() {
+            let document = json!({"file": shown, "keys": copied.keys, "events": copied.events, "bytes": copied.bytes});
+            session.print_json(&document)?;
+        }
+        let (keys, file) = (count(copied.keys, "key"), shell_word(&shown));
+        session.terminal.note(&format!("backed up {keys} into {file}, and looked it through"));
+        Ok(Exit::DONE)
+    }
+}

@@ -1,0 +1,317 @@
+//! `keyward doctor`
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::domain::hashing::Cost;
+use crate::domain::key::State;
+use crate::domain::text::{count, shell_word};
+use crate::domain::time::Duration;
+use crate::error::{Error, Exit};
+use crate::session::Session;
+use crate::store::{ChainCheck, Filter, NameCount, Store, StoreError};
+use crate::terminal::Tone;
+
+/// Look at the store and its keys, and say what to do about what is found
+///
+/// It looks at permissions, the file system, the integrity of the file and of its history, the cost of hashing,
+/// and at keys that never expire, expire soon, have expired, lie unused, are suspended, or were left in the
+/// middle of a rotation. It changes nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward doctor
+  keyward doctor --fail-if-any --json      a gate for CI: exit code 8")]
+pub struct Doctor {
+    /// End with exit code 8 if anything is found
+    #[arg(long)]
+    fail_if_any: bool,
+}
+
+/// How long before its end a key expires soon, and how long a key lies unused before it is told.
+const SOON: &str = "14d";
+const LONG: &str = "90d";
+
+/// How much something matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Level {
+    /// In order.
+    Ok,
+    /// To be looked at.
+    Warning,
+    /// To be mended.
+    Problem,
+}
+
+/// What was looked at, and what was found.
+#[derive(Debug, Serialize)]
+struct Diagnosis {
+    check: &'static str,
+    level: Level,
+    /// What was found.
+    finding: String,
+    /// What it means; nothing where it is in order.
+    meaning: Option<&'static str>,
+    /// How to mend it; nothing where it is in order.
+    remedy: Option<String>,
+    /// How many keys it is about.
+    count: u64,
+    /// The first of them.
+    keys: Vec<String>,
+}
+
+impl Diagnosis {
+    fn ok(check: &'static str, finding: impl Into<String>) -> Self {
+        let finding = finding.into();
+        Self { check, level: Level::Ok, finding, meaning: None, remedy: None, count: 0, keys: vec![] }
+    }
+
+    fn bad(
+        check: &'static str,
+        level: Level,
+        finding: impl Into<String>,
+        meaning: &'static str,
+        remedy: String,
+    ) -> Self {
+        let (meaning, remedy) = (Some(meaning), Some(remedy));
+        Self { level, meaning, remedy, ..Self::ok(check, finding) }
+    }
+
+    /// About keys, where there are any.
+    fn about(check: &'static str, found: NameCount, what: &str, meaning: &'static str, remedy: &str) -> Self {
+        if found.count == 0 {
+            return Self::ok(check, format!("no key {what}"));
+        }
+        let one = if found.count == 1 { "1 key".to_owned() } else { format!("{} keys", found.count) };
+        let NameCount { count, names } = found;
+        Self {
+            count,
+            keys: names,
+            ..Self::bad(check, Level::Warning, format!("{one} {what}"), meaning, remedy.to_owned())
+        }
+    }
+}
+
+impl Doctor {
+    /// Looks, and tells.
+    ///
+    /// # Errors
+    /// Where there is no store that can be read.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let store = session.open()?;
+        let findings = examine(session, &store)?;
+        if session.json() {
+            session.print_json(&findings)?;
+        } else {
+            print(session, &findings)?;
+        }
+        let found = findings.iter().any(|finding| finding.level != Level::Ok);
+        Ok(if self.fail_if_any && found { Exit::FOUND } else { Exit::DONE })
+    }
+}
+
+fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
+    let mut findings = vec![permissions(store.path()), file_system(store.path())];
+    let sound = integrity(session, store)?;
+    let is_sound = sound.level == Level::Ok;
+    findings.push(sound);
+    if is_sound {
+        findings.push(history(session, store)?);
+        findings.extend(hashing(session, store)?);
+        findings.extend(keys(session, store)?);
+    }
+    Ok(findings)
+}
+
+fn permissions(path: &Path) -> Diagnosis {
+    let check = "permissions";
+    let mode = |path: &Path| std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let shown = |path: &Path| shell_word(&path.display().to_string()).into_owned();
+    let (Ok(file), Ok(around)) = (mode(path), mode(folder)) else {
+        return Diagnosis::ok(check, "the permissions could not be looked at");
+    };
+    if file & 0o077 != 0 {
+        let finding = format!("the store has mode {file:03o}");
+        let meaning = "others on this machine can read the names and the hashes of the keys, or change them";
+        return Diagnosis::bad(check, Level::Problem, finding, meaning, format!("chmod 600 {}", shown(path)));
+    }
+    if around & 0o022 != 0 {
+        let finding = format!("the folder of the store has mode {around:03o}");
+        let meaning = "others can put another file in the place of the store, or remove it";
+        return Diagnosis::bad(check, Level::Warning, finding, meaning, format!("chmod go-w {}", shown(folder)));
+    }
+    let owner = std::fs::metadata(path).map(|found| found.uid());
+    if owner.is_ok_and(|owner| owner != rustix::process::geteuid().as_raw()) {
+        let meaning = "its owner can do with the keys whatever you can do";
+        let remedy =
+            format!("if that is not meant to be: chown {} {}", rustix::process::geteuid().as_raw(), shown(path));
+        return Diagnosis::bad(check, Level::Warning, "the store belongs to another user", meaning, remedy);
+    }
+    Diagnosis::ok(check, format!("the store has mode {file:03o}, its folder {around:03o}"))
+}
+
+/// SQLite's log needs memory that all users of the file share, which file servers do not give.
+fn file_system(path: &Path) -> Diagnosis {
+    let check = "file_system";
+    #[cfg(target_os = "linux")]
+    {
+        // The numbers of statfs(2): NFS, SMB, SMB2, CIFS, AFS, 9P, Ceph.
+        const REMOTE: [i64; 7] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x5346_414f, 0x0102_1997, 0x00c3_6400];
+        let kind = rustix::fs::statfs(path).map(|found| found.f_type & 0xffff_ffff);
+        if kind.is_ok_and(|kind| REMOTE.contains(&kind)) {
+            let meaning = "two machines that write it at once can damage it";
+            let remedy = "move it to a local disk, and let other machines ask the machine that has it".to_owned();
+            return Diagnosis::bad(check, Level::Problem, "the store is on a network file system", meaning, remedy);
+        }
+    }
+    let _ = path;
+    Diagnosis::ok(check, "the store is on a local file system")
+}
+
+fn integrity(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
+    let meaning = "what the file says about some keys cannot be trusted";
+    let remedy = || "leave it as it is, and put the newest backup in its place".to_owned();
+    let bad = |found: String| Diagnosis::bad("integrity", Level::Problem, found, meaning, remedy());
+    let progress = session.terminal.progress("looking through the file", 1);
+    let found = store.damage();
+    drop(progress);
+    Ok(match found {
+        Ok(None) => Diagnosis::ok("integrity", "every page, index and reference of the file is in order"),
+        Ok(Some(damage)) | Err(StoreError::Corrupt { detail: damage, .. }) => bad(damage),
+        Err(error) => return Err(error.into()),
+    })
+}
+
+fn history(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
+    let mut progress = session.terminal.progress("checking the history", store.count_events()?);
+    let found = store.check_history(|done| progress.at(done))?;
+    drop(progress);
+    Ok(match found {
+        ChainCheck::Intact { rows } => {
+            Diagnosis::ok("history", format!("the history is intact: {}", count(rows, "row")))
+        }
+        ChainCheck::Broken { seq, what } => Diagnosis::bad(
+            "history",
+            Level::Problem,
+            format!("the history is not as it was written: at row {seq}, {what}"),
+            "somebody changed the file without keyward",
+            "compare it with a backup, and find out who could write the store".to_owned(),
+        ),
+    })
+}
+
+fn hashing(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
+    let settings = store.settings()?;
+    let (cost, least) = (settings.hash_cost, Cost::default());
+    let is_weak = cost.memory_kib < least.memory_kib || cost.passes < least.passes;
+    let parameters = if is_weak {
+        Diagnosis::bad(
+            "hash_parameters",
+            Level::Warning,
+            format!("new secrets are hashed with {cost}"),
+            "who steals the store can try more guesses than with the default",
+            format!("keyward settings set hash-parameters {least}"),
+        )
+    } else {
+        Diagnosis::ok("hash_parameters", format!("new secrets are hashed with {cost}"))
+    };
+    let other = Diagnosis::about(
+        "old_hashes",
+        store.keys_of_other_cost(cost, session.now())?,
+        "with a hash of other parameters",
+        "they are renewed at the next successful verification of each",
+        "wait until they were used, or rotate those that are not: keyward rotate KEY",
+    );
+    Ok(vec![parameters, other])
+}
+
+fn keys(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
+    let now = session.now();
+    let named = |filter: &Filter| {
+        let mut names = NameCount::default();
+        store.each_key(filter, now, |key| {
+            names.add(key.name.to_string());
+            Ok::<_, StoreError>(())
+        })?;
+        Ok::<_, StoreError>(names)
+    };
+    let span = |text: &str| text.parse::<Duration>().unwrap_or_default();
+    let state = |state| Filter { state: Some(state), ..Filter::default() };
+    let soon = Filter { expires_by: span(SOON).after(now), ..Filter::default() };
+    let unused = Filter { unused_since: span(LONG).before(now), ..Filter::default() };
+    Ok(vec![
+        Diagnosis::about(
+            "never_expires",
+            store.keys_without_end()?,
+            "without an end",
+            "a secret that leaked and was forgotten works for ever",
+            "keyward edit KEY --expires 90d; for new keys: keyward settings set longest-life 365d",
+        ),
+        Diagnosis::about(
+            "expires_soon",
+            named(&soon)?,
+            "about to expire within 14 days",
+            "their clients will be refused then",
+            "keyward edit KEY --expires 90d, or keyward rotate KEY --grace 24h",
+        ),
+        Diagnosis::about(
+            "expired",
+            named(&state(State::Expired))?,
+            "expired",
+            "they do nothing but stand in lists",
+            "keyward list --state expired -q | xargs keyward delete --yes --",
+        ),
+        Diagnosis::about(
+            "unused",
+            named(&unused)?,
+            "unused for 90 days",
+            "nobody would miss them, and somebody could find them",
+            "keyward list --unused-for 90d -q | xargs keyward disable --",
+        ),
+        Diagnosis::about(
+            "suspended",
+            named(&state(State::Suspended))?,
+            "suspended",
+            "its owner or its tenant is disabled",
+            "keyward user enable NAME, keyward tenant enable NAME, or keyward delete KEY",
+        ),
+        Diagnosis::about(
+            "staged_secret",
+            store.keys_with_staged_secrets()?,
+            "in the middle of a rotation",
+            "a rotation was killed; its old and its new secret both work",
+            "rotate it again: keyward rotate KEY, or run create --ensure again",
+        ),
+    ])
+}
+
+fn print(session: &mut Session, findings: &[Diagnosis]) -> Result<(), Error> {
+    let symbols = session.terminal.stdout_has_symbols();
+    let mut text = String::new();
+    for finding in findings {
+        let (mark, tone) = match (finding.level, symbols) {
+            (Level::Ok, true) => ("✓", Tone::Good),
+            (Level::Warning, true) => ("!", Tone::Warning),
+            (Level::Problem, true) => ("✗", Tone::Bad),
+            (Level::Ok, false) => ("ok  ", Tone::Plain),
+            (Level::Warning, false) => ("warn", Tone::Plain),
+            (Level::Problem, false) => ("FAIL", Tone::Plain),
+        };
+        let blanks = " ".repeat(mark.chars().count());
+        text.push_str(&format!("{} {}\n", session.terminal.paint(mark, tone), finding.finding));
+        if !finding.keys.is_empty() {
+            let more = finding.count.saturating_sub(finding.keys.len() as u64);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            text.push_str(&format!("{blanks}   {}{more}\n", finding.keys.join(", ")));
+        }
+        for line in finding.meaning.into_iter().chain(finding.remedy.as_deref()) {
+            text.push_str(&format!("{blanks}   {line}\n"));
+        }
+    }
+    let text = session.terminal.wrapped(&text, session.terminal.kinds().stdout_is_terminal);
+    session.terminal.print(&text)
+}

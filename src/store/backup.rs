@@ -1,0 +1,113 @@
+//! A copy of the store, made while others read and write.
+//!
+//! `VACUUM INTO` reads one snapshot in one transaction, so the copy is of one moment, and writers do not wait
+//! for it. The copy is a single file without a log: to restore it is to copy it back. It is written under
+//! another name, looked through as a store would be, and only then gets its own.
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+use super::history::{self, ChainCheck};
+
+/// What was found in a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied {
+    /// How many keys it holds.
+    pub keys: u64,
+    /// How many events it tells of.
+    pub events: u64,
+    /// How large it is, in bytes.
+    pub bytes: u64,
+}
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The file is there already.
+    #[error("there is a file {} already", .0.display())]
+    Exists(PathBuf),
+    /// The file cannot be written.
+    #[error("{} cannot be written: {error}", .path.display())]
+    Io {
+        /// The copy.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The copy is not what it should be.
+    #[error("the copy is not sound: {0}")]
+    Unsound(String),
+    /// The store itself.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Writes a copy to `path`, which must not exist.
+pub(super) fn write(conn: &Connection, store: &Path, path: &Path) -> Result<Copied, BackupError> {
+    let failed = |error| BackupError::Io { path: path.to_owned(), error };
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(BackupError::Exists(path.to_owned()));
+    }
+    let name = path.file_name().ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
+    let mut unfinished = std::ffi::OsString::from(".");
+    unfinished.push(name);
+    unfinished.push(".keyward");
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unfinished = Unfinished(folder.join(unfinished));
+    // What a killed process left; and closed to others before there is anything in it.
+    let _ = fs::remove_file(&unfinished.0);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(&unfinished.0).map_err(failed)?;
+    let target = unfinished.0.to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
+    conn.execute("VACUUM INTO ?1", [target]).map_err(|error| match StoreError::from_sqlite(store, error) {
+        StoreError::Unusable { detail, .. } => failed(std::io::Error::other(detail)),
+        error => BackupError::Store(error),
+    })?;
+    let copied = look_through(conn, &unfinished.0)?;
+    let written = fs::File::open(&unfinished.0).and_then(|file| file.sync_all());
+    // Unlike a rename, a link replaces nothing that came in the meantime.
+    written.and_then(|()| fs::hard_link(&unfinished.0, path)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => BackupError::Exists(path.to_owned()),
+        _ => failed(error),
+    })?;
+    drop(unfinished);
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(copied)
+}
+
+/// Opens the copy as a stranger would, and reads all of it.
+fn look_through(store: &Connection, path: &Path) -> Result<Copied, BackupError> {
+    let sql = |error: rusqlite::Error| BackupError::Unsound(error.to_string());
+    let copy = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sql)?;
+    let verdict: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sql)?;
+    if verdict != "ok" {
+        return Err(BackupError::Unsound(verdict));
+    }
+    for pragma in ["application_id", "user_version"] {
+        let number = |conn: &Connection| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+        if number(&copy).map_err(sql)? != number(store).map_err(sql)? {
+            return Err(BackupError::Unsound(format!("it has another {pragma}")));
+        }
+    }
+    let events = match history::check(&copy, |_| {}).map_err(sql)? {
+        ChainCheck::Intact { rows } => rows,
+        // A store whose history is broken is worth a copy too; `history --check` tells of it.
+        ChainCheck::Broken { .. } => history::count(&copy).map_err(sql)?,
+    };
+    let keys = copy.query_row("SELECT count(*) FROM key", [], |row| super::rows::count(row, 0)).map_err(sql)?;
+    let bytes = fs::metadata(path).map_or(0, |found| found.len());
+    Ok(Copied { keys, events, bytes })
+}
+
+/// A file that goes unless it is finished, and then too, because it has another name by then.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
