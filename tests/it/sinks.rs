@@ -227,14 +227,14 @@ fn who_may_not_write_a_folder_or_a_file_makes_no_key() {
 const DISKS: &[Fault] = &[
     Fault {
         what: "a full disk",
-        before: "mount -t tmpfs -o size=32k tmpfs . && cd .; cat /dev/zero > fill 2>/dev/null",
+        before: "mount -t tmpfs -o size=32k tmpfs . && cd .; head -c 4M /dev/zero > fill 2>/dev/null",
         says: "No space left",
         lines: &[FILE, DOTENV],
     },
     Fault {
         // There is room for a part of the line behind what is there.
         what: "a full disk, and a file there",
-        before: "mount -t tmpfs -o size=32k tmpfs . && cd \"$FOLDER\"; printf '%4050s' A=1 > key; cat /dev/zero > fill 2>/dev/null",
+        before: "mount -t tmpfs -o size=32k tmpfs . && cd \"$FOLDER\"; printf '%4050s' A=1 > key; head -c 4M /dev/zero > fill 2>/dev/null",
         says: "No space left",
         lines: &[FORCE, DOTENV, ENV, OUTPUT],
     },
@@ -513,7 +513,7 @@ fn where_the_disk_of_the_store_is_full_at_any_moment_the_files_are_as_they_were(
             let before = format!(
                 "mkdir store files; mount -t tmpfs -o size=2m,mode=700 tmpfs store; cp \"$KEYWARD_STORE\" store/k.db
                 chmod 600 store/k.db; export KEYWARD_STORE=\"$PWD/store/k.db\"
-                cat /dev/zero > store/fill 2> /dev/null; truncate -s -{kilobytes}k store/fill
+                head -c 4M /dev/zero > store/fill 2> /dev/null; truncate -s -{kilobytes}k store/fill
                 T=files/key; echo A=1 > $T; {there} $T; FOLDER=\"$PWD/files\""
             );
             let line = format!(
@@ -553,7 +553,7 @@ fn a_failure_leaves_no_file_beside_the_one_that_it_was_for() {
     let known: &[Fault] = &[
         Fault {
             what: "a full disk, and no files without a name",
-            before: "mount -t tmpfs -o size=32k tmpfs . && cd \"$FOLDER\"; cat /dev/zero > fill 2>/dev/null
+            before: "mount -t tmpfs -o size=32k tmpfs . && cd \"$FOLDER\"; head -c 4M /dev/zero > fill 2>/dev/null
                 keyward() { mount -t tmpfs tmpfs /proc; \"$KEYWARD\" \"$@\"; code=$?; umount /proc; return $code; }",
             says: "No space left",
             lines: &[FILE, DOTENV],
@@ -567,7 +567,7 @@ fn a_failure_leaves_no_file_beside_the_one_that_it_was_for() {
         },
         Fault {
             what: "a full disk, and no file of the step",
-            before: "mount -t tmpfs -o size=32k tmpfs . && cd \"$FOLDER\"; cat /dev/zero > fill 2>/dev/null",
+            before: "mount -t tmpfs -o size=32k tmpfs . && cd \"$FOLDER\"; head -c 4M /dev/zero > fill 2>/dev/null",
             says: "No space left",
             lines: &[ENV, OUTPUT],
         },
