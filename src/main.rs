@@ -18,6 +18,7 @@ use rand::rngs::SysRng;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 
 fn main() -> ExitCode {
+    keep_memory_private();
     let interrupts = Arc::new(Interrupts::default());
     let streams = streams();
     let json = std::env::args_os().any(|arg| arg == "--json");
@@ -44,6 +45,18 @@ fn main() -> ExitCode {
     }));
     let exit = std::panic::catch_unwind(AssertUnwindSafe(|| keyward::run(world)));
     ExitCode::from(exit.unwrap_or(Exit::BUG).0)
+}
+
+/// No core dump of this process is written, whatever the limits are, and other processes of the same user
+/// cannot look into its memory. Where the system knows no such thing, at least the limit of core dumps is zero.
+fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    #[cfg(not(target_os = "linux"))]
+    let _ = rustix::process::setrlimit(
+        rustix::process::Resource::Core,
+        rustix::process::Rlimit { current: Some(0), maximum: Some(0) },
+    );
 }
 
 /// A standard stream, past the buffers of the standard library, which keep what went through them.

@@ -59,6 +59,13 @@ pub struct Answer {
     renewal: Option<Secret>,
 }
 
+impl Answer {
+    /// Wipes the secret, which is kept where its hash is to be renewed by [`Verifier::record`].
+    pub fn forget_secret(&mut self) {
+        self.renewal = None;
+    }
+}
+
 /// Verifies credentials against a store.
 #[derive(Debug)]
 pub struct Verifier {

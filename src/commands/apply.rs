@@ -1,6 +1,6 @@
 //! `keyward apply`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
@@ -96,26 +96,26 @@ impl Apply {
         let text = self.text(session)?;
         let wrong = |wrongs| self.mistakes(&text, wrongs);
         let manifest = read(&text).map_err(wrong)?;
-        let mut store = if self.dry_run {
-            // Where there is no store yet, applying would make one.
-            session.store_if_any()?.map_or_else(|| Store::in_memory(session.now()), Ok)?
-        } else {
-            session.create_store()?
-        };
+        // Where there is no store yet, it is planned with one that is nowhere, and made when all is well.
+        let found = session.store_if_any()?;
+        let exists = found.is_some();
+        let mut store = found.map_or_else(|| Store::in_memory(session.now()), Ok)?;
         let planned = self.plan(session, &store, &manifest, &text)?;
         let outcome = match (planned.steps.is_empty(), self.dry_run) {
             (true, _) => "unchanged",
             (false, true) => "planned",
             (false, false) => "applied",
         };
-        if !session.json() && !session.quiet() {
+        if !session.json() && (!session.quiet() || self.asks(&planned.steps)) {
             print_plan(session, &planned.steps)?;
         }
         if !planned.steps.is_empty() {
             self.rehearse(session, &mut store, &planned, &text)?;
+            let wanted = self.places(session, &store, &planned.steps)?;
             if !self.dry_run {
                 self.confirm(session, &planned.steps)?;
-                self.make(session, &mut store, &planned, &text)?;
+                let mut store = if exists { session.change_store()? } else { session.create_store()? };
+                self.make(session, &mut store, &planned, &text, wanted)?;
             }
         }
         if session.json() {
@@ -250,12 +250,17 @@ impl Apply {
         })
     }
 
+    /// Whether a person has to be asked first.
+    fn asks(&self, steps: &[Step]) -> bool {
+        !self.yes && !self.dry_run && steps.iter().any(|step| step.action == Action::Delete)
+    }
+
     /// Deleting is asked about; everything else can be changed back.
     fn confirm(&self, session: &mut Session, steps: &[Step]) -> Result<(), Error> {
-        let deleted = steps.iter().filter(|step| step.action == Action::Delete).count() as u64;
-        if deleted == 0 || self.yes {
+        if !self.asks(steps) {
             return Ok(());
         }
+        let deleted = steps.iter().filter(|step| step.action == Action::Delete).count() as u64;
         let what = count(deleted, "thing");
         if !session.terminal.can_ask() {
             return Err(Error::new(
@@ -267,8 +272,18 @@ impl Apply {
         session.confirm(&format!("Delete {what} for good?"))
     }
 
-    fn make(&self, session: &mut Session, store: &mut Store, planned: &Planned, text: &str) -> Result<(), Error> {
-        let fresh = self.mint(session, store, &planned.steps)?;
+    fn make(
+        &self,
+        session: &mut Session,
+        store: &mut Store,
+        planned: &Planned,
+        text: &str,
+        wanted: Vec<(Name, Prefix, Place)>,
+    ) -> Result<(), Error> {
+        if let Some(folder) = &self.secrets_dir {
+            make_folder(folder)?;
+        }
+        let fresh = mint(session, store, wanted)?;
         let orders: Vec<_> = fresh.iter().map(|key| Order { place: &key.place, secret: &key.minted.secret }).collect();
         let keys: BTreeMap<&Name, &Fresh> = fresh.iter().map(|key| (&key.name, key)).collect();
         deliver_all_then_commit(session, store, &orders, |changes| {
@@ -286,27 +301,44 @@ impl Apply {
         })
     }
 
-    fn mint(&self, session: &mut Session, store: &Store, steps: &[Step]) -> Result<Vec<Fresh>, Error> {
-        let mut wanted = vec![];
+    /// The new keys, what their secrets start with, and where those go, each to a place of its own.
+    fn places(
+        &self,
+        session: &mut Session,
+        store: &Store,
+        steps: &[Step],
+    ) -> Result<Vec<(Name, Prefix, Place)>, Error> {
+        let mut wanted: Vec<(Name, Prefix, Place)> = vec![];
         for step in steps.iter().filter(|step| step.action == Action::Create) {
-            if let Subject::Key { name, settings, deliver } = &step.subject {
-                wanted.push((name.clone(), settings.prefix.clone(), self.place(store, name, deliver.as_ref())?));
+            let Subject::Key { name, settings, deliver } = &step.subject else { continue };
+            if self.dry_run && deliver.is_none() && self.secrets_dir.is_none() {
+                session.terminal.warn(&format!("nothing says where the secret of {name} goes: add --secrets-dir DIR"));
+                continue;
             }
+            let place = self.place(store, name, deliver.as_ref())?;
+            if self.secrets_dir.as_ref().is_none_or(|folder| deliver.is_some() || folder.exists()) {
+                place.check(session)?;
+            }
+            wanted.push((name.clone(), settings.prefix.clone(), place));
         }
-        for (place, (name, _, sink)) in wanted.iter().enumerate() {
-            sink.check(session)?;
-            if let Some((other, ..)) = wanted[..place].iter().find(|(.., other)| other == sink && sink.is_one()) {
+        // Most go to files of their own in one folder, which are told apart by their names.
+        let names_its_place = |step: &Step| match &step.subject {
+            Subject::Key { name, deliver: Some(_), .. } => Some(name.clone()),
+            _ => None,
+        };
+        let named: BTreeSet<Name> = steps.iter().filter_map(names_its_place).collect();
+        let others: Vec<_> = wanted.iter().enumerate().filter(|(_, (name, ..))| named.contains(name)).collect();
+        for (number, (name, _, place)) in &others {
+            let clash = wanted.iter().enumerate().find(|(other, (.., at))| other != number && at.excludes(place));
+            if let Some((_, (other, ..))) = clash {
                 return Err(Error::new(
                     Code::NotDelivered,
-                    format!("the secrets of {other} and {name} would go to the same place; nothing was changed"),
+                    format!("the secrets of {name} and {other} would go to the same place; nothing was changed"),
                 )
                 .hint("deliver each to a place of its own"));
             }
         }
-        let prefixes: Vec<Prefix> = wanted.iter().map(|(_, prefix, _)| prefix.clone()).collect();
-        let minted = mint_all(session, store, &prefixes)?;
-        let fresh = wanted.into_iter().zip(minted);
-        Ok(fresh.map(|((name, _, place), (id, minted))| Fresh { name, id, minted, place }).collect())
+        Ok(wanted)
     }
 
     /// Where the secret of a new key goes.
@@ -315,9 +347,7 @@ impl Apply {
             let place = Place::File { path: path.clone(), existing: Existing::Refuse };
             // What a crash left behind may be replaced: a secret that opens nothing.
             let existing = match place.proof()? {
-                Some(Proof::Secret { secret, content }) if store.presented(secret.id())?.is_none() => {
-                    Existing::Only(content)
-                }
+                Some(Proof::Secret { secret, content }) if store.is_leftover(secret.id())? => Existing::Only(content),
                 _ => Existing::Refuse,
             };
             Ok(Place::File { path, existing })
@@ -330,10 +360,11 @@ impl Apply {
                 Ok(Place::Step { file: StepFile::Env, name: name.as_str().to_owned() })
             }
             (Some(Deliver::GithubOutput(name)), _) => Ok(Place::Step { file: StepFile::Output, name: name.clone() }),
-            (None, Some(folder)) => {
-                make_folder(folder)?;
-                file(folder.join(file_name(name)))
+            // The folder may be still to be made.
+            (None, Some(folder)) if !folder.exists() => {
+                Ok(Place::File { path: folder.join(file_name(name)), existing: Existing::Refuse })
             }
+            (None, Some(folder)) => file(folder.join(file_name(name))),
             (None, None) => Err(Error::new(
                 Code::NotDelivered,
                 format!("nothing says where the secret of the new key {name} goes; nothing was changed"),
@@ -341,6 +372,12 @@ impl Apply {
             .hint("add --secrets-dir DIR, or give the key a deliver table: deliver = { secret_file = \"…\" }")),
         }
     }
+}
+
+fn mint(session: &mut Session, store: &Store, wanted: Vec<(Name, Prefix, Place)>) -> Result<Vec<Fresh>, Error> {
+    let prefixes: Vec<Prefix> = wanted.iter().map(|(_, prefix, _)| prefix.clone()).collect();
+    let fresh = wanted.into_iter().zip(mint_all(session, store, &prefixes)?);
+    Ok(fresh.map(|((name, _, place), (id, minted))| Fresh { name, id, minted, place }).collect())
 }
 
 fn entry(changes: &Changes<'_>, draft: &Draft) -> Result<crate::domain::directory::Entry, StoreError> {

@@ -5,13 +5,11 @@
 //! secret in it still verifies. A secret without a key, which is what a crash leaves behind, is recognised
 //! and replaced. No second secret is minted unless that was asked for.
 
-use zeroize::Zeroizing;
-
-use super::mint::{DeliveryArgs, mint_key, rotate_key};
+use super::mint::{DeliveryArgs, Rotation, mint_key, rotate_key};
 use super::setting_args::SettingArgs;
 use super::views::changes;
 use crate::delivery::{Existing, Outcome, Place, Proof, Sink, print_outcome};
-use crate::domain::key::Key;
+use crate::domain::key::{Key, SecretInfo, State};
 use crate::domain::names::Name;
 use crate::domain::patch::SettingsPatch;
 use crate::domain::time::Duration;
@@ -43,6 +41,22 @@ pub fn ensure(
     delivery: &DeliveryArgs,
     rotate_if_missing: bool,
 ) -> Result<(), Error> {
+    // Another process may make the key in the meantime: then it is there, and is looked at.
+    match ensure_once(session, name, settings, delivery, rotate_if_missing) {
+        Err(error) if error.code() == Code::NameTaken => {
+            ensure_once(session, name, settings, delivery, rotate_if_missing)
+        }
+        result => result,
+    }
+}
+
+fn ensure_once(
+    session: &mut Session,
+    name: &Name,
+    settings: &SettingArgs,
+    delivery: &DeliveryArgs,
+    rotate_if_missing: bool,
+) -> Result<(), Error> {
     let sink = delivery.named(session)?;
     let proof = sink.place().map(Place::proof).transpose()?.flatten();
     if rotate_if_missing && proof.is_none() {
@@ -51,7 +65,7 @@ pub fn ensure(
     }
     let mut store = session.create_store()?;
     let Some(key) = store.find(name.as_str())?.filter(|key| key.name == *name) else {
-        let sink = over_a_leftover(sink, proof.as_ref(), |id| Ok(store.presented(id)?.is_none()))?;
+        let sink = over_a_leftover(sink, proof.as_ref(), |id| Ok(store.is_leftover(id)?))?;
         check(session, &sink)?;
         let wanted = settings.patch(session.now())?.apply(&session.default_settings(&store)?);
         return mint_key(session, &mut store, name, &wanted, None, &sink).map(drop);
@@ -63,20 +77,27 @@ pub fn ensure(
     };
     let (after, outcome) = match held(&store, &key, proof.as_ref(), session)? {
         Held::Good => {
+            if proof.is_some() {
+                check_works(session, &mut store, change, &patch)?;
+                clear_up(session, &mut store, &key, &sink)?;
+            }
             let after = store.write(session.stamp(), change)?;
             let outcome = if after.settings == key.settings { Outcome::Unchanged } else { Outcome::Updated };
             (after, outcome)
         }
         Held::Staged(secret) => {
             let finish = |changes: &Changes<'_>| changes.promote_secret(&change(changes)?, &secret);
-            (store.write(session.stamp(), finish)?, Outcome::Rotated)
+            let after = store.write(session.stamp(), finish)?;
+            sink.place().map_or(Ok(()), Place::clear_up)?;
+            (after, Outcome::Rotated)
         }
         Held::Bad(why) if rotate_if_missing => {
             let sink = over_a_leftover(sink, proof.as_ref(), |_| Ok(true))?;
             check(session, &sink)?;
             session.terminal.note(&why);
-            let after =
-                rotate_key(session, &mut store, &key, Duration::default(), &sink, |changes| Ok(change(changes)?))?;
+            let prefix = patch.apply(&key.settings).prefix;
+            let with = Rotation { prefix: &prefix, grace: Duration::default(), sink: &sink };
+            let after = rotate_key(session, &mut store, &key, with, |changes| Ok(change(changes)?))?;
             tell(session, &key, &after, Outcome::Rotated, &patch);
             return Ok(());
         }
@@ -108,11 +129,49 @@ fn over_a_leftover(
 ) -> Result<Sink, Error> {
     let Sink::Place(Place::File { path, existing: Existing::Refuse }) = sink else { return Ok(sink) };
     let existing = match proof {
-        Some(Proof::Nothing) => Existing::Only(Zeroizing::default()),
+        Some(Proof::Nothing { content }) => Existing::Only(content.clone()),
         Some(Proof::Secret { secret, content }) if may_go(secret.id())? => Existing::Only(content.clone()),
         _ => Existing::Refuse,
     };
     Ok(Sink::Place(Place::File { path, existing }))
+}
+
+/// A secret that is in its place and is refused all the same is not as it should be, unless that was asked for.
+fn check_works(
+    session: &Session,
+    store: &mut Store,
+    change: impl Fn(&Changes<'_>) -> Result<Key, StoreError>,
+    patch: &SettingsPatch,
+) -> Result<(), Error> {
+    let after = store.rehearse(session.stamp(), change)?;
+    let name = &after.name;
+    let (why, hint) = match after.state(session.now()) {
+        State::Active => return Ok(()),
+        State::Disabled if patch.enabled == Some(false) => return Ok(()),
+        State::Disabled => ("disabled", format!("enable it with `keyward enable {name}`, or ask for --disabled")),
+        State::Expired => ("expired", format!("give it another end, with --expires or `keyward edit {name}`")),
+        State::Suspended => ("suspended", format!("its owner or its tenant is disabled: keyward show {name}")),
+    };
+    let message =
+        format!("the secret of the key {name} is there, and is refused: the key is {why}; nothing was changed");
+    Err(Error::new(Code::Conflict, message).hint(hint))
+}
+
+/// What a rotation that was killed has left, beside the place and in the store, goes. One that is at work now
+/// is younger than this.
+fn clear_up(session: &Session, store: &mut Store, key: &Key, sink: &Sink) -> Result<(), Error> {
+    const AT_WORK: i64 = 60;
+    sink.place().map_or(Ok(()), Place::clear_up)?;
+    let is_left = |secret: &&SecretInfo| {
+        secret.is_staged() && session.now().as_second() - secret.created_at.as_second() > AT_WORK
+    };
+    let left: Vec<_> = key.secrets.iter().filter(is_left).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    store
+        .write(session.stamp(), |changes| left.iter().try_for_each(|secret| changes.unstage_secret(key, &secret.id)))?;
+    Ok(())
 }
 
 fn check(session: &Session, sink: &Sink) -> Result<(), Error> {
@@ -123,7 +182,9 @@ fn check(session: &Session, sink: &Sink) -> Result<(), Error> {
 fn held(store: &Store, key: &Key, proof: Option<&Proof>, session: &Session) -> Result<Held, Error> {
     let secret = match proof {
         None => return Ok(Held::Good),
-        Some(Proof::Nothing) => return Ok(Held::Bad(format!("there is no secret of the key {} there", key.name))),
+        Some(Proof::Nothing { .. }) => {
+            return Ok(Held::Bad(format!("there is no secret of the key {} there", key.name)));
+        }
         Some(Proof::SomethingElse) => {
             return Ok(Held::Bad(format!("what is there is no secret of the key {}", key.name)));
         }

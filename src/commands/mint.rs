@@ -240,6 +240,8 @@ pub fn mint_key(
         }
         Ok(changes.insert_key(&new)?)
     })?;
+    // It was delivered, and nobody here needs it any more.
+    drop(minted);
     session.terminal.note(&format!("created the key {name} (id {id})"));
     if !key.settings.enabled {
         session.terminal.note(&format!("it is disabled; let it be used with: keyward enable {name}"));
@@ -247,7 +249,18 @@ pub fn mint_key(
     Ok(key)
 }
 
-/// Puts a new secret in the place of the key's current one, which works until `grace` after the
+/// How a key is rotated.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation<'r> {
+    /// What the new secret starts with.
+    pub prefix: &'r Prefix,
+    /// How long the old secret goes on working.
+    pub grace: Duration,
+    /// Where the new secret goes.
+    pub sink: &'r Sink,
+}
+
+/// Puts a new secret in the place of the key's current one, which works until the grace has passed from the
 /// moment at which the new one was delivered. `prepare` makes what else changes together with the secret,
 /// and returns the key as it is then.
 ///
@@ -257,23 +270,26 @@ pub fn rotate_key(
     session: &mut Session,
     store: &mut Store,
     key: &Key,
-    grace: Duration,
-    sink: &Sink,
+    with: Rotation<'_>,
     prepare: impl Fn(&Changes<'_>) -> Result<Key, Error>,
 ) -> Result<Key, Error> {
-    let minted = mint(session, store, &key.settings.prefix)?;
+    let Rotation { prefix, grace, sink } = with;
+    let minted = mint(session, store, prefix)?;
     let delivery = Delivery { sink, secret: &minted.secret, outcome: Outcome::Rotated };
-    if sink.replaces() {
-        store.write(session.stamp(), |changes| changes.stage_secret(key, &minted.stored))?;
-    }
-    let rotated = deliver_then_commit(session, store, delivery, |changes| {
+    let rotate = |changes: &Changes<'_>| {
         let grace_end = grace.after(changes.now()).ok_or_else(|| {
             Error::new(Code::InvalidValue, "--grace ends after the year 9999")
                 .hint("give a shorter one, such as --grace 24h")
         })?;
         let key = prepare(changes)?;
         Ok(changes.replace_secret(&key, &minted.stored, grace_end)?)
-    });
+    };
+    if sink.replaces() {
+        // What is refused writes nothing, not even what is taken back again.
+        store.rehearse(session.stamp(), rotate)?;
+        store.write(session.stamp(), |changes| changes.stage_secret(key, &minted.stored))?;
+    }
+    let rotated = deliver_then_commit(session, store, delivery, rotate);
     if sink.replaces() && rotated.as_ref().is_err_and(|error| error.code() != Code::OutputFailed) {
         // Should this fail too, a secret stays that nobody has, beside one that works.
         let _ = store.write(session.stamp(), |changes| changes.unstage_secret(key, &minted.stored.id));

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::mint::{DeliveryArgs, rotate_key};
+use super::mint::{DeliveryArgs, Rotation, rotate_key};
 use crate::domain::time::{Duration, rfc3339};
 use crate::error::{Error, Exit};
 use crate::session::Session;
@@ -37,7 +37,8 @@ impl Rotate {
         let mut store = session.change_store()?;
         let key = session.find_or_ask(&store, self.key.as_deref(), "Rotate which key?")?;
         let old = key.current_secret().cloned();
-        let key = rotate_key(session, &mut store, &key, self.grace, &sink, |_| Ok(key.clone()))?;
+        let with = Rotation { prefix: &key.settings.prefix, grace: self.grace, sink: &sink };
+        let key = rotate_key(session, &mut store, &key, with, |_| Ok(key.clone()))?;
         let end =
             key.secrets.iter().find(|secret| Some(&secret.id) == old.as_ref()).and_then(|secret| secret.expires_at);
         let old = match end {

@@ -130,6 +130,7 @@ impl Verify {
         // Reading may have taken any time, and what expired meanwhile has expired.
         session.look_at_the_clock();
         let (credential, mut request) = self.examine(&input)?;
+        drop(input);
         let at = self.at.unwrap_or(session.now());
         let mut verifier = Verifier::new(session.open()?)?;
         if let Some(name) = &self.role {
@@ -142,6 +143,8 @@ impl Verify {
         if !self.no_record && self.at.is_none() {
             record(session, &mut verifier, &mut answer);
         }
+        // From here on it is only told what came of it.
+        answer.forget_secret();
         if let Err(error) = print(session, &answer, at).and_then(|()| session.terminal.flush()) {
             // The answer is the exit code, whatever became of the words.
             session.terminal.report(&error, session.json());

@@ -42,6 +42,9 @@ pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Resu
     // A pipe of our own, the reading end of which is kept: what is left in it was never read.
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(&error))?;
     let stdin = reader.try_clone().map_err(|error| failed(&error))?;
+    // A secret is shorter than any pipe is wide, so this never waits. It is there before the command is: a crash
+    // in between would let the command take nothing for the secret, and put that in the place of the old one.
+    std::fs::File::from(writer).write_all(secret.expose().as_bytes()).map_err(|error| failed(&error))?;
     let mut child = Command::new("sh")
         .args(["-c", command])
         .stdin(stdin)
@@ -51,8 +54,6 @@ pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Resu
         .map_err(|error| failed(&format!("no shell could be started: {error}")))?;
     let running = section.running(Pid::from_child(&child));
     let (printed, said) = (collect(child.stdout.take()), collect(child.stderr.take()));
-    // A secret is shorter than any pipe is wide, so this never waits.
-    let sent = std::fs::File::from(writer).write_all(secret.expose().as_bytes());
     let status = child.wait().map_err(|error| failed(&error))?;
     let interrupted = running.ended().map_err(|error| error.hint("the command was ended; run keyward again"));
     let unread = rustix::io::ioctl_fionread(&reader).map_err(|error| failed(&error))?;
@@ -66,7 +67,6 @@ pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Resu
             _ => "try the command by itself, with something harmless on its standard input",
         }));
     }
-    sent.map_err(|error| failed(&error))?;
     if unread > 0 {
         return Err(failed(&"it ended without reading all of its standard input").hint(
             "it has to read the secret there; with some commands, that is an argument such as `-` or /dev/stdin",

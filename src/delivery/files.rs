@@ -5,7 +5,8 @@
 //!
 //! - **A crash.** A file is written without a name, brought to the disk, and named last: there is nothing
 //!   half-written to find. Where the file system knows no files without a name, and where a file is replaced,
-//!   a neighbour `.NAME.keyward` is used; what a crash leaves of it is removed by the next delivery to NAME.
+//!   a neighbour `.NAME.keyward` is used; what a crash leaves of it is removed by the next delivery to NAME, or
+//!   when the next `--ensure` finds NAME in order.
 //! - **A change that fails after the delivery.** A new file is removed again. A replaced one has changed places
 //!   with its neighbour, and changes back; only then, or when the change is made, the neighbour goes.
 //! - **Two processes at once.** The folder is locked (flock) from before a file is read until the change is
@@ -134,14 +135,15 @@ impl Files {
             refused(&spot.path, "it belongs to another user, who would lose it")
                 .hint("run keyward as that user, or deliver to a file of your own")
         })?;
-        let neighbour = fresh.beside(&spot).map_err(failed)?;
+        // What this change has put there itself is not what would be put back, and its neighbour has to stay.
+        let is_ours = self.done.iter().any(|done| done.is_at(&spot));
+        let neighbour = if is_ours { next(&spot.name) } else { neighbour(&spot.name) };
+        fresh.name_beside(&spot, &neighbour).map_err(failed)?;
         // Whatever happens to it now, it does not stay beside: it holds the secret.
         let remove = |error| {
             let _ = rustix::fs::unlinkat(&*spot.folder, &neighbour, AtFlags::empty());
             failed(error)
         };
-        // What this change has put there itself is not what would be put back.
-        let is_ours = self.done.iter().any(|done| done.is_at(&spot));
         let exchanged = if is_ours { Err(Errno::INVAL) } else { exchange(&spot, &neighbour) };
         if exchanged.is_ok() {
             self.done.push(Done::Exchanged(spot));
@@ -241,6 +243,13 @@ impl Spot {
         &self.path
     }
 
+    /// Removes what a process left that was killed: the lock says that nobody is at work.
+    pub(super) fn clear_up(&self) {
+        for leftover in [neighbour(&self.name), next(&self.name)] {
+            let _ = rustix::fs::unlinkat(&*self.folder, leftover, AtFlags::empty());
+        }
+    }
+
     /// The file that is there, if there is one.
     pub(super) fn read(&self) -> Result<Option<Found>, Error> {
         // NONBLOCK: opening a FIFO would wait for a writer.
@@ -313,10 +322,10 @@ impl Fresh {
     }
 
     fn as_neighbour(spot: &Spot) -> rustix::io::Result<Self> {
-        let name = neighbour(&spot.name);
+        let name = next(&spot.name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || rustix::fs::openat(&*spot.folder, &name, flags, Mode::from_raw_mode(0o600));
-        let file = open().or_else(|error| remove_leftover(spot, error).and_then(|()| open()))?;
+        let file = open().or_else(|error| remove_leftover(spot, &name, error).and_then(|()| open()))?;
         Ok(Self { folder: Rc::clone(&spot.folder), file, neighbour: Some(name) })
     }
 
@@ -335,15 +344,14 @@ impl Fresh {
         }
     }
 
-    /// Gives the file the name of the neighbour.
-    fn beside(mut self, spot: &Spot) -> rustix::io::Result<OsString> {
-        if let Some(name) = self.neighbour.take() {
-            return Ok(name);
+    /// Gives the file this name beside the spot.
+    fn name_beside(mut self, spot: &Spot, name: &OsStr) -> rustix::io::Result<()> {
+        if let Some(other) = self.neighbour.take() {
+            return rustix::fs::renameat(&*spot.folder, other, &*spot.folder, name);
         }
-        let (path, name) = (as_path(&self.file), neighbour(&spot.name));
-        let link = || rustix::fs::linkat(CWD, &path, &*spot.folder, &name, AtFlags::SYMLINK_FOLLOW);
-        link().or_else(|error| remove_leftover(spot, error).and_then(|()| link()))?;
-        Ok(name)
+        let path = as_path(&self.file);
+        let link = || rustix::fs::linkat(CWD, &path, &*spot.folder, name, AtFlags::SYMLINK_FOLLOW);
+        link().or_else(|error| remove_leftover(spot, name, error).and_then(|()| link()))
     }
 
     fn keep_owner(&self, former: &Found) -> rustix::io::Result<()> {
@@ -363,10 +371,17 @@ fn neighbour(name: &OsStr) -> OsString {
     neighbour
 }
 
+/// The name of a file that is still being written, where it needs one.
+fn next(name: &OsStr) -> OsString {
+    let mut next = neighbour(name);
+    next.push("-next");
+    next
+}
+
 /// What a process left that was killed is removed: the lock says that nobody is at work.
-fn remove_leftover(spot: &Spot, error: Errno) -> rustix::io::Result<()> {
+fn remove_leftover(spot: &Spot, name: &OsStr, error: Errno) -> rustix::io::Result<()> {
     match error {
-        Errno::EXIST => rustix::fs::unlinkat(&*spot.folder, neighbour(&spot.name), AtFlags::empty()),
+        Errno::EXIST => rustix::fs::unlinkat(&*spot.folder, name, AtFlags::empty()),
         error => Err(error),
     }
 }

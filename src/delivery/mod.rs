@@ -13,7 +13,8 @@
 //!
 //! Where the change fails after all, the sink gives the secret back if it can: a file is put back as it
 //! was, the clipboard is cleared. A crash in between leaves a secret without a key, which opens nothing,
-//! and never a key whose secret nobody has.
+//! and never a key whose secret nobody has. What goes into a file is *announced* in the store first, so that
+//! such a leftover is told from the secret of another store, which must not be replaced.
 //!
 //! A rotation whose sink *replaces* the old secret (a file, a variable, whatever a command keeps) takes one
 //! more step, because a crash would leave the new secret in its place without a key, and the old one, which
@@ -206,7 +207,16 @@ pub fn deliver_then_commit(
     let key = if delivery.sink.waits() {
         between_transactions(session, store, delivery, change)?
     } else {
-        inside_transaction(session, store, delivery, change)?
+        let announced = [delivery.secret.id()];
+        let is_announced = delivery.outcome == Outcome::Created && delivery.sink.place().is_some_and(Place::is_file);
+        if is_announced {
+            store.rehearse(session.stamp(), &change)?;
+            store.write(session.stamp(), |changes| changes.announce(&announced))?;
+        }
+        inside_transaction(session, store, delivery, change).inspect_err(|_| {
+            // Should this fail too, an id stays written down that nobody ever presents.
+            let _ = is_announced.then(|| store.write(session.stamp(), |changes| changes.withdraw(&announced)));
+        })?
     };
     if session.json() && *delivery.sink != Sink::Document {
         print_outcome(session, &key, delivery.outcome)?;
@@ -250,6 +260,12 @@ pub fn deliver_all_then_commit(
     session.look_at_the_clock();
     let actor = session.stamp().actor.cloned();
     let stamp = Stamp { now: session.now(), actor: actor.as_ref() };
+    let files: Vec<_> = places.iter().filter(|order| order.place.is_file()).map(|order| order.secret.id()).collect();
+    if !files.is_empty()
+        && let Err(error) = store.write(stamp, |changes| changes.announce(&files))
+    {
+        return Err(taken_back(taken, error.into()));
+    }
     let result = store.write(stamp, |changes| {
         change(changes)?;
         for order in &places {
@@ -264,6 +280,7 @@ pub fn deliver_all_then_commit(
         }
         Err(error) => {
             let error = taken_back(taken, error);
+            let _ = store.write(stamp, |changes| changes.withdraw(&files));
             Err(if commands.is_empty() { error } else { error.hint(void(commands.len() as u64)) })
         }
     }

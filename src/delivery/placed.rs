@@ -53,8 +53,11 @@ pub enum Existing {
 /// What a place that can be read holds.
 #[derive(Debug)]
 pub enum Proof {
-    /// Nothing.
-    Nothing,
+    /// Nothing, or white space.
+    Nothing {
+        /// The whole of what is there.
+        content: Zeroizing<Vec<u8>>,
+    },
     /// Something that keyward never put there.
     SomethingElse,
     /// A secret, of this or of another key, now or once.
@@ -93,7 +96,9 @@ impl Place {
             Self::Dotenv { path, name } => (path, Some(name)),
             Self::Command(_) | Self::Step { .. } => return Ok(None),
         };
-        let Some(found) = Files::default().find(path)?.read()? else { return Ok(Some(Proof::Nothing)) };
+        let Some(found) = Files::default().find(path)?.read()? else {
+            return Ok(Some(Proof::Nothing { content: Zeroizing::default() }));
+        };
         let text = match (std::str::from_utf8(&found.content), variable) {
             (Ok(text), None) => text,
             (Ok(text), Some(name)) => dotenv::get(text, name).unwrap_or_default(),
@@ -101,10 +106,42 @@ impl Place {
         };
         let secret = Secret::parse(text.trim()).ok();
         Ok(Some(match secret {
-            _ if text.trim().is_empty() => Proof::Nothing,
+            _ if text.trim().is_empty() => Proof::Nothing { content: found.content },
             None => Proof::SomethingElse,
             Some(secret) => Proof::Secret { secret, content: found.content },
         }))
+    }
+
+    /// Removes what a process that was killed left beside the place, where it is a file.
+    ///
+    /// # Errors
+    /// Where the folder cannot be locked.
+    pub fn clear_up(&self) -> Result<(), Error> {
+        if let Self::File { path, .. } | Self::Dotenv { path, .. } = self {
+            Files::default().find(path)?.clear_up();
+        }
+        Ok(())
+    }
+
+    /// Whether it is a file that has nothing but the secret in it.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::File { .. })
+    }
+
+    /// Whether this and another place cannot both take a secret: the same file, however it is spelled, or the
+    /// same variable in it. A command may tell its secrets apart by itself.
+    pub fn excludes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Command(_), _) | (_, Self::Command(_)) => false,
+            (Self::Dotenv { path, name }, Self::Dotenv { path: other, name: other_name }) => {
+                name == other_name && is_same(path, other)
+            }
+            (Self::Step { .. }, _) | (_, Self::Step { .. }) => self == other,
+            (
+                Self::File { path, .. } | Self::Dotenv { path, .. },
+                Self::File { path: other, .. } | Self::Dotenv { path: other, .. },
+            ) => is_same(path, other),
+        }
     }
 
     /// Takes the secret.
@@ -129,11 +166,15 @@ impl Place {
         }
         Ok(())
     }
+}
 
-    /// Whether two secrets cannot both be there. A command may tell them apart by itself.
-    pub fn is_one(&self) -> bool {
-        !matches!(self, Self::Command(_))
-    }
+/// Whether two paths name one file, which may not be there yet.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let resolved = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        (folder.canonicalize().unwrap_or(folder.to_owned()), path.file_name().map(ToOwned::to_owned))
+    };
+    resolved(one) == resolved(other)
 }
 
 fn take_file(files: &mut Files, path: &Path, existing: &Existing, secret: &Secret) -> Result<(), Error> {

@@ -71,12 +71,13 @@ pub fn parse(text: &str, name: &Name, settings: &Settings, now: Timestamp) -> Re
     let (mut new_name, mut said, mut wrongs) = (name.clone(), Said::nothing(settings.clone()), vec![]);
     for field in &fields {
         let taken = if field.name == "name" {
-            one(&field.node).and_then(|name| name.ok_or_else(|| Wrong::new(field.node.at, "a key needs a name"))).map(
-                |name| {
+            one(&field.node)
+                .and_then(|name| name.ok_or_else(|| Wrong::new(field.node.at, "a key needs a name")))
+                .map(|name| {
                     new_name = name;
                     true
-                },
-            )
+                })
+                .map_err(Vec::from)
         } else {
             said.take(field)
         };
@@ -86,7 +87,10 @@ pub fn parse(text: &str, name: &Name, settings: &Settings, now: Timestamp) -> Re
                 let names: Vec<&str> = FIELDS.iter().map(|(field, _)| *field).chain(["name"]).collect();
                 wrongs.push(no_such_field(field, &names));
             }
-            Err(wrong) => wrongs.push(Wrong::new(wrong.at, format!("{}: {}", field.name, wrong.what))),
+            Err(found) => {
+                let name = &field.name;
+                wrongs.extend(found.into_iter().map(|wrong| Wrong::new(wrong.at, format!("{name}: {}", wrong.what))));
+            }
         }
     }
     if let Some((at, when)) = said.expires {

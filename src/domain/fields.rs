@@ -49,8 +49,8 @@ impl Said {
     /// Takes a field in; `false` where it is no setting of a key.
     ///
     /// # Errors
-    /// Where its value cannot be.
-    pub fn take(&mut self, field: &Field) -> Result<bool, Wrong> {
+    /// Everything for which its value cannot be.
+    pub fn take(&mut self, field: &Field) -> Result<bool, Vec<Wrong>> {
         let (settings, node) = (&mut self.settings, &field.node);
         match field.name.as_str() {
             "description" => settings.description = one(node)?,
@@ -98,6 +98,12 @@ pub fn text(node: &Node) -> Result<&str, Wrong> {
     }
 }
 
+impl From<Wrong> for Vec<Wrong> {
+    fn from(wrong: Wrong) -> Self {
+        vec![wrong]
+    }
+}
+
 /// A value that may be absent: nothing, or an empty text.
 ///
 /// # Errors
@@ -112,24 +118,31 @@ pub fn one<T: FromStr<Err: Display>>(node: &Node) -> Result<Option<T>, Wrong> {
     }
 }
 
-fn several<T: FromStr<Err: Display> + Ord>(node: &Node) -> Result<BTreeSet<T>, Wrong> {
+fn several<T: FromStr<Err: Display> + Ord>(node: &Node) -> Result<BTreeSet<T>, Vec<Wrong>> {
     let Value::List(items) = &node.value else {
-        return Err(Wrong::new(node.at, "write a list, such as [\"one\", \"two\"]"));
+        return Err(vec![Wrong::new(node.at, "write a list, such as [\"one\", \"two\"]")]);
     };
     let item = |item: &Node| text(item)?.parse().map_err(|error: T::Err| Wrong::new(item.at, error.to_string()));
-    items.iter().map(item).collect()
+    all(items.iter().map(item))
 }
 
-fn labels<K: FromStr<Err: Display> + Ord, V: FromStr<Err: Display>>(node: &Node) -> Result<BTreeMap<K, V>, Wrong> {
+fn labels<K: FromStr<Err: Display> + Ord, V: FromStr<Err: Display>>(node: &Node) -> Result<BTreeMap<K, V>, Vec<Wrong>> {
     let Value::Table(fields) = &node.value else {
-        return Err(Wrong::new(node.at, "labels are a table, such as { team = \"web\" }"));
+        return Err(vec![Wrong::new(node.at, "labels are a table, such as { team = \"web\" }")]);
     };
     let label = |field: &Field| {
         let key = field.name.parse().map_err(|error: K::Err| Wrong::new(field.at, error.to_string()))?;
         let value = text(&field.node)?.parse();
         Ok((key, value.map_err(|error: V::Err| Wrong::new(field.node.at, error.to_string()))?))
     };
-    fields.iter().map(label).collect()
+    all(fields.iter().map(label))
+}
+
+/// All values, or everything that is wrong with any of them.
+fn all<T, C: FromIterator<T>>(values: impl Iterator<Item = Result<T, Wrong>>) -> Result<C, Vec<Wrong>> {
+    let mut wrongs = vec![];
+    let values = values.filter_map(|value| value.map_err(|wrong| wrongs.push(wrong)).ok()).collect();
+    if wrongs.is_empty() { Ok(values) } else { Err(wrongs) }
 }
 
 /// True or false.

@@ -130,6 +130,22 @@ impl<'c> Changes<'c> {
         self.reload(&key.id, &key.name)
     }
 
+    /// Writes down that these secrets are about to be delivered into files, before their keys are made.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn announce(&self, secrets: &[&Id]) -> Result<(), StoreError> {
+        self.run(|conn| keys::announce(conn, secrets, self.stamp.now))
+    }
+
+    /// Takes an announcement back: what was delivered was taken back too.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn withdraw(&self, secrets: &[&Id]) -> Result<(), StoreError> {
+        self.run(|conn| keys::withdraw(conn, secrets))
+    }
+
     /// Puts a new secret beside the current one: both work, until [`Changes::replace_secret`] or
     /// [`Changes::promote_secret`] makes the new one the current one.
     ///

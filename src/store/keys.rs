@@ -112,6 +112,7 @@ pub(super) fn insert(conn: &Connection, new: &NewKey<'_>, now: Timestamp, by: Op
     .execute((new.id.as_str(), new.name.as_str(), now.as_second(), by.map(Name::as_str)))?;
     let key = conn.last_insert_rowid();
     update(conn, key, new.name, new.settings, now)?;
+    conn.prepare_cached("DELETE FROM announced_secret WHERE public_id = ?1")?.execute([new.secret.id.as_str()])?;
     insert_secret(conn, key, new.secret, now)
 }
 
@@ -178,6 +179,35 @@ fn insert_secret(conn: &Connection, key: i64, secret: &NewSecret, now: Timestamp
         now.as_second(),
     ))?;
     Ok(())
+}
+
+/// Writes down that these secrets are on their way.
+pub(super) fn announce(conn: &Connection, secrets: &[&Id], now: Timestamp) -> rusqlite::Result<()> {
+    for secret in secrets {
+        conn.prepare_cached("INSERT OR IGNORE INTO announced_secret (public_id, at) VALUES (?1, ?2)")?
+            .execute((secret.as_str(), now.as_second()))?;
+    }
+    Ok(())
+}
+
+/// Takes an announcement back.
+pub(super) fn withdraw(conn: &Connection, secrets: &[&Id]) -> rusqlite::Result<()> {
+    for secret in secrets {
+        conn.prepare_cached("DELETE FROM announced_secret WHERE public_id = ?1")?.execute([secret.as_str()])?;
+    }
+    Ok(())
+}
+
+/// Whether this secret is of this store and opens nothing: it was announced and never arrived, or the history
+/// tells of it and its key is gone.
+pub(super) fn is_leftover(conn: &Connection, secret: &Id) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT NOT EXISTS (SELECT 1 FROM secret WHERE public_id = ?1)
+            AND (EXISTS (SELECT 1 FROM announced_secret WHERE public_id = ?1)
+                 OR EXISTS (SELECT 1 FROM history
+                             WHERE subject_kind = 'key' AND instr(detail, '\"secret\":\"' || ?1 || '\"') > 0))",
+    )?
+    .query_row([secret.as_str()], |row| row.get(0))
 }
 
 /// Puts `secret` beside the current one.

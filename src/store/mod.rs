@@ -146,6 +146,15 @@ impl Store {
         self.read(|conn| keys::presented(conn, secret))
     }
 
+    /// Whether this secret is one of this store's that opens nothing any more, or never did: its key was never
+    /// made, or is gone.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn is_leftover(&self, secret: &Id) -> Result<bool, StoreError> {
+        self.read(|conn| keys::is_leftover(conn, secret))
+    }
+
     /// Whether a key or a secret has this id already.
     ///
     /// # Errors

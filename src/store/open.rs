@@ -70,7 +70,11 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
 pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::from_io(path, "created", &error);
     let folder = parent(path);
-    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() || found.len() > 0) {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    // Whoever was making it may have been killed: then it is empty as soon as SQLite has looked at its journal.
+    let is_whole = |found: fs::Metadata| !found.is_file() || found.len() > 0 && !Path::new(&journal).exists();
+    if fs::symlink_metadata(path).is_ok_and(is_whole) {
         return Ok(());
     }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;

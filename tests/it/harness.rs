@@ -1,7 +1,7 @@
 //! A world for each test.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -69,6 +69,27 @@ impl Sandbox {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Everything in the folder, the store too, so that a test can say that nothing at all was changed.
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        fn add(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    add(&path, files);
+                } else {
+                    files.insert(path.clone(), std::fs::read(&path).unwrap());
+                }
+            }
+        }
+        let mut files = BTreeMap::new();
+        add(self.folder.path(), &mut files);
+        files
+    }
+
+    /// The present.
+    pub fn now(&self) -> Timestamp {
+        self.now.get()
     }
 
     /// Lets time pass.

@@ -149,7 +149,8 @@ fn end(wanted: &WantedKey, before: Option<&Key>, now: Timestamp) -> Result<Optio
     };
     let end = when.resolve(from).map_err(|error| Wrong::new(at, error.to_string()))?;
     let is_new = before.is_none_or(|key| key.settings.expires_at != end);
-    if is_new && end.is_some_and(|end| end <= now) {
+    // A key that is over may be made elsewhere as it is; one that is at work is not ended by a time gone by.
+    if is_new && (before.is_some() || matches!(when, When::In(_))) && end.is_some_and(|end| end <= now) {
         return Err(Wrong::new(at, "this time is in the past; a key is stopped with enabled = false"));
     }
     Ok(end)

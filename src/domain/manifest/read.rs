@@ -21,6 +21,7 @@ const DELIVER: [&str; 6] = ["secret_file", "env_file", "env_name", "secret_to", 
 /// # Errors
 /// All mistakes.
 pub fn read(source: &str) -> Result<Manifest, Vec<Wrong>> {
+    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let source_is_json = source.trim_start().starts_with('{');
     let fields = if source_is_json {
         match from_json(source)?.value {
@@ -129,7 +130,7 @@ impl Reader {
                         ["name"].into_iter().chain(FIELDS.iter().map(|(name, _)| *name)).chain(["deliver"]).collect();
                     self.wrongs.push(no_such_field(field, &names));
                 }
-                Err(wrong) => self.wrongs.push(wrong),
+                Err(wrongs) => self.wrongs.extend(wrongs),
             }
         }
         self.manifest.keys.push(key);
@@ -171,15 +172,14 @@ fn reference(field: &Field) -> Option<Reference> {
     Some(Reference { at: field.node.at, kind, name })
 }
 
-fn deliver(field: &Field) -> Result<Option<Deliver>, Wrong> {
+fn deliver(field: &Field) -> Result<Option<Deliver>, Vec<Wrong>> {
     let fields = match &field.node.value {
         Value::Nothing => return Ok(None),
         Value::Table(fields) => fields,
-        _ => return Err(Wrong::new(field.node.at, "write a table, such as { secret_file = \"deploy.key\" }")),
+        _ => return Err(Wrong::new(field.node.at, "write a table, such as { secret_file = \"deploy.key\" }").into()),
     };
-    if let Some(other) = fields.iter().find(|field| !DELIVER.contains(&field.name.as_str())) {
-        return Err(no_such_field(other, &DELIVER));
-    }
+    let others = fields.iter().filter(|field| !DELIVER.contains(&field.name.as_str()));
+    let mut wrongs: Vec<Wrong> = others.map(|other| no_such_field(other, &DELIVER)).collect();
     let get = |name: &str| fields.iter().find(|field| field.name == name).map(|field| &field.node);
     let path = |node: &Node| match text(node)? {
         "" => Err(Wrong::new(node.at, "a path cannot be empty")),
@@ -188,33 +188,46 @@ fn deliver(field: &Field) -> Result<Option<Deliver>, Wrong> {
     let variable =
         |node: &Node| one::<Variable>(node)?.ok_or_else(|| Wrong::new(node.at, "name a variable, such as \"API_KEY\""));
     let mut places = vec![];
+    let mut add = |place: Result<Deliver, Wrong>| match place {
+        Ok(place) => places.push(place),
+        Err(wrong) => wrongs.push(wrong),
+    };
     if let Some(node) = get("secret_file") {
-        places.push(Deliver::SecretFile(path(node)?));
+        add(path(node).map(Deliver::SecretFile));
     }
     match (get("env_file"), get("env_name")) {
-        (Some(file), Some(name)) => places.push(Deliver::EnvFile(path(file)?, variable(name)?)),
+        (Some(file), Some(name)) => {
+            add(path(file).and_then(|path| Ok(Deliver::EnvFile(path, variable(name)?))));
+        }
         (None, None) => {}
         (Some(node), None) | (None, Some(node)) => {
-            return Err(Wrong::new(node.at, "env_file and env_name belong together"));
+            add(Err(Wrong::new(node.at, "env_file and env_name belong together")));
         }
     }
     if let Some(node) = get("secret_to") {
-        places.push(Deliver::SecretTo(text(node)?.to_owned()));
+        add(text(node).map(|command| Deliver::SecretTo(command.to_owned())));
     }
     if let Some(node) = get("github_env") {
-        places.push(Deliver::GithubEnv(variable(node)?));
+        add(variable(node).map(Deliver::GithubEnv));
     }
     if let Some(node) = get("github_output") {
-        let name = text(node)?;
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-        if name.is_empty() || !name.chars().all(is_name) || name.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-            return Err(Wrong::new(node.at, "an output has letters, digits, _ and -, such as \"api-key\""));
-        }
-        places.push(Deliver::GithubOutput(name.to_owned()));
+        add(output(node).map(Deliver::GithubOutput));
+    }
+    if !wrongs.is_empty() {
+        return Err(wrongs);
     }
     match places.len() {
         0 => Ok(None),
         1 => Ok(places.pop()),
-        _ => Err(Wrong::new(field.node.at, "a secret is delivered to one place: keep one of them")),
+        _ => Err(Wrong::new(field.node.at, "a secret is delivered to one place: keep one of them").into()),
     }
+}
+
+fn output(node: &Node) -> Result<String, Wrong> {
+    let name = text(node)?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    if name.is_empty() || !name.chars().all(is_name) || name.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        return Err(Wrong::new(node.at, "an output has letters, digits, _ and -, such as \"api-key\""));
+    }
+    Ok(name.to_owned())
 }
