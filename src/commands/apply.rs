@@ -118,6 +118,9 @@ impl Apply {
                 self.make(session, &mut store, &planned, &text, wanted)?;
             }
         }
+        if !self.dry_run {
+            self.clear_up(&manifest, &planned.steps);
+        }
         if session.json() {
             let changes = planned.steps.iter().map(change_json).collect();
             session.print_json(&Document { outcome, changes })?;
@@ -193,6 +196,21 @@ impl Apply {
             }
         }
         if wrongs.is_empty() { Ok(Planned { steps, seq }) } else { Err(self.mistakes(text, wrongs)) }
+    }
+
+    /// What a run that was killed left beside the places of keys that are there goes.
+    fn clear_up(&self, manifest: &Manifest, steps: &[Step]) {
+        let is_new = |step: &&Step| step.action == Action::Create;
+        let made: BTreeSet<&Name> = steps.iter().filter(is_new).map(|step| step.subject.name()).collect();
+        for key in manifest.keys.iter().filter(|key| !made.contains(&key.name)) {
+            let place = match (&key.deliver, &self.secrets_dir) {
+                (Some(Deliver::SecretFile(path) | Deliver::EnvFile(path, _)), _) => path.clone(),
+                (None, Some(folder)) => folder.join(file_name(&key.name)),
+                _ => continue,
+            };
+            // It is a courtesy: where the folder cannot be looked at, nothing of it is needed.
+            let _ = Place::File { path: place, existing: Existing::Refuse }.clear_up();
+        }
     }
 
     /// Whether all of it can be done, before anybody is asked and anything is hashed.
