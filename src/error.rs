@@ -23,6 +23,12 @@ impl Exit {
     /// `--fail-if-any` found something.
     pub const FOUND: Self = Self(8);
 
+    /// The worse of two: the greater code, whatever it stands for.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        if other.0 > self.0 { other } else { self }
+    }
+
     /// A bug in keyward.
     pub const BUG: Self = Self(70);
 
@@ -74,6 +80,11 @@ pub enum Code {
 }
 
 impl Code {
+    /// The code in `--json`.
+    pub fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
     /// The code in `--json`, and the exit code that goes with it.
     fn row(self) -> (&'static str, Exit) {
         match self {
@@ -140,6 +151,11 @@ impl Error {
     /// What happened, without what to do next.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What to do next.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
     }
 
     /// What kind of error it is.

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let world = World {
         args: std::env::args_os().collect(),
         environment: Box::new(|name| std::env::var_os(name)),
-        clock: Box::new(jiff::Timestamp::now),
+        clock: Arc::new(jiff::Timestamp::now),
         random: Box::new(|bytes| SysRng.try_fill_bytes(bytes).map_err(anyhow::Error::new)),
         data_folder: directories::ProjectDirs::from("", "", "keyward").map(|folders| folders.data_dir().to_owned()),
         program: std::env::current_exe().ok(),
@@ -85,6 +85,10 @@ fn streams() -> StreamKinds {
         stdout_is_terminal: stdout.is_terminal(),
         stderr_is_terminal: std::io::stderr().is_terminal(),
         stdout_is_closed: is_stand_in(&stdout),
+        stdin_size: rustix::fs::fstat(rustix::stdio::stdin())
+            .ok()
+            .filter(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile)
+            .and_then(|stat| u64::try_from(stat.st_size).ok()),
         width: rustix::termios::tcgetwinsize(&stdout)
             .or_else(|_| rustix::termios::tcgetwinsize(rustix::stdio::stderr()))
             .ok()

@@ -20,6 +20,7 @@ use crate::error::{Code, Error};
 use crate::global::GlobalArgs;
 use crate::store::{Stamp, Store, StoreError};
 use crate::terminal::{Answer, Interrupts, Options, Section, Terminal};
+pub use crate::world::Clock;
 use crate::world::{Environment, Random, World};
 
 /// The store in the data folder of the platform, where none is named.
@@ -42,7 +43,7 @@ pub struct Session {
 
 /// The part of the world that is asked while a command runs.
 struct Outside {
-    clock: Box<dyn Fn() -> Timestamp>,
+    clock: Clock,
     environment: Environment,
     random: Random,
     program: Option<PathBuf>,
@@ -99,6 +100,11 @@ impl Session {
     /// The present, in whole seconds. It stands still while a command computes.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The clock, for another thread.
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.outside.clock)
     }
 
     /// Looks at the clock again: after a wait for a person or for input, the present is another.

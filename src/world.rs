@@ -15,6 +15,8 @@ use crate::terminal::Interrupts;
 
 /// Looks up an environment variable.
 pub type Environment = Box<dyn Fn(&str) -> Option<OsString>>;
+/// Tells the time, on any thread.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Fills a buffer from a generator that is fit for secrets.
 pub type Random = Box<dyn FnMut(&mut [u8]) -> anyhow::Result<()>>;
 
@@ -25,7 +27,7 @@ pub struct World {
     /// Looks up an environment variable.
     pub environment: Environment,
     /// Tells the time.
-    pub clock: Box<dyn Fn() -> Timestamp>,
+    pub clock: Clock,
     /// Fills a buffer from a generator that is fit for secrets.
     pub random: Random,
     /// Where stores are by default, if the platform has such a place.
@@ -33,7 +35,7 @@ pub struct World {
     /// This program's own file, to start it again as the keeper of the clipboard.
     pub program: Option<PathBuf>,
     /// Standard input.
-    pub stdin: Box<dyn Read>,
+    pub stdin: Box<dyn Read + Send>,
     /// Standard output.
     pub stdout: Box<dyn Write>,
     /// Standard error.
@@ -55,6 +57,8 @@ pub struct StreamKinds {
     pub stderr_is_terminal: bool,
     /// Standard output was closed by whoever started the program.
     pub stdout_is_closed: bool,
+    /// Bytes of standard input, where it is a file.
+    pub stdin_size: Option<u64>,
     /// Columns of the terminal, if there is one.
     pub width: Option<u16>,
 }

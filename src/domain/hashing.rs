@@ -86,7 +86,7 @@ impl HashedSecret {
     /// [`HashError::OutOfRange`] for a cost that could not be verified again later.
     pub fn new(secret: &Secret, salt: [u8; SALT_BYTES], cost: Cost) -> Result<Self, HashError> {
         let mut output = [0; OUTPUT_BYTES];
-        compute(secret, &salt, cost, &mut output)?;
+        compute(secret, &salt, cost, &mut output, &mut Memory::default())?;
         let mut params = ParamsString::new();
         for (name, value) in [("m", cost.memory_kib), ("t", cost.passes), ("p", cost.lanes)] {
             params.add_decimal(name, value).map_err(|_| HashError::NotArgon2id)?;
@@ -116,13 +116,21 @@ impl HashedSecret {
     /// # Errors
     /// When the stored text is no hash that may be computed.
     pub fn matches(&self, secret: &Secret) -> Result<bool, HashError> {
+        self.matches_in(secret, &mut Memory::default())
+    }
+
+    /// The same, in memory that was used before.
+    ///
+    /// # Errors
+    /// As [`HashedSecret::matches`].
+    pub fn matches_in(&self, secret: &Secret, memory: &mut Memory) -> Result<bool, HashError> {
         let (hash, cost) = self.parse()?;
         let (Some(salt), Some(expected)) = (hash.salt, hash.hash) else { return Err(HashError::NotArgon2id) };
         let mut output = [0; OUTPUT_BYTES];
         if expected.len() != output.len() {
             return Err(HashError::NotArgon2id);
         }
-        compute(secret, salt.as_ref(), cost, &mut output)?;
+        compute(secret, salt.as_ref(), cost, &mut output, memory)?;
         Ok(output.ct_eq(expected.as_bytes()).into())
     }
 
@@ -169,24 +177,49 @@ impl fmt::Debug for HashedSecret {
 ///
 /// # Errors
 /// As [`HashedSecret::new`].
-pub fn spend(secret: &Secret, cost: Cost) -> Result<(), HashError> {
+pub fn spend(secret: &Secret, cost: Cost, memory: &mut Memory) -> Result<(), HashError> {
     let mut output = [0; OUTPUT_BYTES];
-    compute(secret, &[0; SALT_BYTES], cost, &mut output)?;
+    compute(secret, &[0; SALT_BYTES], cost, &mut output, memory)?;
     std::hint::black_box(output);
     Ok(())
 }
 
-fn compute(secret: &Secret, salt: &[u8], cost: Cost, output: &mut [u8; OUTPUT_BYTES]) -> Result<(), HashError> {
+fn compute(
+    secret: &Secret,
+    salt: &[u8],
+    cost: Cost,
+    output: &mut [u8; OUTPUT_BYTES],
+    memory: &mut Memory,
+) -> Result<(), HashError> {
     if !cost.is_acceptable() {
         return Err(HashError::OutOfRange(cost));
     }
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(OUTPUT_BYTES))
         .map_err(|_| HashError::OutOfRange(cost))?;
-    // Memory of our own, because argon2's own buffer is not wiped when it is dropped.
-    let mut memory = Zeroizing::new(vec![Block::new(); params.block_count()]);
+    let blocks = memory.blocks(params.block_count());
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into_with_memory(secret.expose().as_bytes(), salt, output, memory.as_mut_slice())
+        .hash_password_into_with_memory(secret.expose().as_bytes(), salt, output, blocks)
         .map_err(|_| HashError::NotArgon2id)
+}
+
+/// The memory of Argon2: of our own, because that of the crate is not wiped when it is dropped, and to be used
+/// again, because the system takes longer to give so many new pages than to fill them.
+#[derive(Default)]
+pub struct Memory(Zeroizing<Vec<Block>>);
+
+impl Memory {
+    fn blocks(&mut self, count: usize) -> &mut [Block] {
+        if self.0.len() < count {
+            self.0 = Zeroizing::new(vec![Block::new(); count]);
+        }
+        &mut self.0[..count]
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Memory(…)")
+    }
 }
 
 #[cfg(test)]

@@ -142,6 +142,15 @@ pub const SHAPES: &[Shape] = &[
         ],
     },
     Shape {
+        name: "line",
+        printed_by: "verify --batch, one a line: an answer with `line` in front, the number of its line; or, for a line that is no question, this",
+        fields: &[
+            ("line", Number, "the number of its line, from 1"),
+            ("allowed", Any, "null: neither yes nor no"),
+            ("error", Object("error"), "what is wrong with the line"),
+        ],
+    },
+    Shape {
         name: "check",
         printed_by: "in an answer",
         fields: &[

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction};
 use serde_json::{Value, json};
 
 use super::error::StoreError;
-use super::keys::{self, NewKey, NewSecret};
+use super::keys::{self, NewKey, NewSecret, Uses};
 use super::settings::{self, StoreSettings};
 use super::{Stamp, directory, history};
 use crate::domain::authority::Authority;
@@ -228,6 +228,14 @@ impl<'c> Changes<'c> {
             Some(row) => keys::record_use(conn, row, self.stamp.now),
             None => Ok(()),
         })
+    }
+
+    /// Counts several uses. Those of keys that are gone by now are not counted.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn record_uses(&self, uses: &Uses) -> Result<(), StoreError> {
+        self.run(|conn| keys::record_uses(conn, uses))
     }
 
     /// Puts a hash of other parameters in the place of a secret's old one.

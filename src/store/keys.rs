@@ -1,5 +1,7 @@
 //! Keys and their secrets: finding, and changing.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -288,6 +290,57 @@ pub(super) fn record_use(conn: &Connection, key: i64, now: Timestamp) -> rusqlit
                                          last_used_at = max(last_used_at, excluded.last_used_at)",
     )?
     .execute((key, now.as_second()))?;
+    Ok(())
+}
+
+/// Uses that are to be counted together.
+#[derive(Debug, Default)]
+pub struct Uses(BTreeMap<Id, (u64, Timestamp)>);
+
+impl Uses {
+    /// So many are not kept waiting.
+    const MANY: usize = 10_000;
+
+    /// One use of this key.
+    pub fn add(&mut self, key: &Id, at: Timestamp) {
+        match self.0.get_mut(key) {
+            Some((count, last)) => {
+                *count += 1;
+                *last = at.max(*last);
+            }
+            None => drop(self.0.insert(key.clone(), (1, at))),
+        }
+    }
+
+    /// Those of another group too.
+    pub fn merge(&mut self, other: Self) {
+        for (key, (count, at)) in other.0 {
+            let (all, last) = self.0.entry(key).or_insert((0, at));
+            *all += count;
+            *last = at.max(*last);
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether there are so many keys that they should be written.
+    pub fn are_many(&self) -> bool {
+        self.0.len() >= Self::MANY
+    }
+}
+
+pub(super) fn record_uses(conn: &Connection, uses: &Uses) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(
+        "INSERT INTO key_use (key, last_used_at, use_count) SELECT id, ?2, ?3 FROM key WHERE public_id = ?1
+         ON CONFLICT (key) DO UPDATE SET use_count = use_count + excluded.use_count,
+                                         last_used_at = max(last_used_at, excluded.last_used_at)",
+    )?;
+    for (key, (count, at)) in &uses.0 {
+        statement.execute((key.as_str(), at.as_second(), i64::try_from(*count).unwrap_or(i64::MAX)))?;
+    }
     Ok(())
 }
 

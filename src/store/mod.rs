@@ -33,7 +33,7 @@ pub use error::StoreError;
 pub use filter::{Filter, Sort};
 pub use health::NameCount;
 pub use history::{ChainCheck, Event, EventFilter};
-pub use keys::{NewKey, NewSecret, Presented};
+pub use keys::{NewKey, NewSecret, Presented, Uses};
 pub use settings::StoreSettings;
 
 use crate::domain::authority::Authority;
@@ -128,6 +128,15 @@ impl Store {
     /// Where the store cannot be read.
     pub fn named(&self, name: &Name) -> Result<Option<Key>, StoreError> {
         self.read(|conn| keys::by_name(conn, name))
+    }
+
+    /// A number that is another one as soon as another connection has changed the store. Costs a look at shared
+    /// memory.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn version(&self) -> Result<i64, StoreError> {
+        self.read(|conn| conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0)))
     }
 
     /// The number of the newest event: as long as it is the same, nothing was changed.

@@ -6,7 +6,7 @@
 //! Whoever comes first restores the terminal and says what happened; the other one keeps still.
 //! SIGTSTP puts the terminal back for as long as the program is stopped.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ enum State {
     Running { child: Pid, signalled: bool, code: Code, message: &'static str },
     /// The person has answered, and what they said is being carried out: a signal has to wait.
     Answered,
+    /// Something runs that ends by itself soon after it was asked to.
+    Stoppable { asked: Arc<AtomicBool> },
     /// Everything is put back, and the program is about to end.
     Over,
 }
@@ -90,6 +92,14 @@ impl Interrupts {
         Section { interrupts: Arc::clone(self) }
     }
 
+    /// Marks the beginning of something that looks itself whether a signal asked it to end.
+    pub fn stoppable(self: &Arc<Self>) -> Stopping {
+        let asked = Arc::new(AtomicBool::new(false));
+        let section = self.section(Code::Interrupted, "interrupted");
+        *self.state() = State::Stoppable { asked: Arc::clone(&asked) };
+        Stopping { asked, _section: section }
+    }
+
     /// Puts the terminal back, if a question is being asked.
     pub fn fire(&self) -> Fired {
         let mut state = self.state();
@@ -106,6 +116,11 @@ impl Interrupts {
             State::Answered => {
                 *state = State::Answered;
                 Fired::Answered
+            }
+            State::Stoppable { asked } => {
+                asked.store(true, Ordering::Relaxed);
+                *state = State::Stoppable { asked };
+                Fired::Over
             }
             State::Running { child, signalled, code, message } => {
                 // One that does not end when it is asked to is ended the second time.
@@ -179,7 +194,12 @@ impl Section {
     pub(super) fn set_alternate_screen(&self, shown: bool) -> bool {
         match &mut *self.interrupts.state() {
             State::Asking { alternate_screen, .. } => std::mem::replace(alternate_screen, shown),
-            State::Idle | State::Lent | State::Running { .. } | State::Answered | State::Over => false,
+            State::Idle
+            | State::Lent
+            | State::Running { .. }
+            | State::Answered
+            | State::Stoppable { .. }
+            | State::Over => false,
         }
     }
 
@@ -233,6 +253,20 @@ impl Section {
     }
 }
 
+/// Something that ends by itself when a signal asks it to.
+#[derive(Debug)]
+pub struct Stopping {
+    asked: Arc<AtomicBool>,
+    _section: Section,
+}
+
+impl Stopping {
+    /// Whether a signal has come.
+    pub fn is_asked_for(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
 /// A command that is at work.
 #[derive(Debug)]
 pub struct Running<'s> {
@@ -268,7 +302,7 @@ impl Running<'_> {
 impl Drop for Section {
     fn drop(&mut self) {
         let mut state = self.interrupts.state();
-        if matches!(*state, State::Asking { .. }) {
+        if matches!(*state, State::Asking { .. } | State::Stoppable { .. }) {
             *state = State::Idle;
         }
     }

@@ -17,7 +17,7 @@ use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use serde::Serialize;
 
 pub use editor::Scratch;
-pub use interrupts::{Fired, Hold, Interrupts, Running, Section, Suspended};
+pub use interrupts::{Fired, Hold, Interrupts, Running, Section, Stopping, Suspended};
 pub use progress::Progress;
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
@@ -74,7 +74,7 @@ pub struct Options {
 
 /// The streams of a run.
 pub struct Terminal {
-    stdin: Box<dyn Read>,
+    stdin: Box<dyn Read + Send>,
     stdout: BufWriter<Box<dyn Write>>,
     stderr: Box<dyn Write>,
     kinds: StreamKinds,
@@ -86,7 +86,7 @@ pub struct Terminal {
 impl Terminal {
     /// Puts the streams together.
     pub fn new(
-        stdin: Box<dyn Read>,
+        stdin: Box<dyn Read + Send>,
         stdout: Box<dyn Write>,
         stderr: Box<dyn Write>,
         kinds: StreamKinds,
@@ -157,6 +157,23 @@ impl Terminal {
         }
         let written = self.stdout.write_all(text.as_bytes());
         self.after_write(written)
+    }
+
+    /// As [`Terminal::print`], for text that is bytes already.
+    ///
+    /// # Errors
+    /// As [`Terminal::print`].
+    pub fn print_bytes(&mut self, text: &[u8]) -> Result<(), Error> {
+        if self.stdout_is_lost {
+            return Ok(());
+        }
+        let written = self.stdout.write_all(text);
+        self.after_write(written)
+    }
+
+    /// Standard input, for another thread; here it is at its end from now on.
+    pub fn take_stdin(&mut self) -> Box<dyn Read + Send> {
+        std::mem::replace(&mut self.stdin, Box::new(io::empty()))
     }
 
     /// Hands everything that was printed to whoever reads stdout.

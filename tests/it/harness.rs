@@ -1,6 +1,6 @@
 //! A world for each test.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::{Span, Timestamp};
 use keyward::domain::hashing::Cost;
@@ -23,7 +23,7 @@ use regex::Regex;
 /// is allowed, which a new store of the real binary does not.
 pub struct Sandbox {
     folder: tempfile::TempDir,
-    now: Rc<Cell<Timestamp>>,
+    now: Arc<Mutex<Timestamp>>,
     random: Rc<RefCell<ChaCha20Rng>>,
 }
 
@@ -39,7 +39,7 @@ impl Sandbox {
     /// With a store.
     pub fn new() -> Self {
         let sandbox = Self::empty();
-        let now = sandbox.now.get();
+        let now = sandbox.now();
         let mut store = Store::create(&sandbox.store(), now).unwrap();
         let settings = StoreSettings { hash_cost: Cost::FLOOR, ..StoreSettings::default() };
         store.write(Stamp { now, actor: None }, |changes| changes.save_settings(&settings)).unwrap();
@@ -50,7 +50,7 @@ impl Sandbox {
     pub fn empty() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
-            now: Rc::new(Cell::new("2026-01-31T12:00:00Z".parse().unwrap())),
+            now: Arc::new(Mutex::new("2026-01-31T12:00:00Z".parse().unwrap())),
             random: Rc::new(RefCell::new(ChaCha20Rng::seed_from_u64(7))),
         }
     }
@@ -89,13 +89,13 @@ impl Sandbox {
 
     /// The present.
     pub fn now(&self) -> Timestamp {
-        self.now.get()
+        *self.now.lock().unwrap()
     }
 
     /// Lets time pass.
     pub fn pass(&self, span: Span) {
-        let later = self.now.get().to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).unwrap();
-        self.now.set(later.timestamp());
+        let later = self.now().to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).unwrap();
+        *self.now.lock().unwrap() = later.timestamp();
     }
 
     /// Runs a command line, split at white space, with nothing on stdin.
@@ -135,8 +135,8 @@ impl Sandbox {
     pub fn run_slowly(&self, line: &str, input: &str, span: Span) -> Output {
         let (stdout, stderr) = (Recorder::default(), Recorder::default());
         let mut world = self.world(&words(line), b"", &[], StreamKinds::default(), Box::new(stdout.clone()), &stderr);
-        let later = self.now.get().to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).unwrap().timestamp();
-        world.stdin = Box::new(SlowInput { now: Rc::clone(&self.now), later, input: io::Cursor::new(input.into()) });
+        let later = self.now().to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).unwrap().timestamp();
+        world.stdin = Box::new(SlowInput { now: Arc::clone(&self.now), later, input: io::Cursor::new(input.into()) });
         let exit = keyward::run(world);
         Output { code: exit.0, stdout: stdout.text(), stderr: stderr.text() }
     }
@@ -153,11 +153,11 @@ impl Sandbox {
         let mut environment: HashMap<String, OsString> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
         environment.entry("KEYWARD_STORE".to_owned()).or_insert_with(|| self.store().into());
-        let (now, random) = (Rc::clone(&self.now), Rc::clone(&self.random));
+        let (now, random) = (Arc::clone(&self.now), Rc::clone(&self.random));
         World {
             args: std::iter::once("keyward".into()).chain(args.iter().map(OsString::from)).collect(),
             environment: Box::new(move |name| environment.get(name).cloned()),
-            clock: Box::new(move || now.get()),
+            clock: Arc::new(move || *now.lock().unwrap()),
             random: Box::new(move |bytes| {
                 random.borrow_mut().fill_bytes(bytes);
                 Ok(())
@@ -275,14 +275,14 @@ impl fmt::Display for Output {
 
 /// An input during which time passes.
 struct SlowInput {
-    now: Rc<Cell<Timestamp>>,
+    now: Arc<Mutex<Timestamp>>,
     later: Timestamp,
     input: io::Cursor<Vec<u8>>,
 }
 
 impl Read for SlowInput {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.now.set(self.later);
+        *self.now.lock().unwrap() = self.later;
         self.input.read(bytes)
     }
 }

@@ -130,6 +130,9 @@ fn every_output_has_exactly_the_documented_fields() {
     seen.check("application", &json(&format!("apply {}", sandbox.path("m.toml").display())));
     seen.check_all("finding", &json("doctor"));
     seen.check("backup", &json(&format!("backup {}", sandbox.path("backup.db").display())));
+    let line = sandbox.run_with("verify --batch", "no question").json();
+    seen.check("line", &line);
+    seen.filled.insert(("line", "allowed"));
     let error = sandbox.run("show nothing --json").error();
     seen.check("error", &error);
 

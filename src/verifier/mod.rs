@@ -24,13 +24,20 @@
 //! (403), and *could not be checked*, which is an `Err` and no decision at all. Nothing about a key
 //! is revealed before its secret has matched, and an unknown id costs one Argon2id like a known one.
 
+mod matches;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
+pub use matches::{KEY_BYTES, Matches};
 
 use crate::domain::credential::{Credential, CredentialError, Presentation};
 use crate::domain::decision::{Decision, Reason, Request, decide};
-use crate::domain::hashing::{Cost, HashError, HashedSecret, SALT_BYTES, spend};
+use crate::domain::hashing::{Cost, HashError, HashedSecret, Memory, SALT_BYTES, spend};
 use crate::domain::key::Key;
-use crate::domain::token::{Secret, TokenError};
+use crate::domain::token::{Id, Secret, TokenError};
 use crate::store::{Presented, Stamp, Store, StoreError, StoreSettings};
 
 /// Why no decision could be made.
@@ -60,6 +67,21 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Whether the hash of the secret was made at another cost than the store's present one.
+    pub fn wants_renewal(&self) -> bool {
+        self.renewal.is_some()
+    }
+
+    /// Renews the hash of the secret, if that is wanted, without counting a use.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn renew(&self, store: &mut Store, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
+        let Some(secret) = &self.renewal else { return Ok(()) };
+        let (id, hash) = renewed(secret, salt, store.settings()?.hash_cost)?;
+        store.write(Stamp { now, actor: None }, |changes| changes.renew_hash(&id, &hash)).map_err(VerifyError::from)
+    }
+
     /// Wipes the secret, which is kept where its hash is to be renewed by [`Verifier::record`].
     pub fn forget_secret(&mut self) {
         self.renewal = None;
@@ -70,9 +92,22 @@ impl Answer {
 #[derive(Debug)]
 pub struct Verifier {
     store: Store,
-    hash_cost: Cost,
-    query_credentials: bool,
+    hash_cost: Cell<Cost>,
+    query_credentials: Cell<bool>,
+    memory: RefCell<Memory>,
+    matches: Option<Arc<Matches>>,
+    rows: RefCell<Rows>,
 }
+
+/// What was read from the store, for as long as nobody changes it.
+#[derive(Debug, Default)]
+struct Rows {
+    version: Option<i64>,
+    found: HashMap<Id, Option<Arc<Presented>>>,
+}
+
+/// How many keys are kept in mind.
+const MOST_ROWS: usize = 4_096;
 
 impl Verifier {
     /// A verifier for this store.
@@ -81,7 +116,23 @@ impl Verifier {
     /// Where the store cannot be read.
     pub fn new(store: Store) -> Result<Self, StoreError> {
         let StoreSettings { hash_cost, query_credentials, .. } = store.settings()?;
-        Ok(Self { store, hash_cost, query_credentials })
+        Ok(Self {
+            store,
+            hash_cost: Cell::new(hash_cost),
+            query_credentials: Cell::new(query_credentials),
+            memory: RefCell::default(),
+            matches: None,
+            rows: RefCell::default(),
+        })
+    }
+
+    /// A verifier for many credentials: one that has matched before costs no second Argon2id, and a key is read
+    /// again only when somebody has changed the store.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn with_matches(store: Store, matches: Arc<Matches>) -> Result<Self, StoreError> {
+        Ok(Self { matches: Some(matches), ..Self::new(store)? })
     }
 
     /// The store behind it.
@@ -104,7 +155,8 @@ impl Verifier {
             Err(answer) => return Ok(*answer),
         };
         let presentation = Some(credential.presentation);
-        if credential.in_query && !self.query_credentials {
+        self.look_for_changes()?;
+        if credential.in_query && !self.query_credentials.get() {
             let decision = Decision::refused(
                 Reason::NoCredential,
                 "a credential stood in the query of a URL, where this store accepts none",
@@ -114,15 +166,44 @@ impl Verifier {
             return Ok(Answer { decision, presentation, key: None, warnings, renewal: None });
         }
         let warnings = warnings(credential.in_query);
-        let found = self.store.presented(secret.id())?;
-        let Some(Presented { key, hash, retired_at }) =
-            self.genuine(found, &secret, credential.name.as_ref().map(|name| name.as_str()))?
-        else {
+        let found = self.presented(secret.id())?;
+        let name = credential.name.as_ref().map(|name| name.as_str());
+        let Some(presented) = self.genuine(found, &secret, name)? else {
             return Ok(Answer { decision: not_genuine(), presentation, key: None, warnings, renewal: None });
         };
-        let decision = decide(&key, retired_at, request, now);
-        let renewal = (decision.is_allowed() && hash.needs_renewal(self.hash_cost)).then_some(secret);
+        let decision = decide(&presented.key, presented.retired_at, request, now);
+        let renewal = (decision.is_allowed() && presented.hash.needs_renewal(self.hash_cost.get())).then_some(secret);
+        let key = Arc::try_unwrap(presented).map_or_else(|shared| shared.key.clone(), |presented| presented.key);
         Ok(Answer { decision, presentation, key: Some(key), warnings, renewal })
+    }
+
+    /// Forgets what was read from the store, if somebody has changed it since. A verifier for one credential
+    /// reads everything once, and has nothing to forget.
+    fn look_for_changes(&self) -> Result<(), StoreError> {
+        if self.matches.is_none() {
+            return Ok(());
+        }
+        let version = Some(self.store.version()?);
+        let mut rows = self.rows.borrow_mut();
+        if rows.version != version || rows.found.len() >= MOST_ROWS {
+            *rows = Rows { version, found: HashMap::new() };
+            let StoreSettings { hash_cost, query_credentials, .. } = self.store.settings()?;
+            self.hash_cost.set(hash_cost);
+            self.query_credentials.set(query_credentials);
+        }
+        Ok(())
+    }
+
+    fn presented(&self, secret: &Id) -> Result<Option<Arc<Presented>>, StoreError> {
+        if self.matches.is_none() {
+            return Ok(self.store.presented(secret)?.map(Arc::new));
+        }
+        if let Some(found) = self.rows.borrow().found.get(secret) {
+            return Ok(found.clone());
+        }
+        let found = self.store.presented(secret)?.map(Arc::new);
+        self.rows.borrow_mut().found.insert(secret.clone(), found.clone());
+        Ok(found)
     }
 
     /// Counts the request of an allowed answer, and renews the hash of its secret if that was made
@@ -141,10 +222,7 @@ impl Verifier {
     {
         let Some(key) = answer.key.as_ref().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
         let renewed = match &answer.renewal {
-            Some(secret) => {
-                let hash = HashedSecret::new(secret, salt()?, self.hash_cost).map_err(VerifyError::from)?;
-                Some((secret.id(), hash))
-            }
+            Some(secret) => Some(renewed(secret, salt()?, self.hash_cost.get()).map_err(VerifyError::from)?),
             None => None,
         };
         self.store
@@ -157,28 +235,39 @@ impl Verifier {
             .map_err(|error: StoreError| VerifyError::from(error).into())
     }
 
-    /// The key, if the secret and the name are right. Takes one Argon2id in each case.
+    /// The key, if the secret and the name are right. Takes one Argon2id in each case, unless the secret is one
+    /// that has matched before.
     fn genuine(
         &self,
-        found: Option<Presented>,
+        found: Option<Arc<Presented>>,
         secret: &Secret,
         name: Option<&str>,
-    ) -> Result<Option<Presented>, HashError> {
+    ) -> Result<Option<Arc<Presented>>, HashError> {
+        let memory = &mut *self.memory.borrow_mut();
         let Some(presented) = found else {
-            spend(secret, self.hash_cost)?;
+            spend(secret, self.hash_cost.get(), memory)?;
             return Ok(None);
         };
-        let matches = match presented.hash.matches(secret) {
-            Ok(matches) => matches,
-            Err(error) => {
-                // A damaged hash takes as long as any other.
-                spend(secret, self.hash_cost)?;
-                return Err(error);
-            }
-        };
+        let is_known = self.matches.as_ref().is_some_and(|matches| matches.knows(secret, &presented.hash));
+        let matches = is_known
+            || match presented.hash.matches_in(secret, memory) {
+                Ok(matches) => matches,
+                Err(error) => {
+                    // A damaged hash takes as long as any other.
+                    spend(secret, self.hash_cost.get(), memory)?;
+                    return Err(error);
+                }
+            };
+        if let Some(known) = self.matches.as_ref().filter(|_| matches && !is_known) {
+            known.remember(secret, &presented.hash);
+        }
         let is_named = name.is_none_or(|name| name == presented.key.name.as_str());
         Ok((matches && is_named).then_some(presented))
     }
+}
+
+fn renewed(secret: &Secret, salt: [u8; SALT_BYTES], cost: Cost) -> Result<(Id, HashedSecret), HashError> {
+    Ok((secret.id().clone(), HashedSecret::new(secret, salt, cost)?))
 }
 
 /// What a credential in a URL is worth telling about, whatever comes of it.
