@@ -122,12 +122,23 @@ fn watch_signals(interrupts: Arc<Interrupts>, json: bool) {
     let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP].into_iter();
     let wanted = wanted.filter(|signal| ignored & (1 << (signal - 1)) == 0);
     let Ok(mut signals) = signal_hook::iterator::Signals::new(wanted) else { return };
+    if ignored & (1 << (SIGTSTP - 1)) == 0 {
+        let _ = signal_hook::flag::register(SIGTSTP, interrupts.stops());
+    }
     std::thread::spawn(move || {
+        /// The library behind the questions takes a wait that SIGTSTP has ended for Ctrl-C, and raises SIGINT.
+        const ECHO: std::time::Duration = std::time::Duration::from_millis(150);
+        let mut resumed: Option<std::time::Instant> = None;
         for signal in signals.forever() {
             if signal == SIGTSTP {
                 let suspended = interrupts.suspend();
                 let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
-                suspended.inspect(|suspended| interrupts.resume(suspended));
+                interrupts.resume(suspended.as_ref());
+                resumed = Some(std::time::Instant::now());
+                continue;
+            }
+            let is_stopping = interrupts.stops().load(std::sync::atomic::Ordering::Acquire);
+            if signal == SIGINT && (is_stopping || resumed.is_some_and(|at| at.elapsed() < ECHO)) {
                 continue;
             }
             match interrupts.fire() {

@@ -354,9 +354,7 @@ impl Session {
     }
 
     fn admit(&mut self, store: Store) -> Result<Store, Error> {
-        if store.is_read_only() {
-            return Err(StoreError::read_only(store.path()).into());
-        }
+        store.check_writable()?;
         self.pass_on_warnings(&store);
         Ok(store)
     }

@@ -13,7 +13,7 @@ use crate::store::BackupError;
 /// Copy the store into a file, while others use it
 ///
 /// The copy is of one moment, has mode 0600, and is looked through before it gets its name. To restore it,
-/// copy it to where the store is, while nobody uses that one: cp BACKUP STORE; rm -f STORE-wal STORE-shm.
+/// copy it to where the store is, while nobody uses that one: rm -f STORE-wal STORE-shm; cp BACKUP STORE.
 /// Who has the copy can guess at secrets as well as who has the store: keep it as safe.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

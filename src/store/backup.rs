@@ -5,7 +5,7 @@
 //! another name, looked through as a store would be, and only then gets its own.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -57,11 +57,14 @@ pub(super) fn write(conn: &Connection, store: &Path, path: &Path) -> Result<Copi
     unfinished.push(name);
     unfinished.push(".keyward");
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // SQLite follows no link here, because it follows none to the store, and not in the folders either.
+    let folder = &folder.canonicalize().map_err(failed)?;
     let unfinished = Unfinished(folder.join(unfinished));
     // What a killed process left; and closed to others before there is anything in it.
     let _ = fs::remove_file(&unfinished.0);
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(&unfinished.0).map_err(failed)?;
+    let file = options.write(true).create_new(true).mode(0o600).open(&unfinished.0).map_err(failed)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
     let target = unfinished.0.to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
     conn.execute("VACUUM INTO ?1", [target]).map_err(|error| match StoreError::from_sqlite(store, error) {
         StoreError::Unusable { detail, .. } => failed(std::io::Error::other(detail)),

@@ -11,6 +11,9 @@ use crate::domain::text::count;
 /// What is said of a disk without room.
 pub(crate) const DISK_FULL: &str = "the disk is full";
 
+/// What is said of a store that the system refuses to write.
+pub(super) const READ_ONLY: &str = "it is read-only";
+
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -145,18 +148,13 @@ impl StoreError {
             ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation => Self::Corrupt { detail: detail(), path },
             ErrorCode::NotADatabase => Self::Foreign { path, what: "no SQLite database" },
             ErrorCode::DiskFull => Self::Unusable { path, verb: "written", detail: DISK_FULL.to_owned() },
-            ErrorCode::ReadOnly => Self::Unusable { path, verb: "written", detail: "it is read-only".to_owned() },
+            ErrorCode::ReadOnly => Self::Unusable { path, verb: "written", detail: READ_ONLY.to_owned() },
             ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure => {
                 let detail = what_the_system_minds(&path).map_or_else(detail, str::to_owned);
                 Self::Unusable { path, verb: "opened", detail }
             }
             _ => Self::Bug(error),
         }
-    }
-
-    /// The error for a store that the system refuses to write.
-    pub fn read_only(path: &Path) -> Self {
-        Self::Unusable { path: path.to_owned(), verb: "written", detail: "it is read-only".to_owned() }
     }
 
     /// The error that a failed file operation means for the store at `path`.
@@ -173,7 +171,10 @@ fn counted(keys: u64, users: u64) -> String {
 
 /// A table or a column that the schema has, and the file has not.
 fn is_missing_part(message: &str) -> bool {
-    message.starts_with("no such table") || message.starts_with("no such column")
+    message.starts_with("no such table")
+        || message.starts_with("no such column")
+        || message.contains("has no column named")
+        || message.starts_with("foreign key mismatch")
 }
 
 /// SQLite says that something could not be opened; the system knows why.

@@ -48,7 +48,7 @@ use crate::domain::token::Id;
 pub struct Store {
     conn: Connection,
     path: std::path::PathBuf,
-    read_only: bool,
+    read_only: Option<String>,
     immutable: bool,
     warnings: Vec<String>,
 }
@@ -88,7 +88,7 @@ impl Store {
     pub fn in_memory(now: Timestamp) -> Result<Self, StoreError> {
         let path = std::path::PathBuf::from(":memory:");
         let conn = open::in_memory(now).map_err(|error| StoreError::from_sqlite(&path, error))?;
-        Ok(Self { conn, path, read_only: false, immutable: false, warnings: vec![] })
+        Ok(Self { conn, path, read_only: None, immutable: false, warnings: vec![] })
     }
 
     /// Where the store is.
@@ -103,7 +103,18 @@ impl Store {
 
     /// Whether the system refuses to write this store.
     pub fn is_read_only(&self) -> bool {
-        self.read_only
+        self.read_only.is_some()
+    }
+
+    /// The error for who would write it nevertheless.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`], if the system refuses to write this store.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        match &self.read_only {
+            None => Ok(()),
+            Some(why) => Err(StoreError::Unusable { path: self.path.clone(), verb: "written", detail: why.clone() }),
+        }
     }
 
     /// The settings of the store.

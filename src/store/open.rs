@@ -11,8 +11,8 @@
 //! - **Other files.** A folder, a text file, another program's database and a store of a newer
 //!   keyward are recognised and left alone. Only SQLite opens the file: the system drops all of a
 //!   process's locks on a file when that process closes it anywhere.
-//! - **Folders that cannot be written.** SQLite cannot share a WAL store there. Where nothing is
-//!   left in a `-wal` file, the store is opened as immutable, for reading alone.
+//! - **Files and folders that cannot be written, full disks.** SQLite cannot share a WAL store there. Where nothing
+//!   is left in a `-wal` file, the store is opened as immutable, for reading alone.
 //! - **Network file systems.** WAL needs shared memory, so a store on NFS or SMB is not supported.
 
 use std::fs;
@@ -26,7 +26,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 
-use super::error::StoreError;
+use super::error::{DISK_FULL, READ_ONLY, StoreError};
 use super::schema;
 
 /// How long a command waits for other processes before it says that the store is locked.
@@ -38,8 +38,8 @@ const SMALLEST_DATABASE: u64 = 512;
 pub(super) struct Opened {
     pub conn: Connection,
     pub path: PathBuf,
-    /// Nothing can be written.
-    pub read_only: bool,
+    /// Why nothing can be written, if that is so.
+    pub read_only: Option<String>,
     /// It is read without locks, because nobody can write it.
     pub immutable: bool,
     pub warnings: Vec<String>,
@@ -49,21 +49,31 @@ pub(super) struct Opened {
 pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let path = resolve(path)?;
     let warnings = look_at(&path)?;
+    // Who may only read the file would leave a log beside it that belongs to them, and lock its owner out.
+    if access(&path, Access::WRITE_OK).is_err() && access(&path, Access::READ_OK).is_ok() && nothing_in_the_log(&path) {
+        return open_immutable(path, warnings, READ_ONLY.to_owned());
+    }
     let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     match prepare(&conn, &path) {
         Ok(()) => {
-            let read_only = conn.is_readonly("main").map_err(|error| StoreError::from_sqlite(&path, error))?;
+            let is_read_only = conn.is_readonly("main").map_err(|error| StoreError::from_sqlite(&path, error))?;
+            let read_only = is_read_only.then(|| READ_ONLY.to_owned());
             Ok(Opened { conn, path, read_only, immutable: false, warnings })
         }
-        Err(StoreError::Unusable { .. })
-            if access(parent(&path), Access::WRITE_OK).is_err() && nothing_in_the_log(&path) =>
-        {
-            let conn = connect_immutable(&path)?;
-            prepare(&conn, &path)?;
-            Ok(Opened { conn, path, read_only: true, immutable: true, warnings })
+        // A folder that cannot be written, or a disk without room for the memory that is shared.
+        Err(StoreError::Unusable { path: of, verb, detail }) if nothing_in_the_log(&path) => {
+            drop(conn);
+            let why = if detail == DISK_FULL { DISK_FULL } else { READ_ONLY };
+            open_immutable(path, warnings, why.to_owned()).map_err(|_| StoreError::Unusable { path: of, verb, detail })
         }
         Err(error) => Err(error),
     }
+}
+
+fn open_immutable(path: PathBuf, warnings: Vec<String>, why: String) -> Result<Opened, StoreError> {
+    let conn = connect_immutable(&path)?;
+    prepare(&conn, &path)?;
+    Ok(Opened { conn, path, read_only: Some(why), immutable: true, warnings })
 }
 
 /// Makes the store at `path` unless there is something at that path.
@@ -79,7 +89,12 @@ pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
     }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
     match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => file.sync_all().and_then(|()| fs::File::open(&folder)?.sync_all()).map_err(failed)?,
+        Ok(file) => file
+            // The mask of the process may have taken more away than it should.
+            .set_permissions(fs::Permissions::from_mode(0o600))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::File::open(&folder)?.sync_all())
+            .map_err(failed)?,
         // Somebody reserved the name, with mktemp for example. Nothing is in it yet.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             look_at_folder(&folder)?;

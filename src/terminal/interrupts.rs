@@ -25,6 +25,8 @@ pub struct Interrupts {
     watch: Mutex<Option<Watch>>,
     /// How often the screen was given to somebody else and came back.
     returns: AtomicU32,
+    /// A signal has come that stops the program, and it does not go on yet.
+    stops: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Interrupts {
@@ -151,13 +153,22 @@ impl Interrupts {
         Some(Suspended { termios, alternate_screen: *alternate_screen })
     }
 
-    /// Takes the terminal again as it was when it was put back.
-    pub fn resume(&self, suspended: &Suspended) {
-        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &suspended.termios);
-        if suspended.alternate_screen {
-            let _ = rustix::io::write(rustix::stdio::stderr(), super::screen::ENTER);
+    /// What the handler of a signal that stops the program sets, before the program can notice the signal in any
+    /// other way.
+    pub fn stops(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stops)
+    }
+
+    /// Takes the terminal again as it was when it was put back, if it was.
+    pub fn resume(&self, suspended: Option<&Suspended>) {
+        if let Some(suspended) = suspended {
+            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &suspended.termios);
+            if suspended.alternate_screen {
+                let _ = rustix::io::write(rustix::stdio::stderr(), super::screen::ENTER);
+            }
         }
         self.returns.fetch_add(1, Ordering::Relaxed);
+        self.stops.store(false, Ordering::Release);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -206,6 +217,14 @@ impl Section {
     /// How often the screen was away since the program began: what was shown on it has to be shown anew.
     pub(super) fn returns(&self) -> u32 {
         self.interrupts.returns.load(Ordering::Relaxed)
+    }
+
+    /// Whether the program was stopped and goes on, seen from a wait that a signal has ended.
+    pub(super) fn came_back_since(&self, returns: u32) -> bool {
+        while self.interrupts.stops.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.returns() != returns
     }
 
     /// Lends the terminal to another program until the returned value is dropped: signals that its keys

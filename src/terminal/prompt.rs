@@ -51,8 +51,8 @@ impl Terminal {
             });
         }
         forget_typed_ahead();
-        let asked = Confirm::with_theme(&*self.theme()).with_prompt(question).default(default).interact_opt();
-        settle(section, asked).map(|answer| answer == Answer::Given(true))
+        let ask = || Confirm::with_theme(&*self.theme()).with_prompt(question).default(default).interact_opt();
+        settle(section, ask).map(|answer| answer == Answer::Given(true))
     }
 
     /// Asks to choose one of `items`; returns its index.
@@ -75,13 +75,15 @@ impl Terminal {
             return self.select_by_number(section, question, items);
         }
         forget_typed_ahead();
-        let asked = Select::with_theme(&*self.theme())
-            .with_prompt(question)
-            .items(items)
-            .default(marked)
-            .report(report)
-            .interact_opt();
-        settle(section, asked)
+        let ask = || {
+            Select::with_theme(&*self.theme())
+                .with_prompt(question)
+                .items(items)
+                .default(marked)
+                .report(report)
+                .interact_opt()
+        };
+        settle(section, ask)
     }
 
     /// For a terminal that can do nothing but print lines.
@@ -154,13 +156,15 @@ impl Terminal {
         }
         forget_typed_ahead();
         let question = format!("{question} ({} in all; type to search, Enter chooses, Esc leaves)", items.len());
-        let asked = FuzzySelect::with_theme(&*self.theme())
-            .with_prompt(question)
-            .items(items)
-            .default(0)
-            .max_length(10)
-            .interact_opt();
-        settle(section, asked)
+        let ask = || {
+            FuzzySelect::with_theme(&*self.theme())
+                .with_prompt(&question)
+                .items(items)
+                .default(0)
+                .max_length(10)
+                .interact_opt()
+        };
+        settle(section, ask)
     }
 
     /// Asks for a line of text, which can be corrected from its end. Esc declines.
@@ -168,14 +172,22 @@ impl Terminal {
     /// # Errors
     /// What `section` says for an interruption, or where the terminal is gone.
     pub fn line(&mut self, section: &Section, question: &str) -> Result<Answer<String>, Error> {
-        forget_typed_ahead();
-        self.show_prompt(question);
-        let answer = type_line();
-        let _ = self.stderr.write_all(b"\r\n");
-        match answer {
-            Ok(answer) => Ok(answer),
-            Err(error) if error.kind() == ErrorKind::Interrupted => Err(section.interrupted()),
-            Err(error) => Err(gone(&error)),
+        loop {
+            forget_typed_ahead();
+            self.show_prompt(question);
+            let returns = section.returns();
+            let answer = type_line();
+            let _ = self.stderr.write_all(b"\r\n");
+            return match answer {
+                Ok(answer) => Ok(answer),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    if section.came_back_since(returns) {
+                        continue;
+                    }
+                    Err(section.interrupted())
+                }
+                Err(error) => Err(gone(&error)),
+            };
         }
     }
 
@@ -207,12 +219,22 @@ fn forget_typed_ahead() {
     let _ = tcflush(rustix::stdio::stdin(), QueueSelector::IFlush);
 }
 
-fn settle<T>(section: &Section, asked: dialoguer::Result<Option<T>>) -> Result<Answer<T>, Error> {
-    match asked {
-        Ok(Some(answer)) => Ok(Answer::Given(answer)),
-        Ok(None) => Ok(Answer::Declined),
-        Err(dialoguer::Error::IO(error)) if error.kind() == ErrorKind::Interrupted => Err(section.interrupted()),
-        Err(dialoguer::Error::IO(error)) => Err(gone(&error)),
+/// Asks until there is an answer. Where the program was stopped and goes on, it asks again: the terminal
+/// has forgotten the question.
+fn settle<T>(section: &Section, ask: impl Fn() -> dialoguer::Result<Option<T>>) -> Result<Answer<T>, Error> {
+    loop {
+        let returns = section.returns();
+        return match ask() {
+            Ok(Some(answer)) => Ok(Answer::Given(answer)),
+            Ok(None) => Ok(Answer::Declined),
+            Err(dialoguer::Error::IO(error)) if error.kind() == ErrorKind::Interrupted => {
+                if section.came_back_since(returns) {
+                    continue;
+                }
+                Err(section.interrupted())
+            }
+            Err(dialoguer::Error::IO(error)) => Err(gone(&error)),
+        };
     }
 }
 

@@ -7,8 +7,12 @@ use serde_json::{Value, json};
 
 use crate::harness::Sandbox;
 
+fn lines(questions: &[Value]) -> String {
+    questions.iter().fold(String::new(), |lines, question| lines + &question.to_string() + "\n")
+}
+
 fn answers(sandbox: &Sandbox, questions: &[Value]) -> (u8, Vec<Value>) {
-    let input: String = questions.iter().map(|question| format!("{question}\n")).collect();
+    let input = lines(questions);
     let output = sandbox.run_with("verify --batch", input);
     (output.code, output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
@@ -90,8 +94,7 @@ fn many_lines_are_answered_in_order_and_counted_exactly() {
         assert_eq!(key["use_count"], uses, "{}", key["name"]);
     }
     let questions: Vec<Value> = questions.into_iter().take(50).collect();
-    let input: String = questions.iter().map(|question| format!("{question}\n")).collect();
-    assert_eq!(sandbox.run_with("verify --batch --no-record", input).code, 0);
+    assert_eq!(sandbox.run_with("verify --batch --no-record", lines(&questions)).code, 0);
     assert_eq!(sandbox.run("show k0 --json").json()["use_count"], asked.iter().filter(|&&key| key == 0).count());
 }
 

@@ -26,7 +26,7 @@ use crate::domain::names::{Level, Name, Scope};
 use crate::domain::time::whole_seconds;
 use crate::error::{Code, Error, Exit};
 use crate::session::{Clock, Session};
-use crate::store::{Stamp, Store, StoreError, Uses};
+use crate::store::{Stamp, Store, Uses};
 use crate::verifier::{Answer, Matches, Verifier};
 
 /// Lines in a chunk at most: few, because each may cost an Argon2id.
@@ -207,11 +207,8 @@ impl Recorder {
         self.flushed_at = session.now();
         let uses = std::mem::take(&mut self.uses);
         let stamp = Stamp { now: session.now(), actor: None };
-        let written = if self.store.is_read_only() {
-            Err(StoreError::read_only(self.store.path()))
-        } else {
-            self.store.write(stamp, |changes| changes.record_uses(&uses))
-        };
+        let write = |store: &mut Store| store.write(stamp, |changes| changes.record_uses(&uses));
+        let written = self.store.check_writable().and_then(|()| write(&mut self.store));
         if let Err(error) = written {
             self.failed.get_or_insert(error.into());
         }

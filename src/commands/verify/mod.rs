@@ -19,7 +19,6 @@ use crate::domain::names::{InvalidText, Level, Name, Scope};
 use crate::domain::time::parse_time;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
-use crate::store::StoreError;
 use crate::terminal::Tone;
 use crate::verifier::{Answer, Verifier, VerifyError};
 
@@ -285,12 +284,10 @@ fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer) {
     if !answer.decision.is_allowed() {
         return;
     }
-    let recorded: Result<(), Error> = if verifier.store().is_read_only() {
-        Err(StoreError::read_only(verifier.store().path()).into())
-    } else {
+    let recorded = verifier.store().check_writable().map_err(Error::from).and_then(|()| {
         let now = session.now();
         verifier.record(answer, || session.random(), now)
-    };
+    });
     if let Err(error) = recorded {
         answer.warnings.push("use_not_recorded");
         session.terminal.warn(&format!("the use was not recorded: {}", error.message()));
