@@ -5,14 +5,25 @@
 //! returns in one word how the input was read, so that a test can tell whether the seeds still
 //! reach everything.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::from_utf8;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use keyward::domain::address::{Cidr, parse_address};
 use keyward::domain::credential::{Credential, CredentialError, parse_line, parse_request};
 use keyward::domain::decision::Transport;
+use keyward::domain::dotenv::{Variable, get, set};
+use keyward::domain::key::{Key, Standing};
+use keyward::domain::manifest::{
+    Action, Present, Step, Subject, key_to_json, key_to_toml, plan, read, to_json, to_toml,
+};
 use keyward::domain::text::{holds_secret, redact};
-use keyward::domain::token::{Secret, TokenError};
+use keyward::domain::time::{Duration, Since, When, parse_time, relative, rfc3339, whole_seconds};
+use keyward::domain::token::{Id, Secret, TokenError};
+use keyward::domain::tree::{Wrong, locate};
+use serde_json::Value;
 
 /// The digits of a secret, written down here once more so that the library is not its own witness.
 const BASE62: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -22,6 +33,8 @@ const CROCKFORD: &[u8] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const CHECKSUM: usize = 6;
 const RANDOM: usize = 43 + CHECKSUM;
 const TAIL: usize = 1 + 12 + 1 + RANDOM;
+/// The byte order mark that some editors put in front of a text.
+const MARK: &str = "\u{feff}";
 
 /// Checks [`Secret::parse`] and [`redact`], with the input as it is and with a right checksum put
 /// behind it: a fuzzer does not find one by itself, and little would be reached without.
@@ -85,6 +98,198 @@ pub fn request(data: &[u8]) -> &'static str {
         assert!(transport.is_none_or(|transport| transport == Transport::Https), "{transport:?}");
     }
     head.credential.presentation.as_str()
+}
+
+/// Checks [`read`], [`plan`], and what is written of what was read.
+pub fn manifest(data: &[u8]) -> &'static str {
+    let Ok(text) = from_utf8(data) else { return "not_utf8" };
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let empty = Present { prefix: "first".parse().unwrap(), ..Present::default() };
+    let planned = |text: &str, present, now| read(text).and_then(|manifest| plan(&manifest, present, true, now));
+    let found = planned(text, &empty, now);
+    if !text.starts_with(MARK) {
+        let marked = planned(&format!("{MARK}{text}"), &empty, now);
+        let (marked, unmarked) = (places(&marked), places(&found));
+        // What is nested too deeply has no place of its own, and is told at the start.
+        let moved = |(marked, unmarked)| marked == unmarked + MARK.len() || (marked == 0 && unmarked == 0);
+        let moved = marked.len() == unmarked.len() && marked.iter().copied().zip(unmarked.iter().copied()).all(moved);
+        assert!(moved, "a byte order mark moves {unmarked:?} to {marked:?} in {text:?}");
+    }
+    let steps = match found {
+        Ok(steps) => steps,
+        Err(wrongs) => return placed(text, wrongs, if read(text).is_err() { "mistakes" } else { "impossible" }),
+    };
+    assert!(steps.iter().all(|step| step.action == Action::Create && step.at.is_some_and(|at| at <= text.len())));
+    let there = made(&steps, now);
+    assert_eq!(planned(text, &there, now), Ok(vec![]), "what was made is not what was wanted");
+
+    // At another time and in a store with another prefix, what is written means the same.
+    let later = Timestamp::from_second(1_900_000_000).unwrap();
+    let other = Present { prefix: "second".parse().unwrap(), ..Present::default() };
+    for written in written(&there) {
+        assert_eq!(planned(&written, &there, later), Ok(vec![]), "{written}");
+        let anew = planned(&written, &other, later).unwrap_or_else(|wrongs| panic!("{wrongs:?}: {written}"));
+        let anew = made(&anew, now);
+        assert_eq!((&anew.entries, &anew.keys), (&there.entries, &there.keys), "{written}");
+    }
+    match text.trim_start_matches(MARK).trim_start().starts_with('{') {
+        _ if steps.is_empty() => "nothing",
+        true => "json",
+        false => "toml",
+    }
+}
+
+/// Checks [`Duration`], [`When`], [`Since`] and [`parse_time`], seen from the first and the last moment
+/// that there is, and from some in between.
+pub fn time(data: &[u8]) -> &'static str {
+    let Ok(text) = from_utf8(data) else { return "not_utf8" };
+    let nows = [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::from_second(1_800_000_000).unwrap(), Timestamp::MAX];
+    let (time, when, since) = (parse_time(text), text.parse::<When>(), text.parse::<Since>());
+    if let Some(time) = time {
+        assert_eq!(time, whole_seconds(time), "{time} has a fraction");
+        assert_eq!(parse_time(&rfc3339(time).to_string()), Some(time));
+    }
+    let duration = text.parse::<Duration>();
+    if let Ok(duration) = duration {
+        let shown = duration.to_string();
+        let again: Duration = shown.parse().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        assert_eq!(again.to_string(), shown);
+        for now in nows {
+            let (after, before) = (duration.after(now), duration.before(now));
+            assert_eq!((again.after(now), again.before(now)), (after, before), "{text} is not {shown}");
+            assert_eq!(again.seconds_after(now), duration.seconds_after(now));
+            assert_eq!(duration.seconds_after(now).is_some(), after.is_some());
+            assert!(after.is_none_or(|after| after >= whole_seconds(now)), "{now} and {shown} is {after:?}");
+            assert!(before.is_none_or(|before| before <= now), "{now} without {shown} is {before:?}");
+        }
+    }
+    for now in nows {
+        for time in [time, duration.as_ref().ok().and_then(|duration| duration.after(now))].into_iter().flatten() {
+            assert_eq!(relative(time, now) == "now", time.as_second() == now.as_second());
+        }
+        if let Ok(since) = since {
+            assert!(since.resolve(now) <= now || time.is_some());
+        }
+        match when {
+            Ok(When::Never) => assert_eq!(when.clone().unwrap().resolve(now), Ok(None)),
+            Ok(When::At(at)) => assert_eq!((when.clone().unwrap().resolve(now), Some(at)), (Ok(time), time)),
+            Ok(When::In(after)) => {
+                assert_eq!(after.to_string(), duration.as_ref().unwrap().to_string());
+                assert_eq!(when.clone().unwrap().resolve(now).ok().flatten(), after.after(now));
+            }
+            Err(_) => {}
+        }
+    }
+    match (when, since) {
+        (Ok(When::Never), Err(_)) => "never",
+        (Ok(When::At(_)), Ok(Since::At(at))) => {
+            assert_eq!(Some(at), time);
+            "at"
+        }
+        (Ok(When::In(_)), Ok(Since::Ago(_))) => "in",
+        (Err(error), Err(_)) if error.to_string().starts_with("not a time") => "no_time",
+        (Err(_), Err(_)) => "refused",
+        (when, since) => panic!("{text} is two things: {when:?} and {since:?}"),
+    }
+}
+
+/// Checks [`Cidr`] and [`parse_address`], with a network and, behind a space, an address.
+pub fn address(data: &[u8]) -> &'static str {
+    let Ok(text) = from_utf8(data) else { return "not_utf8" };
+    let (text, address) = text.split_once(' ').unwrap_or((text, "::ffff:10.0.0.1"));
+    let network = match text.parse::<Cidr>() {
+        Ok(network) => network,
+        Err(error) => {
+            let error = error.to_string();
+            let Some((_, hint)) = error.split_once("the network is ") else { return "refused" };
+            let (network, address) = hint.split_once(", the single address ").unwrap();
+            for (text, hint) in [(network, network), (address, &single(address))] {
+                assert_eq!(text.parse::<Cidr>().map(|network| network.to_string()).as_deref(), Ok(hint), "{error}");
+            }
+            return "host_bits";
+        }
+    };
+    let shown = network.to_string();
+    assert_eq!(shown.parse(), Ok(network));
+    let (first, length) = shown.split_once('/').unwrap();
+    let (first, length): (IpAddr, u32) = (first.parse().unwrap(), length.parse().unwrap());
+    assert_eq!(parse_address(&first.to_string()), Ok(first));
+    assert_eq!(first, first.to_canonical(), "an IPv4 network is shown as IPv6");
+    assert!(network.contains(first));
+
+    // The neighbours of the network, and what was asked for.
+    let (start, bits) = number(first);
+    let size = (bits - length).checked_sub(1).map_or(0, |bits| u128::MAX >> (127 - bits));
+    let nearby = [start, start.wrapping_sub(1), start.wrapping_add(size), start.wrapping_add(size).wrapping_add(1)];
+    let nearby = nearby.into_iter().map(|number| match bits {
+        32 => IpAddr::V4(Ipv4Addr::from_bits(number as u32)),
+        _ => IpAddr::V6(Ipv6Addr::from_bits(number)),
+    });
+    for address in nearby.chain(parse_address(address)) {
+        let address = address.to_canonical();
+        let (place, of) = number(address);
+        let inside = of == bits && place >= start && place - start <= size;
+        assert_eq!(network.contains(address), inside, "{address} in {network}");
+        if let IpAddr::V4(address) = address {
+            assert_eq!(network.contains(address.to_ipv6_mapped().into()), inside, "{address} as IPv6 in {network}");
+        }
+    }
+    match (first, length == bits) {
+        (IpAddr::V4(_), false) => "v4_network",
+        (IpAddr::V4(_), true) => "v4_address",
+        (IpAddr::V6(_), false) => "v6_network",
+        (IpAddr::V6(_), true) => "v6_address",
+    }
+}
+
+/// Checks [`get`] and [`set`]: the first line says what is set, the rest is the file.
+pub fn dotenv(data: &[u8]) -> &'static str {
+    let Ok(text) = from_utf8(data) else { return "not_utf8" };
+    let Some((order, text)) = text.split_once('\n') else { return "no_order" };
+    let Some((name, value)) = order.split_once('=') else { return "no_order" };
+    let Ok(name) = name.parse::<Variable>() else { return "no_variable" };
+    // What secrets are made of.
+    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return "no_value";
+    }
+    let before = get(text, &name);
+    let once = set(text, &name, value);
+    assert_eq!(get(&once, &name), Some(value), "{once:?}");
+    assert_eq!(set(&once, &name, value), once);
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+        if let Ok(other) = word.parse::<Variable>()
+            && other != name
+        {
+            assert_eq!(get(&once, &other), get(text, &other), "{word} in {once:?}");
+        }
+    }
+
+    let Some(last) = before else {
+        let added = once.strip_prefix(text).unwrap_or_else(|| panic!("{text:?} became {once:?}"));
+        let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+        let end_of_text = if text.is_empty() || text.ends_with('\n') { "" } else { end };
+        assert_eq!(added, format!("{end_of_text}{}={value}{end}", name.as_str()));
+        return "added";
+    };
+    // What is behind the last value stays, and so does, in its order, what is around the others.
+    let place = last.as_ptr().addr() - text.as_ptr().addr();
+    let behind = &text[place + last.len()..];
+    let space = if behind.starts_with('#') { " " } else { "" };
+    let around = once.strip_suffix(&format!("{value}{space}{behind}"));
+    let around = around.unwrap_or_else(|| panic!("{text:?} became {once:?}"));
+    if text.contains(value) {
+        return "replaced";
+    }
+    let parts: Vec<&str> = around.split(value).collect();
+    let mut rest = text[..place].strip_prefix(parts[0]).unwrap_or_else(|| panic!("{text:?} became {once:?}"));
+    for part in &parts[1..] {
+        let kept = part.strip_prefix(" #").map_or((*part).to_owned(), |part| format!("#{part}"));
+        let end = rest.find(part).map(|found| found + part.len());
+        let end = end.or_else(|| rest.find(&kept).map(|found| found + kept.len()));
+        rest = &rest[end.unwrap_or_else(|| panic!("{text:?} became {once:?}"))..];
+    }
+    assert_eq!(rest, "", "{text:?} became {once:?}");
+    if parts.len() > 1 { "replaced_all" } else { "replaced" }
 }
 
 /// A text is a secret or it is not, and a secret has one spelling.
@@ -237,4 +442,70 @@ fn percent_decoded(input: &[u8]) -> Vec<u8> {
 
 fn without_spaces(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
+}
+
+/// Where steps or mistakes stand.
+fn places(found: &Result<Vec<Step>, Vec<Wrong>>) -> Vec<usize> {
+    match found {
+        Ok(steps) => steps.iter().filter_map(|step| step.at).collect(),
+        Err(wrongs) => wrongs.iter().map(|wrong| wrong.at).collect(),
+    }
+}
+
+/// Every mistake has its place in the text.
+fn placed(text: &str, wrongs: Vec<Wrong>, word: &'static str) -> &'static str {
+    assert!(!wrongs.is_empty());
+    for wrong in &wrongs {
+        assert!(text.is_char_boundary(wrong.at), "{wrong:?} is nowhere in {text:?}");
+    }
+    let lines = text.matches('\n').count() + 1;
+    assert!(locate(text, wrongs).iter().all(|mistake| (1..=lines).contains(&mistake.line)));
+    word
+}
+
+/// A store in which these steps were made.
+fn made(steps: &[Step], now: Timestamp) -> Present {
+    let mut present = Present { prefix: "third".parse().unwrap(), ..Present::default() };
+    for step in steps {
+        match &step.subject {
+            Subject::Entry(draft) => present.entries.push(draft.clone()),
+            Subject::Key { name, settings, .. } => present.keys.push(Key {
+                id: Id::from_random([1; 8]),
+                name: name.clone(),
+                settings: (**settings).clone(),
+                created_at: now,
+                created_by: None,
+                updated_at: now,
+                last_used_at: None,
+                use_count: 0,
+                secrets: vec![],
+                standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
+                revision: 0,
+            }),
+        }
+    }
+    present
+}
+
+/// A manifest of what there is, as TOML and as JSON.
+fn written(present: &Present) -> [String; 2] {
+    let keys = || present.keys.iter().map(|key| (&key.name, &key.settings));
+    let toml = keys().fold(to_toml(&present.entries), |toml, (name, settings)| toml + &key_to_toml(name, settings));
+    let mut json = to_json(&present.entries);
+    json.insert("key".to_owned(), keys().map(|(name, settings)| key_to_json(name, settings)).collect());
+    [toml, Value::Object(json).to_string()]
+}
+
+/// An address as a network shows it.
+fn single(address: &str) -> String {
+    let address = address.parse::<IpAddr>().unwrap().to_canonical();
+    format!("{address}/{}", number(address).1)
+}
+
+/// An address as a number, and how many bits it has.
+fn number(address: IpAddr) -> (u128, u32) {
+    match address {
+        IpAddr::V4(address) => (address.to_bits().into(), 32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    }
 }

@@ -65,7 +65,7 @@ impl Serialize for Cidr {
     }
 }
 
-/// Parses the address of a caller. IPv4-mapped IPv6 becomes IPv4.
+/// Parses the address of a caller. Whoever compares it takes IPv4-mapped IPv6 for IPv4.
 ///
 /// # Errors
 /// Refuses zone ids (`fe80::1%eth0`), ports, leading zeros and everything else that is no plain

@@ -37,7 +37,7 @@ pub fn get<'t>(text: &'t str, name: &Variable) -> Option<&'t str> {
     values(text, name).pop().map(|value| &text[value])
 }
 
-/// The text with the variable set to `value`, which holds no white space and no quotation marks. Where it
+/// The text with the variable set to `value`, which is letters, digits and underscores, as secrets are. Where it
 /// is set already, each of its values is replaced inside the quotation marks that it has; where it is not,
 /// a line is added.
 pub fn set(text: &str, name: &Variable, value: &str) -> String {

@@ -13,7 +13,7 @@ use jiff::{Span, Timestamp};
 use super::names::InvalidText;
 use super::text::count;
 
-/// A positive length of time in whole seconds or calendar units: `90d`, `12h`, `2w`, `1d 6h`,
+/// A length of time, zero or more, in whole seconds or calendar units: `90d`, `12h`, `2w`, `1d 6h`,
 /// `1y 6mo`. A day, a month and a year are those of the calendar in UTC.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Duration(Span);

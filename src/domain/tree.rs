@@ -108,6 +108,7 @@ pub fn from_toml(text: &str) -> Result<Vec<Field>, Vec<Wrong>> {
 fn plainly(message: &str) -> String {
     match message {
         "duplicate key" => "this is set twice".to_owned(),
+        "recursion limit" => "this is nested too deeply".to_owned(),
         message if message.starts_with("string values must be quoted") => "write this in quotation marks".to_owned(),
         message => message.to_owned(),
     }

@@ -51,3 +51,29 @@ fn requests() {
     let expected = [&IN_A_REQUEST[..], &REFUSED].concat();
     assert_eq!(seeds("request", checks::request), expected.into_iter().collect());
 }
+
+#[test]
+fn manifests() {
+    let expected = ["toml", "json", "nothing", "mistakes", "impossible", "not_utf8"];
+    assert_eq!(seeds("manifest", checks::manifest), expected.into());
+}
+
+#[test]
+fn times() {
+    let expected = ["never", "at", "in", "no_time", "refused", "not_utf8"];
+    assert_eq!(seeds("time", checks::time), expected.into());
+}
+
+#[test]
+fn addresses() {
+    let read = ["v4_network", "v4_address", "v6_network", "v6_address"];
+    let expected = [&read[..], &["host_bits", "refused", "not_utf8"]].concat();
+    assert_eq!(seeds("address", checks::address), expected.into_iter().collect());
+}
+
+#[test]
+fn dotenv_files() {
+    let set = ["added", "replaced", "replaced_all"];
+    let expected = [&set[..], &["no_order", "no_variable", "no_value", "not_utf8"]].concat();
+    assert_eq!(seeds("dotenv", checks::dotenv), expected.into_iter().collect());
+}

@@ -21,7 +21,9 @@ const DELIVER: [&str; 6] = ["secret_file", "env_file", "env_name", "secret_to", 
 /// # Errors
 /// All mistakes.
 pub fn read(source: &str) -> Result<Manifest, Vec<Wrong>> {
-    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
+    // Spaces in the place of a byte order mark, so that everything stands where it stood.
+    let unmarked = source.strip_prefix('\u{feff}').map(|rest| format!("   {rest}"));
+    let source = unmarked.as_deref().unwrap_or(source);
     let source_is_json = source.trim_start().starts_with('{');
     let fields = if source_is_json {
         match from_json(source)?.value {
