@@ -33,7 +33,10 @@ impl Backup {
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let store = session.open()?;
         let shown = self.file.display().to_string();
-        let copied = store.backup(&self.file).map_err(|error| {
+        let working = session.terminal.working("copying the store");
+        let copied = store.backup(&self.file);
+        drop(working);
+        let copied = copied.map_err(|error| {
             let message = format!("{error}; there is no backup");
             match error {
                 BackupError::Store(error) => error.into(),

@@ -176,9 +176,9 @@ fn integrity(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
     let meaning = "what the file says about some keys cannot be trusted";
     let remedy = || "leave it as it is, and put the newest backup in its place".to_owned();
     let bad = |found: String| Diagnosis::bad("integrity", Level::Problem, found, meaning, remedy());
-    let progress = session.terminal.progress("looking through the file", 1);
+    let working = session.terminal.working("looking through the file");
     let found = store.damage();
-    drop(progress);
+    drop(working);
     Ok(match found {
         Ok(None) => Diagnosis::ok("integrity", "every page, index and reference of the file is in order"),
         Ok(Some(damage)) | Err(StoreError::Corrupt { detail: damage, .. }) => bad(damage),

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use editor::Scratch;
 pub use interrupts::{Fired, Hold, Interrupts, Running, Section, Stopping, Suspended};
-pub use progress::Progress;
+pub use progress::{Progress, Working};
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
 pub use table::{Cell, Column, card};

@@ -1,5 +1,7 @@
 //! How far something has come that takes a while.
 
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -40,6 +42,44 @@ impl Progress {
             self.is_hidden = false;
         }
         self.bar.set_position(done);
+    }
+}
+
+/// Something that goes on and on, without a measure of how far. It vanishes when it is dropped.
+#[derive(Debug)]
+pub struct Working {
+    stop: Option<Sender<()>>,
+    shows: Option<JoinHandle<()>>,
+}
+
+impl Terminal {
+    /// Shows that `what` goes on, once it has gone on for a while.
+    pub fn working(&self, what: &'static str) -> Working {
+        if !self.progress(what, 0).can_show {
+            return Working { stop: None, shows: None };
+        }
+        let (stop, stopped) = mpsc::channel::<()>();
+        let goes_on = move |time| stopped.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+        let shows = thread::spawn(move || {
+            if goes_on(SHOWN_AFTER) {
+                let spinner = ProgressBar::new_spinner().with_message(what);
+                spinner.tick();
+                while goes_on(Duration::from_millis(100)) {
+                    spinner.tick();
+                }
+                spinner.finish_and_clear();
+            }
+        });
+        Working { stop: Some(stop), shows: Some(shows) }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(shows) = self.shows.take() {
+            let _ = shows.join();
+        }
     }
 }
 
