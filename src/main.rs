@@ -85,6 +85,8 @@ fn streams() -> StreamKinds {
         stdout_is_terminal: stdout.is_terminal(),
         stderr_is_terminal: std::io::stderr().is_terminal(),
         stdout_is_closed: is_stand_in(&stdout),
+        stdout_is_file: rustix::fs::fstat(&stdout)
+            .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile),
         stdin_size: rustix::fs::fstat(rustix::stdio::stdin())
             .ok()
             .filter(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile)

@@ -16,7 +16,9 @@ use crate::world::World;
 /// Runs the command line of `world` and returns its exit code. Never ends the process.
 pub fn run(mut world: World) -> Exit {
     let args = world.args.clone();
-    if let Some(shell) = (world.environment)(complete::VARIABLE).filter(|shell| !shell.is_empty()) {
+    // The scripts put what was typed behind `--`: a variable that was left set answers no other command line.
+    let is_asked = args.get(1).is_some_and(|arg| arg == "--");
+    if let Some(shell) = (world.environment)(complete::VARIABLE).filter(|shell| is_asked && !shell.is_empty()) {
         return answer_shell(&mut world, &shell);
     }
     // Before the flags are parsed, an error must be told in the right form all the same.

@@ -97,6 +97,14 @@ impl Session {
         }
     }
 
+    /// Where the store is, or would be.
+    pub fn store_path(&self) -> Option<&std::path::Path> {
+        match &self.store {
+            StorePath::Named(path) | StorePath::Default(path) => Some(path),
+            StorePath::Nowhere => None,
+        }
+    }
+
     /// The present, in whole seconds. It stands still while a command computes.
     pub fn now(&self) -> Timestamp {
         self.now

@@ -57,6 +57,8 @@ pub struct StreamKinds {
     pub stderr_is_terminal: bool,
     /// Standard output was closed by whoever started the program.
     pub stdout_is_closed: bool,
+    /// Standard output is a file on a disk.
+    pub stdout_is_file: bool,
     /// Bytes of standard input, where it is a file.
     pub stdin_size: Option<u64>,
     /// Columns of the terminal, if there is one.

@@ -32,7 +32,7 @@ impl Manual {
         };
         for page in &pages {
             let path = folder.join(&page.file);
-            std::fs::write(&path, &page.text).map_err(|error| {
+            write(&path, &page.text).map_err(|error| {
                 Error::new(Code::OutputFailed, format!("{} cannot be written: {error}", path.display()))
                     .hint("name a folder that is there and that you may write")
             })?;
@@ -40,4 +40,14 @@ impl Manual {
         session.terminal.note(&format!("wrote {} pages into {}", pages.len(), folder.display()));
         Ok(Exit::DONE)
     }
+}
+
+/// A page appears under its name complete, and what is there is replaced, never followed.
+fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = path.parent().unwrap_or(std::path::Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, text.as_bytes())?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.persist(path).map(drop).map_err(|error| error.error)
 }

@@ -10,7 +10,6 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::Pid;
 use zeroize::Zeroizing;
 
 use crate::domain::text::redact;
@@ -45,14 +44,10 @@ pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Resu
     // A secret is shorter than any pipe is wide, so this never waits. It is there before the command is: a crash
     // in between would let the command take nothing for the secret, and put that in the place of the old one.
     std::fs::File::from(writer).write_all(secret.expose().as_bytes()).map_err(|error| failed(&error))?;
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(&format!("no shell could be started: {error}")))?;
-    let running = section.running(Pid::from_child(&child));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (mut child, running) =
+        section.running(|| shell.spawn()).map_err(|error| failed(&format!("no shell could be started: {error}")))?;
     let (printed, said) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let status = child.wait().map_err(|error| failed(&error))?;
     let interrupted = running.ended().map_err(|error| error.hint("the command was ended; run keyward again"));

@@ -90,6 +90,15 @@ enum Done {
 impl Files {
     /// Finds the folder of `path` and locks it.
     pub(super) fn find(&mut self, path: &Path) -> Result<Spot, Error> {
+        let is_neighbour = |name: &OsStr| {
+            let name = name.as_encoded_bytes();
+            name.starts_with(b".") && (name.ends_with(b".keyward") || name.ends_with(b".keyward-next"))
+        };
+        if path.file_name().is_some_and(is_neighbour) {
+            return Err(
+                refused(path, "keyward keeps such names for files that are being written").hint("name another file")
+            );
+        }
         let names_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         let Some(name) = path.file_name().filter(|_| !names_folder) else {
             return Err(refused(path, "it names a folder").hint("name a file in it"));
@@ -116,7 +125,14 @@ impl Files {
     }
 
     /// Puts a file there. `former` is what was found there; where nothing was found, nothing may be there.
-    pub(super) fn put(&mut self, spot: &Spot, content: &[u8], former: Option<&Found>) -> Result<(), Error> {
+    /// With `keep_owner`, the new file belongs to whom the former one belonged.
+    pub(super) fn put(
+        &mut self,
+        spot: &Spot,
+        content: &[u8],
+        former: Option<&Found>,
+        keep_owner: bool,
+    ) -> Result<(), Error> {
         let spot = spot.clone();
         let failed = |error: Errno| match error {
             Errno::EXIST if former.is_none() => is_there(&spot.path),
@@ -131,10 +147,12 @@ impl Files {
             self.done.push(Done::Made(spot));
             return Ok(());
         };
-        fresh.keep_owner(former).map_err(|_| {
-            refused(&spot.path, "it belongs to another user, who would lose it")
-                .hint("run keyward as that user, or deliver to a file of your own")
-        })?;
+        if keep_owner {
+            fresh.keep_owner(former).map_err(|_| {
+                refused(&spot.path, "it belongs to another user, who would lose it")
+                    .hint("run keyward as that user, or deliver to a file of your own")
+            })?;
+        }
         // What this change has put there itself is not what would be put back, and its neighbour has to stay.
         let is_ours = self.done.iter().any(|done| done.is_at(&spot));
         let neighbour = if is_ours { next(&spot.name) } else { neighbour(&spot.name) };
@@ -264,6 +282,7 @@ impl Spot {
         };
         let stat = rustix::fs::fstat(&file).map_err(|error| failed(&self.path, error))?;
         check_regular(&self.path, &stat)?;
+        check_owner(&self.path, &*self.folder, &stat)?;
         let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
         if size > MOST {
             return Err(
@@ -411,6 +430,16 @@ fn check_regular(path: &Path, stat: &Stat) -> Result<(), Error> {
         FileType::Directory => Err(refused(path, "it is a folder").hint("name a file in it")),
         _ => Err(refused(path, "it is a device, a pipe or a socket").hint("name a file, or use --secret-to COMMAND")),
     }
+}
+
+/// In a folder where everybody may put files, a file of somebody else's is a trap: they would read what comes in.
+fn check_owner(path: &Path, folder: impl AsFd, file: &Stat) -> Result<(), Error> {
+    let is_open = rustix::fs::fstat(folder).is_ok_and(|folder| folder.st_mode & 0o002 != 0);
+    if is_open && file.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(refused(path, "it belongs to another user, in a folder where everybody can put files")
+            .hint("deliver to a folder of your own"));
+    }
+    Ok(())
 }
 
 /// The error for a file that is there and must not be replaced.

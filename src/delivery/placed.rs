@@ -75,6 +75,15 @@ impl Place {
     /// # Errors
     /// [`crate::error::Code::NotDelivered`].
     pub fn check(&self, session: &Session) -> Result<(), Error> {
+        if let (Self::File { path, .. } | Self::Dotenv { path, .. }, Some(store)) = (self, session.store_path()) {
+            for suffix in ["", "-wal", "-shm", "-journal"] {
+                let mut own = store.as_os_str().to_owned();
+                own.push(suffix);
+                if is_same(path, Path::new(&own)) {
+                    return Err(files::refused(path, "it is the store itself").hint("name another file"));
+                }
+            }
+        }
         match self {
             Self::File { path, existing } => match Files::default().find(path)?.read()? {
                 Some(_) if *existing == Existing::Refuse => Err(files::is_there(path)),
@@ -193,7 +202,7 @@ fn take_file(files: &mut Files, path: &Path, existing: &Existing, secret: &Secre
     let mut line = Zeroizing::new(Vec::with_capacity(secret.expose().len() + 1));
     line.extend_from_slice(secret.expose().as_bytes());
     line.push(b'\n');
-    files.put(&spot, &line, former.as_ref())
+    files.put(&spot, &line, former.as_ref(), false)
 }
 
 fn take_line(
@@ -208,5 +217,5 @@ fn take_line(
         files::refused(spot.path(), "it is no text in UTF-8").hint("name a dotenv file, with a variable a line")
     })?;
     let text = Zeroizing::new(dotenv::set(text, name, secret.expose()));
-    files.put(spot, text.as_bytes(), former)
+    files.put(spot, text.as_bytes(), former, true)
 }

@@ -75,14 +75,16 @@ pub struct Mistake {
 /// The mistakes of a text, in their order.
 pub fn locate(text: &str, mut wrongs: Vec<Wrong>) -> Vec<Mistake> {
     wrongs.sort_by_key(|wrong| wrong.at);
+    // One pass over the text, however many mistakes there are in it.
+    let (mut seen, mut line, mut start) = (0, 1, 0);
     let place = |wrong: Wrong| {
-        let before = text.get(..wrong.at).unwrap_or(text);
-        let start = before.rfind('\n').map_or(0, |end| end + 1);
-        Mistake {
-            line: before.matches('\n').count() + 1,
-            column: before[start..].chars().count() + 1,
-            what: wrong.what,
+        let at = if text.is_char_boundary(wrong.at) { wrong.at } else { text.len() };
+        for (offset, _) in text.get(seen..at).unwrap_or_default().match_indices('\n') {
+            line += 1;
+            start = seen + offset + 1;
         }
+        seen = seen.max(at);
+        Mistake { line, column: text.get(start..at).unwrap_or_default().chars().count() + 1, what: wrong.what }
     };
     wrongs.into_iter().map(place).collect()
 }

@@ -49,6 +49,13 @@ pub enum BackupError {
 /// Writes a copy to `path`, which must not exist.
 pub(super) fn write(conn: &Connection, store: &Path, path: &Path) -> Result<Copied, BackupError> {
     let failed = |error| BackupError::Io { path: path.to_owned(), error };
+    // A name that SQLite keeps for a log of some store would be taken for one.
+    let is_log = |name: &std::ffi::OsStr| {
+        ["-wal", "-shm", "-journal"].iter().any(|suffix| name.as_encoded_bytes().ends_with(suffix.as_bytes()))
+    };
+    if path.file_name().is_some_and(is_log) {
+        return Err(failed(std::io::Error::other("SQLite keeps names that end so for itself")));
+    }
     if fs::symlink_metadata(path).is_ok() {
         return Err(BackupError::Exists(path.to_owned()));
     }

@@ -17,7 +17,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -98,12 +98,23 @@ pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
         // Somebody reserved the name, with mktemp for example. Nothing is in it yet.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             look_at_folder(&folder)?;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+            let found = fs::symlink_metadata(path).map_err(failed)?;
+            look_beside(&resolve(path)?, &found)?;
+            if found.len() == 0 {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+            }
         }
         Err(error) => return Err(failed(error)),
     }
     let conn = connect(&resolve(path)?, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    harden(&conn).and_then(|()| schema::create(&conn, now)).map_err(|error| StoreError::from_sqlite(path, error))
+    let sql = |error| StoreError::from_sqlite(path, error);
+    harden(&conn).map_err(sql)?;
+    // Something may be in it after all, and be another program's: then nothing is done to it.
+    let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sql);
+    if number("page_count")? > 0 && number("application_id")? != schema::APPLICATION_ID {
+        return Ok(());
+    }
+    schema::create(&conn, now).map_err(sql)
 }
 
 /// A new store in memory alone.
@@ -157,6 +168,7 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
         return foreign("no SQLite database");
     }
     look_at_folder(&parent(path))?;
+    look_beside(path, &found)?;
     let (mode, shown) = (found.permissions().mode() & 0o777, path.display());
     if mode & 0o002 != 0 {
         return Err(StoreError::Insecure {
@@ -173,6 +185,36 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
         _ => return Ok(vec![]),
     };
     Ok(vec![format!("the store {shown} has mode {mode:03o}, so {others}; close it with: chmod 600 {shown}")])
+}
+
+/// SQLite believes what stands in the logs beside a store, whoever put them there: so they have to be files of
+/// whoever could write the store itself, and files alone.
+fn look_beside(path: &Path, store: &fs::Metadata) -> Result<(), StoreError> {
+    let own = rustix::process::geteuid().as_raw();
+    let group_writes = store.permissions().mode() & 0o020 != 0;
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let mut log = path.as_os_str().to_owned();
+        log.push(suffix);
+        let Ok(found) = fs::symlink_metadata(&log) else { continue };
+        let log = PathBuf::from(log);
+        let is_trusted = [store.uid(), own, 0].contains(&found.uid()) || group_writes;
+        let what = if !found.is_file() || found.nlink() > 1 {
+            "is no file of its own: it is a link, a pipe or a folder"
+        } else if !is_trusted {
+            "belongs to another user, and what stands in it counts as if it stood in the store"
+        } else {
+            continue;
+        };
+        return Err(StoreError::Insecure {
+            path: path.to_owned(),
+            what: format!("the file {} beside it {what}", log.display()),
+            remedy: format!(
+                "find out who put it there; then remove it, and move the store to a folder of your own: rm {}",
+                log.display()
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// Who can write a folder can put another file in the place of the store, unless it is sticky.

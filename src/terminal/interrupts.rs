@@ -6,6 +6,7 @@
 //! Whoever comes first restores the terminal and says what happened; the other one keeps still.
 //! SIGTSTP puts the terminal back for as long as the program is stopped.
 
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -234,14 +235,20 @@ impl Section {
         Hold { interrupts: Arc::clone(&self.interrupts) }
     }
 
-    /// Says that a command is at work until the returned value is dropped. It is ended by the signals that
-    /// would have ended the question.
-    pub fn running(&self, child: Pid) -> Running<'_> {
+    /// Starts a command, which is at work until the returned value says that it has ended. It is ended by the
+    /// signals that would have ended the question; none of them comes in between.
+    ///
+    /// # Errors
+    /// What `start` says.
+    pub fn running(&self, start: impl FnOnce() -> std::io::Result<Child>) -> std::io::Result<(Child, Running<'_>)> {
+        let before = tcgetattr(rustix::stdio::stdin()).ok();
         let mut state = self.interrupts.state();
+        let child = start()?;
         if let State::Asking { code, message, .. } = *state {
-            *state = State::Running { child, signalled: false, code, message };
+            *state = State::Running { child: Pid::from_child(&child), signalled: false, code, message };
         }
-        Running { section: self, before: tcgetattr(rustix::stdio::stdin()).ok() }
+        drop(state);
+        Ok((child, Running { section: self, before }))
     }
 
     /// Ends the question: from here on until the returned value is dropped, signals wait. If one came

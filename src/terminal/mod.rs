@@ -217,7 +217,12 @@ impl Terminal {
         self.stdout.flush()?;
         let stdout = self.stdout.get_mut();
         stdout.write_all(bytes)?;
-        stdout.flush()
+        stdout.flush()?;
+        if self.kinds.stdout_is_file {
+            // The key survives a power cut, so its secret has to.
+            rustix::fs::fsync(rustix::stdio::stdout())?;
+        }
+        Ok(())
     }
 
     /// Tells the person something, unless they asked for quiet or for JSON. Nobody listening is no

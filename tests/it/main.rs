@@ -51,4 +51,5 @@ mod store_files;
 mod surroundings;
 mod systems;
 mod terminal;
+mod traps;
 mod verify;

@@ -680,12 +680,16 @@ fn a_new_dotenv_file_is_private_whatever_the_umask_is() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_file_that_is_replaced_keeps_its_owner() {
-    for line in [FORCE, DOTENV] {
+fn a_dotenv_file_keeps_its_owner_and_a_file_of_the_secret_alone_gets_ours() {
+    for (line, owner) in [(FORCE, 0), (DOTENV, 65_534)] {
         let scene = Scene::new();
         let before = "echo A=1 > key; chown 65534:65534 key; chmod 644 key";
         deliver(&scene, before, line, DONE[2], || scene.read("key").lines().last().unwrap().replace("API_KEY=", ""));
-        assert_eq!(scene.mode("key"), (0o600, 65534), "{line}");
+        assert_eq!(scene.mode("key"), (0o600, owner), "{line}");
+        // Where everybody can put files, one of somebody else's is a trap.
+        let scene = Scene::new();
+        let output = scene.shell(&format!("{before}; chmod 1777 ."), line, DONE[2].0);
+        assert!(output.code == 7 && output.stderr.contains("belongs to another user"), "{line}: {output}");
     }
 }
 
