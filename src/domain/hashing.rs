@@ -134,6 +134,11 @@ impl HashedSecret {
         Ok(output.ct_eq(expected.as_bytes()).into())
     }
 
+    /// What the hash costs, if it is one that may be computed.
+    pub fn cost(&self) -> Option<Cost> {
+        self.parse().ok().map(|(_, cost)| cost)
+    }
+
     /// Whether the hash was made at another cost than `cost`. It is renewed at the next successful
     /// verification, the only moment at which the plain secret is at hand.
     pub fn needs_renewal(&self, cost: Cost) -> bool {

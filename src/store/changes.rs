@@ -252,7 +252,13 @@ impl<'c> Changes<'c> {
     /// [`StoreError::Denied`], or where the store cannot be written.
     pub fn save_settings(&self, settings: &StoreSettings) -> Result<(), StoreError> {
         self.authority()?.govern("setting of the store")?;
-        let before = self.settings()?.fields();
+        let present = self.settings()?;
+        let before = present.fields();
+        let mut settings = settings.clone();
+        if settings.hash_cost != present.hash_cost {
+            settings.former_costs = self.run(|conn| settings::other_costs(conn, settings.hash_cost))?;
+        }
+        let settings = &settings;
         self.run(|conn| settings::save(conn, settings))?;
         let changed = before.into_iter().zip(settings.fields()).filter(|(before, after)| before != after);
         let changed: Vec<_> = changed

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::error::StoreError;
-use crate::domain::hashing::Cost;
+use crate::domain::hashing::{Cost, HashError, HashedSecret};
 use crate::domain::names::Prefix;
 use crate::domain::time::Duration;
 
@@ -17,13 +17,22 @@ pub struct StoreSettings {
     pub hash_cost: Cost,
     /// Whether a credential in the query of a URL is accepted.
     pub query_credentials: bool,
+    /// What other hashes of this store cost, since its parameters were changed: a verification that fails spends
+    /// all of them, so that its time does not tell which one was checked.
+    pub former_costs: Vec<Cost>,
     /// How long a key may live at most, from the moment at which its expiry is set.
     pub longest_life: Option<Duration>,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { prefix: Prefix::default(), hash_cost: Cost::default(), query_credentials: true, longest_life: None }
+        Self {
+            prefix: Prefix::default(),
+            hash_cost: Cost::default(),
+            query_credentials: true,
+            former_costs: vec![],
+            longest_life: None,
+        }
     }
 }
 
@@ -44,8 +53,10 @@ impl StoreSettings {
     }
 
     /// Names and values, as they are stored and told in the history; `None` for what is not limited.
-    pub(super) fn fields(&self) -> [(&'static str, Option<String>); 4] {
+    pub(super) fn fields(&self) -> [(&'static str, Option<String>); 5] {
+        let former: Vec<String> = self.former_costs.iter().map(ToString::to_string).collect();
         [
+            ("former_costs", Some(former.join(";")).filter(|costs| !costs.is_empty())),
             ("prefix", Some(self.prefix.to_string())),
             ("hash_cost", Some(self.hash_cost.to_string())),
             ("query_credentials", Some(self.query_credentials.to_string())),
@@ -60,8 +71,34 @@ pub(super) fn load(conn: &Connection) -> rusqlite::Result<StoreSettings> {
         prefix: read(conn, "prefix")?.unwrap_or(default.prefix),
         hash_cost: read(conn, "hash_cost")?.unwrap_or(default.hash_cost),
         query_credentials: read(conn, "query_credentials")?.unwrap_or(default.query_credentials),
+        former_costs: read::<Costs>(conn, "former_costs")?.map(|costs| costs.0).unwrap_or_default(),
         longest_life: read(conn, "longest_life")?,
     })
+}
+
+/// Costs with a semicolon in between.
+struct Costs(Vec<Cost>);
+
+impl std::str::FromStr for Costs {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Self, HashError> {
+        text.split(';').map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// The costs of all hashes but `cost`. Reads every secret: for the moment at which the parameters change.
+pub(super) fn other_costs(conn: &Connection, cost: Cost) -> rusqlite::Result<Vec<Cost>> {
+    let mut found: Vec<Cost> = vec![];
+    let mut statement = conn.prepare("SELECT hash FROM secret")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let own = HashedSecret::from_stored(row.get(0)?).cost();
+        if let Some(own) = own.filter(|own| *own != cost && !found.contains(own)) {
+            found.push(own);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn save(conn: &Connection, settings: &StoreSettings) -> rusqlite::Result<()> {

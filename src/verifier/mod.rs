@@ -93,6 +93,7 @@ impl Answer {
 pub struct Verifier {
     store: Store,
     hash_cost: Cell<Cost>,
+    former_costs: RefCell<Vec<Cost>>,
     query_credentials: Cell<bool>,
     memory: RefCell<Memory>,
     matches: Option<Arc<Matches>>,
@@ -115,10 +116,11 @@ impl Verifier {
     /// # Errors
     /// Where the store cannot be read.
     pub fn new(store: Store) -> Result<Self, StoreError> {
-        let StoreSettings { hash_cost, query_credentials, .. } = store.settings()?;
+        let StoreSettings { hash_cost, former_costs, query_credentials, .. } = store.settings()?;
         Ok(Self {
             store,
             hash_cost: Cell::new(hash_cost),
+            former_costs: RefCell::new(former_costs),
             query_credentials: Cell::new(query_credentials),
             memory: RefCell::default(),
             matches: None,
@@ -187,8 +189,9 @@ impl Verifier {
         let mut rows = self.rows.borrow_mut();
         if rows.version != version || rows.found.len() >= MOST_ROWS {
             *rows = Rows { version, found: HashMap::new() };
-            let StoreSettings { hash_cost, query_credentials, .. } = self.store.settings()?;
+            let StoreSettings { hash_cost, former_costs, query_credentials, .. } = self.store.settings()?;
             self.hash_cost.set(hash_cost);
+            self.former_costs.replace(former_costs);
             self.query_credentials.set(query_credentials);
         }
         Ok(())
@@ -243,26 +246,42 @@ impl Verifier {
         secret: &Secret,
         name: Option<&str>,
     ) -> Result<Option<Arc<Presented>>, HashError> {
-        let memory = &mut *self.memory.borrow_mut();
         let Some(presented) = found else {
-            spend(secret, self.hash_cost.get(), memory)?;
+            self.spend_all_but(None, secret)?;
             return Ok(None);
         };
         let is_known = self.matches.as_ref().is_some_and(|matches| matches.knows(secret, &presented.hash));
-        let matches = is_known
-            || match presented.hash.matches_in(secret, memory) {
-                Ok(matches) => matches,
-                Err(error) => {
-                    // A damaged hash takes as long as any other.
-                    spend(secret, self.hash_cost.get(), memory)?;
-                    return Err(error);
-                }
-            };
+        let computed =
+            if is_known { Ok(true) } else { presented.hash.matches_in(secret, &mut self.memory.borrow_mut()) };
+        let matches = match computed {
+            Ok(matches) => matches,
+            Err(error) => {
+                // A damaged hash takes as long as any other.
+                self.spend_all_but(None, secret)?;
+                return Err(error);
+            }
+        };
         if let Some(known) = self.matches.as_ref().filter(|_| matches && !is_known) {
             known.remember(secret, &presented.hash);
         }
         let is_named = name.is_none_or(|name| name == presented.key.name.as_str());
-        Ok((matches && is_named).then_some(presented))
+        if matches && is_named {
+            return Ok(Some(presented));
+        }
+        self.spend_all_but(presented.hash.cost(), secret)?;
+        Ok(None)
+    }
+
+    /// Costs what every hash that there may be costs, but for the one that was computed: a verification that fails
+    /// takes the same time, whichever hash it met, and whether it met any.
+    fn spend_all_but(&self, done: Option<Cost>, secret: &Secret) -> Result<(), HashError> {
+        let memory = &mut *self.memory.borrow_mut();
+        let former = self.former_costs.borrow();
+        let all = former.iter().copied().chain([self.hash_cost.get()]);
+        for cost in all.filter(|cost| Some(*cost) != done) {
+            spend(secret, cost, memory)?;
+        }
+        Ok(())
     }
 }
 

@@ -274,3 +274,27 @@ fn a_hash_that_cannot_be_checked_is_no_refusal_and_no_permission() {
         assert_eq!(output.stdout, "");
     }
 }
+
+#[test]
+fn the_costs_of_all_hashes_are_known_when_the_parameters_change() {
+    let sandbox = Sandbox::new();
+    let costs = || -> Vec<String> {
+        let settings = keyward::store::Store::open(&sandbox.store()).unwrap().settings().unwrap();
+        settings.former_costs.iter().map(ToString::to_string).collect()
+    };
+    assert!(costs().is_empty());
+    let secret = sandbox.mint("a");
+    sandbox.run("settings set hash-parameters m=2048,t=1,p=1");
+    assert_eq!(costs(), ["m=1024,t=1,p=1"]);
+    sandbox.mint("b");
+    sandbox.run("settings set prefix app");
+    assert_eq!(costs(), ["m=1024,t=1,p=1"], "another setting changes nothing about it");
+    // A wrong secret of a known id, an unknown id and a wrong name are answered alike, whatever they cost.
+    for credential in [secret.replace("kw_", "xx_"), format!("b:{secret}"), secret.clone()] {
+        let reason = sandbox.reason("", &credential);
+        assert_eq!(reason == "allowed", credential == secret, "{reason}");
+    }
+    // It was renewed, and the next change finds no other hash.
+    sandbox.run("settings set hash-parameters m=1024,t=2,p=1");
+    assert_eq!(costs(), ["m=2048,t=1,p=1"]);
+}
