@@ -118,7 +118,7 @@ impl Apply {
                 self.make(session, &mut store, &planned, &text, wanted)?;
             }
         }
-        if !self.dry_run {
+        if !self.dry_run && session.check_key_manager(&store).is_ok() {
             self.clear_up(&manifest, &planned.steps);
         }
         if session.json() {
