@@ -377,7 +377,9 @@ impl Apply {
             (Some(Deliver::GithubEnv(name)), _) => {
                 Ok(Place::Step { file: StepFile::Env, name: name.as_str().to_owned() })
             }
-            (Some(Deliver::GithubOutput(name)), _) => Ok(Place::Step { file: StepFile::Output, name: name.clone() }),
+            (Some(Deliver::GithubOutput(name)), _) => {
+                Ok(Place::Step { file: StepFile::Output, name: name.as_str().to_owned() })
+            }
             // The folder may be still to be made.
             (None, Some(folder)) if !folder.exists() => {
                 Ok(Place::File { path: folder.join(file_name(name)), existing: Existing::Refuse })

@@ -9,10 +9,10 @@ use clap::{Args, ValueHint};
 use crate::delivery::{
     CLEAR_AFTER, Delivery, Existing, Outcome, Place, Sink, StepFile, deliver_then_commit, needs_an_answer,
 };
-use crate::domain::dotenv::Variable;
+use crate::domain::dotenv::{OutputName, Variable};
 use crate::domain::hashing::{HashError, HashedSecret};
 use crate::domain::key::{Key, Settings};
-use crate::domain::names::{InvalidText, Name, Prefix};
+use crate::domain::names::{Name, Prefix};
 use crate::domain::time::Duration;
 use crate::domain::token::{Id, SECRET_BYTES, Secret};
 use crate::error::{Code, Error};
@@ -52,8 +52,8 @@ pub struct DeliveryArgs {
     #[arg(long, value_name = "NAME", group = "sink")]
     pub github_env: Option<Variable>,
     /// In a step of GitHub Actions: mask the secret, and set an output of the step
-    #[arg(long, value_name = "NAME", group = "sink", value_parser = output_name)]
-    pub github_output: Option<String>,
+    #[arg(long, value_name = "NAME", group = "sink")]
+    pub github_output: Option<OutputName>,
     /// In a terminal: print the secret, and take for granted that it was stored
     #[arg(short, long)]
     pub yes: bool,
@@ -90,7 +90,8 @@ impl DeliveryArgs {
         let command = self.secret_to.clone().map(Place::Command);
         let step = |file, name: Option<String>| name.map(|name| Place::Step { file, name });
         let env = self.github_env.as_ref().map(|name| name.as_str().to_owned());
-        file.or(dotenv).or(command).or(step(StepFile::Env, env)).or(step(StepFile::Output, self.github_output.clone()))
+        let output = self.github_output.as_ref().map(|name| name.as_str().to_owned());
+        file.or(dotenv).or(command).or(step(StepFile::Env, env)).or(step(StepFile::Output, output))
     }
 
     fn clipboard(&self, session: &Session) -> Result<Sink, Error> {
@@ -111,16 +112,6 @@ impl DeliveryArgs {
             }
         };
         Ok(Sink::Clipboard { seconds, trusting: self.yes })
-    }
-}
-
-/// The name of an output of a step: letters, digits, `_` and `-`.
-pub(crate) fn output_name(text: &str) -> Result<String, InvalidText> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-    if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(is_name) {
-        Ok(text.to_owned())
-    } else {
-        Err(InvalidText::new("an output has letters, digits, _ and -, and starts with a letter or _: api-key"))
     }
 }
 

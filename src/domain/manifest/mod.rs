@@ -20,7 +20,7 @@ pub use read::read;
 pub use write::{key_to_json, key_to_toml, to_json, to_toml};
 
 use super::directory::{Draft, Kind};
-use super::dotenv::Variable;
+use super::dotenv::{OutputName, Variable};
 use super::fields::Said;
 use super::names::Name;
 
@@ -95,7 +95,7 @@ pub enum Deliver {
     /// A variable of the following steps in GitHub Actions.
     GithubEnv(Variable),
     /// An output of this step in GitHub Actions.
-    GithubOutput(String),
+    GithubOutput(OutputName),
 }
 
 #[cfg(test)]

@@ -213,7 +213,9 @@ fn deliver(field: &Field) -> Result<Option<Deliver>, Vec<Wrong>> {
         add(variable(node).map(Deliver::GithubEnv));
     }
     if let Some(node) = get("github_output") {
-        add(output(node).map(Deliver::GithubOutput));
+        let what = "an output has letters, digits, _ and -, such as \"api-key\"";
+        let output = text(node).and_then(|name| name.parse().map_err(|_| Wrong::new(node.at, what)));
+        add(output.map(Deliver::GithubOutput));
     }
     if !wrongs.is_empty() {
         return Err(wrongs);
@@ -223,13 +225,4 @@ fn deliver(field: &Field) -> Result<Option<Deliver>, Vec<Wrong>> {
         1 => Ok(places.pop()),
         _ => Err(Wrong::new(field.node.at, "a secret is delivered to one place: keep one of them").into()),
     }
-}
-
-fn output(node: &Node) -> Result<String, Wrong> {
-    let name = text(node)?;
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-    if name.is_empty() || !name.chars().all(is_name) || name.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-        return Err(Wrong::new(node.at, "an output has letters, digits, _ and -, such as \"api-key\""));
-    }
-    Ok(name.to_owned())
 }
