@@ -1,9 +1,10 @@
 //! The settings of a store, as opposed to those of a key.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
 use super::error::StoreError;
+use super::rows::parsed;
 use crate::domain::hashing::{Cost, HashError, HashedSecret};
 use crate::domain::names::Prefix;
 use crate::domain::time::Duration;
@@ -66,14 +67,21 @@ impl StoreSettings {
 }
 
 pub(super) fn load(conn: &Connection) -> rusqlite::Result<StoreSettings> {
-    let default = StoreSettings::default();
-    Ok(StoreSettings {
-        prefix: read(conn, "prefix")?.unwrap_or(default.prefix),
-        hash_cost: read(conn, "hash_cost")?.unwrap_or(default.hash_cost),
-        query_credentials: read(conn, "query_credentials")?.unwrap_or(default.query_credentials),
-        former_costs: read::<Costs>(conn, "former_costs")?.map(|costs| costs.0).unwrap_or_default(),
-        longest_life: read(conn, "longest_life")?,
-    })
+    let mut settings = StoreSettings::default();
+    let mut statement = conn.prepare_cached("SELECT value, name FROM setting")?;
+    let mut rows = statement.query([])?;
+    // A value that does not parse is damage, not a reason to fall back to a default.
+    while let Some(row) = rows.next()? {
+        match row.get_ref(1)?.as_str()? {
+            "prefix" => settings.prefix = parsed(row, 0)?,
+            "hash_cost" => settings.hash_cost = parsed(row, 0)?,
+            "former_costs" => settings.former_costs = parsed::<Costs>(row, 0)?.0,
+            "query_credentials" => settings.query_credentials = parsed(row, 0)?,
+            "longest_life" => settings.longest_life = Some(parsed(row, 0)?),
+            _ => {}
+        }
+    }
+    Ok(settings)
 }
 
 /// Costs with a semicolon in between.
@@ -111,11 +119,4 @@ pub(super) fn save(conn: &Connection, settings: &StoreSettings) -> rusqlite::Res
         };
     }
     Ok(())
-}
-
-/// A value that does not parse is damage, not a reason to fall back to a default.
-fn read<T: std::str::FromStr>(conn: &Connection, name: &str) -> rusqlite::Result<Option<T>> {
-    conn.prepare_cached("SELECT value FROM setting WHERE name = ?1")?
-        .query_row([name], |row| super::rows::parsed(row, 0))
-        .optional()
 }
