@@ -339,22 +339,20 @@ impl Apply {
             }
             wanted.push((name.clone(), settings.prefix.clone(), place));
         }
-        // Most go to files of their own in one folder, which are told apart by their names.
-        let names_its_place = |step: &Step| match &step.subject {
-            Subject::Key { name, deliver: Some(_), .. } => Some(name.clone()),
-            _ => None,
-        };
-        let named: BTreeSet<Name> = steps.iter().filter_map(names_its_place).collect();
-        let others: Vec<_> = wanted.iter().enumerate().filter(|(_, (name, ..))| named.contains(name)).collect();
-        for (number, (name, _, place)) in &others {
-            let clash = wanted.iter().enumerate().find(|(other, (.., at))| other != number && at.excludes(place));
-            if let Some((_, (other, ..))) = clash {
+        let mut taken: BTreeMap<PathBuf, Vec<(Option<String>, &Name)>> = BTreeMap::new();
+        for (name, _, place) in &wanted {
+            let Some((path, part)) = place.takes_up() else { continue };
+            let others = taken.entry(path).or_default();
+            // What has no parts is taken up as a whole.
+            let clash = others.iter().find(|(other, _)| part.is_none() || other.is_none() || *other == part);
+            if let Some((_, other)) = clash {
                 return Err(Error::new(
                     Code::NotDelivered,
-                    format!("the secrets of {name} and {other} would go to the same place; nothing was changed"),
+                    format!("the secrets of {other} and {name} would go to the same place; nothing was changed"),
                 )
                 .hint("deliver each to a place of its own"));
             }
+            others.push((part, name));
         }
         Ok(wanted)
     }

@@ -24,7 +24,7 @@ pub enum StepFile {
 
 impl StepFile {
     /// The variable in which the runner names the file.
-    fn variable(self) -> &'static str {
+    pub(super) fn variable(self) -> &'static str {
         match self {
             Self::Env => "GITHUB_ENV",
             Self::Output => "GITHUB_OUTPUT",

@@ -79,7 +79,7 @@ impl Place {
             for suffix in ["", "-wal", "-shm", "-journal"] {
                 let mut own = store.as_os_str().to_owned();
                 own.push(suffix);
-                if is_same(path, Path::new(&own)) {
+                if resolved(path) == resolved(Path::new(&own)) {
                     return Err(files::refused(path, "it is the store itself").hint("name another file"));
                 }
             }
@@ -137,19 +137,15 @@ impl Place {
         matches!(self, Self::File { .. })
     }
 
-    /// Whether this and another place cannot both take a secret: the same file, however it is spelled, or the
-    /// same variable in it. A command may tell its secrets apart by itself.
-    pub fn excludes(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Command(_), _) | (_, Self::Command(_)) => false,
-            (Self::Dotenv { path, name }, Self::Dotenv { path: other, name: other_name }) => {
-                name == other_name && is_same(path, other)
-            }
-            (Self::Step { .. }, _) | (_, Self::Step { .. }) => self == other,
-            (
-                Self::File { path, .. } | Self::Dotenv { path, .. },
-                Self::File { path: other, .. } | Self::Dotenv { path: other, .. },
-            ) => is_same(path, other),
+    /// What a secret takes up there: a file, however it is spelled, and where others have room in it, which part
+    /// of it. A command may tell its secrets apart by itself.
+    pub fn takes_up(&self) -> Option<(PathBuf, Option<String>)> {
+        match self {
+            Self::File { path, .. } => Some((resolved(path), None)),
+            Self::Dotenv { path, name } => Some((resolved(path), Some(name.as_str().to_owned()))),
+            // The runner names the file; here, its own name for it does.
+            Self::Step { file, name } => Some((PathBuf::from(file.variable()), Some(name.clone()))),
+            Self::Command(_) => None,
         }
     }
 
@@ -177,13 +173,11 @@ impl Place {
     }
 }
 
-/// Whether two paths name one file, which may not be there yet.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let resolved = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        (folder.canonicalize().unwrap_or(folder.to_owned()), path.file_name().map(ToOwned::to_owned))
-    };
-    resolved(one) == resolved(other)
+/// A path with its folder resolved. The file itself may not be there yet.
+fn resolved(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().unwrap_or(folder.to_owned());
+    path.file_name().map_or_else(|| folder.clone(), |name| folder.join(name))
 }
 
 fn take_file(files: &mut Files, path: &Path, existing: &Existing, secret: &Secret) -> Result<(), Error> {
