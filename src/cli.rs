@@ -1,6 +1,13 @@
 //! The command line: the root, the global flags, and one `match` from subcommand to verb.
+//!
+//! All of it, with its help, is `Cli::command()`. To put all of it together takes as long as the rest of a short
+//! command does, so [`Cli::read`] parses with a command line that knows the verbs by name and has the arguments of
+//! none but the one that is wanted. Whatever is not in order there is parsed again with all of it.
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{self, directory};
 use crate::error::{Error, Exit};
@@ -70,6 +77,58 @@ pub enum Command {
     HoldClipboard(commands::hold_clipboard::HoldClipboard),
 }
 
+/// A verb, and what gives it its arguments.
+type Verb = (&'static str, fn(clap::Command) -> clap::Command);
+
+/// The verbs of [`Command`]; a test compares the two.
+const VERBS: [Verb; 24] = [
+    ("create", commands::create::Create::augment_args),
+    ("list", commands::list::List::augment_args),
+    ("show", commands::show::Show::augment_args),
+    ("edit", commands::edit::Edit::augment_args),
+    ("duplicate", commands::duplicate::Duplicate::augment_args),
+    ("rotate", commands::rotate::Rotate::augment_args),
+    ("enable", commands::enable::Enable::augment_args),
+    ("disable", commands::enable::Disable::augment_args),
+    ("delete", commands::delete::Delete::augment_args),
+    ("verify", commands::verify::Verify::augment_args),
+    ("history", commands::history::History::augment_args),
+    ("group", directory::Verb::<directory::GroupArgs>::augment_subcommands),
+    ("user", directory::SwitchVerb::<directory::UserArgs>::augment_subcommands),
+    ("role", directory::Verb::<directory::RoleArgs>::augment_subcommands),
+    ("tenant", directory::SwitchVerb::<directory::TenantArgs>::augment_subcommands),
+    ("export", commands::export::Export::augment_args),
+    ("apply", commands::apply::Apply::augment_args),
+    ("doctor", commands::doctor::Doctor::augment_args),
+    ("backup", commands::backup::Backup::augment_args),
+    ("settings", commands::settings::Settings::augment_args),
+    ("completions", commands::completions::Completions::augment_args),
+    ("man", commands::man::Manual::augment_args),
+    ("help", commands::help::Help::augment_args),
+    ("hold-clipboard", commands::hold_clipboard::HoldClipboard::augment_args),
+];
+
+impl Cli {
+    /// Parses a command line, the name of the program first.
+    ///
+    /// # Errors
+    /// What clap says of it; help and version too.
+    pub fn read(args: &[OsString]) -> Result<Self, clap::Error> {
+        let parse = |command: clap::Command| Self::from_arg_matches(&command.try_get_matches_from(args)?);
+        match parse(outline()) {
+            Err(error) if error.kind() != ErrorKind::DisplayVersion => parse(Self::command()),
+            read => read,
+        }
+    }
+}
+
+/// The command line without its help: what is right is parsed by it as by all of it.
+fn outline() -> clap::Command {
+    let root = clap::Command::new("keyward").version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
+    let verbs = VERBS.map(|(name, arguments)| clap::Command::new(name).defer(arguments));
+    GlobalArgs::augment_args(root).subcommands(verbs)
+}
+
 impl Command {
     /// Does it.
     ///
@@ -107,12 +166,34 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+        outline().debug_assert();
+    }
+
+    #[test]
+    fn the_outline_parses_what_all_of_it_does() {
+        let (mut all, mut outline) = (Cli::command(), outline());
+        all.build();
+        outline.build();
+        assert_same(&all, &outline);
+    }
+
+    fn assert_same(all: &clap::Command, outline: &clap::Command) {
+        let arguments = |command: &clap::Command| {
+            let mut arguments: Vec<String> = command.get_arguments().map(|arg| format!("{arg:?}")).collect();
+            arguments.sort();
+            arguments
+        };
+        assert_eq!(arguments(all), arguments(outline), "{}", all.get_name());
+        let verbs = |command: &clap::Command| command.get_subcommands().cloned().collect::<Vec<_>>();
+        assert_eq!(all.get_subcommands().count(), outline.get_subcommands().count());
+        for (all, outline) in verbs(all).iter().zip(&verbs(outline)) {
+            assert_eq!(all.get_name(), outline.get_name());
+            assert_same(all, outline);
+        }
     }
 }

@@ -3,8 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::Cli;
 use crate::complete;
@@ -23,8 +23,7 @@ pub fn run(mut world: World) -> Exit {
     }
     // Before the flags are parsed, an error must be told in the right form all the same.
     let wants_json = args.iter().any(|arg| arg == "--json");
-    let cli = Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match cli {
+    let cli = match Cli::read(&args) {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&mut world, &error, wants_json),
     };
