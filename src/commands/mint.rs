@@ -10,7 +10,7 @@ use crate::delivery::{
     CLEAR_AFTER, Delivery, Existing, Outcome, Place, Sink, StepFile, deliver_then_commit, needs_an_answer,
 };
 use crate::domain::dotenv::{OutputName, Variable};
-use crate::domain::hashing::{HashError, HashedSecret};
+use crate::domain::hashing::{HashError, HashedSecret, Memory};
 use crate::domain::key::{Key, Settings};
 use crate::domain::names::{Name, Prefix};
 use crate::domain::time::Duration;
@@ -160,8 +160,11 @@ pub fn mint_all(session: &mut Session, store: &Store, prefixes: &[Prefix]) -> Re
         plain.push((fresh_id(session, store)?, fresh_secret(session, store, prefix)?, session.random()?));
     }
     let mut progress = session.terminal.progress("hashing the new secrets", plain.len() as u64);
-    let hashed =
-        in_parallel(&plain, |(_, secret, salt)| HashedSecret::new(secret, *salt, cost), |done| progress.at(done));
+    let hashed = in_parallel(
+        &plain,
+        |(_, secret, salt), memory: &mut Memory| HashedSecret::new_in(secret, *salt, cost, memory),
+        |done| progress.at(done),
+    );
     drop(progress);
     let minted = plain.into_iter().zip(hashed).map(|((id, secret, _), hash)| {
         let hash = hash.map_err(|error| bad_cost(&error))?;
@@ -170,9 +173,13 @@ pub fn mint_all(session: &mut Session, store: &Store, prefixes: &[Prefix]) -> Re
     minted.collect()
 }
 
-/// What `work` makes of each item, in their order, by as many threads as there are processors. `step` learns
-/// how many are done.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync, mut step: impl FnMut(u64)) -> Vec<R> {
+/// What `work` makes of each item, in their order, by as many threads as there are processors, each with a state of
+/// its own. `step` learns how many are done.
+fn in_parallel<T: Sync, R: Send, S: Default>(
+    items: &[T],
+    work: impl Fn(&T, &mut S) -> R + Sync,
+    mut step: impl FnMut(u64),
+) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
     let next = AtomicUsize::new(0);
     let (sender, results) = mpsc::channel();
@@ -180,8 +187,9 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync, mut
         for _ in 0..threads {
             let (sender, next, work) = (sender.clone(), &next, &work);
             scope.spawn(move || {
+                let mut state = S::default();
                 while let Some((place, item)) = at(items, next.fetch_add(1, Ordering::Relaxed)) {
-                    let _ = sender.send((place, work(item)));
+                    let _ = sender.send((place, work(item, &mut state)));
                 }
             });
         }

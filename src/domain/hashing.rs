@@ -11,10 +11,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use allocator_api2::vec::Vec;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use hugealloc::HugeAlloc;
 use phc::{Ident, Output, ParamsString, PasswordHash, Salt};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::Zeroize as _;
 
 use super::token::Secret;
 
@@ -85,8 +87,16 @@ impl HashedSecret {
     /// # Errors
     /// [`HashError::OutOfRange`] for a cost that could not be verified again later.
     pub fn new(secret: &Secret, salt: [u8; SALT_BYTES], cost: Cost) -> Result<Self, HashError> {
+        Self::new_in(secret, salt, cost, &mut Memory::default())
+    }
+
+    /// The same, in memory that was used before.
+    ///
+    /// # Errors
+    /// As [`HashedSecret::new`].
+    pub fn new_in(secret: &Secret, salt: [u8; SALT_BYTES], cost: Cost, memory: &mut Memory) -> Result<Self, HashError> {
         let mut output = [0; OUTPUT_BYTES];
-        compute(secret, &salt, cost, &mut output, &mut Memory::default())?;
+        compute(secret, &salt, cost, &mut output, memory)?;
         let mut params = ParamsString::new();
         for (name, value) in [("m", cost.memory_kib), ("t", cost.passes), ("p", cost.lanes)] {
             params.add_decimal(name, value).map_err(|_| HashError::NotArgon2id)?;
@@ -207,17 +217,43 @@ fn compute(
         .map_err(|_| HashError::NotArgon2id)
 }
 
-/// The memory of Argon2: of our own, because that of the crate is not wiped when it is dropped, and to be used
-/// again, because the system takes longer to give so many new pages than to fill them.
-#[derive(Default)]
-pub struct Memory(Zeroizing<Vec<Block>>);
+/// The memory of Argon2: of our own, because that of the crate is not wiped when it is dropped.
+///
+/// It is to be used again, and it is asked for in huge pages: 19 MiB are 4,864 pages of 4 KiB, and the system takes
+/// about as long to hand out so many as Argon2 takes to fill them. Where it has no huge pages to give, nothing but
+/// that time is lost.
+pub struct Memory(Vec<Block, HugeAlloc>);
+
+/// Blocks in a huge page of 2 MiB. The last page is asked for whole: a part of it would come in small ones.
+const HUGE_PAGE: usize = 2 * 1024 * 1024 / Block::SIZE;
 
 impl Memory {
+    /// Memory for hashes of `cost`, which is asked for now rather than when it is needed.
+    pub fn for_cost(cost: Cost) -> Self {
+        let mut memory = Self::default();
+        memory.blocks(cost.memory_kib as usize);
+        memory
+    }
+
     fn blocks(&mut self, count: usize) -> &mut [Block] {
         if self.0.len() < count {
-            self.0 = Zeroizing::new(vec![Block::new(); count]);
+            *self = Self(Vec::with_capacity_in(count.next_multiple_of(HUGE_PAGE), HugeAlloc));
+            self.0.resize(count, Block::new());
         }
         &mut self.0[..count]
+    }
+}
+
+impl Default for Memory {
+    /// None yet.
+    fn default() -> Self {
+        Self(Vec::new_in(HugeAlloc))
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.0.iter_mut().zeroize();
     }
 }
 

@@ -137,6 +137,17 @@ impl Verifier {
         Ok(Self { matches: Some(matches), ..Self::new(store)? })
     }
 
+    /// The same, with memory for its hashes that was asked for before.
+    #[must_use]
+    pub fn with_memory(self, memory: Memory) -> Self {
+        Self { memory: RefCell::new(memory), ..self }
+    }
+
+    /// The memory of its hashes, to be wiped while something else is done.
+    pub fn take_memory(&self) -> Memory {
+        self.memory.take()
+    }
+
     /// The store behind it.
     pub fn store(&self) -> &Store {
         &self.store

@@ -4,6 +4,7 @@ mod batch;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::thread;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgGroup, Args};
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::domain::address::parse_address;
 use crate::domain::credential::{Credential, CredentialError, Presentation, parse_line, parse_request};
 use crate::domain::decision::{Check, Decision, Method, Outcome, Request, Transport, WantedRole};
+use crate::domain::hashing::{Cost, Memory};
 use crate::domain::key::KeyJson;
 use crate::domain::names::{InvalidText, Level, Name, Scope};
 use crate::domain::time::parse_time;
@@ -167,17 +169,23 @@ impl Verify {
         if self.batch {
             return batch::run(session, !self.no_record);
         }
+        // To get the memory of a hash takes a millisecond, in which the store can be opened.
+        let memory = thread::spawn(|| Memory::for_cost(Cost::default()));
         let input = self.read(session)?;
         // Reading may have taken any time, and what expired meanwhile has expired.
         session.look_at_the_clock();
         let (credential, mut request) = self.examine(&input)?;
         drop(input);
         let at = self.at.unwrap_or(session.now());
-        let mut verifier = Verifier::new(session.open()?)?;
+        let verifier = Verifier::new(session.open()?)?;
+        let mut verifier = verifier.with_memory(memory.join().unwrap_or_default());
         if let Some(name) = &self.role {
             request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().rank_of(name)? });
         }
         let mut answer = verifier.verify(credential, &request, at)?;
+        // To wipe it takes another, in which the use can be recorded.
+        let memory = verifier.take_memory();
+        let wiped = thread::spawn(move || drop(memory));
         if !verifier.store().warnings().is_empty() {
             answer.warnings.push("store_permissions");
         }
@@ -190,6 +198,7 @@ impl Verify {
             // The answer is the exit code, whatever became of the words.
             session.terminal.report(&error, session.json());
         }
+        let _ = wiped.join();
         Ok(exit_of(&answer.decision))
     }
 

@@ -1,0 +1,41 @@
+//! What keyward promises about its speed, measured: whole processes, each beside its peer in the same run.
+//!
+//! `benches/run` starts it, with the peers installed, and says more. With words as arguments, only the rows are
+//! measured whose names hold one of them, and the stores of the last time are used again.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program of its own, which measures real time and talks to a person"
+)]
+#![allow(clippy::cast_precision_loss, reason = "ratios of small numbers")]
+
+mod batch;
+mod data;
+mod measure;
+mod reads;
+mod report;
+mod stores;
+mod writes;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use report::Report;
+use stores::Stores;
+
+/// The binary that is measured.
+const KEYWARD: &str = env!("CARGO_BIN_EXE_keyward");
+
+fn main() -> Result<()> {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("benches");
+    let stores = Stores::in_folder(&folder, wanted.is_empty())?;
+    let mut report = Report::new(wanted);
+    writes::measure(&stores, &mut report)?;
+    reads::measure(&stores, &mut report)?;
+    batch::measure(&stores, &mut report)?;
+    report.print()
+}
