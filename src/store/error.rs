@@ -169,9 +169,12 @@ fn counted(keys: u64, users: u64) -> String {
     parts.map(|(number, one)| count(number, one)).collect::<Vec<_>>().join(" and ")
 }
 
-/// A table or a column that the schema has, and the file has not.
+/// A table or a column that the schema has and the file has not; or what the rules in the file name, and no schema.
 fn is_missing_part(message: &str) -> bool {
     message.starts_with("no such table")
+        || message.starts_with("unknown function")
+        || message.starts_with("no such function")
+        || message.starts_with("no such collation")
         || message.starts_with("no such column")
         || message.contains("has no column named")
         || message.starts_with("foreign key mismatch")

@@ -114,7 +114,10 @@ pub(super) fn count(filter: &Filter, now: Timestamp) -> (String, Vec<Value>) {
 fn condition(filter: &Filter, now: Timestamp) -> Condition {
     let mut all = Condition::default();
     if let Some(pattern) = &filter.name {
+        // What stands before the first wildcard is a range of the index; names are ASCII, so nothing is above it.
+        let start = pattern.split(['*', '?', '[']).next().unwrap_or_default();
         all.and("k.name GLOB ?", [text(pattern)]);
+        all.and("k.name >= ? AND k.name < ? || char(127)", [start.to_owned().into(), start.to_owned().into()]);
     }
     for (kind, name) in [
         (Kind::Group, &filter.group),
@@ -164,7 +167,7 @@ fn in_state(all: &mut Condition, state: State, now: Timestamp) {
     let suspended = "(coalesce(o.enabled, 1) = 0 OR coalesce(t.enabled, 1) = 0)";
     match state {
         State::Disabled => all.and("k.enabled = 0", []),
-        State::Expired => all.and("k.enabled = 1 AND k.expires_at <= ?", [seconds(now)]),
+        State::Expired => all.and("k.enabled = 1 AND unlikely(k.expires_at <= ?)", [seconds(now)]),
         State::Suspended => all.and(&format!("k.enabled = 1 AND {not_expired} AND {suspended}"), [seconds(now)]),
         State::Active => all.and(&format!("k.enabled = 1 AND {not_expired} AND NOT {suspended}"), [seconds(now)]),
     }

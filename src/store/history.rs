@@ -222,7 +222,12 @@ pub(super) fn each<E>(
 /// The id of the key that last had this name, or that has this id: for a key that is gone.
 pub(super) fn last_key_named(conn: &Connection, name: &str) -> rusqlite::Result<Option<Id>> {
     conn.query_row(
-        "SELECT subject_id FROM history WHERE subject_kind = 'key' AND (subject_name = ?1 OR subject_id = ?1) ORDER BY seq DESC LIMIT 1",
+        "SELECT subject_id FROM history
+          WHERE seq = (SELECT max(seq) FROM (SELECT max(seq) AS seq FROM history
+                                              WHERE subject_kind = 'key' AND subject_name = ?1
+                                              UNION ALL
+                                             SELECT max(seq) FROM history
+                                              WHERE subject_kind = 'key' AND subject_id = ?1))",
         [name],
         |row| rows::optional(row, 0),
     )

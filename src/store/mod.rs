@@ -259,6 +259,16 @@ impl Store {
         Ok(())
     }
 
+    /// Calls `f`, for which the store stands still, whatever others write meanwhile.
+    ///
+    /// # Errors
+    /// What `f` returns, or where the store cannot be read.
+    pub fn at_one_moment<T, E: From<StoreError>>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        // It is only read in: it has nothing to commit.
+        let _moment = self.conn.unchecked_transaction().map_err(|error| StoreError::from_sqlite(&self.path, error))?;
+        f()
+    }
+
     /// How many keys `filter` lets through, whatever its limit is.
     ///
     /// # Errors
@@ -393,5 +403,7 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+mod plan_tests;
 #[cfg(test)]
 mod tests;

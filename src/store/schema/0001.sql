@@ -71,7 +71,7 @@ CREATE INDEX key_by_owner ON key (owner) WHERE owner IS NOT NULL;
 CREATE INDEX key_by_role ON key (role) WHERE role IS NOT NULL;
 CREATE INDEX key_by_tenant ON key (tenant) WHERE tenant IS NOT NULL;
 CREATE INDEX key_by_expiry ON key (expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX key_by_creation ON key (created_at);
+CREATE INDEX key_by_creation ON key (created_at, name);
 CREATE INDEX key_disabled ON key (name) WHERE enabled = 0;
 
 CREATE TABLE key_scope (
@@ -137,6 +137,7 @@ CREATE TABLE history (
 ) STRICT;
 CREATE INDEX history_by_subject ON history (subject_kind, subject_id, seq);
 CREATE INDEX history_by_time ON history (at);
+CREATE INDEX history_by_key_name ON history (subject_name, seq) WHERE subject_kind = 'key';
 
 -- The end of the chain, so that the removal of the newest rows is noticed too.
 CREATE TABLE history_head (
