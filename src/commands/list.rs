@@ -12,6 +12,7 @@ use crate::domain::time::Duration;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use crate::store::{Filter, Sort, Store};
+use crate::terminal::{BLOCK, Widest};
 
 /// List the keys
 #[derive(Debug, Args)]
@@ -189,18 +190,43 @@ fn print_array(session: &mut Session, store: &Store, filter: &Filter) -> Result<
 }
 
 fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<u64, Error> {
-    let mut rows = vec![];
-    let count = each(session, store, filter, |session, key| {
-        rows.push(key_row(&key, session.now()));
-        Ok(())
+    let count = store.at_one_moment(|| {
+        let (mut rows, mut widest) = (vec![], Widest::default());
+        let count = each(session, store, filter, |session, key| {
+            let row = key_row(&key, session.now());
+            widest.take(&row);
+            if rows.len() < BLOCK {
+                rows.push(row);
+            }
+            Ok(())
+        })?;
+        if count > BLOCK as u64 {
+            print_blocks(session, store, filter, &widest)?;
+        } else if count > 0 {
+            session.terminal.print_table(&KEY_COLUMNS, &rows)?;
+        }
+        Ok::<_, Error>(count)
     })?;
     if count == 0 {
         session.terminal.note(if *filter == Filter::default() { NO_KEYS } else { "no key matches" });
     } else {
-        session.terminal.print_table(&KEY_COLUMNS, &rows)?;
         tell_how_many(session, store, filter, count)?;
     }
     Ok(count)
+}
+
+/// A list that is too long to be kept: now that the widths of its columns are known, it is read once more.
+fn print_blocks(session: &mut Session, store: &Store, filter: &Filter, widest: &Widest) -> Result<(), Error> {
+    let mut blocks = session.terminal.begin_table(&KEY_COLUMNS, widest);
+    let mut rows = vec![];
+    each(session, store, filter, |session, key| {
+        rows.push(key_row(&key, session.now()));
+        if rows.len() == BLOCK {
+            session.terminal.print_block(&mut blocks, &std::mem::take(&mut rows))?;
+        }
+        Ok(())
+    })?;
+    if rows.is_empty() { Ok(()) } else { session.terminal.print_block(&mut blocks, &rows) }
 }
 
 /// A person who looks at a list wants to know whether it is all of it.

@@ -21,7 +21,7 @@ pub use interrupts::{Fired, Hold, Interrupts, Running, Section, Stopping, Suspen
 pub use progress::{Progress, Working};
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
-pub use table::{Cell, Column, card};
+pub use table::{BLOCK, Blocks, Cell, Column, Widest, card};
 
 use crate::domain::text::clean;
 use crate::error::{Code, Error, Exit};

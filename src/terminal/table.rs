@@ -1,6 +1,6 @@
 //! Tables and cards for people.
 
-use comfy_table::{Attribute, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table};
+use comfy_table::{Attribute, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width};
 use console::measure_text_width;
 
 use super::{Terminal, Tone};
@@ -80,6 +80,33 @@ impl Column {
     }
 }
 
+/// How wide the values of a table are, of which not all are kept.
+#[derive(Debug, Default)]
+pub struct Widest(Vec<usize>);
+
+impl Widest {
+    /// Takes the values of a row in.
+    pub fn take(&mut self, row: &[Cell]) {
+        self.0.resize(row.len(), 0);
+        for (widest, cell) in self.0.iter_mut().zip(row) {
+            *widest = measure_text_width(&clean(&cell.text)).max(*widest);
+        }
+    }
+}
+
+/// Where the columns of a long table stand, for all of its blocks.
+#[derive(Debug)]
+pub struct Blocks {
+    columns: &'static [Column],
+    used: Vec<usize>,
+    /// The widths of those that are used, in characters.
+    widths: Vec<usize>,
+    is_first: bool,
+}
+
+/// Rows that are laid out together. Of a longer table, so many are kept at once.
+pub const BLOCK: usize = 1_000;
+
 /// Blanks on both sides of a value.
 const PADDING: usize = 2;
 /// What a column may have at least.
@@ -92,27 +119,57 @@ impl Terminal {
     /// # Errors
     /// As [`Terminal::print`].
     pub fn print_table(&mut self, columns: &[Column], rows: &[Vec<Cell>]) -> Result<(), Error> {
-        let (text, left_out) = table(self, columns, rows);
-        self.print(&text)?;
+        let mut widest = Widest::default();
+        for row in rows {
+            widest.take(row);
+        }
+        let (used, left_out) = fitting(self.width(), columns, &widest);
+        let table = table(self, columns, &used, rows, true);
+        self.print(&trimmed(table))?;
+        self.tell_left_out(&left_out);
+        Ok(())
+    }
+
+    /// Begins a table that is too long to be laid out at once.
+    pub fn begin_table(&mut self, columns: &'static [Column], widest: &Widest) -> Blocks {
+        let (used, left_out) = fitting(self.width(), columns, widest);
+        self.tell_left_out(&left_out);
+        let widths = widths(self.width(), columns, &used, widest);
+        Blocks { columns, used, widths, is_first: true }
+    }
+
+    /// Prints the next rows of it.
+    ///
+    /// # Errors
+    /// As [`Terminal::print`].
+    pub fn print_block(&mut self, blocks: &mut Blocks, rows: &[Vec<Cell>]) -> Result<(), Error> {
+        let mut table = table(self, blocks.columns, &blocks.used, rows, std::mem::take(&mut blocks.is_first));
+        for (place, width) in blocks.widths.iter().enumerate() {
+            let padding = if place == 0 { PADDING - 1 } else { PADDING };
+            if let (Some(column), Ok(width)) = (table.column_mut(place), u16::try_from(width + padding)) {
+                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
+            }
+        }
+        self.print(&trimmed(table))
+    }
+
+    fn tell_left_out(&mut self, left_out: &[&str]) {
         if !left_out.is_empty() {
             let left_out = left_out.join(", ");
             self.note(&format!("no room for {left_out}; a wider window shows more, and --json everything"));
         }
-        Ok(())
     }
 }
 
-/// The table, and the headings of the columns that had no room.
-fn table(terminal: &Terminal, columns: &[Column], rows: &[Vec<Cell>]) -> (String, Vec<&'static str>) {
-    let mut used: Vec<usize> =
-        (0..columns.len()).filter(|&column| rows.iter().any(|row| !row[column].text.is_empty())).collect();
+/// The columns that something stands in and that there is room for, and the headings of those without room.
+fn fitting(width: Option<u16>, columns: &[Column], widest: &Widest) -> (Vec<usize>, Vec<&'static str>) {
+    let mut used: Vec<usize> = (0..columns.len()).filter(|&column| widest.0[column] > 0).collect();
     let mut left_out = vec![];
-    if let Some(width) = terminal.width() {
+    if let Some(width) = width {
         // One long value takes no more than its share before others have to go.
         let share = (usize::from(width) / 4).max(LEAST_SHARE);
         let wide = |column: usize| {
-            let values = rows.iter().map(|row| measure_text_width(&row[column].text));
-            let value = values.max().unwrap_or(0);
+            let value = widest.0[column];
             let value = if columns[column].layout == Layout::Wrapped { value.min(share) } else { value };
             value.max(columns[column].heading.len()) + PADDING
         };
@@ -123,9 +180,32 @@ fn table(terminal: &Terminal, columns: &[Column], rows: &[Vec<Cell>]) -> (String
             left_out.push(columns[least].heading);
         }
     }
+    (used, left_out)
+}
+
+/// How wide each column is: as wide as what stands in it, where there is room, and of the wider ones each as wide as
+/// the others.
+fn widths(width: Option<u16>, columns: &[Column], used: &[usize], widest: &Widest) -> Vec<usize> {
+    let mut widths: Vec<usize> =
+        used.iter().map(|&column| widest.0[column].max(columns[column].heading.len())).collect();
+    let Some(width) = width else { return widths };
+    let is_wrapped = |place: usize| columns[used[place]].layout == Layout::Wrapped;
+    let room = usize::from(width).saturating_sub(used.len() * PADDING);
+    while widths.iter().sum::<usize>() > room {
+        let wrapped = (0..widths.len()).filter(|&place| is_wrapped(place) && widths[place] > 1);
+        let Some(widest) = wrapped.max_by_key(|&place| widths[place]) else { break };
+        widths[widest] -= 1;
+    }
+    widths
+}
+
+fn table(terminal: &Terminal, columns: &[Column], used: &[usize], rows: &[Vec<Cell>], with_heading: bool) -> Table {
     let mut table = plain(terminal);
     let heading = |column: &usize| columns[*column].heading.to_uppercase();
-    table.set_header(used.iter().map(|column| comfy_table::Cell::new(heading(column)).add_attribute(Attribute::Bold)));
+    if with_heading {
+        let cells = used.iter().map(|column| comfy_table::Cell::new(heading(column)).add_attribute(Attribute::Bold));
+        table.set_header(cells);
+    }
     for row in rows {
         table.add_row(used.iter().map(|&column| painted(&row[column])));
     }
@@ -138,7 +218,7 @@ fn table(terminal: &Terminal, columns: &[Column], rows: &[Vec<Cell>]) -> (String
             shown.set_cell_alignment(CellAlignment::Right);
         }
     }
-    (trimmed(table), left_out)
+    table
 }
 
 /// One thing with its fields, a line each. Fields that are empty are left out.

@@ -2,7 +2,9 @@
 
 use jiff::ToSpan as _;
 
-use crate::harness::Sandbox;
+use keyward::world::StreamKinds;
+
+use crate::harness::{Sandbox, words};
 
 /// Keys of all kinds; some of them used.
 fn sandbox() -> Sandbox {
@@ -78,4 +80,41 @@ fn the_state_filter_and_the_state_that_is_shown_agree() {
             assert_eq!(key["state"], state);
         }
     }
+}
+
+/// More than a thousand keys are laid out a thousand at a time, and look like one table.
+#[test]
+fn a_long_list_is_one_table() {
+    let sandbox = Sandbox::new();
+    let number = 2_345;
+    let key = |n: usize| {
+        // What is wide, or there at all, stands behind the first thousand.
+        let more = if n == 2_000 { "owner = \"someone-with-a-long-name\"" } else { "" };
+        format!("[[key]]\nname = \"key-{n:04}\"\nscopes = [\"rest\", \"area-{}\"]\n{more}\n", n % 7)
+    };
+    let keys: String = (0..number).map(key).collect();
+    let manifest = format!("{keys}[[user]]\nname = \"someone-with-a-long-name\"\n");
+    std::fs::write(sandbox.path("keys.toml"), manifest).unwrap();
+    let [file, secrets] = ["keys.toml", "secrets"].map(|name| sandbox.path(name).display().to_string());
+    assert_eq!(sandbox.run_args(&words(&format!("apply {file} --secrets-dir {secrets} -q")), b"").code, 0);
+    let named = |text: &str| text.lines().filter(|line| line.starts_with("key-")).count();
+
+    let piped = sandbox.run("list");
+    assert_eq!((named(&piped.stdout), piped.stdout.lines().count()), (number, number + 1));
+    let column = piped.stdout.lines().next().unwrap().find("EXPIRES").unwrap();
+    assert!(
+        piped.stdout.lines().skip(1).all(|line| line[column..].starts_with("never    never")),
+        "{}",
+        &piped.stdout[..500]
+    );
+
+    let streams = StreamKinds { stdout_is_terminal: true, width: Some(70), ..StreamKinds::default() };
+    let shown = sandbox.run_in(&words("list --color never"), b"", &[], streams);
+    assert_eq!(named(&shown.stdout), number);
+    assert!(shown.stdout.contains("OWNER") && shown.stdout.contains("someone-with"), "{}", &shown.stdout[..200]);
+    assert!(shown.stdout.lines().all(|line| line.chars().count() <= 70));
+    let column = shown.stdout.lines().next().unwrap().find("STATE").unwrap();
+    let keys = || shown.stdout.lines().filter(|line| line.starts_with("key-"));
+    assert!(keys().all(|line| line[column..].starts_with("active ")), "{}", &shown.stdout[..500]);
+    assert!(shown.stderr.contains("no room for") && shown.stderr.contains("2345 keys"), "{}", shown.stderr);
 }
