@@ -72,12 +72,12 @@ fn decide_and_look_up(criterion: &mut Criterion) -> Result<()> {
         group.bench_function("by name", |bench| bench.iter(|| store.named(black_box(&name))));
         group.finish();
         if keys == 10 {
-            let key = store.presented(id)?.context("no key")?.key;
+            let key = store.named(&data::name(8)?)?.context("no key")?;
             let request = Request {
-                ip: Some("10.0.0.7".parse()?),
+                ip: Some("10.0.8.7".parse()?),
+                tenant: Some("tenant-8".parse()?),
                 scopes: ["rest".parse()?].into(),
-                levels: ["api/team-0".parse()?].into(),
-                tenant: Some("tenant-0".parse()?),
+                levels: ["api/team-8".parse()?].into(),
                 transport: Transport::Https,
                 ..Request::default()
             };

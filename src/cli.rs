@@ -1,8 +1,8 @@
 //! The command line: the root, the global flags, and one `match` from subcommand to verb.
 //!
 //! All of it, with its help, is `Cli::command()`. To put all of it together takes as long as the rest of a short
-//! command does, so [`Cli::read`] parses with a command line that knows the verbs by name and has the arguments of
-//! none but the one that is wanted. Whatever is not in order there is parsed again with all of it.
+//! command does, so [`Cli::read`] parses with a command line that has no verb but the one that is wanted. Whatever is
+//! not in order there is parsed again with all of it.
 
 use std::ffi::OsString;
 
@@ -115,17 +115,19 @@ impl Cli {
     /// What clap says of it; help and version too.
     pub fn read(args: &[OsString]) -> Result<Self, clap::Error> {
         let parse = |command: clap::Command| Self::from_arg_matches(&command.try_get_matches_from(args)?);
-        match parse(outline()) {
+        match parse(outline(args)) {
             Err(error) if error.kind() != ErrorKind::DisplayVersion => parse(Self::command()),
             read => read,
         }
     }
 }
 
-/// The command line without its help: what is right is parsed by it as by all of it.
-fn outline() -> clap::Command {
+/// The command line without its help, and with the verbs alone that are among the words: what is right is parsed by
+/// it as by all of it.
+fn outline(words: &[OsString]) -> clap::Command {
     let root = clap::Command::new("keyward").version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
-    let verbs = VERBS.map(|(name, arguments)| clap::Command::new(name).defer(arguments));
+    let wanted = VERBS.iter().filter(|(name, _)| words.iter().any(|word| word == name));
+    let verbs = wanted.map(|(name, arguments)| clap::Command::new(name).defer(*arguments));
     GlobalArgs::augment_args(root).subcommands(verbs)
 }
 
@@ -171,12 +173,16 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
-        outline().debug_assert();
+        outline(&every_verb()).debug_assert();
+    }
+
+    fn every_verb() -> Vec<OsString> {
+        VERBS.iter().map(|(name, _)| name.into()).collect()
     }
 
     #[test]
     fn the_outline_parses_what_all_of_it_does() {
-        let (mut all, mut outline) = (Cli::command(), outline());
+        let (mut all, mut outline) = (Cli::command(), outline(&every_verb()));
         all.build();
         outline.build();
         assert_same(&all, &outline);

@@ -170,7 +170,7 @@ impl Error {
 
     /// The error in the form that was asked for.
     pub fn report(&self, json: bool) -> String {
-        if json { self.render_json() } else { clean(&self.render()) }
+        if json { self.render_json() } else { clean(&self.render()).into_owned() }
     }
 
     /// The error as a person reads it: a line for the message, a line for each hint.

@@ -72,7 +72,8 @@ fn not_parsed(world: &mut World, error: &clap::Error, json: bool) -> Exit {
 
 /// clap's message as one of ours: the sentence, its tips as hints, and where the help is.
 fn usage(error: &clap::Error, args: &[OsString]) -> Error {
-    let text = clean(&error.render().to_string());
+    let text = error.render().to_string();
+    let text = clean(&text);
     let mut paragraphs = text.split("\n\n");
     let message = paragraphs.next().unwrap_or_default().trim_start_matches("error: ").trim();
     let mut result = Error::new(Code::Usage, message);

@@ -53,7 +53,7 @@ pub(crate) fn make(path: &Path, keys: usize, genuine: usize) -> Result<Vec<Secre
                 changes.insert_key(&NewKey {
                     id: &self::id(&mut random),
                     name: &name(number)?,
-                    settings: &settings(number)?,
+                    settings: &settings(number, number < genuine)?,
                     secret: &NewSecret { id, hash },
                 })?;
             }
@@ -71,8 +71,8 @@ pub(crate) fn name(number: usize) -> Result<Name> {
 }
 
 /// What the key with this number may do: one in ten thousand has the scope `s`, and of every ten one has an end, the
-/// same number in each week of twenty years.
-fn settings(number: usize) -> Result<Settings> {
+/// same number in each week of twenty years. Those that are verified are not restricted further.
+fn settings(number: usize, is_genuine: bool) -> Result<Settings> {
     let mut settings = Settings::with_prefix("kw".parse()?);
     settings.group = number.is_multiple_of(4).then(|| format!("group-{}", number % 16).parse()).transpose()?;
     settings.owner = number.is_multiple_of(2).then(|| format!("user-{}", number % 100).parse()).transpose()?;
@@ -82,8 +82,12 @@ fn settings(number: usize) -> Result<Settings> {
         settings.scopes.insert("s".parse()?);
     }
     settings.levels = BTreeSet::from([format!("api/team-{}", number % 20).parse()?]);
-    settings.allowed_ips = BTreeSet::from([format!("10.{}.{}.0/24", number / 256 % 256, number % 256).parse()?]);
     settings.labels = BTreeMap::from([("team".parse()?, format!("team-{}", number % 20).parse()?)]);
+    if is_genuine {
+        settings.tenant = None;
+        return Ok(settings);
+    }
+    settings.allowed_ips = BTreeSet::from([format!("10.{}.{}.0/24", number / 256 % 256, number % 256).parse()?]);
     if number % 10 == 3 {
         let week = i64::try_from(number / 10 % 1_000)?;
         settings.expires_at = Some(Timestamp::from_second(MADE_AT + week * WEEK)?);

@@ -229,13 +229,19 @@ fn print_blocks(session: &mut Session, store: &Store, filter: &Filter, widest: &
     if rows.is_empty() { Ok(()) } else { session.terminal.print_block(&mut blocks, &rows) }
 }
 
+/// To how many more keys than are shown it is worth counting.
+const COUNTED: u64 = 1_000;
+
 /// A person who looks at a list wants to know whether it is all of it.
 fn tell_how_many(session: &mut Session, store: &Store, filter: &Filter, shown: u64) -> Result<(), Error> {
+    let most = shown + COUNTED;
     let all = match filter.limit {
-        Some(_) => store.count_keys(filter, session.now())?,
+        Some(_) => store.count_keys(filter, session.now(), most + 1)?,
         None => shown,
     };
-    if shown < all {
+    if filter.limit.is_some() && all > most {
+        session.terminal.note(&format!("{shown} of more than {}", count(most, "key")));
+    } else if shown < all {
         session.terminal.note(&format!("{shown} of {}", count(all, "key")));
     } else if session.terminal.kinds().stdout_is_terminal {
         session.terminal.note(&count(all, "key"));

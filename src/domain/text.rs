@@ -14,8 +14,11 @@ const ENCODED_DIGITS: usize = 40;
 /// The text without anything that a terminal would obey, but the line feed: a value from a store or
 /// from a command line cannot move the cursor, ring the bell, change the title or turn the writing
 /// direction.
-pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c != '\n' && is_obeyed(c) { '\u{fffd}' } else { c }).collect()
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if c != '\n' && is_obeyed(c) { '\u{fffd}' } else { c }).collect())
 }
 
 /// Whether a terminal obeys this character instead of showing it: control characters, and those

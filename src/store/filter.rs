@@ -105,10 +105,10 @@ pub(super) fn statement(filter: &Filter, now: Timestamp) -> (String, Vec<Value>)
     (sql, condition.values)
 }
 
-/// The statement that counts the keys of `filter`, without its limit.
-pub(super) fn count(filter: &Filter, now: Timestamp) -> (String, Vec<Value>) {
+/// The statement that counts the keys of `filter` without its limit, `most` of them at most.
+pub(super) fn count(filter: &Filter, now: Timestamp, most: u64) -> (String, Vec<Value>) {
     let condition = condition(filter, now);
-    (count_keys(&condition.sql), condition.values)
+    (count_keys(&condition.sql, most), condition.values)
 }
 
 fn condition(filter: &Filter, now: Timestamp) -> Condition {

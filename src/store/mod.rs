@@ -269,12 +269,12 @@ impl Store {
         f()
     }
 
-    /// How many keys `filter` lets through, whatever its limit is.
+    /// How many keys `filter` lets through, whatever its limit is; of more than `most`, `most`.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn count_keys(&self, filter: &Filter, now: Timestamp) -> Result<u64, StoreError> {
-        let (statement, values) = filter::count(filter, now);
+    pub fn count_keys(&self, filter: &Filter, now: Timestamp, most: u64) -> Result<u64, StoreError> {
+        let (statement, values) = filter::count(filter, now, most);
         self.read(|conn| conn.query_row(&statement, rusqlite::params_from_iter(values), |row| rows::count(row, 0)))
     }
 

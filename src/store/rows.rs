@@ -19,9 +19,9 @@ pub(super) fn select_key(more: &str, rest: &str) -> String {
     format!("SELECT {KEY_COLUMNS}{more}{KEY_TABLES} {rest}")
 }
 
-/// The statement that counts keys.
-pub(super) fn count_keys(rest: &str) -> String {
-    format!("SELECT count(*){KEY_TABLES} {rest}")
+/// The statement that counts keys, `most` of them at most.
+pub(super) fn count_keys(rest: &str, most: u64) -> String {
+    format!("SELECT count(*) FROM (SELECT 1{KEY_TABLES} {rest} LIMIT {most})")
 }
 
 /// How many columns a key has; further ones follow from this index on.

@@ -1,5 +1,7 @@
 //! Tables and cards for people.
 
+use std::borrow::Cow;
+
 use comfy_table::{Attribute, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width};
 use console::measure_text_width;
 
@@ -7,7 +9,7 @@ use super::{Terminal, Tone};
 use crate::domain::text::clean;
 use crate::error::Error;
 
-/// A value in a table.
+/// A value in a table, without anything that a terminal would obey.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -17,7 +19,9 @@ pub struct Cell {
 impl Cell {
     /// A value that stands out, or that does not, where there are colours.
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone }
+        let text = text.into();
+        let text = if let Cow::Owned(cleaned) = clean(&text) { cleaned } else { text };
+        Self { text, tone }
     }
 }
 
@@ -89,7 +93,9 @@ impl Widest {
     pub fn take(&mut self, row: &[Cell]) {
         self.0.resize(row.len(), 0);
         for (widest, cell) in self.0.iter_mut().zip(row) {
-            *widest = measure_text_width(&clean(&cell.text)).max(*widest);
+            let is_plain = cell.text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+            let width = if is_plain { cell.text.len() } else { measure_text_width(&cell.text) };
+            *widest = width.max(*widest);
         }
     }
 }
@@ -232,7 +238,7 @@ pub fn card(terminal: &Terminal, fields: &[(&str, Cell)]) -> String {
 
 /// The colours of the terminal's own palette that read well on a light and on a dark background.
 fn painted(cell: &Cell) -> comfy_table::Cell {
-    let painted = comfy_table::Cell::new(clean(&cell.text));
+    let painted = comfy_table::Cell::new(&cell.text);
     match cell.tone {
         Tone::Plain => painted,
         Tone::Good => painted.fg(Color::DarkGreen),
