@@ -50,25 +50,29 @@ pub(crate) fn medians<const N: usize>(folder: &Path, times: Times, lines: [&Line
     let report = folder.join("hyperfine.json");
     let mut all = [const { vec![] }; N];
     for round in 0..times.rounds {
+        // Each of them is the first as often as the others: the first one finds the machine as something else left it.
+        let mut order: [usize; N] = std::array::from_fn(|place| place);
+        order.rotate_left(round as usize % N);
         let mut hyperfine = Command::new("hyperfine");
         hyperfine.args(["--style", "none", "--runs", &times.runs.to_string(), "--export-json"]).arg(&report);
-        hyperfine.args(["--warmup", if round == 0 { "2" } else { "0" }]);
+        // What takes seconds is not run in vain.
+        hyperfine.args(["--warmup", if times.runs > 1 { "1" } else { "0" }]);
         // A shell is started only where it is needed; what it costs itself is taken off by hyperfine.
         let needs_shell = lines.iter().any(|line| line.line.contains('<'));
         hyperfine.args(if needs_shell { ["--shell", "sh"] } else { ["--shell", "none"] });
         if lines.iter().any(|line| line.before != "true") {
-            for line in lines {
-                hyperfine.args(["--prepare", &line.before]);
+            for place in order {
+                hyperfine.args(["--prepare", &lines[place].before]);
             }
         }
-        let output = hyperfine.args(lines.map(|line| line.line.as_str())).output().context("hyperfine")?;
+        let output = hyperfine.args(order.map(|place| lines[place].line.as_str())).output().context("hyperfine")?;
         if !output.status.success() {
             bail!("{}", String::from_utf8_lossy(&output.stderr));
         }
         let report: Value = serde_json::from_slice(&std::fs::read(&report)?)?;
-        for (place, all) in all.iter_mut().enumerate() {
-            let times = report["results"][place]["times"].as_array().context("no times in hyperfine's report")?;
-            all.extend(times.iter().filter_map(Value::as_f64));
+        for (result, place) in order.into_iter().enumerate() {
+            let times = report["results"][result]["times"].as_array().context("no times in hyperfine's report")?;
+            all[place].extend(times.iter().filter_map(Value::as_f64));
         }
     }
     Ok(all.map(|times| Duration::from_secs_f64(median(times))))

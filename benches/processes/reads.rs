@@ -10,7 +10,7 @@ use crate::stores::{SIZES, Stores};
 use crate::{KEYWARD, data};
 
 /// For commands of a few milliseconds.
-const SHORT: Times = Times { rounds: 8, runs: 15 };
+const SHORT: Times = Times { rounds: 20, runs: 10 };
 /// For commands of seconds.
 const LONG: Times = Times { rounds: 3, runs: 1 };
 
@@ -70,7 +70,7 @@ pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     {
         let what = format!("`{name}` of 1,000,000 keys : of 10 keys");
         if report.wants(&what) {
-            let times = Times { rounds: 12, runs: 20 };
+            let times = Times { rounds: 24, runs: 10 };
             report.ratio(&what, medians(folder, times, [&of(2), &of(0)])?, 1.05);
         }
     }

@@ -93,9 +93,7 @@ impl Widest {
     pub fn take(&mut self, row: &[Cell]) {
         self.0.resize(row.len(), 0);
         for (widest, cell) in self.0.iter_mut().zip(row) {
-            let is_plain = cell.text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-            let width = if is_plain { cell.text.len() } else { measure_text_width(&cell.text) };
-            *widest = width.max(*widest);
+            *widest = width_of(&cell.text).max(*widest);
         }
     }
 }
@@ -130,8 +128,12 @@ impl Terminal {
             widest.take(row);
         }
         let (used, left_out) = fitting(self.width(), columns, &widest);
-        let table = table(self, columns, &used, rows, true);
-        self.print(&trimmed(table))?;
+        let text = if self.is_plain(rows) {
+            aligned(columns, &used, &widths(None, columns, &used, &widest), rows, true)
+        } else {
+            trimmed(table(self, columns, &used, rows, true))
+        };
+        self.print(&text)?;
         self.tell_left_out(&left_out);
         Ok(())
     }
@@ -149,7 +151,11 @@ impl Terminal {
     /// # Errors
     /// As [`Terminal::print`].
     pub fn print_block(&mut self, blocks: &mut Blocks, rows: &[Vec<Cell>]) -> Result<(), Error> {
-        let mut table = table(self, blocks.columns, &blocks.used, rows, std::mem::take(&mut blocks.is_first));
+        let with_heading = std::mem::take(&mut blocks.is_first);
+        if self.is_plain(rows) {
+            return self.print(&aligned(blocks.columns, &blocks.used, &blocks.widths, rows, with_heading));
+        }
+        let mut table = table(self, blocks.columns, &blocks.used, rows, with_heading);
         for (place, width) in blocks.widths.iter().enumerate() {
             let padding = if place == 0 { PADDING - 1 } else { PADDING };
             if let (Some(column), Ok(width)) = (table.column_mut(place), u16::try_from(width + padding)) {
@@ -157,6 +163,12 @@ impl Terminal {
             }
         }
         self.print(&trimmed(table))
+    }
+
+    /// Whether each row is a line, and nothing but what stands in it.
+    fn is_plain(&self, rows: &[Vec<Cell>]) -> bool {
+        let is_line = |cell: &Cell| !cell.text.contains('\n');
+        self.width().is_none() && !self.stdout_has_color() && rows.iter().all(|row| row.iter().all(is_line))
     }
 
     fn tell_left_out(&mut self, left_out: &[&str]) {
@@ -203,6 +215,37 @@ fn widths(width: Option<u16>, columns: &[Column], used: &[usize], widest: &Wides
         widths[widest] -= 1;
     }
     widths
+}
+
+/// The same as [`table`] makes, where there is nothing to wrap and nothing to paint: what programs read, and many rows
+/// of it. The library would take as long for it as SQLite takes to find the keys.
+fn aligned(columns: &[Column], used: &[usize], widths: &[usize], rows: &[Vec<Cell>], with_heading: bool) -> String {
+    let mut text = String::new();
+    let mut add = |values: &mut dyn Iterator<Item = (usize, &str)>| {
+        for ((column, value), width) in values.zip(widths) {
+            let blanks = width - width_of(value).min(*width);
+            let [before, after] = if columns[column].layout == Layout::Number { [blanks, 0] } else { [0, blanks] };
+            text.extend(std::iter::repeat_n(' ', before));
+            text.push_str(value);
+            text.extend(std::iter::repeat_n(' ', after + PADDING));
+        }
+        text.truncate(text.trim_end_matches(' ').len());
+        text.push('\n');
+    };
+    if with_heading {
+        let headings: Vec<_> = used.iter().map(|&column| (column, columns[column].heading.to_uppercase())).collect();
+        add(&mut headings.iter().map(|(column, heading)| (*column, heading.as_str())));
+    }
+    for row in rows {
+        add(&mut used.iter().map(|&column| (column, row[column].text.as_str())));
+    }
+    text
+}
+
+/// How many columns of a terminal a text without line feeds takes.
+fn width_of(text: &str) -> usize {
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain { text.len() } else { measure_text_width(text) }
 }
 
 fn table(terminal: &Terminal, columns: &[Column], used: &[usize], rows: &[Vec<Cell>], with_heading: bool) -> Table {
@@ -273,4 +316,41 @@ fn trimmed(mut table: Table) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::terminal::Options;
+    use crate::world::StreamKinds;
+
+    const COLUMNS: [Column; 4] = [
+        Column::new("name", Column::ALWAYS),
+        Column::new("state", 3).whole(),
+        Column::new("keys", 2).number(),
+        Column::new("note", 1),
+    ];
+
+    /// A terminal that is none.
+    fn nowhere() -> Terminal {
+        let sink = || Box::new(std::io::sink());
+        Terminal::new(Box::new(std::io::empty()), sink(), sink(), StreamKinds::default(), Options::default())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_together_here_looks_like_the_tables_of_the_library(
+            values in prop::collection::vec(["[!-~]{0,12}", "[a-z]{0,9}", "[0-9]{0,5}", "[a-zé世]([a-zé世 ]{0,19}[a-zé世])?|"], 1..20),
+        ) {
+            let rows: Vec<Vec<Cell>> = values.into_iter().map(|values| values.map(Cell::from).to_vec()).collect();
+            let mut widest = Widest::default();
+            rows.iter().for_each(|row| widest.take(row));
+            let (used, _) = fitting(None, &COLUMNS, &widest);
+            prop_assume!(!used.is_empty());
+            let own = aligned(&COLUMNS, &used, &widths(None, &COLUMNS, &used, &widest), &rows, true);
+            prop_assert_eq!(own, trimmed(table(&nowhere(), &COLUMNS, &used, &rows, true)));
+        }
+    }
 }
