@@ -320,6 +320,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_in_the_memory_changes_no_hash() {
+        let costs = [(1_024, 1), (8_192, 2), (2_048, 3), (4_096, 1)];
+        let mut memory = Memory::for_cost(Cost::FLOOR);
+        for (memory_kib, passes) in costs.into_iter().chain(costs) {
+            let cost = Cost { memory_kib, passes, lanes: 1 };
+            let fresh = HashedSecret::new(&secret(1), [7; 16], cost).unwrap();
+            assert_eq!(HashedSecret::new_in(&secret(1), [7; 16], cost, &mut memory).unwrap(), fresh, "{cost}");
+            assert!(fresh.matches_in(&secret(1), &mut memory).unwrap(), "{cost}");
+        }
+    }
+
+    #[test]
     fn a_cost_reads_back_what_it_displays() {
         assert_eq!(Cost::default().to_string(), "m=19456,t=2,p=1");
         assert_eq!("m=19456,t=2,p=1".parse(), Ok(Cost::default()));

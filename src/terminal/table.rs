@@ -346,7 +346,9 @@ mod tests {
         ) {
             let rows: Vec<Vec<Cell>> = values.into_iter().map(|values| values.map(Cell::from).to_vec()).collect();
             let mut widest = Widest::default();
-            rows.iter().for_each(|row| widest.take(row));
+            for row in &rows {
+                widest.take(row);
+            }
             let (used, _) = fitting(None, &COLUMNS, &widest);
             prop_assume!(!used.is_empty());
             let own = aligned(&COLUMNS, &used, &widths(None, &COLUMNS, &used, &widest), &rows, true);

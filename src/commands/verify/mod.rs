@@ -4,7 +4,7 @@ mod batch;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgGroup, Args};
@@ -170,7 +170,7 @@ impl Verify {
             return batch::run(session, !self.no_record);
         }
         // To get the memory of a hash takes a millisecond, in which the store can be opened.
-        let memory = thread::spawn(|| Memory::for_cost(Cost::default()));
+        let memory = elsewhere(|| Memory::for_cost(Cost::default()));
         let input = self.read(session)?;
         // Reading may have taken any time, and what expired meanwhile has expired.
         session.look_at_the_clock();
@@ -178,14 +178,14 @@ impl Verify {
         drop(input);
         let at = self.at.unwrap_or(session.now());
         let verifier = Verifier::new(session.open()?)?;
-        let mut verifier = verifier.with_memory(memory.join().unwrap_or_default());
+        let mut verifier = verifier.with_memory(memory.and_then(|thread| thread.join().ok()).unwrap_or_default());
         if let Some(name) = &self.role {
             request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().rank_of(name)? });
         }
         let mut answer = verifier.verify(credential, &request, at)?;
         // To wipe it takes another, in which the use can be recorded.
         let memory = verifier.take_memory();
-        let wiped = thread::spawn(move || drop(memory));
+        let wiped = elsewhere(move || drop(memory));
         if !verifier.store().warnings().is_empty() {
             answer.warnings.push("store_permissions");
         }
@@ -198,7 +198,7 @@ impl Verify {
             // The answer is the exit code, whatever became of the words.
             session.terminal.report(&error, session.json());
         }
-        let _ = wiped.join();
+        let _ = wiped.map(JoinHandle::join);
         Ok(exit_of(&answer.decision))
     }
 
@@ -280,6 +280,11 @@ impl Verify {
         }
         Ok((Ok(head.credential), request))
     }
+}
+
+/// Does something on another thread. Where the system gives none, it is not done, and what it owns is dropped.
+fn elsewhere<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Option<JoinHandle<T>> {
+    thread::Builder::new().spawn(f).ok()
 }
 
 /// `echo` and editors end a line; that is not part of the credential.
