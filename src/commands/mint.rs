@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::thread;
 
 use clap::{Args, ValueHint};
 
@@ -174,24 +175,28 @@ pub fn mint_all(session: &mut Session, store: &Store, prefixes: &[Prefix]) -> Re
 }
 
 /// What `work` makes of each item, in their order, by as many threads as there are processors, each with a state of
-/// its own. `step` learns how many are done.
+/// its own; by this one alone where the system gives none. `step` learns how many are done.
 fn in_parallel<T: Sync, R: Send, S: Default>(
     items: &[T],
     work: impl Fn(&T, &mut S) -> R + Sync,
     mut step: impl FnMut(u64),
 ) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
     let next = AtomicUsize::new(0);
     let (sender, results) = mpsc::channel();
-    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
-        for _ in 0..threads {
-            let (sender, next, work) = (sender.clone(), &next, &work);
-            scope.spawn(move || {
-                let mut state = S::default();
-                while let Some((place, item)) = at(items, next.fetch_add(1, Ordering::Relaxed)) {
-                    let _ = sender.send((place, work(item, &mut state)));
-                }
-            });
+    let run = |sender: mpsc::Sender<(usize, R)>| {
+        let mut state = S::default();
+        while let Some((place, item)) = at(items, next.fetch_add(1, Ordering::Relaxed)) {
+            let _ = sender.send((place, work(item, &mut state)));
+        }
+    };
+    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
+        let spawn = |_| {
+            let (sender, run) = (sender.clone(), &run);
+            thread::Builder::new().spawn_scoped(scope, move || run(sender)).is_ok()
+        };
+        if (0..threads).map(spawn).filter(|is_running| *is_running).count() == 0 {
+            run(sender.clone());
         }
         drop(sender);
         results.into_iter().zip(1..).inspect(|(_, number)| step(*number)).map(|(result, _)| result).collect()

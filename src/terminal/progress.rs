@@ -60,7 +60,7 @@ impl Terminal {
         }
         let (stop, stopped) = mpsc::channel::<()>();
         let goes_on = move |time| stopped.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
-        let shows = thread::spawn(move || {
+        let shows = thread::Builder::new().spawn(move || {
             if goes_on(SHOWN_AFTER) {
                 let spinner = ProgressBar::new_spinner().with_message(what);
                 spinner.tick();
@@ -70,7 +70,7 @@ impl Terminal {
                 spinner.finish_and_clear();
             }
         });
-        Working { stop: Some(stop), shows: Some(shows) }
+        Working { stop: Some(stop), shows: shows.ok() }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::harness::{Output, Sandbox, binary, finish_with, words};
@@ -211,5 +211,32 @@ fn what_starts_after_a_key_was_stopped_is_refused() {
             let counted = sandbox.run("show deploy --json").json()["use_count"].as_u64();
             assert_eq!(counted, Some(allowed.into_inner()), "{stop}");
         }
+    }
+}
+
+/// As many processes as a user may have, and each thread is one: what can do without another thread does.
+#[test]
+#[ignore = "needs root, prlimit and setpriv"]
+fn where_the_system_gives_no_thread_it_works_or_says_why() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("key");
+    let manifest = "[[key]]\nname = \"one\"\n[[key]]\nname = \"two\"\n";
+    // Another user has to come to all of it.
+    let open = "chmod 755 . && chown -R 65432 . && cp \"$0\" keyward && chmod 755 keyward && cat > keys.toml";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", open, env!("CARGO_BIN_EXE_keyward")]).current_dir(sandbox.path(""));
+    assert_eq!(finish_with(&mut shell, manifest.as_bytes()).code, 0);
+    for (line, input, code, said) in [
+        ("verify", secret.clone(), 0, "allowed: key"),
+        ("apply keys.toml --secrets-dir secrets", String::new(), 0, "create key two"),
+        ("verify --batch", format!("{{\"credential\":\"{}\"}}\n", secret.trim()), 1, "the system gives no thread"),
+    ] {
+        let mut command = Command::new("prlimit");
+        // A user that no other test is.
+        command.args(["--nproc=1", "setpriv", "--reuid", "65432", "--clear-groups", "./keyward", "--store", "keys.db"]);
+        command.args(words(line)).current_dir(sandbox.path(""));
+        let output = finish_with(&mut command, input.as_bytes());
+        assert_eq!(output.code, code, "{line}: {output}");
+        assert!(output.stdout.contains(said) || output.stderr.contains(said), "{line}: {output}");
     }
 }

@@ -11,7 +11,7 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -108,11 +108,11 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
         let verifier = Verifier::with_matches(Store::open(&path)?, Arc::clone(&matches))?;
         let (asked, answers, clock) = (Arc::clone(&asked), answers.clone(), session.clock());
         let quiet = session.quiet();
-        thread::spawn(move || work(&verifier, &asked, &answers, &clock, quiet));
+        spawn(move || work(&verifier, &asked, &answers, &clock, quiet))?;
     }
     drop(answers);
     let stdin = session.terminal.take_stdin();
-    let reader = thread::spawn(move || read(stdin, &free, &questions));
+    let reader = spawn(move || read(stdin, &free, &questions))?;
 
     let size = session.terminal.kinds().stdin_size;
     let mut progress = session.terminal.progress("verifying", size.unwrap_or(0));
@@ -160,6 +160,15 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
             .hint("what was read was answered; pipe the rest in again")
     })?;
     Ok(worst)
+}
+
+/// Starts a thread.
+fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Error> {
+    thread::Builder::new().spawn(f).map_err(|error| {
+        Error::new(Code::InvalidValue, format!("the system gives no thread to verify on: {error}")).hint(
+            "allow this user more processes, see `ulimit -u`; or verify one credential at a time, without --batch",
+        )
+    })
 }
 
 /// Counts uses in groups.
