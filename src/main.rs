@@ -118,19 +118,19 @@ fn ignored_signals() -> u64 {
 }
 
 /// Ends the program on SIGINT, SIGTERM, SIGHUP and SIGQUIT, after the terminal was put back; stops it on
-/// SIGTSTP with the terminal put back for as long.
+/// SIGTSTP with the terminal put back for as long. Where the system gives no thread for that, signals do what they do
+/// to every program.
 fn watch_signals(interrupts: Arc<Interrupts>, json: bool) {
     let ignored = ignored_signals();
     let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP].into_iter();
     let wanted = wanted.filter(|signal| ignored & (1 << (signal - 1)) == 0);
-    let Ok(mut signals) = signal_hook::iterator::Signals::new(wanted) else { return };
-    if ignored & (1 << (SIGTSTP - 1)) == 0 {
-        let _ = signal_hook::flag::register(SIGTSTP, interrupts.stops());
-    }
-    std::thread::spawn(move || {
+    let stops = interrupts.stops();
+    let (start, given) = std::sync::mpsc::channel::<signal_hook::iterator::Signals>();
+    let watch = move || {
         /// The library behind the questions takes a wait that SIGTSTP has ended for Ctrl-C, and raises SIGINT.
         const ECHO: std::time::Duration = std::time::Duration::from_millis(150);
         let mut resumed: Option<std::time::Instant> = None;
+        let Ok(mut signals) = given.recv() else { return };
         for signal in signals.forever() {
             if signal == SIGTSTP {
                 let suspended = interrupts.suspend();
@@ -160,5 +160,13 @@ fn watch_signals(interrupts: Arc<Interrupts>, json: bool) {
                 Fired::Over => {}
             }
         }
-    });
+    };
+    if std::thread::Builder::new().spawn(watch).is_err() {
+        return;
+    }
+    let Ok(signals) = signal_hook::iterator::Signals::new(wanted) else { return };
+    if ignored & (1 << (SIGTSTP - 1)) == 0 {
+        let _ = signal_hook::flag::register(SIGTSTP, stops);
+    }
+    let _ = start.send(signals);
 }
