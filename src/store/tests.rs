@@ -125,3 +125,16 @@ fn the_connection_is_set_up_for_safety() {
     assert_eq!(mode, "wal");
     assert!(store.conn.prepare("SELECT \"nosuch\" FROM key").is_err(), "a misspelt column is no text");
 }
+
+#[test]
+fn for_a_moment_the_store_stands_still() {
+    let (_folder, store) = store();
+    let mut other = Store::open(store.path()).unwrap();
+    let count = || store.count_keys(&Filter::default(), at(0), 10).unwrap();
+    let counted = store.at_one_moment(|| -> Result<_, StoreError> {
+        let before = count();
+        other.write(stamp(), |changes| insert(changes, "one", 1))?;
+        Ok([before, count()])
+    });
+    assert_eq!((counted.unwrap(), count()), ([0, 0], 1));
+}
