@@ -70,6 +70,9 @@ fn ensure_once(
         let wanted = settings.patch(session.now())?.apply(&session.default_settings(&store)?);
         return mint_key(session, &mut store, name, &wanted, None, &sink).map(drop);
     };
+    // Another process may have made the key since the place was looked at. A secret is in its place before its key is
+    // in the store: now it is there.
+    let proof = sink.place().map(Place::proof).transpose()?.flatten();
     let patch = settings.patch_for(&key, session.now())?;
     let change = |changes: &Changes<'_>| {
         let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
