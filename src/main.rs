@@ -122,8 +122,8 @@ fn ignored_signals() -> u64 {
 /// to every program.
 fn watch_signals(interrupts: Arc<Interrupts>, json: bool) {
     let ignored = ignored_signals();
-    let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP].into_iter();
-    let wanted = wanted.filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let is_wanted = |signal: &i32| ignored & (1 << (signal - 1)) == 0;
+    let ending = [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(is_wanted);
     let stops = interrupts.stops();
     let (start, given) = std::sync::mpsc::channel::<signal_hook::iterator::Signals>();
     let watch = move || {
@@ -164,9 +164,11 @@ fn watch_signals(interrupts: Arc<Interrupts>, json: bool) {
     if std::thread::Builder::new().spawn(watch).is_err() {
         return;
     }
-    let Ok(signals) = signal_hook::iterator::Signals::new(wanted) else { return };
-    if ignored & (1 << (SIGTSTP - 1)) == 0 {
-        let _ = signal_hook::flag::register(SIGTSTP, stops);
+    let Ok(signals) = signal_hook::iterator::Signals::new(ending) else { return };
+    // What is registered first is done first. The thread above must not learn of the signal before it is written down
+    // that the program stops: it would be written down after the program went on, and be so for ever.
+    if is_wanted(&SIGTSTP) && signal_hook::flag::register(SIGTSTP, stops).is_ok() {
+        let _ = signals.handle().add_signal(SIGTSTP);
     }
     let _ = start.send(signals);
 }
