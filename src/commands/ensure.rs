@@ -58,7 +58,7 @@ fn ensure_once(
     rotate_if_missing: bool,
 ) -> Result<(), Error> {
     let sink = delivery.named(session)?;
-    let proof = sink.place().map(Place::proof).transpose()?.flatten();
+    let proof = proof_in(&sink)?;
     if rotate_if_missing && proof.is_none() {
         return Err(Error::new(Code::Usage, "--rotate-if-missing needs a place that can be looked at")
             .hint("add --secret-file PATH, or --env-file PATH with --env-name NAME"));
@@ -72,7 +72,7 @@ fn ensure_once(
     };
     // Another process may have made the key since the place was looked at. A secret is in its place before its key is
     // in the store: now it is there.
-    let proof = sink.place().map(Place::proof).transpose()?.flatten();
+    let proof = proof_in(&sink)?;
     let patch = settings.patch_for(&key, session.now())?;
     let change = |changes: &Changes<'_>| {
         let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
@@ -179,6 +179,11 @@ fn clear_up(session: &Session, store: &mut Store, key: &Key, sink: &Sink) -> Res
 
 fn check(session: &Session, sink: &Sink) -> Result<(), Error> {
     sink.place().map_or(Ok(()), |place| place.check(session))
+}
+
+/// What the place of the secret holds now; `None` where it cannot be looked at.
+fn proof_in(sink: &Sink) -> Result<Option<Proof>, Error> {
+    Ok(sink.place().map(Place::proof).transpose()?.flatten())
 }
 
 /// Whether what is in the place is a secret of this key that works. Costs one Argon2id.

@@ -194,13 +194,17 @@ fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<
         let (mut rows, mut widest) = (vec![], Widest::default());
         let count = each(session, store, filter, |session, key| {
             let row = key_row(&key, session.now());
-            widest.take(&row);
             if rows.len() < BLOCK {
                 rows.push(row);
+            } else {
+                widest.take(&row);
             }
             Ok(())
         })?;
         if count > BLOCK as u64 {
+            for row in &rows {
+                widest.take(row);
+            }
             print_blocks(session, store, filter, &widest)?;
         } else if count > 0 {
             session.terminal.print_table(&KEY_COLUMNS, &rows)?;
@@ -239,7 +243,7 @@ fn tell_how_many(session: &mut Session, store: &Store, filter: &Filter, shown: u
         Some(_) => store.count_keys(filter, session.now(), most + 1)?,
         None => shown,
     };
-    if filter.limit.is_some() && all > most {
+    if all > most {
         session.terminal.note(&format!("{shown} of more than {}", count(most, "key")));
     } else if shown < all {
         session.terminal.note(&format!("{shown} of {}", count(all, "key")));

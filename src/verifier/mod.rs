@@ -26,7 +26,7 @@
 
 mod matches;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -92,9 +92,7 @@ impl Answer {
 #[derive(Debug)]
 pub struct Verifier {
     store: Store,
-    hash_cost: Cell<Cost>,
-    former_costs: RefCell<Vec<Cost>>,
-    query_credentials: Cell<bool>,
+    settings: RefCell<StoreSettings>,
     memory: RefCell<Memory>,
     matches: Option<Arc<Matches>>,
     rows: RefCell<Rows>,
@@ -116,16 +114,8 @@ impl Verifier {
     /// # Errors
     /// Where the store cannot be read.
     pub fn new(store: Store) -> Result<Self, StoreError> {
-        let StoreSettings { hash_cost, former_costs, query_credentials, .. } = store.settings()?;
-        Ok(Self {
-            store,
-            hash_cost: Cell::new(hash_cost),
-            former_costs: RefCell::new(former_costs),
-            query_credentials: Cell::new(query_credentials),
-            memory: RefCell::default(),
-            matches: None,
-            rows: RefCell::default(),
-        })
+        let settings = RefCell::new(store.settings()?);
+        Ok(Self { store, settings, memory: RefCell::default(), matches: None, rows: RefCell::default() })
     }
 
     /// A verifier for many credentials: one that has matched before costs no second Argon2id, and a key is read
@@ -169,23 +159,23 @@ impl Verifier {
         };
         let presentation = Some(credential.presentation);
         self.look_for_changes()?;
-        if credential.in_query && !self.query_credentials.get() {
+        let warnings = warnings(credential.in_query);
+        if credential.in_query && !self.settings.borrow().query_credentials {
             let decision = Decision::refused(
                 Reason::NoCredential,
                 "a credential stood in the query of a URL, where this store accepts none",
                 "send it in a header, such as Authorization: Bearer SECRET, and rotate the key: logs keep URLs",
             );
-            let warnings = warnings(credential.in_query);
             return Ok(Answer { decision, presentation, key: None, warnings, renewal: None });
         }
-        let warnings = warnings(credential.in_query);
         let found = self.presented(secret.id())?;
         let name = credential.name.as_ref().map(|name| name.as_str());
         let Some(presented) = self.genuine(found, &secret, name)? else {
             return Ok(Answer { decision: not_genuine(), presentation, key: None, warnings, renewal: None });
         };
         let decision = decide(&presented.key, presented.retired_at, request, now);
-        let renewal = (decision.is_allowed() && presented.hash.needs_renewal(self.hash_cost.get())).then_some(secret);
+        let renewal =
+            (decision.is_allowed() && presented.hash.needs_renewal(self.settings.borrow().hash_cost)).then_some(secret);
         let key = Arc::try_unwrap(presented).map_or_else(|shared| shared.key.clone(), |presented| presented.key);
         Ok(Answer { decision, presentation, key: Some(key), warnings, renewal })
     }
@@ -200,10 +190,7 @@ impl Verifier {
         let mut rows = self.rows.borrow_mut();
         if rows.version != version || rows.found.len() >= MOST_ROWS {
             *rows = Rows { version, found: HashMap::new() };
-            let StoreSettings { hash_cost, former_costs, query_credentials, .. } = self.store.settings()?;
-            self.hash_cost.set(hash_cost);
-            self.former_costs.replace(former_costs);
-            self.query_credentials.set(query_credentials);
+            self.settings.replace(self.store.settings()?);
         }
         Ok(())
     }
@@ -236,7 +223,9 @@ impl Verifier {
     {
         let Some(key) = answer.key.as_ref().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
         let renewed = match &answer.renewal {
-            Some(secret) => Some(renewed(secret, salt()?, self.hash_cost.get()).map_err(VerifyError::from)?),
+            Some(secret) => {
+                Some(renewed(secret, salt()?, self.settings.borrow().hash_cost).map_err(VerifyError::from)?)
+            }
             None => None,
         };
         self.store
@@ -287,8 +276,8 @@ impl Verifier {
     /// takes the same time, whichever hash it met, and whether it met any.
     fn spend_all_but(&self, done: Option<Cost>, secret: &Secret) -> Result<(), HashError> {
         let memory = &mut *self.memory.borrow_mut();
-        let former = self.former_costs.borrow();
-        let all = former.iter().copied().chain([self.hash_cost.get()]);
+        let settings = self.settings.borrow();
+        let all = settings.former_costs.iter().copied().chain([settings.hash_cost]);
         for cost in all.filter(|cost| Some(*cost) != done) {
             spend(secret, cost, memory)?;
         }
