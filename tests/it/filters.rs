@@ -108,6 +108,11 @@ fn a_long_list_is_one_table() {
         &piped.stdout[..500]
     );
 
+    // Who asks for a few is not made to wait until all are counted.
+    for (limit, told) in [("20", "20 of more than 220 keys\n"), ("2200", "2200 of 2345 keys\n"), ("2345", "")] {
+        assert_eq!(sandbox.run(&format!("list --limit {limit}")).stderr, told);
+    }
+
     let streams = StreamKinds { stdout_is_terminal: true, width: Some(70), ..StreamKinds::default() };
     let shown = sandbox.run_in(&words("list --color never"), b"", &[], streams);
     assert_eq!(named(&shown.stdout), number);
