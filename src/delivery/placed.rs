@@ -10,6 +10,7 @@ use crate::domain::dotenv::{self, Variable};
 use crate::domain::token::Secret;
 use crate::error::Error;
 use crate::session::Session;
+use crate::store::files_beside;
 
 /// A place that was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,12 +77,9 @@ impl Place {
     /// [`crate::error::Code::NotDelivered`].
     pub fn check(&self, session: &Session) -> Result<(), Error> {
         if let (Self::File { path, .. } | Self::Dotenv { path, .. }, Some(store)) = (self, session.store_path()) {
-            for suffix in ["", "-wal", "-shm", "-journal"] {
-                let mut own = store.as_os_str().to_owned();
-                own.push(suffix);
-                if resolved(path) == resolved(Path::new(&own)) {
-                    return Err(files::refused(path, "it is the store itself").hint("name another file"));
-                }
+            let file = resolved(path);
+            if file == resolved(store) || files_beside(store).iter().any(|own| file == resolved(own)) {
+                return Err(files::refused(path, "it is the store itself").hint("name another file"));
             }
         }
         match self {

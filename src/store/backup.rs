@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::beside;
 use super::error::StoreError;
 use super::history::{self, ChainCheck};
 
@@ -50,10 +51,7 @@ pub enum BackupError {
 pub(super) fn write(conn: &Connection, store: &Path, path: &Path) -> Result<Copied, BackupError> {
     let failed = |error| BackupError::Io { path: path.to_owned(), error };
     // A name that SQLite keeps for a log of some store would be taken for one.
-    let is_log = |name: &std::ffi::OsStr| {
-        ["-wal", "-shm", "-journal"].iter().any(|suffix| name.as_encoded_bytes().ends_with(suffix.as_bytes()))
-    };
-    if path.file_name().is_some_and(is_log) {
+    if path.file_name().is_some_and(beside::is_kept) {
         return Err(failed(std::io::Error::other("SQLite keeps names that end so for itself")));
     }
     if fs::symlink_metadata(path).is_ok() {

@@ -7,6 +7,7 @@
 //! its row in the history are one transaction.
 
 mod backup;
+mod beside;
 mod changes;
 mod completion;
 mod directory;
@@ -26,6 +27,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
 pub use backup::{BackupError, Copied};
+pub use beside::all_of as files_beside;
 pub use changes::Changes;
 pub use completion::Names;
 pub(crate) use error::DISK_FULL;

@@ -17,7 +17,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 
+use super::beside;
 use super::error::{DISK_FULL, READ_ONLY, StoreError};
 use super::schema;
 
@@ -82,10 +83,9 @@ fn open_immutable(path: PathBuf, warnings: Vec<String>, why: String) -> Result<O
 pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::from_io(path, "created", &error);
     let folder = parent(path);
-    let mut journal = path.as_os_str().to_owned();
-    journal.push("-journal");
+    let journal = beside::journal_of(path);
     // Whoever was making it may have been killed: then it is empty as soon as SQLite has looked at its journal.
-    let is_whole = |found: fs::Metadata| !found.is_file() || found.len() > 0 && !Path::new(&journal).exists();
+    let is_whole = |found: fs::Metadata| !found.is_file() || found.len() > 0 && !journal.exists();
     if fs::symlink_metadata(path).is_ok_and(is_whole) {
         return Ok(());
     }
@@ -101,7 +101,7 @@ pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             look_at_folder(&folder)?;
             let found = fs::symlink_metadata(path).map_err(failed)?;
-            look_beside(&resolve(path)?, &found)?;
+            beside::look_at(&resolve(path)?, &found)?;
             if found.len() == 0 {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
             }
@@ -170,7 +170,7 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
         return foreign("no SQLite database");
     }
     look_at_folder(&parent(path))?;
-    look_beside(path, &found)?;
+    beside::look_at(path, &found)?;
     let (mode, shown) = (found.permissions().mode() & 0o777, path.display());
     if mode & 0o002 != 0 {
         return Err(StoreError::Insecure {
@@ -187,36 +187,6 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
         _ => return Ok(vec![]),
     };
     Ok(vec![format!("the store {shown} has mode {mode:03o}, so {others}; close it with: chmod 600 {shown}")])
-}
-
-/// SQLite believes what stands in the logs beside a store, whoever put them there: so they have to be files of
-/// whoever could write the store itself, and files alone.
-fn look_beside(path: &Path, store: &fs::Metadata) -> Result<(), StoreError> {
-    let own = rustix::process::geteuid().as_raw();
-    let group_writes = store.permissions().mode() & 0o020 != 0;
-    for suffix in ["-wal", "-shm", "-journal"] {
-        let mut log = path.as_os_str().to_owned();
-        log.push(suffix);
-        let Ok(found) = fs::symlink_metadata(&log) else { continue };
-        let log = PathBuf::from(log);
-        let is_trusted = [store.uid(), own, 0].contains(&found.uid()) || group_writes;
-        let what = if !found.is_file() || found.nlink() > 1 {
-            "is no file of its own: it is a link, a pipe or a folder"
-        } else if !is_trusted {
-            "belongs to another user, and what stands in it counts as if it stood in the store"
-        } else {
-            continue;
-        };
-        return Err(StoreError::Insecure {
-            path: path.to_owned(),
-            what: format!("the file {} beside it {what}", log.display()),
-            remedy: format!(
-                "find out who put it there; then remove it, and move the store to a folder of your own: rm {}",
-                log.display()
-            ),
-        });
-    }
-    Ok(())
 }
 
 /// Who can write a folder can put another file in the place of the store, unless it is sticky.
@@ -255,9 +225,7 @@ fn connect_immutable(path: &Path) -> Result<Connection, StoreError> {
 
 /// Whether everything that was written is in the main file.
 pub(super) fn nothing_in_the_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    fs::metadata(log).map_or(true, |found| found.len() == 0)
+    fs::metadata(beside::log_of(path)).map_or(true, |found| found.len() == 0)
 }
 
 /// Checks that this is a store of ours, of a schema that we know, and sets the connection up.
