@@ -10,6 +10,7 @@
 //! answer, so that is reported as sent, not as copied.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsFd;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use zeroize::Zeroizing;
 
 use crate::domain::text::count;
@@ -114,23 +117,27 @@ fn start_keeper(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Res
     };
     stdin.write_all(secret.expose().as_bytes())?;
     stdin.write_all(b"\n")?;
-    let (answered, answer) = mpsc::channel();
-    thread::spawn(move || {
-        let mut line = String::new();
-        let read = BufReader::new(stdout).read_line(&mut line);
-        answered.send(read.map(|_| line))
-    });
-    let Ok(answer) = answer.recv_timeout(ANSWER_WITHIN) else {
+    let is_heard = has_more(&stdout, ANSWER_WITHIN);
+    if !matches!(is_heard, Ok(true)) {
         let _ = keeper.kill().and_then(|()| keeper.wait());
+        is_heard?;
         anyhow::bail!("the display does not answer");
-    };
-    let answer = answer?;
+    }
+    let mut answer = String::new();
+    BufReader::new(stdout).read_line(&mut answer)?;
     if answer.trim_end() != READY {
         // It found no clipboard and has ended, or is about to.
         let _ = keeper.wait();
     }
     anyhow::ensure!(answer.trim_end() == READY, "{}", if answer.is_empty() { "no answer" } else { answer.trim_end() });
     Ok(Keeper(stdin))
+}
+
+/// Whether there is something to be read within this time, or the end.
+fn has_more(stream: impl AsFd, within: Duration) -> std::io::Result<bool> {
+    let within = Timespec::try_from(within).map_err(std::io::Error::other)?;
+    let ready = retry_on_intr(|| poll(&mut [PollFd::new(&stream, PollFlags::IN)], Some(&within)))?;
+    Ok(ready > 0)
 }
 
 /// Why the keeper stops.
@@ -156,16 +163,18 @@ pub fn hold(session: &mut Session, seconds: u64) -> Result<(), Error> {
 
     let (ended, end) = mpsc::channel();
     let (mine, withdrawn) = (Zeroizing::new(text.to_owned()), ended.clone());
-    thread::spawn(move || ended.send(End::Lost(own_the_clipboard(&mine))));
+    let own = move || ended.send(End::Lost(own_the_clipboard(&mine)));
+    thread::Builder::new().spawn(own).map_err(|error| no_clipboard(&error))?;
     wait_until_held(text, &end).map_err(|error| no_clipboard(&error))?;
-    session.terminal.print(&format!("{READY}\n"))?;
-    session.terminal.flush()?;
-    thread::spawn(move || {
+    let listen = move || {
         // The end of the input means nothing: whoever started the keeper has gone.
         if rustix::io::read(rustix::stdio::stdin(), &mut [0; 1]).is_ok_and(|count| count > 0) {
             let _ = withdrawn.send(End::Withdrawn);
         }
-    });
+    };
+    thread::Builder::new().spawn(listen).map_err(|error| no_clipboard(&error))?;
+    session.terminal.print(&format!("{READY}\n"))?;
+    session.terminal.flush()?;
 
     if !matches!(end.recv_timeout(Duration::from_secs(seconds)), Ok(End::Lost(_))) {
         // Nobody else has copied anything, so what is there is ours.

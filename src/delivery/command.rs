@@ -44,15 +44,22 @@ pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Resu
     // A secret is shorter than any pipe is wide, so this never waits. It is there before the command is: a crash
     // in between would let the command take nothing for the secret, and put that in the place of the old one.
     std::fs::File::from(writer).write_all(secret.expose().as_bytes()).map_err(|error| failed(&error))?;
+    // They are there before the command is: it must not run when there is nobody to read what it prints.
+    let not_started = |what: &str, error| {
+        failed(&format!("{what}: {error}")).hint("it needs a shell, `sh`, and a few processes: see `ulimit -u`")
+    };
+    let nobody_reads = |error| not_started("the system gives no thread to read what it prints", error);
+    let (printed, said) = (Collector::start().map_err(nobody_reads)?, Collector::start().map_err(nobody_reads)?);
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (mut child, running) =
-        section.running(|| shell.spawn()).map_err(|error| failed(&format!("no shell could be started: {error}")))?;
-    let (printed, said) = (collect(child.stdout.take()), collect(child.stderr.take()));
+        section.running(|| shell.spawn()).map_err(|error| not_started("no shell could be started", error))?;
+    printed.read(child.stdout.take());
+    said.read(child.stderr.take());
     let status = child.wait().map_err(|error| failed(&error))?;
     let interrupted = running.ended().map_err(|error| error.hint("the command was ended; run keyward again"));
     let unread = rustix::io::ioctl_fionread(&reader).map_err(|error| failed(&error))?;
-    let said = lines(&said) + &lines(&printed);
+    let said = said.lines() + &printed.lines();
     interrupted?;
     if !status.success() {
         let error = failed(&ending(status));
@@ -83,25 +90,37 @@ fn ending(status: ExitStatus) -> String {
 }
 
 /// Reads a stream of the command to its end, so that the command never waits for a reader.
-fn collect(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
-    let (done, text) = mpsc::channel();
-    std::thread::spawn(move || {
-        let Some(mut stream) = stream else { return };
-        let mut kept = Zeroizing::new(Vec::with_capacity(MOST));
-        let mut chunk = Zeroizing::new([0; 1024]);
-        while let Ok(count @ 1..) = stream.read(&mut *chunk) {
-            let room = MOST.saturating_sub(kept.len()).min(count);
-            kept.extend_from_slice(&chunk[..room]);
-        }
-        let _ = done.send(kept);
-    });
-    text
+struct Collector<S> {
+    stream: mpsc::Sender<S>,
+    text: mpsc::Receiver<Zeroizing<Vec<u8>>>,
 }
 
-/// What a stream held, for people.
-fn lines(stream: &mpsc::Receiver<Zeroizing<Vec<u8>>>) -> String {
-    let text = stream.recv_timeout(REST_WITHIN).unwrap_or_default();
-    let text = Zeroizing::new(String::from_utf8_lossy(&text).into_owned());
-    let text = redact(text.trim_end()).into_owned();
-    if text.is_empty() { text } else { text + "\n" }
+impl<S: Read + Send + 'static> Collector<S> {
+    fn start() -> std::io::Result<Self> {
+        let (stream, given) = mpsc::channel::<S>();
+        let (done, text) = mpsc::channel();
+        std::thread::Builder::new().spawn(move || {
+            let Ok(mut stream) = given.recv() else { return };
+            let mut kept = Zeroizing::new(Vec::with_capacity(MOST));
+            let mut chunk = Zeroizing::new([0; 1024]);
+            while let Ok(count @ 1..) = stream.read(&mut *chunk) {
+                let room = MOST.saturating_sub(kept.len()).min(count);
+                kept.extend_from_slice(&chunk[..room]);
+            }
+            let _ = done.send(kept);
+        })?;
+        Ok(Self { stream, text })
+    }
+
+    fn read(&self, stream: Option<S>) {
+        let _ = stream.map(|stream| self.stream.send(stream));
+    }
+
+    /// What the stream held, for people.
+    fn lines(self) -> String {
+        let text = self.text.recv_timeout(REST_WITHIN).unwrap_or_default();
+        let text = Zeroizing::new(String::from_utf8_lossy(&text).into_owned());
+        let text = redact(text.trim_end()).into_owned();
+        if text.is_empty() { text } else { text + "\n" }
+    }
 }

@@ -239,4 +239,20 @@ fn where_the_system_gives_no_thread_it_works_or_says_why() {
         assert_eq!(output.code, code, "{line}: {output}");
         assert!(output.stdout.contains(said) || output.stderr.contains(said), "{line}: {output}");
     }
+    // A command to deliver to, and what reads its words: of these, some can be had and others not.
+    let mut codes = vec![];
+    for processes in 1..=5 {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nproc={processes}"));
+        command.args(["setpriv", "--reuid", "65432", "--clear-groups", "./keyward", "--store", "keys.db", "create"]);
+        command.args([&format!("to-{processes}"), "--secret-to", "exec cat >>taken"]);
+        let output = finish_with(command.current_dir(sandbox.path("")), b"");
+        let is_there = sandbox.run(&format!("show to-{processes}")).code == 0;
+        assert_eq!(is_there, output.code == 0, "{processes}: {output}");
+        let is_told =
+            output.code == 7 && output.stderr.contains("nothing was changed\n") && output.stderr.contains("hint:");
+        assert!(output.code == 0 || is_told, "{processes}: {output}");
+        codes.push(output.code);
+    }
+    assert_eq!((codes[0], codes[4]), (7, 0), "{codes:?}");
 }
