@@ -1,19 +1,21 @@
 //! `keyward apply`
 
-use std::collections::{BTreeMap, BTreeSet};
+mod places;
+mod report;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use serde::Serialize;
 
+use self::places::make_folder;
+use self::report::{Document, print_plan, tell};
 use super::mint::{Minted, mint_all};
-use super::views::{field_in_words, in_words};
-use crate::delivery::{Existing, Order, Place, Proof, StepFile, deliver_all_then_commit};
+use crate::delivery::{Order, Place, deliver_all_then_commit};
 use crate::domain::directory::Draft;
 use crate::domain::key::Settings;
-use crate::domain::manifest::{Action, Deliver, KINDS, Manifest, Present, Step, Subject, plan, read};
+use crate::domain::manifest::{Action, KINDS, Manifest, Present, Step, Subject, plan, read};
 use crate::domain::names::{Name, Prefix};
-use crate::domain::patch::Difference;
 use crate::domain::text::count;
 use crate::domain::token::Id;
 use crate::domain::tree::{Wrong, locate};
@@ -72,20 +74,6 @@ struct Fresh {
     place: Place,
 }
 
-#[derive(Serialize)]
-struct Document<'d> {
-    outcome: &'static str,
-    changes: Vec<ChangeJson<'d>>,
-}
-
-#[derive(Serialize)]
-struct ChangeJson<'d> {
-    action: &'static str,
-    kind: &'static str,
-    name: &'d Name,
-    fields: &'d [Difference],
-}
-
 impl Apply {
     /// Makes the changes.
     ///
@@ -122,8 +110,7 @@ impl Apply {
             self.clear_up(&manifest, &planned.steps);
         }
         if session.json() {
-            let changes = planned.steps.iter().map(change_json).collect();
-            session.print_json(&Document { outcome, changes })?;
+            session.print_json(&Document::new(outcome, &planned.steps))?;
         }
         tell(session, &planned.steps, outcome);
         Ok(if self.fail_if_any && !planned.steps.is_empty() { Exit::FOUND } else { Exit::DONE })
@@ -196,21 +183,6 @@ impl Apply {
             }
         }
         if wrongs.is_empty() { Ok(Planned { steps, seq }) } else { Err(self.mistakes(text, wrongs)) }
-    }
-
-    /// What a run that was killed left beside the places of keys that are there goes.
-    fn clear_up(&self, manifest: &Manifest, steps: &[Step]) {
-        let is_new = |step: &&Step| step.action == Action::Create;
-        let made: BTreeSet<&Name> = steps.iter().filter(is_new).map(|step| step.subject.name()).collect();
-        for key in manifest.keys.iter().filter(|key| !made.contains(&key.name)) {
-            let place = match (&key.deliver, &self.secrets_dir) {
-                (Some(Deliver::SecretFile(path) | Deliver::EnvFile(path, _)), _) => path.clone(),
-                (None, Some(folder)) => folder.join(file_name(&key.name)),
-                _ => continue,
-            };
-            // It is a courtesy: where the folder cannot be looked at, nothing of it is needed.
-            let _ = Place::File { path: place, existing: Existing::Refuse }.clear_up();
-        }
     }
 
     /// Whether all of it can be done, before anybody is asked and anything is hashed.
@@ -318,78 +290,6 @@ impl Apply {
             Ok(())
         })
     }
-
-    /// The new keys, what their secrets start with, and where those go, each to a place of its own.
-    fn places(
-        &self,
-        session: &mut Session,
-        store: &Store,
-        steps: &[Step],
-    ) -> Result<Vec<(Name, Prefix, Place)>, Error> {
-        let mut wanted: Vec<(Name, Prefix, Place)> = vec![];
-        for step in steps.iter().filter(|step| step.action == Action::Create) {
-            let Subject::Key { name, settings, deliver } = &step.subject else { continue };
-            if self.dry_run && deliver.is_none() && self.secrets_dir.is_none() {
-                session.terminal.warn(&format!("nothing says where the secret of {name} goes: add --secrets-dir DIR"));
-                continue;
-            }
-            let place = self.place(store, name, deliver.as_ref())?;
-            if self.secrets_dir.as_ref().is_none_or(|folder| deliver.is_some() || folder.exists()) {
-                place.check(session)?;
-            }
-            wanted.push((name.clone(), settings.prefix.clone(), place));
-        }
-        let mut taken: BTreeMap<PathBuf, Vec<(Option<String>, &Name)>> = BTreeMap::new();
-        for (name, _, place) in &wanted {
-            let Some((path, part)) = place.takes_up() else { continue };
-            let others = taken.entry(path).or_default();
-            // What has no parts is taken up as a whole.
-            let clash = others.iter().find(|(other, _)| part.is_none() || other.is_none() || *other == part);
-            if let Some((_, other)) = clash {
-                return Err(Error::new(
-                    Code::NotDelivered,
-                    format!("the secrets of {other} and {name} would go to the same place; nothing was changed"),
-                )
-                .hint("deliver each to a place of its own"));
-            }
-            others.push((part, name));
-        }
-        Ok(wanted)
-    }
-
-    /// Where the secret of a new key goes.
-    fn place(&self, store: &Store, name: &Name, deliver: Option<&Deliver>) -> Result<Place, Error> {
-        let file = |path: PathBuf| {
-            let place = Place::File { path: path.clone(), existing: Existing::Refuse };
-            // What a crash left behind may be replaced: a secret that opens nothing.
-            let existing = match place.proof()? {
-                Some(Proof::Secret { secret, content }) if store.is_leftover(secret.id())? => Existing::Only(content),
-                _ => Existing::Refuse,
-            };
-            Ok(Place::File { path, existing })
-        };
-        match (deliver, &self.secrets_dir) {
-            (Some(Deliver::SecretFile(path)), _) => file(path.clone()),
-            (Some(Deliver::EnvFile(path, name)), _) => Ok(Place::Dotenv { path: path.clone(), name: name.clone() }),
-            (Some(Deliver::SecretTo(command)), _) => Ok(Place::Command(command.clone())),
-            (Some(Deliver::GithubEnv(name)), _) => {
-                Ok(Place::Step { file: StepFile::Env, name: name.as_str().to_owned() })
-            }
-            (Some(Deliver::GithubOutput(name)), _) => {
-                Ok(Place::Step { file: StepFile::Output, name: name.as_str().to_owned() })
-            }
-            // The folder may be still to be made.
-            (None, Some(folder)) if !folder.exists() => {
-                Ok(Place::File { path: folder.join(file_name(name)), existing: Existing::Refuse })
-            }
-            (None, Some(folder)) => file(folder.join(file_name(name))),
-            (None, None) => Err(Error::new(
-                Code::NotDelivered,
-                format!("nothing says where the secret of the new key {name} goes; nothing was changed"),
-            )
-            .hint("add --secrets-dir DIR, or give the key a deliver table: deliver = { secret_file = \"…\" }")),
-        }
-    }
 }
 
 fn mint(session: &mut Session, store: &Store, wanted: Vec<(Name, Prefix, Place)>) -> Result<Vec<Fresh>, Error> {
@@ -400,81 +300,4 @@ fn mint(session: &mut Session, store: &Store, wanted: Vec<(Name, Prefix, Place)>
 
 fn entry(changes: &Changes<'_>, draft: &Draft) -> Result<crate::domain::directory::Entry, StoreError> {
     changes.entry(draft.facts.kind(), &draft.name)
-}
-
-fn make_folder(folder: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::new(
-            Code::NotDelivered,
-            format!("the folder {} cannot be made: {error}; nothing was changed", folder.display()),
-        )
-        .hint("name a folder that is there, or one in a folder that you may write")),
-        _ => Ok(()),
-    }
-}
-
-/// A name as the name of a file: a key may be called `ci/deploy`, or `..`. No name holds a `%`.
-fn file_name(name: &Name) -> String {
-    let escaped = name.as_str().replace('/', "%2F");
-    match escaped.strip_prefix('.') {
-        Some(rest) => format!("%2E{rest}"),
-        None => escaped,
-    }
-}
-
-fn print_plan(session: &mut Session, steps: &[Step]) -> Result<(), Error> {
-    for step in steps {
-        let (kind, name) = (step.subject.kind(), step.subject.name());
-        let fields = step.differences.iter();
-        let lines = match step.action {
-            Action::Create => {
-                let set = fields.map(|d| format!("\n    {}: {}", field_in_words(&d.field), in_words(&d.new)));
-                format!("+ create {kind} {name}{}\n", set.collect::<String>())
-            }
-            Action::Change => {
-                let line = |d: &Difference| {
-                    let (field, old, new) = (field_in_words(&d.field), in_words(&d.old), in_words(&d.new));
-                    format!("~ change {kind} {name} {field}: {old} → {new}\n")
-                };
-                fields.map(line).collect()
-            }
-            Action::Delete => format!("- delete {kind} {name}\n"),
-        };
-        session.terminal.print(&lines)?;
-    }
-    // The plan is seen before anything of it is done, also in the log of a job.
-    session.terminal.flush()
-}
-
-fn tell(session: &mut Session, steps: &[Step], outcome: &str) {
-    let number = |action| steps.iter().filter(|step| step.action == action).count();
-    let (made, changed, gone) = (number(Action::Create), number(Action::Change), number(Action::Delete));
-    let what = format!("{made} to create, {changed} to change, {gone} to delete");
-    session.terminal.note(&match outcome {
-        "unchanged" => "the store is as the manifest says: nothing differs".to_owned(),
-        "planned" => format!("{what}; nothing was changed, because of --dry-run"),
-        _ => format!("created {made}, changed {changed}, deleted {gone}"),
-    });
-}
-
-fn change_json(step: &Step) -> ChangeJson<'_> {
-    let action = match step.action {
-        Action::Create => "create",
-        Action::Change => "change",
-        Action::Delete => "delete",
-    };
-    ChangeJson { action, kind: step.subject.kind(), name: step.subject.name(), fields: &step.differences }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_name_leaves_the_folder() {
-        for (name, file) in [("a", "a"), ("ci/deploy", "ci%2Fdeploy"), ("..", "%2E."), (".hidden", "%2Ehidden")] {
-            assert_eq!(file_name(&name.parse().unwrap()), file);
-        }
-    }
 }

@@ -1,0 +1,134 @@
+//! Where the secrets of new keys go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::Apply;
+use crate::delivery::{Existing, Place, Proof, StepFile};
+use crate::domain::manifest::{Action, Deliver, Manifest, Step, Subject};
+use crate::domain::names::{Name, Prefix};
+use crate::error::{Code, Error};
+use crate::session::Session;
+use crate::store::Store;
+
+impl Apply {
+    /// The new keys, what their secrets start with, and where those go, each to a place of its own.
+    pub(super) fn places(
+        &self,
+        session: &mut Session,
+        store: &Store,
+        steps: &[Step],
+    ) -> Result<Vec<(Name, Prefix, Place)>, Error> {
+        let mut wanted: Vec<(Name, Prefix, Place)> = vec![];
+        for step in steps.iter().filter(|step| step.action == Action::Create) {
+            let Subject::Key { name, settings, deliver } = &step.subject else { continue };
+            if self.dry_run && deliver.is_none() && self.secrets_dir.is_none() {
+                session.terminal.warn(&format!("nothing says where the secret of {name} goes: add --secrets-dir DIR"));
+                continue;
+            }
+            let place = self.place(store, name, deliver.as_ref())?;
+            if self.secrets_dir.as_ref().is_none_or(|folder| deliver.is_some() || folder.exists()) {
+                place.check(session)?;
+            }
+            wanted.push((name.clone(), settings.prefix.clone(), place));
+        }
+        let mut taken: BTreeMap<PathBuf, Vec<(Option<String>, &Name)>> = BTreeMap::new();
+        for (name, _, place) in &wanted {
+            let Some((path, part)) = place.takes_up() else { continue };
+            let others = taken.entry(path).or_default();
+            // What has no parts is taken up as a whole.
+            let clash = others.iter().find(|(other, _)| part.is_none() || other.is_none() || *other == part);
+            if let Some((_, other)) = clash {
+                return Err(Error::new(
+                    Code::NotDelivered,
+                    format!("the secrets of {other} and {name} would go to the same place; nothing was changed"),
+                )
+                .hint("deliver each to a place of its own"));
+            }
+            others.push((part, name));
+        }
+        Ok(wanted)
+    }
+
+    /// Where the secret of a new key goes.
+    fn place(&self, store: &Store, name: &Name, deliver: Option<&Deliver>) -> Result<Place, Error> {
+        let file = |path: PathBuf| {
+            let place = Place::File { path: path.clone(), existing: Existing::Refuse };
+            // What a crash left behind may be replaced: a secret that opens nothing.
+            let existing = match place.proof()? {
+                Some(Proof::Secret { secret, content }) if store.is_leftover(secret.id())? => Existing::Only(content),
+                _ => Existing::Refuse,
+            };
+            Ok(Place::File { path, existing })
+        };
+        match (deliver, &self.secrets_dir) {
+            (Some(Deliver::SecretFile(path)), _) => file(path.clone()),
+            (Some(Deliver::EnvFile(path, name)), _) => Ok(Place::Dotenv { path: path.clone(), name: name.clone() }),
+            (Some(Deliver::SecretTo(command)), _) => Ok(Place::Command(command.clone())),
+            (Some(Deliver::GithubEnv(name)), _) => {
+                Ok(Place::Step { file: StepFile::Env, name: name.as_str().to_owned() })
+            }
+            (Some(Deliver::GithubOutput(name)), _) => {
+                Ok(Place::Step { file: StepFile::Output, name: name.as_str().to_owned() })
+            }
+            // The folder may be still to be made.
+            (None, Some(folder)) if !folder.exists() => {
+                Ok(Place::File { path: folder.join(file_name(name)), existing: Existing::Refuse })
+            }
+            (None, Some(folder)) => file(folder.join(file_name(name))),
+            (None, None) => Err(Error::new(
+                Code::NotDelivered,
+                format!("nothing says where the secret of the new key {name} goes; nothing was changed"),
+            )
+            .hint("add --secrets-dir DIR, or give the key a deliver table: deliver = { secret_file = \"…\" }")),
+        }
+    }
+    /// What a run that was killed left beside the places of keys that are there goes.
+    pub(super) fn clear_up(&self, manifest: &Manifest, steps: &[Step]) {
+        let is_new = |step: &&Step| step.action == Action::Create;
+        let made: BTreeSet<&Name> = steps.iter().filter(is_new).map(|step| step.subject.name()).collect();
+        for key in manifest.keys.iter().filter(|key| !made.contains(&key.name)) {
+            let place = match (&key.deliver, &self.secrets_dir) {
+                (Some(Deliver::SecretFile(path) | Deliver::EnvFile(path, _)), _) => path.clone(),
+                (None, Some(folder)) => folder.join(file_name(&key.name)),
+                _ => continue,
+            };
+            // It is a courtesy: where the folder cannot be looked at, nothing of it is needed.
+            let _ = Place::File { path: place, existing: Existing::Refuse }.clear_up();
+        }
+    }
+}
+
+/// Makes the folder for secrets, unless it is there.
+pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::new(
+            Code::NotDelivered,
+            format!("the folder {} cannot be made: {error}; nothing was changed", folder.display()),
+        )
+        .hint("name a folder that is there, or one in a folder that you may write")),
+        _ => Ok(()),
+    }
+}
+
+/// A name as the name of a file: a key may be called `ci/deploy`, or `..`. No name holds a `%`.
+fn file_name(name: &Name) -> String {
+    let escaped = name.as_str().replace('/', "%2F");
+    match escaped.strip_prefix('.') {
+        Some(rest) => format!("%2E{rest}"),
+        None => escaped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leaves_the_folder() {
+        for (name, file) in [("a", "a"), ("ci/deploy", "ci%2Fdeploy"), ("..", "%2E."), (".hidden", "%2Ehidden")] {
+            assert_eq!(file_name(&name.parse().unwrap()), file);
+        }
+    }
+}

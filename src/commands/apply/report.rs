@@ -1,0 +1,79 @@
+//! What a plan looks like, and what is told of it.
+
+use serde::Serialize;
+
+use crate::commands::views::{field_in_words, in_words};
+use crate::domain::manifest::{Action, Step};
+use crate::domain::names::Name;
+use crate::domain::patch::Difference;
+use crate::error::Error;
+use crate::session::Session;
+
+/// The answer in JSON.
+#[derive(Serialize)]
+pub(super) struct Document<'d> {
+    outcome: &'static str,
+    changes: Vec<ChangeJson<'d>>,
+}
+
+#[derive(Serialize)]
+struct ChangeJson<'d> {
+    action: &'static str,
+    kind: &'static str,
+    name: &'d Name,
+    fields: &'d [Difference],
+}
+
+impl<'d> Document<'d> {
+    pub(super) fn new(outcome: &'static str, steps: &'d [Step]) -> Self {
+        Self { outcome, changes: steps.iter().map(ChangeJson::new).collect() }
+    }
+}
+
+impl<'d> ChangeJson<'d> {
+    fn new(step: &'d Step) -> Self {
+        let action = match step.action {
+            Action::Create => "create",
+            Action::Change => "change",
+            Action::Delete => "delete",
+        };
+        Self { action, kind: step.subject.kind(), name: step.subject.name(), fields: &step.differences }
+    }
+}
+
+/// Prints the plan for a person.
+pub(super) fn print_plan(session: &mut Session, steps: &[Step]) -> Result<(), Error> {
+    for step in steps {
+        let (kind, name) = (step.subject.kind(), step.subject.name());
+        let fields = step.differences.iter();
+        let lines = match step.action {
+            Action::Create => {
+                let set = fields.map(|d| format!("\n    {}: {}", field_in_words(&d.field), in_words(&d.new)));
+                format!("+ create {kind} {name}{}\n", set.collect::<String>())
+            }
+            Action::Change => {
+                let line = |d: &Difference| {
+                    let (field, old, new) = (field_in_words(&d.field), in_words(&d.old), in_words(&d.new));
+                    format!("~ change {kind} {name} {field}: {old} → {new}\n")
+                };
+                fields.map(line).collect()
+            }
+            Action::Delete => format!("- delete {kind} {name}\n"),
+        };
+        session.terminal.print(&lines)?;
+    }
+    // The plan is seen before anything of it is done, also in the log of a job.
+    session.terminal.flush()
+}
+
+/// Tells a person what came of the plan.
+pub(super) fn tell(session: &mut Session, steps: &[Step], outcome: &str) {
+    let number = |action| steps.iter().filter(|step| step.action == action).count();
+    let (made, changed, gone) = (number(Action::Create), number(Action::Change), number(Action::Delete));
+    let what = format!("{made} to create, {changed} to change, {gone} to delete");
+    session.terminal.note(&match outcome {
+        "unchanged" => "the store is as the manifest says: nothing differs".to_owned(),
+        "planned" => format!("{what}; nothing was changed, because of --dry-run"),
+        _ => format!("created {made}, changed {changed}, deleted {gone}"),
+    });
+}
