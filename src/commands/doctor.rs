@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::domain::hashing::Cost;
 use crate::domain::key::State;
-use crate::domain::text::{count, shell_word};
+use crate::domain::text::{count, shell_path};
 use crate::domain::time::Duration;
 use crate::error::{Error, Exit};
 use crate::session::Session;
@@ -130,25 +130,24 @@ fn permissions(path: &Path) -> Diagnosis {
     let check = "permissions";
     let mode = |path: &Path| std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let shown = |path: &Path| shell_word(&path.display().to_string()).into_owned();
     let (Ok(file), Ok(around)) = (mode(path), mode(folder)) else {
         return Diagnosis::ok(check, "the permissions could not be looked at");
     };
     if file & 0o077 != 0 {
         let finding = format!("the store has mode {file:03o}");
         let meaning = "others on this machine can read the names and the hashes of the keys, or change them";
-        return Diagnosis::bad(check, Level::Problem, finding, meaning, format!("chmod 600 {}", shown(path)));
+        return Diagnosis::bad(check, Level::Problem, finding, meaning, format!("chmod 600 {}", shell_path(path)));
     }
     if around & 0o022 != 0 {
         let finding = format!("the folder of the store has mode {around:03o}");
         let meaning = "others can put another file in the place of the store, or remove it";
-        return Diagnosis::bad(check, Level::Warning, finding, meaning, format!("chmod go-w {}", shown(folder)));
+        return Diagnosis::bad(check, Level::Warning, finding, meaning, format!("chmod go-w {}", shell_path(folder)));
     }
     let owner = std::fs::metadata(path).map(|found| found.uid());
     if owner.is_ok_and(|owner| owner != rustix::process::geteuid().as_raw()) {
         let meaning = "its owner can do with the keys whatever you can do";
         let remedy =
-            format!("if that is not meant to be: chown {} {}", rustix::process::geteuid().as_raw(), shown(path));
+            format!("if that is not meant to be: chown {} {}", rustix::process::geteuid().as_raw(), shell_path(path));
         return Diagnosis::bad(check, Level::Warning, "the store belongs to another user", meaning, remedy);
     }
     Diagnosis::ok(check, format!("the store has mode {file:03o}, its folder {around:03o}"))

@@ -1,6 +1,7 @@
 //! Text on its way to a terminal or into a message, and secrets that stand where they should not.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use super::token::CROCKFORD;
 
@@ -42,11 +43,16 @@ pub fn closest<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Option<&'n N> {
 /// The text as one word of a shell's command line: a remedy may be pasted, and a scope may hold what a
 /// shell obeys.
 pub fn shell_word(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@/:,+=".contains(&b)) {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@/:,+=".contains(&b)) {
         Cow::Borrowed(text)
     } else {
         Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
     }
+}
+
+/// The path as one word of a shell's command line.
+pub fn shell_path(path: &Path) -> String {
+    shell_word(&path.display().to_string()).into_owned()
 }
 
 /// Whether there is something in the text that looks like a secret.
@@ -116,9 +122,13 @@ mod tests {
 
     #[test]
     fn a_word_is_one_word_to_a_shell() {
-        for (text, word) in
-            [("rest,ui", "rest,ui"), ("a;b$(x)", "'a;b$(x)'"), ("it's", r"'it'\''s'"), ("A/Line Lead", "'A/Line Lead'")]
-        {
+        for (text, word) in [
+            ("", "''"),
+            ("rest,ui", "rest,ui"),
+            ("a;b$(x)", "'a;b$(x)'"),
+            ("it's", r"'it'\''s'"),
+            ("A/Line Lead", "'A/Line Lead'"),
+        ] {
             assert_eq!(shell_word(text), word);
         }
     }

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
+use crate::domain::text::shell_path;
 
 /// How the name of the write-ahead log ends.
 const LOG: &str = "-wal";
@@ -56,12 +57,12 @@ pub(super) fn look_at(path: &Path, store: &fs::Metadata) -> Result<(), StoreErro
         } else {
             continue;
         };
-        let file = file.display();
         return Err(StoreError::Insecure {
             path: path.to_owned(),
-            what: format!("the file {file} beside it {what}"),
+            what: format!("the file {} beside it {what}", file.display()),
             remedy: format!(
-                "find out who put it there; then remove it, and move the store to a folder of your own: rm {file}"
+                "find out who put it there; then remove it, and move the store to a folder of your own: rm {}",
+                shell_path(&file)
             ),
         });
     }

@@ -29,6 +29,7 @@ use rustix::fs::{Access, access};
 use super::beside;
 use super::error::{DISK_FULL, READ_ONLY, StoreError};
 use super::schema;
+use crate::domain::text::shell_path;
 
 /// How long a command waits for other processes before it says that the store is locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -171,14 +172,12 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
     }
     look_at_folder(&parent(path))?;
     beside::look_at(path, &found)?;
-    let (mode, shown) = (found.permissions().mode() & 0o777, path.display());
+    let (mode, close) = (found.permissions().mode() & 0o777, format!("chmod 600 {}", shell_path(path)));
     if mode & 0o002 != 0 {
         return Err(StoreError::Insecure {
             path: path.to_owned(),
             what: format!("its mode {mode:03o} lets every user of this machine change the keys"),
-            remedy: format!(
-                "close it with `chmod 600 {shown}`, then look through `keyward list` and `keyward history`"
-            ),
+            remedy: format!("close it with `{close}`, then look through `keyward list` and `keyward history`"),
         });
     }
     let others = match mode {
@@ -186,7 +185,7 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
         _ if mode & 0o077 != 0 => "others can read it",
         _ => return Ok(vec![]),
     };
-    Ok(vec![format!("the store {shown} has mode {mode:03o}, so {others}; close it with: chmod 600 {shown}")])
+    Ok(vec![format!("the store {} has mode {mode:03o}, so {others}; close it with: {close}", path.display())])
 }
 
 /// Who can write a folder can put another file in the place of the store, unless it is sticky.
@@ -199,7 +198,7 @@ fn look_at_folder(folder: &Path) -> Result<(), StoreError> {
     Err(StoreError::Insecure {
         path: folder.to_owned(),
         what: "every user of this machine can put another file in its place, because its folder is open".to_owned(),
-        remedy: format!("close the folder with: chmod o-w {}", folder.display()),
+        remedy: format!("close the folder with: chmod o-w {}", shell_path(folder)),
     })
 }
 
