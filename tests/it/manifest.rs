@@ -232,7 +232,18 @@ fn pruning_is_asked_about_before_anything_is_changed() {
 #[test]
 fn what_goes_goes_in_an_order_that_works() {
     let sandbox = full();
-    let output = apply(&sandbox, "--prune --yes", "");
+    // What is left of a file that was cut, or of a command that failed, is no wish to have nothing.
+    let before = sandbox.files();
+    for nothing in ["", "# keyward\n", "{}", "key = []\n"] {
+        for flags in ["--prune --yes", "--prune --dry-run"] {
+            let output = apply(&sandbox, &format!("{flags} --json"), nothing);
+            assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{nothing}: {output}");
+            assert!(output.error()["message"].as_str().unwrap().contains("would delete everything"), "{output}");
+        }
+        assert_eq!(apply(&sandbox, "", nothing).code, 0);
+    }
+    assert!(sandbox.files() == before);
+    let output = apply(&sandbox, "--prune --yes", "[[tenant]]\nname = 'globex'\nenabled = false\n");
     assert_eq!(output.code, 0, "{output}");
     let gone: Vec<_> = output.stdout.lines().map(|line| line.split(' ').nth(2).unwrap()).collect();
     let mut kinds = gone.clone();
@@ -240,7 +251,7 @@ fn what_goes_goes_in_an_order_that_works() {
     assert_eq!(kinds, ["key", "user", "group", "tenant", "role"], "{output}");
     assert_eq!(
         sandbox.run("export --json").json(),
-        json!({"role": [], "tenant": [], "group": [], "user": [], "key": []})
+        json!({"role": [], "tenant": [{"name": "globex", "description": null, "enabled": false}], "group": [], "user": [], "key": []})
     );
     assert_eq!(sandbox.run("history --check").code, 0);
 }
@@ -485,7 +496,10 @@ fn what_only_this_store_forbids_is_told_with_its_place() {
             );
         }
     }
-    assert_eq!(apply(&sandbox, "--json --as ed --prune --yes", "").error()["code"], "role_ceiling");
+    assert_eq!(
+        apply(&sandbox, "--json --as ed --prune --yes", "[[group]]\nname = 'ci'\n").error()["code"],
+        "role_ceiling"
+    );
     assert!(sandbox.files() == before);
     let text = "[[group]]\nname = 'new'\n[[key]]\nname = 'old'\nrole = 'editor'\n";
     assert_eq!(apply(&sandbox, "--as ed", text).code, 0);

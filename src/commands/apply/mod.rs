@@ -45,7 +45,7 @@ pub struct Apply {
     /// With --dry-run: end with exit code 8 if there is anything to change
     #[arg(long, requires = "dry_run")]
     fail_if_any: bool,
-    /// Delete what the manifest does not name; asks
+    /// Delete what the manifest does not name; asks. A manifest that names nothing is refused
     #[arg(long)]
     prune: bool,
     /// Write the secret of each new key that has no `deliver` table into a file in this folder, mode 0600
@@ -84,6 +84,13 @@ impl Apply {
         let text = self.text(session)?;
         let wrong = |wrongs| self.mistakes(&text, wrongs);
         let manifest = read(&text).map_err(wrong)?;
+        if self.prune && manifest.is_empty() {
+            return Err(Error::new(
+                Code::InvalidValue,
+                format!("the manifest {} names nothing, so --prune would delete everything", self.source()),
+            )
+            .hint("nothing was changed; look at where the manifest comes from"));
+        }
         // Where there is no store yet, it is planned with one that is nowhere, and made when all is well.
         let found = session.store_if_any()?;
         let exists = found.is_some();

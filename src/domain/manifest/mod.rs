@@ -46,6 +46,13 @@ pub struct Manifest {
     pub keys: Vec<WantedKey>,
 }
 
+impl Manifest {
+    /// Whether it names nothing at all, as what is left of a file that was cut, or of a command that failed.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.keys.is_empty()
+    }
+}
+
 /// A group, user, role or tenant that should be there.
 #[derive(Debug, Clone)]
 pub struct WantedEntry {
