@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::domain::authority::Denied;
-use crate::domain::text::{clean, redact};
+use crate::domain::text::{clean, redact, shell_path};
 use crate::store::{DISK_FULL, StoreError};
 
 /// The exit code of a finished command.
@@ -211,9 +211,12 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
         match error {
-            StoreError::Missing(_) => Self::new(Code::StoreMissing, message)
-                .hint("a first key makes it: keyward create first-key")
+            StoreError::Missing(path) => Self::new(Code::StoreMissing, message)
+                .hint(format!("a first key makes it: keyward --store {} create first-key", shell_path(&path)))
                 .hint("a store elsewhere is named with --store PATH or KEYWARD_STORE"),
+            StoreError::Nowhere => {
+                Self::new(Code::StoreMissing, message).hint("name a store: --store PATH, or KEYWARD_STORE=PATH")
+            }
             StoreError::Locked(_) => Self::new(Code::StoreLocked, message)
                 .hint("it was tried for 10 seconds; see who holds it (fuser, lsof), then try again"),
             StoreError::Corrupt { .. } => Self::new(Code::StoreCorrupt, message)

@@ -157,7 +157,7 @@ impl Session {
     pub fn create_store(&mut self) -> Result<Store, Error> {
         let path = match &self.store {
             StorePath::Named(path) | StorePath::Default(path) => path,
-            StorePath::Nowhere => return Err(nowhere()),
+            StorePath::Nowhere => return Err(StoreError::Nowhere.into()),
         };
         let store = Store::create(path, self.now)?;
         self.admit(store)
@@ -302,7 +302,7 @@ impl Session {
             return Ok(());
         }
         Err(Error::new(Code::Usage, format!("the following required arguments were not provided: <{value}>"))
-            .hint("in a terminal, you are asked for it"))
+            .hint("write it behind the command; in a terminal, you are asked for it"))
     }
 
     /// The store, if there is one by now.
@@ -312,7 +312,7 @@ impl Session {
     pub fn store_if_any(&mut self) -> Result<Option<Store>, Error> {
         match self.open_at() {
             Ok(store) => Ok(Some(store)),
-            Err(StoreError::Missing(_)) => Ok(None),
+            Err(StoreError::Missing(_) | StoreError::Nowhere) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -357,7 +357,7 @@ impl Session {
     fn open_at(&self) -> Result<Store, StoreError> {
         match &self.store {
             StorePath::Named(path) | StorePath::Default(path) => Store::open(path),
-            StorePath::Nowhere => Err(StoreError::Missing(PathBuf::from("(nowhere: there is no home folder)"))),
+            StorePath::Nowhere => Err(StoreError::Nowhere),
         }
     }
 
@@ -377,9 +377,4 @@ impl Session {
 /// The error for a person who changed their mind.
 pub fn cancelled() -> Error {
     Error::new(Code::Cancelled, "cancelled; nothing was changed")
-}
-
-fn nowhere() -> Error {
-    Error::new(Code::StoreMissing, "there is no home folder to keep the store in")
-        .hint("name a store: --store PATH, or KEYWARD_STORE=PATH")
 }

@@ -20,6 +20,9 @@ pub enum StoreError {
     /// There is no store at this path.
     #[error("there is no store at {}", .0.display())]
     Missing(PathBuf),
+    /// No path was named, and there is no folder to look in.
+    #[error("there is no home folder to keep the store in")]
+    Nowhere,
     /// Other processes kept the store busy for the whole of the waiting time.
     #[error("the store {} is locked by another process", .0.display())]
     Locked(PathBuf),

@@ -76,8 +76,8 @@ fn what_is_no_store_is_refused_and_left_alone() {
         ("newer.db", "store_newer", "schema 99"),
         ("truncated.db", "store_corrupt", "damaged"),
         ("link.db", "store_insecure", "a link"),
-        ("missing.db", "store_missing", "keyward create"),
-        ("no/such/folder/keys.db", "store_missing", "keyward create"),
+        ("missing.db", "store_missing", "keyward --store"),
+        ("no/such/folder/keys.db", "store_missing", "keyward --store"),
     ] {
         let before = fs::read(path(name)).ok();
         for line in ["list", "show x", "create x", "verify", "edit x --name y", "rotate x", "history --check"] {
