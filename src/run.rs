@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::CommandFactory as _;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 
 use crate::cli::Cli;
 use crate::complete;
@@ -88,7 +88,10 @@ fn usage(error: &clap::Error, args: &[OsString]) -> Error {
     }
     let mut command = &Cli::command();
     let mut verb = String::new();
-    for word in args.iter().skip(1).filter_map(|arg| arg.to_str()) {
+    // Behind a word that is no command, none is looked for.
+    let unknown = error.get(ContextKind::InvalidSubcommand).map(ToString::to_string);
+    let known = |word: &&str| unknown.as_deref() != Some(*word);
+    for word in args.iter().skip(1).filter_map(|arg| arg.to_str()).take_while(known) {
         if let Some(found) = command.find_subcommand(word) {
             command = found;
             verb = format!("{verb} {word}");

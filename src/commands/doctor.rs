@@ -135,7 +135,10 @@ fn permissions(path: &Path) -> Diagnosis {
     };
     if file & 0o077 != 0 {
         let finding = format!("the store has mode {file:03o}");
-        let meaning = "others on this machine can read the names and the hashes of the keys, or change them";
+        let meaning = match file & 0o022 {
+            0 => "others on this machine can read the names and the hashes of the keys",
+            _ => "others on this machine can change the keys",
+        };
         return Diagnosis::bad(check, Level::Problem, finding, meaning, format!("chmod 600 {}", shell_path(path)));
     }
     if around & 0o022 != 0 {
@@ -172,7 +175,7 @@ fn file_system(path: &Path) -> Diagnosis {
 }
 
 fn integrity(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
-    let meaning = "what the file says about some keys cannot be trusted";
+    let meaning = "what the file says about some keys cannot be trusted, so nothing else was looked at";
     let remedy = || "leave it as it is, and put the newest backup in its place".to_owned();
     let bad = |found: String| Diagnosis::bad("integrity", Level::Problem, found, meaning, remedy());
     let working = session.terminal.working("looking through the file");
@@ -255,21 +258,21 @@ fn keys(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
             named(&soon)?,
             "about to expire within 14 days",
             "their clients will be refused then",
-            "keyward edit KEY --expires 90d, or keyward rotate KEY --grace 24h",
+            "keyward edit KEY --expires 90d, if it is to go on",
         ),
         Diagnosis::about(
             "expired",
             named(&state(State::Expired))?,
             "expired",
             "they do nothing but stand in lists",
-            "keyward list --state expired -q | xargs keyward delete --yes --",
+            "keyward list --state expired -q | xargs -r keyward delete --yes --",
         ),
         Diagnosis::about(
             "unused",
             named(&unused)?,
             "unused for 90 days",
             "nobody would miss them, and somebody could find them",
-            "keyward list --unused-for 90d -q | xargs keyward disable --",
+            "keyward list --unused-for 90d -q | xargs -r keyward disable --",
         ),
         Diagnosis::about(
             "suspended",

@@ -41,7 +41,7 @@ pub struct History {
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
     /// The newest so many alone
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<u64>,
     /// Prove that no row was changed or removed
     #[arg(long, conflicts_with_all = ["key", "since", "until", "by", "action", "limit"])]
@@ -79,10 +79,11 @@ impl History {
             if let Some(key) = &self.key {
                 return Err(session.no_such_key(None, key));
             }
-            if session.json() {
-                session.terminal.print("[]\n")?;
+            match (session.json(), self.check) {
+                (true, true) => session.print_json(&intact(0))?,
+                (true, false) => session.terminal.print("[]\n")?,
+                (false, _) => session.terminal.note("nothing has happened yet"),
             }
-            session.terminal.note("nothing has happened yet");
             return Ok(Exit::DONE);
         };
         if self.check { check(session, &store) } else { self.show(session, &store) }
@@ -168,7 +169,7 @@ fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {
     match found {
         ChainCheck::Intact { rows } => {
             if session.json() {
-                session.print_json(&serde_json::json!({"intact": true, "rows": rows}))?;
+                session.print_json(&intact(rows))?;
             } else {
                 session.terminal.print(&format!("the history is intact: {}\n", count(rows, "row")))?;
                 session.terminal.flush()?;
@@ -183,6 +184,10 @@ fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {
                 .hint("compare it with a backup, and find out who could write the store"))
         }
     }
+}
+
+fn intact(rows: u64) -> Value {
+    serde_json::json!({"intact": true, "rows": rows})
 }
 
 fn json(event: &Event) -> EventJson<'_> {

@@ -19,7 +19,7 @@ use crate::terminal::{BLOCK, Widest};
 #[command(after_help = "Examples:
   keyward list --scope rest --state active
   keyward list --expires-within 14d --fail-if-any      a gate for CI: exit code 8
-  keyward list --unused-for 90d -q | xargs keyward disable --")]
+  keyward list --unused-for 90d -q | xargs -r keyward disable --")]
 pub struct List {
     /// Names that match a pattern with *, ? and […]
     #[arg(long, value_name = "GLOB", help_heading = "Filters", value_parser = glob)]
@@ -61,7 +61,7 @@ pub struct List {
     #[arg(long, help_heading = "Order")]
     reverse: bool,
     /// At most so many
-    #[arg(long, value_name = "N", help_heading = "Order")]
+    #[arg(long, value_name = "N", help_heading = "Order", allow_negative_numbers = true)]
     limit: Option<u64>,
     /// End with exit code 8 if there is any key to list
     #[arg(long)]

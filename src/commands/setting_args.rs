@@ -25,13 +25,13 @@ pub struct SettingArgs {
     /// The group to keep it in
     #[arg(long, value_name = "GROUP")]
     pub group: Option<Name>,
-    /// The user on whose behalf it acts [default: the acting user]
+    /// The user on whose behalf it acts [default: the acting user; for a copy, as before]
     #[arg(long, value_name = "USER")]
     pub owner: Option<Name>,
     /// The role it acts in, never above its owner's
     #[arg(long, value_name = "ROLE")]
     pub role: Option<Name>,
-    /// The one tenant it works for [default: the acting user's]
+    /// The one tenant it works for [default: the acting user's; for a copy, as before]
     #[arg(long, value_name = "TENANT")]
     pub tenant: Option<Name>,
     /// Something the key may do; repeat it, or separate with commas
@@ -66,7 +66,7 @@ pub struct SettingArgs {
     /// Make it, but do not let it be used until it is enabled
     #[arg(long)]
     pub disabled: bool,
-    /// What the secret starts with [default: kw]
+    /// What the secret starts with [default: the store's, kw at first; for a copy, as before]
     #[arg(long, value_name = "PREFIX")]
     pub prefix: Option<Prefix>,
 }

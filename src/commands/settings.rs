@@ -107,13 +107,15 @@ fn change(settings: &mut StoreSettings, name: Setting, value: &str) -> Result<()
             };
         }
         Setting::LongestLife => {
-            settings.longest_life = match value {
-                "unlimited" => None,
-                _ => Some(
-                    value
-                        .parse::<Duration>()
-                        .map_err(|why| refused(why.to_string(), "for example: 365d, 12w, unlimited"))?,
-                ),
+            let hint = "for example: 365d, 12w, unlimited";
+            settings.longest_life = if value == "unlimited" {
+                None
+            } else {
+                let life = value.parse::<Duration>().map_err(|why| refused(why.to_string(), hint))?;
+                if life.is_zero() {
+                    return Err(refused("a key has to live for a second at least".to_owned(), hint));
+                }
+                Some(life)
             };
         }
     }

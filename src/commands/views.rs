@@ -152,7 +152,10 @@ pub fn in_words(value: &Value) -> String {
 pub fn find_all(session: &Session, store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
     let mut keys: Vec<Key> = vec![];
     for text in texts {
-        let key = session.find(store, text)?;
+        let key = session.find(store, text).map_err(|error| match texts {
+            [_] => error,
+            _ => error.hint("nothing was changed: it is all of them or none"),
+        })?;
         if keys.iter().all(|other| other.id != key.id) {
             keys.push(key);
         }

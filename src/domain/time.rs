@@ -37,6 +37,13 @@ impl Duration {
     }
 }
 
+impl Duration {
+    /// Whether it is no time at all.
+    pub fn is_zero(self) -> bool {
+        self.0.is_zero()
+    }
+}
+
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The short form of the words that it is read from: 90d, 1d 6h.
@@ -49,8 +56,11 @@ impl FromStr for Duration {
 
     fn from_str(text: &str) -> Result<Self, InvalidText> {
         let span: Span = text.parse().map_err(|_| {
-            if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+            if digits > 0 && digits == text.len() {
                 InvalidText::new(format!("{text} of what? Add a unit: {text}d for days, {text}h for hours"))
+            } else if digits > 6 {
+                InvalidText::new("a duration cannot be so long")
             } else {
                 InvalidText::new("not a duration: write it like 90d, 12h, 2w or 1d 6h")
             }
@@ -106,6 +116,9 @@ impl FromStr for When {
         }
         match text.parse::<Duration>() {
             Ok(duration) => Ok(Self::In(duration)),
+            Err(_) if text.parse::<Date>().is_ok_and(|date| date.year() == 9999) => {
+                Err(InvalidText::new("that is later than any time that can be told: use never"))
+            }
             Err(error) if error.to_string().starts_with("not a duration") => Err(InvalidText::new(
                 "not a time: write a duration (90d, 12h, 1d 6h), a date (2030-01-31, which is its first \
                  moment in UTC), an RFC 3339 time (2030-01-31T12:00:00Z), or never",
@@ -246,6 +259,8 @@ mod tests {
             ("", "not a time"),
             ("2027-02-30", "not a time"),
             ("1.5s", "whole seconds"),
+            ("99999999d", "cannot be so long"),
+            ("9999-12-31", "use never"),
             ("NEVER", "not a time"),
         ] {
             let error = text.parse::<When>().unwrap_err().to_string();

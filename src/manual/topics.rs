@@ -179,9 +179,10 @@ fn json() -> Vec<Part> {
         "With --json, a command prints one document on standard output, on one line or, for lists, with an item a \
          line. Errors are one object on standard error. Fields are only ever added, never renamed or removed, and \
          what is absent is null, never missing. Times are RFC 3339 in UTC, with a Z and whole seconds. \
-         `keyward export --json` prints a manifest, which `keyward help manifest` describes. delete, enable and \
-         disable of users and tenants, and create and edit of all four kinds of the directory, print the object \
-         below its kind's name, with an `outcome` beside it.",
+         `keyward export --json` prints a manifest, which `keyward help manifest` describes. create, edit and \
+         delete of groups, users, roles and tenants print the object below its kind's name, with an `outcome` \
+         beside it, and for delete the number of `deleted_keys`; enable and disable of users and tenants print a \
+         list of such. `verify --quiet` prints nothing at all: its answer is the exit code.",
     )];
     for shape in SHAPES {
         parts.push(Part::Heading(format!("{} ({})", capital(shape.name), shape.printed_by)));

@@ -23,7 +23,7 @@ pub use prompt::Answer;
 pub use screen::AlternateScreen;
 pub use table::{BLOCK, Blocks, Cell, Column, Widest, card};
 
-use crate::domain::text::clean;
+use crate::domain::text::{clean, redact};
 use crate::error::{Code, Error, Exit};
 use crate::world::StreamKinds;
 
@@ -226,10 +226,10 @@ impl Terminal {
     }
 
     /// Tells the person something, unless they asked for quiet or for JSON. Nobody listening is no
-    /// error.
+    /// error. What looks like a secret, in the name of a file for example, is left out.
     pub fn note(&mut self, text: &str) {
         if !self.options.quiet && !self.options.json {
-            self.tell(text);
+            self.tell(&redact(text));
         }
     }
 

@@ -307,7 +307,7 @@ fn examine(credential: Result<Credential, CredentialError>) -> Result<(Credentia
             }
             CredentialError::Ambiguous => (Reason::AmbiguousCredential, "send one credential"),
             CredentialError::Malformed(_) => {
-                (Reason::Malformed, "send the secret as it was shown when the key was made")
+                (Reason::Malformed, "send it in one of the forms that `keyward help verify` tells of")
             }
         };
         refuse(None, false, reason, error.to_string(), remedy)
@@ -316,8 +316,10 @@ fn examine(credential: Result<Credential, CredentialError>) -> Result<(Credentia
         Ok(secret) => Ok((credential, secret)),
         Err(error) => {
             let remedy = match error {
-                TokenError::Spaces => "send it without the white space",
-                TokenError::Form => "send the secret as it was shown when the key was made: kw_…",
+                TokenError::Spaces => {
+                    "send it without the white space, or in a header that `keyward help verify` names"
+                }
+                TokenError::Form => "send the secret as it was shown when the key was made",
                 TokenError::Checksum => "copy the secret again from where it is kept",
             };
             Err(refuse(

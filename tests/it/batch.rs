@@ -60,7 +60,7 @@ fn every_line_is_answered_in_order_and_one_that_is_wrong_ends_nothing() {
     assert_eq!(batch[0], single);
 
     let input = format!(
-        "\n{{\"credential\":\"{secret}\",\"scope\":[\"x\"]}}\nno json {secret}\n[]\n{{\"credential\":\"{secret}\",\"ip\":\"x\"}}\n{full}"
+        "\n{{\"credential\":\"{secret}\",\"scope\":[\"x\"]}}\nno json {secret}\n[\"{secret}\",null,null,null,[],[],null,null]\n{{\"credential\":\"{secret}\",\"ip\":\"x\"}}\n{full}"
     );
     let output = sandbox.run_with("verify --batch", input);
     let lines: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -258,7 +258,7 @@ const FINDINGS: &[(&str, &str, &str, &str, Cause)] = &[
         Cause::Lines(&["settings set hash-parameters m=20000,t=3,p=1"]),
     ),
     ("never_expires", "warning", "1 key without an end", "90d", Cause::Lines(&["edit deploy --expires never"])),
-    ("expires_soon", "warning", "1 key about to expire", "24h", Cause::Lines(&["edit deploy --expires 13d"])),
+    ("expires_soon", "warning", "1 key about to expire", "--expires 90d", Cause::Lines(&["edit deploy --expires 13d"])),
     ("expired", "warning", "1 key expired", "keyward delete", Cause::Days(61)),
     ("unused", "warning", "1 key unused for 90 days", "keyward disable", Cause::Days(91)),
     ("suspended", "warning", "1 key suspended", "enable", Cause::Lines(&["user disable ann"])),
@@ -384,7 +384,7 @@ fn a_setting_takes_what_it_says_and_nothing_else() {
             ],
         ),
         ("query-credentials", &["", "yes", "Allow", "true"]),
-        ("longest-life", &["", "0", "365", "-1d", "never", "1x", "99999999999999y"]),
+        ("longest-life", &["", "0", "0d", "365", "-1d", "never", "1x", "99999999999999y"]),
         ("nosuch", &["x"]),
     ] {
         for value in values {

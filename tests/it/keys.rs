@@ -155,6 +155,7 @@ fn without_a_store_a_list_is_empty_and_verify_an_error() {
     assert_eq!(unnamed("list --json").json(), serde_json::json!([]));
     assert_eq!(unnamed("list --fail-if-any").code, 0);
     assert_eq!(unnamed("history --json").json(), serde_json::json!([]));
+    assert_eq!(unnamed("history --check --json").json(), serde_json::json!({"intact": true, "rows": 0}));
     assert_eq!(unnamed("show x").code, 1);
     assert!(!sandbox.path("data").exists(), "a command that reads makes no store");
     for line in ["list", "show x", "history", "edit x --name y", "delete x --yes"] {

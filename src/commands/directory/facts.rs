@@ -38,7 +38,7 @@ pub struct UserArgs {
 #[derive(Debug, Clone, Args)]
 pub struct RoleArgs {
     /// The place among the roles: the higher, the more it may do [default for a new one: 0]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
     rank: Option<i64>,
     /// Let who acts in this role manage keys of its rank and below
     #[arg(long, conflicts_with = "no_manages_keys")]

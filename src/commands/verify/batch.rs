@@ -329,8 +329,14 @@ fn question(verifier: &Verifier, line: &[u8]) -> Result<(Zeroizing<String>, Requ
     if line.len() > MOST_LINE {
         return Err(wrong(format!("the line is longer than {} KiB", MOST_LINE / 1024)));
     }
-    let question: Question<'_> =
-        serde_json::from_slice(line).map_err(|error| wrong(format!("no question: {error}")))?;
+    // What is derived would take a list of the values as well.
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err(wrong("no question: it is no object".to_owned()));
+    }
+    let question: Question<'_> = serde_json::from_slice(line).map_err(|error| {
+        // Where in the input the line stands, the answer says; the parser knows this line alone.
+        wrong(format!("no question: {}", error.to_string().replace(" at line 1 column ", " at column ")))
+    })?;
     let Question { credential, method, ip, tenant, scopes, levels, role, transport } = question;
     let credential = Zeroizing::new(credential.into_owned());
     let name = |field: &str, text: Option<String>| -> Result<Option<Name>, Error> {

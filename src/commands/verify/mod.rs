@@ -33,6 +33,10 @@ const MOST_INPUT: u64 = 64 * 1024;
 /// from an environment variable, never from the command line. It may be the bare secret, NAME:SECRET,
 /// a header line, a header's value, a URL, or with --request a whole HTTP request head.
 ///
+/// Headers that carry credentials: Authorization (Bearer, rest_api_key=, or Basic with the secret as user
+/// or as password and anything beside it), X-API-Key, X-Auth-Key, X-Api-Auth, apiKey and
+/// X-Ignition-API-Token. In the query of a URL: _auth_key and _api_auth.
+///
 /// With --request, the method and an https:// target are what the client wrote: where TLS ends in
 /// front of your service, say how the request came with --transport or --trust-forwarded. A line
 /// that begins like a header (x-api-key:, apiKey:) is read as that header, so do not name keys so.
@@ -96,8 +100,8 @@ pub struct Verify {
     ///
     /// A question is an object: {"credential":"…","method":"GET","ip":"203.0.113.9","tenant":"acme",
     /// "scopes":["rest"],"levels":["A/B"],"role":"editor","transport":"https"}, of which all but the credential may
-    /// be left out. A line that is no question gets an error in the place of a decision, and the run goes on. The
-    /// exit code is 0 if all were allowed, else the greatest of all lines. All processors are used; a credential
+    /// be left out. A line that is no question gets an error in the place of a decision, and the run goes on; an empty
+    /// line gets nothing. The exit code is 0 if all were allowed, else the greatest of all lines. All processors are used; a credential
     /// that has matched once costs no second Argon2id, and everything else about its key is looked up each time.
     #[arg(long, conflicts_with_all = ["from_file", "from_env", "request", "method", "ip", "tenant", "scope", "level", "role", "transport", "at"])]
     batch: bool,

@@ -103,6 +103,10 @@ impl Files {
                 refused(path, "keyward keeps such names for files that are being written").hint("name another file")
             );
         }
+        if path.as_os_str() == "-" {
+            return Err(refused(path, "that is no file; without a flag, the secret goes to standard output")
+                .hint("leave the flag out; a file of this name is ./-"));
+        }
         let names_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         let Some(name) = path.file_name().filter(|_| !names_folder) else {
             return Err(refused(path, "it names a folder").hint("name a file in it"));
