@@ -14,6 +14,7 @@ fn main() {
         return;
     }
     if let Some(archive) = static_unwinder() {
+        println!("cargo::rerun-if-changed={}", archive.display());
         // Whole, because the shared one stands before it on the command line, and would be taken otherwise.
         println!("cargo::rustc-link-arg-bins=-Wl,--whole-archive,{},--no-whole-archive", archive.display());
     }

@@ -133,12 +133,24 @@ pub struct Error {
     message: String,
     hints: Vec<String>,
     cause: Option<anyhow::Error>,
+    secret_is_out: bool,
 }
 
 impl Error {
     /// An error with a message: one sentence, no full stop, lower case.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hints: vec![], cause: None }
+        Self { code, message: message.into(), hints: vec![], cause: None, secret_is_out: false }
+    }
+
+    /// The same, where a secret was delivered before it happened: whoever tries again would deliver another.
+    #[must_use]
+    pub fn after_delivery(self) -> Self {
+        Self { secret_is_out: true, ..self.hint("the secret that was just delivered opens nothing: throw it away") }
+    }
+
+    /// Whether a secret was delivered before it happened.
+    pub fn is_after_delivery(&self) -> bool {
+        self.secret_is_out
     }
 
     /// Adds what to do next.

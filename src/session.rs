@@ -153,7 +153,7 @@ impl Session {
     /// Opens the store for a command that makes things; makes the store where there is none.
     ///
     /// # Errors
-    /// Where there can be no store, or the acting user may not act.
+    /// Where there can be no store, or it cannot be written.
     pub fn create_store(&mut self) -> Result<Store, Error> {
         let path = match &self.store {
             StorePath::Named(path) | StorePath::Default(path) => path,
@@ -168,7 +168,7 @@ impl Session {
     /// # Errors
     /// As [`Session::create_store`], and where there is no store.
     pub fn change_store(&mut self) -> Result<Store, Error> {
-        let store = self.open()?;
+        let store = self.open_at()?;
         self.admit(store)
     }
 

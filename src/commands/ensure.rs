@@ -43,7 +43,7 @@ pub fn ensure(
 ) -> Result<(), Error> {
     // Another process may make the key in the meantime: then it is there, and is looked at.
     match ensure_once(session, name, settings, delivery, rotate_if_missing) {
-        Err(error) if error.code() == Code::NameTaken => {
+        Err(error) if error.code() == Code::NameTaken && !error.is_after_delivery() => {
             ensure_once(session, name, settings, delivery, rotate_if_missing)
         }
         result => result,

@@ -341,9 +341,7 @@ fn settle<T>(session: &mut Session, result: Result<T, Error>, taken: Taken) -> R
             Ok(value)
         }
         // The secret is out and the key is not in: the person has to know.
-        Err(error) => {
-            Err(taken_back(taken, error).hint("the secret that was just delivered opens nothing: throw it away"))
-        }
+        Err(error) => Err(taken_back(taken, error).after_delivery()),
     }
 }
 

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::key::Key;
+use super::key::{Key, SecretInfo};
 use super::names::{InvalidText, Level, Name, Scope};
 use super::text::shell_word;
 use super::time::rfc3339;
@@ -289,6 +289,7 @@ fn secret(key: &Key, retired_at: Option<Timestamp>, now: Timestamp) -> Check {
     const CHECK: Reason = Reason::SecretRetired;
     match retired_at {
         None => pass(CHECK, "this is the current secret"),
+        Some(end) if end == SecretInfo::STAGED => pass(CHECK, "this is the secret of a rotation that has not ended"),
         Some(end) if end > now => pass(CHECK, format!("this secret was replaced and works until {}", rfc3339(end))),
         Some(end) => fail(
             CHECK,

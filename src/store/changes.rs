@@ -157,7 +157,7 @@ impl<'c> Changes<'c> {
         self.tell("key.stage", key, json!({"secret": secret.id}))
     }
 
-    /// Takes a staged secret away again, if it is still staged.
+    /// Takes a staged secret away again, unless it has become the current one.
     ///
     /// # Errors
     /// Where the store cannot be written.

@@ -221,10 +221,11 @@ pub(super) fn stage_secret(conn: &Connection, key: i64, secret: &NewSecret, now:
     Ok(())
 }
 
-/// Takes a secret away again that was staged. Returns whether there was one.
+/// Takes a secret away again that was staged, also where another rotation has given it an end in the meantime.
+/// Returns whether there was one.
 pub(super) fn unstage_secret(conn: &Connection, secret: &Id) -> rusqlite::Result<bool> {
-    conn.prepare_cached("DELETE FROM secret WHERE public_id = ?1 AND expires_at = ?2")?
-        .execute((secret.as_str(), SecretInfo::STAGED.as_second()))
+    conn.prepare_cached("DELETE FROM secret WHERE public_id = ?1 AND expires_at IS NOT NULL")?
+        .execute([secret.as_str()])
         .map(|rows| rows > 0)
 }
 

@@ -51,7 +51,7 @@ pub struct Store {
     conn: Connection,
     path: std::path::PathBuf,
     read_only: Option<String>,
-    immutable: bool,
+    immutable: Option<open::Version>,
     warnings: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ impl Store {
     pub fn in_memory(now: Timestamp) -> Result<Self, StoreError> {
         let path = std::path::PathBuf::from(":memory:");
         let conn = open::in_memory(now).map_err(|error| StoreError::from_sqlite(&path, error))?;
-        Ok(Self { conn, path, read_only: None, immutable: false, warnings: vec![] })
+        Ok(Self { conn, path, read_only: None, immutable: None, warnings: vec![] })
     }
 
     /// Where the store is.
@@ -150,6 +150,12 @@ impl Store {
     /// Where the store cannot be read.
     pub fn version(&self) -> Result<i64, StoreError> {
         self.read(|conn| conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0)))
+    }
+
+    /// Whether somebody wrote to a file that is read as one that nobody writes: then the store has to be opened again.
+    pub fn is_outdated(&self) -> bool {
+        self.immutable
+            .is_some_and(|version| version != open::Version::of(&self.path) || !open::nothing_in_the_log(&self.path))
     }
 
     /// The number of the newest event: as long as it is the same, nothing was changed.
@@ -398,7 +404,7 @@ impl Store {
         let result = f(&self.conn).map_err(|error| StoreError::from_sqlite(&self.path, error))?;
         // A file that was taken for immutable, and to which somebody wrote after all, may have been
         // read half before and half after.
-        if self.immutable && !open::nothing_in_the_log(&self.path) {
+        if self.is_outdated() {
             return Err(StoreError::Locked(self.path.clone()));
         }
         Ok(result)

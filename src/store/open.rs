@@ -17,7 +17,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,8 +44,8 @@ pub(super) struct Opened {
     pub path: PathBuf,
     /// Why nothing can be written, if that is so.
     pub read_only: Option<String>,
-    /// It is read without locks, because nobody can write it.
-    pub immutable: bool,
+    /// What the file was, where it is read without locks because nobody here can write it.
+    pub immutable: Option<Version>,
     pub warnings: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
         Ok(()) => {
             let is_read_only = conn.is_readonly("main").map_err(|error| StoreError::from_sqlite(&path, error))?;
             let read_only = is_read_only.then(|| READ_ONLY.to_owned());
-            Ok(Opened { conn, path, read_only, immutable: false, warnings })
+            Ok(Opened { conn, path, read_only, immutable: None, warnings })
         }
         // A folder that cannot be written, or a disk without room for the memory that is shared.
         Err(StoreError::Unusable { path: of, verb, detail }) if nothing_in_the_log(&path) => {
@@ -75,9 +75,24 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
 }
 
 fn open_immutable(path: PathBuf, warnings: Vec<String>, why: String) -> Result<Opened, StoreError> {
+    let version = Version::of(&path);
     let conn = connect_immutable(&path)?;
     prepare(&conn, &path)?;
-    Ok(Opened { conn, path, read_only: Some(why), immutable: true, warnings })
+    Ok(Opened { conn, path, read_only: Some(why), immutable: Some(version), warnings })
+}
+
+/// What tells one state of a file from another. SQLite itself never looks again at one that it takes for immutable,
+/// and whoever owns the store may write it all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version(Option<[i64; 5]>);
+
+impl Version {
+    /// That of the file at `path` now.
+    pub(super) fn of(path: &Path) -> Self {
+        Self(fs::metadata(path).ok().map(|found| {
+            [found.ino().cast_signed(), found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()]
+        }))
+    }
 }
 
 /// Makes the store at `path` unless there is something at that path.

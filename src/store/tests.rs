@@ -126,6 +126,23 @@ fn the_connection_is_set_up_for_safety() {
     assert!(store.conn.prepare("SELECT \"nosuch\" FROM key").is_err(), "a misspelt column is no text");
 }
 
+/// Of two rotations at once, the one that comes second takes its own secret back, which the first has given an end.
+#[test]
+fn a_staged_secret_goes_whatever_has_become_of_its_end() {
+    let (_folder, mut store) = store();
+    let key = store.write(stamp(), |changes| insert(changes, "k", 1)).unwrap();
+    let staged = secret(2);
+    store.write(stamp(), |changes| changes.stage_secret(&key, &staged)).unwrap();
+    let key = store.find("k").unwrap().unwrap();
+    store.write(stamp(), |changes| changes.replace_secret(&key, &secret(3), at(1_000_000))).unwrap();
+    assert!(store.presented(&staged.id).unwrap().is_some());
+    let key = store.find("k").unwrap().unwrap();
+    store.write(stamp(), |changes| changes.unstage_secret(&key, &staged.id)).unwrap();
+    assert!(store.presented(&staged.id).unwrap().is_none());
+    store.write(stamp(), |changes| changes.unstage_secret(&key, &secret(3).id)).unwrap();
+    assert!(store.presented(&secret(3).id).unwrap().is_some(), "the current one stays");
+}
+
 #[test]
 fn for_a_moment_the_store_stands_still() {
     let (_folder, store) = store();

@@ -121,7 +121,11 @@ impl Interrupts {
                 Fired::Answered
             }
             State::Stoppable { asked } => {
-                asked.store(true, Ordering::Relaxed);
+                // One that does not look, because nobody takes its output for example, is ended the second time.
+                if asked.swap(true, Ordering::Relaxed) {
+                    let error = Error::new(Code::Interrupted, "interrupted twice; the last answers may not be counted");
+                    return Fired::Restored(error);
+                }
                 *state = State::Stoppable { asked };
                 Fired::Over
             }

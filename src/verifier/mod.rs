@@ -72,13 +72,17 @@ impl Answer {
         self.renewal.is_some()
     }
 
-    /// Renews the hash of the secret, if that is wanted, without counting a use.
+    /// Renews the hash of the secret, if that is wanted and nobody has done so by now, without counting a use.
     ///
     /// # Errors
     /// Where the store cannot be written.
     pub fn renew(&self, store: &mut Store, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
         let Some(secret) = &self.renewal else { return Ok(()) };
-        let (id, hash) = renewed(secret, salt, store.settings()?.hash_cost)?;
+        let cost = store.settings()?.hash_cost;
+        if store.presented(secret.id())?.is_none_or(|present| !present.hash.needs_renewal(cost)) {
+            return Ok(());
+        }
+        let (id, hash) = renewed(secret, salt, cost)?;
         store.write(Stamp { now, actor: None }, |changes| changes.renew_hash(&id, &hash)).map_err(VerifyError::from)
     }
 

@@ -203,7 +203,7 @@ fn a_disk_that_is_too_small_for_a_store_leaves_none() {
 }
 
 /// The binary as a user who is not root: permissions mean nothing to root.
-fn unprivileged(sandbox: &Sandbox, line: &str) -> Command {
+pub(crate) fn unprivileged(sandbox: &Sandbox, line: &str) -> Command {
     let keyward = sandbox.binary(line);
     let mut command = if rustix::process::geteuid().is_root() {
         let mut command = Command::new("setpriv");

@@ -107,8 +107,8 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
     for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
         let verifier = Verifier::with_matches(Store::open(&path)?, Arc::clone(&matches))?;
         let (asked, answers, clock) = (Arc::clone(&asked), answers.clone(), session.clock());
-        let quiet = session.quiet();
-        spawn(move || work(&verifier, &asked, &answers, &clock, quiet))?;
+        let (quiet, matches) = (session.quiet(), Arc::clone(&matches));
+        spawn(move || work(verifier, &matches, &asked, &answers, &clock, quiet))?;
     }
     drop(answers);
     let stdin = session.terminal.take_stdin();
@@ -119,7 +119,8 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
     let mut recorder = Recorder::new(Store::open(&path)?, record, session.now());
     let mut waiting: BTreeMap<u64, Answered> = BTreeMap::new();
     let (mut next, mut done, mut worst) = (0, 0, Exit::DONE);
-    loop {
+    let mut printed = Ok(());
+    while printed.is_ok() {
         match answered.recv_timeout(COUNT_AFTER) {
             Ok(chunk) => drop(waiting.insert(chunk.place, chunk)),
             Err(RecvTimeoutError::Timeout) => recorder.flush(session),
@@ -128,13 +129,13 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
         while let Some(chunk) = waiting.remove(&next) {
             next += 1;
             worst = worst.worse(chunk.worst);
-            session.terminal.print_bytes(&chunk.text)?;
+            printed = printed.and_then(|()| session.terminal.print_bytes(&chunk.text));
             recorder.add(session, chunk.uses, &chunk.renewals);
             done += chunk.bytes;
             let _ = tickets.send(());
         }
         if waiting.is_empty() {
-            session.terminal.flush()?;
+            printed = printed.and_then(|()| session.terminal.flush());
         }
         if size.is_some() {
             progress.at(done);
@@ -145,8 +146,9 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
         }
     }
     drop(progress);
+    // What was answered is counted, also where nobody takes the answers any more.
     recorder.flush(session);
-    session.terminal.flush()?;
+    printed.and_then(|()| session.terminal.flush())?;
     if let Some(error) = recorder.failed {
         session.terminal.warn(&format!("some uses were not recorded: {}", error.message()));
     }
@@ -264,7 +266,8 @@ fn read(mut input: Box<dyn Read + Send>, free: &Receiver<()>, questions: &SyncSe
 }
 
 fn work(
-    verifier: &Verifier,
+    mut verifier: Verifier,
+    matches: &Arc<Matches>,
     asked: &Mutex<Receiver<Chunk>>,
     answers: &SyncSender<Answered>,
     clock: &Clock,
@@ -276,7 +279,13 @@ fn work(
         let (uses, renewals, worst) = (Uses::default(), vec![], Exit::DONE);
         let mut answered = Answered { place, text: vec![], uses, renewals, worst, bytes };
         for (number, line) in lines.iter().filter(|(_, line)| !line.trim_ascii().is_empty()) {
-            answer(verifier, *number, line, whole_seconds(clock()), &mut answered);
+            if verifier.store().is_outdated()
+                && let Ok(store) = Store::open(verifier.store().path())
+                && let Ok(present) = Verifier::with_matches(store, Arc::clone(matches))
+            {
+                verifier = present;
+            }
+            answer(&verifier, *number, line, whole_seconds(clock()), &mut answered);
         }
         if quiet {
             answered.text.clear();

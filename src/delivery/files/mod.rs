@@ -12,8 +12,8 @@
 //! - **Two processes at once.** The folder is locked (flock) from before a file is read until the change is
 //!   made, so nobody's line in a dotenv file is lost. Editors know nothing of the lock.
 //! - **Links and devices.** The last part of a path is never followed, and only a regular file is replaced.
-//! - **Permissions.** A new file is 0600 from its first moment; a replaced one keeps its owner, and of its
-//!   mode what concerns the owner.
+//! - **Permissions.** A new file is 0600 from its first moment; a dotenv file keeps its owner, and a
+//!   replaced file of its mode what concerns the owner.
 
 mod fresh;
 
