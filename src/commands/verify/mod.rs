@@ -100,9 +100,10 @@ pub struct Verify {
     ///
     /// A question is an object: {"credential":"…","method":"GET","ip":"203.0.113.9","tenant":"acme",
     /// "scopes":["rest"],"levels":["A/B"],"role":"editor","transport":"https"}, of which all but the credential may
-    /// be left out. A line that is no question gets an error in the place of a decision, and the run goes on; an empty
-    /// line gets nothing. The exit code is 0 if all were allowed, else the greatest of all lines. All processors are used; a credential
-    /// that has matched once costs no second Argon2id, and everything else about its key is looked up each time.
+    /// be left out. A line that is no question gets an error in the place of a decision, and the run goes on; an
+    /// empty line gets nothing. The exit code is 0 if all were allowed, else the greatest of all lines. All
+    /// processors are used; a credential that has matched once costs no second Argon2id, and everything else about
+    /// its key is looked up each time.
     #[arg(long, conflicts_with_all = ["from_file", "from_env", "request", "method", "ip", "tenant", "scope", "level", "role", "transport", "at"])]
     batch: bool,
 }
