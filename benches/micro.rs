@@ -6,11 +6,11 @@ use std::hint::black_box;
 use anyhow::{Context as _, Result};
 use criterion::Criterion;
 use jiff::Timestamp;
-use keyward::domain::credential::{parse_line, parse_request};
-use keyward::domain::decision::{Request, Transport, decide};
-use keyward::domain::hashing::{Cost, HashedSecret, Memory};
-use keyward::domain::token::{Id, Secret};
-use keyward::store::Store;
+use keyward_core::rules::credential::{parse_line, parse_request};
+use keyward_core::rules::decision::{Request, Transport, decide};
+use keyward_core::rules::hashing::{Cost, HashedSecret, Memory};
+use keyward_core::rules::token::{Id, Secret};
+use keyward_core::store::Store;
 
 #[path = "processes/data.rs"]
 mod data;

@@ -11,18 +11,18 @@ use std::str::from_utf8;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use keyward::domain::address::{Cidr, parse_address};
-use keyward::domain::credential::{Credential, CredentialError, parse_line, parse_request};
-use keyward::domain::decision::Transport;
-use keyward::domain::dotenv::{Variable, get, set};
-use keyward::domain::key::{Key, Standing};
-use keyward::domain::manifest::{
+use keyward::formats::dotenv::{Variable, get, set};
+use keyward::formats::manifest::{
     Action, Present, Step, Subject, key_to_json, key_to_toml, plan, read, to_json, to_toml,
 };
-use keyward::domain::text::{holds_secret, redact};
-use keyward::domain::time::{Duration, Since, When, parse_time, relative, rfc3339, whole_seconds};
-use keyward::domain::token::{Id, Secret, TokenError};
-use keyward::domain::tree::{Wrong, locate};
+use keyward::formats::tree::{Wrong, locate};
+use keyward_core::rules::address::{Cidr, parse_address};
+use keyward_core::rules::credential::{Credential, CredentialError, parse_line, parse_request};
+use keyward_core::rules::decision::Transport;
+use keyward_core::rules::key::{Key, Standing};
+use keyward_core::rules::text::{holds_secret, redact};
+use keyward_core::rules::time::{Duration, Since, When, parse_time, relative, rfc3339, whole_seconds};
+use keyward_core::rules::token::{Id, Secret, TokenError};
 use serde_json::Value;
 
 /// The digits of a secret, written down here once more so that the library is not its own witness.

@@ -14,7 +14,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{EnvCompleter, Shells};
 
 use crate::cli::Cli;
-use crate::store::{Names, Store};
+use keyward_core::store::{Names, Store};
 
 /// The environment variable by which the scripts ask for candidates. A name of our own: with the
 /// usual one, a stray `COMPLETE=1` in the environment would break every command.

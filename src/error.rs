@@ -5,9 +5,9 @@
 
 use serde::Serialize;
 
-use crate::domain::authority::Denied;
-use crate::domain::text::{clean, redact, shell_path};
-use crate::store::{DISK_FULL, StoreError};
+use keyward_core::rules::authority::Denied;
+use keyward_core::rules::text::{clean, redact, shell_path};
+use keyward_core::store::{DISK_FULL, StoreError};
 
 /// The exit code of a finished command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -286,7 +286,7 @@ impl From<StoreError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::token::{Id, Secret};
+    use keyward_core::rules::token::{Id, Secret};
 
     #[test]
     fn an_error_is_one_object_with_three_fields() {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::domain::names::Name;
 use crate::error::{Code, Error};
 use crate::terminal::ColorChoice;
+use keyward_core::rules::names::Name;
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, Args)]

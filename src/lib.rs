@@ -34,14 +34,12 @@ pub mod cli;
 pub mod commands;
 pub mod complete;
 pub mod delivery;
-pub mod domain;
 pub mod error;
+pub mod formats;
 pub mod global;
 pub mod manual;
 pub mod session;
-pub mod store;
 pub mod terminal;
-pub mod verifier;
 pub mod world;
 
 mod run;

@@ -8,10 +8,10 @@ use clap::error::{ContextKind, ErrorKind};
 
 use crate::cli::Cli;
 use crate::complete;
-use crate::domain::text::{clean, holds_secret};
 use crate::error::{Code, Error, Exit};
 use crate::session::{DEFAULT_STORE, Session};
 use crate::world::World;
+use keyward_core::rules::text::{clean, holds_secret};
 
 /// Runs the command line of `world` and returns its exit code. Never ends the process.
 pub fn run(mut world: World) -> Exit {

@@ -10,18 +10,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::authority::Authority;
-use crate::domain::directory::Kind;
-use crate::domain::key::{Key, Settings};
-use crate::domain::names::Name;
-use crate::domain::text::closest;
-use crate::domain::time::whole_seconds;
 use crate::error::{Code, Error};
 use crate::global::GlobalArgs;
-use crate::store::{Stamp, Store, StoreError};
 use crate::terminal::{Answer, Interrupts, Options, Section, Terminal};
 pub use crate::world::Clock;
 use crate::world::{Environment, Random, World};
+use keyward_core::rules::authority::Authority;
+use keyward_core::rules::directory::Kind;
+use keyward_core::rules::key::{Key, Settings};
+use keyward_core::rules::names::Name;
+use keyward_core::rules::text::closest;
+use keyward_core::rules::time::whole_seconds;
+use keyward_core::store::{Stamp, Store, StoreError};
 
 /// The store in the data folder of the platform, where none is named.
 pub const DEFAULT_STORE: &str = "keys.db";

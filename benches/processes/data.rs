@@ -8,12 +8,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use jiff::Timestamp;
-use keyward::domain::directory::{Draft, Facts};
-use keyward::domain::hashing::{Cost, HashedSecret, Memory};
-use keyward::domain::key::Settings;
-use keyward::domain::names::Name;
-use keyward::domain::token::{Id, Secret};
-use keyward::store::{NewKey, NewSecret, Stamp, Store};
+use keyward_core::rules::directory::{Draft, Facts};
+use keyward_core::rules::hashing::{Cost, HashedSecret, Memory};
+use keyward_core::rules::key::Settings;
+use keyward_core::rules::names::Name;
+use keyward_core::rules::token::{Id, Secret};
+use keyward_core::store::{NewKey, NewSecret, Stamp, Store};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 

@@ -32,7 +32,7 @@ impl Stores {
             }
             eprintln!("making a store of {size} keys");
             let made = data::make(&stores.path(place), size, genuine)?;
-            let lines: Vec<&str> = made.iter().map(keyward::domain::token::Secret::expose).collect();
+            let lines: Vec<&str> = made.iter().map(keyward_core::rules::token::Secret::expose).collect();
             let first = lines.first().context("no secret")?;
             std::fs::write(stores.secret(place), first)?;
             std::fs::write(secrets, lines.join("\n") + "\n")?;

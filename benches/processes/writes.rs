@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use keyward::domain::hashing::{Cost, HashedSecret, Memory};
-use keyward::domain::token::Secret;
+use keyward_core::rules::hashing::{Cost, HashedSecret, Memory};
+use keyward_core::rules::token::Secret;
 
 use crate::KEYWARD;
 use crate::data::SALT;
@@ -20,7 +20,7 @@ const APPLIED: usize = 1_000;
 
 /// The median time of one Argon2id in memory that was used before, in this process and on one core.
 pub(crate) fn steady_hash() -> Result<Duration> {
-    let secret = Secret::build(&"kw".parse()?, keyward::domain::token::Id::from_random([0; 8]), &[0; 32]);
+    let secret = Secret::build(&"kw".parse()?, keyward_core::rules::token::Id::from_random([0; 8]), &[0; 32]);
     let mut memory = Memory::default();
     let mut times = vec![];
     for _ in 0..60 {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use serde_json::json;
 
-use crate::domain::text::{count, shell_word};
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
-use crate::store::BackupError;
+use keyward_core::rules::text::{count, shell_word};
+use keyward_core::store::BackupError;
 
 /// Copy the store into a file, while others use it
 ///

@@ -7,11 +7,11 @@ use super::form;
 use super::mint::{DeliveryArgs, mint_key};
 use super::setting_args::SettingArgs;
 use super::views::{field_in_words, in_words};
-use crate::domain::key::Settings;
-use crate::domain::names::{Name, Prefix};
-use crate::domain::patch::differences;
 use crate::error::{Error, Exit};
 use crate::session::Session;
+use keyward_core::rules::key::Settings;
+use keyward_core::rules::names::{Name, Prefix};
+use keyward_core::rules::patch::differences;
 
 /// Mint a key and deliver its secret once
 ///

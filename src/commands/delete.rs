@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::views::{find_all, last_use, print_outcomes};
 use crate::delivery::Outcome;
-use crate::domain::key::Key;
-use crate::domain::text::count;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
+use keyward_core::rules::key::Key;
+use keyward_core::rules::text::count;
 
 /// A key that was used within so many seconds is in use: seven days.
 const RECENT: i64 = 7 * 86_400;

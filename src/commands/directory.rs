@@ -10,9 +10,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 pub use facts::{FactArgs, GroupArgs, RoleArgs, TenantArgs, UserArgs};
 
-use crate::domain::names::{Description, Name};
 use crate::error::{Error, Exit};
 use crate::session::Session;
+use keyward_core::rules::names::{Description, Name};
 
 /// Shown below the help of `keyward group`.
 pub const GROUP_EXAMPLES: &str = "Examples:

@@ -6,14 +6,14 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 
-use crate::domain::hashing::Cost;
-use crate::domain::key::State;
-use crate::domain::text::{count, shell_path};
-use crate::domain::time::Duration;
 use crate::error::{Error, Exit};
 use crate::session::Session;
-use crate::store::{ChainCheck, Filter, NameCount, Store, StoreError};
 use crate::terminal::Tone;
+use keyward_core::rules::hashing::Cost;
+use keyward_core::rules::key::State;
+use keyward_core::rules::text::{count, shell_path};
+use keyward_core::rules::time::Duration;
+use keyward_core::store::{ChainCheck, Filter, NameCount, Store, StoreError};
 
 /// Look at the store and its keys, and say what to do about what is found
 ///

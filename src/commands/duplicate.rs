@@ -5,9 +5,9 @@ use clap::Args;
 use super::form;
 use super::mint::{DeliveryArgs, mint_key};
 use super::setting_args::{SettingArgs, check_expiry};
-use crate::domain::names::Name;
 use crate::error::{Error, Exit};
 use crate::session::Session;
+use keyward_core::rules::names::Name;
 
 /// Mint a new key with the settings of another
 ///

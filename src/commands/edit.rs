@@ -5,14 +5,14 @@ use clap::Args;
 use super::setting_args::{ChangeArgs, SettingArgs};
 use super::views::{KeyOutcome, changes};
 use crate::delivery::Outcome;
-use crate::domain::document::{mark, parse, render, unmark};
-use crate::domain::key::Key;
-use crate::domain::names::Name;
-use crate::domain::patch::SettingsPatch;
 use crate::error::{Code, Error, Exit};
+use crate::formats::document::{mark, parse, render, unmark};
 use crate::session::Session;
-use crate::store::{Store, StoreError};
 use crate::terminal::Scratch;
+use keyward_core::rules::key::Key;
+use keyward_core::rules::names::Name;
+use keyward_core::rules::patch::SettingsPatch;
+use keyward_core::store::{Store, StoreError};
 
 /// Change the settings of a key
 ///

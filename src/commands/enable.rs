@@ -4,11 +4,11 @@ use clap::Args;
 
 use super::views::{find_all, print_outcomes};
 use crate::delivery::Outcome;
-use crate::domain::key::{Key, State};
-use crate::domain::patch::SettingsPatch;
 use crate::error::{Error, Exit};
 use crate::session::Session;
-use crate::store::StoreError;
+use keyward_core::rules::key::{Key, State};
+use keyward_core::rules::patch::SettingsPatch;
+use keyward_core::store::StoreError;
 
 /// Let disabled keys be used again
 #[derive(Debug, Args)]

@@ -9,15 +9,15 @@ use super::mint::{DeliveryArgs, Rotation, mint_key, rotate_key};
 use super::setting_args::SettingArgs;
 use super::views::changes;
 use crate::delivery::{Existing, Outcome, Place, Proof, Sink, print_outcome};
-use crate::domain::key::{Key, SecretInfo, State};
-use crate::domain::names::Name;
-use crate::domain::patch::SettingsPatch;
-use crate::domain::time::Duration;
-use crate::domain::token::Id;
 use crate::error::{Code, Error};
 use crate::session::Session;
-use crate::store::{Changes, Store, StoreError};
-use crate::verifier::VerifyError;
+use keyward_core::rules::key::{Key, SecretInfo, State};
+use keyward_core::rules::names::Name;
+use keyward_core::rules::patch::SettingsPatch;
+use keyward_core::rules::time::Duration;
+use keyward_core::rules::token::Id;
+use keyward_core::store::{Changes, Store, StoreError};
+use keyward_core::verifier::VerifyError;
 
 /// What the place of a secret holds, seen from a key.
 enum Held {

@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use crate::domain::directory::Draft;
-use crate::domain::manifest::{KINDS, key_to_json, key_to_toml, to_json, to_toml};
 use crate::error::{Error, Exit};
+use crate::formats::manifest::{KINDS, key_to_json, key_to_toml, to_json, to_toml};
 use crate::session::Session;
-use crate::store::{Filter, Store};
+use keyward_core::rules::directory::Draft;
+use keyward_core::store::{Filter, Store};
 
 /// Print the whole store as a manifest
 ///

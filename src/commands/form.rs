@@ -8,13 +8,13 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use super::setting_args::SettingArgs;
-use crate::domain::directory::Kind;
-use crate::domain::names::Name;
-use crate::domain::time::When;
 use crate::error::Error;
 use crate::session::{Session, cancelled};
-use crate::store::{Names, Store};
 use crate::terminal::{Answer, Section};
+use keyward_core::rules::directory::Kind;
+use keyward_core::rules::names::Name;
+use keyward_core::rules::time::When;
+use keyward_core::store::{Names, Store};
 
 /// Asks for the name of a new key, and for every setting that `args` leaves open.
 ///

@@ -5,14 +5,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::views::in_words;
-use crate::domain::names::Name;
-use crate::domain::text::{clean, count};
-use crate::domain::time::{Rfc3339, Since, rfc3339};
-use crate::domain::token::Id;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
-use crate::store::{ChainCheck, Event, EventFilter, Store};
 use crate::terminal::{Cell, Column, Tone};
+use keyward_core::rules::names::Name;
+use keyward_core::rules::text::{clean, count};
+use keyward_core::rules::time::{Rfc3339, Since, rfc3339};
+use keyward_core::rules::token::Id;
+use keyward_core::store::{ChainCheck, Event, EventFilter, Store};
 
 /// Show who did what, when
 ///

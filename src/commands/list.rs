@@ -4,15 +4,15 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
 use super::views::{KEY_COLUMNS, key_row};
-use crate::domain::directory::Kind;
-use crate::domain::key::State;
-use crate::domain::names::{InvalidText, LabelFilter, Level, Name, Scope};
-use crate::domain::text::count;
-use crate::domain::time::Duration;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
-use crate::store::{Filter, Sort, Store};
 use crate::terminal::{BLOCK, Widest};
+use keyward_core::rules::directory::Kind;
+use keyward_core::rules::key::State;
+use keyward_core::rules::names::{InvalidText, LabelFilter, Level, Name, Scope};
+use keyward_core::rules::text::count;
+use keyward_core::rules::time::Duration;
+use keyward_core::store::{Filter, Sort, Store};
 
 /// List the keys
 #[derive(Debug, Args)]
@@ -258,7 +258,7 @@ fn each(
     session: &mut Session,
     store: &Store,
     filter: &Filter,
-    mut f: impl FnMut(&mut Session, crate::domain::key::Key) -> Result<(), Error>,
+    mut f: impl FnMut(&mut Session, keyward_core::rules::key::Key) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     let now = session.now();
     let mut count = 0;

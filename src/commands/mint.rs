@@ -10,15 +10,15 @@ use clap::{Args, ValueHint};
 use crate::delivery::{
     CLEAR_AFTER, Delivery, Existing, Outcome, Place, Sink, StepFile, deliver_then_commit, needs_an_answer,
 };
-use crate::domain::dotenv::{OutputName, Variable};
-use crate::domain::hashing::{HashError, HashedSecret, Memory};
-use crate::domain::key::{Key, Settings};
-use crate::domain::names::{Name, Prefix};
-use crate::domain::time::Duration;
-use crate::domain::token::{Id, SECRET_BYTES, Secret};
 use crate::error::{Code, Error};
+use crate::formats::dotenv::{OutputName, Variable};
 use crate::session::Session;
-use crate::store::{Changes, NewKey, NewSecret, Store};
+use keyward_core::rules::hashing::{HashError, HashedSecret, Memory};
+use keyward_core::rules::key::{Key, Settings};
+use keyward_core::rules::names::{Name, Prefix};
+use keyward_core::rules::time::Duration;
+use keyward_core::rules::token::{Id, SECRET_BYTES, Secret};
+use keyward_core::store::{Changes, NewKey, NewSecret, Store};
 
 /// Where the secret goes.
 #[derive(Debug, Clone, Default, Args)]
@@ -232,7 +232,7 @@ pub fn mint_key(
     sink: &Sink,
 ) -> Result<Key, Error> {
     if store.find(name.as_str())?.is_some() {
-        return Err(crate::store::StoreError::NameTaken { kind: "key", name: name.clone() }.into());
+        return Err(keyward_core::store::StoreError::NameTaken { kind: "key", name: name.clone() }.into());
     }
     let minted = mint(session, store, &settings.prefix)?;
     let id = fresh_id(session, store)?;

@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::mint::{DeliveryArgs, Rotation, rotate_key};
-use crate::domain::time::{Duration, rfc3339};
 use crate::error::{Error, Exit};
 use crate::session::Session;
+use keyward_core::rules::time::{Duration, rfc3339};
 
 /// Put a new secret in the place of a key's current one
 ///

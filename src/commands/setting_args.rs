@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use crate::domain::address::Cidr;
-use crate::domain::key::Key;
-use crate::domain::names::{Description, InvalidText, Label, LabelKey, LabelValue, Level, Name, Prefix, Scope};
-use crate::domain::patch::{LabelsPatch, Patch, SetPatch, SettingsPatch};
-use crate::domain::time::{When, rfc3339};
 use crate::error::{Code, Error};
+use keyward_core::rules::address::Cidr;
+use keyward_core::rules::key::Key;
+use keyward_core::rules::names::{Description, InvalidText, Label, LabelKey, LabelValue, Level, Name, Prefix, Scope};
+use keyward_core::rules::patch::{LabelsPatch, Patch, SetPatch, SettingsPatch};
+use keyward_core::rules::time::{When, rfc3339};
 
 /// Settings of a key.
 #[derive(Debug, Clone, Default, Args)]

@@ -3,13 +3,13 @@
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::domain::hashing::Cost;
-use crate::domain::names::Prefix;
-use crate::domain::time::Duration;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
-use crate::store::StoreSettings;
 use crate::terminal::card;
+use keyward_core::rules::hashing::Cost;
+use keyward_core::rules::names::Prefix;
+use keyward_core::rules::time::Duration;
+use keyward_core::store::StoreSettings;
 
 /// Show or change what the store decides for all of its keys
 #[derive(Debug, Args)]

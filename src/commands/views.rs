@@ -5,14 +5,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::delivery::Outcome;
-use crate::domain::key::{Key, KeyJson, Settings, State};
-use crate::domain::names::Name;
-use crate::domain::patch::differences;
-use crate::domain::time::{relative, rfc3339};
 use crate::error::Error;
 use crate::session::Session;
-use crate::store::Store;
 use crate::terminal::{Cell, Column, Tone, card};
+use keyward_core::rules::key::{Key, KeyJson, Settings, State};
+use keyward_core::rules::names::Name;
+use keyward_core::rules::patch::differences;
+use keyward_core::rules::time::{relative, rfc3339};
+use keyward_core::store::Store;
 
 /// The columns of a list of keys. In a narrow terminal the name and the state stay, and of the rest
 /// what tells whether a key still works and is still needed.

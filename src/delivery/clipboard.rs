@@ -22,10 +22,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use zeroize::Zeroizing;
 
-use crate::domain::text::count;
-use crate::domain::token::Secret;
 use crate::error::{Code, Error};
 use crate::session::Session;
+use keyward_core::rules::text::count;
+use keyward_core::rules::token::Secret;
 
 /// For how many seconds the clipboard keeps a secret, unless the person says otherwise.
 pub const CLEAR_AFTER: u64 = 45;

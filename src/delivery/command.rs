@@ -12,11 +12,11 @@ use std::time::Duration;
 use rustix::pipe::{PipeFlags, pipe_with};
 use zeroize::Zeroizing;
 
-use crate::domain::text::redact;
-use crate::domain::token::Secret;
 use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::terminal::Hold;
+use keyward_core::rules::text::redact;
+use keyward_core::rules::token::Secret;
 
 /// As much of what a command prints is kept.
 const MOST: usize = 16 * 1024;

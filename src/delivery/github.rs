@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::files::Files;
-use crate::domain::token::Secret;
 use crate::error::{Code, Error};
 use crate::session::Session;
+use keyward_core::rules::token::Secret;
 
 /// Which file of the step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -36,13 +36,13 @@ use files::Files;
 pub use github::StepFile;
 pub use placed::{Existing, Place, Proof};
 
-use crate::domain::key::{Key, KeyJson};
-use crate::domain::text::count;
-use crate::domain::token::Secret;
 use crate::error::{Code, Error};
 use crate::session::Session;
-use crate::store::{Changes, Stamp, Store};
 use crate::terminal::Hold;
+use keyward_core::rules::key::{Key, KeyJson};
+use keyward_core::rules::text::count;
+use keyward_core::rules::token::Secret;
+use keyward_core::store::{Changes, Stamp, Store};
 
 /// What is said where a person interrupts the delivery.
 const INTERRUPTED: &str = "interrupted before the secret was acknowledged; nothing was changed";

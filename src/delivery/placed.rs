@@ -6,11 +6,11 @@ use zeroize::Zeroizing;
 
 use super::files::{self, Files, Found, Spot};
 use super::{StepFile, Taken, command, github};
-use crate::domain::dotenv::{self, Variable};
-use crate::domain::token::Secret;
 use crate::error::Error;
+use crate::formats::dotenv::{self, Variable};
 use crate::session::Session;
-use crate::store::files_beside;
+use keyward_core::rules::token::Secret;
+use keyward_core::store::files_beside;
 
 /// A place that was named.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use zeroize::Zeroizing;
 
 use super::Taken;
 use super::clipboard::{self, Copied};
-use crate::domain::key::Key;
-use crate::domain::text::clean;
-use crate::domain::token::Secret;
 use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::terminal::{AlternateScreen, Answer, Section};
+use keyward_core::rules::key::Key;
+use keyward_core::rules::text::clean;
+use keyward_core::rules::token::Secret;
 
 /// The three answers.
 const ITEMS: [&str; 3] = ["I have stored it", "Copy it to the clipboard", "Discard this key"];

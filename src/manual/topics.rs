@@ -7,8 +7,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::json::SHAPES;
 use super::{DATE, Page, add_see_also, tidy};
-use crate::domain::fields::FIELDS;
-use crate::domain::manifest::{KINDS, fields_of};
+use crate::formats::fields::FIELDS;
+use crate::formats::manifest::{KINDS, fields_of};
 
 /// A part of a topic.
 enum Part {

@@ -23,9 +23,9 @@ pub use prompt::Answer;
 pub use screen::AlternateScreen;
 pub use table::{BLOCK, Blocks, Cell, Column, Widest, card};
 
-use crate::domain::text::{clean, redact};
 use crate::error::{Code, Error, Exit};
 use crate::world::StreamKinds;
+use keyward_core::rules::text::{clean, redact};
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

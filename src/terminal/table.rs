@@ -6,8 +6,8 @@ use comfy_table::{Attribute, CellAlignment, Color, ColumnConstraint, ContentArra
 use console::measure_text_width;
 
 use super::{Terminal, Tone};
-use crate::domain::text::clean;
 use crate::error::Error;
+use keyward_core::rules::text::clean;
 
 /// A value in a table, without anything that a terminal would obey.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

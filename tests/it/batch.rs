@@ -5,11 +5,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
-use keyward::domain::credential::parse_line;
-use keyward::domain::decision::Request;
-use keyward::domain::token::Secret;
-use keyward::store::Store;
-use keyward::verifier::{Answer, Verifier};
+use keyward_core::rules::credential::parse_line;
+use keyward_core::rules::decision::Request;
+use keyward_core::rules::token::Secret;
+use keyward_core::store::Store;
+use keyward_core::verifier::{Answer, Verifier};
 use serde_json::{Value, json};
 
 use crate::harness::Sandbox;

@@ -277,7 +277,7 @@ const FINDINGS: &[(&str, &str, &str, &str, Cause)] = &[
 
 #[test]
 fn the_doctor_finds_each_thing_and_nothing_else() {
-    let (healthy, staged) = (healthy(), keyward::domain::key::SecretInfo::STAGED.as_second().to_string());
+    let (healthy, staged) = (healthy(), keyward_core::rules::key::SecretInfo::STAGED.as_second().to_string());
     for (check, level, says, remedy, cause) in FINDINGS {
         let sandbox = healthy.copy();
         match cause {

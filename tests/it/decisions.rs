@@ -1,6 +1,6 @@
 //! What `verify` decides, as a table: a key, a request, every check that fails, and the status.
 //!
-//! The rules themselves have a smaller table beside them, in `src/domain/decision_tests.rs`. This
+//! The rules themselves have a smaller table beside them, in `crates/keyward-core/src/rules/decision_tests.rs`. This
 //! one goes through the command line: flags of `create` and `verify`, the directory, rotation, the
 //! settings of the store, and every way to present a secret. After the table come the properties
 //! that need flags.
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::ToSpan as _;
-use keyward::domain::token::{Id, Secret};
+use keyward_core::rules::token::{Id, Secret};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 

@@ -4,9 +4,9 @@ use std::fs;
 
 use expect_test::expect;
 use jiff::ToSpan as _;
-use keyward::domain::hashing::{Cost, HashedSecret};
-use keyward::domain::token::{Id, Secret};
-use keyward::store::{NewSecret, Stamp, Store};
+use keyward_core::rules::hashing::{Cost, HashedSecret};
+use keyward_core::rules::token::{Id, Secret};
+use keyward_core::store::{NewSecret, Stamp, Store};
 use serde_json::Value;
 
 use crate::harness::{Sandbox, words};

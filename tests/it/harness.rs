@@ -11,10 +11,10 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use jiff::{Span, Timestamp};
-use keyward::domain::hashing::Cost;
-use keyward::store::{Stamp, Store, StoreSettings};
 use keyward::terminal::Interrupts;
 use keyward::world::{StreamKinds, World};
+use keyward_core::rules::hashing::Cost;
+use keyward_core::store::{Stamp, Store, StoreSettings};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use regex::Regex;

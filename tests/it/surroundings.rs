@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use jiff::ToSpan as _;
-use keyward::domain::names::Prefix;
-use keyward::domain::token::{Id, Secret};
+use keyward_core::rules::names::Prefix;
+use keyward_core::rules::token::{Id, Secret};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use rustix::process::{Pid, Signal, kill_process};

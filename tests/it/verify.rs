@@ -239,8 +239,8 @@ fn base62(mut number: u32) -> String {
 
 #[test]
 fn a_hash_of_another_cost_is_renewed_at_the_next_success() {
-    use keyward::domain::hashing::Cost;
-    use keyward::store::{Stamp, Store, StoreSettings};
+    use keyward_core::rules::hashing::Cost;
+    use keyward_core::store::{Stamp, Store, StoreSettings};
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("deploy --scope rest");
     let hash = || {
@@ -279,7 +279,7 @@ fn a_hash_that_cannot_be_checked_is_no_refusal_and_no_permission() {
 fn the_costs_of_all_hashes_are_known_when_the_parameters_change() {
     let sandbox = Sandbox::new();
     let costs = || -> Vec<String> {
-        let settings = keyward::store::Store::open(&sandbox.store()).unwrap().settings().unwrap();
+        let settings = keyward_core::store::Store::open(&sandbox.store()).unwrap().settings().unwrap();
         settings.former_costs.iter().map(ToString::to_string).collect()
     };
     assert!(costs().is_empty());

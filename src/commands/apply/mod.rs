@@ -12,16 +12,16 @@ use self::places::make_folder;
 use self::report::{Document, print_plan, tell};
 use super::mint::{Minted, mint_all};
 use crate::delivery::{Order, Place, deliver_all_then_commit};
-use crate::domain::directory::Draft;
-use crate::domain::key::Settings;
-use crate::domain::manifest::{Action, KINDS, Manifest, Present, Step, Subject, plan, read};
-use crate::domain::names::{Name, Prefix};
-use crate::domain::text::count;
-use crate::domain::token::Id;
-use crate::domain::tree::{Wrong, locate};
 use crate::error::{Code, Error, Exit};
+use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject, plan, read};
+use crate::formats::tree::{Wrong, locate};
 use crate::session::Session;
-use crate::store::{Changes, NewKey, Store, StoreError};
+use keyward_core::rules::directory::Draft;
+use keyward_core::rules::key::Settings;
+use keyward_core::rules::names::{Name, Prefix};
+use keyward_core::rules::text::count;
+use keyward_core::rules::token::Id;
+use keyward_core::store::{Changes, NewKey, Store, StoreError};
 
 /// Make the store what a manifest says
 ///
@@ -166,7 +166,7 @@ impl Apply {
             present.entries.extend(store.entries(kind)?.into_iter().map(|entry| entry.draft));
         }
         if self.prune {
-            store.each_key(&crate::store::Filter::default(), session.now(), |key| {
+            store.each_key(&keyward_core::store::Filter::default(), session.now(), |key| {
                 present.keys.push(key);
                 Ok::<_, Error>(())
             })?;
@@ -240,7 +240,7 @@ impl Apply {
             let Some(at) = step.at else { return error };
             let places = locate(text, vec![Wrong::new(at, "")]);
             let hint = |place| {
-                let crate::domain::tree::Mistake { line, column, .. } = place;
+                let crate::formats::tree::Mistake { line, column, .. } = place;
                 format!("it stands in {}:{line}:{column}; nothing was changed", self.source())
             };
             places.into_iter().map(hint).fold(error, Error::hint)
@@ -305,6 +305,6 @@ fn mint(session: &mut Session, store: &Store, wanted: Vec<(Name, Prefix, Place)>
     Ok(fresh.map(|((name, _, place), (id, minted))| Fresh { name, id, minted, place }).collect())
 }
 
-fn entry(changes: &Changes<'_>, draft: &Draft) -> Result<crate::domain::directory::Entry, StoreError> {
+fn entry(changes: &Changes<'_>, draft: &Draft) -> Result<keyward_core::rules::directory::Entry, StoreError> {
     changes.entry(draft.facts.kind(), &draft.name)
 }

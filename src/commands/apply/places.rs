@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::Apply;
 use crate::delivery::{Existing, Place, Proof, StepFile};
-use crate::domain::manifest::{Action, Deliver, Manifest, Step, Subject};
-use crate::domain::names::{Name, Prefix};
 use crate::error::{Code, Error};
+use crate::formats::manifest::{Action, Deliver, Manifest, Step, Subject};
 use crate::session::Session;
-use crate::store::Store;
+use keyward_core::rules::names::{Name, Prefix};
+use keyward_core::store::Store;
 
 impl Apply {
     /// The new keys, what their secrets start with, and where those go, each to a place of its own.

@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use crate::commands::views::{field_in_words, in_words};
-use crate::domain::manifest::{Action, Step};
-use crate::domain::names::Name;
-use crate::domain::patch::Difference;
 use crate::error::Error;
+use crate::formats::manifest::{Action, Step};
 use crate::session::Session;
+use keyward_core::rules::names::Name;
+use keyward_core::rules::patch::Difference;
 
 /// The answer in JSON.
 #[derive(Serialize)]

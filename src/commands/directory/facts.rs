@@ -4,15 +4,13 @@ use std::fmt::Debug;
 
 use clap::Args;
 
-use crate::domain::directory::{Facts, Kind};
-use crate::domain::names::Name;
+use keyward_core::rules::directory::{Facts, Kind};
+use keyward_core::rules::names::Name;
 
 /// The flags that only one of the four has.
 pub trait FactArgs: Args + Clone + Debug {
     /// Which of the four.
     const KIND: Kind;
-    /// The facts of an entry about which nothing was said.
-    fn default_facts() -> Facts;
     /// Changes what the flags name.
     fn apply(&self, facts: &mut Facts);
     /// Whether no flag was given.
@@ -55,10 +53,6 @@ pub struct TenantArgs {}
 impl FactArgs for GroupArgs {
     const KIND: Kind = Kind::Group;
 
-    fn default_facts() -> Facts {
-        Facts::Group
-    }
-
     fn apply(&self, _: &mut Facts) {}
 
     fn is_empty(&self) -> bool {
@@ -68,10 +62,6 @@ impl FactArgs for GroupArgs {
 
 impl FactArgs for UserArgs {
     const KIND: Kind = Kind::User;
-
-    fn default_facts() -> Facts {
-        Facts::User { role: None, tenant: None, enabled: true }
-    }
 
     fn apply(&self, facts: &mut Facts) {
         if let Facts::User { role, tenant, .. } = facts {
@@ -88,10 +78,6 @@ impl FactArgs for UserArgs {
 impl FactArgs for RoleArgs {
     const KIND: Kind = Kind::Role;
 
-    fn default_facts() -> Facts {
-        Facts::Role { rank: 0, manages_keys: false }
-    }
-
     fn apply(&self, facts: &mut Facts) {
         if let Facts::Role { rank, manages_keys } = facts {
             *rank = self.rank.unwrap_or(*rank);
@@ -106,10 +92,6 @@ impl FactArgs for RoleArgs {
 
 impl FactArgs for TenantArgs {
     const KIND: Kind = Kind::Tenant;
-
-    fn default_facts() -> Facts {
-        Facts::Tenant { enabled: true }
-    }
 
     fn apply(&self, _: &mut Facts) {}
 

@@ -7,16 +7,16 @@ use super::facts::FactArgs;
 use super::{Create, Delete, Edit, Field};
 use crate::commands::views::in_words;
 use crate::delivery::Outcome;
-use crate::domain::directory::{Draft, Entry, Facts, Kind};
-use crate::domain::names::Name;
-use crate::domain::text::count;
-use crate::domain::time::relative;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use crate::terminal::{Cell, Column, Tone, card};
+use keyward_core::rules::directory::{Draft, Entry, Facts, Kind};
+use keyward_core::rules::names::Name;
+use keyward_core::rules::text::count;
+use keyward_core::rules::time::relative;
 
 pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Result<Exit, Error> {
-    let mut facts = F::default_facts();
+    let mut facts = Facts::default_of(F::KIND);
     args.facts.apply(&mut facts);
     let description = args.description.filter(|text| !text.as_str().is_empty());
     let draft = Draft { name: args.name, description, facts };
@@ -105,7 +105,8 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
 
 /// What the kind does not have cannot be emptied, and what another flag sets neither.
 fn check_clear<F: FactArgs>(args: &Edit<F>) -> Result<(), Error> {
-    let mut set = Draft { name: args.name.clone(), description: args.description.clone(), facts: F::default_facts() };
+    let mut set =
+        Draft { name: args.name.clone(), description: args.description.clone(), facts: Facts::default_of(F::KIND) };
     args.facts.apply(&mut set.facts);
     let mut cleared = set.clone();
     args.clear.iter().try_for_each(|field| clear(*field, &mut cleared))?;

@@ -19,15 +19,15 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{AnswerJson, MOST_INPUT, exit_of, without_line_end};
-use crate::domain::address::parse_address;
-use crate::domain::credential::parse_line;
-use crate::domain::decision::{Method, Request, Transport, WantedRole};
-use crate::domain::names::{Level, Name, Scope};
-use crate::domain::time::whole_seconds;
 use crate::error::{Code, Error, Exit};
 use crate::session::{Clock, Session};
-use crate::store::{Stamp, Store, Uses};
-use crate::verifier::{Answer, Matches, Verifier};
+use keyward_core::rules::address::parse_address;
+use keyward_core::rules::credential::parse_line;
+use keyward_core::rules::decision::{Method, Request, Transport, WantedRole};
+use keyward_core::rules::names::{Level, Name, Scope};
+use keyward_core::rules::time::whole_seconds;
+use keyward_core::store::{Stamp, Store, Uses};
+use keyward_core::verifier::{Answer, Matches, Verifier};
 
 /// Lines in a chunk at most: few, because each may cost an Argon2id.
 const CHUNK: usize = 16;
@@ -330,7 +330,7 @@ fn answer(verifier: &Verifier, line: u64, text: &[u8], now: Timestamp, into: &mu
 /// What a line asks. A field that there is not is refused: it may be a restriction that is spelled wrong.
 fn question(verifier: &Verifier, line: &[u8]) -> Result<(Zeroizing<String>, Request), Error> {
     let wrong = |what: String| {
-        Error::new(Code::InvalidValue, crate::domain::text::redact(&what).into_owned()).hint(
+        Error::new(Code::InvalidValue, keyward_core::rules::text::redact(&what).into_owned()).hint(
             "write an object such as {\"credential\":\"…\",\"method\":\"GET\",\"ip\":\"203.0.113.9\",\"scopes\":[\"rest\"]}",
         )
     };

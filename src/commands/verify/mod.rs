@@ -12,17 +12,17 @@ use jiff::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::domain::address::parse_address;
-use crate::domain::credential::{Credential, CredentialError, Presentation, parse_line, parse_request};
-use crate::domain::decision::{Check, Decision, Method, Outcome, Request, Transport, WantedRole};
-use crate::domain::hashing::{Cost, Memory};
-use crate::domain::key::KeyJson;
-use crate::domain::names::{InvalidText, Level, Name, Scope};
-use crate::domain::time::parse_time;
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use crate::terminal::Tone;
-use crate::verifier::{Answer, Verifier, VerifyError};
+use keyward_core::rules::address::parse_address;
+use keyward_core::rules::credential::{Credential, CredentialError, Presentation, parse_line, parse_request};
+use keyward_core::rules::decision::{Check, Decision, Method, Outcome, Request, Transport, WantedRole};
+use keyward_core::rules::hashing::{Cost, Memory};
+use keyward_core::rules::key::KeyJson;
+use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
+use keyward_core::rules::time::parse_time;
+use keyward_core::verifier::{Answer, Verifier, VerifyError};
 
 /// More input than this is no credential and no request head.
 const MOST_INPUT: u64 = 64 * 1024;

@@ -30,8 +30,8 @@ use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use self::fresh::{Fresh, exchange, neighbour, next};
-use crate::domain::text::shell_path;
 use crate::error::{Code, Error};
+use keyward_core::rules::text::shell_path;
 
 /// How long another process may keep a folder locked.
 const LOCK_STEP: Duration = Duration::from_millis(20);

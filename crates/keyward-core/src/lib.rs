@@ -1,0 +1,5 @@
+//! API keys for your own services: the rules, the verifier and the store of keyward.
+
+pub mod rules;
+pub mod store;
+pub mod verifier;

@@ -1,0 +1,178 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::rules::decision::Transport;
+use crate::rules::token::{Id, Secret};
+
+/// Made-up secrets.
+fn secret(byte: u8) -> String {
+    Secret::build(&"kw".parse().unwrap(), Id::from_random([byte; 8]), &[byte; 32]).expose().to_owned()
+}
+
+/// Writes `S` and `T` for two made-up secrets, `B(x)` for the base64 of x.
+fn fill(template: &str) -> String {
+    use base64::Engine as _;
+    let filled = template.replace("{S}", &secret(1)).replace("{T}", &secret(2));
+    match (filled.find("B("), filled.find(')')) {
+        (Some(start), Some(end)) => {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(&filled[start + 2..end]);
+            format!("{}{encoded}{}", &filled[..start], &filled[end + 1..])
+        }
+        _ => filled,
+    }
+}
+
+fn shown(result: &Result<Credential, CredentialError>) -> String {
+    match result {
+        Ok(credential) => {
+            assert_eq!(credential.expose(), secret(1));
+            match &credential.name {
+                Some(name) => format!("{} {}", credential.presentation.as_str(), name.as_str()),
+                None => credential.presentation.as_str().to_owned(),
+            }
+        }
+        Err(CredentialError::Missing(_)) => "missing".to_owned(),
+        Err(CredentialError::Ambiguous) => "ambiguous".to_owned(),
+        Err(CredentialError::Malformed(why)) => format!("malformed: {why}"),
+    }
+}
+
+#[test]
+fn lines() {
+    for (line, expected) in [
+        ("{S}", "bare"),
+        ("deploy:{S}", "bare_named deploy"),
+        ("Bearer {S}", "bearer"),
+        ("bEARER   {S}", "bearer"),
+        ("Bearer deploy:{S}", "bearer_named deploy"),
+        ("Authorization: Bearer {S}", "bearer"),
+        ("authorization:Bearer deploy:{S}", "bearer_named deploy"),
+        ("rest_api_key={S}", "rest_api_key"),
+        ("Authorization: rest_api_key={S}", "rest_api_key"),
+        ("Basic B({S}:)", "basic"),
+        ("Basic B(:{S})", "basic"),
+        ("Authorization: basic B(someone:{S})", "basic"),
+        ("Basic B({S}:x)", "basic"),
+        ("Basic B({S}:{S})", "basic"),
+        ("Basic B({S}:{T})", "ambiguous"),
+        ("Basic B({S})", "malformed: the Basic credential has no colon between user and password"),
+        ("Basic ???", "malformed: Basic takes base64 (RFC 7617)"),
+        ("Bearer", "malformed: after Bearer come a space and the credential"),
+        ("Authorization: Bearer\t{S}", "malformed: after Bearer come a space and the credential"),
+        ("Authorization: Bearer\t {S}", "malformed: after Bearer come a space and the credential"),
+        ("Bearer:{S}", "bare_named Bearer"),
+        ("X-Ignition-API-Token: deploy:{S}", "x_ignition_api_token deploy"),
+        ("x-ignition-api-token: {S}", "malformed: X-Ignition-API-Token takes NAME:SECRET"),
+        ("x-auth-key: {S}", "x_auth_key"),
+        ("X-Api-Auth: {S}", "x_api_auth"),
+        ("X-API-KEY:{S}", "x_api_key"),
+        ("apiKey: {S}", "api_key"),
+        ("x-api-key:", "missing"),
+        ("Authorization: Digest username=x", "missing"),
+        ("Authorization: {S}", "malformed: Authorization takes Bearer SECRET, Basic … or rest_api_key=SECRET"),
+        ("Authorization: Bearer {S} \t", "bearer"),
+        ("/ci/deploy:{S}", "bare_named /ci/deploy"),
+        ("https://example.com/#?_auth_key={S}", "missing"),
+        ("https://example.com/a?x=1&_auth_key={S}#f", "query_auth_key"),
+        ("http://example.com/?_api_auth={S}", "query_api_auth"),
+        ("/a?_auth_key={S}", "query_auth_key"),
+        ("/a?_auth_key={S}&_api_auth={S}", "query_auth_key"),
+        ("/a?_auth_key={S}&_auth_key={T}", "ambiguous"),
+        ("/a?_AUTH_KEY={S}", "missing"),
+        ("/a?_auth_key=", "missing"),
+        ("", "missing"),
+        (" \t", "missing"),
+        (" {S}", "malformed: there is white space around the credential"),
+        ("{S}\n{S}", "malformed: more than one line was presented (a whole request head is read with --request)"),
+    ] {
+        assert_eq!(shown(&parse_line(&fill(line))), expected, "{line}");
+    }
+}
+
+#[test]
+fn requests() {
+    for (head, expected) in [
+        ("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {S}\r\n\r\n", "bearer"),
+        ("GET / HTTP/1.0\nauthorization: Bearer deploy:{S}\n\nbody", "bearer_named deploy"),
+        ("GET / HTTP/1.1\r\nX-API-Key: {S}\n", "x_api_key"),
+        ("GET / HTTP/1.1\r\nX-API-Key: {S}", "malformed: this is not the head of an HTTP request: it is cut short"),
+        (
+            "GET / HTTP/1.1\r\nX-API-Key: {S}\r\nX-Auth-K",
+            "malformed: this is not the head of an HTTP request: it is cut short",
+        ),
+        ("GET / HTTP/1.1\r\nAuthorization: Basic B(user:pass)\r\nX-API-Key: {S}\r\n\r\n", "ambiguous"),
+        ("GET / HTTP/1.1\r\nx-auth-key:\t{S}  \r\n\r\n", "x_auth_key"),
+        ("GET / HTTP/1.1\r\nAuthorization: Bearer\r\n  {S}\r\n\r\n", "bearer"),
+        ("GET /?_auth_key={S} HTTP/1.1\r\n\r\n", "query_auth_key"),
+        ("GET http://h/p?a=%20&_api_auth={S} HTTP/1.1\r\n\r\n", "query_api_auth"),
+        ("GET / HTTP/1.1\r\nx-api-key: {S}\r\nx-api-key: {S}\r\n\r\n", "x_api_key"),
+        ("GET / HTTP/1.1\r\nx-api-key: {S}\r\nAuthorization: Bearer deploy:{S}\r\n\r\n", "x_api_key deploy"),
+        ("GET / HTTP/1.1\r\nx-api-key: {S}\r\nx-auth-key: {T}\r\n\r\n", "ambiguous"),
+        ("GET / HTTP/1.1\r\nAuthorization: Bearer a:{S}\r\nX-Ignition-API-Token: b:{S}\r\n\r\n", "ambiguous"),
+        ("GET /?_auth_key={T} HTTP/1.1\r\nx-api-key: {S}\r\n\r\n", "ambiguous"),
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\nx-api-key: {S}", "missing"),
+        (
+            "GET / HTTP/1.1\r\nx-api-key: {S}\r\nAuthorization: Bearer\t {T}\r\n\r\n",
+            "malformed: after Bearer come a space and the credential",
+        ),
+        (
+            "GET /?a#&_auth_key={T} HTTP/1.1\r\nx-api-key: {S}\r\n\r\n",
+            "malformed: the target of the request has a fragment, which no client sends",
+        ),
+        (
+            "GET / HTTP/1.1\r\na: b\r\n \rx-auth-key: {T}\r\r\nx-api-key: {S}\r\n\r\n",
+            "malformed: this is not the head of an HTTP request: invalid header value",
+        ),
+        (
+            "GET /\r\n HTTP/1.1\r\nx-api-key: {S}\r\n\r\n",
+            "malformed: this is not the head of an HTTP request: invalid token",
+        ),
+        (
+            "\r\nGET /\r\n HTTP/1.1\r\nx-api-key: {S}\r\n\r\n",
+            "malformed: this is not the head of an HTTP request: invalid token",
+        ),
+        ("\r\nGET / HTTP/1.1\r\nx-api-key: {S}\r\n\r\n", "x_api_key"),
+        (
+            "GET / HTTP/1.1\r\n x: y\r\nx-api-key: {S}\r\n\r\n",
+            "malformed: this is not the head of an HTTP request: invalid header name",
+        ),
+        ("GET / HTTP/1.1\r\nAuthorization: Digest a=b\r\nx-api-key: {S}\r\n\r\n", "x_api_key"),
+        ("{S}\n", "malformed: this is not the head of an HTTP request: invalid token"),
+        ("", "malformed: this is not the head of an HTTP request: it is cut short"),
+        ("GET / HTTP/2.0\r\n\r\n", "malformed: this is not the head of an HTTP request: invalid HTTP version"),
+        (" x-api-key: {S}\r\n", "malformed: this is not the head of an HTTP request: invalid token"),
+    ] {
+        let head = fill(head);
+        let result = parse_request(head.as_bytes()).map(|head| head.credential);
+        assert_eq!(shown(&result), expected, "{head}");
+    }
+}
+
+#[test]
+fn a_request_tells_its_method_and_whether_it_was_for_https() {
+    for (line, method, transport) in [
+        ("POST /x HTTP/1.1", "POST", Transport::Http),
+        ("GET https://h/x HTTP/1.1", "GET", Transport::Https),
+        ("GET HTTPS://h/x HTTP/1.1", "GET", Transport::Https),
+        ("GET http://h/https://x HTTP/1.1", "GET", Transport::Http),
+    ] {
+        let head = parse_request(fill(&format!("{line}\r\nx-api-key: {{S}}\r\n\r\n")).as_bytes()).unwrap();
+        assert_eq!((head.method.to_string().as_str(), head.transport), (method, transport), "{line}");
+    }
+}
+
+#[test]
+fn what_is_not_utf8_is_malformed() {
+    let mut head = b"GET / HTTP/1.1\r\nx-api-key: ".to_vec();
+    head.extend(b"\xff\xfe\r\n\r\n");
+    assert!(matches!(parse_request(&head), Err(CredentialError::Malformed(_))));
+}
+
+proptest! {
+    #[test]
+    fn any_line_and_any_bytes_are_read_without_a_panic(line in "\\PC{0,80}", bytes: Vec<u8>) {
+        let _ = parse_line(&line);
+        let _ = parse_request(&bytes);
+        let _ = parse_request(format!("GET / HTTP/1.1\r\n{line}\r\n\r\n").as_bytes());
+    }
+}

@@ -1,0 +1,20 @@
+//! The rules of API keys, and nothing else.
+//!
+//! Everything in this room is pure: values in, values out. There is no clock, no randomness, no
+//! environment, no database and no screen in here, so every rule can be tested as a table or a
+//! property beside the code that states it. What a rule needs from outside (the time, random
+//! bytes) is an argument.
+
+pub mod address;
+pub mod authority;
+pub mod credential;
+pub mod decision;
+pub mod directory;
+pub mod forwarded;
+pub mod hashing;
+pub mod key;
+pub mod names;
+pub mod patch;
+pub mod text;
+pub mod time;
+pub mod token;

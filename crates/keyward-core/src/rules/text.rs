@@ -1,0 +1,176 @@
+//! Text on its way to a terminal or into a message, and secrets that stand where they should not.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use super::token::CROCKFORD;
+
+/// Digits of a public id, and the least number of digits of a secret that make a text suspicious.
+const ID_DIGITS: usize = 12;
+const SECRET_DIGITS: usize = 8;
+/// A run of letters and digits that is as long as this can be the random part of a secret, or a
+/// secret in base64.
+const ENCODED_DIGITS: usize = 40;
+
+/// The text without anything that a terminal would obey, but the line feed: a value from a store or
+/// from a command line cannot move the cursor, ring the bell, change the title or turn the writing
+/// direction.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if c != '\n' && is_obeyed(c) { '\u{fffd}' } else { c }).collect())
+}
+
+/// Whether a terminal obeys this character instead of showing it: control characters, and those
+/// that override the writing direction (Unicode Bidirectional Algorithm, section 2).
+pub fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// So many of something: `1 key`, `2 keys`.
+pub fn count(number: u64, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+/// The one of `names` that was probably meant with `text`.
+pub fn closest<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Option<&'n N> {
+    let similarity = |name: &N| strsim::jaro_winkler(name.as_ref(), text);
+    let similar = names.iter().map(|name| (similarity(name), name)).filter(|(similarity, _)| *similarity > 0.8);
+    similar.max_by(|one, two| one.0.total_cmp(&two.0)).map(|(_, name)| name)
+}
+
+/// The text as one word of a shell's command line: a remedy may be pasted, and a scope may hold what a
+/// shell obeys.
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@/:,+=".contains(&b)) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
+    }
+}
+
+/// The path as one word of a shell's command line.
+pub fn shell_path(path: &Path) -> String {
+    shell_word(&path.display().to_string()).into_owned()
+}
+
+/// Whether there is something in the text that looks like a secret.
+pub fn holds_secret(text: &str) -> bool {
+    matches!(redact(text), Cow::Owned(_))
+}
+
+/// Replaces everything in `text` that looks like a secret, whole or damaged, plain or in base64, so
+/// that a credential that someone put where it does not belong (an argument, a path) is not
+/// repeated in a message about it.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let is_end = |c: char| c.is_whitespace() || "'\"`;<>()[]{}".contains(c);
+    if !text.split(is_end).any(looks_secret) {
+        return Cow::Borrowed(text);
+    }
+    let mut redacted = String::with_capacity(text.len());
+    for word in text.split_inclusive(is_end) {
+        let end = word.strip_suffix(is_end).map_or(word.len(), str::len);
+        if looks_secret(&word[..end]) {
+            redacted.push_str("[secret]");
+            redacted.push_str(&word[end..]);
+        } else {
+            redacted.push_str(word);
+        }
+    }
+    Cow::Owned(redacted)
+}
+
+/// A word with an id between underscores and the beginning of a secret behind it, or with something
+/// encoded in it.
+fn looks_secret(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+    let plain = (0..bytes.len()).any(|start| {
+        let id = start + 1;
+        let secret = id + ID_DIGITS + 1;
+        secret < bytes.len()
+            && bytes[start] == b'_'
+            && bytes[id..secret - 1].iter().all(|b| CROCKFORD.contains(b))
+            && bytes[secret - 1] == b'_'
+            && digits(secret) >= SECRET_DIGITS
+    });
+    plain || word.split(|c: char| !c.is_ascii_alphanumeric()).any(is_encoded)
+}
+
+/// A long run of small and capital letters and digits, as base64 is and words are not.
+fn is_encoded(run: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| run.as_bytes().iter().any(kind);
+    run.len() >= ENCODED_DIGITS && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rules::token::{Id, Secret};
+
+    #[test]
+    fn what_a_terminal_obeys_does_not_reach_it() {
+        assert_eq!(
+            clean("a\u{1b}[2Jb\u{7}c\r\nd\u{9b}e\u{202e}f"),
+            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\nd\u{fffd}e\u{fffd}f"
+        );
+    }
+
+    #[test]
+    fn a_word_is_one_word_to_a_shell() {
+        for (text, word) in [
+            ("", "''"),
+            ("rest,ui", "rest,ui"),
+            ("a;b$(x)", "'a;b$(x)'"),
+            ("it's", r"'it'\''s'"),
+            ("A/Line Lead", "'A/Line Lead'"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
+    }
+
+    /// Made up.
+    fn secret() -> String {
+        Secret::build(&"my_app".parse().unwrap(), Id::from_random([7; 8]), &[42; 32]).expose().to_owned()
+    }
+
+    #[test]
+    fn whatever_looks_like_a_secret_is_redacted() {
+        let secret = secret();
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("u:{secret}"));
+        for (text, redacted) in [
+            ("nothing to hide: kw_0123456789ab".to_owned(), "nothing to hide: kw_0123456789ab"),
+            (
+                "/home/somebody/with/a/rather/long/path/that/is/no/secret/of/any/kind/keys.db".to_owned(),
+                "/home/somebody/with/a/rather/long/path/that/is/no/secret/of/any/kind/keys.db",
+            ),
+            (secret.clone(), "[secret]"),
+            (format!("unexpected '{secret}' found, twice: {secret}"), "unexpected '[secret]' found, twice: [secret]"),
+            (format!("{secret}_x"), "[secret]"),
+            (format!("name:{secret}."), "[secret]"),
+            (format!("{}-{}", &secret[..35], &secret[36..]), "[secret]"),
+            (format!("my_app_i{}", &secret[8..]), "[secret]"),
+            (
+                "my_deployment01_production and k_0123456789ab_short".to_owned(),
+                "my_deployment01_production and k_0123456789ab_short",
+            ),
+            (secret[..50].to_owned(), "[secret]"),
+            (format!("Basic {basic}"), "Basic [secret]"),
+        ] {
+            assert_eq!(redact(&text), redacted);
+            assert_eq!(holds_secret(&text), text != redacted);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_redacted_without_a_panic(text in "\\PC{0,200}") {
+            let redacted = redact(&text).into_owned();
+            prop_assert_eq!(redact(&redacted), redacted.as_str());
+        }
+    }
+}

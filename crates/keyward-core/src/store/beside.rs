@@ -1,0 +1,70 @@
+//! The files that SQLite keeps beside a database, and that belong to it: what stands in them counts as if it stood in
+//! the database.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use crate::rules::text::shell_path;
+
+/// How the name of the write-ahead log ends.
+const LOG: &str = "-wal";
+/// How that of the memory ends which all who use the log share.
+const SHARED: &str = "-shm";
+/// How that of the rollback journal ends.
+const JOURNAL: &str = "-journal";
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// The write-ahead log of the database at `path`.
+pub(super) fn log_of(path: &Path) -> PathBuf {
+    with_end(path, LOG)
+}
+
+/// The rollback journal of the database at `path`.
+pub(super) fn journal_of(path: &Path) -> PathBuf {
+    with_end(path, JOURNAL)
+}
+
+/// All files that SQLite keeps beside the database at `path`, whether they are there at the moment or not.
+pub fn all_of(path: &Path) -> [PathBuf; 3] {
+    [LOG, SHARED, JOURNAL].map(|end| with_end(path, end))
+}
+
+/// Whether SQLite would take a file of this name for one of those.
+pub(super) fn is_kept(name: &OsStr) -> bool {
+    [LOG, SHARED, JOURNAL].iter().any(|end| name.as_encoded_bytes().ends_with(end.as_bytes()))
+}
+
+/// Refuses files that whoever could not write the store may have put there: they have to be files of somebody who
+/// could, and files alone.
+pub(super) fn look_at(path: &Path, store: &fs::Metadata) -> Result<(), StoreError> {
+    let own = rustix::process::geteuid().as_raw();
+    let group_writes = store.permissions().mode() & 0o020 != 0;
+    for file in all_of(path) {
+        let Ok(found) = fs::symlink_metadata(&file) else { continue };
+        let is_trusted = [store.uid(), own, 0].contains(&found.uid()) || group_writes;
+        let what = if !found.is_file() || found.nlink() > 1 {
+            "is no file of its own: it is a link, a pipe or a folder"
+        } else if !is_trusted {
+            "belongs to another user, and what stands in it counts as if it stood in the store"
+        } else {
+            continue;
+        };
+        return Err(StoreError::Insecure {
+            path: path.to_owned(),
+            what: format!("the file {} beside it {what}", file.display()),
+            remedy: format!(
+                "find out who put it there; then remove it, and move the store to a folder of your own: rm {}",
+                shell_path(&file)
+            ),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! What can go wrong with a store, told apart by what a person would do about it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use crate::rules::authority::Denied;
+use crate::rules::names::Name;
+use crate::rules::text::count;
+
+/// What is said of a disk without room.
+pub const DISK_FULL: &str = "the disk is full";
+
+/// What is said of a store that the system refuses to write.
+pub(super) const READ_ONLY: &str = "it is read-only";
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no store at this path.
+    #[error("there is no store at {}", .0.display())]
+    Missing(PathBuf),
+    /// No path was named, and there is no folder to look in.
+    #[error("there is no home folder to keep the store in")]
+    Nowhere,
+    /// Other processes kept the store busy for the whole of the waiting time.
+    #[error("the store {} is locked by another process", .0.display())]
+    Locked(PathBuf),
+    /// The file is damaged.
+    #[error("the store {} is damaged: {detail}", .path.display())]
+    Corrupt {
+        /// The store.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// A later keyward wrote it.
+    #[error("the store {} has schema {found}, and this keyward knows schemas up to {known}", .path.display())]
+    Newer {
+        /// The store.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema of this program.
+        known: i64,
+    },
+    /// It is something else.
+    #[error("{} is not a keyward store: it is {what}", .path.display())]
+    Foreign {
+        /// What was named as a store.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// Others could change it.
+    #[error("the store {} is not safe: {what}", .path.display())]
+    Insecure {
+        /// The store.
+        path: PathBuf,
+        /// What is unsafe about it.
+        what: String,
+        /// The command that mends it.
+        remedy: String,
+    },
+    /// It cannot be opened, or not be written.
+    #[error("the store {} cannot be {verb}: {detail}", .path.display())]
+    Unusable {
+        /// The store.
+        path: PathBuf,
+        /// `read` or `written`.
+        verb: &'static str,
+        /// What the system said.
+        detail: String,
+    },
+    /// A key, group, user, role or tenant of this name exists.
+    #[error("there is already a {kind} named {name}")]
+    NameTaken {
+        /// `key`, `group`, `user`, `role` or `tenant`.
+        kind: &'static str,
+        /// The name.
+        name: Name,
+    },
+    /// The store does not let keys live for so long.
+    #[error("a key of this store may live for {longest} at most, and this one would {instead}")]
+    LivesTooLong {
+        /// How long a key may live.
+        longest: String,
+        /// What it would do instead.
+        instead: &'static str,
+    },
+    /// Keys or users refer to it.
+    #[error("the {kind} {name} is in use by {}", counted(*.keys, *.users))]
+    InUse {
+        /// `group`, `user`, `role` or `tenant`.
+        kind: &'static str,
+        /// Its name.
+        name: Name,
+        /// How many keys.
+        keys: u64,
+        /// How many users.
+        users: u64,
+    },
+    /// The acting user may not do it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// A setting names something that the directory does not have.
+    #[error("there is no {kind} named {name}")]
+    NoSuch {
+        /// `group`, `user`, `role` or `tenant`.
+        kind: &'static str,
+        /// The name that was given.
+        name: Name,
+        /// One that is there and looks like it.
+        close: Option<String>,
+    },
+    /// Another process put a new secret in the place of the key's old one in the meantime.
+    #[error("the key {0} was given another secret in the meantime")]
+    SecretChanged(Name),
+    /// Another process changed the key in the meantime.
+    #[error("somebody else changed the key {0} in the meantime")]
+    KeyChanged(Name),
+    /// The key was deleted by another process in the meantime.
+    #[error("the key {0} no longer exists")]
+    KeyGone(Name),
+    /// A mistake in this program.
+    #[error("the store did not understand keyward")]
+    Bug(#[source] rusqlite::Error),
+}
+
+impl StoreError {
+    /// The error that `error` means for the store at `path`.
+    pub(super) fn from_sqlite(path: &Path, error: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        let (failure, message) = match &error {
+            rusqlite::Error::SqliteFailure(failure, message) => (failure, message),
+            // keyward writes no value that it cannot read: somebody else wrote this one.
+            rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..) => return Self::Corrupt { path, detail: error.to_string() },
+            rusqlite::Error::SqlInputError { msg, .. } if is_missing_part(msg) => {
+                return Self::Corrupt { path, detail: msg.clone() };
+            }
+            _ => return Self::Bug(error),
+        };
+        let detail = || message.clone().unwrap_or_else(|| failure.to_string());
+        match failure.code {
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked(path),
+            ErrorCode::Unknown if is_missing_part(&detail()) => Self::Corrupt { detail: detail(), path },
+            // Constraints are checked before anything is written: these rows are not as keyward left them.
+            ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation => Self::Corrupt { detail: detail(), path },
+            ErrorCode::NotADatabase => Self::Foreign { path, what: "no SQLite database" },
+            ErrorCode::DiskFull => Self::Unusable { path, verb: "written", detail: DISK_FULL.to_owned() },
+            ErrorCode::ReadOnly => Self::Unusable { path, verb: "written", detail: READ_ONLY.to_owned() },
+            ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure => {
+                let detail = what_the_system_minds(&path).map_or_else(detail, str::to_owned);
+                Self::Unusable { path, verb: "opened", detail }
+            }
+            _ => Self::Bug(error),
+        }
+    }
+
+    /// The error that a failed file operation means for the store at `path`.
+    pub(super) fn from_io(path: &Path, verb: &'static str, error: &std::io::Error) -> Self {
+        Self::Unusable { path: path.to_owned(), verb, detail: error.to_string() }
+    }
+}
+
+/// Keys and users, as far as there are any.
+fn counted(keys: u64, users: u64) -> String {
+    let parts = [(keys, "key"), (users, "user")].into_iter().filter(|(number, _)| *number > 0);
+    parts.map(|(number, one)| count(number, one)).collect::<Vec<_>>().join(" and ")
+}
+
+/// A table or a column that the schema has and the file has not; or what the rules in the file name, and no schema.
+fn is_missing_part(message: &str) -> bool {
+    message.starts_with("no such table")
+        || message.starts_with("unknown function")
+        || message.starts_with("no such function")
+        || message.starts_with("no such collation")
+        || message.starts_with("no such column")
+        || message.contains("has no column named")
+        || message.starts_with("foreign key mismatch")
+}
+
+/// SQLite says that something could not be opened; the system knows why.
+fn what_the_system_minds(path: &Path) -> Option<&'static str> {
+    use rustix::fs::{Access, access, statvfs};
+    let folder = path.parent()?;
+    if access(path, Access::READ_OK).is_err() {
+        Some("permission denied")
+    } else if statvfs(folder).is_ok_and(|system| system.f_bavail == 0) {
+        Some(DISK_FULL)
+    } else {
+        None
+    }
+}

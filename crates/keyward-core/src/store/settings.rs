@@ -1,0 +1,122 @@
+//! The settings of a store, as opposed to those of a key.
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::error::StoreError;
+use super::rows::parsed;
+use crate::rules::hashing::{Cost, HashError, HashedSecret};
+use crate::rules::names::Prefix;
+use crate::rules::time::Duration;
+
+/// What a store decides for all of its keys.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// What new secrets start with, unless their key says otherwise.
+    pub prefix: Prefix,
+    /// What hashing a new secret costs.
+    pub hash_cost: Cost,
+    /// Whether a credential in the query of a URL is accepted.
+    pub query_credentials: bool,
+    /// What other hashes of this store cost, since its parameters were changed: a verification that fails spends
+    /// all of them, so that its time does not tell which one was checked.
+    pub former_costs: Vec<Cost>,
+    /// How long a key may live at most, from the moment at which its expiry is set.
+    pub longest_life: Option<Duration>,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            prefix: Prefix::default(),
+            hash_cost: Cost::default(),
+            query_credentials: true,
+            former_costs: vec![],
+            longest_life: None,
+        }
+    }
+}
+
+impl StoreSettings {
+    /// A new expiry may not be further away than the store allows. Keys that were made before the
+    /// store said so keep theirs.
+    ///
+    /// # Errors
+    /// [`StoreError::LivesTooLong`].
+    pub fn check_life(&self, expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), StoreError> {
+        let Some(longest) = self.longest_life else { return Ok(()) };
+        let instead = match (expires_at, longest.after(now)) {
+            (None, _) => "never expire",
+            (Some(end), Some(latest)) if end > latest => "live longer",
+            _ => return Ok(()),
+        };
+        Err(StoreError::LivesTooLong { longest: longest.to_string(), instead })
+    }
+
+    /// Names and values, as they are stored and told in the history; `None` for what is not limited.
+    pub(super) fn fields(&self) -> [(&'static str, Option<String>); 5] {
+        let former: Vec<String> = self.former_costs.iter().map(ToString::to_string).collect();
+        [
+            ("former_costs", Some(former.join(";")).filter(|costs| !costs.is_empty())),
+            ("prefix", Some(self.prefix.to_string())),
+            ("hash_cost", Some(self.hash_cost.to_string())),
+            ("query_credentials", Some(self.query_credentials.to_string())),
+            ("longest_life", self.longest_life.map(|life| life.to_string())),
+        ]
+    }
+}
+
+pub(super) fn load(conn: &Connection) -> rusqlite::Result<StoreSettings> {
+    let mut settings = StoreSettings::default();
+    let mut statement = conn.prepare_cached("SELECT value, name FROM setting")?;
+    let mut rows = statement.query([])?;
+    // A value that does not parse is damage, not a reason to fall back to a default.
+    while let Some(row) = rows.next()? {
+        match row.get_ref(1)?.as_str()? {
+            "prefix" => settings.prefix = parsed(row, 0)?,
+            "hash_cost" => settings.hash_cost = parsed(row, 0)?,
+            "former_costs" => settings.former_costs = parsed::<Costs>(row, 0)?.0,
+            "query_credentials" => settings.query_credentials = parsed(row, 0)?,
+            "longest_life" => settings.longest_life = Some(parsed(row, 0)?),
+            _ => {}
+        }
+    }
+    Ok(settings)
+}
+
+/// Costs with a semicolon in between.
+struct Costs(Vec<Cost>);
+
+impl std::str::FromStr for Costs {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Self, HashError> {
+        text.split(';').map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// The costs of all hashes but `cost`. Reads every secret: for the moment at which the parameters change.
+pub(super) fn other_costs(conn: &Connection, cost: Cost) -> rusqlite::Result<Vec<Cost>> {
+    let mut found: Vec<Cost> = vec![];
+    let mut statement = conn.prepare("SELECT hash FROM secret")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let own = HashedSecret::from_stored(row.get(0)?).cost();
+        if let Some(own) = own.filter(|own| *own != cost && !found.contains(own)) {
+            found.push(own);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn save(conn: &Connection, settings: &StoreSettings) -> rusqlite::Result<()> {
+    for (name, value) in settings.fields() {
+        match value {
+            Some(value) => {
+                conn.execute("INSERT OR REPLACE INTO setting (name, value) VALUES (?1, ?2)", (name, value))?
+            }
+            None => conn.execute("DELETE FROM setting WHERE name = ?1", [name])?,
+        };
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! From what there is to a manifest. It holds everything but secrets, their hashes, and what only happened:
+//! when something was made, by whom, and how often it was used.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::{KINDS, fields_of};
+use crate::formats::fields::FIELDS;
+use keyward_core::rules::directory::Draft;
+use keyward_core::rules::key::Settings;
+use keyward_core::rules::names::Name;
+use keyward_core::rules::patch::fields;
+
+/// The start of a manifest in TOML: the directory. Keys follow, one by one, each made by [`key_to_toml`].
+///
+/// What has its default is left out, but for what a key's secrets start with: that default is the store's.
+pub fn to_toml(entries: &[Draft]) -> String {
+    let mut text = "# A manifest of keyward: man 5 keyward-manifest. It holds no secrets.\n".to_owned();
+    for kind in KINDS {
+        for entry in entries.iter().filter(|entry| entry.facts.kind() == kind) {
+            table(&mut text, kind.as_str(), &entry_fields(entry));
+        }
+    }
+    text
+}
+
+/// A key in TOML.
+pub fn key_to_toml(name: &Name, settings: &Settings) -> String {
+    let mut text = String::new();
+    table(&mut text, "key", &key_fields(name, settings));
+    text
+}
+
+/// The directory as the lists of a manifest in JSON, with every field; the list of keys is still to come.
+pub fn to_json(entries: &[Draft]) -> Map<String, Value> {
+    let of_kind = |kind| {
+        let entries = entries.iter().filter(move |entry: &&Draft| entry.facts.kind() == kind);
+        Value::Array(entries.map(|entry| Value::Object(entry_fields(entry))).collect())
+    };
+    KINDS.into_iter().map(|kind| (kind.as_str().to_owned(), of_kind(kind))).collect()
+}
+
+/// A key in JSON.
+pub fn key_to_json(name: &Name, settings: &Settings) -> Value {
+    Value::Object(key_fields(name, settings))
+}
+
+fn entry_fields(entry: &Draft) -> Map<String, Value> {
+    let mut all = entry.fields();
+    let field = |name: &&'static str| {
+        let place = all.iter().position(|(field, _)| field == name)?;
+        Some(((*name).to_owned(), all.swap_remove(place).1))
+    };
+    fields_of(entry.facts.kind()).iter().filter_map(field).collect()
+}
+
+fn key_fields(name: &Name, settings: &Settings) -> Map<String, Value> {
+    let mut all = fields(settings);
+    let named = std::iter::once(("name".to_owned(), json!(name)));
+    let rest = FIELDS.iter().filter_map(|(field, _)| Some(((*field).to_owned(), all.remove(*field)?)));
+    named.chain(rest).collect()
+}
+
+/// One table of a list.
+fn table(text: &mut String, list: &str, fields: &Map<String, Value>) {
+    // A String takes whatever is written to it.
+    let _ = writeln!(text, "\n[[{list}]]");
+    for (field, value) in fields {
+        if !is_default(field, value) {
+            let _ = writeln!(text, "{field} = {}", toml(value));
+        }
+    }
+}
+
+fn is_default(field: &str, value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(on) => *on == matches!(field, "enabled" | "require_secure"),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// A value on one line of TOML.
+fn toml(value: &Value) -> String {
+    match value {
+        Value::Null => "\"\"".to_owned(),
+        Value::Bool(on) => on.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => toml::Value::from(text.as_str()).to_string(),
+        Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| format!("{} = {}", name_in_toml(name), toml(value));
+            format!("{{ {} }}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// A name in front of `=`: bare where TOML allows that.
+fn name_in_toml(name: &str) -> String {
+    if name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) {
+        name.to_owned()
+    } else {
+        toml::Value::from(name).to_string()
+    }
+}
