@@ -259,6 +259,7 @@ impl From<StoreError> for Error {
                     error.hint(format!("see the keys: keyward list --{flag} {name}; delete them too: --with-keys"))
                 }
             }
+            StoreError::Reserved { .. } => Self::new(Code::Conflict, message).hint("try again in a minute"),
             StoreError::LivesTooLong { longest, .. } => Self::new(Code::InvalidValue, message)
                 .hint(format!("give it an earlier end, such as --expires {longest:?}")),
             StoreError::Denied(Denied::NotPermitted(_)) => Self::new(Code::NotPermitted, message)

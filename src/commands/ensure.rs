@@ -11,7 +11,7 @@ use super::views::changes;
 use crate::delivery::{Existing, Outcome, Place, Proof, Sink, print_outcome};
 use crate::error::{Code, Error};
 use crate::session::Session;
-use keyward_core::rules::key::{Key, SecretInfo, State};
+use keyward_core::rules::key::{Key, SecretInfo, SecretState, State};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::SettingsPatch;
 use keyward_core::rules::time::Duration;
@@ -165,9 +165,8 @@ fn check_works(
 fn clear_up(session: &Session, store: &mut Store, key: &Key, sink: &Sink) -> Result<(), Error> {
     const AT_WORK: i64 = 60;
     sink.place().map_or(Ok(()), Place::clear_up)?;
-    let is_left = |secret: &&SecretInfo| {
-        secret.is_staged() && session.now().as_second() - secret.created_at.as_second() > AT_WORK
-    };
+    let is_left =
+        |secret: &&SecretInfo| secret.staged && session.now().as_second() - secret.created_at.as_second() > AT_WORK;
     let left: Vec<_> = key.secrets.iter().filter(is_left).collect();
     if left.is_empty() {
         return Ok(());
@@ -204,10 +203,9 @@ fn held(store: &Store, key: &Key, proof: Option<&Proof>, session: &Session) -> R
     if found.key.id != key.id {
         return Ok(Held::Bad(format!("what is there is a secret of the key {}, not of {}", found.key.name, key.name)));
     }
-    let is_retired = found.retired_at.is_some_and(|end| end <= session.now());
+    let is_retired = found.secret.state(session.now()) == SecretState::Retired;
     if is_retired || !found.hash.matches(secret).map_err(VerifyError::from)? {
         return Ok(Held::Bad(format!("what is there is no secret of the key {} that works", key.name)));
     }
-    let is_staged = key.secrets.iter().any(|known| known.id == *secret.id() && known.is_staged());
-    Ok(if is_staged { Held::Staged(secret.id().clone()) } else { Held::Good })
+    Ok(if found.secret.staged { Held::Staged(secret.id().clone()) } else { Held::Good })
 }

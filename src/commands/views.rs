@@ -66,8 +66,8 @@ pub fn key_card(session: &Session, key: &Key) -> String {
     let settings = &key.settings;
     let moment = |time: Timestamp| format!("{} ({})", rfc3339(time), relative(time, now));
     let secrets = key.secrets.iter().map(|secret| match secret.expires_at {
+        _ if secret.staged => format!("{} (works too: its delivery did not come to its end)", secret.id),
         None => format!("{} (current)", secret.id),
-        Some(_) if secret.is_staged() => format!("{} (works too: its delivery did not come to its end)", secret.id),
         Some(end) if end > now => format!("{} (replaced, works until {})", secret.id, rfc3339(end)),
         Some(end) => format!("{} (retired {})", secret.id, relative(end, now)),
     });

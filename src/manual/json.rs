@@ -102,11 +102,17 @@ pub const SHAPES: &[Shape] = &[
         printed_by: "in a key",
         fields: &[
             ("id", Text, "the public id that the secret carries"),
+            (
+                "state",
+                Text,
+                "current; grace: replaced, and still works; retired: no longer works; staged: works beside the current \
+                 one, because a rotation has not ended",
+            ),
             ("created_at", Time, "when it was minted"),
             (
                 "expires_at",
                 MaybeTime,
-                "when it stops, or stopped, because another took its place; null for the current one",
+                "when it stops, or stopped, because another took its place; null for a current and a staged one",
             ),
         ],
     },

@@ -100,7 +100,7 @@ fn secrets(sandbox: &Sandbox) -> (usize, Vec<Value>) {
         return (0, vec![]);
     }
     let secrets = shown.json()["secrets"].as_array().unwrap().clone();
-    (secrets.len(), secrets.into_iter().filter(|secret| secret["expires_at"].is_null()).collect())
+    (secrets.len(), secrets.into_iter().filter(|secret| secret["state"] == "current").collect())
 }
 
 #[test]

@@ -480,7 +480,7 @@ fn what_is_not_ours_is_left_alone_by_all_commands() {
         rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     };
     for (what, change, before, ends) in [
-        ("the next schema", "PRAGMA user_version = 3", "cp ../spare keys.db", "6 store_newer"),
+        ("the next schema", "PRAGMA user_version = 4", "cp ../spare keys.db", "6 store_newer"),
         ("a schema before the first", "PRAGMA user_version = 0", "cp ../spare keys.db", "6 store_corrupt"),
         ("another program's", "PRAGMA application_id = 1", "cp ../spare keys.db", "6 store_foreign"),
         ("a link", "", "mv keys.db ../real; ln -s ../real keys.db", "6 store_insecure"),
@@ -572,8 +572,9 @@ fn lengthen(store: &Path, rows: i64) {
     let head = tx.query_row("SELECT seq, hash FROM history_head", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     let (first, mut hash): (i64, [u8; 32]) = head;
     let id: String = tx.query_row("SELECT public_id FROM key", [], |row| row.get(0)).unwrap();
-    let mut insert =
-        tx.prepare("INSERT INTO history VALUES (?1, 1769860800, NULL, ?2, 'key', ?3, 'deploy', '{}', ?4)").unwrap();
+    let mut insert = tx
+        .prepare("INSERT INTO history VALUES (?1, 1769860800, NULL, ?2, 'key', ?3, 'deploy', '{}', ?4, NULL)")
+        .unwrap();
     for seq in first + 1..=first + rows {
         let action = if seq % 2 == 0 { "key.disable" } else { "key.enable" };
         let mut row = [hash.as_slice(), &seq.to_be_bytes(), &1_769_860_800_i64.to_be_bytes(), &[0; 9]].concat();

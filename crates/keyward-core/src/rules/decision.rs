@@ -11,7 +11,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::key::{Key, SecretInfo};
+use super::key::{Key, SecretInfo, SecretState};
 use super::names::{InvalidText, Level, Name, Scope};
 use super::text::shell_word;
 use super::time::rfc3339;
@@ -249,11 +249,11 @@ impl Decision {
 
 /// Decides about a request that was made with a genuine secret of `key`.
 ///
-/// `retired_at` is when the presented secret stops to work, if another took its place.
-pub fn decide(key: &Key, retired_at: Option<Timestamp>, request: &Request, now: Timestamp) -> Decision {
+/// `presented` is that secret.
+pub fn decide(key: &Key, presented: &SecretInfo, request: &Request, now: Timestamp) -> Decision {
     let checks = vec![
         genuine(),
-        secret(key, retired_at, now),
+        secret(key, presented, now),
         enabled(key),
         expiry(key, now),
         owner(key),
@@ -285,13 +285,15 @@ fn genuine() -> Check {
     pass(Reason::NotGenuine, "the secret is genuine")
 }
 
-fn secret(key: &Key, retired_at: Option<Timestamp>, now: Timestamp) -> Check {
+fn secret(key: &Key, presented: &SecretInfo, now: Timestamp) -> Check {
     const CHECK: Reason = Reason::SecretRetired;
-    match retired_at {
-        None => pass(CHECK, "this is the current secret"),
-        Some(end) if end == SecretInfo::STAGED => pass(CHECK, "this is the secret of a rotation that has not ended"),
-        Some(end) if end > now => pass(CHECK, format!("this secret was replaced and works until {}", rfc3339(end))),
-        Some(end) => fail(
+    match (presented.state(now), presented.expires_at) {
+        (SecretState::Staged, _) => pass(CHECK, "this is the secret of a rotation that has not ended"),
+        (_, None) => pass(CHECK, "this is the current secret"),
+        (SecretState::Grace, Some(end)) => {
+            pass(CHECK, format!("this secret was replaced and works until {}", rfc3339(end)))
+        }
+        (_, Some(end)) => fail(
             CHECK,
             format!("this secret was replaced and stopped working at {}", rfc3339(end)),
             format!("use the current secret of {}, or mint another: keyward rotate {}", key.name, key.name),

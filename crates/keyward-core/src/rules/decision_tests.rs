@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::rules::address::parse_address;
 use crate::rules::key::tests::{at, sample};
+use crate::rules::token::Id;
 
 const NOW: i64 = 1_000;
 
@@ -132,11 +133,17 @@ fn table() {
     for row in TABLE.lines().filter(|row| !row.trim().is_empty()) {
         let [key, request, expected, status] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
         let (key, request) = build(key, request);
-        let decision = decide(&key, None, &request, at(NOW));
+        let decision = decide(&key, &secret(None), &request, at(NOW));
         assert_eq!(reasons(&decision), expected.trim(), "{row}");
         assert_eq!(decision.status().to_string(), status.trim(), "{row}");
         assert!(decision.failures().all(|check| check.remedy.is_some()), "{row}");
     }
+}
+
+/// A secret that stops working then; the current one without an end.
+fn secret(expires_at: Option<i64>) -> SecretInfo {
+    let (id, expires_at) = (Id::from_random([2; 8]), expires_at.map(at));
+    SecretInfo { id, created_at: at(0), expires_at, staged: false }
 }
 
 #[test]
@@ -144,7 +151,7 @@ fn a_replaced_secret_works_until_its_grace_ends() {
     for (retired_at, expected) in
         [(None, ""), (Some(NOW + 1), ""), (Some(NOW), "secret_retired"), (Some(1), "secret_retired")]
     {
-        let decision = decide(&sample(), retired_at.map(at), &Request::default(), at(NOW));
+        let decision = decide(&sample(), &secret(retired_at), &Request::default(), at(NOW));
         assert_eq!(reasons(&decision), expected);
     }
 }
@@ -212,7 +219,7 @@ fn allowed(key: &[&str], request: &[&str]) -> bool {
     let words = ["insecure", "scope=rest", "scope=ui", "level=A/B", "role=admin"];
     let words: Vec<_> = words.iter().chain(key).copied().collect();
     let (key, request) = build(&words.join(" "), &request.join(" "));
-    decide(&key, None, &request, at(NOW)).is_allowed()
+    decide(&key, &secret(None), &request, at(NOW)).is_allowed()
 }
 
 proptest! {
@@ -254,7 +261,7 @@ proptest! {
     ) {
         let reasons = |key: &[&str], request: &[&str]| {
             let (key, request) = build(&key.join(" "), &format!("{ip} {}", request.join(" ")));
-            reasons(&decide(&key, None, &request, at(NOW)))
+            reasons(&decide(&key, &secret(None), &request, at(NOW)))
         };
         prop_assert_eq!(reasons(&key, &request), reasons(&shuffled_key, &shuffled_request));
     }
@@ -262,7 +269,7 @@ proptest! {
     #[test]
     fn every_check_is_made_once_and_in_order(key in words(&RESTRICTIONS, 2), request in words(&CONTEXT, 5)) {
         let (key, request) = build(&key.join(" "), &request.join(" "));
-        let decision = decide(&key, None, &request, at(NOW));
+        let decision = decide(&key, &secret(None), &request, at(NOW));
         prop_assert_eq!(decision.checks.len(), 13);
         prop_assert!(decision.checks.windows(2).all(|pair| pair[0].check < pair[1].check));
     }

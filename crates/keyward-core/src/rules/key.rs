@@ -74,8 +74,36 @@ pub struct SecretInfo {
     pub id: Id,
     /// When it was minted.
     pub created_at: Timestamp,
-    /// When it stops to work because another took its place; `None` for the current one.
+    /// When it stops working because another took its place; `None` for the current one and for a staged one.
     pub expires_at: Option<Timestamp>,
+    /// Whether a rotation put it beside the current one and has not come to its end.
+    pub staged: bool,
+}
+
+/// Whether one of a key's secrets works, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SecretState {
+    /// It works, and none has taken its place.
+    Current,
+    /// Another took its place, and it works until its grace ends.
+    Grace,
+    /// Another took its place, and it no longer works.
+    Retired,
+    /// A rotation that has not ended put it beside the current one: both work.
+    Staged,
+}
+
+impl SecretState {
+    /// The word for it in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Grace => "grace",
+            Self::Retired => "retired",
+            Self::Staged => "staged",
+        }
+    }
 }
 
 /// What the directory says about a key at the moment it was read.
@@ -178,9 +206,9 @@ impl Key {
         }
     }
 
-    /// The public id of the secret that no other took the place of.
+    /// The public id of the current secret.
     pub fn current_secret(&self) -> Option<&Id> {
-        self.secrets.iter().find(|secret| secret.expires_at.is_none()).map(|secret| &secret.id)
+        self.secrets.iter().find(|secret| secret.is_current()).map(|secret| &secret.id)
     }
 
     /// Whether the key's time is over at `now`.
@@ -225,23 +253,33 @@ impl Key {
             last_used_at: self.last_used_at.map(rfc3339),
             use_count: self.use_count,
             prefix: &settings.prefix,
-            secrets: self.secrets.iter().map(SecretInfo::to_json).collect(),
+            secrets: self.secrets.iter().map(|secret| secret.to_json(now)).collect(),
         }
     }
 }
 
 impl SecretInfo {
-    /// When a secret stops to work that was staged by a rotation: at a time that means never, because the
-    /// current secret of a key is the one that has no such time.
-    pub const STAGED: Timestamp = Timestamp::constant(253_402_128_000, 0);
-
-    /// Whether a rotation staged it and did not come to its end.
-    pub fn is_staged(&self) -> bool {
-        self.expires_at == Some(Self::STAGED)
+    /// The state at `now`. A secret stops working in the second that `expires_at` names.
+    pub fn state(&self, now: Timestamp) -> SecretState {
+        match self.expires_at {
+            _ if self.staged => SecretState::Staged,
+            None => SecretState::Current,
+            Some(end) if end > now => SecretState::Grace,
+            Some(_) => SecretState::Retired,
+        }
     }
 
-    fn to_json(&self) -> SecretJson<'_> {
-        SecretJson { id: &self.id, created_at: rfc3339(self.created_at), expires_at: self.expires_at.map(rfc3339) }
+    fn is_current(&self) -> bool {
+        self.expires_at.is_none() && !self.staged
+    }
+
+    fn to_json(&self, now: Timestamp) -> SecretJson<'_> {
+        SecretJson {
+            id: &self.id,
+            state: self.state(now).as_str(),
+            created_at: rfc3339(self.created_at),
+            expires_at: self.expires_at.map(rfc3339),
+        }
     }
 }
 
@@ -276,6 +314,7 @@ pub struct KeyJson<'k> {
 #[derive(Debug, Serialize)]
 struct SecretJson<'k> {
     id: &'k Id,
+    state: &'static str,
     created_at: Rfc3339,
     expires_at: Option<Rfc3339>,
 }
@@ -322,6 +361,21 @@ pub(crate) mod tests {
             key.standing.owner_enabled = owner;
             key.standing.tenant_enabled = tenant;
             assert_eq!(key.state(at(100)), state);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_staged_or_current_or_has_an_end() {
+        let mut secret = SecretInfo { id: Id::from_random([2; 8]), created_at: at(0), expires_at: None, staged: false };
+        for (staged, expires_at, state) in [
+            (true, None, SecretState::Staged),
+            (false, None, SecretState::Current),
+            (false, Some(101), SecretState::Grace),
+            (false, Some(100), SecretState::Retired),
+        ] {
+            secret.staged = staged;
+            secret.expires_at = expires_at.map(at);
+            assert_eq!(secret.state(at(100)), state);
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::error::StoreError;
 use super::keys::{self, NewKey, NewSecret, Uses};
+use super::leases::Subject;
 use super::settings::{self, StoreSettings};
 use super::{Stamp, directory, history};
 use crate::rules::authority::Authority;
@@ -35,6 +36,18 @@ impl<'c> Changes<'c> {
 
     pub(super) fn commit(self) -> Result<(), StoreError> {
         self.tx.commit().map_err(|error| StoreError::from_sqlite(self.path, error))
+    }
+
+    /// Makes the changes of `f` and takes them back, while those that were made before stay: to learn whether they
+    /// can be made.
+    ///
+    /// # Errors
+    /// What `f` returns, or where the store cannot be written.
+    pub fn try_out<T, E: From<StoreError>>(&self, f: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+        self.run(|conn| conn.execute_batch("SAVEPOINT tried_out"))?;
+        let tried = f(self);
+        self.run(|conn| conn.execute_batch("ROLLBACK TO tried_out; RELEASE tried_out"))?;
+        tried
     }
 
     /// When these changes are made.
@@ -77,14 +90,17 @@ impl<'c> Changes<'c> {
     /// Makes a key.
     ///
     /// # Errors
-    /// [`StoreError::Denied`], [`StoreError::NameTaken`], [`StoreError::NoSuch`], or where the store
-    /// cannot be written.
+    /// [`StoreError::Denied`], [`StoreError::NameTaken`], [`StoreError::Reserved`], [`StoreError::NoSuch`], or where
+    /// the store cannot be written.
     pub fn insert_key(&self, new: &NewKey<'_>) -> Result<Key, StoreError> {
         self.check_authority(None, Some(new.settings))?;
         self.check_name_is_free(new.name, None)?;
+        let lease = Subject::Name(new.name.clone());
+        self.check_lease(&lease, Some(&new.secret.id))?;
         self.check_references(new.settings)?;
         self.settings()?.check_life(new.settings.expires_at, self.stamp.now)?;
         self.run(|conn| keys::insert(conn, new, self.stamp.now, self.stamp.actor))?;
+        self.end_lease(&lease, &new.secret.id)?;
         let key = self.reload(new.id, new.name)?;
         let defaults = Settings::with_prefix(new.settings.prefix.clone());
         let detail = json!({"settings": as_json(differences(&defaults, new.settings)), "secret": new.secret.id});
@@ -102,6 +118,9 @@ impl<'c> Changes<'c> {
             return Ok(key.clone());
         }
         self.check_name_is_free(name, Some(key))?;
+        if *name != key.name {
+            self.check_lease(&Subject::Name(name.clone()), None)?;
+        }
         self.check_references(settings)?;
         if settings.expires_at != key.settings.expires_at {
             self.settings()?.check_life(settings.expires_at, self.stamp.now)?;
@@ -121,11 +140,12 @@ impl<'c> Changes<'c> {
     ///
     /// # Errors
     /// [`StoreError::SecretChanged`] where the current secret is not the one that `key` tells of: the
-    /// one that took its place was just delivered to somebody. [`StoreError::KeyGone`], or where the
-    /// store cannot be written.
+    /// one that took its place was just delivered to somebody. [`StoreError::Reserved`],
+    /// [`StoreError::KeyGone`], or where the store cannot be written.
     pub fn replace_secret(&self, key: &Key, secret: &NewSecret, grace_end: Timestamp) -> Result<Key, StoreError> {
-        let row = self.row_to_rotate(key)?;
+        let row = self.row_to_rotate(key, &secret.id)?;
         self.run(|conn| keys::replace_secret(conn, row, secret, grace_end, self.stamp.now))?;
+        self.end_lease(&Subject::Key(key.id.clone()), &secret.id)?;
         self.tell("key.rotate", key, json!({"secret": secret.id, "grace_end": rfc3339(grace_end)}))?;
         self.reload(&key.id, &key.name)
     }
@@ -152,7 +172,7 @@ impl<'c> Changes<'c> {
     /// # Errors
     /// As [`Changes::replace_secret`].
     pub fn stage_secret(&self, key: &Key, secret: &NewSecret) -> Result<(), StoreError> {
-        let row = self.row_to_rotate(key)?;
+        let row = self.row_to_rotate(key, &secret.id)?;
         self.run(|conn| keys::stage_secret(conn, row, secret, self.stamp.now))?;
         self.tell("key.stage", key, json!({"secret": secret.id}))
     }
@@ -171,23 +191,27 @@ impl<'c> Changes<'c> {
     /// Makes a staged secret the current one, at once.
     ///
     /// # Errors
-    /// As [`Changes::replace_secret`].
+    /// As [`Changes::replace_secret`], and [`StoreError::SecretChanged`] where the staged secret is gone.
     pub fn promote_secret(&self, key: &Key, secret: &Id) -> Result<Key, StoreError> {
-        let row = self.row_to_rotate(key)?;
+        let row = self.row_to_rotate(key, secret)?;
         let now = self.stamp.now;
-        self.run(|conn| keys::promote_secret(conn, row, secret, now, now))?;
+        if !self.run(|conn| keys::promote_secret(conn, row, secret, now, now))? {
+            return Err(StoreError::SecretChanged(key.name.clone()));
+        }
+        self.end_lease(&Subject::Key(key.id.clone()), secret)?;
         self.tell("key.rotate", key, json!({"secret": secret, "grace_end": rfc3339(now)}))?;
         self.reload(&key.id, &key.name)
     }
 
-    /// The row of a key whose secret may be replaced by the acting user.
-    fn row_to_rotate(&self, key: &Key) -> Result<i64, StoreError> {
+    /// The row of a key whose secret may be replaced with `secret` by the acting user.
+    fn row_to_rotate(&self, key: &Key, secret: &Id) -> Result<i64, StoreError> {
         // What was read before the secret was shown may have changed since, the key's role above all.
         let present = self.reload(&key.id, &key.name)?;
         self.check_authority(Some(&present), None)?;
         if present.current_secret() != key.current_secret() {
             return Err(StoreError::SecretChanged(key.name.clone()));
         }
+        self.check_lease(&Subject::Key(key.id.clone()), Some(secret))?;
         self.row_of(key)
     }
 
@@ -365,7 +389,7 @@ impl<'c> Changes<'c> {
         Ok(())
     }
 
-    fn run<T>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    pub(super) fn run<T>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         f(&self.tx).map_err(|error| StoreError::from_sqlite(self.path, error))
     }
 

@@ -80,6 +80,14 @@ pub enum StoreError {
         /// The name.
         name: Name,
     },
+    /// Another process holds a lease on the name or the key: a secret for it is on its way.
+    #[error("another process is about to mint a secret for {name}")]
+    Reserved {
+        /// `name` or `key`.
+        kind: &'static str,
+        /// The name of the key that will be, or that is.
+        name: String,
+    },
     /// The store does not let keys live for so long.
     #[error("a key of this store may live for {longest} at most, and this one would {instead}")]
     LivesTooLong {

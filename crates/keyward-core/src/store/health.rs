@@ -5,7 +5,6 @@ use rusqlite::Connection;
 
 use super::rows;
 use crate::rules::hashing::{Cost, HashedSecret};
-use crate::rules::key::SecretInfo;
 
 /// Facts about all keys, as names: at most so many of each are told, beside how many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,8 +52,8 @@ pub(super) fn other_cost(conn: &Connection, cost: Cost, now: Timestamp) -> rusql
 pub(super) fn staged(conn: &Connection) -> rusqlite::Result<NameCount> {
     let mut found = NameCount::default();
     let mut statement =
-        conn.prepare("SELECT k.name FROM secret s JOIN key k ON k.id = s.key WHERE s.expires_at = ?1 ORDER BY k.name")?;
-    let mut rows = statement.query([SecretInfo::STAGED.as_second()])?;
+        conn.prepare("SELECT k.name FROM secret s JOIN key k ON k.id = s.key WHERE s.staged = 1 ORDER BY k.name")?;
+    let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         found.add(row.get(0)?);
     }

@@ -6,8 +6,9 @@
 //! cannot prove: that nobody who may write the file replaced the whole of it by another chain.
 
 use jiff::Timestamp;
-use rusqlite::types::Value;
+use rusqlite::types;
 use rusqlite::{Connection, OptionalExtension as _, Row};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::rows;
@@ -35,7 +36,7 @@ pub struct Event {
     /// The name that it had then.
     pub subject_name: String,
     /// What changed, as the JSON fields of the settings.
-    pub detail: serde_json::Value,
+    pub detail: Value,
 }
 
 /// What `history --check` found.
@@ -63,7 +64,7 @@ pub(super) struct Entry<'e> {
     pub subject_kind: &'e str,
     pub subject_id: Option<&'e Id>,
     pub subject_name: &'e str,
-    pub detail: serde_json::Value,
+    pub detail: Value,
 }
 
 pub(super) fn append(conn: &Connection, entry: &Entry<'_>) -> rusqlite::Result<()> {
@@ -84,8 +85,8 @@ pub(super) fn append(conn: &Connection, entry: &Entry<'_>) -> rusqlite::Result<(
     };
     let hash = row.hash(&before);
     conn.prepare_cached(
-        "INSERT INTO history (seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO history (seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute((
         row.seq,
@@ -97,6 +98,7 @@ pub(super) fn append(conn: &Connection, entry: &Entry<'_>) -> rusqlite::Result<(
         row.subject_name,
         row.detail,
         &hash[..],
+        entry.detail.get("secret").and_then(Value::as_str),
     ))?;
     conn.prepare_cached(
         "INSERT INTO history_head (one, seq, hash) VALUES (1, ?1, ?2)
@@ -119,7 +121,8 @@ pub(super) fn count(conn: &Connection) -> rusqlite::Result<u64> {
 /// Walks the whole chain.
 pub(super) fn check(conn: &Connection, mut step: impl FnMut(u64)) -> rusqlite::Result<ChainCheck> {
     let mut statement = conn.prepare(
-        "SELECT seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash FROM history ORDER BY seq",
+        "SELECT seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id
+           FROM history ORDER BY seq",
     )?;
     let mut rows = statement.query([])?;
     let (mut last, mut before) = (0_i64, START);
@@ -132,6 +135,9 @@ pub(super) fn check(conn: &Connection, mut step: impl FnMut(u64)) -> rusqlite::R
         if row.get_ref(8)?.as_blob()? != hash {
             return Ok(ChainCheck::Broken { seq: stored.seq, what: "the row, or one before it, was changed" });
         }
+        if secret_in(&stored.detail).as_deref() != row.get_ref(9)?.as_str_or_null()? {
+            return Ok(ChainCheck::Broken { seq: stored.seq, what: "the row, or one before it, was changed" });
+        }
         (last, before) = (stored.seq, hash);
         step(u64::try_from(last).unwrap_or(0));
     }
@@ -142,6 +148,17 @@ pub(super) fn check(conn: &Connection, mut step: impl FnMut(u64)) -> rusqlite::R
     } else {
         Ok(ChainCheck::Broken { seq: last.saturating_add(1), what: "rows at the end are missing" })
     }
+}
+
+/// The public id of the secret that a detail tells of. It stands in a column of its own too, which no hash covers.
+fn secret_in(detail: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Detail {
+        secret: Option<String>,
+    }
+    // Most details tell of no secret, and need not be parsed.
+    let tells = detail.contains("\"secret\"");
+    tells.then(|| serde_json::from_str::<Detail>(detail).ok()?.secret).flatten()
 }
 
 /// Which events are wanted.
@@ -163,16 +180,16 @@ pub struct EventFilter {
 
 impl EventFilter {
     /// The statement that selects these events, and its values.
-    fn statement(&self) -> (String, Vec<Value>) {
+    fn statement(&self) -> (String, Vec<types::Value>) {
         let (mut conditions, mut values) = (vec!["1"], vec![]);
-        let mut add = |condition, value: Option<Value>| {
+        let mut add = |condition, value: Option<types::Value>| {
             if let Some(value) = value {
                 conditions.push(condition);
                 values.push(value);
             }
         };
-        let text = |text: &str| Value::Text(text.to_owned());
-        let second = |time: Timestamp| Value::Integer(time.as_second());
+        let text = |text: &str| types::Value::Text(text.to_owned());
+        let second = |time: Timestamp| types::Value::Integer(time.as_second());
         add("subject_kind = 'key' AND subject_id = ?", self.key.as_ref().map(|id| text(id.as_str())));
         add("at >= ?", self.since.map(second));
         add("at < ?", self.until.map(second));
@@ -184,7 +201,7 @@ impl EventFilter {
         match self.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)) {
             None => (format!("{select} ORDER BY seq"), values),
             Some(limit) => {
-                values.push(Value::Integer(limit));
+                values.push(types::Value::Integer(limit));
                 (format!("SELECT * FROM ({select} ORDER BY seq DESC LIMIT ?) ORDER BY seq"), values)
             }
         }
@@ -210,7 +227,7 @@ pub(super) fn each<E>(
             subject_kind: stored.subject_kind,
             subject_id: rows::optional(row, 5)?,
             subject_name: stored.subject_name,
-            detail: serde_json::from_str(&stored.detail).unwrap_or(serde_json::Value::Null),
+            detail: serde_json::from_str(&stored.detail).unwrap_or(Value::Null),
         };
         if let Err(error) = f(event) {
             return Ok(Err(error));

@@ -42,8 +42,8 @@ pub struct Presented {
     pub key: Key,
     /// The hash that the secret must match.
     pub hash: HashedSecret,
-    /// When the secret stops to work, if another took its place.
-    pub retired_at: Option<Timestamp>,
+    /// The secret itself, as one of the key's.
+    pub secret: SecretInfo,
 }
 
 /// The key with this name, with this id, or with a secret of this public id, in that order.
@@ -73,12 +73,18 @@ pub(super) fn by_id(conn: &Connection, id: &Id) -> rusqlite::Result<Option<Key>>
 
 /// One statement, so that the secret and its key are of the same moment.
 pub(super) fn presented(conn: &Connection, secret: &Id) -> rusqlite::Result<Option<Presented>> {
-    conn.prepare_cached(&select_key(", s.hash, s.expires_at", "JOIN secret s ON s.key = k.id WHERE s.public_id = ?1"))?
+    const MORE: &str = ", s.hash, s.created_at, s.expires_at, s.staged";
+    conn.prepare_cached(&select_key(MORE, "JOIN secret s ON s.key = k.id WHERE s.public_id = ?1"))?
         .query_row([secret.as_str()], |row| {
             Ok(Presented {
                 key: rows::key(row)?,
                 hash: HashedSecret::from_stored(row.get(rows::COLUMNS)?),
-                retired_at: rows::optional_time(row, rows::COLUMNS + 1)?,
+                secret: SecretInfo {
+                    id: secret.clone(),
+                    created_at: rows::time(row, rows::COLUMNS + 1)?,
+                    expires_at: rows::optional_time(row, rows::COLUMNS + 2)?,
+                    staged: row.get(rows::COLUMNS + 3)?,
+                },
             })
         })
         .optional()
@@ -129,7 +135,8 @@ pub(super) fn update(
         "UPDATE key SET name = ?2, description = ?3, key_group = (SELECT id FROM key_group WHERE name = ?4),
                         owner = (SELECT id FROM user WHERE name = ?5), role = (SELECT id FROM role WHERE name = ?6),
                         tenant = (SELECT id FROM tenant WHERE name = ?7), read_only = ?8, require_secure = ?9,
-                        enabled = ?10, expires_at = ?11, prefix = ?12, updated_at = ?13, revision = revision + 1
+                        enabled = ?10, expires_at = ?11, prefix = ?12, updated_at = ?13, revision = revision + 1,
+                        scope_count = ?14, level_count = ?15, address_count = ?16, label_count = ?17
           WHERE id = ?1",
     )?
     .execute(params![
@@ -146,11 +153,20 @@ pub(super) fn update(
         settings.expires_at.map(Timestamp::as_second),
         settings.prefix.as_str(),
         now.as_second(),
+        length(settings.scopes.len()),
+        length(settings.levels.len()),
+        length(settings.allowed_ips.len()),
+        length(settings.labels.len()),
     ])?;
     for table in ["key_scope", "key_level", "key_address", "key_label"] {
         conn.prepare_cached(&format!("DELETE FROM {table} WHERE key = ?1"))?.execute([key])?;
     }
     insert_lists(conn, key, settings)
+}
+
+/// A length as the store counts it; it cannot be larger than a memory.
+fn length(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
 }
 
 fn insert_lists(conn: &Connection, key: i64, settings: &Settings) -> rusqlite::Result<()> {
@@ -206,25 +222,22 @@ pub(super) fn is_leftover(conn: &Connection, secret: &Id) -> rusqlite::Result<bo
     conn.prepare_cached(
         "SELECT NOT EXISTS (SELECT 1 FROM secret WHERE public_id = ?1)
             AND (EXISTS (SELECT 1 FROM announced_secret WHERE public_id = ?1)
-                 OR EXISTS (SELECT 1 FROM history
-                             WHERE subject_kind = 'key' AND instr(detail, '\"secret\":\"' || ?1 || '\"') > 0))",
+                 OR EXISTS (SELECT 1 FROM history WHERE secret_id = ?1))",
     )?
     .query_row([secret.as_str()], |row| row.get(0))
 }
 
 /// Puts `secret` beside the current one.
 pub(super) fn stage_secret(conn: &Connection, key: i64, secret: &NewSecret, now: Timestamp) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO secret (public_id, key, hash, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute((secret.id.as_str(), key, secret.hash.as_phc(), now.as_second(), SecretInfo::STAGED.as_second()))?;
+    conn.prepare_cached("INSERT INTO secret (public_id, key, hash, created_at, staged) VALUES (?1, ?2, ?3, ?4, 1)")?
+        .execute((secret.id.as_str(), key, secret.hash.as_phc(), now.as_second()))?;
     Ok(())
 }
 
 /// Takes a secret away again that was staged, also where another rotation has given it an end in the meantime.
 /// Returns whether there was one.
 pub(super) fn unstage_secret(conn: &Connection, secret: &Id) -> rusqlite::Result<bool> {
-    conn.prepare_cached("DELETE FROM secret WHERE public_id = ?1 AND expires_at IS NOT NULL")?
+    conn.prepare_cached("DELETE FROM secret WHERE public_id = ?1 AND (staged = 1 OR expires_at IS NOT NULL)")?
         .execute([secret.as_str()])
         .map(|rows| rows > 0)
 }
@@ -244,23 +257,26 @@ pub(super) fn replace_secret(
     touch(conn, key, now)
 }
 
-/// Makes a staged secret the current one. What works until later than `grace_end` stops then.
+/// Makes a staged secret the current one. What works until later than `grace_end` stops then. Returns whether there
+/// is such a secret; else the key has none that works without an end.
 pub(super) fn promote_secret(
     conn: &Connection,
     key: i64,
     secret: &Id,
     grace_end: Timestamp,
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     retire_secrets(conn, key, grace_end)?;
-    conn.prepare_cached("UPDATE secret SET expires_at = NULL WHERE key = ?1 AND public_id = ?2")?
+    let promoted = conn
+        .prepare_cached("UPDATE secret SET expires_at = NULL WHERE key = ?1 AND public_id = ?2")?
         .execute((key, secret.as_str()))?;
-    touch(conn, key, now)
+    touch(conn, key, now)?;
+    Ok(promoted == 1)
 }
 
 fn retire_secrets(conn: &Connection, key: i64, end: Timestamp) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "UPDATE secret SET expires_at = ?2 WHERE key = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
+        "UPDATE secret SET expires_at = ?2, staged = 0 WHERE key = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
     )?
     .execute((key, end.as_second()))?;
     Ok(())

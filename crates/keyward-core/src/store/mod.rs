@@ -16,6 +16,7 @@ mod filter;
 mod health;
 mod history;
 mod keys;
+mod leases;
 mod open;
 mod rows;
 mod schema;
@@ -24,7 +25,7 @@ mod settings;
 use std::path::Path;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use backup::{BackupError, Copied};
 pub use beside::all_of as files_beside;
@@ -35,6 +36,7 @@ pub use filter::{Filter, Sort};
 pub use health::NameCount;
 pub use history::{ChainCheck, Event, EventFilter};
 pub use keys::{NewKey, NewSecret, Presented, Uses};
+pub use leases::Subject;
 pub use settings::StoreSettings;
 
 use crate::rules::authority::Authority;
@@ -370,9 +372,27 @@ impl Store {
         stamp: Stamp<'_>,
         f: impl FnOnce(&Changes<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let changes = self.begin(stamp)?;
+        let changes = begin(&self.conn, &self.path, stamp)?;
         let result = f(&changes)?;
         changes.commit()?;
+        Ok(result)
+    }
+
+    /// As [`Store::write`], without waiting for the disk: a power cut may undo it, and leaves the store sound. For
+    /// what is worth nothing after a power cut, such as a lease.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write_lightly<T, E: From<StoreError>>(
+        &mut self,
+        stamp: Stamp<'_>,
+        f: impl FnOnce(&Changes<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let light = Light::on(&self.conn, &self.path)?;
+        let changes = begin(&self.conn, &self.path, stamp)?;
+        let result = f(&changes)?;
+        changes.commit()?;
+        drop(light);
         Ok(result)
     }
 
@@ -386,17 +406,8 @@ impl Store {
         stamp: Stamp<'_>,
         f: impl FnOnce(&Changes<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let changes = self.begin(stamp)?;
+        let changes = begin(&self.conn, &self.path, stamp)?;
         f(&changes)
-    }
-
-    fn begin<'c>(&'c mut self, stamp: Stamp<'c>) -> Result<Changes<'c>, StoreError> {
-        let path = &self.path;
-        let tx = self
-            .conn
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| StoreError::from_sqlite(path, error))?;
-        Ok(Changes::new(tx, path, stamp))
     }
 
     fn read<T>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
@@ -407,6 +418,29 @@ impl Store {
             return Err(StoreError::Locked(self.path.clone()));
         }
         Ok(result)
+    }
+}
+
+fn begin<'c>(conn: &'c Connection, path: &'c Path, stamp: Stamp<'c>) -> Result<Changes<'c>, StoreError> {
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
+        .map_err(|error| StoreError::from_sqlite(path, error))?;
+    Ok(Changes::new(tx, path, stamp))
+}
+
+/// For as long as it lives, a commit does not wait for the disk.
+struct Light<'c>(&'c Connection);
+
+impl<'c> Light<'c> {
+    fn on(conn: &'c Connection, path: &Path) -> Result<Self, StoreError> {
+        conn.execute_batch("PRAGMA synchronous = NORMAL").map_err(|error| StoreError::from_sqlite(path, error))?;
+        Ok(Self(conn))
+    }
+}
+
+impl Drop for Light<'_> {
+    fn drop(&mut self) {
+        // It changes a number in memory, and cannot fail where no transaction is open.
+        let _ = self.0.execute_batch("PRAGMA synchronous = FULL");
     }
 }
 

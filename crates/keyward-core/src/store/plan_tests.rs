@@ -38,7 +38,7 @@ fn watched() -> (Store, Statements) {
 
 /// What is read from one end to the other by the statements that `run` makes the store run.
 fn read_whole(run: impl FnOnce(&mut Store)) -> Vec<String> {
-    const GROWING: [&str; 15] = [
+    const GROWING: [&str; 16] = [
         "key",
         "k",
         "secret",
@@ -54,6 +54,7 @@ fn read_whole(run: impl FnOnce(&mut Store)) -> Vec<String> {
         "user",
         "o",
         "e",
+        "reservation",
     ];
     let (mut store, seen) = watched();
     run(&mut store);
@@ -117,6 +118,7 @@ fn live_and_die(store: &mut Store) -> Result<(), StoreError> {
     let key = store.write(stamp, |changes| {
         drafts().iter().try_for_each(|draft| changes.insert_entry(draft).map(drop))?;
         changes.announce(&[&new.secret.id])?;
+        changes.reserve(&[(Subject::Name(name("key")), &new.secret.id)], at(1_060))?;
         changes.insert_key(&new)
     })?;
     store.write(Stamp { actor: Some(&by), ..stamp }, |changes| {
@@ -132,6 +134,7 @@ fn live_and_die(store: &mut Store) -> Result<(), StoreError> {
         changes.record_uses(&uses)?;
         changes.renew_hash(&secret(5).id, &secret(6).hash)?;
         changes.withdraw(&[&secret(7).id])?;
+        changes.release(&[&secret(7).id])?;
         changes.last_event()?;
         changes.find("nobody").map(drop)
     })?;
@@ -162,8 +165,7 @@ fn what_is_about_one_key_reads_no_table_whole() {
     let mut found = read_whole(|store| live_and_die(store).unwrap());
     // The keys of a group that is deleted are told about in order.
     found.retain(|step| step != SORTED);
-    // Whether a secret is what a crash has left, is asked where a file is found to hold one that opens nothing.
-    assert_eq!(found, ["SEARCH history USING INDEX history_by_subject (subject_kind=?)"]);
+    assert_eq!(found, [""; 0]);
 }
 
 #[test]

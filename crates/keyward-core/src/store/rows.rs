@@ -38,7 +38,8 @@ const KEY_COLUMNS: &str = "
            (SELECT group_concat(level, char(31)) FROM key_level WHERE key = k.id),
            (SELECT group_concat(network, char(31)) FROM key_address WHERE key = k.id),
            (SELECT group_concat(label || char(30) || value, char(31)) FROM key_label WHERE key = k.id),
-           (SELECT group_concat(public_id || char(30) || created_at || char(30) || coalesce(expires_at, ''), char(31)
+           (SELECT group_concat(public_id || char(30) || created_at || char(30) || coalesce(expires_at, '')
+                                || char(30) || staged, char(31)
                                 ORDER BY id DESC) FROM secret WHERE key = k.id)";
 
 const KEY_TABLES: &str = "
@@ -150,7 +151,7 @@ fn secrets(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<SecretInfo>> {
         .map(|item| {
             let mut parts = item.split('\u{1e}');
             let mut part = || parts.next().ok_or_else(|| damage(column));
-            let (id, created_at, expires_at) = (part()?, part()?, part()?);
+            let (id, created_at, expires_at, staged) = (part()?, part()?, part()?, part()?);
             Ok(SecretInfo {
                 id: parse(id, column)?,
                 created_at: timestamp(parse(created_at, column)?, column)?,
@@ -158,6 +159,7 @@ fn secrets(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<SecretInfo>> {
                     "" => None,
                     second => Some(timestamp(parse(second, column)?, column)?),
                 },
+                staged: staged == "1",
             })
         })
         .collect()

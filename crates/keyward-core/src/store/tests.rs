@@ -75,13 +75,15 @@ fn the_chain_notices_tampering() {
         ("UPDATE history SET at = at + 1 WHERE seq = 1", 1),
         ("UPDATE history SET subject_name = 'x' WHERE seq = 3", 3),
         ("UPDATE history SET detail = '{}' WHERE seq = 2", 2),
+        ("UPDATE history SET secret_id = NULL WHERE seq = 2", 2),
+        ("UPDATE history SET secret_id = '000000000000' WHERE seq = 3", 3),
         ("DELETE FROM history WHERE seq = 1", 1),
         ("DELETE FROM history WHERE seq = 2", 2),
         ("DELETE FROM history WHERE seq = 3", 3),
         ("DELETE FROM history", 1),
         ("DELETE FROM history_head", 4),
         (
-            "INSERT INTO history SELECT 4, at, actor, action, subject_kind, subject_id, subject_name, detail, hash FROM history WHERE seq = 3",
+            "INSERT INTO history SELECT 4, at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id FROM history WHERE seq = 3",
             4,
         ),
         (
@@ -124,6 +126,25 @@ fn the_connection_is_set_up_for_safety() {
     let mode: String = store.conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
     assert!(store.conn.prepare("SELECT \"nosuch\" FROM key").is_err(), "a misspelt column is no text");
+}
+
+#[test]
+fn only_what_is_written_lightly_does_not_wait_for_the_disk() {
+    let (_folder, mut store) = store();
+    let durability = |conn: &Connection| conn.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0));
+    let inside = |changes: &Changes<'_>| changes.run(durability);
+    let (normal, full) = (1, 2);
+    assert_eq!(store.write_lightly(stamp(), inside).unwrap(), normal);
+    assert_eq!((store.write(stamp(), inside).unwrap(), durability(&store.conn).unwrap()), (full, full));
+    let failed = store.write_lightly(stamp(), |_| Err::<(), _>(StoreError::KeyGone("one".parse().unwrap())));
+    assert!(failed.is_err());
+    assert_eq!(durability(&store.conn).unwrap(), full);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        store.write_lightly::<(), StoreError>(stamp(), |_| std::panic::resume_unwind(Box::new(())))
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(durability(&store.conn).unwrap(), full);
+    store.write(stamp(), |changes| insert(changes, "one", 1)).unwrap();
 }
 
 /// Of two rotations at once, the one that comes second takes its own secret back, which the first has given an end.

@@ -177,7 +177,7 @@ impl Verifier {
         let Some(presented) = self.genuine(found, &secret, name)? else {
             return Ok(Answer { decision: not_genuine(), presentation, key: None, warnings, renewal: None });
         };
-        let decision = decide(&presented.key, presented.retired_at, request, now);
+        let decision = decide(&presented.key, &presented.secret, request, now);
         let renewal =
             (decision.is_allowed() && presented.hash.needs_renewal(self.settings.borrow().hash_cost)).then_some(secret);
         let key = Arc::try_unwrap(presented).map_or_else(|shared| shared.key.clone(), |presented| presented.key);

@@ -1,0 +1,115 @@
+//! Leases: who is about to mint a secret for a name or a key.
+//!
+//! A secret leaves this program before its key exists, and nothing holds the store's lock meanwhile. So that of two
+//! who want to mint for the same name or key the second is refused before its secret goes anywhere, the first takes
+//! a lease on it. A lease is held by the public id of the secret that is on its way and ends by itself, so that
+//! whoever was killed blocks nobody for long. It is a courtesy and no lock: what commits after the end of its lease
+//! goes through where nothing else stands in the way. Taking one makes no row in the history and moves no head.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::changes::Changes;
+use super::error::StoreError;
+use crate::rules::names::Name;
+use crate::rules::token::Id;
+
+/// What a lease is taken on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subject {
+    /// The name that a key is about to get.
+    Name(Name),
+    /// The key, by its own id, that is about to get a secret.
+    Key(Id),
+}
+
+impl Subject {
+    fn in_the_table(&self) -> String {
+        match self {
+            Self::Name(name) => format!("name:{name}"),
+            Self::Key(id) => format!("key:{id}"),
+        }
+    }
+}
+
+impl Changes<'_> {
+    /// Takes a lease on each of the subjects until `until`, for the secret beside it; renews it where that secret
+    /// holds one already. A lease that has ended counts for nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Reserved`] where another secret holds one, or where the store cannot be written.
+    pub fn reserve(&self, leases: &[(Subject, &Id)], until: Timestamp) -> Result<(), StoreError> {
+        let now = self.now();
+        self.run(|conn| forget_ended(conn, now))?;
+        for (subject, secret) in leases {
+            if !self.run(|conn| take(conn, subject, secret, now, until))? {
+                return Err(self.reserved(subject)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back all leases that these secrets hold.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn release(&self, secrets: &[&Id]) -> Result<(), StoreError> {
+        self.run(|conn| {
+            secrets.iter().try_for_each(|secret| {
+                conn.prepare_cached("DELETE FROM reservation WHERE secret = ?1")?.execute([secret.as_str()]).map(drop)
+            })
+        })
+    }
+
+    /// Makes sure that nobody but `secret` holds a lease on the subject.
+    pub(super) fn check_lease(&self, subject: &Subject, secret: Option<&Id>) -> Result<(), StoreError> {
+        let holder = self.run(|conn| holder(conn, subject, self.now()))?;
+        match holder {
+            Some(holder) if secret.is_none_or(|own| own.as_str() != holder) => Err(self.reserved(subject)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the lease that led to what was just written.
+    pub(super) fn end_lease(&self, subject: &Subject, secret: &Id) -> Result<(), StoreError> {
+        self.run(|conn| {
+            conn.prepare_cached("DELETE FROM reservation WHERE subject = ?1 AND secret = ?2")?
+                .execute((subject.in_the_table(), secret.as_str()))
+                .map(drop)
+        })
+    }
+
+    fn reserved(&self, subject: &Subject) -> Result<StoreError, StoreError> {
+        Ok(match subject {
+            Subject::Name(name) => StoreError::Reserved { kind: "name", name: name.to_string() },
+            Subject::Key(id) => {
+                let name = self.key(id)?.map_or_else(|| id.to_string(), |key| key.name.to_string());
+                StoreError::Reserved { kind: "key", name }
+            }
+        })
+    }
+}
+
+/// Whether the lease was taken or renewed.
+fn take(conn: &Connection, subject: &Subject, secret: &Id, now: Timestamp, until: Timestamp) -> rusqlite::Result<bool> {
+    let taken = conn
+        .prepare_cached(
+            "INSERT INTO reservation (subject, secret, until) VALUES (?1, ?2, ?3)
+             ON CONFLICT (subject) DO UPDATE SET secret = excluded.secret, until = excluded.until
+              WHERE reservation.until <= ?4 OR reservation.secret = excluded.secret",
+        )?
+        .execute((subject.in_the_table(), secret.as_str(), until.as_second(), now.as_second()))?;
+    Ok(taken == 1)
+}
+
+/// The secret that holds a lease on the subject.
+fn holder(conn: &Connection, subject: &Subject, now: Timestamp) -> rusqlite::Result<Option<String>> {
+    conn.prepare_cached("SELECT secret FROM reservation WHERE subject = ?1 AND until > ?2")?
+        .query_row((subject.in_the_table(), now.as_second()), |row| row.get(0))
+        .optional()
+}
+
+fn forget_ended(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM reservation WHERE until <= ?1")?.execute([now.as_second()]).map(drop)
+}

@@ -1,0 +1,117 @@
+//! What a store promises, whatever engine keeps it.
+//!
+//! Each promise is a function that takes a [`Fixture`]. No promise knows of a file: what only files have is tested in
+//! `tests/file.rs`. A further engine is a further fixture, and one more line at the end of this file.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
+mod leases;
+
+use jiff::Timestamp;
+use keyward_core::rules::hashing::{Cost, HashedSecret};
+use keyward_core::rules::key::{Key, Settings};
+use keyward_core::rules::names::{Name, Prefix};
+use keyward_core::rules::token::{Id, Secret};
+use keyward_core::store::{Changes, NewKey, NewSecret, Stamp, Store, StoreError};
+
+/// A place for one empty store.
+pub(crate) trait Fixture {
+    fn new() -> Self;
+
+    /// The store, opened anew: each is a connection of its own.
+    fn open(&self) -> Store;
+
+    /// Changes rows as a tool would that knows nothing of keyward and checks no reference.
+    fn tamper(&self, sql: &str);
+}
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+/// The second at which the tests act, unless they say otherwise.
+pub(crate) const NOW: i64 = 1_000;
+
+pub(crate) fn stamp() -> Stamp<'static> {
+    Stamp { now: at(NOW), actor: None }
+}
+
+/// A made-up secret.
+pub(crate) fn secret(byte: u8) -> NewSecret {
+    let plain = Secret::build(&Prefix::default(), Id::from_random([byte; 8]), &[byte; 32]);
+    NewSecret { id: plain.id().clone(), hash: HashedSecret::new(&plain, [byte; 16], Cost::FLOOR).unwrap() }
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings::with_prefix(Prefix::default())
+}
+
+/// Makes a key whose secret is `secret(byte)`.
+pub(crate) fn insert(changes: &Changes<'_>, named: &str, byte: u8) -> Result<Key, StoreError> {
+    insert_with(changes, named, byte, &settings())
+}
+
+pub(crate) fn insert_with(
+    changes: &Changes<'_>,
+    named: &str,
+    byte: u8,
+    settings: &Settings,
+) -> Result<Key, StoreError> {
+    let (name, id) = (name(named), Id::from_random([byte + 100; 8]));
+    changes.insert_key(&NewKey { id: &id, name: &name, settings, secret: &secret(byte) })
+}
+
+struct File {
+    folder: tempfile::TempDir,
+}
+
+impl File {
+    fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("keys.db")
+    }
+}
+
+impl Fixture for File {
+    fn new() -> Self {
+        let file = Self { folder: tempfile::tempdir().unwrap() };
+        Store::create(&file.path(), at(0)).unwrap();
+        file
+    }
+
+    fn open(&self) -> Store {
+        Store::open(&self.path()).unwrap()
+    }
+
+    fn tamper(&self, sql: &str) {
+        let conn = rusqlite::Connection::open(self.path()).unwrap();
+        conn.execute_batch(&format!("PRAGMA foreign_keys = OFF; {sql}")).unwrap();
+    }
+}
+
+/// Each promise as a test of each engine.
+macro_rules! promises {
+    ($($room:ident: $($promise:ident)+;)+) => {
+        mod in_a_file {
+            $(mod $room {
+                $(#[test]
+                fn $promise() {
+                    crate::$room::$promise::<crate::File>();
+                })+
+            })+
+        }
+    };
+}
+
+promises! {
+    leases:
+        of_two_who_want_a_name_the_second_is_refused
+        a_lease_ends_by_itself_or_is_given_back
+        a_lease_keeps_others_from_minting_and_from_nothing_else
+        what_was_minted_ends_its_lease
+        a_lease_leaves_no_trace_in_the_history
+        what_is_tried_out_is_taken_back_and_the_rest_stays;
+}
