@@ -1,5 +1,7 @@
 //! API keys for your own services: the rules, the verifier and the store of keyward.
 
+pub mod issuer;
+mod platform;
 pub mod rules;
 pub mod store;
 pub mod verifier;

@@ -9,7 +9,7 @@ use keyward_core::rules::hashing::HashedSecret;
 use keyward_core::rules::key::{SecretState, Settings};
 use keyward_core::rules::names::Prefix;
 use keyward_core::rules::token::Id;
-use keyward_core::store::{ChainCheck, NewKey, NewSecret, Stamp, Store, StoreError};
+use keyward_core::store::{ChainCheck, NewKey, NewSecret, Staging, Stamp, Store, StoreError};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -66,7 +66,7 @@ fn an_older_store_is_brought_up_to_date() {
                 let bare =
                     changes.insert_key(&NewKey { id: &id, name: &name, settings: &settings, secret: &secret(5) })?;
                 let key = changes.replace_secret(&key, &secret(2), at(2_000))?;
-                changes.stage_secret(&key, &secret(3))?;
+                changes.stage_secret(&key, &secret(3), Staging::Told)?;
                 changes.delete_key(&bare)?;
                 Ok::<_, StoreError>((key, bare))
             })

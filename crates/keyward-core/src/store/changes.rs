@@ -21,6 +21,16 @@ use crate::rules::text::closest;
 use crate::rules::time::rfc3339;
 use crate::rules::token::Id;
 
+/// When the history tells of a secret that is staged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Staging {
+    /// At once: a crash may leave it in the place of the old one.
+    Told,
+    /// When it becomes the current one, or when somebody clears up after a crash. Where its delivery fails, nothing has
+    /// happened.
+    Quiet,
+}
+
 /// A transaction: changes, each with its row in the history.
 #[derive(Debug)]
 pub struct Changes<'c> {
@@ -143,6 +153,11 @@ impl<'c> Changes<'c> {
     /// one that took its place was just delivered to somebody. [`StoreError::Reserved`],
     /// [`StoreError::KeyGone`], or where the store cannot be written.
     pub fn replace_secret(&self, key: &Key, secret: &NewSecret, grace_end: Timestamp) -> Result<Key, StoreError> {
+        let present = self.reload(&key.id, &key.name)?;
+        if present.current_secret() == Some(&secret.id) {
+            // It was staged, and somebody who found it in its place has come first.
+            return Ok(present);
+        }
         let row = self.row_to_rotate(key, &secret.id)?;
         self.run(|conn| keys::replace_secret(conn, row, secret, grace_end, self.stamp.now))?;
         self.end_lease(&Subject::Key(key.id.clone()), &secret.id)?;
@@ -171,21 +186,24 @@ impl<'c> Changes<'c> {
     ///
     /// # Errors
     /// As [`Changes::replace_secret`].
-    pub fn stage_secret(&self, key: &Key, secret: &NewSecret) -> Result<(), StoreError> {
+    pub fn stage_secret(&self, key: &Key, secret: &NewSecret, staging: Staging) -> Result<(), StoreError> {
         let row = self.row_to_rotate(key, &secret.id)?;
         self.run(|conn| keys::stage_secret(conn, row, secret, self.stamp.now))?;
-        self.tell("key.stage", key, json!({"secret": secret.id}))
+        match staging {
+            Staging::Told => self.tell("key.stage", key, json!({"secret": secret.id})),
+            Staging::Quiet => Ok(()),
+        }
     }
 
     /// Takes a staged secret away again, unless it has become the current one.
     ///
     /// # Errors
     /// Where the store cannot be written.
-    pub fn unstage_secret(&self, key: &Key, secret: &Id) -> Result<(), StoreError> {
-        if self.run(|conn| keys::unstage_secret(conn, secret))? {
-            self.tell("key.unstage", key, json!({"secret": secret}))?;
+    pub fn unstage_secret(&self, key: &Key, secret: &Id, staging: Staging) -> Result<(), StoreError> {
+        match (self.run(|conn| keys::unstage_secret(conn, secret))?, staging) {
+            (true, Staging::Told) => self.tell("key.unstage", key, json!({"secret": secret})),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Makes a staged secret the current one, at once.

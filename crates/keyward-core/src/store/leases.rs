@@ -2,15 +2,17 @@
 //!
 //! A secret leaves this program before its key exists, and nothing holds the store's lock meanwhile. So that of two
 //! who want to mint for the same name or key the second is refused before its secret goes anywhere, the first takes
-//! a lease on it. A lease is held by the public id of the secret that is on its way and ends by itself, so that
-//! whoever was killed blocks nobody for long. It is a courtesy and no lock: what commits after the end of its lease
-//! goes through where nothing else stands in the way. Taking one makes no row in the history and moves no head.
+//! a lease on it. A lease is held by the public id of the secret that is on its way. It ends by itself, and at once
+//! where the system tells that the process which took it has ended, so that whoever was killed blocks nobody for long.
+//! It is a courtesy and no lock: what commits after the end of its lease goes through where nothing else stands in the
+//! way. Taking one makes no row in the history and moves no head.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::changes::Changes;
 use super::error::StoreError;
+use crate::platform::process;
 use crate::rules::names::Name;
 use crate::rules::token::Id;
 
@@ -42,12 +44,37 @@ impl Changes<'_> {
     pub fn reserve(&self, leases: &[(Subject, &Id)], until: Timestamp) -> Result<(), StoreError> {
         let now = self.now();
         self.run(|conn| forget_ended(conn, now))?;
+        let own = process::own_name();
         for (subject, secret) in leases {
-            if !self.run(|conn| take(conn, subject, secret, now, until))? {
+            self.forget_abandoned(subject)?;
+            if !self.run(|conn| take(conn, subject, secret, &own, now, until))? {
                 return Err(self.reserved(subject)?);
             }
         }
         Ok(())
+    }
+
+    /// Moves the end of the leases that these secrets hold. One that has ended stays ended.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn renew(&self, secrets: &[&Id], until: Timestamp) -> Result<(), StoreError> {
+        self.run(|conn| {
+            secrets.iter().try_for_each(|secret| {
+                conn.prepare_cached("UPDATE reservation SET until = ?2 WHERE secret = ?1")?
+                    .execute((secret.as_str(), until.as_second()))
+                    .map(drop)
+            })
+        })
+    }
+
+    /// Whether somebody is about to mint for the subject.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn is_reserved(&self, subject: &Subject) -> Result<bool, StoreError> {
+        self.forget_abandoned(subject)?;
+        Ok(self.run(|conn| holder(conn, subject, self.now()))?.is_some())
     }
 
     /// Gives back all leases that these secrets hold.
@@ -64,6 +91,7 @@ impl Changes<'_> {
 
     /// Makes sure that nobody but `secret` holds a lease on the subject.
     pub(super) fn check_lease(&self, subject: &Subject, secret: Option<&Id>) -> Result<(), StoreError> {
+        self.forget_abandoned(subject)?;
         let holder = self.run(|conn| holder(conn, subject, self.now()))?;
         match holder {
             Some(holder) if secret.is_none_or(|own| own.as_str() != holder) => Err(self.reserved(subject)?),
@@ -80,6 +108,14 @@ impl Changes<'_> {
         })
     }
 
+    /// Forgets the lease of a process that has ended.
+    fn forget_abandoned(&self, subject: &Subject) -> Result<(), StoreError> {
+        match self.run(|conn| process_of(conn, subject))? {
+            Some(process) if process::has_ended(&process) => self.run(|conn| forget(conn, subject)),
+            _ => Ok(()),
+        }
+    }
+
     fn reserved(&self, subject: &Subject) -> Result<StoreError, StoreError> {
         Ok(match subject {
             Subject::Name(name) => StoreError::Reserved { kind: "name", name: name.to_string() },
@@ -92,14 +128,22 @@ impl Changes<'_> {
 }
 
 /// Whether the lease was taken or renewed.
-fn take(conn: &Connection, subject: &Subject, secret: &Id, now: Timestamp, until: Timestamp) -> rusqlite::Result<bool> {
+fn take(
+    conn: &Connection,
+    subject: &Subject,
+    secret: &Id,
+    holder: &str,
+    now: Timestamp,
+    until: Timestamp,
+) -> rusqlite::Result<bool> {
     let taken = conn
         .prepare_cached(
-            "INSERT INTO reservation (subject, secret, until) VALUES (?1, ?2, ?3)
-             ON CONFLICT (subject) DO UPDATE SET secret = excluded.secret, until = excluded.until
-              WHERE reservation.until <= ?4 OR reservation.secret = excluded.secret",
+            "INSERT INTO reservation (subject, secret, holder, until) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (subject) DO UPDATE
+                SET secret = excluded.secret, holder = excluded.holder, until = excluded.until
+              WHERE reservation.until <= ?5 OR reservation.secret = excluded.secret",
         )?
-        .execute((subject.in_the_table(), secret.as_str(), until.as_second(), now.as_second()))?;
+        .execute((subject.in_the_table(), secret.as_str(), holder, until.as_second(), now.as_second()))?;
     Ok(taken == 1)
 }
 
@@ -108,6 +152,17 @@ fn holder(conn: &Connection, subject: &Subject, now: Timestamp) -> rusqlite::Res
     conn.prepare_cached("SELECT secret FROM reservation WHERE subject = ?1 AND until > ?2")?
         .query_row((subject.in_the_table(), now.as_second()), |row| row.get(0))
         .optional()
+}
+
+/// The process that took the lease on the subject.
+fn process_of(conn: &Connection, subject: &Subject) -> rusqlite::Result<Option<String>> {
+    conn.prepare_cached("SELECT holder FROM reservation WHERE subject = ?1")?
+        .query_row([subject.in_the_table()], |row| row.get(0))
+        .optional()
+}
+
+fn forget(conn: &Connection, subject: &Subject) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM reservation WHERE subject = ?1")?.execute([subject.in_the_table()]).map(drop)
 }
 
 fn forget_ended(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {

@@ -29,7 +29,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use backup::{BackupError, Copied};
 pub use beside::all_of as files_beside;
-pub use changes::Changes;
+pub use changes::{Changes, Staging};
 pub use completion::Names;
 pub use error::{DISK_FULL, StoreError};
 pub use filter::{Filter, Sort};

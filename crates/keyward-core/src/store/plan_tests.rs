@@ -125,9 +125,9 @@ fn live_and_die(store: &mut Store) -> Result<(), StoreError> {
         let key = changes.update_key(&key, &name("other"), &Settings::with_prefix(Prefix::default()))?;
         changes.replace_secret(&key, &secret(3), at(3_000))?;
         let key = changes.key(&id)?.ok_or(StoreError::KeyGone(name("other")))?;
-        changes.stage_secret(&key, &secret(4))?;
-        changes.unstage_secret(&key, &secret(4).id)?;
-        changes.stage_secret(&key, &secret(5))?;
+        changes.stage_secret(&key, &secret(4), Staging::Told)?;
+        changes.unstage_secret(&key, &secret(4).id, Staging::Told)?;
+        changes.stage_secret(&key, &secret(5), Staging::Quiet)?;
         changes.promote_secret(&key, &secret(5).id)?;
         changes.record_use(&key)?;
         uses.add(&id, at(1_000));

@@ -153,14 +153,14 @@ fn a_staged_secret_goes_whatever_has_become_of_its_end() {
     let (_folder, mut store) = store();
     let key = store.write(stamp(), |changes| insert(changes, "k", 1)).unwrap();
     let staged = secret(2);
-    store.write(stamp(), |changes| changes.stage_secret(&key, &staged)).unwrap();
+    store.write(stamp(), |changes| changes.stage_secret(&key, &staged, Staging::Told)).unwrap();
     let key = store.find("k").unwrap().unwrap();
     store.write(stamp(), |changes| changes.replace_secret(&key, &secret(3), at(1_000_000))).unwrap();
     assert!(store.presented(&staged.id).unwrap().is_some());
     let key = store.find("k").unwrap().unwrap();
-    store.write(stamp(), |changes| changes.unstage_secret(&key, &staged.id)).unwrap();
+    store.write(stamp(), |changes| changes.unstage_secret(&key, &staged.id, Staging::Told)).unwrap();
     assert!(store.presented(&staged.id).unwrap().is_none());
-    store.write(stamp(), |changes| changes.unstage_secret(&key, &secret(3).id)).unwrap();
+    store.write(stamp(), |changes| changes.unstage_secret(&key, &secret(3).id, Staging::Told)).unwrap();
     assert!(store.presented(&secret(3).id).unwrap().is_some(), "the current one stays");
 }
 

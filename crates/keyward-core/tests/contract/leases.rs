@@ -2,7 +2,7 @@
 
 use keyward_core::rules::key::Key;
 use keyward_core::rules::token::Id;
-use keyward_core::store::{Store, StoreError, Subject};
+use keyward_core::store::{Staging, Store, StoreError, Subject};
 
 use crate::{Fixture, NOW, at, insert, name, secret, settings, stamp};
 
@@ -59,7 +59,7 @@ pub(crate) fn a_lease_keeps_others_from_minting_and_from_nothing_else<F: Fixture
     is_reserved(store.write(stamp(), |changes| insert(changes, "new", 4)), "new");
     is_reserved(store.write(stamp(), |changes| changes.update_key(&key, &name("new"), &settings())), "new");
     is_reserved(store.write(stamp(), |changes| changes.replace_secret(&key, &secret(4), at(NOW))), "old");
-    is_reserved(store.write(stamp(), |changes| changes.stage_secret(&key, &secret(4))), "old");
+    is_reserved(store.write(stamp(), |changes| changes.stage_secret(&key, &secret(4), Staging::Told)), "old");
     is_reserved(store.write(stamp(), |changes| changes.promote_secret(&key, &secret(4).id)), "old");
     let mut other = settings();
     other.enabled = false;
@@ -80,7 +80,7 @@ pub(crate) fn what_was_minted_ends_its_lease<F: Fixture>() {
     let subject = Subject::Key(key.id.clone());
     reserve(&mut store, NOW, &subject, &secret(6).id).unwrap();
     // Staging is the middle of a rotation, and promoting its end.
-    store.write(stamp(), |changes| changes.stage_secret(&key, &secret(6))).unwrap();
+    store.write(stamp(), |changes| changes.stage_secret(&key, &secret(6), Staging::Told)).unwrap();
     is_reserved(reserve(&mut store, NOW, &subject, &secret(7).id), "old");
     store.write(stamp(), |changes| changes.promote_secret(&key, &secret(6).id)).unwrap();
     reserve(&mut store, NOW, &subject, &secret(7).id).unwrap();

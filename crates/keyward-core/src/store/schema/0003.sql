@@ -26,10 +26,11 @@ UPDATE history SET secret_id = json_extract(detail, '$.secret')
 CREATE INDEX history_by_secret ON history (secret_id) WHERE secret_id IS NOT NULL;
 
 -- Who is about to mint for a name (`name:NAME`) or a key (`key:ID`): the public id of the secret that is on its way,
--- and when the lease ends unless it is renewed.
+-- the process that delivers it, and when the lease ends unless it is renewed.
 CREATE TABLE reservation (
     subject TEXT PRIMARY KEY,
     secret  TEXT NOT NULL,
+    holder  TEXT NOT NULL,
     until   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX reservation_by_secret ON reservation (secret);

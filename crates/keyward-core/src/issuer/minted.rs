@@ -1,0 +1,180 @@
+//! New secrets, made of random bytes that are handed in: the same bytes make the same secret.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use zeroize::Zeroizing;
+
+use crate::rules::hashing::{Cost, HashError, HashedSecret, Memory, SALT_BYTES};
+use crate::rules::names::Prefix;
+use crate::rules::token::{ID_BYTES, Id, SECRET_BYTES, Secret};
+
+/// Random bytes that a new key takes: for its secret, the public id of that, the salt of its hash, and its own id.
+pub const SEED_BYTES: usize = SECRET_BYTES + ID_BYTES + SALT_BYTES + ID_BYTES;
+
+/// The random bytes of one new key, or of one new secret of a key. Wiped when dropped.
+pub struct Seed(Zeroizing<[u8; SEED_BYTES]>);
+
+impl Seed {
+    /// A seed of bytes that nobody can guess: they have to come from the operating system's generator.
+    pub fn new(bytes: [u8; SEED_BYTES]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The id of the key that it makes.
+    pub fn key_id(&self) -> Id {
+        Id::from_random(self.part(SECRET_BYTES + ID_BYTES + SALT_BYTES))
+    }
+
+    /// The public id of the secret that it makes.
+    pub fn secret_id(&self) -> Id {
+        Id::from_random(self.part(SECRET_BYTES))
+    }
+
+    fn secret(&self, prefix: &Prefix) -> Secret {
+        Secret::build(prefix, self.secret_id(), &Zeroizing::new(self.part(0)))
+    }
+
+    fn salt(&self) -> [u8; SALT_BYTES] {
+        self.part(SECRET_BYTES + ID_BYTES)
+    }
+
+    fn part<const N: usize>(&self, start: usize) -> [u8; N] {
+        std::array::from_fn(|place| self.0[start + place])
+    }
+}
+
+impl std::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seed(…)")
+    }
+}
+
+/// A secret that nobody has yet: in plain for who gets it, hashed for the store.
+#[derive(Debug)]
+pub struct Minted {
+    key_id: Id,
+    secret: Secret,
+    hash: HashedSecret,
+}
+
+impl Minted {
+    /// Mints a secret. Takes one Argon2id of this cost, in memory that may have been used before.
+    ///
+    /// # Errors
+    /// [`HashError::OutOfRange`] for a cost that could not be verified again later.
+    pub fn new(seed: &Seed, prefix: &Prefix, cost: Cost, memory: &mut Memory) -> Result<Self, HashError> {
+        let secret = seed.secret(prefix);
+        let hash = HashedSecret::new_in(&secret, seed.salt(), cost, memory)?;
+        Ok(Self { key_id: seed.key_id(), secret, hash })
+    }
+
+    /// What stands for the secret with this number while it is found out whether a key can be made at all, without the
+    /// cost of a hash. Its hash is no hash, and matches nothing.
+    pub fn stand_in(number: u64) -> Self {
+        let id = Id::from_random(number.to_be_bytes());
+        let secret = Secret::build(&Prefix::default(), id.clone(), &[0; SECRET_BYTES]);
+        Self { key_id: id, secret, hash: HashedSecret::from_stored(String::new()) }
+    }
+
+    /// The id of the key, if it is a new key that gets the secret.
+    pub fn key_id(&self) -> &Id {
+        &self.key_id
+    }
+
+    /// The plain secret. Whoever asks for it delivers it, once.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// What the store keeps of it, beside its public id.
+    pub fn hash(&self) -> &HashedSecret {
+        &self.hash
+    }
+}
+
+/// Mints a secret for each seed, in their order, on all processors. `step` learns how many are done, on this thread.
+///
+/// Where the system gives no threads, it does the work on this one.
+///
+/// # Errors
+/// As [`Minted::new`].
+pub fn mint_many(seeds: &[(Seed, Prefix)], cost: Cost, step: impl FnMut(u64)) -> Result<Vec<Minted>, HashError> {
+    let mint = |(seed, prefix): &(Seed, Prefix), memory: &mut Memory| Minted::new(seed, prefix, cost, memory);
+    in_parallel(seeds, mint, step).into_iter().collect()
+}
+
+/// What `work` makes of each item, in their order, by as many threads as there are processors, each with a state of
+/// its own.
+fn in_parallel<T: Sync, R: Send, S: Default>(
+    items: &[T],
+    work: impl Fn(&T, &mut S) -> R + Sync,
+    mut step: impl FnMut(u64),
+) -> Vec<R> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let next = AtomicUsize::new(0);
+    let (sender, results) = mpsc::channel();
+    let run = |sender: mpsc::Sender<(usize, R)>| {
+        let mut state = S::default();
+        while let Some((place, item)) = at(items, next.fetch_add(1, Ordering::Relaxed)) {
+            let _ = sender.send((place, work(item, &mut state)));
+        }
+    };
+    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
+        let spawn = |_| {
+            let (sender, run) = (sender.clone(), &run);
+            thread::Builder::new().spawn_scoped(scope, move || run(sender)).is_ok()
+        };
+        if (0..threads).map(spawn).filter(|is_running| *is_running).count() == 0 {
+            run(sender.clone());
+        }
+        drop(sender);
+        results.into_iter().zip(1..).inspect(|(_, number)| step(*number)).map(|(result, _)| result).collect()
+    });
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn at<T>(items: &[T], place: usize) -> Option<(usize, &T)> {
+    items.get(place).map(|item| (place, item))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seed(number: u8) -> Seed {
+        Seed::new(std::array::from_fn(|place| number.wrapping_mul(31) ^ place as u8))
+    }
+
+    #[test]
+    fn the_same_bytes_make_the_same_secret_and_each_part_has_bytes_of_its_own() {
+        let mint = |seed: &Seed| Minted::new(seed, &Prefix::default(), Cost::FLOOR, &mut Memory::default()).unwrap();
+        let (one, same) = (mint(&seed(1)), mint(&seed(1)));
+        assert_eq!((one.secret().expose(), one.hash()), (same.secret().expose(), same.hash()));
+        assert!(one.hash().matches(one.secret()).unwrap());
+        assert_eq!(one.secret().id(), &seed(1).secret_id());
+        assert_ne!(one.key_id(), one.secret().id());
+        for place in 0..SEED_BYTES {
+            let mut bytes = *seed(1).0;
+            bytes[place] ^= 1;
+            let other = mint(&Seed::new(bytes));
+            let is_same = other.key_id() == one.key_id()
+                && other.secret().expose() == one.secret().expose()
+                && other.hash() == one.hash();
+            assert!(!is_same, "the byte {place} counts");
+        }
+    }
+
+    #[test]
+    fn many_are_minted_in_their_order() {
+        let seeds: Vec<_> = (0..20).map(|number| (seed(number), Prefix::default())).collect();
+        let mut steps = 0;
+        let minted = mint_many(&seeds, Cost::FLOOR, |done| steps = done).unwrap();
+        let ids: Vec<_> = minted.iter().map(|minted| minted.secret().id().clone()).collect();
+        assert_eq!(ids, seeds.iter().map(|(seed, _)| seed.secret_id()).collect::<Vec<_>>());
+        assert_eq!(steps, 20);
+        assert!(mint_many(&seeds, Cost { memory_kib: 1, passes: 1, lanes: 1 }, |_| {}).is_err());
+    }
+}
