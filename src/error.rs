@@ -134,18 +134,39 @@ pub struct Error {
     hints: Vec<String>,
     cause: Option<anyhow::Error>,
     secret_is_out: bool,
+    is_reserved: bool,
 }
 
 impl Error {
     /// An error with a message: one sentence, no full stop, lower case.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hints: vec![], cause: None, secret_is_out: false }
+        Self { code, message: message.into(), hints: vec![], cause: None, secret_is_out: false, is_reserved: false }
     }
 
     /// The same, where a secret was delivered before it happened: whoever tries again would deliver another.
     #[must_use]
     pub fn after_delivery(self) -> Self {
         Self { secret_is_out: true, ..self.hint("the secret that was just delivered opens nothing: throw it away") }
+    }
+
+    /// The same, where the secret that was delivered works, and so does the one that it was to replace.
+    #[must_use]
+    pub fn after_delivery_of_a_working_secret(self, name: &impl std::fmt::Display) -> Self {
+        let error = Self { secret_is_out: true, ..self };
+        error
+            .hint(format!("both secrets of {name} work now: the one that was just delivered, and the one before it"))
+            .hint(format!("to stop both when the store can be written again: keyward rotate {name}"))
+    }
+
+    /// The same, where somebody else is about to mint for the same name or key: it passes by itself.
+    #[must_use]
+    pub fn reserved(self) -> Self {
+        Self { is_reserved: true, ..self }
+    }
+
+    /// Whether it passes by itself as soon as somebody else has minted.
+    pub fn is_reserved(&self) -> bool {
+        self.is_reserved
     }
 
     /// Whether a secret was delivered before it happened.
@@ -259,7 +280,9 @@ impl From<StoreError> for Error {
                     error.hint(format!("see the keys: keyward list --{flag} {name}; delete them too: --with-keys"))
                 }
             }
-            StoreError::Reserved { .. } => Self::new(Code::Conflict, message).hint("try again in a minute"),
+            StoreError::Reserved { .. } => {
+                Self::new(Code::Conflict, message).hint("nothing was changed; try again in a minute").reserved()
+            }
             StoreError::LivesTooLong { longest, .. } => Self::new(Code::InvalidValue, message)
                 .hint(format!("give it an earlier end, such as --expires {longest:?}")),
             StoreError::Denied(Denied::NotPermitted(_)) => Self::new(Code::NotPermitted, message)

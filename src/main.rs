@@ -148,6 +148,7 @@ fn watch_signals(interrupts: Arc<Interrupts>, json: bool) {
                     let _ = signal_hook::low_level::emulate_default_handler(signal);
                 }
                 Fired::Restored(error) => {
+                    interrupts.come_to_the_end();
                     let _ = std::io::stderr().write_all(error.report(json).as_bytes());
                     std::process::exit(i32::from(error.exit().0));
                 }

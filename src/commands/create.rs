@@ -4,9 +4,10 @@ use clap::Args;
 
 use super::ensure::ensure;
 use super::form;
-use super::mint::{DeliveryArgs, mint_key};
+use super::mint::{Creation, DeliveryArgs, mint_key};
 use super::setting_args::SettingArgs;
 use super::views::{field_in_words, in_words};
+use crate::delivery::Patience;
 use crate::error::{Error, Exit};
 use crate::session::Session;
 use keyward_core::rules::key::Settings;
@@ -63,7 +64,9 @@ impl Create {
         let patch = self.settings.patch(session.now())?;
         let mut store = session.create_store()?;
         let settings = patch.apply(&session.default_settings(&store)?);
-        mint_key(session, &mut store, &name, &settings, None, &sink)?;
+        let creation =
+            Creation { name: &name, settings: &settings, source: None, sink: &sink, patience: Patience::Short };
+        mint_key(session, &mut store, creation)?;
         Ok(Exit::DONE)
     }
 

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::form;
-use super::mint::{DeliveryArgs, mint_key};
+use super::mint::{Creation, DeliveryArgs, mint_key};
 use super::setting_args::{SettingArgs, check_expiry};
+use crate::delivery::Patience;
 use crate::error::{Error, Exit};
 use crate::session::Session;
 use keyward_core::rules::names::Name;
@@ -50,7 +51,8 @@ impl Duplicate {
         if let Some(time) = settings.expires_at {
             check_expiry(time, session.now())?;
         }
-        mint_key(session, &mut store, &new_name, &settings, Some(&key), &sink)?;
+        let (name, source, patience) = (&new_name, Some(&key), Patience::Short);
+        mint_key(session, &mut store, Creation { name, settings: &settings, source, sink: &sink, patience })?;
         Ok(Exit::DONE)
     }
 }

@@ -5,10 +5,10 @@
 //! secret in it still verifies. A secret without a key, which is what a crash leaves behind, is recognised
 //! and replaced. No second secret is minted unless that was asked for.
 
-use super::mint::{DeliveryArgs, Rotation, mint_key, rotate_key};
+use super::mint::{Creation, DeliveryArgs, Rotation, mint_key, rotate_key};
 use super::setting_args::SettingArgs;
 use super::views::changes;
-use crate::delivery::{Existing, Outcome, Place, Proof, Sink, print_outcome};
+use crate::delivery::{Existing, Outcome, Patience, Place, Proof, Sink, print_outcome};
 use crate::error::{Code, Error};
 use crate::session::Session;
 use keyward_core::rules::key::{Key, SecretInfo, SecretState, State};
@@ -16,7 +16,7 @@ use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::SettingsPatch;
 use keyward_core::rules::time::Duration;
 use keyward_core::rules::token::Id;
-use keyward_core::store::{Changes, Store, StoreError};
+use keyward_core::store::{Changes, Staging, Store, StoreError, Subject};
 use keyward_core::verifier::VerifyError;
 
 /// What the place of a secret holds, seen from a key.
@@ -68,7 +68,8 @@ fn ensure_once(
         let sink = over_a_leftover(sink, proof.as_ref(), |id| Ok(store.is_leftover(id)?))?;
         check(session, &sink)?;
         let wanted = settings.patch(session.now())?.apply(&session.default_settings(&store)?);
-        return mint_key(session, &mut store, name, &wanted, None, &sink).map(drop);
+        let creation = Creation { name, settings: &wanted, source: None, sink: &sink, patience: Patience::Long };
+        return mint_key(session, &mut store, creation).map(drop);
     };
     // Another process may have made the key since the place was looked at. A secret is in its place before its key is
     // in the store: now it is there.
@@ -99,7 +100,7 @@ fn ensure_once(
             check(session, &sink)?;
             session.terminal.note(&why);
             let prefix = patch.apply(&key.settings).prefix;
-            let with = Rotation { prefix: &prefix, grace: Duration::default(), sink: &sink };
+            let with = Rotation { prefix: &prefix, grace: Duration::default(), sink: &sink, patience: Patience::Long };
             let after = rotate_key(session, &mut store, &key, with, |changes| Ok(change(changes)?))?;
             tell(session, &key, &after, Outcome::Rotated, &patch);
             return Ok(());
@@ -160,19 +161,23 @@ fn check_works(
     Err(Error::new(Code::Conflict, message).hint(hint))
 }
 
-/// What a rotation that was killed has left, beside the place and in the store, goes. One that is at work now
-/// is younger than this.
+/// What a rotation that was killed has left, beside the place and in the store, goes. One that is at work now has
+/// reserved the key, and if it did not, it is younger than this.
 fn clear_up(session: &Session, store: &mut Store, key: &Key, sink: &Sink) -> Result<(), Error> {
     const AT_WORK: i64 = 60;
     sink.place().map_or(Ok(()), Place::clear_up)?;
     let is_left =
         |secret: &&SecretInfo| secret.staged && session.now().as_second() - secret.created_at.as_second() > AT_WORK;
-    let left: Vec<_> = key.secrets.iter().filter(is_left).collect();
-    if left.is_empty() {
+    let staged: Vec<_> = key.secrets.iter().filter(is_left).collect();
+    if staged.is_empty() {
         return Ok(());
     }
-    store
-        .write(session.stamp(), |changes| left.iter().try_for_each(|secret| changes.unstage_secret(key, &secret.id)))?;
+    store.write(session.stamp(), |changes| {
+        if changes.is_reserved(&Subject::Key(key.id.clone()))? {
+            return Ok(());
+        }
+        staged.iter().try_for_each(|secret| changes.unstage_secret(key, &secret.id, Staging::Told))
+    })?;
     Ok(())
 }
 

@@ -1,24 +1,23 @@
 //! New secrets: what `create`, `duplicate` and `rotate` have in common.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 
 use clap::{Args, ValueHint};
 
+use keyward_core::issuer::{Minted, Seed, mint_many};
+use keyward_core::rules::hashing::{HashError, Memory};
+use keyward_core::rules::key::{Key, Settings};
+use keyward_core::rules::names::{Name, Prefix};
+use keyward_core::rules::time::Duration;
+use keyward_core::store::{Changes, NewKey, NewSecret, Store, StoreError, Subject};
+
 use crate::delivery::{
-    CLEAR_AFTER, Delivery, Existing, Outcome, Place, Sink, StepFile, deliver_then_commit, needs_an_answer,
+    CLEAR_AFTER, Existing, Handover, Order, Outcome, Patience, Place, Sink, StepFile, hand_over, needs_an_answer,
+    print_outcome,
 };
 use crate::error::{Code, Error};
 use crate::formats::dotenv::{OutputName, Variable};
 use crate::session::Session;
-use keyward_core::rules::hashing::{HashError, HashedSecret, Memory};
-use keyward_core::rules::key::{Key, Settings};
-use keyward_core::rules::names::{Name, Prefix};
-use keyward_core::rules::time::Duration;
-use keyward_core::rules::token::{Id, SECRET_BYTES, Secret};
-use keyward_core::store::{Changes, NewKey, NewSecret, Store};
 
 /// Where the secret goes.
 #[derive(Debug, Clone, Default, Args)]
@@ -119,99 +118,44 @@ impl DeliveryArgs {
 /// For how many seconds a clipboard may keep a secret: a day is more than anybody needs to paste.
 const CLEAR_RANGE: std::ops::RangeInclusive<u64> = 1..=86_400;
 
-/// A secret that nobody has yet, in both of its forms.
-#[derive(Debug)]
-pub struct Minted {
-    /// The plain one, for the sink.
-    pub secret: Secret,
-    /// The hashed one, for the store.
-    pub stored: NewSecret,
-}
-
-impl Minted {
-    /// What stands for the secret with this number in a rehearsal, without the cost of a hash. It is never
-    /// stored.
-    pub fn stand_in(prefix: &Prefix, number: usize) -> Self {
-        let id = Id::from_random((number as u64).to_be_bytes());
-        let secret = Secret::build(prefix, id.clone(), &[0; SECRET_BYTES]);
-        Self { secret, stored: NewSecret { id, hash: HashedSecret::from_stored(String::new()) } }
-    }
-}
-
 /// Makes a secret. Costs one Argon2id.
 ///
 /// # Errors
 /// Where the system gives no random bytes, or the store's hash parameters are out of range.
-pub fn mint(session: &mut Session, store: &Store, prefix: &Prefix) -> Result<Minted, Error> {
+fn mint(session: &mut Session, store: &Store, prefix: &Prefix) -> Result<Minted, Error> {
     let cost = store.settings()?.hash_cost;
-    let secret = fresh_secret(session, store, prefix)?;
-    let hash = HashedSecret::new(&secret, session.random()?, cost).map_err(|error| bad_cost(&error))?;
-    let stored = NewSecret { id: secret.id().clone(), hash };
-    Ok(Minted { secret, stored })
+    let seed = fresh_seed(session, store)?;
+    Minted::new(&seed, prefix, cost, &mut Memory::default()).map_err(|error| bad_cost(&error))
 }
 
-/// Makes a key's id and a secret for each of the prefixes, on all processors.
+/// Makes a secret for each of the prefixes, on all processors.
 ///
 /// # Errors
 /// As [`mint`].
-pub fn mint_all(session: &mut Session, store: &Store, prefixes: &[Prefix]) -> Result<Vec<(Id, Minted)>, Error> {
+pub fn mint_all(session: &mut Session, store: &Store, prefixes: Vec<Prefix>) -> Result<Vec<Minted>, Error> {
     let cost = store.settings()?.hash_cost;
-    let mut plain = vec![];
+    let mut seeds = vec![];
     for prefix in prefixes {
-        plain.push((fresh_id(session, store)?, fresh_secret(session, store, prefix)?, session.random()?));
+        seeds.push((fresh_seed(session, store)?, prefix));
     }
-    let mut progress = session.terminal.progress("hashing the new secrets", plain.len() as u64);
-    let hashed = in_parallel(
-        &plain,
-        |(_, secret, salt), memory: &mut Memory| HashedSecret::new_in(secret, *salt, cost, memory),
-        |done| progress.at(done),
-    );
-    drop(progress);
-    let minted = plain.into_iter().zip(hashed).map(|((id, secret, _), hash)| {
-        let hash = hash.map_err(|error| bad_cost(&error))?;
-        Ok((id, Minted { stored: NewSecret { id: secret.id().clone(), hash }, secret }))
-    });
-    minted.collect()
+    let mut progress = session.terminal.progress("hashing the new secrets", seeds.len() as u64);
+    mint_many(&seeds, cost, |done| progress.at(done)).map_err(|error| bad_cost(&error))
 }
 
-/// What `work` makes of each item, in their order, by as many threads as there are processors, each with a state of
-/// its own; by this one alone where the system gives none. `step` learns how many are done.
-fn in_parallel<T: Sync, R: Send, S: Default>(
-    items: &[T],
-    work: impl Fn(&T, &mut S) -> R + Sync,
-    mut step: impl FnMut(u64),
-) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
-    let next = AtomicUsize::new(0);
-    let (sender, results) = mpsc::channel();
-    let run = |sender: mpsc::Sender<(usize, R)>| {
-        let mut state = S::default();
-        while let Some((place, item)) = at(items, next.fetch_add(1, Ordering::Relaxed)) {
-            let _ = sender.send((place, work(item, &mut state)));
+/// A seed with ids that nothing has. Sixty random bits meet another id about never; the store would refuse it then,
+/// and this makes the refusal unnecessary.
+fn fresh_seed(session: &mut Session, store: &Store) -> Result<Seed, Error> {
+    loop {
+        let seed = Seed::new(session.random()?);
+        if !store.id_is_taken(&seed.key_id())? && !store.id_is_taken(&seed.secret_id())? {
+            return Ok(seed);
         }
-    };
-    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
-        let spawn = |_| {
-            let (sender, run) = (sender.clone(), &run);
-            thread::Builder::new().spawn_scoped(scope, move || run(sender)).is_ok()
-        };
-        if (0..threads).map(spawn).filter(|is_running| *is_running).count() == 0 {
-            run(sender.clone());
-        }
-        drop(sender);
-        results.into_iter().zip(1..).inspect(|(_, number)| step(*number)).map(|(result, _)| result).collect()
-    });
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
+    }
 }
 
-fn at<T>(items: &[T], place: usize) -> Option<(usize, &T)> {
-    items.get(place).map(|item| (place, item))
-}
-
-fn fresh_secret(session: &mut Session, store: &Store, prefix: &Prefix) -> Result<Secret, Error> {
-    let bytes = zeroize::Zeroizing::new(session.random()?);
-    Ok(Secret::build(prefix, fresh_id(session, store)?, &bytes))
+/// What the store keeps of a secret.
+pub fn stored(minted: &Minted) -> NewSecret {
+    NewSecret { id: minted.secret().id().clone(), hash: minted.hash().clone() }
 }
 
 fn bad_cost(error: &HashError) -> Error {
@@ -219,33 +163,42 @@ fn bad_cost(error: &HashError) -> Error {
         .hint("set others with: keyward settings set hash-parameters m=19456,t=2,p=1")
 }
 
-/// Mints a key of these settings, which may be those of `source`, and delivers its secret.
+/// A key that is about to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Creation<'c> {
+    /// Its name.
+    pub name: &'c Name,
+    /// Its settings.
+    pub settings: &'c Settings,
+    /// The key whose settings they were, if it is a copy.
+    pub source: Option<&'c Key>,
+    /// Where its secret goes.
+    pub sink: &'c Sink,
+    /// How long to wait for others who mint for the same name.
+    pub patience: Patience,
+}
+
+/// Mints a key and delivers its secret.
 ///
 /// # Errors
 /// What the store or the sink says; then there is no key.
-pub fn mint_key(
-    session: &mut Session,
-    store: &mut Store,
-    name: &Name,
-    settings: &Settings,
-    source: Option<&Key>,
-    sink: &Sink,
-) -> Result<Key, Error> {
+pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>) -> Result<Key, Error> {
+    let Creation { name, settings, source, sink, patience } = creation;
     if store.find(name.as_str())?.is_some() {
-        return Err(keyward_core::store::StoreError::NameTaken { kind: "key", name: name.clone() }.into());
+        return Err(StoreError::NameTaken { kind: "key", name: name.clone() }.into());
     }
     let minted = mint(session, store, &settings.prefix)?;
-    let id = fresh_id(session, store)?;
-    let delivery = Delivery { sink, secret: &minted.secret, outcome: Outcome::Created };
-    let new = NewKey { id: &id, name, settings, secret: &minted.stored };
-    let key = deliver_then_commit(session, store, delivery, |changes| {
+    let secret = stored(&minted);
+    let new = NewKey { id: minted.key_id(), name, settings, secret: &secret };
+    let order = Order { sink, secret: minted.secret(), subject: Subject::Name(name.clone()) };
+    let handover = Handover { orders: vec![order], rotation: None, patience };
+    let key = hand_over_one(session, store, &handover, |changes| {
         if let Some(source) = source {
             changes.check_source(source)?;
         }
         Ok(changes.insert_key(&new)?)
     })?;
-    // It was delivered, and nobody here needs it any more.
-    drop(minted);
+    let id = &key.id;
     session.terminal.note(&format!("created the key {name} (id {id})"));
     if !key.settings.enabled {
         session.terminal.note(&format!("it is disabled; let it be used with: keyward enable {name}"));
@@ -262,11 +215,12 @@ pub struct Rotation<'r> {
     pub grace: Duration,
     /// Where the new secret goes.
     pub sink: &'r Sink,
+    /// How long to wait for others who rotate the key.
+    pub patience: Patience,
 }
 
-/// Puts a new secret in the place of the key's current one, which works until the grace has passed from the
-/// moment at which the new one was delivered. `prepare` makes what else changes together with the secret,
-/// and returns the key as it is then.
+/// Replaces the current secret of a key, which works until the grace has passed from the moment at which the new one
+/// was delivered. `prepare` makes what else changes together with the secret, and returns the key as it is then.
 ///
 /// # Errors
 /// What the store or the sink says; then the old secret is as it was.
@@ -277,37 +231,34 @@ pub fn rotate_key(
     with: Rotation<'_>,
     prepare: impl Fn(&Changes<'_>) -> Result<Key, Error>,
 ) -> Result<Key, Error> {
-    let Rotation { prefix, grace, sink } = with;
+    let Rotation { prefix, grace, sink, patience } = with;
     let minted = mint(session, store, prefix)?;
-    let delivery = Delivery { sink, secret: &minted.secret, outcome: Outcome::Rotated };
-    let rotate = |changes: &Changes<'_>| {
+    let secret = stored(&minted);
+    let order = Order { sink, secret: minted.secret(), subject: Subject::Key(key.id.clone()) };
+    let handover = Handover { orders: vec![order], rotation: Some((key, &secret)), patience };
+    hand_over_one(session, store, &handover, |changes| {
         let grace_end = grace.after(changes.now()).ok_or_else(|| {
             Error::new(Code::InvalidValue, "--grace ends after the year 9999")
                 .hint("give a shorter one, such as --grace 24h")
         })?;
         let key = prepare(changes)?;
-        Ok(changes.replace_secret(&key, &minted.stored, grace_end)?)
-    };
-    if sink.replaces() {
-        // What is refused writes nothing, not even what is taken back again.
-        store.rehearse(session.stamp(), rotate)?;
-        store.write(session.stamp(), |changes| changes.stage_secret(key, &minted.stored))?;
-    }
-    let rotated = deliver_then_commit(session, store, delivery, rotate);
-    if sink.replaces() && rotated.as_ref().is_err_and(|error| error.code() != Code::OutputFailed) {
-        // Should this fail too, a secret stays that nobody has, beside one that works.
-        let _ = store.write(session.stamp(), |changes| changes.unstage_secret(key, &minted.stored.id));
-    }
-    rotated
+        Ok(changes.replace_secret(&key, &secret, grace_end)?)
+    })
 }
 
-/// An id that no key and no secret has. Sixty random bits meet another id about never; the store
-/// would refuse it then, and this makes the refusal unnecessary.
-fn fresh_id(session: &mut Session, store: &Store) -> Result<Id, Error> {
-    loop {
-        let id = Id::from_random(session.random()?);
-        if !store.id_is_taken(&id)? {
-            return Ok(id);
-        }
+/// Hands one secret over, and prints the JSON document of the command where that does not carry the secret.
+fn hand_over_one(
+    session: &mut Session,
+    store: &mut Store,
+    handover: &Handover<'_>,
+    change: impl Fn(&Changes<'_>) -> Result<Key, Error>,
+) -> Result<Key, Error> {
+    let keys = hand_over(session, store, handover, |changes| Ok(vec![change(changes)?]))?;
+    let key = keys.into_iter().next().ok_or_else(|| anyhow::anyhow!("a change without its key"))?;
+    let is_printed = handover.orders.iter().any(|order| *order.sink == Sink::Document);
+    if session.json() && !is_printed {
+        let outcome = if handover.rotation.is_some() { Outcome::Rotated } else { Outcome::Created };
+        print_outcome(session, &key, outcome)?;
     }
+    Ok(key)
 }

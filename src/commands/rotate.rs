@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::mint::{DeliveryArgs, Rotation, rotate_key};
+use crate::delivery::Patience;
 use crate::error::{Error, Exit};
 use crate::session::Session;
 use keyward_core::rules::time::{Duration, rfc3339};
@@ -37,7 +38,7 @@ impl Rotate {
         let mut store = session.change_store()?;
         let key = session.find_or_ask(&store, self.key.as_deref(), "Rotate which key?")?;
         let old = key.current_secret().cloned();
-        let with = Rotation { prefix: &key.settings.prefix, grace: self.grace, sink: &sink };
+        let with = Rotation { prefix: &key.settings.prefix, grace: self.grace, sink: &sink, patience: Patience::Short };
         let key = rotate_key(session, &mut store, &key, with, |_| Ok(key.clone()))?;
         let end =
             key.secrets.iter().find(|secret| Some(&secret.id) == old.as_ref()).and_then(|secret| secret.expires_at);

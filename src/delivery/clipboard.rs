@@ -22,6 +22,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use zeroize::Zeroizing;
 
+use super::Deposit;
 use crate::error::{Code, Error};
 use crate::session::Session;
 use keyward_core::rules::text::count;
@@ -80,6 +81,43 @@ pub fn needs_an_answer(session: &Session) -> bool {
 fn has_display(session: &Session) -> bool {
     let set = |name: &&str| session.environment(name).is_some_and(|value| !value.is_empty());
     cfg!(target_os = "macos") || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(set)
+}
+
+/// Copies, and where the terminal gives no answer, asks the person for theirs.
+pub(super) fn deliver(
+    session: &mut Session,
+    secret: &Secret,
+    seconds: u64,
+    trusting: bool,
+    deposit: &mut Deposit,
+) -> Result<(), Error> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Error::new(Code::NotDelivered, format!("the secret was not copied: {why}; nothing was changed"))
+            .hint("leave --copy out to have it shown, or use --json, or send standard output to where it belongs")
+    };
+    let copied = copy(session, secret, seconds).map_err(|error| failed(&error))?;
+    session.terminal.note(&copied.note());
+    match copied {
+        Copied::Kept(_, keeper) => {
+            deposit.keeper = Some(keeper);
+            return Ok(());
+        }
+        Copied::Sent => deposit.is_final = true,
+    }
+    if trusting {
+        return Ok(());
+    }
+    if !session.terminal.can_ask() {
+        return Err(failed(
+            &"the terminal does not say whether it took it, and nobody can (--yes takes it for granted)",
+        ));
+    }
+    let section = session.interrupts.section(Code::NotDelivered, super::INTERRUPTED);
+    if session.terminal.confirm(&section, "Paste it where it belongs. Is it there?", false)? {
+        Ok(())
+    } else {
+        Err(Error::new(Code::Cancelled, "discarded; nothing was changed"))
+    }
 }
 
 /// Copies `secret` for so many seconds.

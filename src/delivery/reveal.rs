@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::Taken;
+use super::Deposit;
 use super::clipboard::{self, Copied};
 use crate::error::{Code, Error};
 use crate::session::Session;
@@ -22,24 +22,16 @@ const KEYS: &str = "↑ ↓ and Enter; Esc discards";
 /// # Errors
 /// [`Code::Cancelled`] where the person discards it; [`Code::NotDelivered`] where they interrupt, or
 /// where the terminal cannot show it.
-pub(super) fn reveal(session: &mut Session, key: &Key, secret: &Secret) -> Result<Taken, Error> {
+pub(super) fn reveal(session: &mut Session, key: &Key, secret: &Secret, deposit: &mut Deposit) -> Result<(), Error> {
     let section = session.interrupts.section(Code::NotDelivered, super::INTERRUPTED);
-    let mut taken = Taken::default();
-    let shown = if session.terminal.is_dumb() {
-        on_dumb_terminal(session, &section, key, secret, &mut taken)
+    if session.terminal.is_dumb() {
+        on_dumb_terminal(session, &section, key, secret, deposit)?;
     } else {
-        on_alternate_screen(session, &section, key, secret, &mut taken)
-    };
-    match shown {
-        Ok(()) => {
-            taken.hold = Some(section.answered());
-            Ok(taken)
-        }
-        Err(error) => {
-            taken.take_back();
-            Err(error)
-        }
+        on_alternate_screen(session, &section, key, secret, deposit)?;
     }
+    deposit.hold = Some(section.answered());
+    deposit.is_final = true;
+    Ok(())
 }
 
 fn on_alternate_screen(
@@ -47,7 +39,7 @@ fn on_alternate_screen(
     section: &Section,
     key: &Key,
     secret: &Secret,
-    taken: &mut Taken,
+    deposit: &mut Deposit,
 ) -> Result<(), Error> {
     let stderr = console::Term::stderr();
     if !fits(&short_page(key, secret), stderr.size()) {
@@ -61,7 +53,7 @@ fn on_alternate_screen(
     let mut screen = AlternateScreen::enter(section, stderr).map_err(lost)?;
     loop {
         let answer = screen.menu(section, &ITEMS, KEYS, |size| page(size, key, secret, &note))?;
-        match settle(session, secret, answer, taken)? {
+        match settle(session, secret, answer, deposit)? {
             None => return Ok(()),
             Some(copied) => note = copied,
         }
@@ -73,14 +65,14 @@ fn on_dumb_terminal(
     section: &Section,
     key: &Key,
     secret: &Secret,
-    taken: &mut Taken,
+    deposit: &mut Deposit,
 ) -> Result<(), Error> {
     let stderr = console::Term::stderr();
     let note = "This terminal keeps what it shows: clear its scrollback afterwards.";
     stderr.write_str(&full_page(key, secret, note)).map_err(lost)?;
     loop {
         let answer = session.terminal.select(section, "And now?", &ITEMS)?;
-        match settle(session, secret, answer, taken)? {
+        match settle(session, secret, answer, deposit)? {
             None => return Ok(()),
             Some(copied) => stderr.write_line(&clean(&copied)).map_err(lost)?,
         }
@@ -92,7 +84,7 @@ fn settle(
     session: &Session,
     secret: &Secret,
     answer: Answer<usize>,
-    taken: &mut Taken,
+    deposit: &mut Deposit,
 ) -> Result<Option<String>, Error> {
     match answer {
         Answer::Given(0) => Ok(None),
@@ -100,7 +92,7 @@ fn settle(
             Ok(copied) => {
                 let note = copied.note();
                 if let Copied::Kept(_, keeper) = copied {
-                    taken.keeper = Some(keeper);
+                    deposit.keeper = Some(keeper);
                 }
                 note
             }

@@ -19,10 +19,14 @@ use crate::error::{Code, Error};
 /// Starts to watch for signals.
 type Watch = Box<dyn FnOnce() + Send>;
 
+/// What is done before a signal ends the program.
+type Last = Box<dyn FnOnce() + Send>;
+
 /// The state that signals look at.
 #[derive(Default)]
 pub struct Interrupts {
     state: Mutex<State>,
+    last: Mutex<Option<Last>>,
     watch: Mutex<Option<Watch>>,
     /// How often the screen was given to somebody else and came back.
     returns: AtomicU32,
@@ -101,6 +105,24 @@ impl Interrupts {
         let section = self.section(Code::Interrupted, "interrupted");
         *self.state() = State::Stoppable { asked: Arc::clone(&asked) };
         Stopping { asked, _section: section }
+    }
+
+    /// Says what has to be done before a signal ends the program in the middle of a question.
+    pub fn at_the_end(&self, last: impl FnOnce() + Send + 'static) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(last));
+    }
+
+    /// From here on there is nothing to be done.
+    pub fn forget_the_end(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Does what has to be done before the program ends. For whoever ends it on a signal.
+    pub fn come_to_the_end(&self) {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(last) = last {
+            last();
+        }
     }
 
     /// Puts the terminal back, if a question is being asked.

@@ -25,6 +25,50 @@ fn of_many_that_create_one_name_exactly_one_wins() {
 }
 
 #[test]
+fn of_two_that_deliver_to_one_place_at_once_the_second_is_refused_before_its_command_starts() {
+    let manifest = |command: &str| format!("[[key]]\nname = 'k'\ndeliver = {{ secret_to = '{command}' }}\n");
+    for (first, second) in
+        [("rotate k", "rotate k"), ("create k", "create k"), ("create k", "apply"), ("apply", "create k")]
+    {
+        let sandbox = Sandbox::new();
+        if first == "rotate k" {
+            finish_with(&mut sandbox.binary("create k"), b"");
+        }
+        let place = sandbox.path("place");
+        let start = |line: &str, number: u32, wait: &str| {
+            let begun = sandbox.path(&format!("begun{number}"));
+            let command = format!("touch {}; {wait} cat > {}", begun.display(), place.display());
+            let mut binary = if line == "apply" {
+                let file = sandbox.path(&format!("{number}.toml"));
+                std::fs::write(&file, manifest(&command)).unwrap();
+                sandbox.binary(&format!("apply --json {}", file.display()))
+            } else {
+                let mut binary = sandbox.binary(&format!("{line} --json --secret-to"));
+                binary.arg(command);
+                binary
+            };
+            let binary = binary.env("PATH", "/usr/bin:/bin").stdout(Stdio::piped()).stderr(Stdio::piped());
+            (binary.spawn().unwrap(), begun)
+        };
+        let go = sandbox.path("go");
+        let (slow, begun) = start(first, 1, &format!("while [ ! -e {} ]; do sleep 0.02; done;", go.display()));
+        while !begun.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let (other, other_begun) = start(second, 2, "");
+        let other = other.wait_with_output().unwrap();
+        std::fs::write(go, "").unwrap();
+        let slow = slow.wait_with_output().unwrap();
+        let what = format!("{first}, {second}: {slow:?} {other:?}");
+        assert_eq!((slow.status.code(), other.status.code()), (Some(0), Some(1)), "{what}");
+        assert!(String::from_utf8_lossy(&other.stderr).contains("\"conflict\""), "{what}");
+        assert!(!other_begun.exists(), "its command was started: {what}");
+        let secret = std::fs::read(&place).unwrap();
+        assert_eq!(finish_with(&mut sandbox.binary("verify -q"), &secret).code, 0, "{what}");
+    }
+}
+
+#[test]
 fn many_that_take_over_one_empty_file_all_keep_their_keys() {
     let sandbox = Sandbox::empty();
     std::fs::write(sandbox.store(), "").unwrap();

@@ -599,7 +599,7 @@ fn read(bench: &Bench, held: &Held) -> (Model, BTreeMap<String, String>, i64) {
     let mut current = BTreeMap::new();
     for key in keys {
         let (name, secrets) = (key["name"].as_str().unwrap().to_owned(), key["secrets"].as_array().unwrap());
-        let id = secrets.iter().find(|secret| secret["expires_at"].is_null()).unwrap()["id"].as_str().unwrap();
+        let id = secrets.iter().find(|secret| secret["state"] == "current").unwrap()["id"].as_str().unwrap();
         let secret = held.get(id).unwrap_or_else(|| panic!("nobody has the secret {id} of the key {name}"));
         current.insert(name.clone(), secret.clone());
         let mut known = json!({"secrets": secrets.len()});

@@ -6,7 +6,7 @@ use expect_test::expect;
 use jiff::ToSpan as _;
 use keyward_core::rules::hashing::{Cost, HashedSecret};
 use keyward_core::rules::token::{Id, Secret};
-use keyward_core::store::{NewSecret, Stamp, Store};
+use keyward_core::store::{NewSecret, Staging, Stamp, Store};
 use serde_json::Value;
 
 use crate::harness::{Sandbox, words};
@@ -377,7 +377,9 @@ fn stage(sandbox: &Sandbox) -> Secret {
     let stored = NewSecret { id: secret.id().clone(), hash };
     let mut store = Store::open(&sandbox.store()).unwrap();
     let key = store.find("deploy").unwrap().unwrap();
-    store.write(Stamp { now: sandbox.now(), actor: None }, |changes| changes.stage_secret(&key, &stored)).unwrap();
+    store
+        .write(Stamp { now: sandbox.now(), actor: None }, |changes| changes.stage_secret(&key, &stored, Staging::Told))
+        .unwrap();
     secret
 }
 

@@ -195,16 +195,37 @@ fn the_secret_is_drawn_anew_when_the_size_changes() {
 }
 
 #[test]
-fn a_secret_that_another_process_delivered_in_the_meantime_is_not_replaced() {
+fn while_a_person_looks_at_a_new_secret_nobody_else_rotates_the_key() {
     let sandbox = Sandbox::new();
-    sandbox.mint("deploy");
+    finish(&mut sandbox.binary("create deploy"));
     let mut screen = Screen::start(&sandbox.store(), "rotate deploy", 80);
     let mine = shown_secret(&screen);
-    let theirs = sandbox.run("rotate deploy").stdout.trim_end().to_owned();
+    let theirs = finish(&mut sandbox.binary("rotate deploy --json"));
+    assert_eq!((theirs.code, theirs.stdout.as_str()), (1, ""), "{theirs}");
+    assert_eq!(theirs.error()["code"], "conflict");
     screen.press("\r");
-    assert_eq!(screen.end(), 1);
-    assert!(screen.text().contains("opens nothing: throw it away"), "{}", screen.text());
-    assert_eq!((sandbox.reason("", &mine), sandbox.reason("", &theirs)), ("not_genuine".into(), "allowed".into()));
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    assert_eq!(finish_with(&mut sandbox.binary("verify -q"), mine.as_bytes()).code, 0);
+}
+
+#[test]
+fn a_signal_at_the_reveal_gives_the_name_and_the_key_free_at_once() {
+    for (line, again) in [("create deploy", "create deploy"), ("rotate other", "rotate other")] {
+        let sandbox = Sandbox::new();
+        let old = finish(&mut sandbox.binary("create other")).stdout;
+        for signal in ["TERM", "HUP", "INT"] {
+            let mut screen = Screen::start(&sandbox.store(), line, 80);
+            let shown = shown_secret(&screen);
+            screen.signal(signal);
+            assert_eq!(screen.end(), 7, "{signal}: {}", screen.text());
+            let verified = finish_with(&mut sandbox.binary("verify -q"), shown.as_bytes());
+            assert_eq!(verified.code, 3, "{line}: {signal}: nobody said that it was stored");
+        }
+        assert_eq!(finish_with(&mut sandbox.binary("verify -q"), old.as_bytes()).code, 0);
+        assert_eq!(sandbox.run("show other --json").json()["secrets"].as_array().unwrap().len(), 1);
+        let again = finish(&mut sandbox.binary(again));
+        assert_eq!(again.code, 0, "{again}");
+    }
 }
 
 #[test]

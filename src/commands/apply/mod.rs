@@ -10,18 +10,18 @@ use clap::{Args, ValueHint};
 
 use self::places::make_folder;
 use self::report::{Document, print_plan, tell};
-use super::mint::{Minted, mint_all};
-use crate::delivery::{Order, Place, deliver_all_then_commit};
+use super::mint::{mint_all, stored};
+use crate::delivery::{Handover, Order, Patience, Place, Sink, hand_over};
 use crate::error::{Code, Error, Exit};
-use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject, plan, read};
+use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject as Target, plan, read};
 use crate::formats::tree::{Wrong, locate};
 use crate::session::Session;
-use keyward_core::rules::directory::Draft;
-use keyward_core::rules::key::Settings;
+use keyward_core::issuer::Minted;
+use keyward_core::rules::directory::{Draft, Entry};
+use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::text::count;
-use keyward_core::rules::token::Id;
-use keyward_core::store::{Changes, NewKey, Store, StoreError};
+use keyward_core::store::{Changes, NewKey, NewSecret, Store, StoreError, Subject};
 
 /// Make the store what a manifest says
 ///
@@ -69,9 +69,15 @@ struct Planned {
 /// A key that is about to be made.
 struct Fresh {
     name: Name,
-    id: Id,
     minted: Minted,
-    place: Place,
+    stored: NewSecret,
+    sink: Sink,
+}
+
+impl Fresh {
+    fn order(&self) -> Order<'_> {
+        Order { sink: &self.sink, secret: self.minted.secret(), subject: Subject::Name(self.name.clone()) }
+    }
 }
 
 impl Apply {
@@ -180,7 +186,7 @@ impl Apply {
         // What only this store forbids is a mistake like the others.
         let mut wrongs = vec![];
         for step in &steps {
-            let Subject::Key { settings: wanted, .. } = &step.subject else { continue };
+            let Target::Key { settings: wanted, .. } = &step.subject else { continue };
             let ends_anew = step.action == Action::Create || step.differences.iter().any(|d| d.field == "expires_at");
             if step.action != Action::Delete
                 && ends_anew
@@ -197,42 +203,41 @@ impl Apply {
         if store.is_read_only() {
             return Ok(());
         }
-        let prefix = Prefix::default();
         store.rehearse(session.stamp(), |changes| {
             for (number, step) in planned.steps.iter().enumerate() {
-                let stand_in = Minted::stand_in(&prefix, number);
+                let minted = Minted::stand_in(number as u64);
                 self.take(changes, step, text, |name, settings| {
-                    let (id, secret) = (stand_in.stored.id.clone(), &stand_in.stored);
-                    changes.insert_key(&NewKey { id: &id, name, settings, secret }).map(drop)
+                    changes.insert_key(&NewKey { id: minted.key_id(), name, settings, secret: &stored(&minted) })
                 })?;
             }
             Ok::<_, Error>(())
         })
     }
 
-    /// Makes one change; `mint` makes a key.
+    /// Makes one change; `mint` makes a key, which is returned.
     fn take(
         &self,
         changes: &Changes<'_>,
         step: &Step,
         text: &str,
-        mint: impl Fn(&Name, &Settings) -> Result<(), StoreError>,
-    ) -> Result<(), Error> {
+        mint: impl Fn(&Name, &Settings) -> Result<Key, StoreError>,
+    ) -> Result<Option<Key>, Error> {
         let made = match (&step.subject, step.action) {
-            (Subject::Entry(draft), Action::Create) => changes.insert_entry(draft).map(drop),
-            (Subject::Entry(draft), Action::Change) => {
-                entry(changes, draft).and_then(|entry| changes.update_entry(&entry, draft)).map(drop)
+            (Target::Entry(draft), Action::Create) => changes.insert_entry(draft).map(|_| None),
+            (Target::Entry(draft), Action::Change) => {
+                entry(changes, draft).and_then(|entry| changes.update_entry(&entry, draft)).map(|_| None)
             }
-            (Subject::Entry(draft), Action::Delete) => {
-                entry(changes, draft).and_then(|entry| changes.delete_entry(&entry, false)).map(drop)
+            (Target::Entry(draft), Action::Delete) => {
+                entry(changes, draft).and_then(|entry| changes.delete_entry(&entry, false)).map(|_| None)
             }
-            (Subject::Key { name, settings, .. }, Action::Create) => mint(name, settings),
-            (Subject::Key { name, settings, .. }, action) => changes.named(name).and_then(|key| {
+            (Target::Key { name, settings, .. }, Action::Create) => mint(name, settings).map(Some),
+            (Target::Key { name, settings, .. }, action) => changes.named(name).and_then(|key| {
                 let key = key.ok_or_else(|| StoreError::KeyGone(name.clone()))?;
                 match action {
                     Action::Delete => changes.delete_key(&key),
                     _ => changes.update_key(&key, name, settings).map(drop),
                 }
+                .map(|()| None)
             }),
         };
         made.map_err(|error| {
@@ -281,30 +286,37 @@ impl Apply {
             make_folder(folder)?;
         }
         let fresh = mint(session, store, wanted)?;
-        let orders: Vec<_> = fresh.iter().map(|key| Order { place: &key.place, secret: &key.minted.secret }).collect();
+        let orders = fresh.iter().map(Fresh::order).collect();
+        let handover = Handover { orders, rotation: None, patience: Patience::Short };
         let keys: BTreeMap<&Name, &Fresh> = fresh.iter().map(|key| (&key.name, key)).collect();
-        deliver_all_then_commit(session, store, &orders, |changes| {
+        hand_over(session, store, &handover, |changes| {
             if changes.last_event()? != planned.seq {
                 return Err(Error::new(Code::Conflict, "somebody changed the store in the meantime")
                     .hint("nothing was changed; apply the manifest again"));
             }
+            let mut made = vec![];
             for step in &planned.steps {
-                self.take(changes, step, text, |name, settings| {
+                made.extend(self.take(changes, step, text, |name, settings| {
                     let key = keys.get(name).ok_or_else(|| StoreError::KeyGone(name.clone()))?;
-                    changes.insert_key(&NewKey { id: &key.id, name, settings, secret: &key.minted.stored }).map(drop)
-                })?;
+                    changes.insert_key(&NewKey { id: key.minted.key_id(), name, settings, secret: &key.stored })
+                })?);
             }
-            Ok(())
+            Ok(made)
         })
+        .map(drop)
     }
 }
 
 fn mint(session: &mut Session, store: &Store, wanted: Vec<(Name, Prefix, Place)>) -> Result<Vec<Fresh>, Error> {
-    let prefixes: Vec<Prefix> = wanted.iter().map(|(_, prefix, _)| prefix.clone()).collect();
-    let fresh = wanted.into_iter().zip(mint_all(session, store, &prefixes)?);
-    Ok(fresh.map(|((name, _, place), (id, minted))| Fresh { name, id, minted, place }).collect())
+    let prefixes = wanted.iter().map(|(_, prefix, _)| prefix.clone()).collect();
+    let fresh = wanted.into_iter().zip(mint_all(session, store, prefixes)?);
+    let fresh = fresh.map(|((name, _, place), minted)| {
+        let stored = stored(&minted);
+        Fresh { name, minted, stored, sink: Sink::Place(place) }
+    });
+    Ok(fresh.collect())
 }
 
-fn entry(changes: &Changes<'_>, draft: &Draft) -> Result<keyward_core::rules::directory::Entry, StoreError> {
+fn entry(changes: &Changes<'_>, draft: &Draft) -> Result<Entry, StoreError> {
     changes.entry(draft.facts.kind(), &draft.name)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::files::{self, Files, Found, Spot};
-use super::{StepFile, Taken, command, github};
+use super::{Deposit, StepFile, command, github};
 use crate::error::Error;
 use crate::formats::dotenv::{self, Variable};
 use crate::session::Session;
@@ -130,11 +130,6 @@ impl Place {
         Ok(())
     }
 
-    /// Whether it is a file that has nothing but the secret in it.
-    pub fn is_file(&self) -> bool {
-        matches!(self, Self::File { .. })
-    }
-
     /// What a secret takes up there: a file, however it is spelled, and where others have room in it, which part
     /// of it. A command may tell its secrets apart by itself.
     pub fn takes_up(&self) -> Option<(PathBuf, Option<String>)> {
@@ -148,24 +143,25 @@ impl Place {
     }
 
     /// Takes the secret.
-    pub(super) fn take(&self, session: &mut Session, secret: &Secret, taken: &mut Taken) -> Result<(), Error> {
+    pub(super) fn take(&self, session: &mut Session, secret: &Secret, deposit: &mut Deposit) -> Result<(), Error> {
         match self {
-            Self::File { path, existing } => take_file(&mut taken.files, path, existing, secret)?,
+            Self::File { path, existing } => take_file(&mut deposit.files, path, existing, secret)?,
             Self::Dotenv { path, name } => {
-                let spot = taken.files.find(path)?;
+                let spot = deposit.files.find(path)?;
                 let former = spot.read()?;
                 if let Some(mode) = former.as_ref().and_then(Found::open_mode) {
                     let (path, tight) = (path.display(), mode & 0o700);
-                    taken.notes.push(format!("the mode of {path} was {mode:04o}; it is {tight:04o} now"));
+                    deposit.notes.push(format!("the mode of {path} was {mode:04o}; it is {tight:04o} now"));
                 }
-                take_line(&mut taken.files, &spot, former.as_ref(), name, secret)?;
+                take_line(&mut deposit.files, &spot, former.as_ref(), name, secret)?;
             }
             Self::Command(command) => {
                 // Held anew: what let signals wait for the command before would let them go after this one.
-                taken.hold = None;
-                taken.hold = Some(command::run(session, command, secret)?);
+                deposit.hold = None;
+                deposit.hold = Some(command::run(session, command, secret)?);
+                deposit.is_final = true;
             }
-            Self::Step { file, name } => github::add(session, &mut taken.files, *file, name, secret)?,
+            Self::Step { file, name } => github::add(session, &mut deposit.files, *file, name, secret)?,
         }
         Ok(())
     }

@@ -1,0 +1,256 @@
+//! The handover: how a secret gets to where it belongs and its key into the store, for one secret and for many.
+//!
+//! One protocol for `create`, `duplicate`, `rotate`, `create --ensure` and `apply`:
+//!
+//! 1. **Reserve.** The change is made and taken back. The name of the new key, or the key that is rotated, is
+//!    reserved. What goes into a file is announced; the new secret of a rotation is staged, where its place cannot
+//!    give it back or may lose the old one. ([`Lease::take`])
+//! 2. **Deliver.** Nothing holds the store's lock while a person, a pipe or a program takes its time. A thread renews
+//!    the reservation. Commands come first, because what they took cannot be taken back.
+//! 3. **Commit.** The change is made. ([`Lease::commit`])
+//! 4. **Keep or take back.** Where the delivery failed, files are put back as they were, the clipboard is cleared, and
+//!    the reservation is given back: everything is as it was. Where the commit failed, the same is done with what can
+//!    be taken back. What cannot is never withdrawn: of a rotation, both secrets go on working, and the error says so.
+//!
+//! What may break: a crash between the steps leaves a secret without a key, which opens nothing, and never a key whose
+//! secret nobody has. Of a rotation it leaves both secrets working. A signal that ends the program gives the
+//! reservation back first.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use keyward_core::issuer::{Lease, Parcel, StagedSecret};
+use keyward_core::rules::key::{Key, SecretState};
+use keyward_core::rules::text::count;
+use keyward_core::rules::token::Secret;
+use keyward_core::store::{Changes, NewSecret, Stamp, Store, Subject};
+
+use super::{Deposit, Outcome, Sink};
+use crate::error::Error;
+use crate::session::Session;
+use crate::terminal::Interrupts;
+
+/// How often a reservation is renewed.
+const RENEWED_EVERY: Duration = Duration::from_secs(20);
+/// How long to wait between two looks at whether somebody else's reservation is over.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How often to look again where somebody else mints for the same name or key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// For two seconds: most deliveries are over by then, and it is known what came of them.
+    Short,
+    /// For half a minute: for a command that goes on from whatever the other one made.
+    Long,
+}
+
+impl Patience {
+    fn looks(self) -> u32 {
+        match self {
+            Self::Short => 100,
+            Self::Long => 1_500,
+        }
+    }
+}
+
+/// A secret, and where it goes.
+#[derive(Debug)]
+pub struct Order<'o> {
+    /// Where it goes.
+    pub sink: &'o Sink,
+    /// What goes there.
+    pub secret: &'o Secret,
+    /// What it is for.
+    pub subject: Subject,
+}
+
+/// Everything that is handed over together.
+#[derive(Debug)]
+pub struct Handover<'h> {
+    /// The secrets, in the order of the keys that the change returns.
+    pub orders: Vec<Order<'h>>,
+    /// The key as it is, and its new secret, if a key is rotated.
+    pub rotation: Option<(&'h Key, &'h NewSecret)>,
+    /// How long to wait for others.
+    pub patience: Patience,
+}
+
+impl Handover<'_> {
+    fn outcome(&self) -> Outcome {
+        if self.rotation.is_some() { Outcome::Rotated } else { Outcome::Created }
+    }
+
+    /// The new secret of a rotation, if it has to work before it is delivered.
+    fn staged(&self, session: &Session) -> Option<StagedSecret<'_>> {
+        let (key, secret) = self.rotation?;
+        let staging = self.orders.iter().find_map(|order| order.sink.staging(session))?;
+        Some(StagedSecret { key, secret, staging })
+    }
+
+    fn parcels(&self) -> Vec<Parcel> {
+        let parcel = |order: &Order<'_>| Parcel {
+            subject: order.subject.clone(),
+            secret: order.secret.id().clone(),
+            is_announced: self.rotation.is_none() && order.sink.is_file(),
+        };
+        self.orders.iter().map(parcel).collect()
+    }
+
+    fn commands(&self) -> u64 {
+        self.orders.iter().filter(|order| order.sink.is_command()).count() as u64
+    }
+}
+
+/// Delivers the secrets and makes the `change` that belongs to them, as the module describes. `change` returns the
+/// keys that the secrets belong to, and is called twice, the first time in vain.
+///
+/// # Errors
+/// What `change` says; [`Code::Conflict`](crate::error::Code::Conflict) where somebody else mints for the same name or key;
+/// [`Code::NotDelivered`](crate::error::Code::NotDelivered) or [`Code::Cancelled`](crate::error::Code::Cancelled) where a sink did not take its secret. Then the store is as it was.
+pub fn hand_over(
+    session: &mut Session,
+    store: &mut Store,
+    handover: &Handover<'_>,
+    change: impl Fn(&Changes<'_>) -> Result<Vec<Key>, Error>,
+) -> Result<Vec<Key>, Error> {
+    let (keys, lease) = reserve(session, store, handover, &change)?;
+    let mut deposit = Deposit::default();
+    let watch = handover.orders.iter().any(|order| order.sink.may_wait()).then(|| Watch::start(session, store, &lease));
+    let delivered = deliver(session, handover, &keys, &lease, &mut deposit);
+    drop(watch);
+    if handover.orders.iter().any(|order| order.sink.waits_for_someone()) {
+        session.look_at_the_clock();
+    }
+    if let Err(error) = delivered {
+        let error = taken_back(deposit, error);
+        // Where this fails too, the reservation ends by itself, and a staged secret stays that `doctor` tells of.
+        let _ = lease.give_back(store, session.stamp());
+        return Err(error);
+    }
+    match lease.commit(store, session.stamp(), &change) {
+        Ok(keys) => {
+            deposit.keep(session);
+            Ok(keys)
+        }
+        Err(error) => Err(not_committed(session, store, handover, &lease, deposit, error)),
+    }
+}
+
+/// Takes the reservation, as soon as nobody else has one.
+fn reserve(
+    session: &mut Session,
+    store: &mut Store,
+    handover: &Handover<'_>,
+    change: impl Fn(&Changes<'_>) -> Result<Vec<Key>, Error>,
+) -> Result<(Vec<Key>, Lease), Error> {
+    let mut looks = handover.patience.looks();
+    loop {
+        let taken = Lease::take(store, session.stamp(), handover.parcels(), handover.staged(session), &change);
+        match taken {
+            Err(error) if error.is_reserved() && looks > 0 => looks -= 1,
+            taken => return taken,
+        }
+        thread::sleep(LOOK_EVERY);
+        session.look_at_the_clock();
+    }
+}
+
+fn deliver(
+    session: &mut Session,
+    handover: &Handover<'_>,
+    keys: &[Key],
+    lease: &Lease,
+    deposit: &mut Deposit,
+) -> Result<(), Error> {
+    let orders = || handover.orders.iter().zip(keys);
+    let commands = orders().filter(|(order, _)| order.sink.is_command());
+    let others = orders().filter(|(order, _)| !order.sink.is_command());
+    let mut commands_done = 0;
+    for (order, key) in commands.chain(others) {
+        let is_staged = lease.has_staged();
+        if let Err(error) = order.sink.take(session, key, order.secret, handover.outcome(), is_staged, deposit) {
+            return Err(if commands_done == 0 { error } else { error.hint(void(commands_done)) });
+        }
+        commands_done += u64::from(order.sink.is_command());
+    }
+    deposit.files.sync().map_err(|error| if commands_done == 0 { error } else { error.hint(void(commands_done)) })
+}
+
+/// The secrets are out and the change is not made: what can be taken back is, and the person learns which secrets work.
+fn not_committed(
+    session: &Session,
+    store: &mut Store,
+    handover: &Handover<'_>,
+    lease: &Lease,
+    deposit: Deposit,
+    error: Error,
+) -> Error {
+    let is_final = deposit.is_final;
+    let error = taken_back(deposit, error);
+    if let Some((key, secret)) = handover.rotation.filter(|_| is_final && lease.has_staged()) {
+        let _ = lease.end(store, session.stamp());
+        // Somebody may have deleted the key, or replaced both secrets. Where nobody can tell, it is as it was staged.
+        let works = store
+            .presented(&secret.id)
+            .map(|found| found.is_some_and(|found| found.secret.state(session.now()) != SecretState::Retired));
+        if works.unwrap_or(true) {
+            return error.after_delivery_of_a_working_secret(&key.name);
+        }
+        return error.after_delivery();
+    }
+    let _ = lease.give_back(store, session.stamp());
+    match (handover.orders.len(), handover.commands()) {
+        (1, _) => error.after_delivery(),
+        (_, 0) => error,
+        (_, commands) => error.hint(void(commands)),
+    }
+}
+
+fn void(commands: u64) -> String {
+    format!("what {} took opens nothing", count(commands, "command"))
+}
+
+fn taken_back(deposit: Deposit, error: Error) -> Error {
+    if deposit.take_back() { error } else { error.hint("what had been in its place could not be put back") }
+}
+
+/// Looks after a reservation while its secret is delivered: renews it, and gives it back where a signal ends the
+/// program.
+struct Watch {
+    interrupts: Arc<Interrupts>,
+    /// The thread that renews ends when this is gone.
+    _renewal: mpsc::Sender<()>,
+}
+
+impl Watch {
+    fn start(session: &Session, store: &Store, lease: &Lease) -> Self {
+        let (renewal, stopped) = mpsc::channel();
+        let (path, clock) = (store.path().to_owned(), session.clock());
+        let (of_renewal, of_end) = (lease.clone(), lease.clone());
+        let renew = move || {
+            while stopped.recv_timeout(RENEWED_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let renewed = Store::open(&path).and_then(|mut store| of_renewal.renew(&mut store, clock()));
+                if matches!(renewed, Ok(false)) {
+                    return;
+                }
+            }
+        };
+        // Where the system gives no thread, the reservation ends early, and nothing else is lost.
+        let _ = thread::Builder::new().spawn(renew);
+        let (path, clock) = (store.path().to_owned(), session.clock());
+        let actor = session.stamp().actor.cloned();
+        session.interrupts.at_the_end(move || {
+            let stamp = Stamp { now: clock(), actor: actor.as_ref() };
+            let _ = Store::open(&path).and_then(|mut store| of_end.give_back(&mut store, stamp));
+        });
+        Self { interrupts: Arc::clone(&session.interrupts), _renewal: renewal }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.interrupts.forget_the_end();
+    }
+}
