@@ -16,9 +16,9 @@ pub(crate) fn own_name() -> String {
 /// Whether the process of this name has certainly ended. One that nobody can know about has not.
 pub(crate) fn has_ended(name: &str) -> bool {
     let process = machine().and_then(|machine| name.strip_prefix(&machine)?.strip_prefix('/'));
-    let Some((id, start)) = process.and_then(|process| process.split_once('/')) else { return false };
-    match fs::read_to_string(format!("/proc/{id}/stat")) {
-        Ok(stat) => fields(&stat).is_some_and(|(state, present)| present != start || "ZX".contains(state)),
+    let Some((number, start)) = process.and_then(|process| process.split_once('/')) else { return false };
+    match fs::read_to_string(format!("/proc/{number}/stat")) {
+        Ok(stat) => fields(&stat).is_some_and(|(state, since)| since != start || "ZX".contains(state)),
         Err(error) => error.kind() == ErrorKind::NotFound,
     }
 }
