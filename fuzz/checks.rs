@@ -481,6 +481,7 @@ fn made(steps: &[Step], now: Timestamp) -> Present {
                 secrets: vec![],
                 standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
                 revision: 0,
+                damage: None,
             }),
         }
     }

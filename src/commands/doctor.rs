@@ -180,12 +180,35 @@ fn integrity(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
     let bad = |found: String| Diagnosis::bad("integrity", Level::Problem, found, meaning, remedy());
     let working = session.terminal.working("looking through the file");
     let found = store.damage();
+    // In a file whose pages are out of order, not even the keys can be read.
+    let (keys, what) = damaged_keys(session, store).unwrap_or_default();
     drop(working);
     Ok(match found {
+        Ok(_) if keys.count > 0 => Diagnosis {
+            count: keys.count,
+            keys: keys.names,
+            ..bad(format!("{} damaged: {}", count(keys.count, "key"), what.join("; ")))
+        },
         Ok(None) => Diagnosis::ok("integrity", "every page, index and reference of the file is in order"),
         Ok(Some(damage)) | Err(StoreError::Corrupt { detail: damage, .. }) => bad(damage),
         Err(error) => return Err(error.into()),
     })
+}
+
+/// The keys of which something is missing, and what.
+fn damaged_keys(session: &Session, store: &Store) -> Result<(NameCount, Vec<String>), StoreError> {
+    const KINDS: usize = 5;
+    let (mut keys, mut what) = (NameCount::default(), vec![]);
+    store.each_key(&Filter::default(), session.now(), |key| {
+        if let Some(damage) = key.damage {
+            keys.add(key.name.to_string());
+            if what.len() < KINDS && !what.contains(&damage) {
+                what.push(damage);
+            }
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    Ok((keys, what))
 }
 
 fn history(session: &Session, store: &Store) -> Result<Diagnosis, Error> {

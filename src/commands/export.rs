@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::damaged::Damaged;
 use crate::error::{Error, Exit};
 use crate::formats::manifest::{KINDS, key_to_json, key_to_toml, to_json, to_toml};
 use crate::session::Session;
@@ -33,23 +34,31 @@ impl Export {
             }
             return Ok(Exit::DONE);
         };
+        let mut damaged = Damaged::default();
         let mut entries: Vec<Draft> = vec![];
         for kind in KINDS {
-            entries.extend(store.entries(kind)?.into_iter().map(|entry| entry.draft));
+            for entry in store.entries(kind)? {
+                damaged.look_at_entry(&entry);
+                entries.push(entry.draft);
+            }
         }
         if session.json() {
-            print_json(session, &store, &entries)?;
+            print_json(session, &store, &entries, &mut damaged)?;
         } else {
-            print_toml(session, &store, &entries)?;
+            print_toml(session, &store, &entries, &mut damaged)?;
         }
+        damaged.report(store.path())?;
         Ok(Exit::DONE)
     }
 }
 
-fn print_toml(session: &mut Session, store: &Store, entries: &[Draft]) -> Result<(), Error> {
+fn print_toml(session: &mut Session, store: &Store, entries: &[Draft], damaged: &mut Damaged) -> Result<(), Error> {
     session.terminal.print(&to_toml(entries))?;
     let now = session.now();
-    store.each_key(&Filter::default(), now, |key| session.terminal.print(&key_to_toml(&key.name, &key.settings)))
+    store.each_key(&Filter::default(), now, |key| {
+        damaged.look_at(&key);
+        session.terminal.print(&key_to_toml(&key.name, &key.settings))
+    })
 }
 
 fn with_keys(entries: &[Draft]) -> serde_json::Value {
@@ -59,12 +68,13 @@ fn with_keys(entries: &[Draft]) -> serde_json::Value {
 }
 
 /// The keys stand at the end of the one object, so they can be written one by one.
-fn print_json(session: &mut Session, store: &Store, entries: &[Draft]) -> Result<(), Error> {
+fn print_json(session: &mut Session, store: &Store, entries: &[Draft], damaged: &mut Damaged) -> Result<(), Error> {
     let text = with_keys(entries).to_string();
     let start = text.strip_suffix("]}").unwrap_or(&text);
     session.terminal.print(start)?;
     let (now, mut before) = (session.now(), "");
     store.each_key(&Filter::default(), now, |key| {
+        damaged.look_at(&key);
         session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
         session.terminal.print(&key_to_json(&key.name, &key.settings).to_string())
     })?;

@@ -3,6 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
+use super::damaged::Damaged;
 use super::views::{KEY_COLUMNS, key_row};
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
@@ -100,7 +101,9 @@ impl List {
         let filter = self.filter(session)?;
         let count = if let Some(store) = session.read_store()? {
             self.check_names(session, &store)?;
-            print(session, &store, &filter)?
+            let Seen { count, damaged } = print(session, &store, &filter)?;
+            damaged.report(store.path())?;
+            count
         } else {
             if session.json() {
                 session.terminal.print("[]\n")?;
@@ -168,7 +171,13 @@ impl List {
     }
 }
 
-fn print(session: &mut Session, store: &Store, filter: &Filter) -> Result<u64, Error> {
+/// The keys that were listed.
+struct Seen {
+    count: u64,
+    damaged: Damaged,
+}
+
+fn print(session: &mut Session, store: &Store, filter: &Filter) -> Result<Seen, Error> {
     if session.json() {
         print_array(session, store, filter)
     } else if session.quiet() {
@@ -178,21 +187,21 @@ fn print(session: &mut Session, store: &Store, filter: &Filter) -> Result<u64, E
     }
 }
 
-fn print_array(session: &mut Session, store: &Store, filter: &Filter) -> Result<u64, Error> {
+fn print_array(session: &mut Session, store: &Store, filter: &Filter) -> Result<Seen, Error> {
     let mut before = "[";
-    let count = each(session, store, filter, |session, key| {
+    let seen = each(session, store, filter, |session, key| {
         let json = serde_json::to_string(&key.to_json(session.now())).map_err(anyhow::Error::new)?;
         session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
         session.terminal.print(&json)
     })?;
-    session.terminal.print(if count == 0 { "[]\n" } else { "]\n" })?;
-    Ok(count)
+    session.terminal.print(if seen.count == 0 { "[]\n" } else { "]\n" })?;
+    Ok(seen)
 }
 
-fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<u64, Error> {
-    let count = store.at_one_moment(|| {
+fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<Seen, Error> {
+    let seen = store.at_one_moment(|| {
         let (mut rows, mut widest) = (vec![], Widest::default());
-        let count = each(session, store, filter, |session, key| {
+        let seen = each(session, store, filter, |session, key| {
             let row = key_row(&key, session.now());
             if rows.len() < BLOCK {
                 rows.push(row);
@@ -201,22 +210,22 @@ fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<
             }
             Ok(())
         })?;
-        if count > BLOCK as u64 {
+        if seen.count > BLOCK as u64 {
             for row in &rows {
                 widest.take(row);
             }
             print_blocks(session, store, filter, &widest)?;
-        } else if count > 0 {
+        } else if seen.count > 0 {
             session.terminal.print_table(&KEY_COLUMNS, &rows)?;
         }
-        Ok::<_, Error>(count)
+        Ok::<_, Error>(seen)
     })?;
-    if count == 0 {
+    if seen.count == 0 {
         session.terminal.note(if *filter == Filter::default() { NO_KEYS } else { "no key matches" });
     } else {
-        tell_how_many(session, store, filter, count)?;
+        tell_how_many(session, store, filter, seen.count)?;
     }
-    Ok(count)
+    Ok(seen)
 }
 
 /// A list that is too long to be kept: now that the widths of its columns are known, it is read once more.
@@ -253,18 +262,19 @@ fn tell_how_many(session: &mut Session, store: &Store, filter: &Filter, shown: u
     Ok(())
 }
 
-/// Calls `f` with each key until there is nobody left to print for; returns how many there were.
+/// Calls `f` with each key until there is nobody left to print for.
 fn each(
     session: &mut Session,
     store: &Store,
     filter: &Filter,
     mut f: impl FnMut(&mut Session, keyward_core::rules::key::Key) -> Result<(), Error>,
-) -> Result<u64, Error> {
+) -> Result<Seen, Error> {
     let now = session.now();
-    let mut count = 0;
+    let mut seen = Seen { count: 0, damaged: Damaged::default() };
     store.each_key(filter, now, |key| {
-        count += 1;
+        seen.count += 1;
+        seen.damaged.look_at(&key);
         if session.terminal.is_unread() { Ok(()) } else { f(session, key) }
     })?;
-    Ok(count)
+    Ok(seen)
 }

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod backup;
 pub mod completions;
 pub mod create;
+pub mod damaged;
 pub mod delete;
 pub mod directory;
 pub mod doctor;

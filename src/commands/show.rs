@@ -27,6 +27,9 @@ impl Show {
             return Err(session.no_such_key(None, self.key.as_deref().unwrap_or("(any)")));
         };
         let key = session.find_or_ask(&store, self.key.as_deref(), "Show which key?")?;
+        if let Some(damage) = &key.damage {
+            session.terminal.tell(&format!("warning: the key {} is damaged: {damage}", key.name));
+        }
         if session.json() {
             session.print_json(&key.to_json(session.now()))?;
         } else if session.quiet() {

@@ -27,6 +27,7 @@ mod sample {
             secrets: vec![],
             standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
             revision: 0,
+            damage: None,
         }
     }
 

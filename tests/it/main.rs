@@ -29,6 +29,7 @@ mod clipboard_manager;
 mod concurrency;
 mod crash;
 mod curl;
+mod damage;
 mod decisions;
 mod delivery;
 mod directory;

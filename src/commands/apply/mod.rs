@@ -3,7 +3,7 @@
 mod places;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
@@ -181,6 +181,9 @@ impl Apply {
                 present.keys.extend(store.named(&wanted.name)?);
             }
         }
+        // What is compared with the manifest must be what the store was told. What is to be deleted goes as it is.
+        let named: BTreeSet<&Name> = manifest.keys.iter().map(|wanted| &wanted.name).collect();
+        present.keys.iter().filter(|key| named.contains(&key.name)).try_for_each(|key| store.check_whole(key))?;
         let planned = plan(manifest, &present, self.prune, session.now());
         let steps = planned.map_err(|wrongs| self.mistakes(text, wrongs))?;
         // What only this store forbids is a mistake like the others.

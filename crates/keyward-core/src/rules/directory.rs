@@ -161,6 +161,8 @@ pub struct Entry {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// What the store no longer has of it, if anything. Nothing may be made of such an entry.
+    pub damage: Option<String>,
 }
 
 impl Entry {

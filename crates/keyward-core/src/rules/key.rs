@@ -144,6 +144,9 @@ pub struct Key {
     pub standing: Standing,
     /// Counts the changes, so that two people who edit at once notice each other.
     pub revision: i64,
+    /// What the store no longer has of this key, if anything. Nothing may be decided by such a key, and nothing be
+    /// made of it: what is missing may have been a restriction.
+    pub damage: Option<String>,
 }
 
 /// Whether a key works at all. Where several apply, the first of disabled, expired and suspended
@@ -337,6 +340,7 @@ pub(crate) mod tests {
             secrets: vec![],
             standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
             revision: 0,
+            damage: None,
         }
     }
 

@@ -121,9 +121,10 @@ impl<'c> Changes<'c> {
     /// Gives a key another name and other settings. Nothing is written where nothing differs.
     ///
     /// # Errors
-    /// As [`Changes::insert_key`], and [`StoreError::KeyGone`].
+    /// As [`Changes::insert_key`], [`StoreError::KeyGone`], and [`StoreError::Corrupt`] for a damaged key.
     pub fn update_key(&self, key: &Key, name: &Name, settings: &Settings) -> Result<Key, StoreError> {
         self.check_authority(Some(key), Some(settings))?;
+        self.check_whole(key)?;
         if *name == key.name && *settings == key.settings {
             return Ok(key.clone());
         }
@@ -146,12 +147,33 @@ impl<'c> Changes<'c> {
         self.reload(&key.id, name)
     }
 
+    /// Switches a key on or off, and touches nothing else. A damaged key can be switched off: that takes something
+    /// away whatever is missing. Nothing is written where nothing differs.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], [`StoreError::KeyGone`], [`StoreError::Corrupt`] where a damaged key would be switched
+    /// on, or where the store cannot be written.
+    pub fn switch_key(&self, key: &Key, enabled: bool) -> Result<Key, StoreError> {
+        self.check_authority(Some(key), None)?;
+        if enabled {
+            self.check_whole(key)?;
+        }
+        if key.settings.enabled == enabled {
+            return Ok(key.clone());
+        }
+        let row = self.row_of(key)?;
+        self.run(|conn| keys::switch(conn, row, enabled, self.stamp.now))?;
+        let changed = vec![Difference { field: "enabled".to_owned(), old: json!(!enabled), new: json!(enabled) }];
+        self.tell(&format!("key.{}", verb(&changed)), key, json!({"settings": as_json(changed)}))?;
+        self.reload(&key.id, &key.name)
+    }
+
     /// Puts a new secret in the place of the current one, which works until `grace_end`.
     ///
     /// # Errors
     /// [`StoreError::SecretChanged`] where the current secret is not the one that `key` tells of: the
     /// one that took its place was just delivered to somebody. [`StoreError::Reserved`],
-    /// [`StoreError::KeyGone`], or where the store cannot be written.
+    /// [`StoreError::KeyGone`], [`StoreError::Corrupt`] for a damaged key, or where the store cannot be written.
     pub fn replace_secret(&self, key: &Key, secret: &NewSecret, grace_end: Timestamp) -> Result<Key, StoreError> {
         let present = self.reload(&key.id, &key.name)?;
         if present.current_secret() == Some(&secret.id) {
@@ -226,6 +248,7 @@ impl<'c> Changes<'c> {
         // What was read before the secret was shown may have changed since, the key's role above all.
         let present = self.reload(&key.id, &key.name)?;
         self.check_authority(Some(&present), None)?;
+        self.check_whole(&present)?;
         if present.current_secret() != key.current_secret() {
             return Err(StoreError::SecretChanged(key.name.clone()));
         }
@@ -237,11 +260,12 @@ impl<'c> Changes<'c> {
     /// who makes something of it.
     ///
     /// # Errors
-    /// [`StoreError::Denied`], [`StoreError::KeyChanged`], [`StoreError::KeyGone`], or where the store
-    /// cannot be read.
+    /// [`StoreError::Denied`], [`StoreError::KeyChanged`], [`StoreError::KeyGone`], [`StoreError::Corrupt`] for a
+    /// damaged key, or where the store cannot be read.
     pub fn check_source(&self, key: &Key) -> Result<(), StoreError> {
         let present = self.reload(&key.id, &key.name)?;
         self.check_authority(Some(&present), None)?;
+        self.check_whole(&present)?;
         if present.revision == key.revision { Ok(()) } else { Err(StoreError::KeyChanged(key.name.clone())) }
     }
 
@@ -358,15 +382,24 @@ impl<'c> Changes<'c> {
     /// is written where nothing differs.
     ///
     /// # Errors
-    /// As [`Changes::insert_entry`].
+    /// As [`Changes::insert_entry`], and [`StoreError::Corrupt`] for a user whose role or tenant is missing, unless they
+    /// are switched off and nothing else.
     pub fn update_entry(&self, entry: &Entry, draft: &Draft) -> Result<Entry, StoreError> {
         self.check_draft(draft, Some(&entry.draft))?;
         let changed = entry.draft.differences(draft);
-        if changed.is_empty() {
-            return Ok(entry.clone());
-        }
         let (kind, name) = (draft.facts.kind(), &entry.draft.name);
-        self.run(|conn| directory::update(conn, name, draft, self.stamp.now))?;
+        match &entry.damage {
+            // Whatever is missing, switching off takes something away.
+            Some(_) if verb(&changed) == "disable" => {
+                self.run(|conn| directory::switch(conn, kind, name, false, self.stamp.now))?;
+            }
+            Some(damage) => {
+                let detail = format!("the {} {name}: {damage}", kind.as_str());
+                return Err(StoreError::Corrupt { path: self.path.to_owned(), detail });
+            }
+            None if changed.is_empty() => return Ok(entry.clone()),
+            None => self.run(|conn| directory::update(conn, name, draft, self.stamp.now))?,
+        }
         self.tell_entry(kind, verb(&changed), name, json!({"settings": as_json(changed)}))?;
         self.entry(kind, &draft.name)
     }
@@ -417,6 +450,11 @@ impl<'c> Changes<'c> {
 
     fn reload(&self, id: &Id, name: &Name) -> Result<Key, StoreError> {
         self.key(id)?.ok_or_else(|| StoreError::KeyGone(name.clone()))
+    }
+
+    /// Of a damaged key, nobody knows what it was.
+    fn check_whole(&self, key: &Key) -> Result<(), StoreError> {
+        StoreError::check_whole(self.path, key)
     }
 
     fn check_name_is_free(&self, name: &Name, own: Option<&Key>) -> Result<(), StoreError> {

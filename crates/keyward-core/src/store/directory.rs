@@ -33,9 +33,10 @@ fn select(kind: Kind, rest: &str) -> String {
         Kind::Role | Kind::Tenant => format!("(SELECT count(*) FROM user WHERE {table} = e.id)"),
         Kind::Group | Kind::User => "0".to_owned(),
     };
+    let references = if kind == Kind::User { "e.role, e.tenant" } else { "NULL, NULL" };
     format!(
         "SELECT e.name, e.description, {facts}, e.created_at, e.updated_at,
-                (SELECT count(*) FROM key WHERE {column} = e.id), {users} FROM {table} e {rest}"
+                (SELECT count(*) FROM key WHERE {column} = e.id), {users}, {references} FROM {table} e {rest}"
     )
 }
 
@@ -48,13 +49,43 @@ fn entry(kind: Kind, row: &Row<'_>) -> rusqlite::Result<Entry> {
         Kind::Role => Facts::Role { rank: row.get(2)?, manages_keys: row.get(3)? },
         Kind::Tenant => Facts::Tenant { enabled: row.get(4)? },
     };
+    let damage = match &facts {
+        Facts::User { role, tenant, .. } => missing(row, 9, role.is_some(), tenant.is_some())?,
+        _ => None,
+    };
     Ok(Entry {
+        damage,
         draft: Draft { name: rows::parsed(row, 0)?, description: rows::optional(row, 1)?, facts },
         created_at: rows::time(row, 5)?,
         updated_at: rows::time(row, 6)?,
         keys: rows::count(row, 7)?,
         users: rows::count(row, 8)?,
     })
+}
+
+/// Which of a user's role and tenant the row refers to, in the columns from `first` on, without their being there.
+fn missing(row: &Row<'_>, first: usize, has_role: bool, has_tenant: bool) -> rusqlite::Result<Option<String>> {
+    let mut found = vec![];
+    for (column, is_there, what) in [(first, has_role, "role"), (first + 1, has_tenant, "tenant")] {
+        if !is_there && row.get::<_, Option<i64>>(column)?.is_some() {
+            found.push(format!("its {what} is missing"));
+        }
+    }
+    Ok(if found.is_empty() { None } else { Some(found.join(", ")) })
+}
+
+/// Switches a user or a tenant on or off, and touches nothing else.
+pub(super) fn switch(
+    conn: &Connection,
+    kind: Kind,
+    name: &Name,
+    enabled: bool,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let (table, _) = table(kind);
+    conn.prepare_cached(&format!("UPDATE {table} SET enabled = ?2, updated_at = ?3 WHERE name = ?1"))?
+        .execute((name.as_str(), enabled, now.as_second()))
+        .map(drop)
 }
 
 /// All entries of a kind, by name; roles by rank.
@@ -145,7 +176,8 @@ pub(super) fn authority(conn: &Connection, actor: Option<&Name>) -> rusqlite::Re
     let Some(name) = actor else { return Ok(Authority::Unlimited) };
     let found = conn
         .prepare_cached(
-            "SELECT u.enabled, r.name, r.rank, r.manages_keys, t.name, (SELECT coalesce(max(rank), 0) FROM role)
+            "SELECT u.enabled, r.name, r.rank, r.manages_keys, t.name, (SELECT coalesce(max(rank), 0) FROM role),
+                    u.role, u.tenant
                FROM user u LEFT JOIN role r ON r.id = u.role LEFT JOIN tenant t ON t.id = u.tenant WHERE u.name = ?1",
         )?
         .query_row([name.as_str()], |row| {
@@ -153,13 +185,12 @@ pub(super) fn authority(conn: &Connection, actor: Option<&Name>) -> rusqlite::Re
                 Some(name) => Some(ActingRole { name, rank: row.get(2)?, manages_keys: row.get(3)? }),
                 None => None,
             };
-            Ok(Actor {
-                name: name.clone(),
-                enabled: row.get(0)?,
-                role,
-                tenant: rows::optional(row, 4)?,
-                highest_rank: row.get(5)?,
-            })
+            let tenant = rows::optional(row, 4)?;
+            // Whoever lost their tenant would make keys that are bound to none.
+            if let Some(damage) = missing(row, 6, role.is_some(), tenant.is_some())? {
+                return Err(rows::broken(6, format!("the user {name}: {damage}")));
+            }
+            Ok(Actor { name: name.clone(), enabled: row.get(0)?, role, tenant, highest_rank: row.get(5)? })
         })
         .optional()?;
     Ok(found.map_or_else(|| Authority::Unknown(name.clone()), Authority::User))

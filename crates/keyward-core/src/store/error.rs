@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 
 use crate::rules::authority::Denied;
+use crate::rules::key::Key;
 use crate::rules::names::Name;
 use crate::rules::text::count;
 
@@ -136,6 +137,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The error for who would decide something by a key of the store at `path` that is damaged.
+    pub(super) fn check_whole(path: &Path, key: &Key) -> Result<(), Self> {
+        let Some(damage) = &key.damage else { return Ok(()) };
+        Err(Self::Corrupt { path: path.to_owned(), detail: format!("the key {}: {damage}", key.name) })
+    }
+
     /// The error that `error` means for the store at `path`.
     pub(super) fn from_sqlite(path: &Path, error: rusqlite::Error) -> Self {
         let path = path.to_owned();

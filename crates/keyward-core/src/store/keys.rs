@@ -274,6 +274,13 @@ pub(super) fn promote_secret(
     Ok(promoted == 1)
 }
 
+/// Switches the key on or off, and touches nothing else.
+pub(super) fn switch(conn: &Connection, key: i64, enabled: bool, now: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE key SET enabled = ?2, updated_at = ?3, revision = revision + 1 WHERE id = ?1")?
+        .execute((key, enabled, now.as_second()))?;
+    Ok(())
+}
+
 fn retire_secrets(conn: &Connection, key: i64, end: Timestamp) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE secret SET expires_at = ?2, staged = 0 WHERE key = ?1 AND (expires_at IS NULL OR expires_at > ?2)",

@@ -136,6 +136,14 @@ impl Store {
         self.read(|conn| keys::find(conn, text))
     }
 
+    /// Makes sure that the store still has all that belongs to the key.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], if not.
+    pub fn check_whole(&self, key: &Key) -> Result<(), StoreError> {
+        StoreError::check_whole(&self.path, key)
+    }
+
     /// The key of this name.
     ///
     /// # Errors
@@ -167,12 +175,14 @@ impl Store {
         self.read(history::last)
     }
 
-    /// The key, the hash and the end of the secret with this public id.
+    /// The key, the hash and the state of the secret with this public id.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// [`StoreError::Corrupt`] for a damaged key, or where the store cannot be read.
     pub fn presented(&self, secret: &Id) -> Result<Option<Presented>, StoreError> {
-        self.read(|conn| keys::presented(conn, secret))
+        let found = self.read(|conn| keys::presented(conn, secret))?;
+        found.as_ref().map_or(Ok(()), |found| self.check_whole(&found.key))?;
+        Ok(found)
     }
 
     /// Whether this secret is one of this store's that opens nothing any more, or never did: its key was never

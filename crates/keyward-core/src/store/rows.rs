@@ -25,7 +25,7 @@ pub(super) fn count_keys(rest: &str, most: u64) -> String {
 }
 
 /// How many columns a key has; further ones follow from this index on.
-pub(super) const COLUMNS: usize = 28;
+pub(super) const COLUMNS: usize = 37;
 
 /// Separators are control characters, which none of the values can hold.
 const KEY_COLUMNS: &str = "
@@ -40,7 +40,9 @@ const KEY_COLUMNS: &str = "
            (SELECT group_concat(label || char(30) || value, char(31)) FROM key_label WHERE key = k.id),
            (SELECT group_concat(public_id || char(30) || created_at || char(30) || coalesce(expires_at, '')
                                 || char(30) || staged, char(31)
-                                ORDER BY id DESC) FROM secret WHERE key = k.id)";
+                                ORDER BY id DESC) FROM secret WHERE key = k.id),
+           k.key_group, k.owner, k.role, k.tenant, o.role,
+           k.scope_count, k.level_count, k.address_count, k.label_count";
 
 const KEY_TABLES: &str = "
       FROM key k
@@ -74,9 +76,11 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
         owner_enabled: row.get(18)?,
         tenant_enabled: row.get(19)?,
         rank: row.get(20)?,
-        owner_role: owner_role.zip(row.get(22)?),
+        owner_role: owner_role.clone().zip(row.get(22)?),
     };
+    let damage = missing_from(row, &settings, owner_role.is_some())?;
     Ok(Key {
+        damage,
         id: parsed(row, 0)?,
         name: parsed(row, 1)?,
         settings,
@@ -89,6 +93,35 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
         secrets: secrets(row, 27)?,
         standing,
     })
+}
+
+/// What the row refers to or counts, and what is not there. Foreign keys keep it from happening; a tool that does not
+/// heed them does not.
+fn missing_from(row: &Row<'_>, settings: &Settings, has_owner_role: bool) -> rusqlite::Result<Option<String>> {
+    let mut found: Vec<String> = vec![];
+    for (column, is_there, what) in [
+        (28, settings.group.is_some(), "group"),
+        (29, settings.owner.is_some(), "owner"),
+        (30, settings.role.is_some(), "role"),
+        (31, settings.tenant.is_some(), "tenant"),
+        (32, has_owner_role, "owner's role"),
+    ] {
+        if !is_there && row.get::<_, Option<i64>>(column)?.is_some() {
+            found.push(format!("its {what} is missing"));
+        }
+    }
+    for (column, there, what) in [
+        (33, settings.scopes.len(), "scope"),
+        (34, settings.levels.len(), "level"),
+        (35, settings.allowed_ips.len(), "network"),
+        (36, settings.labels.len(), "label"),
+    ] {
+        let (there, expected) = (there as u64, count(row, column)?);
+        if there != expected {
+            found.push(format!("it has {} of {expected}", crate::rules::text::count(there, what)));
+        }
+    }
+    Ok(if found.is_empty() { None } else { Some(found.join(", ")) })
 }
 
 /// A text column as the type that checks it. What does not parse is damage.
@@ -125,7 +158,12 @@ fn parse<T: FromStr>(text: &str, column: usize) -> rusqlite::Result<T> {
 }
 
 fn damage(column: usize) -> rusqlite::Error {
-    rusqlite::Error::InvalidColumnType(column, "a value that keyward never writes".to_owned(), Type::Text)
+    broken(column, "a value that keyward never writes".to_owned())
+}
+
+/// The error for a row that keyward did not leave so.
+pub(super) fn broken(column: usize, what: String) -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(column, what, Type::Text)
 }
 
 fn items<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<impl Iterator<Item = &'r str>> {

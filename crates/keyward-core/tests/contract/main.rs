@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod damage;
 mod leases;
 
 use jiff::Timestamp;
@@ -107,6 +108,12 @@ macro_rules! promises {
 }
 
 promises! {
+    damage:
+        nothing_is_decided_or_made_of_a_damaged_key
+        a_damaged_key_is_shown_switched_off_and_deleted
+        a_row_too_many_is_damage_too
+        switching_a_key_touches_nothing_else
+        nothing_is_made_of_a_user_whose_role_or_tenant_is_missing;
     leases:
         of_two_who_want_a_name_the_second_is_refused
         a_lease_ends_by_itself_or_is_given_back

@@ -1,0 +1,165 @@
+//! Rows that are missing. What a key refers to or counts and the store no longer has may have been a restriction, so
+//! nothing is decided by such a key, and nothing is made of it; it can be looked at, switched off and deleted.
+
+use keyward_core::rules::directory::{Draft, Facts, Kind};
+use keyward_core::rules::key::{Key, Settings};
+use keyward_core::store::{Filter, Store, StoreError};
+
+use crate::{Fixture, NOW, at, insert, insert_with, name, secret, settings, stamp};
+
+/// What a tool does that heeds no reference, and what is said of the key `k` then.
+const LOSSES: [(&str, &str); 10] = [
+    ("DELETE FROM \"user\"; DELETE FROM tenant", "its owner is missing, its tenant is missing"),
+    ("DELETE FROM \"user\"", "its owner is missing"),
+    ("DELETE FROM tenant", "its tenant is missing"),
+    ("DELETE FROM key_group", "its group is missing"),
+    ("DELETE FROM role WHERE name = 'editor'", "its role is missing"),
+    ("DELETE FROM role WHERE name = 'admin'", "its owner's role is missing"),
+    ("DELETE FROM key_scope WHERE scope = 'rest'", "it has 1 scope of 2"),
+    ("DELETE FROM key_level", "it has 0 levels of 1"),
+    ("DELETE FROM key_address", "it has 0 networks of 1"),
+    ("DELETE FROM key_label WHERE label = 'team'", "it has 0 labels of 1"),
+];
+
+/// Settings with something in every place.
+fn full() -> Settings {
+    let mut settings = settings();
+    settings.group = Some(name("g"));
+    settings.owner = Some(name("ann"));
+    settings.role = Some(name("editor"));
+    settings.tenant = Some(name("acme"));
+    settings.scopes = ["rest", "ui"].map(|scope| scope.parse().unwrap()).into();
+    settings.levels = ["api/read".parse().unwrap()].into();
+    settings.allowed_ips = ["10.0.0.0/8".parse().unwrap()].into();
+    settings.labels = [("team".parse().unwrap(), "web".parse().unwrap())].into();
+    settings
+}
+
+/// A store with the full key `k` and the key `other`, to which nothing happens.
+fn prepared<F: Fixture>(place: &F) -> (Store, Key) {
+    let mut store = place.open();
+    let ann = Facts::User { role: Some(name("admin")), tenant: None, enabled: false };
+    let key = store.write(stamp(), |changes| {
+        for (named, facts) in [("g", Facts::Group), ("acme", Facts::Tenant { enabled: true }), ("ann", ann)] {
+            changes.insert_entry(&Draft { name: name(named), description: None, facts })?;
+        }
+        insert(changes, "other", 2)?;
+        insert_with(changes, "k", 1, &full())
+    });
+    (store, key.unwrap())
+}
+
+fn is_damage<T: std::fmt::Debug>(result: Result<T, StoreError>, what: &str) {
+    let says = |detail: &str| detail.contains("the key k: ") && detail.contains(what);
+    assert!(matches!(&result, Err(StoreError::Corrupt { detail, .. }) if says(detail)), "{what}: {result:?}");
+}
+
+pub(crate) fn nothing_is_decided_or_made_of_a_damaged_key<F: Fixture>() {
+    for (loss, what) in LOSSES {
+        let place = F::new();
+        let (mut store, before) = prepared(&place);
+        assert_eq!(before.damage, None);
+        place.tamper(loss);
+        let key = store.find("k").unwrap().unwrap();
+        assert_eq!(key.damage.as_deref(), Some(what), "{loss}");
+        is_damage(store.presented(&secret(1).id), what);
+        is_damage(store.check_whole(&key), what);
+        let mut changed = key.settings.clone();
+        changed.description = Some("d".parse().unwrap());
+        is_damage(store.write(stamp(), |changes| changes.update_key(&key, &key.name, &changed)), what);
+        is_damage(store.write(stamp(), |changes| changes.update_key(&key, &key.name, &key.settings)), what);
+        is_damage(store.write(stamp(), |changes| changes.update_key(&key, &name("new"), &key.settings)), what);
+        is_damage(store.write(stamp(), |changes| changes.replace_secret(&key, &secret(3), at(NOW))), what);
+        is_damage(store.write(stamp(), |changes| changes.stage_secret(&key, &secret(3))), what);
+        is_damage(store.write(stamp(), |changes| changes.promote_secret(&key, &secret(3).id)), what);
+        is_damage(store.write(stamp(), |changes| changes.check_source(&before)), what);
+        is_damage(store.write(stamp(), |changes| changes.switch_key(&key, true)), what);
+        // The others work as before.
+        assert!(store.presented(&secret(2).id).unwrap().is_some());
+    }
+}
+
+pub(crate) fn a_damaged_key_is_shown_switched_off_and_deleted<F: Fixture>() {
+    for (loss, what) in LOSSES {
+        let place = F::new();
+        let (mut store, _) = prepared(&place);
+        place.tamper(loss);
+        let mut seen = vec![];
+        store
+            .each_key(&Filter::default(), at(NOW), |key| {
+                seen.push((key.name.to_string(), key.damage));
+                Ok::<_, StoreError>(())
+            })
+            .unwrap();
+        assert_eq!(seen, [("k".to_owned(), Some(what.to_owned())), ("other".to_owned(), None)], "{loss}");
+        let key = store.find("k").unwrap().unwrap();
+        let key = store.write(stamp(), |changes| changes.switch_key(&key, false)).unwrap();
+        // What was missing is still missing: switching off did not make it look whole.
+        assert_eq!((key.settings.enabled, key.damage.as_deref()), (false, Some(what)), "{loss}");
+        is_damage(store.write(stamp(), |changes| changes.switch_key(&key, true)), what);
+        store.write(stamp(), |changes| changes.delete_key(&key)).unwrap();
+        assert!(store.find("k").unwrap().is_none());
+    }
+}
+
+pub(crate) fn a_row_too_many_is_damage_too<F: Fixture>() {
+    let place = F::new();
+    let (store, _) = prepared(&place);
+    place.tamper("INSERT INTO key_scope SELECT id, 'more' FROM key WHERE name = 'k'");
+    is_damage(store.presented(&secret(1).id), "it has 3 scopes of 2");
+}
+
+pub(crate) fn switching_a_key_touches_nothing_else<F: Fixture>() {
+    let place = F::new();
+    let (mut store, before) = prepared(&place);
+    for enabled in [false, true] {
+        let key = store.find("k").unwrap().unwrap();
+        let after = store.write(stamp(), |changes| changes.switch_key(&key, enabled)).unwrap();
+        let mut expected = before.settings.clone();
+        expected.enabled = enabled;
+        assert_eq!((&after.settings, after.revision), (&expected, key.revision + 1));
+        // A second time, there is nothing to switch, and nothing to tell.
+        let again = store.write(stamp(), |changes| changes.switch_key(&after, enabled)).unwrap();
+        assert_eq!(again, after);
+    }
+    let mut actions = vec![];
+    store
+        .each_event(&keyward_core::store::EventFilter { key: Some(before.id), ..Default::default() }, |event| {
+            actions.push(event.action);
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
+    assert_eq!(actions, ["key.create", "key.disable", "key.enable"]);
+}
+
+pub(crate) fn nothing_is_made_of_a_user_whose_role_or_tenant_is_missing<F: Fixture>() {
+    for (loss, what) in [("DELETE FROM role WHERE name = 'admin'", "role"), ("DELETE FROM tenant", "tenant")] {
+        let place = F::new();
+        let mut store = place.open();
+        let facts = Facts::User { role: Some(name("admin")), tenant: Some(name("acme")), enabled: true };
+        let user = Draft { name: name("ann"), description: None, facts };
+        let entry = store.write(stamp(), |changes| {
+            let facts = Facts::Tenant { enabled: true };
+            changes.insert_entry(&Draft { name: name("acme"), description: None, facts })?;
+            changes.insert_entry(&user)
+        });
+        assert_eq!(entry.unwrap().damage, None);
+        place.tamper(loss);
+        let entry = store.entry(Kind::User, &name("ann")).unwrap().unwrap();
+        assert_eq!(entry.damage, Some(format!("its {what} is missing")));
+        // They may do nothing: what they make would belong to no tenant, or be bounded by no role.
+        assert!(matches!(store.authority(Some(&name("ann"))), Err(StoreError::Corrupt { .. })), "{loss}");
+        let mut described = entry.draft.clone();
+        described.description = Some("d".parse().unwrap());
+        for draft in [&entry.draft, &described] {
+            let changed = store.write(stamp(), |changes| changes.update_entry(&entry, draft));
+            assert!(matches!(changed, Err(StoreError::Corrupt { .. })), "{loss}: {changed:?}");
+        }
+        let mut off = entry.draft.clone();
+        off.facts.set_enabled(false);
+        let after = store.write(stamp(), |changes| changes.update_entry(&entry, &off)).unwrap();
+        assert_eq!((after.draft, &after.damage), (off, &entry.damage), "{loss}");
+        let deleted = store.write(stamp(), |changes| changes.delete_entry(&entry, false));
+        assert_eq!(deleted.unwrap(), 0);
+    }
+}

@@ -1,0 +1,55 @@
+//! Damaged keys and users, for commands that go on after one: lists and exports show all that is there, say what cannot
+//! be trusted, and end as where the store is damaged.
+
+use std::path::Path;
+
+use crate::error::Error;
+use keyward_core::rules::directory::Entry;
+use keyward_core::rules::key::Key;
+use keyward_core::rules::names::Name;
+use keyward_core::store::StoreError;
+
+/// How many of them are named.
+const NAMED: u64 = 20;
+
+/// The damaged keys and users that a command came across.
+#[derive(Debug, Default)]
+pub struct Damaged {
+    count: u64,
+    named: Vec<String>,
+}
+
+impl Damaged {
+    /// Takes note of the key, if it is damaged.
+    pub fn look_at(&mut self, key: &Key) {
+        self.note("key", &key.name, key.damage.as_deref());
+    }
+
+    /// The same for an entry of the directory.
+    pub fn look_at_entry(&mut self, entry: &Entry) {
+        self.note(entry.draft.facts.kind().as_str(), &entry.draft.name, entry.damage.as_deref());
+    }
+
+    fn note(&mut self, kind: &str, name: &Name, damage: Option<&str>) {
+        let Some(damage) = damage else { return };
+        self.count += 1;
+        if self.count <= NAMED {
+            self.named.push(format!("the {kind} {name}: {damage}"));
+        }
+    }
+
+    /// The error about those of the store at `path`, if there are any.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::StoreCorrupt`].
+    pub fn report(self, path: &Path) -> Result<(), Error> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let mut detail = self.named.join("; ");
+        if self.count > NAMED {
+            detail.push_str(&format!("; and {} more", self.count - NAMED));
+        }
+        Err(StoreError::Corrupt { path: path.to_owned(), detail }.into())
+    }
+}
