@@ -7,7 +7,7 @@ use crate::delivery::Outcome;
 use crate::error::{Error, Exit};
 use crate::session::Session;
 use keyward_core::rules::key::{Key, State};
-use keyward_core::rules::patch::SettingsPatch;
+use keyward_core::rules::setting::Settings;
 use keyward_core::store::StoreError;
 
 /// Let disabled keys be used again
@@ -53,11 +53,11 @@ impl Disable {
 fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<Exit, Error> {
     let mut store = session.change_store()?;
     let keys = find_all(session, &store, keys)?;
-    let patch = SettingsPatch { enabled: Some(enabled), ..SettingsPatch::default() };
     let outcomes = store.write(session.stamp(), |tx| {
         let change = |key: &Key| {
             let present = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
-            let changed = tx.update_key(&present, &present.name, &patch.apply(&present.settings))?;
+            let settings = Settings { enabled, ..present.settings.clone() };
+            let changed = tx.update_key(&present, &present.name, &settings)?;
             let outcome = if changed == present { Outcome::Unchanged } else { Outcome::Updated };
             Ok::<_, Error>((changed, outcome))
         };

@@ -14,7 +14,7 @@ use super::mint::{Minted, mint_all};
 use crate::delivery::{Order, Place, deliver_all_then_commit};
 use crate::error::{Code, Error, Exit};
 use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject, plan, read};
-use crate::formats::tree::{Wrong, locate};
+use crate::formats::tree::{Mistake, locate};
 use crate::session::Session;
 use keyward_core::rules::directory::Draft;
 use keyward_core::rules::key::Settings;
@@ -148,7 +148,7 @@ impl Apply {
     }
 
     /// All mistakes, each with its file, line and column, as compilers write them.
-    fn mistakes(&self, text: &str, wrongs: Vec<Wrong>) -> Error {
+    fn mistakes(&self, text: &str, wrongs: Vec<Mistake>) -> Error {
         let source = self.source();
         let mistakes = locate(text, wrongs);
         let mut message = format!("{} in the manifest {source}", count(mistakes.len() as u64, "mistake"));
@@ -186,7 +186,7 @@ impl Apply {
                 && ends_anew
                 && let Err(error) = settings.check_life(wanted.expires_at, session.now())
             {
-                wrongs.push(Wrong::new(step.at.unwrap_or(0), error.to_string()));
+                wrongs.push(Mistake::new(step.at.unwrap_or(0), error.to_string()));
             }
         }
         if wrongs.is_empty() { Ok(Planned { steps, seq }) } else { Err(self.mistakes(text, wrongs)) }
@@ -238,9 +238,9 @@ impl Apply {
         made.map_err(|error| {
             let error = Error::from(error);
             let Some(at) = step.at else { return error };
-            let places = locate(text, vec![Wrong::new(at, "")]);
+            let places = locate(text, vec![Mistake::new(at, "")]);
             let hint = |place| {
-                let crate::formats::tree::Mistake { line, column, .. } = place;
+                let crate::formats::tree::LocatedMistake { line, column, .. } = place;
                 format!("it stands in {}:{line}:{column}; nothing was changed", self.source())
             };
             places.into_iter().map(hint).fold(error, Error::hint)

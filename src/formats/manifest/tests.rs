@@ -7,8 +7,8 @@ use crate::formats::tree::locate;
 /// All mistakes of a text, those of its references included, with `present` in the store.
 fn mistakes(text: &str, present: &Present, prune: bool) -> Vec<String> {
     let found = read(text).and_then(|manifest| plan(&manifest, present, prune, at(1_000)));
-    let wrongs = found.err().unwrap_or_default();
-    let mistakes = locate(text, wrongs);
+    let mistakes = found.err().unwrap_or_default();
+    let mistakes = locate(text, mistakes);
     mistakes.into_iter().map(|m| format!("{}:{} {}", m.line, m.column, m.what)).collect()
 }
 
