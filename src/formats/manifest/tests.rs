@@ -123,6 +123,17 @@ fn a_duration_means_the_same_each_time() {
 }
 
 #[test]
+fn a_prefix_is_always_written_and_only_a_named_one_changes() {
+    let mut key = sample();
+    let default = key_to_toml(&key.name, &key.settings);
+    assert!(default.contains("prefix = \"kw\"") && !default.contains("enabled"), "{default}");
+    key.settings.prefix = "live".parse().unwrap();
+    let present = Present { keys: vec![key], ..Present::default() };
+    assert!(steps("[[key]]\nname = \"sample\"\n", &present, false).is_empty());
+    assert_eq!(steps(&default, &present, false), ["Change key sample prefix"]);
+}
+
+#[test]
 fn what_is_written_is_read_back() {
     let mut key = sample();
     key.settings.description = Some("a \"quoted\" \\ text".parse().unwrap());

@@ -89,6 +89,13 @@ fn what_cannot_be_a_value_is_refused() {
 }
 
 #[test]
+fn an_empty_description_is_none() {
+    let mut settings = unusual();
+    Setting::DESCRIPTION.slot(&mut settings).parse("").unwrap();
+    assert_eq!(settings.description, None);
+}
+
+#[test]
 fn names_are_found_and_are_unique() {
     for setting in Setting::ALL {
         assert_eq!(Setting::named(setting.name), Some(setting));
