@@ -15,7 +15,7 @@ use keyward::formats::dotenv::{Variable, get, set};
 use keyward::formats::manifest::{
     Action, Present, Step, Subject, key_to_json, key_to_toml, plan, read, to_json, to_toml,
 };
-use keyward::formats::tree::{Wrong, locate};
+use keyward::formats::tree::{Mistake, locate};
 use keyward_core::rules::address::{Cidr, parse_address};
 use keyward_core::rules::credential::{Credential, CredentialError, parse_line, parse_request};
 use keyward_core::rules::decision::Transport;
@@ -445,7 +445,7 @@ fn without_spaces(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Where steps or mistakes stand.
-fn places(found: &Result<Vec<Step>, Vec<Wrong>>) -> Vec<usize> {
+fn places(found: &Result<Vec<Step>, Vec<Mistake>>) -> Vec<usize> {
     match found {
         Ok(steps) => steps.iter().filter_map(|step| step.at).collect(),
         Err(wrongs) => wrongs.iter().map(|wrong| wrong.at).collect(),
@@ -453,7 +453,7 @@ fn places(found: &Result<Vec<Step>, Vec<Wrong>>) -> Vec<usize> {
 }
 
 /// Every mistake has its place in the text.
-fn placed(text: &str, wrongs: Vec<Wrong>, word: &'static str) -> &'static str {
+fn placed(text: &str, wrongs: Vec<Mistake>, word: &'static str) -> &'static str {
     assert!(!wrongs.is_empty());
     for wrong in &wrongs {
         assert!(text.is_char_boundary(wrong.at), "{wrong:?} is nowhere in {text:?}");

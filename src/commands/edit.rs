@@ -6,12 +6,12 @@ use super::setting_args::{ChangeArgs, SettingArgs};
 use super::views::{KeyOutcome, changes};
 use crate::delivery::Outcome;
 use crate::error::{Code, Error, Exit};
-use crate::formats::document::{mark, parse, render, unmark};
+use crate::formats::settings_text::{mark, parse, render, unmark};
 use crate::session::Session;
 use crate::terminal::Scratch;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::names::Name;
-use keyward_core::rules::patch::SettingsPatch;
+use keyward_core::rules::setting::{Setting, SettingSlot};
 use keyward_core::store::{Store, StoreError};
 
 /// Change the settings of a key
@@ -24,12 +24,6 @@ use keyward_core::store::{Store, StoreError};
   keyward edit deploy      opens its settings in your editor
   keyward edit deploy --add-scope ui --expires 90d
   keyward edit deploy --name deploy-prod --clear description,allow-ip")]
-#[command(mut_arg("owner", |arg| arg.help("The user on whose behalf it acts")))]
-#[command(mut_arg("tenant", |arg| arg.help("The one tenant it works for")))]
-#[command(mut_arg("prefix", |arg| arg.help("What its next secret starts with")))]
-#[command(mut_arg("read_write", |arg| arg.help("Allow every method")))]
-#[command(mut_arg("require_secure", |arg| arg.help("Refuse requests over plain http")))]
-#[command(mut_arg("disabled", |arg| arg.help("Do not let it be used until it is enabled")))]
 pub struct Edit {
     /// The key: its name, its id, or the public id of one of its secrets
     #[arg(value_name = "KEY")]
@@ -52,15 +46,15 @@ impl Edit {
         let mut patch = self.settings.patch(session.now())?;
         self.changes.extend(&mut patch)?;
         let clears_prefix = self.changes.clears_prefix();
-        let names_nothing = self.name.is_none() && !clears_prefix && patch == SettingsPatch::default();
+        let names_nothing = self.name.is_none() && !clears_prefix && patch.is_empty();
         if names_nothing && !session.terminal.can_ask() {
             return Err(Error::new(Code::Usage, "no change was named")
                 .hint("for example: keyward edit KEY --name NEW, --expires 90d, --add-scope SCOPE")
                 .hint("in a terminal, the settings are opened in your editor"));
         }
         let mut store = session.change_store()?;
-        if clears_prefix {
-            patch.prefix = Some(store.settings()?.prefix);
+        if clears_prefix && let SettingSlot::Prefix(place) = patch.replace(Setting::PREFIX) {
+            *place = store.settings()?.prefix;
         }
         let key = session.find_or_ask(&store, self.key.as_deref(), "Edit which key?")?;
         let (before, after) = if names_nothing {

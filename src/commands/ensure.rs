@@ -14,6 +14,7 @@ use crate::session::Session;
 use keyward_core::rules::key::{Key, SecretInfo, SecretState, State};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::SettingsPatch;
+use keyward_core::rules::setting::Setting;
 use keyward_core::rules::time::Duration;
 use keyward_core::rules::token::Id;
 use keyward_core::store::{Changes, Staging, Store, StoreError, Subject};
@@ -151,7 +152,7 @@ fn check_works(
     let name = &after.name;
     let (why, hint) = match after.state(session.now()) {
         State::Active => return Ok(()),
-        State::Disabled if patch.enabled == Some(false) => return Ok(()),
+        State::Disabled if patch.changes(Setting::ENABLED) => return Ok(()),
         State::Disabled => ("disabled", format!("enable it with `keyward enable {name}`, or ask for --disabled")),
         State::Expired => ("expired", format!("give it another end, with --expires or `keyward edit {name}`")),
         State::Suspended => ("suspended", format!("its owner or its tenant is disabled: keyward show {name}")),

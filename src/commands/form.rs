@@ -5,14 +5,15 @@
 //! and Ctrl-C leave everything as it was.
 
 use std::fmt::Display;
-use std::str::FromStr;
 
-use super::setting_args::SettingArgs;
+use super::setting_args::list::{QUESTIONS, Question};
+use super::setting_args::{SettingArgs, check};
 use crate::error::Error;
 use crate::session::{Session, cancelled};
 use crate::terminal::{Answer, Section};
 use keyward_core::rules::directory::Kind;
-use keyward_core::rules::names::Name;
+use keyward_core::rules::names::{InvalidText, Name, Prefix};
+use keyward_core::rules::setting::{Setting, SettingValue, Settings};
 use keyward_core::rules::time::When;
 use keyward_core::store::{Names, Store};
 
@@ -25,42 +26,14 @@ pub fn fill(session: &mut Session, store: Option<&Store>, args: &mut SettingArgs
     let mut form = Form { session, section, store };
     form.session.terminal.tell("A new key. Enter skips a question, or takes the marked answer; Esc cancels.");
     let name = form.name()?;
-    if args.description.is_none() {
-        args.description = form.text("What is it for?", "")?;
-    }
     // Who acts owns what they make, and it is for their tenant; the summary shows it.
-    let (owner, tenant) = match store {
-        Some(store) => form.session.default_settings(store).map(|settings| (settings.owner, settings.tenant))?,
-        None => (None, None),
-    };
-    for (kind, question, place, default) in [
-        (Kind::Group, "Group", &mut args.group, None),
-        (Kind::User, "Owner: on whose behalf does it act?", &mut args.owner, owner),
-        (Kind::Role, "Role: what may it do at most?", &mut args.role, None),
-        (Kind::Tenant, "Tenant: whose data is it good for?", &mut args.tenant, tenant),
-    ] {
-        if place.is_none() && default.is_none() {
-            *place = form.entry(kind, question)?;
+    let start = store.map(|store| form.session.default_settings(store)).transpose()?;
+    for (setting, question, kind) in QUESTIONS {
+        let is_decided =
+            setting.refers_to.is_some() && start.as_ref().is_some_and(|settings| !setting.value(settings).is_empty());
+        if !is_decided && !args.gives(setting) {
+            form.ask(setting, question, kind, args)?;
         }
-    }
-    if args.scope.is_none() {
-        args.scope = form.several(Names::Scopes, "Scopes", "for example: rest, ui")?;
-    }
-    if args.level.is_none() {
-        args.level =
-            form.several(Names::Levels, "Security levels", "for example: Authenticated/Roles/Administrator")?;
-    }
-    if args.allow_ip.is_none() {
-        args.allow_ip = form.list("Networks that it may be used from", "for example: 10.0.0.0/8; none for any")?;
-    }
-    if args.expires.is_none() {
-        args.expires = form.expiry()?;
-    }
-    if !args.read_only && !args.read_write {
-        args.read_only = form.one_of("Access", &["read and write", "read only: GET, HEAD, OPTIONS and TRACE"])? == 1;
-    }
-    if !args.require_secure && !args.allow_insecure {
-        args.allow_insecure = form.one_of("Connections", &["secure ones alone", "plain http too"])? == 1;
     }
     Ok(name)
 }
@@ -88,10 +61,39 @@ struct Form<'f> {
 }
 
 impl Form<'_> {
+    /// Asks for a setting; an empty answer leaves it as it is.
+    fn ask(&mut self, setting: Setting, question: &str, kind: Question, args: &mut SettingArgs) -> Result<(), Error> {
+        let texts = match kind {
+            Question::Text => self.text(question, "", |text| check(setting, text))?.map(|text| vec![text]),
+            Question::Entry => match setting.refers_to {
+                Some(kind) => self.entry(kind, question)?.map(|name| vec![name]),
+                None => None,
+            },
+            Question::Items(hint) => self.list(setting, question, hint)?,
+            Question::Known(names, hint) => self.several(setting, names, question, hint)?,
+            Question::End => {
+                args.give_expiry(self.expiry(question)?);
+                None
+            }
+            Question::Either(answers) => {
+                if self.one_of(question, &answers)? == 1
+                    && let SettingValue::Switch(default) = setting.value(&Settings::with_prefix(Prefix::default()))
+                {
+                    args.give_switch(setting, !default);
+                }
+                None
+            }
+        };
+        if let Some(texts) = texts {
+            args.give(setting, texts);
+        }
+        Ok(())
+    }
+
     /// A name that is valid, and free.
     fn name(&mut self) -> Result<Name, Error> {
         loop {
-            let Some(name) = self.text::<Name>("Name", "letters, digits and . _ - @ /")? else { continue };
+            let Some(name) = self.text("Name", "letters, digits and . _ - @ /", str::parse::<Name>)? else { continue };
             match self.store.map(|store| store.find(name.as_str())).transpose()?.flatten() {
                 None => return Ok(name),
                 Some(_) => self.complain(&format!("there is already a key named {name}")),
@@ -100,12 +102,17 @@ impl Form<'_> {
     }
 
     /// One value, or none for an empty answer.
-    fn text<T: FromStr<Err: Display>>(&mut self, question: &str, hint: &str) -> Result<Option<T>, Error> {
+    fn text<T>(
+        &mut self,
+        question: &str,
+        hint: &str,
+        parse: impl Fn(&str) -> Result<T, InvalidText>,
+    ) -> Result<Option<T>, Error> {
         loop {
             let answer = self.line(question, hint)?;
             match answer.trim() {
                 "" => return Ok(None),
-                text => match text.parse() {
+                text => match parse(text) {
                     Ok(value) => return Ok(Some(value)),
                     Err(error) => self.complain(&error),
                 },
@@ -113,59 +120,64 @@ impl Form<'_> {
         }
     }
 
-    /// Values that are separated by commas, or none for an empty answer.
-    fn list<T: FromStr<Err: Display>>(&mut self, question: &str, hint: &str) -> Result<Option<Vec<T>>, Error> {
+    /// Items that are separated by commas, or none for an empty answer.
+    fn list(&mut self, setting: Setting, question: &str, hint: &str) -> Result<Option<Vec<String>>, Error> {
         loop {
             let answer = self.line(question, hint)?;
             let texts = answer.split(',').map(str::trim).filter(|text| !text.is_empty());
-            match texts.map(str::parse).collect::<Result<Vec<T>, _>>() {
-                Ok(values) if values.is_empty() => return Ok(None),
-                Ok(values) => return Ok(Some(values)),
+            match texts.map(|text| check(setting, text)).collect::<Result<Vec<_>, _>>() {
+                Ok(texts) if texts.is_empty() => return Ok(None),
+                Ok(texts) => return Ok(Some(texts)),
                 Err(error) => self.complain(&error),
             }
         }
     }
 
-    /// Values of which some are in the store already.
-    fn several<T: FromStr<Err: Display>>(
+    /// Items of which some are in the store already.
+    fn several(
         &mut self,
+        setting: Setting,
         names: Names,
         question: &str,
         hint: &str,
-    ) -> Result<Option<Vec<T>>, Error> {
+    ) -> Result<Option<Vec<String>>, Error> {
         let known = self.store.map(|store| store.names_starting(names, "")).transpose()?.unwrap_or_default();
         if known.is_empty() {
-            return self.list(question, hint);
+            return self.list(setting, question, hint);
         }
         let items: Vec<&str> = known.iter().map(String::as_str).collect();
         let chosen = self.session.terminal.choose(&self.section, &format!("{question} (Enter chooses)"), &items)?;
-        let chosen = given(chosen)?.into_iter().filter_map(|index| known[index].parse().ok());
-        let mut values: Vec<T> = chosen.collect();
-        values.extend(self.list::<T>(&format!("Other {}", question.to_lowercase()), hint)?.unwrap_or_default());
-        Ok(if values.is_empty() { None } else { Some(values) })
+        let mut texts: Vec<String> = given(chosen)?.into_iter().map(|index| known[index].clone()).collect();
+        let others = format!("Other {}", question.to_lowercase());
+        texts.extend(self.list(setting, &others, hint)?.unwrap_or_default());
+        Ok(if texts.is_empty() { None } else { Some(texts) })
     }
 
     /// A group, user, role or tenant, where there are any.
-    fn entry(&mut self, kind: Kind, question: &str) -> Result<Option<Name>, Error> {
-        let known = self.store.map(|store| store.names_of(kind)).transpose()?.unwrap_or_default();
+    fn entry(&mut self, kind: Kind, question: &str) -> Result<Option<String>, Error> {
+        let mut known = self.store.map(|store| store.names_of(kind)).transpose()?.unwrap_or_default();
         if known.is_empty() {
             return Ok(None);
         }
         let items: Vec<&str> = std::iter::once("none").chain(known.iter().map(String::as_str)).collect();
         let chosen = self.one_of(question, &items)?;
-        Ok(chosen.checked_sub(1).and_then(|index| known[index].parse().ok()))
+        Ok(chosen.checked_sub(1).map(|index| known.swap_remove(index)))
     }
 
     /// An end that is in the future, and not further away than the store allows.
-    fn expiry(&mut self) -> Result<Option<When>, Error> {
+    fn expiry(&mut self, question: &str) -> Result<When, Error> {
         const TIMES: [&str; 5] = ["90d", "30d", "1y", "never", "another time"];
         let now = self.session.now();
         let settings = self.store.map(Store::settings).transpose()?.unwrap_or_default();
         loop {
-            let chosen = self.one_of("Expires in", &TIMES)?;
+            let chosen = self.one_of(question, &TIMES)?;
             let when = match TIMES.get(chosen).and_then(|text| text.parse().ok()) {
                 Some(when) => when,
-                None => match self.text::<When>("Expires", "a duration such as 12w, a date, or an RFC 3339 time")? {
+                None => match self.text(
+                    "Expires",
+                    "a duration such as 12w, a date, or an RFC 3339 time",
+                    str::parse::<When>,
+                )? {
                     Some(when) => when,
                     None => continue,
                 },
@@ -174,7 +186,7 @@ impl Form<'_> {
                 Err(error) => self.complain(&error),
                 Ok(Some(end)) if end <= now => self.complain(&"that is in the past"),
                 Ok(end) => match settings.check_life(end, now) {
-                    Ok(()) => return Ok(Some(when)),
+                    Ok(()) => return Ok(when),
                     Err(error) => self.complain(&error),
                 },
             }

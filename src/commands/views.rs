@@ -1,53 +1,54 @@
 //! Keys as people see them: a row, a card, a change, an outcome.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use super::setting_args::list::field_in_words;
+use super::setting_args::list::{CARD, COLUMNS, LAST_COLUMNS, SettingColumn, Words};
 use crate::delivery::Outcome;
 use crate::error::Error;
 use crate::session::Session;
 use crate::terminal::{Cell, Column, Tone, card};
-use keyward_core::rules::key::{Key, KeyJson, Settings, State};
+use keyward_core::rules::key::{Key, KeyJson, State};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::differences;
+use keyward_core::rules::setting::{SettingValue, Settings};
 use keyward_core::rules::time::{relative, rfc3339};
 use keyward_core::store::Store;
 
 /// The columns of a list of keys. In a narrow terminal the name and the state stay, and of the rest
 /// what tells whether a key still works and is still needed.
-pub const KEY_COLUMNS: [Column; 12] = [
-    Column::new("name", Column::ALWAYS),
-    Column::new("state", Column::ALWAYS),
-    Column::new("group", 3),
-    Column::new("owner", 7),
-    Column::new("role", 4),
-    Column::new("tenant", 5),
-    Column::new("scopes", 6),
-    Column::new("levels", 2),
-    Column::new("expires", 9),
-    Column::new("last used", 8),
-    Column::new("created", 1),
-    Column::new("description", 0),
-];
+pub static KEY_COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
+    let setting = |(_, title, rank): SettingColumn| Column::new(title, rank);
+    let first = [Column::new("name", Column::ALWAYS), Column::new("state", Column::ALWAYS)];
+    let times = [Column::new("last used", 8), Column::new("created", 1)];
+    first.into_iter().chain(COLUMNS.map(setting)).chain(times).chain(LAST_COLUMNS.map(setting)).collect()
+});
 
 /// A key in a list.
 pub fn key_row(key: &Key, now: Timestamp) -> Vec<Cell> {
-    let settings = &key.settings;
-    vec![
-        key.name.to_string().into(),
-        state(key, now),
-        settings.group.as_ref().into(),
-        settings.owner.as_ref().into(),
-        settings.role.as_ref().into(),
-        settings.tenant.as_ref().into(),
-        join(&settings.scopes).into(),
-        join(&settings.levels).into(),
-        settings.expires_at.map_or_else(|| "never".to_owned(), |time| relative(time, now)).into(),
-        key.last_used_at.map_or_else(|| "never".to_owned(), |time| relative(time, now)).into(),
-        relative(key.created_at, now).into(),
-        settings.description.as_ref().into(),
-    ]
+    let ago = |time: Timestamp| relative(time, now);
+    let setting = |(setting, ..): SettingColumn| {
+        // A time that is absent is one that never comes.
+        let when_absent = if let SettingValue::Time(None) = setting.value(&key.settings) { "never" } else { "" };
+        text_of(setting.value(&key.settings), Words::ValueOr(when_absent), ago).into()
+    };
+    let first = [key.name.to_string().into(), state(key, now)];
+    let times = [key.last_used_at.map_or_else(|| "never".to_owned(), ago).into(), ago(key.created_at).into()];
+    first.into_iter().chain(COLUMNS.map(setting)).chain(times).chain(LAST_COLUMNS.map(setting)).collect()
+}
+
+/// A value in words, with moments as `moment` tells them.
+fn text_of(value: SettingValue<'_>, words: Words, moment: impl Fn(Timestamp) -> String) -> String {
+    match (value, words) {
+        (SettingValue::Switch(on), Words::OnOff(one, other)) => if on { one } else { other }.to_owned(),
+        (SettingValue::Time(Some(time)), _) => moment(time),
+        (value, Words::ValueOr(other)) if value.is_empty() => other.to_owned(),
+        (value, _) => value.texts().join(", "),
+    }
 }
 
 fn state(key: &Key, now: Timestamp) -> Cell {
@@ -63,7 +64,6 @@ fn state(key: &Key, now: Timestamp) -> Cell {
 /// Everything about a key but its secret.
 pub fn key_card(session: &Session, key: &Key) -> String {
     let now = session.now();
-    let settings = &key.settings;
     let moment = |time: Timestamp| format!("{} ({})", rfc3339(time), relative(time, now));
     let secrets = key.secrets.iter().map(|secret| match secret.expires_at {
         _ if secret.staged => format!("{} (works too: its delivery did not come to its end)", secret.id),
@@ -71,37 +71,20 @@ pub fn key_card(session: &Session, key: &Key) -> String {
         Some(end) if end > now => format!("{} (replaced, works until {})", secret.id, rfc3339(end)),
         Some(end) => format!("{} (retired {})", secret.id, relative(end, now)),
     });
-    let labels = settings.labels.iter().map(|(key, value)| format!("{key}={value}"));
     let made = match &key.created_by {
         Some(user) => format!("{} by {user}", moment(key.created_at)),
         None => moment(key.created_at),
     };
-    let yes_no = |yes: bool, one: &str, other: &str| if yes { one } else { other }.to_owned();
-    let networks = if settings.allowed_ips.is_empty() { "anywhere".to_owned() } else { join(&settings.allowed_ips) };
-    card(
-        &session.terminal,
-        &[
-            ("name", key.name.to_string().into()),
-            ("id", key.id.to_string().into()),
-            ("state", state(key, now)),
-            ("description", settings.description.as_ref().into()),
-            ("group", settings.group.as_ref().into()),
-            ("owner", settings.owner.as_ref().into()),
-            ("role", settings.role.as_ref().into()),
-            ("tenant", settings.tenant.as_ref().into()),
-            ("scopes", join(&settings.scopes).into()),
-            ("levels", join(&settings.levels).into()),
-            ("may be used from", networks.into()),
-            ("access", yes_no(settings.read_only, "read only", "read and write").into()),
-            ("plain http", yes_no(settings.require_secure, "refused", "allowed").into()),
-            ("labels", labels.collect::<Vec<_>>().join(", ").into()),
-            ("expires", settings.expires_at.map_or_else(|| "never".to_owned(), moment).into()),
-            ("last used", last_use(key, now).into()),
-            ("created", made.into()),
-            ("changed", moment(key.updated_at).into()),
-            ("secrets", secrets.collect::<Vec<_>>().join("\n").into()),
-        ],
-    )
+    let first = [("name", key.name.to_string().into()), ("id", key.id.to_string().into()), ("state", state(key, now))];
+    let settings =
+        CARD.map(|(setting, title, words)| (title, text_of(setting.value(&key.settings), words, moment).into()));
+    let last = [
+        ("last used", last_use(key, now).into()),
+        ("created", made.into()),
+        ("changed", moment(key.updated_at).into()),
+        ("secrets", secrets.collect::<Vec<_>>().join("\n").into()),
+    ];
+    card(&session.terminal, &first.into_iter().chain(settings).chain(last).collect::<Vec<_>>())
 }
 
 /// When and how often a key was used, in words.
@@ -120,14 +103,6 @@ pub fn changes(name: &Name, settings: &Settings, new_name: &Name, new_settings: 
     let changed =
         changed.iter().map(|d| format!("  {}: {} → {}", field_in_words(&d.field), in_words(&d.old), in_words(&d.new)));
     renamed.into_iter().chain(changed).collect::<Vec<_>>().join("\n")
-}
-
-/// The name of a JSON field for people.
-pub fn field_in_words(field: &str) -> String {
-    match field {
-        "expires_at" => "expires".to_owned(),
-        field => field.replace('_', " "),
-    }
 }
 
 /// A JSON value for people: no quotation marks, and a word for nothing.
@@ -190,8 +165,4 @@ pub fn print_outcomes(session: &mut Session, outcomes: &[(Key, Outcome)], verb: 
         });
     }
     Ok(())
-}
-
-fn join<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
-    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }

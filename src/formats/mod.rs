@@ -1,9 +1,9 @@
 //! Files that people write: the manifest, the text of an editor, dotenv files.
 
-pub mod document;
 pub mod dotenv;
-pub mod fields;
 pub mod manifest;
+pub mod settings_draft;
+pub mod settings_text;
 pub mod tree;
 
 #[cfg(test)]

@@ -45,25 +45,25 @@ pub struct Field {
     pub node: Node,
 }
 
-/// Something wrong, and where.
+/// Something that is wrong in a text, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wrong {
+pub struct Mistake {
     /// Where, in bytes.
     pub at: usize,
     /// What.
     pub what: String,
 }
 
-impl Wrong {
+impl Mistake {
     /// Something wrong at a place.
     pub fn new(at: usize, what: impl Into<String>) -> Self {
         Self { at, what: what.into() }
     }
 }
 
-/// Something wrong, for people: with its line and its column, both from 1, columns in characters.
+/// A mistake for people: with its line and its column, both from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub struct LocatedMistake {
     /// The line.
     pub line: usize,
     /// The column.
@@ -73,37 +73,37 @@ pub struct Mistake {
 }
 
 /// The mistakes of a text, in their order.
-pub fn locate(text: &str, mut wrongs: Vec<Wrong>) -> Vec<Mistake> {
-    wrongs.sort_by_key(|wrong| wrong.at);
+pub fn locate(text: &str, mut mistakes: Vec<Mistake>) -> Vec<LocatedMistake> {
+    mistakes.sort_by_key(|mistake| mistake.at);
     // One pass over the text, however many mistakes there are in it.
     let (mut seen, mut line, mut start) = (0, 1, 0);
-    let place = |wrong: Wrong| {
-        let at = if text.is_char_boundary(wrong.at) { wrong.at } else { text.len() };
+    let place = |mistake: Mistake| {
+        let at = if text.is_char_boundary(mistake.at) { mistake.at } else { text.len() };
         for (offset, _) in text.get(seen..at).unwrap_or_default().match_indices('\n') {
             line += 1;
             start = seen + offset + 1;
         }
         seen = seen.max(at);
-        Mistake { line, column: text.get(start..at).unwrap_or_default().chars().count() + 1, what: wrong.what }
+        LocatedMistake { line, column: text.get(start..at).unwrap_or_default().chars().count() + 1, what: mistake.what }
     };
-    wrongs.into_iter().map(place).collect()
+    mistakes.into_iter().map(place).collect()
 }
 
 /// Reads TOML.
 ///
 /// # Errors
 /// All that is wrong with its syntax.
-pub fn from_toml(text: &str) -> Result<Vec<Field>, Vec<Wrong>> {
+pub fn from_toml(text: &str) -> Result<Vec<Field>, Vec<Mistake>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return Ok(toml_fields(table.into_inner()));
     }
-    let wrong =
-        |error: &toml::de::Error| Wrong::new(error.span().map_or(0, |span| span.start), plainly(error.message()));
-    let mut wrongs: Vec<Wrong> = errors.iter().map(wrong).collect();
+    let mistake =
+        |error: &toml::de::Error| Mistake::new(error.span().map_or(0, |span| span.start), plainly(error.message()));
+    let mut mistakes: Vec<Mistake> = errors.iter().map(mistake).collect();
     // What follows on the same line is mostly what the first mistake brought about.
-    wrongs.dedup_by_key(|wrong| text.get(..wrong.at).unwrap_or(text).matches('\n').count());
-    Err(wrongs)
+    mistakes.dedup_by_key(|mistake| text.get(..mistake.at).unwrap_or(text).matches('\n').count());
+    Err(mistakes)
 }
 
 /// The parser speaks of what it expected; a person wants to know what to write.
@@ -145,7 +145,7 @@ fn toml_node(value: Spanned<DeValue<'_>>) -> Node {
 ///
 /// # Errors
 /// What is wrong with its syntax.
-pub fn from_json(text: &str) -> Result<Node, Vec<Wrong>> {
+pub fn from_json(text: &str) -> Result<Node, Vec<Mistake>> {
     let strict = ParseOptions {
         allow_comments: false,
         allow_loose_object_property_names: false,
@@ -159,21 +159,21 @@ pub fn from_json(text: &str) -> Result<Node, Vec<Wrong>> {
         allow_extended_string_escapes: false,
     };
     let parsed = parse_to_ast(text, &CollectOptions::default(), &strict)
-        .map_err(|error| vec![Wrong::new(error.range().start, error.kind().to_string().to_lowercase())])?;
-    let Some(value) = parsed.value else { return Err(vec![Wrong::new(0, "there is nothing in it")]) };
-    let mut wrongs = vec![];
-    let node = json_node(value, &mut wrongs);
-    if wrongs.is_empty() { Ok(node) } else { Err(wrongs) }
+        .map_err(|error| vec![Mistake::new(error.range().start, error.kind().to_string().to_lowercase())])?;
+    let Some(value) = parsed.value else { return Err(vec![Mistake::new(0, "there is nothing in it")]) };
+    let mut mistakes = vec![];
+    let node = json_node(value, &mut mistakes);
+    if mistakes.is_empty() { Ok(node) } else { Err(mistakes) }
 }
 
-fn json_node(value: ast::Value<'_>, wrongs: &mut Vec<Wrong>) -> Node {
+fn json_node(value: ast::Value<'_>, mistakes: &mut Vec<Mistake>) -> Node {
     let (at, value) = match value {
         ast::Value::StringLit(text) => (text.range.start, Value::Text(text.value.into_owned())),
         ast::Value::NumberLit(number) => (number.range.start, number.value.parse().map_or(Value::Other, Value::Number)),
         ast::Value::BooleanLit(on) => (on.range.start, Value::Switch(on.value)),
         ast::Value::NullKeyword(null) => (null.range.start, Value::Nothing),
         ast::Value::Array(items) => {
-            let nodes = items.elements.into_iter().map(|item| json_node(item, wrongs)).collect();
+            let nodes = items.elements.into_iter().map(|item| json_node(item, mistakes)).collect();
             (items.range.start, Value::List(nodes))
         }
         ast::Value::Object(object) => {
@@ -181,9 +181,9 @@ fn json_node(value: ast::Value<'_>, wrongs: &mut Vec<Wrong>) -> Node {
             for property in object.properties {
                 let (at, name) = (property.range.start, property.name.into_string());
                 if fields.iter().any(|field| field.name == name) {
-                    wrongs.push(Wrong::new(at, format!("{name} is set twice")));
+                    mistakes.push(Mistake::new(at, format!("{name} is set twice")));
                 }
-                fields.push(Field { name, at, node: json_node(property.value, wrongs) });
+                fields.push(Field { name, at, node: json_node(property.value, mistakes) });
             }
             (object.range.start, Value::Table(fields))
         }
@@ -222,8 +222,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_has_its_place() {
-        let wrong = |wrongs: Vec<Wrong>, source: &str| {
-            let found = locate(source, wrongs);
+        let located = |mistakes: Vec<Mistake>, source: &str| {
+            let found = locate(source, mistakes);
             found.into_iter().map(|m| format!("{}:{} {}", m.line, m.column, m.what)).collect::<Vec<_>>()
         };
         for (source, says) in [
@@ -232,7 +232,7 @@ mod tests {
             ("a = \"ü\" x\n", "1:9 "),
             ("a = x\n", "1:5 write this in quotation marks"),
         ] {
-            let found = wrong(from_toml(source).unwrap_err(), source);
+            let found = located(from_toml(source).unwrap_err(), source);
             assert!(found[0].starts_with(says), "{source}: {found:?}");
         }
         // Not the first alone.
@@ -246,7 +246,7 @@ mod tests {
             ("{\"a\": +1}", "1:7 "),
             ("{} {}", "1:4 "),
         ] {
-            let found = wrong(from_json(source).unwrap_err(), source);
+            let found = located(from_json(source).unwrap_err(), source);
             assert!(found[0].starts_with(says), "{source}: {found:?}");
         }
         assert!(from_json(&"[".repeat(100_000)).is_err());

@@ -1,15 +1,20 @@
 //! What commands print with `--json`: every object, every field, its type. The page and the help topic are
 //! made from this list, and a test compares it with what is printed.
 
+use std::borrow::Cow;
+
+use keyward_core::rules::names::Prefix;
+use keyward_core::rules::setting::{Setting, SettingValue, Settings};
+
 /// An object in JSON.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Shape {
     /// What it is called here.
     pub name: &'static str,
     /// Which commands print it, and how.
     pub printed_by: &'static str,
     /// Its fields.
-    pub fields: &'static [Shown],
+    pub fields: Cow<'static, [Shown]>,
 }
 
 /// A field: its name, its type, its meaning.
@@ -67,40 +72,52 @@ impl Type {
 use Type::{Any, Labels, MaybeObject, MaybeText, MaybeTime, Number, Object, Objects, Switch, Text, Texts, Time};
 
 /// All objects.
-pub const SHAPES: &[Shape] = &[
-    Shape {
-        name: "key",
-        printed_by: "show; list prints a list of them",
-        fields: &[
-            ("id", Text, "the id of the key, which never changes"),
-            ("name", Text, "its name"),
-            ("description", MaybeText, "what it is for"),
-            ("group", MaybeText, "the group that it is kept in"),
-            ("owner", MaybeText, "the user on whose behalf it acts"),
-            ("role", MaybeText, "the role that it acts in"),
-            ("tenant", MaybeText, "the one tenant that it works for"),
-            ("scopes", Texts, "what it may do"),
-            ("levels", Texts, "its security levels"),
-            ("read_only", Switch, "GET, HEAD, OPTIONS and TRACE alone"),
-            ("require_secure", Switch, "not over plain http"),
-            ("allowed_ips", Texts, "networks that it may be used from; empty for any"),
-            ("labels", Labels, "marks for people and filters"),
-            ("enabled", Switch, "false: a temporary stop"),
+pub fn shapes() -> Vec<Shape> {
+    let mut shapes = SHAPES.to_vec();
+    shapes.insert(0, key());
+    shapes
+}
+
+/// A key: its settings, in the runs that they make, and what is not a setting around them.
+fn key() -> Shape {
+    let [rights, end, prefix] = Setting::IN_JSON.map(|run| run.iter().map(|setting| field(*setting)));
+    let fields = [("id", Text, "the id of the key, which never changes"), ("name", Text, "its name")]
+        .into_iter()
+        .chain(rights)
+        .chain([
             ("state", Text, "active, disabled, expired or suspended"),
             ("created_at", Time, "when it was made"),
             ("created_by", MaybeText, "the acting user who made it"),
             ("updated_at", Time, "when its settings or its secret last changed"),
-            ("expires_at", MaybeTime, "when it ends; null for never"),
+        ])
+        .chain(end)
+        .chain([
             ("last_used_at", MaybeTime, "when a request was last allowed with it"),
             ("use_count", Number, "how many requests were allowed with it"),
-            ("prefix", Text, "what its next secret starts with"),
-            ("secrets", Objects("secret"), "its secrets, the newest first, without what is secret about them"),
-        ],
-    },
+        ])
+        .chain(prefix)
+        .chain([("secrets", Objects("secret"), "its secrets, the newest first, without what is secret about them")]);
+    Shape { name: "key", printed_by: "show; list prints a list of them", fields: Cow::Owned(fields.collect()) }
+}
+
+fn field(setting: Setting) -> Shown {
+    let kind = match setting.value(&Settings::with_prefix(Prefix::default())) {
+        SettingValue::Text(_) => MaybeText,
+        SettingValue::Texts(_) => Texts,
+        SettingValue::Labels(_) => Labels,
+        SettingValue::Switch(_) => Switch,
+        SettingValue::Time(_) => MaybeTime,
+        SettingValue::Prefix(_) => Text,
+    };
+    (setting.name, kind, setting.meaning)
+}
+
+/// All objects but keys.
+const SHAPES: &[Shape] = &[
     Shape {
         name: "secret",
         printed_by: "in a key",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("id", Text, "the public id that the secret carries"),
             (
                 "state",
@@ -114,29 +131,29 @@ pub const SHAPES: &[Shape] = &[
                 MaybeTime,
                 "when it stops, or stopped, because another took its place; null for a current and a staged one",
             ),
-        ],
+        ]),
     },
     Shape {
         name: "delivery",
         printed_by: "create, duplicate, rotate",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("key", Object("key"), "the key as it is now"),
             ("secret", MaybeText, "the secret; null where it was delivered elsewhere, or none was minted"),
             ("outcome", Text, "created, rotated, updated or unchanged"),
-        ],
+        ]),
     },
     Shape {
         name: "outcome",
         printed_by: "edit; enable, disable and delete print a list of them",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("key", Object("key"), "the key as it is now, or as it was"),
             ("outcome", Text, "updated, unchanged or deleted"),
-        ],
+        ]),
     },
     Shape {
         name: "answer",
         printed_by: "verify",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("allowed", Switch, "whether the request may be made"),
             ("reason", Text, "allowed, or the first check that failed"),
             ("status", Number, "the status of HTTP that says the same: 200, 401 or 403"),
@@ -145,41 +162,41 @@ pub const SHAPES: &[Shape] = &[
             ("effective_role", MaybeText, "the lower one of the key's and its owner's role"),
             ("checks", Objects("check"), "every check, in order"),
             ("warnings", Texts, "credential_in_query, use_not_recorded"),
-        ],
+        ]),
     },
     Shape {
         name: "line",
         printed_by: "verify --batch, one a line: an answer with `line` in front, the number of its line; or, for a line that is no question, this",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("line", Number, "the number of its line, from 1"),
             ("allowed", Any, "null: neither yes nor no"),
             ("error", Object("error"), "what is wrong with the line"),
-        ],
+        ]),
     },
     Shape {
         name: "check",
         printed_by: "in an answer",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("check", Text, "named by the reason that its failure has"),
             ("outcome", Text, "pass, fail or skip"),
             ("detail", Text, "what was found, for people"),
-        ],
+        ]),
     },
     Shape {
         name: "group",
         printed_by: "group show; group list prints a list of them",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("name", Text, "its name"),
             ("description", MaybeText, "what it is for"),
             ("keys", Number, "how many keys are in it"),
             ("created_at", Time, "when it was made"),
             ("updated_at", Time, "when it last changed"),
-        ],
+        ]),
     },
     Shape {
         name: "user",
         printed_by: "user show; user list prints a list of them",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("name", Text, "its name"),
             ("description", MaybeText, "who it is"),
             ("role", MaybeText, "what it may do at most"),
@@ -188,12 +205,12 @@ pub const SHAPES: &[Shape] = &[
             ("keys", Number, "how many keys it owns"),
             ("created_at", Time, "when it was made"),
             ("updated_at", Time, "when it last changed"),
-        ],
+        ]),
     },
     Shape {
         name: "role",
         printed_by: "role show; role list prints a list of them",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("name", Text, "its name"),
             ("description", MaybeText, "what it is for"),
             ("rank", Number, "its place among the roles"),
@@ -202,12 +219,12 @@ pub const SHAPES: &[Shape] = &[
             ("users", Number, "how many users have it"),
             ("created_at", Time, "when it was made"),
             ("updated_at", Time, "when it last changed"),
-        ],
+        ]),
     },
     Shape {
         name: "tenant",
         printed_by: "tenant show; tenant list prints a list of them",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("name", Text, "its name"),
             ("description", MaybeText, "what it is"),
             ("enabled", Switch, "false: its keys are suspended"),
@@ -215,12 +232,12 @@ pub const SHAPES: &[Shape] = &[
             ("users", Number, "how many users belong to it"),
             ("created_at", Time, "when it was made"),
             ("updated_at", Time, "when it last changed"),
-        ],
+        ]),
     },
     Shape {
         name: "event",
         printed_by: "history prints a list of them",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("seq", Number, "its place in the chain, from 1"),
             ("at", Time, "when"),
             ("actor", MaybeText, "the acting user; null for the owner of the store"),
@@ -229,66 +246,66 @@ pub const SHAPES: &[Shape] = &[
             ("subject_id", MaybeText, "the id of a key"),
             ("subject_name", Text, "the name that it had then"),
             ("detail", Any, "an object: settings with old and new values, ids of secrets"),
-        ],
+        ]),
     },
     Shape {
         name: "history check",
         printed_by: "history --check",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("intact", Switch, "true; a broken chain is an error"),
             ("rows", Number, "how many rows were checked"),
-        ],
+        ]),
     },
     Shape {
         name: "settings",
         printed_by: "settings list, settings set",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("prefix", Text, "what new secrets start with"),
             ("hash_parameters", Object("hash parameters"), "what hashing a new secret costs"),
             ("query_credentials", Switch, "whether a credential in the query of a URL is accepted"),
             ("longest_life", MaybeText, "how far away a new expiry may be; null for unlimited"),
-        ],
+        ]),
     },
     Shape {
         name: "hash parameters",
         printed_by: "in settings",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("memory_kib", Number, "memory in KiB"),
             ("passes", Number, "passes over it"),
             ("lanes", Number, "lanes"),
-        ],
+        ]),
     },
     Shape {
         name: "application",
         printed_by: "apply",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("outcome", Text, "applied, planned or unchanged"),
             ("changes", Objects("change"), "what was changed, or with --dry-run would be, in order"),
-        ],
+        ]),
     },
     Shape {
         name: "change",
         printed_by: "in an application",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("action", Text, "create, change or delete"),
             ("kind", Text, "key, group, user, role or tenant"),
             ("name", Text, "its name"),
             ("fields", Objects("field"), "what differs; for what is made, from the defaults"),
-        ],
+        ]),
     },
     Shape {
         name: "field",
         printed_by: "in a change",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("field", Text, "the name of the setting"),
             ("old", Any, "its value before"),
             ("new", Any, "its value after"),
-        ],
+        ]),
     },
     Shape {
         name: "finding",
         printed_by: "doctor prints a list of them",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("check", Text, "what was looked at"),
             ("level", Text, "ok, warning or problem"),
             ("finding", Text, "what was found, for people"),
@@ -296,25 +313,25 @@ pub const SHAPES: &[Shape] = &[
             ("remedy", MaybeText, "how to mend it, for people; null where it is in order"),
             ("count", Number, "how many keys it is about"),
             ("keys", Texts, "the first twenty of them"),
-        ],
+        ]),
     },
     Shape {
         name: "backup",
         printed_by: "backup",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("file", Text, "the copy"),
             ("keys", Number, "how many keys it holds"),
             ("events", Number, "how many events its history has"),
             ("bytes", Number, "how large it is"),
-        ],
+        ]),
     },
     Shape {
         name: "error",
         printed_by: "every command that fails, on standard error, as the value of the one field `error`",
-        fields: &[
+        fields: Cow::Borrowed(&[
             ("code", Text, "what kind of error it is"),
             ("message", Text, "what happened, for people"),
             ("hint", MaybeText, "what to do next, for people"),
-        ],
+        ]),
     },
 ];

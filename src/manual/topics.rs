@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::json::SHAPES;
+use super::json::shapes;
 use super::{DATE, Page, add_see_also, tidy};
-use crate::formats::fields::FIELDS;
 use crate::formats::manifest::{KINDS, fields_of};
+use keyward_core::rules::setting::Setting;
 
 /// A part of a topic.
 enum Part {
@@ -150,8 +150,8 @@ fn manifest() -> Vec<Part> {
     }
     parts.push(Part::Heading("Fields of a key".to_owned()));
     parts.push(Part::Term("name".to_owned(), "letters, digits and . _ - @ /; unique in a store".to_owned()));
-    for (field, meaning) in FIELDS {
-        parts.push(Part::Term(field.to_owned(), meaning.to_owned()));
+    for setting in Setting::ALL {
+        parts.push(Part::Term(setting.name.to_owned(), setting.purpose.to_owned()));
     }
     parts.push(Part::Term("deliver".to_owned(), "where the secret goes when the key is made; see below".to_owned()));
     parts.extend([
@@ -184,9 +184,9 @@ fn json() -> Vec<Part> {
          beside it, and for delete the number of `deleted_keys`; enable and disable of users and tenants print a \
          list of such. `verify --quiet` prints nothing at all: its answer is the exit code.",
     )];
-    for shape in SHAPES {
+    for shape in shapes() {
         parts.push(Part::Heading(format!("{} ({})", capital(shape.name), shape.printed_by)));
-        for (field, kind, meaning) in shape.fields {
+        for (field, kind, meaning) in shape.fields.iter() {
             parts.push(Part::Term((*field).to_owned(), format!("{}: {meaning}", kind.in_words())));
         }
     }

@@ -14,7 +14,7 @@ use super::mint::{mint_all, stored};
 use crate::delivery::{Handover, Order, Patience, Place, Sink, hand_over};
 use crate::error::{Code, Error, Exit};
 use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject as Target, plan, read};
-use crate::formats::tree::{Wrong, locate};
+use crate::formats::tree::{Mistake, locate};
 use crate::session::Session;
 use keyward_core::issuer::Minted;
 use keyward_core::rules::directory::{Draft, Entry};
@@ -154,7 +154,7 @@ impl Apply {
     }
 
     /// All mistakes, each with its file, line and column, as compilers write them.
-    fn mistakes(&self, text: &str, wrongs: Vec<Wrong>) -> Error {
+    fn mistakes(&self, text: &str, wrongs: Vec<Mistake>) -> Error {
         let source = self.source();
         let mistakes = locate(text, wrongs);
         let mut message = format!("{} in the manifest {source}", count(mistakes.len() as u64, "mistake"));
@@ -195,7 +195,7 @@ impl Apply {
                 && ends_anew
                 && let Err(error) = settings.check_life(wanted.expires_at, session.now())
             {
-                wrongs.push(Wrong::new(step.at.unwrap_or(0), error.to_string()));
+                wrongs.push(Mistake::new(step.at.unwrap_or(0), error.to_string()));
             }
         }
         if wrongs.is_empty() { Ok(Planned { steps, seq }) } else { Err(self.mistakes(text, wrongs)) }
@@ -246,9 +246,9 @@ impl Apply {
         made.map_err(|error| {
             let error = Error::from(error);
             let Some(at) = step.at else { return error };
-            let places = locate(text, vec![Wrong::new(at, "")]);
+            let places = locate(text, vec![Mistake::new(at, "")]);
             let hint = |place| {
-                let crate::formats::tree::Mistake { line, column, .. } = place;
+                let crate::formats::tree::LocatedMistake { line, column, .. } = place;
                 format!("it stands in {}:{line}:{column}; nothing was changed", self.source())
             };
             places.into_iter().map(hint).fold(error, Error::hint)

@@ -20,7 +20,7 @@ pub use read::read;
 pub use write::{key_to_json, key_to_toml, to_json, to_toml};
 
 use crate::formats::dotenv::{OutputName, Variable};
-use crate::formats::fields::Said;
+use crate::formats::settings_draft::SettingsDraft;
 use keyward_core::rules::directory::{Draft, Kind};
 use keyward_core::rules::names::Name;
 
@@ -41,9 +41,9 @@ pub fn fields_of(kind: Kind) -> &'static [&'static str] {
 #[derive(Debug, Clone, Default)]
 pub struct Manifest {
     /// Its groups, users, roles and tenants.
-    pub entries: Vec<WantedEntry>,
+    pub entries: Vec<ManifestEntry>,
     /// Its keys.
-    pub keys: Vec<WantedKey>,
+    pub keys: Vec<ManifestKey>,
 }
 
 impl Manifest {
@@ -55,7 +55,7 @@ impl Manifest {
 
 /// A group, user, role or tenant that should be there.
 #[derive(Debug, Clone)]
-pub struct WantedEntry {
+pub struct ManifestEntry {
     /// Where it stands in the text, in bytes.
     pub at: usize,
     /// What it refers to.
@@ -66,15 +66,15 @@ pub struct WantedEntry {
 
 /// A key that should be there.
 #[derive(Debug, Clone)]
-pub struct WantedKey {
+pub struct ManifestKey {
     /// Where it stands in the text, in bytes.
     pub at: usize,
     /// What it refers to.
     pub references: Vec<Reference>,
     /// Its name.
     pub name: Name,
-    /// What is said about it.
-    pub said: Said,
+    /// What is said about its settings.
+    pub draft: SettingsDraft,
     /// Where its secret goes when it is made.
     pub deliver: Option<Deliver>,
 }

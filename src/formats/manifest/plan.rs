@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Deliver, KINDS, Manifest, Reference, WantedKey};
-use crate::formats::tree::Wrong;
+use super::{Deliver, KINDS, Manifest, ManifestKey, Reference};
+use crate::formats::tree::Mistake;
 use keyward_core::rules::directory::{Draft, Kind};
 use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{Name, Prefix};
@@ -87,9 +87,9 @@ pub struct Step {
 ///
 /// # Errors
 /// References to what will not be there, and ends of keys that cannot be.
-pub fn plan(manifest: &Manifest, present: &Present, prune: bool, now: Timestamp) -> Result<Vec<Step>, Vec<Wrong>> {
-    let mut wrongs = vec![];
-    check_references(manifest, present, prune, &mut wrongs);
+pub fn plan(manifest: &Manifest, present: &Present, prune: bool, now: Timestamp) -> Result<Vec<Step>, Vec<Mistake>> {
+    let mut mistakes = vec![];
+    check_references(manifest, present, prune, &mut mistakes);
     let mut steps = vec![];
     let there: BTreeMap<_, &Draft> = present.entries.iter().map(|entry| (id(entry), entry)).collect();
     for kind in KINDS {
@@ -108,13 +108,13 @@ pub fn plan(manifest: &Manifest, present: &Present, prune: bool, now: Timestamp)
     for wanted in &manifest.keys {
         match key_step(wanted, keys.get(&wanted.name).copied(), &present.prefix, now) {
             Ok(step) => steps.extend(step),
-            Err(wrong) => wrongs.push(wrong),
+            Err(mistake) => mistakes.push(mistake),
         }
     }
     if prune {
         steps.extend(deletions(manifest, present));
     }
-    if wrongs.is_empty() { Ok(steps) } else { Err(wrongs) }
+    if mistakes.is_empty() { Ok(steps) } else { Err(mistakes) }
 }
 
 /// What tells an entry from all others.
@@ -122,9 +122,14 @@ fn id(draft: &Draft) -> (&'static str, &Name) {
     (draft.facts.kind().as_str(), &draft.name)
 }
 
-fn key_step(wanted: &WantedKey, before: Option<&Key>, prefix: &Prefix, now: Timestamp) -> Result<Option<Step>, Wrong> {
-    let mut settings = wanted.said.settings.clone();
-    if !wanted.said.has_prefix {
+fn key_step(
+    wanted: &ManifestKey,
+    before: Option<&Key>,
+    prefix: &Prefix,
+    now: Timestamp,
+) -> Result<Option<Step>, Mistake> {
+    let mut settings = wanted.draft.settings.clone();
+    if !wanted.draft.has_prefix {
         settings.prefix.clone_from(before.map_or(prefix, |key| &key.settings.prefix));
     }
     settings.expires_at = end(wanted, before, now)?;
@@ -141,22 +146,22 @@ fn key_step(wanted: &WantedKey, before: Option<&Key>, prefix: &Prefix, now: Time
 }
 
 /// When a key ends. A duration counts from when the key was made, so that it means the same each time.
-fn end(wanted: &WantedKey, before: Option<&Key>, now: Timestamp) -> Result<Option<Timestamp>, Wrong> {
-    let Some((at, when)) = wanted.said.expires else { return Ok(None) };
+fn end(wanted: &ManifestKey, before: Option<&Key>, now: Timestamp) -> Result<Option<Timestamp>, Mistake> {
+    let Some((at, when)) = wanted.draft.expires else { return Ok(None) };
     let from = match when {
         When::In(_) => before.map_or(now, |key| key.created_at),
         When::At(_) | When::Never => now,
     };
-    let end = when.resolve(from).map_err(|error| Wrong::new(at, error.to_string()))?;
+    let end = when.resolve(from).map_err(|error| Mistake::new(at, error.to_string()))?;
     let is_new = before.is_none_or(|key| key.settings.expires_at != end);
     // A key that is over may be made elsewhere as it is; one that is at work is not ended by a time gone by.
     if is_new && (before.is_some() || matches!(when, When::In(_))) && end.is_some_and(|end| end <= now) {
-        return Err(Wrong::new(at, "this time is in the past; a key is stopped with enabled = false"));
+        return Err(Mistake::new(at, "this time is in the past; a key is stopped with enabled = false"));
     }
     Ok(end)
 }
 
-fn check_references(manifest: &Manifest, present: &Present, prune: bool, wrongs: &mut Vec<Wrong>) {
+fn check_references(manifest: &Manifest, present: &Present, prune: bool, mistakes: &mut Vec<Mistake>) {
     let mut known: BTreeSet<(&'static str, &Name)> = BTreeSet::new();
     let wanted = manifest.entries.iter().map(|wanted| &wanted.draft);
     let kept = present.entries.iter().filter(|_| !prune);
@@ -175,7 +180,7 @@ fn check_references(manifest: &Manifest, present: &Present, prune: bool, wrongs:
             Some(close) => format!("did you mean {close}?"),
             None => format!("add a [[{kind}]] with this name"),
         };
-        wrongs.push(Wrong::new(*at, format!("there is no {kind} named {name}; {hint}")));
+        mistakes.push(Mistake::new(*at, format!("there is no {kind} named {name}; {hint}")));
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Deliver, KINDS, Manifest, Reference, WantedEntry, WantedKey, fields_of};
+use super::{Deliver, KINDS, Manifest, ManifestEntry, ManifestKey, Reference, fields_of};
 use crate::formats::dotenv::Variable;
-use crate::formats::fields::{FIELDS, Said, no_such_field, one, switch, text};
-use crate::formats::tree::{Field, Node, Value, Wrong, from_json, from_toml};
+use crate::formats::settings_draft::{SettingsDraft, no_such_field, one, switch, text};
+use crate::formats::tree::{Field, Mistake, Node, Value, from_json, from_toml};
 use keyward_core::rules::directory::{Draft, Facts, Kind};
-use keyward_core::rules::key::Settings;
 use keyward_core::rules::names::{Name, Prefix};
+use keyward_core::rules::setting::{Setting, Settings};
 
 /// The five lists of a manifest.
 const LISTS: [&str; 5] = ["role", "tenant", "group", "user", "key"];
@@ -20,7 +20,7 @@ const DELIVER: [&str; 6] = ["secret_file", "env_file", "env_name", "secret_to", 
 ///
 /// # Errors
 /// All mistakes.
-pub fn read(source: &str) -> Result<Manifest, Vec<Wrong>> {
+pub fn read(source: &str) -> Result<Manifest, Vec<Mistake>> {
     // Spaces in the place of a byte order mark, so that everything stands where it stood.
     let unmarked = source.strip_prefix('\u{feff}').map(|rest| format!("   {rest}"));
     let source = unmarked.as_deref().unwrap_or(source);
@@ -28,7 +28,9 @@ pub fn read(source: &str) -> Result<Manifest, Vec<Wrong>> {
     let fields = if source_is_json {
         match from_json(source)?.value {
             Value::Table(fields) => fields,
-            _ => return Err(vec![Wrong::new(0, "write one object with the lists role, tenant, group, user and key")]),
+            _ => {
+                return Err(vec![Mistake::new(0, "write one object with the lists role, tenant, group, user and key")]);
+            }
         }
     } else {
         from_toml(source)?
@@ -37,13 +39,13 @@ pub fn read(source: &str) -> Result<Manifest, Vec<Wrong>> {
     for field in &fields {
         reader.list(field);
     }
-    if reader.wrongs.is_empty() { Ok(reader.manifest) } else { Err(reader.wrongs) }
+    if reader.mistakes.is_empty() { Ok(reader.manifest) } else { Err(reader.mistakes) }
 }
 
 #[derive(Default)]
 struct Reader {
     manifest: Manifest,
-    wrongs: Vec<Wrong>,
+    mistakes: Vec<Mistake>,
     /// Where each name was first used, by its list.
     names: BTreeMap<(String, Name), usize>,
 }
@@ -52,17 +54,17 @@ impl Reader {
     fn list(&mut self, field: &Field) {
         let kind = KINDS.into_iter().find(|kind| kind.as_str() == field.name);
         if kind.is_none() && field.name != "key" {
-            self.wrongs.push(no_such_field(field, &LISTS));
+            self.mistakes.push(no_such_field(field, &LISTS));
             return;
         }
         let Value::List(items) = &field.node.value else {
             let what = format!("write a list: [[{}]] in TOML, \"{}\": [ … ] in JSON", field.name, field.name);
-            self.wrongs.push(Wrong::new(field.at, what));
+            self.mistakes.push(Mistake::new(field.at, what));
             return;
         };
         for item in items {
             let Value::Table(fields) = &item.value else {
-                self.wrongs.push(Wrong::new(item.at, format!("write a table with the fields of a {}", field.name)));
+                self.mistakes.push(Mistake::new(item.at, format!("write a table with the fields of a {}", field.name)));
                 continue;
             };
             // With a name that is wrong, the rest is looked at all the same.
@@ -77,20 +79,20 @@ impl Reader {
     /// The name of an item, which no other of its list has.
     fn name(&mut self, list: &str, item: &Node, fields: &[Field]) -> Option<Name> {
         let Some(field) = fields.iter().find(|field| field.name == "name") else {
-            self.wrongs.push(Wrong::new(item.at, format!("this {list} has no name")));
+            self.mistakes.push(Mistake::new(item.at, format!("this {list} has no name")));
             return None;
         };
         let parsed = one::<Name>(&field.node);
-        let name = match parsed.and_then(|name| name.ok_or_else(|| Wrong::new(field.node.at, "a name cannot be empty")))
-        {
-            Ok(name) => name,
-            Err(wrong) => {
-                self.wrongs.push(wrong);
-                return None;
-            }
-        };
+        let name =
+            match parsed.and_then(|name| name.ok_or_else(|| Mistake::new(field.node.at, "a name cannot be empty"))) {
+                Ok(name) => name,
+                Err(mistake) => {
+                    self.mistakes.push(mistake);
+                    return None;
+                }
+            };
         if self.names.insert((list.to_owned(), name.clone()), item.at).is_some() {
-            self.wrongs.push(Wrong::new(field.node.at, format!("the {list} {name} stands here twice")));
+            self.mistakes.push(Mistake::new(field.node.at, format!("the {list} {name} stands here twice")));
         }
         Some(name)
     }
@@ -98,44 +100,47 @@ impl Reader {
     fn entry(&mut self, kind: Kind, item: &Node, name: Name, fields: &[Field]) {
         let facts = Facts::default_of(kind);
         let mut entry =
-            WantedEntry { at: item.at, references: vec![], draft: Draft { name, description: None, facts } };
+            ManifestEntry { at: item.at, references: vec![], draft: Draft { name, description: None, facts } };
         for field in fields {
-            match take(&mut entry, field) {
+            match read_entry_field(&mut entry, field) {
                 Ok(true) => {}
-                Ok(false) => self.wrongs.push(no_such_field(field, fields_of(kind))),
-                Err(wrong) => self.wrongs.push(wrong),
+                Ok(false) => self.mistakes.push(no_such_field(field, fields_of(kind))),
+                Err(mistake) => self.mistakes.push(mistake),
             }
         }
         self.manifest.entries.push(entry);
     }
 
     fn key(&mut self, item: &Node, name: Name, fields: &[Field]) {
-        let said = Said::nothing(Settings::with_prefix(Prefix::default()));
-        let mut key = WantedKey { at: item.at, references: vec![], name, said, deliver: None };
+        let draft = SettingsDraft::new(Settings::with_prefix(Prefix::default()));
+        let mut key = ManifestKey { at: item.at, references: vec![], name, draft, deliver: None };
         for field in fields.iter().filter(|field| field.name != "name") {
-            let taken = match field.name.as_str() {
+            let read = match field.name.as_str() {
                 "deliver" => deliver(field).map(|place| {
                     key.deliver = place;
                     true
                 }),
-                _ => key.said.take(field),
+                _ => key.draft.read(field),
             };
-            match taken {
-                Ok(true) => key.references.extend(reference(field)),
-                Ok(false) => {
-                    let names: Vec<&str> =
-                        ["name"].into_iter().chain(FIELDS.iter().map(|(name, _)| *name)).chain(["deliver"]).collect();
-                    self.wrongs.push(no_such_field(field, &names));
+            match read {
+                Ok(true) => {
+                    let kind = Setting::named(&field.name).and_then(|setting| setting.refers_to);
+                    key.references.extend(kind.and_then(|kind| reference(field, kind)));
                 }
-                Err(wrongs) => self.wrongs.extend(wrongs),
+                Ok(false) => {
+                    let settings = Setting::ALL.iter().map(|setting| setting.name);
+                    let names: Vec<&str> = ["name"].into_iter().chain(settings).chain(["deliver"]).collect();
+                    self.mistakes.push(no_such_field(field, &names));
+                }
+                Err(mistakes) => self.mistakes.extend(mistakes),
             }
         }
         self.manifest.keys.push(key);
     }
 }
 
-/// Takes a field of a group, user, role or tenant in; `false` where its kind has no such field.
-fn take(entry: &mut WantedEntry, field: &Field) -> Result<bool, Wrong> {
+/// Reads a field of a group, user, role or tenant; `false` where its kind has no such field.
+fn read_entry_field(entry: &mut ManifestEntry, field: &Field) -> Result<bool, Mistake> {
     let node = &field.node;
     match (field.name.as_str(), &mut entry.draft.facts) {
         ("name", _) => {}
@@ -147,47 +152,46 @@ fn take(entry: &mut WantedEntry, field: &Field) -> Result<bool, Wrong> {
         ("rank", Facts::Role { rank, .. }) => {
             *rank = match node.value {
                 Value::Number(number @ 0..=1_000_000) => number,
-                _ => return Err(Wrong::new(node.at, "write a whole number from 0 to 1000000")),
+                _ => return Err(Mistake::new(node.at, "write a whole number from 0 to 1000000")),
             }
         }
         _ => return Ok(false),
     }
-    entry.references.extend(reference(field));
+    let kind = match field.name.as_str() {
+        "role" => Some(Kind::Role),
+        "tenant" => Some(Kind::Tenant),
+        _ => None,
+    };
+    entry.references.extend(kind.and_then(|kind| reference(field, kind)));
     Ok(true)
 }
 
-/// What a field refers to, if it does.
-fn reference(field: &Field) -> Option<Reference> {
-    let kind = match field.name.as_str() {
-        "group" => Kind::Group,
-        "owner" => Kind::User,
-        "role" => Kind::Role,
-        "tenant" => Kind::Tenant,
-        _ => return None,
-    };
+/// What a field names, unless it is empty.
+fn reference(field: &Field, kind: Kind) -> Option<Reference> {
     let name = one(&field.node).ok()??;
     Some(Reference { at: field.node.at, kind, name })
 }
 
-fn deliver(field: &Field) -> Result<Option<Deliver>, Vec<Wrong>> {
+fn deliver(field: &Field) -> Result<Option<Deliver>, Vec<Mistake>> {
     let fields = match &field.node.value {
         Value::Nothing => return Ok(None),
         Value::Table(fields) => fields,
-        _ => return Err(Wrong::new(field.node.at, "write a table, such as { secret_file = \"deploy.key\" }").into()),
+        _ => return Err(Mistake::new(field.node.at, "write a table, such as { secret_file = \"deploy.key\" }").into()),
     };
     let others = fields.iter().filter(|field| !DELIVER.contains(&field.name.as_str()));
-    let mut wrongs: Vec<Wrong> = others.map(|other| no_such_field(other, &DELIVER)).collect();
+    let mut mistakes: Vec<Mistake> = others.map(|other| no_such_field(other, &DELIVER)).collect();
     let get = |name: &str| fields.iter().find(|field| field.name == name).map(|field| &field.node);
     let path = |node: &Node| match text(node)? {
-        "" => Err(Wrong::new(node.at, "a path cannot be empty")),
+        "" => Err(Mistake::new(node.at, "a path cannot be empty")),
         path => Ok(PathBuf::from(path)),
     };
-    let variable =
-        |node: &Node| one::<Variable>(node)?.ok_or_else(|| Wrong::new(node.at, "name a variable, such as \"API_KEY\""));
+    let variable = |node: &Node| {
+        one::<Variable>(node)?.ok_or_else(|| Mistake::new(node.at, "name a variable, such as \"API_KEY\""))
+    };
     let mut places = vec![];
-    let mut add = |place: Result<Deliver, Wrong>| match place {
+    let mut add = |place: Result<Deliver, Mistake>| match place {
         Ok(place) => places.push(place),
-        Err(wrong) => wrongs.push(wrong),
+        Err(mistake) => mistakes.push(mistake),
     };
     if let Some(node) = get("secret_file") {
         add(path(node).map(Deliver::SecretFile));
@@ -198,7 +202,7 @@ fn deliver(field: &Field) -> Result<Option<Deliver>, Vec<Wrong>> {
         }
         (None, None) => {}
         (Some(node), None) | (None, Some(node)) => {
-            add(Err(Wrong::new(node.at, "env_file and env_name belong together")));
+            add(Err(Mistake::new(node.at, "env_file and env_name belong together")));
         }
     }
     if let Some(node) = get("secret_to") {
@@ -209,15 +213,15 @@ fn deliver(field: &Field) -> Result<Option<Deliver>, Vec<Wrong>> {
     }
     if let Some(node) = get("github_output") {
         let what = "an output has letters, digits, _ and -, such as \"api-key\"";
-        let output = text(node).and_then(|name| name.parse().map_err(|_| Wrong::new(node.at, what)));
+        let output = text(node).and_then(|name| name.parse().map_err(|_| Mistake::new(node.at, what)));
         add(output.map(Deliver::GithubOutput));
     }
-    if !wrongs.is_empty() {
-        return Err(wrongs);
+    if !mistakes.is_empty() {
+        return Err(mistakes);
     }
     match places.len() {
         0 => Ok(None),
         1 => Ok(places.pop()),
-        _ => Err(Wrong::new(field.node.at, "a secret is delivered to one place: keep one of them").into()),
+        _ => Err(Mistake::new(field.node.at, "a secret is delivered to one place: keep one of them").into()),
     }
 }

@@ -7,8 +7,8 @@ use crate::formats::tree::locate;
 /// All mistakes of a text, those of its references included, with `present` in the store.
 fn mistakes(text: &str, present: &Present, prune: bool) -> Vec<String> {
     let found = read(text).and_then(|manifest| plan(&manifest, present, prune, at(1_000)));
-    let wrongs = found.err().unwrap_or_default();
-    let mistakes = locate(text, wrongs);
+    let mistakes = found.err().unwrap_or_default();
+    let mistakes = locate(text, mistakes);
     mistakes.into_iter().map(|m| format!("{}:{} {}", m.line, m.column, m.what)).collect()
 }
 
@@ -120,6 +120,17 @@ fn a_duration_means_the_same_each_time() {
         ["Change key sample expires_at"]
     );
     assert_eq!(mistakes("[[key]]\nname = \"sample\"\nexpires_at = \"5m\"\n", &present, false).len(), 1);
+}
+
+#[test]
+fn a_prefix_is_always_written_and_only_a_named_one_changes() {
+    let mut key = sample();
+    let default = key_to_toml(&key.name, &key.settings);
+    assert!(default.contains("prefix = \"kw\"") && !default.contains("enabled"), "{default}");
+    key.settings.prefix = "live".parse().unwrap();
+    let present = Present { keys: vec![key], ..Present::default() };
+    assert!(steps("[[key]]\nname = \"sample\"\n", &present, false).is_empty());
+    assert_eq!(steps(&default, &present, false), ["Change key sample prefix"]);
 }
 
 #[test]

@@ -6,11 +6,10 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::{KINDS, fields_of};
-use crate::formats::fields::FIELDS;
 use keyward_core::rules::directory::Draft;
-use keyward_core::rules::key::Settings;
 use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::fields;
+use keyward_core::rules::setting::{Setting, SettingValue, Settings};
 
 /// The start of a manifest in TOML: the directory. Keys follow, one by one, each made by [`key_to_toml`].
 ///
@@ -19,7 +18,9 @@ pub fn to_toml(entries: &[Draft]) -> String {
     let mut text = "# A manifest of keyward: man 5 keyward-manifest. It holds no secrets.\n".to_owned();
     for kind in KINDS {
         for entry in entries.iter().filter(|entry| entry.facts.kind() == kind) {
-            table(&mut text, kind.as_str(), &entry_fields(entry));
+            let mut fields = entry_fields(entry);
+            fields.retain(|field, value| !is_default(field, value));
+            table(&mut text, kind.as_str(), &fields);
         }
     }
     text
@@ -27,8 +28,16 @@ pub fn to_toml(entries: &[Draft]) -> String {
 
 /// A key in TOML.
 pub fn key_to_toml(name: &Name, settings: &Settings) -> String {
+    let defaults = Settings::with_prefix(settings.prefix.clone());
+    let mut fields = key_fields(name, settings);
+    for setting in Setting::ALL {
+        let is_default = setting.is_same(settings, &defaults);
+        if is_default && !matches!(setting.value(settings), SettingValue::Prefix(_)) {
+            fields.shift_remove(setting.name);
+        }
+    }
     let mut text = String::new();
-    table(&mut text, "key", &key_fields(name, settings));
+    table(&mut text, "key", &fields);
     text
 }
 
@@ -56,10 +65,7 @@ fn entry_fields(entry: &Draft) -> Map<String, Value> {
 }
 
 fn key_fields(name: &Name, settings: &Settings) -> Map<String, Value> {
-    let mut all = fields(settings);
-    let named = std::iter::once(("name".to_owned(), json!(name)));
-    let rest = FIELDS.iter().filter_map(|(field, _)| Some(((*field).to_owned(), all.remove(*field)?)));
-    named.chain(rest).collect()
+    std::iter::once(("name".to_owned(), json!(name))).chain(fields(settings)).collect()
 }
 
 /// One table of a list.
@@ -67,19 +73,16 @@ fn table(text: &mut String, list: &str, fields: &Map<String, Value>) {
     // A String takes whatever is written to it.
     let _ = writeln!(text, "\n[[{list}]]");
     for (field, value) in fields {
-        if !is_default(field, value) {
-            let _ = writeln!(text, "{field} = {}", toml(value));
-        }
+        let _ = writeln!(text, "{field} = {}", toml(value));
     }
 }
 
+/// Whether a group, user, role or tenant has this where nothing is said about it; a rank is always said.
 fn is_default(field: &str, value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Bool(on) => *on == matches!(field, "enabled" | "require_secure"),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Number(_) | Value::String(_) => false,
+        Value::Bool(on) => *on == (field == "enabled"),
+        _ => false,
     }
 }
 

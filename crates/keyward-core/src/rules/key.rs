@@ -1,71 +1,17 @@
 //! A key: what it is allowed to do, who it belongs to, and what state it is in.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
-use super::address::Cidr;
-use super::names::{Description, InvalidText, LabelKey, LabelValue, Level, Name, Prefix, Scope};
-use super::time::{Rfc3339, rfc3339};
+use super::names::{InvalidText, Name};
+use super::setting::Setting;
+pub use super::setting::Settings;
+use super::time::rfc3339;
 use super::token::Id;
-
-/// Everything about a key that a person decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// What the key is for.
-    pub description: Option<Description>,
-    /// The group it is kept in.
-    pub group: Option<Name>,
-    /// The user on whose behalf it acts.
-    pub owner: Option<Name>,
-    /// The role it acts in, never above its owner's.
-    pub role: Option<Name>,
-    /// The one tenant it works for.
-    pub tenant: Option<Name>,
-    /// What it may do.
-    pub scopes: BTreeSet<Scope>,
-    /// The security levels it holds.
-    pub levels: BTreeSet<Level>,
-    /// The networks it may be used from; empty for any.
-    pub allowed_ips: BTreeSet<Cidr>,
-    /// Marks for people and filters.
-    pub labels: BTreeMap<LabelKey, LabelValue>,
-    /// Safe methods only (RFC 9110 section 9.2.1).
-    pub read_only: bool,
-    /// Refuse plain HTTP.
-    pub require_secure: bool,
-    /// Off is a temporary stop.
-    pub enabled: bool,
-    /// When it stops for good; `None` for never.
-    pub expires_at: Option<Timestamp>,
-    /// What its secrets start with.
-    pub prefix: Prefix,
-}
-
-impl Settings {
-    /// The settings of a key about which nothing was said, in a store that mints with `prefix`.
-    pub fn with_prefix(prefix: Prefix) -> Self {
-        Self {
-            description: None,
-            group: None,
-            owner: None,
-            role: None,
-            tenant: None,
-            scopes: BTreeSet::new(),
-            levels: BTreeSet::new(),
-            allowed_ips: BTreeSet::new(),
-            labels: BTreeMap::new(),
-            read_only: false,
-            require_secure: true,
-            enabled: true,
-            expires_at: None,
-            prefix,
-        }
-    }
-}
 
 /// One of a key's secrets, without the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,32 +178,7 @@ impl Key {
 
     /// The key as the object that every `--json` output shows.
     pub fn to_json(&self, now: Timestamp) -> KeyJson<'_> {
-        let settings = &self.settings;
-        KeyJson {
-            id: &self.id,
-            name: &self.name,
-            description: settings.description.as_ref(),
-            group: settings.group.as_ref(),
-            owner: settings.owner.as_ref(),
-            role: settings.role.as_ref(),
-            tenant: settings.tenant.as_ref(),
-            scopes: &settings.scopes,
-            levels: &settings.levels,
-            read_only: settings.read_only,
-            require_secure: settings.require_secure,
-            allowed_ips: &settings.allowed_ips,
-            labels: &settings.labels,
-            enabled: settings.enabled,
-            state: self.state(now).as_str(),
-            created_at: rfc3339(self.created_at),
-            created_by: self.created_by.as_ref(),
-            updated_at: rfc3339(self.updated_at),
-            expires_at: settings.expires_at.map(rfc3339),
-            last_used_at: self.last_used_at.map(rfc3339),
-            use_count: self.use_count,
-            prefix: &settings.prefix,
-            secrets: self.secrets.iter().map(|secret| secret.to_json(now)).collect(),
-        }
+        KeyJson { key: self, now }
     }
 }
 
@@ -275,56 +196,68 @@ impl SecretInfo {
     fn is_current(&self) -> bool {
         self.expires_at.is_none() && !self.staged
     }
-
-    fn to_json(&self, now: Timestamp) -> SecretJson<'_> {
-        SecretJson {
-            id: &self.id,
-            state: self.state(now).as_str(),
-            created_at: rfc3339(self.created_at),
-            expires_at: self.expires_at.map(rfc3339),
-        }
-    }
 }
 
 /// A key in JSON. Fields are only ever added; absent values are `null`.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct KeyJson<'k> {
-    id: &'k Id,
-    name: &'k Name,
-    description: Option<&'k Description>,
-    group: Option<&'k Name>,
-    owner: Option<&'k Name>,
-    role: Option<&'k Name>,
-    tenant: Option<&'k Name>,
-    scopes: &'k BTreeSet<Scope>,
-    levels: &'k BTreeSet<Level>,
-    read_only: bool,
-    require_secure: bool,
-    allowed_ips: &'k BTreeSet<Cidr>,
-    labels: &'k BTreeMap<LabelKey, LabelValue>,
-    enabled: bool,
-    state: &'static str,
-    created_at: Rfc3339,
-    created_by: Option<&'k Name>,
-    updated_at: Rfc3339,
-    expires_at: Option<Rfc3339>,
-    last_used_at: Option<Rfc3339>,
-    use_count: u64,
-    prefix: &'k Prefix,
-    secrets: Vec<SecretJson<'k>>,
+    key: &'k Key,
+    now: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
-struct SecretJson<'k> {
-    id: &'k Id,
-    state: &'static str,
-    created_at: Rfc3339,
-    expires_at: Option<Rfc3339>,
+impl Serialize for KeyJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { key, now } = *self;
+        let [rights, end, prefix] = Setting::IN_JSON;
+        let fields = 9 + Setting::ALL.len();
+        let mut object = serializer.serialize_struct("Key", fields)?;
+        let settings = |object: &mut S::SerializeStruct, run: &[Setting]| {
+            run.iter().try_for_each(|setting| object.serialize_field(setting.name, &setting.value(&key.settings)))
+        };
+        object.serialize_field("id", &key.id)?;
+        object.serialize_field("name", &key.name)?;
+        settings(&mut object, rights)?;
+        object.serialize_field("state", key.state(now).as_str())?;
+        object.serialize_field("created_at", &rfc3339(key.created_at))?;
+        object.serialize_field("created_by", &key.created_by)?;
+        object.serialize_field("updated_at", &rfc3339(key.updated_at))?;
+        settings(&mut object, end)?;
+        object.serialize_field("last_used_at", &key.last_used_at.map(rfc3339))?;
+        object.serialize_field("use_count", &key.use_count)?;
+        settings(&mut object, prefix)?;
+        object.serialize_field("secrets", &SecretsJson(&key.secrets, now))?;
+        object.end()
+    }
+}
+
+/// One of a key's secrets in JSON, as it is at a time.
+struct SecretJson<'s>(&'s SecretInfo, Timestamp);
+
+impl Serialize for SecretJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(secret, now) = *self;
+        let mut object = serializer.serialize_struct("Secret", 4)?;
+        object.serialize_field("id", &secret.id)?;
+        object.serialize_field("state", secret.state(now).as_str())?;
+        object.serialize_field("created_at", &rfc3339(secret.created_at))?;
+        object.serialize_field("expires_at", &secret.expires_at.map(rfc3339))?;
+        object.end()
+    }
+}
+
+/// The secrets of a key in JSON.
+struct SecretsJson<'s>(&'s [SecretInfo], Timestamp);
+
+impl Serialize for SecretsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|secret| SecretJson(secret, self.1)))
+    }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::rules::names::Prefix;
 
     /// A made-up key with no restriction but the default one.
     pub(crate) fn sample() -> Key {

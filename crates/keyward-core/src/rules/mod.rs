@@ -15,6 +15,7 @@ pub mod hashing;
 pub mod key;
 pub mod names;
 pub mod patch;
+pub mod setting;
 pub mod text;
 pub mod time;
 pub mod token;

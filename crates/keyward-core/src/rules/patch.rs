@@ -3,133 +3,96 @@
 //! A patch says nothing about most settings and something about a few. Applied to the defaults it
 //! makes a new key's settings, to a key's own the edited ones.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use jiff::Timestamp;
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::address::Cidr;
-use super::key::Settings;
-use super::names::{Description, LabelKey, LabelValue, Level, Name, Prefix, Scope};
-use super::time::rfc3339;
+use super::names::Prefix;
+use super::setting::{Setting, SettingSlot, SettingValue, Settings};
 
-/// What happens to a setting that may be absent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Patch<T> {
-    /// It stays as it is.
-    #[default]
-    Keep,
-    /// It becomes this.
-    Set(T),
-    /// It becomes absent.
-    Clear,
-}
-
-impl<T: Clone> Patch<T> {
-    fn apply(&self, value: &mut Option<T>) {
-        match self {
-            Self::Keep => {}
-            Self::Set(new) => *value = Some(new.clone()),
-            Self::Clear => *value = None,
-        }
-    }
-}
-
-impl<T> From<Option<T>> for Patch<T> {
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Keep, Self::Set)
-    }
-}
-
-/// What happens to a set: replaced first, then added to, then taken from.
+/// A change to the settings of a key. Each setting is first replaced, if it is, then added to, then taken from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetPatch<T> {
-    /// The whole set anew, if given.
-    pub replace: Option<BTreeSet<T>>,
-    /// What comes in.
-    pub add: BTreeSet<T>,
-    /// What goes.
-    pub remove: BTreeSet<T>,
-}
-
-impl<T> Default for SetPatch<T> {
-    fn default() -> Self {
-        Self { replace: None, add: BTreeSet::new(), remove: BTreeSet::new() }
-    }
-}
-
-impl<T: Ord + Clone> SetPatch<T> {
-    fn apply(&self, set: &mut BTreeSet<T>) {
-        if let Some(replacement) = &self.replace {
-            set.clone_from(replacement);
-        }
-        set.extend(self.add.iter().cloned());
-        set.retain(|item| !self.remove.contains(item));
-    }
-}
-
-/// What happens to labels: replaced first, then set one by one, then taken away by their keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LabelsPatch {
-    /// All labels anew, if given.
-    pub replace: Option<BTreeMap<LabelKey, LabelValue>>,
-    /// Labels that come in or get another value.
-    pub add: BTreeMap<LabelKey, LabelValue>,
-    /// Labels that go.
-    pub remove: BTreeSet<LabelKey>,
-}
-
-/// A change to the settings of a key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field is the setting of the same name in Settings")]
 pub struct SettingsPatch {
-    pub description: Patch<Description>,
-    pub group: Patch<Name>,
-    pub owner: Patch<Name>,
-    pub role: Patch<Name>,
-    pub tenant: Patch<Name>,
-    pub scopes: SetPatch<Scope>,
-    pub levels: SetPatch<Level>,
-    pub allowed_ips: SetPatch<Cidr>,
-    pub labels: LabelsPatch,
-    pub read_only: Option<bool>,
-    pub require_secure: Option<bool>,
-    pub enabled: Option<bool>,
-    pub expires_at: Patch<Timestamp>,
-    pub prefix: Option<Prefix>,
+    replaced: Vec<Setting>,
+    /// The new values of the settings that are replaced.
+    values: Settings,
+    /// What comes into lists and labels.
+    added: Settings,
+    /// What goes out of lists and labels.
+    removed: Settings,
+}
+
+impl Default for SettingsPatch {
+    fn default() -> Self {
+        let nothing = Settings::with_prefix(Prefix::default());
+        Self { replaced: vec![], values: nothing.clone(), added: nothing.clone(), removed: nothing }
+    }
 }
 
 impl SettingsPatch {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it changes this setting, in whatever way.
+    pub fn changes(&self, setting: Setting) -> bool {
+        let is_listed = |settings: &Settings| match setting.value(settings) {
+            SettingValue::Texts(texts) => !texts.is_empty(),
+            SettingValue::Labels(labels) => !labels.is_empty(),
+            _ => false,
+        };
+        self.replaces(setting).is_some() || is_listed(&self.added) || is_listed(&self.removed)
+    }
+
+    /// The value that this setting gets, before anything is added to it or taken from it; `None` where it is not
+    /// replaced.
+    pub fn replaces(&self, setting: Setting) -> Option<SettingValue<'_>> {
+        self.replaced.contains(&setting).then(|| setting.value(&self.values))
+    }
+
+    /// Replaces a setting: by what is put into the place that this returns, or by its default.
+    pub fn replace(&mut self, setting: Setting) -> SettingSlot<'_> {
+        if !self.replaced.contains(&setting) {
+            self.replaced.push(setting);
+        }
+        setting.slot(&mut self.values)
+    }
+
+    /// Where to put what comes into a list or into labels. In other settings it has no effect.
+    pub fn add(&mut self, setting: Setting) -> SettingSlot<'_> {
+        setting.slot(&mut self.added)
+    }
+
+    /// Where to put what goes out of a list or out of labels, of which the keys count. In other settings it has
+    /// no effect.
+    pub fn remove(&mut self, setting: Setting) -> SettingSlot<'_> {
+        setting.slot(&mut self.removed)
+    }
+
+    /// Whether an item of this setting both comes and goes.
+    pub fn contradicts_itself(&self, setting: Setting) -> bool {
+        let mut rest = self.added.clone();
+        setting.remove(&self.removed, &mut rest);
+        !setting.is_same(&rest, &self.added)
+    }
+
     /// `settings` after this change.
     pub fn apply(&self, settings: &Settings) -> Settings {
         let mut new = settings.clone();
-        self.description.apply(&mut new.description);
-        self.group.apply(&mut new.group);
-        self.owner.apply(&mut new.owner);
-        self.role.apply(&mut new.role);
-        self.tenant.apply(&mut new.tenant);
-        self.scopes.apply(&mut new.scopes);
-        self.levels.apply(&mut new.levels);
-        self.allowed_ips.apply(&mut new.allowed_ips);
-        if let Some(replacement) = &self.labels.replace {
-            new.labels.clone_from(replacement);
+        for setting in &self.replaced {
+            setting.copy(&self.values, &mut new);
         }
-        new.labels.extend(self.labels.add.clone());
-        new.labels.retain(|key, _| !self.labels.remove.contains(key));
-        new.read_only = self.read_only.unwrap_or(new.read_only);
-        new.require_secure = self.require_secure.unwrap_or(new.require_secure);
-        new.enabled = self.enabled.unwrap_or(new.enabled);
-        self.expires_at.apply(&mut new.expires_at);
-        if let Some(prefix) = &self.prefix {
-            new.prefix.clone_from(prefix);
+        for setting in Setting::ALL {
+            setting.add(&self.added, &mut new);
+            setting.remove(&self.removed, &mut new);
         }
         new
     }
 }
 
 /// One setting that differs, in the form of `--json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The name of the field in JSON.
     pub field: String,
@@ -139,63 +102,63 @@ pub struct Difference {
     pub new: Value,
 }
 
-/// The settings that differ between `old` and `new`, in the order of the JSON fields.
-pub fn differences(old: &Settings, new: &Settings) -> Vec<Difference> {
-    let mut news = fields(new);
-    fields(old)
-        .into_iter()
-        .filter_map(|(field, old)| {
-            let new = news.remove(&field).unwrap_or(Value::Null);
-            (old != new).then_some(Difference { field, old, new })
-        })
-        .collect()
+impl Serialize for Difference {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Difference", 3)?;
+        object.serialize_field("field", &self.field)?;
+        object.serialize_field("old", &self.old)?;
+        object.serialize_field("new", &self.new)?;
+        object.end()
+    }
 }
 
-/// The settings as JSON fields. A prefix tells nothing about a key that has its secret, but it
-/// decides about the next one, so it is a setting like the others.
+/// The settings that differ between `old` and `new`, in the order of [`Setting::ALL`].
+pub fn differences(old: &Settings, new: &Settings) -> Vec<Difference> {
+    let changed = Setting::ALL.into_iter().filter(|setting| !setting.is_same(old, new));
+    let difference = |setting: Setting| Difference {
+        field: setting.name.to_owned(),
+        old: json(setting, old),
+        new: json(setting, new),
+    };
+    changed.map(difference).collect()
+}
+
+/// The settings as JSON fields, in the order of [`Setting::ALL`].
 pub fn fields(settings: &Settings) -> Map<String, Value> {
-    fn json<T: Serialize>(value: &T) -> Value {
-        // Texts, numbers, sets and maps with text keys: none of them can fail to be JSON.
-        serde_json::to_value(value).unwrap_or(Value::Null)
-    }
-    [
-        ("description", json(&settings.description)),
-        ("group", json(&settings.group)),
-        ("owner", json(&settings.owner)),
-        ("role", json(&settings.role)),
-        ("tenant", json(&settings.tenant)),
-        ("scopes", json(&settings.scopes)),
-        ("levels", json(&settings.levels)),
-        ("allowed_ips", json(&settings.allowed_ips)),
-        ("labels", json(&settings.labels)),
-        ("read_only", json(&settings.read_only)),
-        ("require_secure", json(&settings.require_secure)),
-        ("enabled", json(&settings.enabled)),
-        ("expires_at", json(&settings.expires_at.map(rfc3339))),
-        ("prefix", json(&settings.prefix)),
-    ]
-    .into_iter()
-    .map(|(field, value)| (field.to_owned(), value))
-    .collect()
+    Setting::ALL.into_iter().map(|setting| (setting.name.to_owned(), json(setting, settings))).collect()
+}
+
+fn json(setting: Setting, settings: &Settings) -> Value {
+    // Texts, numbers, sets and maps with text keys: none of them can fail to be JSON.
+    serde_json::to_value(setting.value(settings)).unwrap_or(Value::Null)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use jiff::Timestamp;
 
-    fn scopes(texts: &[&str]) -> BTreeSet<Scope> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
+    use super::*;
 
     fn settings() -> Settings {
         let mut settings = Settings::with_prefix(Prefix::default());
         settings.description = Some("before".parse().unwrap());
-        settings.scopes = scopes(&["a", "b"]);
+        settings.scopes = ["a", "b"].iter().map(|text| text.parse().unwrap()).collect();
         settings
+    }
+
+    fn put(mut slot: SettingSlot<'_>, texts: &[&str]) {
+        for text in texts {
+            slot.parse(text).unwrap();
+        }
+    }
+
+    fn texts(setting: Setting, settings: &Settings) -> Vec<String> {
+        setting.value(settings).texts()
     }
 
     #[test]
     fn nothing_said_changes_nothing() {
+        assert!(SettingsPatch::default().is_empty());
         assert_eq!(SettingsPatch::default().apply(&settings()), settings());
         assert!(differences(&settings(), &settings()).is_empty());
     }
@@ -208,41 +171,52 @@ mod tests {
             (Some(vec!["x", "y"]), vec!["z"], vec!["x"], vec!["y", "z"]),
             (Some(vec![]), vec![], vec![], vec![]),
         ] {
-            let patch = SettingsPatch {
-                scopes: SetPatch {
-                    replace: replace.map(|texts| scopes(&texts)),
-                    add: scopes(&add),
-                    remove: scopes(&remove),
-                },
-                ..SettingsPatch::default()
-            };
-            assert_eq!(patch.apply(&settings()).scopes, scopes(&result));
+            let mut patch = SettingsPatch::default();
+            if let Some(texts) = replace {
+                put(patch.replace(Setting::SCOPES), &texts);
+            }
+            put(patch.add(Setting::SCOPES), &add);
+            put(patch.remove(Setting::SCOPES), &remove);
+            assert!(patch.changes(Setting::SCOPES) && !patch.changes(Setting::LEVELS));
+            assert_eq!(texts(Setting::SCOPES, &patch.apply(&settings())), result);
         }
     }
 
     #[test]
     fn labels_are_replaced_set_and_taken_away() {
-        let labels = |pairs: &[(&str, &str)]| -> BTreeMap<LabelKey, LabelValue> {
-            pairs.iter().map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap())).collect()
-        };
         let mut before = settings();
-        before.labels = labels(&[("team", "a"), ("env", "prod")]);
+        put(Setting::LABELS.slot(&mut before), &["team=a", "env=prod"]);
         let mut patch = SettingsPatch::default();
-        patch.labels.add = labels(&[("team", "b")]);
-        patch.labels.remove = ["env".parse().unwrap()].into();
-        assert_eq!(patch.apply(&before).labels, labels(&[("team", "b")]));
-        patch.labels.replace = Some(labels(&[("only", "")]));
-        assert_eq!(patch.apply(&before).labels, labels(&[("only", ""), ("team", "b")]));
+        put(patch.add(Setting::LABELS), &["team=b"]);
+        patch.remove(Setting::LABELS).parse_key("env").unwrap();
+        assert_eq!(texts(Setting::LABELS, &patch.apply(&before)), ["team=b"]);
+        put(patch.replace(Setting::LABELS), &["only="]);
+        assert_eq!(texts(Setting::LABELS, &patch.apply(&before)), ["only=", "team=b"]);
+    }
+
+    #[test]
+    fn an_item_that_comes_and_goes_is_a_contradiction() {
+        for (setting, add, remove, contradicts) in [
+            (Setting::SCOPES, "a", "b", false),
+            (Setting::SCOPES, "a", "a", true),
+            (Setting::ALLOWED_IPS, "10.0.0.1", "10.0.0.1/32", true),
+            (Setting::LABELS, "team=a", "team", true),
+            (Setting::LABELS, "team=a", "env", false),
+        ] {
+            let mut patch = SettingsPatch::default();
+            patch.add(setting).parse(add).unwrap();
+            patch.remove(setting).parse_key(remove).unwrap();
+            assert_eq!(patch.contradicts_itself(setting), contradicts, "{add} {remove}");
+            assert!(!patch.contradicts_itself(Setting::LEVELS));
+        }
     }
 
     #[test]
     fn differences_name_the_field_and_both_values() {
-        let patch = SettingsPatch {
-            description: Patch::Clear,
-            read_only: Some(true),
-            expires_at: Patch::Set(Timestamp::from_second(0).unwrap()),
-            ..SettingsPatch::default()
-        };
+        let mut patch = SettingsPatch::default();
+        patch.replace(Setting::DESCRIPTION).clear();
+        put(patch.replace(Setting::READ_ONLY), &["true"]);
+        put(patch.replace(Setting::EXPIRES_AT), &["1970-01-01"]);
         let found = differences(&settings(), &patch.apply(&settings()));
         let found: Vec<_> = found.iter().map(|d| format!("{}: {} -> {}", d.field, d.old, d.new)).collect();
         assert_eq!(
@@ -253,5 +227,15 @@ mod tests {
                 "expires_at: null -> \"1970-01-01T00:00:00Z\"",
             ]
         );
+    }
+
+    #[test]
+    fn a_setting_can_be_replaced_by_its_default() {
+        let mut patch = SettingsPatch::default();
+        patch.replace(Setting::EXPIRES_AT).clear();
+        assert!(!patch.is_empty());
+        let mut before = settings();
+        before.expires_at = Some(Timestamp::from_second(1).unwrap());
+        assert_eq!(patch.apply(&before), settings());
     }
 }

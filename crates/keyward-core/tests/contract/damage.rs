@@ -3,7 +3,7 @@
 
 use keyward_core::rules::directory::{Draft, Facts, Kind};
 use keyward_core::rules::key::{Key, Settings};
-use keyward_core::store::{Filter, Store, StoreError};
+use keyward_core::store::{Filter, Staging, Store, StoreError};
 
 use crate::{Fixture, NOW, at, insert, insert_with, name, secret, settings, stamp};
 
@@ -70,7 +70,7 @@ pub(crate) fn nothing_is_decided_or_made_of_a_damaged_key<F: Fixture>() {
         is_damage(store.write(stamp(), |changes| changes.update_key(&key, &key.name, &key.settings)), what);
         is_damage(store.write(stamp(), |changes| changes.update_key(&key, &name("new"), &key.settings)), what);
         is_damage(store.write(stamp(), |changes| changes.replace_secret(&key, &secret(3), at(NOW))), what);
-        is_damage(store.write(stamp(), |changes| changes.stage_secret(&key, &secret(3))), what);
+        is_damage(store.write(stamp(), |changes| changes.stage_secret(&key, &secret(3), Staging::Told)), what);
         is_damage(store.write(stamp(), |changes| changes.promote_secret(&key, &secret(3).id)), what);
         is_damage(store.write(stamp(), |changes| changes.check_source(&before)), what);
         is_damage(store.write(stamp(), |changes| changes.switch_key(&key, true)), what);

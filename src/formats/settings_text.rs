@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use toml::Value;
 
-use super::fields::{FIELDS, Said, no_such_field, one};
-use super::tree::{Mistake, Wrong, from_toml, locate};
-use keyward_core::rules::key::Settings;
+use super::settings_draft::{SettingsDraft, no_such_field, one};
+use super::tree::{LocatedMistake, Mistake, from_toml, locate};
 use keyward_core::rules::names::Name;
+use keyward_core::rules::setting::{Setting, SettingValue, Settings};
 use keyward_core::rules::time::rfc3339;
 
 /// What starts the lines that mark mistakes; they are comments, and taken out again.
@@ -25,89 +25,90 @@ pub fn render(name: &Name, settings: &Settings) -> String {
          # What is left out stays as it was; \"\" and [] empty a setting.\n"
     );
     let _ = write!(text, "\n# letters, digits and . _ - @ /\nname = {}\n", Value::from(name.as_str()));
-    for (field, comment) in FIELDS.into_iter().filter(|(field, _)| *field != "labels") {
-        // A String takes whatever is written to it.
-        let _ = write!(text, "\n# {comment}\n{field} = {}\n", value_of(field, settings));
+    for setting in Setting::ALL {
+        if let Some(value) = on_one_line(setting.value(settings)) {
+            // A String takes whatever is written to it.
+            let _ = write!(text, "\n# {}\n{} = {value}\n", setting.purpose, setting.name);
+        }
     }
-    text.push_str("\n# marks for people and filters\n[labels]\n");
-    for (label, value) in &settings.labels {
-        let _ = writeln!(text, "{} = {}", Value::from(label.as_str()), Value::from(value.as_str()));
+    // Tables come last: what follows the head of one belongs to it.
+    for setting in Setting::ALL {
+        if let SettingValue::Labels(labels) = setting.value(settings) {
+            let _ = write!(text, "\n# {}\n[{}]\n", setting.purpose, setting.name);
+            for (label, value) in labels {
+                let _ = writeln!(text, "{} = {}", Value::from(label.as_str()), Value::from(value.as_str()));
+            }
+        }
     }
     text
 }
 
-fn value_of(field: &str, settings: &Settings) -> Value {
-    fn text(value: Option<&impl ToString>) -> Value {
-        Value::from(value.map(ToString::to_string).unwrap_or_default())
-    }
-    fn list(values: impl IntoIterator<Item = impl ToString>) -> Value {
-        Value::Array(values.into_iter().map(|value| Value::from(value.to_string())).collect())
-    }
-    match field {
-        "description" => text(settings.description.as_ref()),
-        "group" => text(settings.group.as_ref()),
-        "owner" => text(settings.owner.as_ref()),
-        "role" => text(settings.role.as_ref()),
-        "tenant" => text(settings.tenant.as_ref()),
-        "scopes" => list(&settings.scopes),
-        "levels" => list(&settings.levels),
-        "allowed_ips" => list(&settings.allowed_ips),
-        "read_only" => settings.read_only.into(),
-        "require_secure" => settings.require_secure.into(),
-        "enabled" => settings.enabled.into(),
-        "expires_at" => {
-            Value::from(settings.expires_at.map_or_else(|| "never".to_owned(), |time| rfc3339(time).to_string()))
-        }
-        _ => text(Some(&settings.prefix)),
-    }
+/// A value behind the name of its setting; none for labels, which are a table of their own.
+fn on_one_line(value: SettingValue<'_>) -> Option<Value> {
+    Some(match value {
+        SettingValue::Labels(_) => return None,
+        SettingValue::Text(text) => text.unwrap_or_default().into(),
+        SettingValue::Texts(_) => Value::Array(value.texts().into_iter().map(Value::from).collect()),
+        SettingValue::Switch(on) => on.into(),
+        SettingValue::Time(None) => "never".into(),
+        SettingValue::Time(Some(time)) => rfc3339(time).to_string().into(),
+        SettingValue::Prefix(prefix) => prefix.as_str().into(),
+    })
 }
 
 /// Reads a text back: the name and the settings that it asks for, on the basis of those that were.
 ///
 /// # Errors
 /// All mistakes, by their lines.
-pub fn parse(text: &str, name: &Name, settings: &Settings, now: Timestamp) -> Result<(Name, Settings), Vec<Mistake>> {
-    let fields = from_toml(text).map_err(|wrongs| locate(text, wrongs))?;
-    let (mut new_name, mut said, mut wrongs) = (name.clone(), Said::nothing(settings.clone()), vec![]);
+pub fn parse(
+    text: &str,
+    name: &Name,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<(Name, Settings), Vec<LocatedMistake>> {
+    let fields = from_toml(text).map_err(|mistakes| locate(text, mistakes))?;
+    let (mut new_name, mut draft, mut mistakes) = (name.clone(), SettingsDraft::new(settings.clone()), vec![]);
     for field in &fields {
-        let taken = if field.name == "name" {
+        let read = if field.name == "name" {
             one(&field.node)
-                .and_then(|name| name.ok_or_else(|| Wrong::new(field.node.at, "a key needs a name")))
+                .and_then(|name| name.ok_or_else(|| Mistake::new(field.node.at, "a key needs a name")))
                 .map(|name| {
                     new_name = name;
                     true
                 })
                 .map_err(Vec::from)
         } else {
-            said.take(field)
+            draft.read(field)
         };
-        match taken {
+        match read {
             Ok(true) => {}
             Ok(false) => {
-                let names: Vec<&str> = FIELDS.iter().map(|(field, _)| *field).chain(["name"]).collect();
-                wrongs.push(no_such_field(field, &names));
+                let names: Vec<&str> = Setting::ALL.iter().map(|setting| setting.name).chain(["name"]).collect();
+                mistakes.push(no_such_field(field, &names));
             }
             Err(found) => {
                 let name = &field.name;
-                wrongs.extend(found.into_iter().map(|wrong| Wrong::new(wrong.at, format!("{name}: {}", wrong.what))));
+                mistakes.extend(
+                    found.into_iter().map(|mistake| Mistake::new(mistake.at, format!("{name}: {}", mistake.what))),
+                );
             }
         }
     }
-    if let Some((at, when)) = said.expires {
+    if let Some((at, when)) = draft.expires {
         match when.resolve(now) {
-            Err(error) => wrongs.push(Wrong::new(at, format!("expires_at: {error}"))),
+            Err(error) => mistakes.push(Mistake::new(at, format!("expires_at: {error}"))),
             // A key that has expired already may stay so while something else is changed.
             Ok(end) if end != settings.expires_at && end.is_some_and(|end| end <= now) => {
-                wrongs.push(Wrong::new(at, "expires_at: this time is in the past"));
+                mistakes.push(Mistake::new(at, "expires_at: this time is in the past"));
             }
-            Ok(end) => said.settings.expires_at = end,
+            Ok(end) => draft.settings.expires_at = end,
         }
     }
-    if wrongs.is_empty() { Ok((new_name, said.settings)) } else { Err(locate(text, wrongs)) }
+    if mistakes.is_empty() { Ok((new_name, draft.settings)) } else { Err(locate(text, mistakes)) }
 }
 
 /// The text with its mistakes marked, each above its line.
-pub fn mark(text: &str, mistakes: &[Mistake]) -> String {
+pub fn mark(text: &str, mistakes: &[LocatedMistake]) -> String {
     let mut marked = String::new();
     for (place, line) in text.lines().enumerate() {
         for mistake in mistakes.iter().filter(|mistake| mistake.line == place + 1) {
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
     use crate::formats::sample::{at, sample};
 
-    fn read(text: &str) -> Result<(Name, Settings), Vec<Mistake>> {
+    fn read(text: &str) -> Result<(Name, Settings), Vec<LocatedMistake>> {
         let key = sample();
         parse(text, &key.name, &key.settings, at(1_000))
     }

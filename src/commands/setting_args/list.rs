@@ -1,0 +1,242 @@
+//! What the command line knows about each setting of a key: its flags, its place in lists and cards, and the
+//! question about it. Everything else that the command line does with settings walks over these lists.
+//!
+//! Each list has the order in which a person meets it, so there is more than one.
+
+use keyward_core::rules::setting::Setting;
+use keyward_core::store::Names;
+
+/// A flag that replaces a setting. It is spelled as its id, with - in the place of _.
+#[derive(Debug)]
+pub(super) struct Flag {
+    pub id: &'static str,
+    pub setting: Setting,
+    pub takes: Takes,
+    /// One line; what follows an empty line is shown by `--help` only.
+    pub help: &'static str,
+    /// Another help in `edit`, where there are no defaults.
+    pub help_in_edit: Option<&'static str>,
+}
+
+/// What stands behind a flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// One value, named like this in help texts.
+    One(&'static str),
+    /// A value each time that it is given, or several with commas.
+    Several(&'static str),
+    /// A value each time that it is given.
+    Repeated(&'static str),
+    /// A time, or never.
+    When,
+    /// Nothing: it turns the setting on or off.
+    Nothing(bool),
+}
+
+const fn flag(id: &'static str, setting: Setting, takes: Takes, help: &'static str) -> Flag {
+    Flag { id, setting, takes, help, help_in_edit: None }
+}
+
+impl Flag {
+    const fn in_edit(mut self, help: &'static str) -> Self {
+        self.help_in_edit = Some(help);
+        self
+    }
+}
+
+/// The flags of `create`, `edit` and `duplicate`, in the order of the help. The first flag of a setting names it
+/// for `--clear`; of two that turn a setting on and off, one excludes the other.
+pub(super) static FLAGS: [Flag; 16] = [
+    flag("description", Setting::DESCRIPTION, Takes::One("TEXT"), "What the key is for"),
+    flag("group", Setting::GROUP, Takes::One("GROUP"), "The group to keep it in"),
+    flag(
+        "owner",
+        Setting::OWNER,
+        Takes::One("USER"),
+        "The user on whose behalf it acts [default: the acting user; for a copy, as before]",
+    )
+    .in_edit("The user on whose behalf it acts"),
+    flag("role", Setting::ROLE, Takes::One("ROLE"), "The role it acts in, never above its owner's"),
+    flag(
+        "tenant",
+        Setting::TENANT,
+        Takes::One("TENANT"),
+        "The one tenant it works for [default: the acting user's; for a copy, as before]",
+    )
+    .in_edit("The one tenant it works for"),
+    flag(
+        "scope",
+        Setting::SCOPES,
+        Takes::Several("SCOPE"),
+        "Something the key may do; repeat it, or separate with commas",
+    ),
+    flag(
+        "level",
+        Setting::LEVELS,
+        Takes::Several("PATH"),
+        "A security level, such as Authenticated/Roles/Administrator; includes the levels above it",
+    ),
+    flag(
+        "allow_ip",
+        Setting::ALLOWED_IPS,
+        Takes::Several("CIDR"),
+        "A network that the key may be used from, such as 10.0.0.0/8 or 2001:db8::1",
+    ),
+    flag("label", Setting::LABELS, Takes::Repeated("KEY=VALUE"), "A mark for filters and people"),
+    flag("read_only", Setting::READ_ONLY, Takes::Nothing(true), "Allow GET, HEAD, OPTIONS and TRACE alone"),
+    flag("read_write", Setting::READ_ONLY, Takes::Nothing(false), "Allow every method (the default)")
+        .in_edit("Allow every method"),
+    flag(
+        "require_secure",
+        Setting::REQUIRE_SECURE,
+        Takes::Nothing(true),
+        "Refuse requests over plain http (the default)",
+    )
+    .in_edit("Refuse requests over plain http"),
+    flag("allow_insecure", Setting::REQUIRE_SECURE, Takes::Nothing(false), "Allow requests over plain http"),
+    flag(
+        "expires",
+        Setting::EXPIRES_AT,
+        Takes::When,
+        "When the key stops working: 90d, 12h, 2030-01-31, 2030-01-31T12:00:00Z, or never\n\n\
+         A date is its first moment in UTC.",
+    ),
+    flag("disabled", Setting::ENABLED, Takes::Nothing(false), "Make it, but do not let it be used until it is enabled")
+        .in_edit("Do not let it be used until it is enabled"),
+    flag(
+        "prefix",
+        Setting::PREFIX,
+        Takes::One("PREFIX"),
+        "What the secret starts with [default: the store's, kw at first; for a copy, as before]",
+    )
+    .in_edit("What its next secret starts with"),
+];
+
+/// The flags of `edit` that change a setting item by item: `--add-…` and `--remove-…`.
+#[derive(Debug)]
+pub(super) struct ItemFlags {
+    pub setting: Setting,
+    pub add: [&'static str; 3],
+    pub remove: [&'static str; 3],
+    /// What two flags that contradict each other both name.
+    pub item: &'static str,
+}
+
+/// An id, what the value is called, and the help.
+pub(super) static ITEM_FLAGS: [ItemFlags; 4] = [
+    ItemFlags {
+        setting: Setting::SCOPES,
+        add: ["add_scope", "SCOPE", "Give the key another scope"],
+        remove: ["remove_scope", "SCOPE", "Take a scope away"],
+        item: "value",
+    },
+    ItemFlags {
+        setting: Setting::LEVELS,
+        add: ["add_level", "PATH", "Give the key another level"],
+        remove: ["remove_level", "PATH", "Take a level away"],
+        item: "value",
+    },
+    ItemFlags {
+        setting: Setting::ALLOWED_IPS,
+        add: ["add_allow_ip", "CIDR", "Allow another network"],
+        remove: ["remove_allow_ip", "CIDR", "Take a network away"],
+        item: "value",
+    },
+    ItemFlags {
+        setting: Setting::LABELS,
+        add: ["add_label", "KEY=VALUE", "Set one label"],
+        remove: ["remove_label", "KEY", "Take one label away"],
+        item: "label",
+    },
+];
+
+/// A setting as a column of a list: what stands above it, and how soon it goes where there is no room: the
+/// lowest goes first.
+pub type SettingColumn = (Setting, &'static str, u8);
+
+/// The columns of settings behind the name and the state of a key.
+pub const COLUMNS: [SettingColumn; 7] = [
+    (Setting::GROUP, "group", 3),
+    (Setting::OWNER, "owner", 7),
+    (Setting::ROLE, "role", 4),
+    (Setting::TENANT, "tenant", 5),
+    (Setting::SCOPES, "scopes", 6),
+    (Setting::LEVELS, "levels", 2),
+    (Setting::EXPIRES_AT, "expires", 9),
+];
+
+/// The columns of settings at the end.
+pub const LAST_COLUMNS: [SettingColumn; 1] = [(Setting::DESCRIPTION, "description", 0)];
+
+/// The words for a value of a setting on a card.
+#[derive(Debug, Clone, Copy)]
+pub enum Words {
+    /// The value itself.
+    Value,
+    /// The value itself, or this where there is none.
+    ValueOr(&'static str),
+    /// The first where it is on, the second where it is off.
+    OnOff(&'static str, &'static str),
+}
+
+/// The rows of the card of a key that tell its settings. Its state tells whether it is enabled, and its secrets
+/// what they start with.
+pub const CARD: [(Setting, &str, Words); 12] = [
+    (Setting::DESCRIPTION, "description", Words::Value),
+    (Setting::GROUP, "group", Words::Value),
+    (Setting::OWNER, "owner", Words::Value),
+    (Setting::ROLE, "role", Words::Value),
+    (Setting::TENANT, "tenant", Words::Value),
+    (Setting::SCOPES, "scopes", Words::Value),
+    (Setting::LEVELS, "levels", Words::Value),
+    (Setting::ALLOWED_IPS, "may be used from", Words::ValueOr("anywhere")),
+    (Setting::READ_ONLY, "access", Words::OnOff("read only", "read and write")),
+    (Setting::REQUIRE_SECURE, "plain http", Words::OnOff("refused", "allowed")),
+    (Setting::LABELS, "labels", Words::Value),
+    (Setting::EXPIRES_AT, "expires", Words::ValueOr("never")),
+];
+
+/// The name of a setting, by its JSON field, in sentences about changes.
+pub fn field_in_words(field: &str) -> String {
+    if field == Setting::EXPIRES_AT.name { "expires".to_owned() } else { field.replace('_', " ") }
+}
+
+/// How the form asks for a setting.
+#[derive(Debug, Clone, Copy)]
+pub enum Question {
+    /// For a text.
+    Text,
+    /// For one of the groups, users, roles or tenants that there are.
+    Entry,
+    /// For items that are separated by commas; with what to write, for example.
+    Items(&'static str),
+    /// For items of which some are in the store already; with what to write, for example.
+    Known(Names, &'static str),
+    /// When it ends.
+    End,
+    /// For one of two answers, of which the first is the default.
+    Either([&'static str; 2]),
+}
+
+/// The questions of the form, in order.
+pub const QUESTIONS: [(Setting, &str, Question); 11] = [
+    (Setting::DESCRIPTION, "What is it for?", Question::Text),
+    (Setting::GROUP, "Group", Question::Entry),
+    (Setting::OWNER, "Owner: on whose behalf does it act?", Question::Entry),
+    (Setting::ROLE, "Role: what may it do at most?", Question::Entry),
+    (Setting::TENANT, "Tenant: whose data is it good for?", Question::Entry),
+    (Setting::SCOPES, "Scopes", Question::Known(Names::Scopes, "for example: rest, ui")),
+    (
+        Setting::LEVELS,
+        "Security levels",
+        Question::Known(Names::Levels, "for example: Authenticated/Roles/Administrator"),
+    ),
+    (
+        Setting::ALLOWED_IPS,
+        "Networks that it may be used from",
+        Question::Items("for example: 10.0.0.0/8; none for any"),
+    ),
+    (Setting::EXPIRES_AT, "Expires in", Question::End),
+    (Setting::READ_ONLY, "Access", Question::Either(["read and write", "read only: GET, HEAD, OPTIONS and TRACE"])),
+    (Setting::REQUIRE_SECURE, "Connections", Question::Either(["secure ones alone", "plain http too"])),
+];

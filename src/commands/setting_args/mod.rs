@@ -1,0 +1,365 @@
+//! The flags for settings, and the patch that they make.
+//!
+//! `create`, `edit` and `duplicate` take the same flags; `edit` takes more, to change lists piece by
+//! piece and to empty settings. Which flags there are says the list in [`list`]; a value is checked by the
+//! core's own list of settings.
+
+pub mod list;
+#[cfg(test)]
+mod tests;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use jiff::Timestamp;
+
+use self::list::{FLAGS, Flag, ITEM_FLAGS, ItemFlags, Takes};
+use crate::error::{Code, Error};
+use keyward_core::rules::key::Key;
+use keyward_core::rules::names::{InvalidText, Label, Prefix};
+use keyward_core::rules::patch::SettingsPatch;
+use keyward_core::rules::setting::{Setting, SettingSlot, Settings};
+use keyward_core::rules::time::{When, rfc3339};
+
+/// Settings of a key, as flags give them.
+#[derive(Debug, Clone, Default)]
+pub struct SettingArgs {
+    /// The flags that were given, with their values, in the order of the list.
+    given: Vec<(&'static Flag, Vec<String>)>,
+    expires: Option<When>,
+}
+
+impl SettingArgs {
+    /// The change that these flags ask for.
+    ///
+    /// # Errors
+    /// For an expiry that is over at `now`, and for a label that is given twice.
+    pub fn patch(&self, now: Timestamp) -> Result<SettingsPatch, Error> {
+        let mut patch = self.patch_but_expiry()?;
+        if let Some(when) = self.expires {
+            set_expiry(&mut patch, when.resolve(now), now)?;
+        }
+        Ok(patch)
+    }
+
+    /// The change that these flags ask for in a key that is there already and may be asked for again: a
+    /// duration until its end counts from when the key was made.
+    ///
+    /// # Errors
+    /// As [`SettingArgs::patch`]; an end that the key has already may be over.
+    pub fn patch_for(&self, key: &Key, now: Timestamp) -> Result<SettingsPatch, Error> {
+        let mut patch = self.patch_but_expiry()?;
+        let Some(when) = self.expires else { return Ok(patch) };
+        let end = match when {
+            When::In(_) => when.resolve(key.created_at),
+            When::At(_) | When::Never => when.resolve(now),
+        };
+        if end.as_ref().is_ok_and(|end| *end == key.settings.expires_at) {
+            return Ok(patch);
+        }
+        set_expiry(&mut patch, end, now)?;
+        Ok(patch)
+    }
+
+    fn patch_but_expiry(&self) -> Result<SettingsPatch, Error> {
+        let mut patch = SettingsPatch::default();
+        for (flag, texts) in &self.given {
+            match (flag.takes, patch.replace(flag.setting)) {
+                (Takes::Nothing(on), SettingSlot::Switch(place)) => *place = on,
+                (_, slot) => put(slot, texts)?,
+            }
+        }
+        Ok(patch)
+    }
+
+    /// Whether a flag of this setting was given.
+    pub fn gives(&self, setting: Setting) -> bool {
+        let is_expiry = FLAGS.iter().any(|flag| flag.setting == setting && flag.takes == Takes::When);
+        is_expiry && self.expires.is_some() || self.given.iter().any(|(flag, _)| flag.setting == setting)
+    }
+
+    /// Gives a setting values, as if its flag had been given.
+    pub fn give(&mut self, setting: Setting, texts: Vec<String>) {
+        let takes_values = |flag: &&Flag| flag.setting == setting && !matches!(flag.takes, Takes::Nothing(_));
+        self.given.extend(FLAGS.iter().find(takes_values).map(|flag| (flag, texts)));
+    }
+
+    /// Turns a setting on or off, as if its flag had been given.
+    pub fn give_switch(&mut self, setting: Setting, on: bool) {
+        let turns = |flag: &&Flag| flag.setting == setting && flag.takes == Takes::Nothing(on);
+        self.given.extend(FLAGS.iter().find(turns).map(|flag| (flag, vec![])));
+    }
+
+    /// Gives the key an end, as if the flag had been given.
+    pub fn give_expiry(&mut self, when: When) {
+        self.expires = Some(when);
+    }
+}
+
+impl Args for SettingArgs {
+    fn augment_args(command: Command) -> Command {
+        let command = command.next_help_heading("Settings");
+        FLAGS.iter().fold(command, |command, flag| command.arg(arg(flag)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for flag in &FLAGS {
+            match flag.takes {
+                Takes::When => self.expires = matches.get_one(flag.id).copied().or(self.expires),
+                Takes::Nothing(_) if matches.get_flag(flag.id) => self.given.push((flag, vec![])),
+                Takes::Nothing(_) => {}
+                _ => self.given.extend(values(matches, flag.id).map(|texts| (flag, texts))),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The values of a flag, if it was given.
+fn values(matches: &ArgMatches, id: &str) -> Option<Vec<String>> {
+    matches.get_many(id).map(|texts| texts.cloned().collect())
+}
+
+fn arg(flag: &'static Flag) -> Arg {
+    let (short, long) = match flag.help.split_once("\n\n") {
+        Some((short, _)) => (short, Some(flag.help)),
+        None => (flag.help, None),
+    };
+    let arg = Arg::new(flag.id).long(spelled(flag.id)).help(short);
+    let arg = long.into_iter().fold(arg, Arg::long_help);
+    let setting = flag.setting;
+    match flag.takes {
+        Takes::One(name) => arg.value_name(name).value_parser(move |text: &str| check(setting, text)),
+        Takes::Several(name) => items(arg, setting, name).value_delimiter(','),
+        Takes::Repeated(name) => items(arg, setting, name),
+        Takes::When => arg.value_name("WHEN").value_parser(str::parse::<When>).allow_hyphen_values(true),
+        Takes::Nothing(on) => {
+            let opposite = |other: &&Flag| other.setting == setting && other.takes == Takes::Nothing(!on);
+            let opposite = FLAGS.iter().find(opposite).map(|other| other.id);
+            arg.action(ArgAction::SetTrue).conflicts_with_all(opposite)
+        }
+    }
+}
+
+/// An argument that takes items of a setting.
+fn items(arg: Arg, setting: Setting, name: &'static str) -> Arg {
+    arg.value_name(name).action(ArgAction::Append).value_parser(move |text: &str| check(setting, text))
+}
+
+fn spelled(id: &str) -> String {
+    id.replace('_', "-")
+}
+
+/// A text that can be a value, or an item, of a setting.
+///
+/// # Errors
+/// Where it cannot.
+pub fn check(setting: Setting, text: &str) -> Result<String, InvalidText> {
+    setting.slot(&mut blank()).parse(text).map(|()| text.to_owned())
+}
+
+/// A text that can say which item of a setting is meant.
+fn check_key(setting: Setting, text: &str) -> Result<String, InvalidText> {
+    setting.slot(&mut blank()).parse_key(text).map(|()| text.to_owned())
+}
+
+/// Settings to try a value on.
+fn blank() -> Settings {
+    Settings::with_prefix(Prefix::default())
+}
+
+/// Changes to the lists of a key, and settings to empty.
+#[derive(Debug, Clone, Default)]
+pub struct ChangeArgs {
+    added: Vec<(&'static ItemFlags, Vec<String>)>,
+    removed: Vec<(&'static ItemFlags, Vec<String>)>,
+    /// The flags by which the settings to empty are named.
+    cleared: Vec<&'static Flag>,
+}
+
+/// The argument that empties settings.
+const CLEAR: &str = "clear";
+
+impl Args for ChangeArgs {
+    fn augment_args(command: Command) -> Command {
+        let mut command = command.next_help_heading("Changes");
+        for flag in &FLAGS {
+            if let Some(help) = flag.help_in_edit {
+                command = command.mut_arg(flag.id, |arg| arg.help(help));
+            }
+        }
+        for flags in &ITEM_FLAGS {
+            let setting = flags.setting;
+            let takes = FLAGS.iter().find(|flag| flag.setting == setting);
+            let arg = |[id, name, help]: [&'static str; 3]| {
+                let arg = Arg::new(id).long(spelled(id)).help(help).value_name(name).action(ArgAction::Append);
+                let arg = arg.conflicts_with_all(takes.map(|flag| flag.id));
+                let is_several = takes.is_some_and(|flag| matches!(flag.takes, Takes::Several(_)));
+                if is_several { arg.value_delimiter(',') } else { arg }
+            };
+            let add = arg(flags.add).value_parser(move |text: &str| check(setting, text));
+            command = command.arg(add).arg(arg(flags.remove).value_parser(move |text: &str| check_key(setting, text)));
+        }
+        let names = PossibleValuesParser::new(clearable().map(|flag| spelled(flag.id)));
+        let find = |name: String| clearable().find(|flag| spelled(flag.id) == name).ok_or("no such setting");
+        command.arg(
+            Arg::new(CLEAR)
+                .long(CLEAR)
+                .help("Empty these settings, named as their flags")
+                .value_name("FIELD")
+                .action(ArgAction::Append)
+                .value_delimiter(',')
+                .value_parser(names.try_map(find)),
+        )
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ChangeArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for flags in &ITEM_FLAGS {
+            self.added.extend(values(matches, flags.add[0]).map(|texts| (flags, texts)));
+            self.removed.extend(values(matches, flags.remove[0]).map(|texts| (flags, texts)));
+        }
+        self.cleared.extend(matches.get_many::<&'static Flag>(CLEAR).into_iter().flatten().copied());
+        Ok(())
+    }
+}
+
+/// The first flag of each setting: what takes a value, then what is turned on or off, then the prefix, which is
+/// not emptied but given back to the store.
+fn clearable() -> impl Iterator<Item = &'static Flag> {
+    let is_first = |flag: &&Flag| {
+        FLAGS.iter().find(|other| other.setting == flag.setting).is_some_and(|first| first.id == flag.id)
+    };
+    let turn = |flag: &Flag| match flag.takes {
+        _ if flag.setting == Setting::PREFIX => 2,
+        Takes::Nothing(_) => 1,
+        _ => 0,
+    };
+    let mut flags: Vec<&'static Flag> = FLAGS.iter().filter(is_first).collect();
+    flags.sort_by_key(|flag| turn(flag));
+    flags.into_iter()
+}
+
+impl ChangeArgs {
+    /// Whether the prefix goes back to that of the store.
+    pub fn clears_prefix(&self) -> bool {
+        self.cleared.iter().any(|flag| flag.setting == Setting::PREFIX)
+    }
+
+    /// Adds these changes to `patch`.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] where two flags contradict each other.
+    pub fn extend(&self, patch: &mut SettingsPatch) -> Result<(), Error> {
+        for (flags, texts) in &self.added {
+            put(patch.add(flags.setting), texts)?;
+        }
+        for (flags, texts) in &self.removed {
+            let mut slot = patch.remove(flags.setting);
+            texts.iter().try_for_each(|text| slot.parse_key(text)).map_err(|error| invalid(&error))?;
+        }
+        for flags in &ITEM_FLAGS {
+            if patch.contradicts_itself(flags.setting) {
+                let ([add, ..], [remove, ..], item) = (flags.add, flags.remove, flags.item);
+                let (add, remove) = (spelled(add), spelled(remove));
+                return Err(contradiction(format!("--{add} and --{remove} name the same {item}")));
+            }
+        }
+        self.cleared.iter().try_for_each(|flag| clear(flag, patch))
+    }
+}
+
+/// Emptying a setting that another flag sets is a contradiction, not a matter of their order.
+fn clear(flag: &Flag, patch: &mut SettingsPatch) -> Result<(), Error> {
+    if patch.changes(flag.setting) {
+        let name = spelled(flag.id);
+        return Err(contradiction(format!("--clear {name} and another flag for it contradict each other")));
+    }
+    match flag.takes {
+        // What an empty prefix means is up to the store: the verb fills it in.
+        _ if flag.setting == Setting::PREFIX => {}
+        Takes::Nothing(on) => {
+            if let SettingSlot::Switch(place) = patch.replace(flag.setting) {
+                *place = !on;
+            }
+        }
+        _ => patch.replace(flag.setting).clear(),
+    }
+    Ok(())
+}
+
+fn contradiction(message: impl Into<String>) -> Error {
+    Error::new(Code::Usage, message).hint("keep one of them")
+}
+
+fn invalid(error: &InvalidText) -> Error {
+    Error::new(Code::InvalidValue, error.to_string())
+}
+
+/// Puts values in their place. A label that is given twice has to have the same value both times.
+fn put(mut slot: SettingSlot<'_>, texts: &[String]) -> Result<(), Error> {
+    for text in texts {
+        let SettingSlot::Labels(labels) = &mut slot else {
+            slot.parse(text).map_err(|error| invalid(&error))?;
+            continue;
+        };
+        let Label { key, value } = text.parse().map_err(|error| invalid(&error))?;
+        if labels.get(&key).is_some_and(|before| *before != value) {
+            return Err(contradiction(format!("the label {key} is given twice")));
+        }
+        labels.insert(key, value);
+    }
+    Ok(())
+}
+
+/// A key that has expired before it exists is a mistake, whatever way the time was written.
+fn set_expiry(
+    patch: &mut SettingsPatch,
+    end: Result<Option<Timestamp>, InvalidText>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let end = end.map_err(|error| Error::new(Code::InvalidValue, format!("--expires: {error}")))?;
+    if let Some(time) = end {
+        check_expiry(time, now)?;
+    }
+    if let SettingSlot::Time(place) = patch.replace(Setting::EXPIRES_AT) {
+        *place = end;
+    }
+    Ok(())
+}
+
+/// Refuses a time that is over.
+///
+/// # Errors
+/// [`Code::InvalidValue`].
+pub fn check_expiry(time: Timestamp, now: Timestamp) -> Result<(), Error> {
+    if time > now {
+        Ok(())
+    } else {
+        Err(Error::new(Code::InvalidValue, format!("the expiry {} is in the past", rfc3339(time))).hint(
+            "give a later one, such as --expires 90d, or --expires never; a key is stopped with `keyward disable`",
+        ))
+    }
+}

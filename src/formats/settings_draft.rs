@@ -1,0 +1,146 @@
+//! The settings of a key as a text states them: a manifest, or the text of an editor.
+//!
+//! Which settings there are, and how each is read, is the core's list ([`Setting`]); what is known here is how
+//! the kinds of values are written, and where in the text each mistake is.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use super::tree::{Field, Mistake, Node, Value};
+use keyward_core::rules::names::InvalidText;
+use keyward_core::rules::setting::{Setting, SettingSlot, Settings, TextSet};
+use keyward_core::rules::text::closest;
+use keyward_core::rules::time::When;
+
+/// The settings of a key as far as a text can state them. When the key ends, and what its secrets start with
+/// where the text does not say it, is decided by who knows the key.
+#[derive(Debug, Clone)]
+pub struct SettingsDraft {
+    /// The settings.
+    pub settings: Settings,
+    /// When it ends, with the place where that stands.
+    pub expires: Option<(usize, When)>,
+    /// Whether the text says what its secrets start with.
+    pub has_prefix: bool,
+}
+
+impl SettingsDraft {
+    /// A draft about which a text has said nothing yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, expires: None, has_prefix: false }
+    }
+
+    /// Reads a setting; `false` where the field is no setting of a key.
+    ///
+    /// # Errors
+    /// Everything for which its value cannot be.
+    pub fn read(&mut self, field: &Field) -> Result<bool, Vec<Mistake>> {
+        let Some(setting) = Setting::named(&field.name) else { return Ok(false) };
+        let node = &field.node;
+        match setting.slot(&mut self.settings) {
+            SettingSlot::Text(place) => match some_text(node)? {
+                None => place.clear(),
+                Some(text) => place.parse(text).map_err(|error| Mistake::new(node.at, error.to_string()))?,
+            },
+            SettingSlot::Texts(set) => several(node, set)?,
+            SettingSlot::Labels(place) => *place = labels(node)?,
+            SettingSlot::Switch(place) => *place = switch(node)?,
+            // What it means depends on when the key was made.
+            SettingSlot::Time(_) => self.expires = Some((node.at, one(node)?.unwrap_or(When::Never))),
+            SettingSlot::Prefix(place) => {
+                if let Some(prefix) = one(node)? {
+                    *place = prefix;
+                    self.has_prefix = true;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What is wrong with a field that there is not.
+pub fn no_such_field(field: &Field, there_are: &[&str]) -> Mistake {
+    let what = match closest(there_are, &field.name) {
+        Some(close) => format!("there is no {}; did you mean {close}?", field.name),
+        None => format!("there is no {}; there are {}", field.name, there_are.join(", ")),
+    };
+    Mistake::new(field.at, what)
+}
+
+/// A text.
+///
+/// # Errors
+/// For what is none.
+pub fn text(node: &Node) -> Result<&str, Mistake> {
+    match &node.value {
+        Value::Text(text) => Ok(text),
+        _ => Err(Mistake::new(node.at, "write this in quotation marks")),
+    }
+}
+
+impl From<Mistake> for Vec<Mistake> {
+    fn from(mistake: Mistake) -> Self {
+        vec![mistake]
+    }
+}
+
+/// A text that may be absent: nothing, or an empty text.
+fn some_text(node: &Node) -> Result<Option<&str>, Mistake> {
+    if node.value == Value::Nothing {
+        return Ok(None);
+    }
+    text(node).map(|text| Some(text).filter(|text| !text.is_empty()))
+}
+
+/// A value that may be absent: nothing, or an empty text.
+///
+/// # Errors
+/// Where it does not parse.
+pub fn one<T: FromStr<Err: Display>>(node: &Node) -> Result<Option<T>, Mistake> {
+    let parse = |text: &str| text.parse().map_err(|error: T::Err| Mistake::new(node.at, error.to_string()));
+    some_text(node)?.map(parse).transpose()
+}
+
+/// The items of a list, in the place of those that were there.
+fn several(node: &Node, set: &mut dyn TextSet) -> Result<(), Vec<Mistake>> {
+    let Value::List(items) = &node.value else {
+        return Err(vec![Mistake::new(node.at, "write a list, such as [\"one\", \"two\"]")]);
+    };
+    set.clear();
+    let mut insert =
+        |item: &Node| set.insert(text(item)?).map_err(|error: InvalidText| Mistake::new(item.at, error.to_string()));
+    all(items.iter().map(&mut insert))
+}
+
+fn labels<K: FromStr<Err: Display> + Ord, V: FromStr<Err: Display>>(
+    node: &Node,
+) -> Result<BTreeMap<K, V>, Vec<Mistake>> {
+    let Value::Table(fields) = &node.value else {
+        return Err(vec![Mistake::new(node.at, "labels are a table, such as { team = \"web\" }")]);
+    };
+    let label = |field: &Field| {
+        let key = field.name.parse().map_err(|error: K::Err| Mistake::new(field.at, error.to_string()))?;
+        let value = text(&field.node)?.parse();
+        Ok((key, value.map_err(|error: V::Err| Mistake::new(field.node.at, error.to_string()))?))
+    };
+    all(fields.iter().map(label))
+}
+
+/// All values, or everything that is wrong with any of them.
+fn all<T, C: FromIterator<T>>(values: impl Iterator<Item = Result<T, Mistake>>) -> Result<C, Vec<Mistake>> {
+    let mut mistakes = vec![];
+    let values = values.filter_map(|value| value.map_err(|mistake| mistakes.push(mistake)).ok()).collect();
+    if mistakes.is_empty() { Ok(values) } else { Err(mistakes) }
+}
+
+/// True or false.
+///
+/// # Errors
+/// For what is neither.
+pub fn switch(node: &Node) -> Result<bool, Mistake> {
+    match node.value {
+        Value::Switch(on) => Ok(on),
+        _ => Err(Mistake::new(node.at, "write true or false")),
+    }
+}
