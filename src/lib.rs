@@ -38,6 +38,7 @@ pub mod error;
 pub mod formats;
 pub mod global;
 pub mod manual;
+pub mod platform;
 pub mod session;
 pub mod terminal;
 pub mod world;

@@ -1,12 +1,12 @@
 //! `keyward doctor`
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::error::{Error, Exit};
+use crate::platform::{self, OtherUsers, User};
 use crate::session::Session;
 use crate::terminal::Tone;
 use keyward_core::rules::hashing::Cost;
@@ -128,49 +128,41 @@ fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
 
 fn permissions(path: &Path) -> Diagnosis {
     let check = "permissions";
-    let mode = |path: &Path| std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let (Ok(file), Ok(around)) = (mode(path), mode(folder)) else {
+    let (Ok(file), Ok(around)) = (std::fs::metadata(path), std::fs::metadata(folder)) else {
         return Diagnosis::ok(check, "the permissions could not be looked at");
     };
-    if file & 0o077 != 0 {
-        let finding = format!("the store has mode {file:03o}");
-        let meaning = match file & 0o022 {
-            0 => "others on this machine can read the names and the hashes of the keys",
-            _ => "others on this machine can change the keys",
-        };
+    let mode = |found| platform::mode(found) & 0o777;
+    let meaning = match OtherUsers::of(&file) {
+        OtherUsers::Nothing => None,
+        OtherUsers::Read => Some("others on this machine can read the names and the hashes of the keys"),
+        OtherUsers::Write => Some("others on this machine can change the keys"),
+    };
+    if let Some(meaning) = meaning {
+        let finding = format!("the store has mode {:03o}", mode(&file));
         return Diagnosis::bad(check, Level::Problem, finding, meaning, format!("chmod 600 {}", shell_path(path)));
     }
-    if around & 0o022 != 0 {
-        let finding = format!("the folder of the store has mode {around:03o}");
+    if OtherUsers::of(&around) == OtherUsers::Write {
+        let finding = format!("the folder of the store has mode {:03o}", mode(&around));
         let meaning = "others can put another file in the place of the store, or remove it";
         return Diagnosis::bad(check, Level::Warning, finding, meaning, format!("chmod go-w {}", shell_path(folder)));
     }
-    let owner = std::fs::metadata(path).map(|found| found.uid());
-    if owner.is_ok_and(|owner| owner != rustix::process::geteuid().as_raw()) {
+    if platform::owner(&file).user != User::own() {
         let meaning = "its owner can do with the keys whatever you can do";
-        let remedy =
-            format!("if that is not meant to be: chown {} {}", rustix::process::geteuid().as_raw(), shell_path(path));
+        let remedy = format!("if that is not meant to be: chown {} {}", User::own(), shell_path(path));
         return Diagnosis::bad(check, Level::Warning, "the store belongs to another user", meaning, remedy);
     }
-    Diagnosis::ok(check, format!("the store has mode {file:03o}, its folder {around:03o}"))
+    Diagnosis::ok(check, format!("the store has mode {:03o}, its folder {:03o}", mode(&file), mode(&around)))
 }
 
 /// SQLite's log needs memory that all users of the file share, which file servers do not give.
 fn file_system(path: &Path) -> Diagnosis {
     let check = "file_system";
-    #[cfg(target_os = "linux")]
-    {
-        // The numbers of statfs(2): NFS, SMB, SMB2, CIFS, AFS, 9P, Ceph.
-        const REMOTE: [i64; 7] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x5346_414f, 0x0102_1997, 0x00c3_6400];
-        let kind = rustix::fs::statfs(path).map(|found| found.f_type & 0xffff_ffff);
-        if kind.is_ok_and(|kind| REMOTE.contains(&kind)) {
-            let meaning = "two machines that write it at once can damage it";
-            let remedy = "move it to a local disk, and let other machines ask the machine that has it".to_owned();
-            return Diagnosis::bad(check, Level::Problem, "the store is on a network file system", meaning, remedy);
-        }
+    if platform::is_on_network(path) == Some(true) {
+        let meaning = "two machines that write it at once can damage it";
+        let remedy = "move it to a local disk, and let other machines ask the machine that has it".to_owned();
+        return Diagnosis::bad(check, Level::Problem, "the store is on a network file system", meaning, remedy);
     }
-    let _ = path;
     Diagnosis::ok(check, "the store is on a local file system")
 }
 

@@ -44,10 +44,9 @@ impl Manual {
 
 /// A page appears under its name complete, and what is there is replaced, never followed.
 fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
     let folder = path.parent().unwrap_or(std::path::Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     std::io::Write::write_all(&mut file, text.as_bytes())?;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    crate::platform::publish(file.as_file())?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }

@@ -2,12 +2,12 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::Command;
 
 use tempfile::NamedTempFile;
 
 use super::Section;
 use crate::error::{Code, Error};
+use crate::platform;
 
 /// A text in a file that only its owner can read, for as long as it is edited.
 #[derive(Debug)]
@@ -34,15 +34,8 @@ impl Scratch {
         // What is typed now is for the editor, Ctrl-C included.
         let editing = section.lent();
         // Standard output is for the product of the command; the person looks at the terminal.
-        let screen =
-            rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3).map_err(|error| lost(&error.into()))?;
-        let status = Command::new("sh")
-            .arg("-c")
-            .arg(format!("exec {editor} \"$1\""))
-            .arg("sh")
-            .arg(self.0.path())
-            .stdout(screen)
-            .status();
+        let screen = platform::stderr_for_child().map_err(|error| lost(&error))?;
+        let status = platform::shell_with_file(editor, self.0.path()).stdout(screen).status();
         drop(editing);
         let refused = |what: String| {
             Error::new(Code::Cancelled, format!("the editor {editor:?} {what}; nothing was changed"))

@@ -11,10 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-
 use crate::error::{Code, Error};
+use crate::platform::{Process, TerminalModes, write_stderr};
 
 /// Starts to watch for signals.
 type Watch = Box<dyn FnOnce() + Send>;
@@ -42,11 +40,11 @@ enum State {
     #[default]
     Idle,
     /// A person is being asked.
-    Asking { termios: Option<Box<Termios>>, alternate_screen: bool, code: Code, message: &'static str },
+    Asking { modes: Option<TerminalModes>, alternate_screen: bool, code: Code, message: &'static str },
     /// Another program has the terminal, and the keys are for it.
     Lent,
     /// A command is at work: a signal is passed on to it.
-    Running { child: Pid, signalled: bool, code: Code, message: &'static str },
+    Running { child: Process, signalled: bool, code: Code, message: &'static str },
     /// The person has answered, and what they said is being carried out: a signal has to wait.
     Answered,
     /// Something runs that ends by itself soon after it was asked to.
@@ -58,7 +56,7 @@ enum State {
 /// A terminal as it was while a question was asked.
 #[derive(Debug)]
 pub struct Suspended {
-    termios: Termios,
+    modes: TerminalModes,
     alternate_screen: bool,
 }
 
@@ -90,8 +88,8 @@ impl Interrupts {
         if let Some(watch) = watch {
             watch();
         }
-        let termios = tcgetattr(rustix::stdio::stdin()).ok().map(Box::new);
-        *self.state() = State::Asking { termios, alternate_screen: false, code, message };
+        let modes = TerminalModes::save();
+        *self.state() = State::Asking { modes, alternate_screen: false, code, message };
         Section { interrupts: Arc::clone(self) }
     }
 
@@ -131,16 +129,14 @@ impl Interrupts {
             }
             State::Running { child, signalled, code, message } => {
                 // One that does not end when it is asked to is ended the second time.
-                end_all(child, if signalled { Signal::KILL } else { Signal::TERM });
+                child.end(signalled);
                 *state = State::Running { child, signalled: true, code, message };
                 Fired::Over
             }
-            State::Asking { termios, alternate_screen, code, message } => {
-                if let Some(termios) = termios {
-                    let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &termios);
-                    let restore: &[u8] =
-                        if alternate_screen { super::screen::LEAVE } else { super::screen::END_OF_PROMPT };
-                    let _ = rustix::io::write(rustix::stdio::stderr(), restore);
+            State::Asking { modes, alternate_screen, code, message } => {
+                if let Some(modes) = modes {
+                    modes.restore();
+                    write_stderr(super::screen::end_of(alternate_screen));
                 }
                 Fired::Restored(Error::new(code, message))
             }
@@ -150,12 +146,11 @@ impl Interrupts {
     /// Puts the terminal back for a while, if a question is being asked.
     pub fn suspend(&self) -> Option<Suspended> {
         let state = self.state();
-        let State::Asking { termios: Some(before), alternate_screen, .. } = &*state else { return None };
-        let termios = tcgetattr(rustix::stdio::stdin()).ok()?;
-        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
-        let restore: &[u8] = if *alternate_screen { super::screen::LEAVE } else { super::screen::END_OF_PROMPT };
-        let _ = rustix::io::write(rustix::stdio::stderr(), restore);
-        Some(Suspended { termios, alternate_screen: *alternate_screen })
+        let State::Asking { modes: Some(before), alternate_screen, .. } = &*state else { return None };
+        let modes = TerminalModes::save()?;
+        before.restore();
+        write_stderr(super::screen::end_of(*alternate_screen));
+        Some(Suspended { modes, alternate_screen: *alternate_screen })
     }
 
     /// What the handler of a signal that stops the program sets, before the program can notice the signal in any
@@ -167,9 +162,9 @@ impl Interrupts {
     /// Takes the terminal again as it was when it was put back, if it was.
     pub fn resume(&self, suspended: Option<&Suspended>) {
         if let Some(suspended) = suspended {
-            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &suspended.termios);
+            suspended.modes.restore();
             if suspended.alternate_screen {
-                let _ = rustix::io::write(rustix::stdio::stderr(), super::screen::ENTER);
+                write_stderr(super::screen::ENTER);
             }
         }
         self.returns.fetch_add(1, Ordering::Relaxed);
@@ -179,24 +174,6 @@ impl Interrupts {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Sends a signal to a process and to everything that it started: the shell that runs a command may wait for
-/// it, and end without it. They stay in the group of keyward, because only that group may use the terminal.
-fn end_all(process: Pid, signal: Signal) {
-    for child in children(process) {
-        end_all(child, signal);
-    }
-    let _ = kill_process(process, signal);
-}
-
-/// The children of a process, as Linux tells them.
-fn children(process: Pid) -> Vec<Pid> {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()));
-    let lists = threads.into_iter().flatten().flatten();
-    let lists = lists.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-    let pids = lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>());
-    pids.filter_map(Pid::from_raw).collect()
 }
 
 /// A question in progress.
@@ -245,11 +222,11 @@ impl Section {
     /// # Errors
     /// What `start` says.
     pub fn running(&self, start: impl FnOnce() -> std::io::Result<Child>) -> std::io::Result<(Child, Running<'_>)> {
-        let before = tcgetattr(rustix::stdio::stdin()).ok();
+        let before = TerminalModes::save();
         let mut state = self.interrupts.state();
         let child = start()?;
         if let State::Asking { code, message, .. } = *state {
-            *state = State::Running { child: Pid::from_child(&child), signalled: false, code, message };
+            *state = State::Running { child: Process::of(&child), signalled: false, code, message };
         }
         drop(state);
         Ok((child, Running { section: self, before }))
@@ -301,7 +278,7 @@ impl Stopping {
 #[derive(Debug)]
 pub struct Running<'s> {
     section: &'s Section,
-    before: Option<Termios>,
+    before: Option<TerminalModes>,
 }
 
 impl Running<'_> {
@@ -312,13 +289,13 @@ impl Running<'_> {
     pub fn ended(self) -> Result<(), Error> {
         if let Some(before) = &self.before {
             // A command that asked for a password may have been ended with the echo off.
-            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
+            before.restore();
         }
         let mut state = self.section.interrupts.state();
         match std::mem::take(&mut *state) {
             State::Running { signalled: true, code, message, .. } => Err(Error::new(code, message)),
             State::Running { code, message, .. } => {
-                *state = State::Asking { termios: None, alternate_screen: false, code, message };
+                *state = State::Asking { modes: None, alternate_screen: false, code, message };
                 Ok(())
             }
             other => {

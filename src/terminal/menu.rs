@@ -6,9 +6,9 @@ use std::io::{self, ErrorKind, Write};
 
 use zeroize::Zeroizing;
 
-use super::raw::RawMode;
 use super::{AlternateScreen, Answer, Section};
 use crate::error::{Code, Error};
+use crate::platform::RawMode;
 
 /// How often the size of the terminal is looked at, in milliseconds.
 const LOOK_EVERY: u32 = 200;

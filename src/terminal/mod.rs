@@ -8,7 +8,6 @@ mod interrupts;
 mod menu;
 mod progress;
 mod prompt;
-mod raw;
 mod screen;
 mod table;
 
@@ -24,7 +23,7 @@ pub use screen::AlternateScreen;
 pub use table::{BLOCK, Blocks, Cell, Column, Widest, card};
 
 use crate::error::{Code, Error, Exit};
-use crate::world::StreamKinds;
+use crate::platform::{self, StreamKinds};
 use keyward_core::rules::text::{clean, redact};
 
 /// When to use colours.
@@ -220,7 +219,7 @@ impl Terminal {
         stdout.flush()?;
         if self.kinds.stdout_is_file {
             // The key survives a power cut, so its secret has to.
-            rustix::fs::fsync(rustix::stdio::stdout())?;
+            platform::sync_stdout()?;
         }
         Ok(())
     }

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use console::{Key, Term, measure_text_width};
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, FuzzySelect, Select};
-use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
 
-use super::raw::RawMode;
 use super::{Interrupts, Section, Terminal};
 use crate::error::{Code, Error};
+use crate::platform::{RawMode, forget_typed_ahead};
 
 /// What came of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,11 +211,6 @@ impl Terminal {
         let _ = write!(self.stderr, "{question}{end} ");
         let _ = self.stderr.flush();
     }
-}
-
-/// What was typed before a question was shown is no answer to it.
-fn forget_typed_ahead() {
-    let _ = tcflush(rustix::stdio::stdin(), QueueSelector::IFlush);
 }
 
 /// Asks until there is an answer. Where the program was stopped and goes on, it asks again: the terminal

@@ -323,8 +323,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::platform::StreamKinds;
     use crate::terminal::Options;
-    use crate::world::StreamKinds;
 
     const COLUMNS: [Column; 4] = [
         Column::new("name", Column::ALWAYS),
