@@ -8,7 +8,7 @@ use super::mint::{DeliveryArgs, mint_key};
 use super::setting_args::SettingArgs;
 use super::views::{field_in_words, in_words};
 use crate::error::{Error, Exit};
-use crate::session::Session;
+use crate::session::{Enter, Session};
 use keyward_core::rules::key::Settings;
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::patch::differences;
@@ -61,7 +61,7 @@ impl Create {
             None => self.ask(session)?,
         };
         let patch = self.settings.patch(session.now())?;
-        let mut store = session.create_store()?;
+        let mut store = session.store_to_make()?;
         let settings = patch.apply(&session.default_settings(&store)?);
         mint_key(session, &mut store, &name, &settings, None, &sink)?;
         Ok(Exit::DONE)
@@ -69,8 +69,8 @@ impl Create {
 
     /// Asks for everything that was not said, and shows all of it before anything is made.
     fn ask(&mut self, session: &mut Session) -> Result<Name, Error> {
-        session.can_ask_for("NAME")?;
-        let store = session.store_if_any()?;
+        session.check_can_ask("NAME")?;
+        let store = session.store_to_plan()?;
         if let Some(store) = &store {
             session.check_key_manager(store)?;
         }
@@ -83,7 +83,7 @@ impl Create {
         for setting in differences(&defaults, &settings) {
             session.terminal.tell(&format!("  {}: {}", field_in_words(&setting.field), in_words(&setting.new)));
         }
-        session.go_on("Mint this key?")?;
+        session.confirm("Mint this key?", Enter::MeansYes)?;
         Ok(name)
     }
 }

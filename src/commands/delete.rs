@@ -5,7 +5,7 @@ use clap::Args;
 use super::views::{find_all, last_use, print_outcomes};
 use crate::delivery::Outcome;
 use crate::error::{Code, Error, Exit};
-use crate::session::Session;
+use crate::session::{Enter, Session};
 use keyward_core::rules::key::Key;
 use keyward_core::rules::text::count;
 
@@ -39,10 +39,10 @@ impl Delete {
             return Err(Error::new(Code::ConfirmationRequired, "deleting cannot be undone, and nobody can confirm it")
                 .hint("add --yes if you mean it; to stop a key for a while: keyward disable KEY"));
         }
-        let mut store = session.change_store()?;
+        let mut store = session.store_to_change()?;
         let keys = match &self.keys[..] {
             [] => vec![session.find_or_ask(&store, None, "Delete which key?")?],
-            named => find_all(session, &store, named)?,
+            named => find_all(&store, named)?,
         };
         if !self.yes {
             // Whether they can be deleted at all is found out before anybody is asked.
@@ -71,7 +71,7 @@ fn confirm(session: &mut Session, keys: &[Key]) -> Result<(), Error> {
     }
     match &others[..] {
         [] => Ok(()),
-        [key] => session.confirm(&format!("Delete the key {} for good?", key.name)),
-        keys => session.confirm(&format!("Delete these {} for good?", count(keys.len() as u64, "key"))),
+        [key] => session.confirm(&format!("Delete the key {} for good?", key.name), Enter::MeansNo),
+        keys => session.confirm(&format!("Delete these {} for good?", count(keys.len() as u64, "key")), Enter::MeansNo),
     }
 }

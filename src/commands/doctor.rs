@@ -101,10 +101,10 @@ impl Doctor {
     /// # Errors
     /// Where there is no store that can be read.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let store = session.open()?;
+        let store = session.existing_store()?;
         let findings = examine(session, &store)?;
         if session.json() {
-            session.print_json(&findings)?;
+            session.terminal.print_json(&findings)?;
         } else {
             print(session, &findings)?;
         }

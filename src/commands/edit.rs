@@ -7,7 +7,7 @@ use super::views::{KeyOutcome, changes};
 use crate::delivery::Outcome;
 use crate::error::{Code, Error, Exit};
 use crate::formats::document::{mark, parse, render, unmark};
-use crate::session::Session;
+use crate::session::{Enter, Session};
 use crate::terminal::Scratch;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::names::Name;
@@ -58,7 +58,7 @@ impl Edit {
                 .hint("for example: keyward edit KEY --name NEW, --expires 90d, --add-scope SCOPE")
                 .hint("in a terminal, the settings are opened in your editor"));
         }
-        let mut store = session.change_store()?;
+        let mut store = session.store_to_change()?;
         if clears_prefix {
             patch.prefix = Some(store.settings()?.prefix);
         }
@@ -83,7 +83,7 @@ impl Edit {
 fn report(session: &mut Session, before: &Key, after: &Key) -> Result<(), Error> {
     let outcome = if before == after { Outcome::Unchanged } else { Outcome::Updated };
     if session.json() {
-        return session.print_json(&KeyOutcome { key: after.to_json(session.now()), outcome });
+        return session.terminal.print_json(&KeyOutcome { key: after.to_json(session.now()), outcome });
     }
     session.terminal.note(&match outcome {
         Outcome::Unchanged => format!("the key {} is as it was: nothing differs", after.name),
@@ -117,7 +117,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
                     // Counted with the marks that the editor will show.
                     session.terminal.tell(&format!("line {}: {}", mistake.line + marks + 1, mistake.what));
                 }
-                if let Err(error) = session.go_on("Edit it again?") {
+                if let Err(error) = session.confirm("Edit it again?", Enter::MeansYes) {
                     return Err(kept(scratch, error));
                 }
                 text = mark(&edited, &mistakes);
@@ -128,7 +128,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
             return Ok((key.clone(), key));
         }
         session.terminal.tell(&changes(&key.name, &key.settings, &name, &settings));
-        if let Err(error) = session.confirm("Make these changes?") {
+        if let Err(error) = session.confirm("Make these changes?", Enter::MeansNo) {
             return Err(kept(scratch, error));
         }
         let written = store.write(session.stamp(), |tx| {

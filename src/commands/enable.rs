@@ -51,8 +51,8 @@ impl Disable {
 }
 
 fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<Exit, Error> {
-    let mut store = session.change_store()?;
-    let keys = find_all(session, &store, keys)?;
+    let mut store = session.store_to_change()?;
+    let keys = find_all(&store, keys)?;
     let patch = SettingsPatch { enabled: Some(enabled), ..SettingsPatch::default() };
     let outcomes = store.write(session.stamp(), |tx| {
         let change = |key: &Key| {

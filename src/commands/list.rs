@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use super::views::{KEY_COLUMNS, key_row};
 use crate::error::{Code, Error, Exit};
-use crate::session::Session;
+use crate::session::{Session, no_such_entry};
 use crate::terminal::{BLOCK, Widest};
 use keyward_core::rules::directory::Kind;
 use keyward_core::rules::key::State;
@@ -98,8 +98,8 @@ impl List {
     /// Where the store cannot be read.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let filter = self.filter(session)?;
-        let count = if let Some(store) = session.read_store()? {
-            self.check_names(session, &store)?;
+        let count = if let Some(store) = session.store_to_read()? {
+            self.check_names(&store)?;
             print(session, &store, &filter)?
         } else {
             if session.json() {
@@ -112,7 +112,7 @@ impl List {
     }
 
     /// A gate that looks for the keys of somebody who does not exist would never close.
-    fn check_names(&self, session: &Session, store: &Store) -> Result<(), Error> {
+    fn check_names(&self, store: &Store) -> Result<(), Error> {
         for (kind, name) in [
             (Kind::Group, &self.group),
             (Kind::User, &self.owner),
@@ -122,7 +122,7 @@ impl List {
             if let Some(name) = name
                 && store.entry(kind, name)?.is_none()
             {
-                return Err(session.no_such_entry(Some(store), kind, name));
+                return Err(no_such_entry(Some(store), kind, name));
             }
         }
         Ok(())

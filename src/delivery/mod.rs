@@ -296,7 +296,7 @@ fn void(commands: u64) -> String {
 /// Where stdout takes nothing.
 pub fn print_outcome(session: &mut Session, key: &Key, outcome: Outcome) -> Result<(), Error> {
     let document = Document { key: key.to_json(session.now()), secret: None, outcome };
-    session.print_json(&document)
+    session.terminal.print_json(&document)
 }
 
 fn between_transactions(

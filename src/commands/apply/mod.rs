@@ -15,7 +15,7 @@ use crate::delivery::{Order, Place, deliver_all_then_commit};
 use crate::error::{Code, Error, Exit};
 use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject, plan, read};
 use crate::formats::tree::{Wrong, locate};
-use crate::session::Session;
+use crate::session::{Enter, Session};
 use keyward_core::rules::directory::Draft;
 use keyward_core::rules::key::Settings;
 use keyward_core::rules::names::{Name, Prefix};
@@ -92,7 +92,7 @@ impl Apply {
             .hint("nothing was changed; look at where the manifest comes from"));
         }
         // Where there is no store yet, it is planned with one that is nowhere, and made when all is well.
-        let found = session.store_if_any()?;
+        let found = session.store_to_plan()?;
         let exists = found.is_some();
         let mut store = found.map_or_else(|| Store::in_memory(session.now()), Ok)?;
         let planned = self.plan(session, &store, &manifest, &text)?;
@@ -109,7 +109,7 @@ impl Apply {
             let wanted = self.places(session, &store, &planned.steps)?;
             if !self.dry_run {
                 self.confirm(session, &planned.steps)?;
-                let mut store = if exists { session.change_store()? } else { session.create_store()? };
+                let mut store = if exists { session.store_to_change()? } else { session.store_to_make()? };
                 self.make(session, &mut store, &planned, &text, wanted)?;
             }
         }
@@ -117,7 +117,7 @@ impl Apply {
             self.clear_up(&manifest, &planned.steps);
         }
         if session.json() {
-            session.print_json(&Document::new(outcome, &planned.steps))?;
+            session.terminal.print_json(&Document::new(outcome, &planned.steps))?;
         }
         tell(session, &planned.steps, outcome);
         Ok(if self.fail_if_any && !planned.steps.is_empty() { Exit::FOUND } else { Exit::DONE })
@@ -266,7 +266,7 @@ impl Apply {
             )
             .hint("add --yes if you mean it; see what would go with --dry-run"));
         }
-        session.confirm(&format!("Delete {what} for good?"))
+        session.confirm(&format!("Delete {what} for good?"), Enter::MeansNo)
     }
 
     fn make(

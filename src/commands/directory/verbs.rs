@@ -8,7 +8,7 @@ use super::{Create, Delete, Edit, Field};
 use crate::commands::views::in_words;
 use crate::delivery::Outcome;
 use crate::error::{Code, Error, Exit};
-use crate::session::Session;
+use crate::session::{Enter, Session, no_such_entry};
 use crate::terminal::{Cell, Column, Tone, card};
 use keyward_core::rules::directory::{Draft, Entry, Facts, Kind};
 use keyward_core::rules::names::Name;
@@ -20,19 +20,19 @@ pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Res
     args.facts.apply(&mut facts);
     let description = args.description.filter(|text| !text.as_str().is_empty());
     let draft = Draft { name: args.name, description, facts };
-    let mut store = session.create_store()?;
+    let mut store = session.store_to_make()?;
     let entry = store.write(session.stamp(), |tx| tx.insert_entry(&draft))?;
     tell(session, &entry, Outcome::Created, "created")?;
     Ok(Exit::DONE)
 }
 
 pub(super) fn list(session: &mut Session, kind: Kind) -> Result<Exit, Error> {
-    let entries = match session.read_store()? {
+    let entries = match session.store_to_read()? {
         Some(store) => store.entries(kind)?,
         None => vec![],
     };
     if session.json() {
-        session.print_json(&entries.iter().map(Entry::to_json).collect::<Vec<_>>())?;
+        session.terminal.print_json(&entries.iter().map(Entry::to_json).collect::<Vec<_>>())?;
     } else if session.quiet() {
         for entry in &entries {
             session.terminal.print(&format!("{}\n", entry.draft.name))?;
@@ -53,14 +53,14 @@ pub(super) fn list(session: &mut Session, kind: Kind) -> Result<Exit, Error> {
 }
 
 pub(super) fn show(session: &mut Session, kind: Kind, name: &Name) -> Result<Exit, Error> {
-    let store = session.read_store()?;
+    let store = session.store_to_read()?;
     let found = match &store {
         Some(store) => store.entry(kind, name)?,
         None => None,
     };
-    let entry = found.ok_or_else(|| session.no_such_entry(store.as_ref(), kind, name))?;
+    let entry = found.ok_or_else(|| no_such_entry(store.as_ref(), kind, name))?;
     if session.json() {
-        session.print_json(&entry.to_json())?;
+        session.terminal.print_json(&entry.to_json())?;
     } else if session.quiet() {
         session.terminal.print(&format!("{name}\n"))?;
     } else {
@@ -83,10 +83,10 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
         return Err(Error::new(Code::Usage, "no change was named")
             .hint(format!("all that can be changed: keyward help {} edit", F::KIND.as_str())));
     }
-    let mut store = session.change_store()?;
+    let mut store = session.store_to_change()?;
     let found = store.entry(F::KIND, &args.name)?;
     if found.is_none() {
-        return Err(session.no_such_entry(Some(&store), F::KIND, &args.name));
+        return Err(no_such_entry(Some(&store), F::KIND, &args.name));
     }
     let (before, after) = store.write(session.stamp(), |tx| {
         let before = tx.entry(F::KIND, &args.name)?;
@@ -141,16 +141,16 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
         )
         .hint("add --yes if you mean it"));
     }
-    let mut store = session.change_store()?;
+    let mut store = session.store_to_change()?;
     let Some(entry) = store.entry(kind, &args.name)? else {
-        return Err(session.no_such_entry(Some(&store), kind, &args.name));
+        return Err(no_such_entry(Some(&store), kind, &args.name));
     };
     // Whether it can be deleted at all is found out before anybody is asked.
     store.rehearse(session.stamp(), |tx| tx.delete_entry(&tx.entry(kind, &args.name)?, args.with_keys))?;
     if args.with_keys && !args.yes && entry.keys > 0 {
         let keys = count(entry.keys, "key");
         let question = format!("Delete the {} {} and its {keys} for good?", kind.as_str(), args.name);
-        session.confirm(&question)?;
+        session.confirm(&question, Enter::MeansNo)?;
     }
     let deleted = store.write(session.stamp(), |tx| {
         let present = tx.entry(kind, &args.name)?;
@@ -162,7 +162,7 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
         Ok(tx.delete_entry(&present, args.with_keys)?)
     })?;
     if session.json() {
-        session.print_json(
+        session.terminal.print_json(
             &json!({kind.as_str(): entry.to_json(), "outcome": Outcome::Deleted, "deleted_keys": deleted}),
         )?;
     } else {
@@ -173,10 +173,10 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
 }
 
 pub(super) fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], enabled: bool) -> Result<Exit, Error> {
-    let mut store = session.change_store()?;
+    let mut store = session.store_to_change()?;
     for name in names {
         if store.entry(kind, name)?.is_none() {
-            return Err(session.no_such_entry(Some(&store), kind, name));
+            return Err(no_such_entry(Some(&store), kind, name));
         }
     }
     let outcomes = store.write(session.stamp(), |tx| {
@@ -192,7 +192,7 @@ pub(super) fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], ena
     })?;
     if session.json() {
         let documents: Vec<_> = outcomes.iter().map(|(entry, outcome)| document(entry, *outcome)).collect();
-        session.print_json(&documents)?;
+        session.terminal.print_json(&documents)?;
         return Ok(Exit::DONE);
     }
     let verb = if enabled { "enabled" } else { "disabled" };
@@ -213,7 +213,7 @@ fn document(entry: &Entry, outcome: Outcome) -> Value {
 
 fn tell(session: &mut Session, entry: &Entry, outcome: Outcome, verb: &str) -> Result<(), Error> {
     if session.json() {
-        return session.print_json(&document(entry, outcome));
+        return session.terminal.print_json(&document(entry, outcome));
     }
     let (kind, name) = (entry.draft.facts.kind().as_str(), &entry.draft.name);
     session.terminal.note(&match outcome {

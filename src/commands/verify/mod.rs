@@ -182,7 +182,7 @@ impl Verify {
         let (credential, mut request) = self.examine(&input)?;
         drop(input);
         let at = self.at.unwrap_or(session.now());
-        let verifier = Verifier::new(session.open()?)?;
+        let verifier = Verifier::new(session.existing_store()?)?;
         let mut verifier = verifier.with_memory(memory.and_then(|thread| thread.join().ok()).unwrap_or_default());
         if let Some(name) = &self.role {
             request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().rank_of(name)? });
@@ -315,7 +315,7 @@ fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer) {
 
 fn print(session: &mut Session, answer: &Answer, at: Timestamp) -> Result<(), Error> {
     if session.json() {
-        session.print_json(&AnswerJson::new(None, answer, at))
+        session.terminal.print_json(&AnswerJson::new(None, answer, at))
     } else if session.quiet() {
         Ok(())
     } else {
