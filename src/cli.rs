@@ -159,8 +159,8 @@ impl Command {
             Self::Backup(verb) => verb.run(session),
             Self::Settings(verb) => verb.run(session),
             Self::Completions(verb) => verb.run(session),
-            Self::Man(verb) => verb.run(session),
-            Self::Help(verb) => verb.run(session),
+            Self::Man(verb) => verb.run(session, Cli::command()),
+            Self::Help(verb) => verb.run(session, Cli::command()),
             Self::HoldClipboard(verb) => verb.run(session),
         }
     }

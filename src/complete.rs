@@ -9,11 +9,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{EnvCompleter, Shells};
 
-use crate::cli::Cli;
 use keyward_core::store::{Names, Store};
 
 /// The environment variable by which the scripts ask for candidates. A name of our own: with the
@@ -51,13 +50,13 @@ fn loaded_by_zsh(script: &str) -> String {
 }
 
 /// Answers a script of `shell`: `args` are the command line of keyward itself, whose words to be
-/// completed stand behind `--`.
-pub fn answer(shell: &OsStr, args: &[OsString], default_store: Option<PathBuf>) -> Option<Vec<u8>> {
+/// completed stand behind `--`; `command` is the definition of that command line.
+pub fn answer(shell: &OsStr, args: &[OsString], default_store: Option<PathBuf>, command: Command) -> Option<Vec<u8>> {
     let words: Vec<OsString> = args.iter().skip_while(|arg| *arg != "--").skip(1).cloned().collect();
     let shells = Shells::builtins();
     let shell = shells.completer(shell.to_str()?)?;
     let store = named_store(&words).or(default_store)?;
-    let mut command = with_candidates(Cli::command(), &store, None);
+    let mut command = with_candidates(command, &store, None);
     let mut answer = Vec::new();
     shell.write_complete(&mut command, words, None, &mut answer).ok()?;
     Some(answer)

@@ -5,8 +5,9 @@
 
 use serde::Serialize;
 
+use crate::text::{clean, shell_path};
 use keyward_core::rules::authority::Denied;
-use keyward_core::rules::text::{clean, redact, shell_path};
+use keyward_core::rules::text::redact;
 use keyward_core::store::{DISK_FULL, StoreError};
 
 /// The exit code of a finished command.

@@ -41,6 +41,7 @@ pub mod manual;
 pub mod platform;
 pub mod session;
 pub mod terminal;
+pub mod text;
 pub mod world;
 
 mod run;

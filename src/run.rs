@@ -10,8 +10,9 @@ use crate::cli::Cli;
 use crate::complete;
 use crate::error::{Code, Error, Exit};
 use crate::session::{DEFAULT_STORE, Session};
+use crate::text::clean;
 use crate::world::World;
-use keyward_core::rules::text::{clean, holds_secret};
+use keyward_core::rules::text::holds_secret;
 
 /// Runs the command line of `world` and returns its exit code. Never ends the process.
 pub fn run(mut world: World) -> Exit {
@@ -43,7 +44,7 @@ pub fn run(mut world: World) -> Exit {
 fn answer_shell(world: &mut World, shell: &OsStr) -> Exit {
     let named = (world.environment)("KEYWARD_STORE").filter(|path| !path.is_empty()).map(PathBuf::from);
     let store = named.or_else(|| world.data_folder.as_ref().map(|folder| folder.join(DEFAULT_STORE)));
-    if let Some(answer) = complete::answer(shell, &world.args, store) {
+    if let Some(answer) = complete::answer(shell, &world.args, store, Cli::command()) {
         let _ = world.stdout.write_all(&answer);
     }
     Exit::DONE

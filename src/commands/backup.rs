@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
-use keyward_core::rules::text::{count, shell_word};
+use crate::text::{count, shell_word};
 use keyward_core::store::BackupError;
 
 /// Copy the store into a file, while others use it

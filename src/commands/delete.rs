@@ -6,8 +6,8 @@ use super::views::{find_all, last_use, print_outcomes};
 use crate::delivery::Outcome;
 use crate::error::{Code, Error, Exit};
 use crate::session::{Enter, Session};
+use crate::text::count;
 use keyward_core::rules::key::Key;
-use keyward_core::rules::text::count;
 
 /// A key that was used within so many seconds is in use: seven days.
 const RECENT: i64 = 7 * 86_400;

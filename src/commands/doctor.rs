@@ -9,9 +9,9 @@ use crate::error::{Error, Exit};
 use crate::platform::{self, OtherUsers, User};
 use crate::session::Session;
 use crate::terminal::Tone;
+use crate::text::{count, shell_path};
 use keyward_core::rules::hashing::Cost;
 use keyward_core::rules::key::State;
-use keyward_core::rules::text::{count, shell_path};
 use keyward_core::rules::time::Duration;
 use keyward_core::store::{ChainCheck, Filter, NameCount, Store, StoreError};
 

@@ -7,10 +7,10 @@ use super::views::{KEY_COLUMNS, key_row};
 use crate::error::{Code, Error, Exit};
 use crate::session::{Session, no_such_entry};
 use crate::terminal::{BLOCK, Widest};
+use crate::text::count;
 use keyward_core::rules::directory::Kind;
 use keyward_core::rules::key::State;
 use keyward_core::rules::names::{InvalidText, LabelFilter, Level, Name, Scope};
-use keyward_core::rules::text::count;
 use keyward_core::rules::time::Duration;
 use keyward_core::store::{Filter, Sort, Store};
 

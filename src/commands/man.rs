@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Command};
 
 use crate::error::{Code, Error, Exit};
 use crate::manual::pages;
@@ -20,12 +20,12 @@ pub struct Manual {
 }
 
 impl Manual {
-    /// Prints or writes the pages.
+    /// Prints or writes the pages of the command line that `command` defines.
     ///
     /// # Errors
     /// Where the folder cannot be written.
-    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let pages = pages()?;
+    pub fn run(self, session: &mut Session, command: Command) -> Result<Exit, Error> {
+        let pages = pages(command)?;
         let Some(folder) = self.folder else {
             session.terminal.print(pages.first().map_or("", |page| &page.text))?;
             return Ok(Exit::DONE);

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::error::{Code, Error};
 use crate::platform;
 use crate::session::Session;
-use keyward_core::rules::text::count;
+use crate::text::count;
 use keyward_core::rules::token::Secret;
 
 /// For how many seconds the clipboard keeps a secret, unless the person says otherwise.

@@ -39,8 +39,8 @@ pub use placed::{Existing, Place, Proof};
 use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::terminal::Hold;
+use crate::text::count;
 use keyward_core::rules::key::{Key, KeyJson};
-use keyward_core::rules::text::count;
 use keyward_core::rules::token::Secret;
 use keyward_core::store::{Changes, Stamp, Store};
 

@@ -6,8 +6,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use super::tree::{Field, Node, Value, Wrong};
+use crate::text::closest;
 use keyward_core::rules::key::Settings;
-use keyward_core::rules::text::closest;
 use keyward_core::rules::time::When;
 
 /// The settings, in order, each with what it is for.

@@ -7,11 +7,10 @@
 pub mod json;
 mod topics;
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::cli::Cli;
 use crate::error::Exit;
 pub use topics::{TOPICS, Topic};
 
@@ -30,12 +29,12 @@ pub struct Page {
     pub text: String,
 }
 
-/// All pages, the main one first.
+/// All pages of the command line that `command` defines, the main one first.
 ///
 /// # Errors
 /// None that can happen: the pages are rendered into memory.
-pub fn pages() -> anyhow::Result<Vec<Page>> {
-    let mut root = Cli::command().disable_help_flag(true).disable_version_flag(true);
+pub fn pages(command: Command) -> anyhow::Result<Vec<Page>> {
+    let mut root = command.disable_help_flag(true).disable_version_flag(true);
     root.build();
     let mut pages = vec![];
     add_pages(&root, "keyward", &mut pages)?;

@@ -6,10 +6,10 @@
 use super::Session;
 use crate::error::{Code, Error};
 use crate::terminal::{Answer, Section};
+use crate::text::closest;
 use keyward_core::rules::directory::Kind;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::names::Name;
-use keyward_core::rules::text::closest;
 use keyward_core::store::Store;
 
 /// What Enter answers where nothing was typed.

@@ -24,7 +24,8 @@ pub use table::{BLOCK, Blocks, Cell, Column, Widest, card};
 
 use crate::error::{Code, Error, Exit};
 use crate::platform::{self, StreamKinds};
-use keyward_core::rules::text::{clean, redact};
+use crate::text::clean;
+use keyward_core::rules::text::redact;
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

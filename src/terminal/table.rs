@@ -7,7 +7,7 @@ use console::measure_text_width;
 
 use super::{Terminal, Tone};
 use crate::error::Error;
-use keyward_core::rules::text::clean;
+use crate::text::clean;
 
 /// A value in a table, without anything that a terminal would obey.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

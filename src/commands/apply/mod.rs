@@ -16,10 +16,10 @@ use crate::error::{Code, Error, Exit};
 use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject, plan, read};
 use crate::formats::tree::{Wrong, locate};
 use crate::session::{Enter, Session};
+use crate::text::count;
 use keyward_core::rules::directory::Draft;
 use keyward_core::rules::key::Settings;
 use keyward_core::rules::names::{Name, Prefix};
-use keyward_core::rules::text::count;
 use keyward_core::rules::token::Id;
 use keyward_core::store::{Changes, NewKey, Store, StoreError};
 

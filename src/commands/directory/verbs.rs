@@ -10,9 +10,9 @@ use crate::delivery::Outcome;
 use crate::error::{Code, Error, Exit};
 use crate::session::{Enter, Session, no_such_entry};
 use crate::terminal::{Cell, Column, Tone, card};
+use crate::text::count;
 use keyward_core::rules::directory::{Draft, Entry, Facts, Kind};
 use keyward_core::rules::names::Name;
-use keyward_core::rules::text::count;
 use keyward_core::rules::time::relative;
 
 pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Result<Exit, Error> {

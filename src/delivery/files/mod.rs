@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 use self::fresh::{Fresh, neighbour, next};
 use crate::error::{Code, Error};
 use crate::platform::{self, Folder, Identity, User};
-use keyward_core::rules::text::shell_path;
+use crate::text::shell_path;
 
 /// How long another process may keep a folder locked.
 const LOCK_STEP: Duration = Duration::from_millis(20);
