@@ -35,6 +35,7 @@ pub mod commands;
 pub mod complete;
 pub mod delivery;
 pub mod error;
+mod errors;
 pub mod formats;
 pub mod global;
 pub mod manual;

@@ -22,7 +22,7 @@ use keyward_core::rules::hashing::{Cost, Memory};
 use keyward_core::rules::key::KeyJson;
 use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
 use keyward_core::rules::time::parse_time;
-use keyward_core::verifier::{Answer, Verifier, VerifyError};
+use keyward_core::verifier::{Answer, Verifier};
 
 /// More input than this is no credential and no request head.
 const MOST_INPUT: u64 = 64 * 1024;
@@ -352,16 +352,4 @@ fn checklist(session: &Session, answer: &Answer) -> String {
         }
     }
     text
-}
-
-impl From<VerifyError> for Error {
-    fn from(error: VerifyError) -> Self {
-        match error {
-            VerifyError::Store(error) => error.into(),
-            VerifyError::Hash(error) => {
-                Self::new(Code::StoreCorrupt, format!("the credential could not be checked: {error}"))
-                    .hint("nothing was decided; replace the secret with `keyward rotate KEY`, or put a backup in place")
-            }
-        }
-    }
 }
