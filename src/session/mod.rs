@@ -177,7 +177,7 @@ impl Session {
     /// Makes sure that the acting user may manage keys at all, before they answer a question about one.
     ///
     /// # Errors
-    /// [`Code::NotPermitted`].
+    /// [`crate::error::Code::NotPermitted`].
     pub fn check_key_manager(&self, store: &Store) -> Result<(), Error> {
         store.authority(self.actor.as_ref())?.manage_keys().map_err(|denied| StoreError::from(denied).into())
     }

@@ -40,11 +40,11 @@ fn only_the_room_for_it_names_an_operating_system() {
 
 #[test]
 fn a_room_knows_only_those_below_it() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let house = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let floor = |room: &str| ORDER.iter().position(|known| *known == room);
-    for path in sources(&root) {
-        let below_root = path.strip_prefix(&root).unwrap();
-        let room = below_root.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+    for path in sources(&house) {
+        let inside = path.strip_prefix(&house).unwrap();
+        let room = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
         // They put the others together: the library's map, and the program around it.
         if room == "lib" || room == "main" {
             continue;
