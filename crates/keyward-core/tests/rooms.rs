@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// The rooms, the uppermost first. Each knows only rooms that stand below it; neither of the first two knows the other.
 const ORDER: [&str; 5] = ["issuer", "verifier", "store", "rules", "platform"];
 
+/// What only one operating system has, or speaks with it.
+const OF_ONE_SYSTEM: [&str; 5] = ["rustix", "std::os::", "cfg(unix", "cfg(windows", "target_os"];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
@@ -45,6 +48,17 @@ fn words_behind(path: &Path, before: &str) -> Vec<(String, String)> {
         }
     }
     found
+}
+
+#[test]
+fn only_the_room_for_it_names_an_operating_system() {
+    for path in sources(&root()).iter().filter(|path| !path.starts_with(root().join("platform"))) {
+        let text = std::fs::read_to_string(path).unwrap();
+        for (line, text) in text.lines().enumerate() {
+            let found = OF_ONE_SYSTEM.iter().find(|word| text.contains(**word));
+            assert_eq!(found, None, "{}:{}: {text}", path.display(), line + 1);
+        }
+    }
 }
 
 #[test]
