@@ -116,7 +116,7 @@ impl Code {
 }
 
 #[derive(Serialize)]
-struct Document<'d> {
+struct ErrorDocument<'d> {
     error: ErrorJson<'d>,
 }
 
@@ -213,7 +213,7 @@ impl Error {
         };
         let error = ErrorJson { code: self.code.row().0, message: &redact(&message), hint };
         // Three texts: they cannot fail to be JSON.
-        let document = serde_json::to_string(&Document { error }).unwrap_or_default();
+        let document = serde_json::to_string(&ErrorDocument { error }).unwrap_or_default();
         format!("{document}\n")
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use keyward::error::{Error, Exit};
 use keyward::platform::{self, SignalHandler, StandardStream};
-use keyward::terminal::{Fired, Interrupts, Suspended};
+use keyward::terminal::{Interruption, Interrupts, TerminalState};
 use keyward::world::World;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -52,24 +52,24 @@ fn main() -> ExitCode {
 struct OnSignal {
     interrupts: Arc<Interrupts>,
     json: bool,
-    suspended: Option<Suspended>,
+    suspended: Option<TerminalState>,
 }
 
 impl SignalHandler for OnSignal {
     fn end(&mut self) -> bool {
         match self.interrupts.fire() {
-            Fired::Idle => true,
-            Fired::Restored(error) => {
+            Interruption::Idle => true,
+            Interruption::Restored(error) => {
                 let _ = std::io::stderr().write_all(error.report(self.json).as_bytes());
                 std::process::exit(i32::from(error.exit().0));
             }
-            Fired::Answered => {
-                while matches!(self.interrupts.fire(), Fired::Answered) {
+            Interruption::Answered => {
+                while matches!(self.interrupts.fire(), Interruption::Answered) {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 true
             }
-            Fired::Over => false,
+            Interruption::Over => false,
         }
     }
 

@@ -79,9 +79,9 @@ impl Create {
         let defaults = Settings::with_prefix(Prefix::default());
         let start = store.as_ref().map_or_else(|| Ok(defaults.clone()), |store| session.default_settings(store))?;
         let settings = self.settings.patch(session.now())?.apply(&start);
-        session.terminal.tell(&format!("\n{name}"));
+        session.terminal.say(&format!("\n{name}"));
         for setting in differences(&defaults, &settings) {
-            session.terminal.tell(&format!("  {}: {}", field_in_words(&setting.field), in_words(&setting.new)));
+            session.terminal.say(&format!("  {}: {}", field_in_words(&setting.field), in_words(&setting.new)));
         }
         session.confirm("Mint this key?", Enter::MeansYes)?;
         Ok(name)

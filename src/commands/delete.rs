@@ -46,7 +46,7 @@ impl Delete {
         };
         if !self.yes {
             // Whether they can be deleted at all is found out before anybody is asked.
-            store.rehearse(session.stamp(), |tx| keys.iter().try_for_each(|key| tx.delete_key(key)))?;
+            store.rehearse(session.stamp(), |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;
             confirm(session, &keys)?;
         }
         store.write(session.stamp(), |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;
@@ -61,7 +61,7 @@ fn confirm(session: &mut Session, keys: &[Key]) -> Result<(), Error> {
     let now = session.now();
     for key in keys {
         let owner = key.settings.owner.as_ref().map(|owner| format!(", owned by {owner}")).unwrap_or_default();
-        session.terminal.tell(&format!("{}: {}{owner}", key.name, last_use(key, now)));
+        session.terminal.say(&format!("{}: {}{owner}", key.name, last_use(key, now)));
     }
     let is_recent = |key: &&Key| key.last_used_at.is_some_and(|time| now.as_second() - time.as_second() < RECENT);
     let (recent, others): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(is_recent);

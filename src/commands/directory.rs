@@ -44,7 +44,7 @@ pub enum Verb<F: FactArgs> {
     #[command(about = format!("List the {}s", F::KIND.as_str()))]
     List,
     #[command(about = format!("Show one {}", F::KIND.as_str()))]
-    Show(Named),
+    Show(OneName),
     #[command(about = format!("Change a {}; whatever refers to it follows a new name", F::KIND.as_str()))]
     Edit(Edit<F>),
     #[command(about = format!("Delete a {}", F::KIND.as_str()))]
@@ -58,9 +58,9 @@ pub enum SwitchVerb<F: FactArgs> {
     #[command(flatten)]
     Verb(Verb<F>),
     #[command(about = format!("Let the keys of a disabled {} be used again", F::KIND.as_str()))]
-    Enable(SeveralNamed),
+    Enable(SeveralNames),
     #[command(about = format!("Stop all keys of a {} for a while", F::KIND.as_str()))]
-    Disable(SeveralNamed),
+    Disable(SeveralNames),
 }
 
 /// Arguments of `create`.
@@ -77,14 +77,14 @@ pub struct Create<F: FactArgs> {
 
 /// The name of an entry.
 #[derive(Debug, Args)]
-pub struct Named {
+pub struct OneName {
     /// Its name
     name: Name,
 }
 
 /// The names of several entries.
 #[derive(Debug, Args)]
-pub struct SeveralNamed {
+pub struct SeveralNames {
     /// Their names
     #[arg(required = true, value_name = "NAME")]
     names: Vec<Name>,
@@ -105,13 +105,13 @@ pub struct Edit<F: FactArgs> {
     facts: F,
     /// Empty these: description; for users also role and tenant
     #[arg(long, value_name = "FIELD", value_delimiter = ',', value_enum)]
-    clear: Vec<Field>,
+    clear: Vec<ClearField>,
 }
 
 /// What can be emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "named as its flag")]
-pub enum Field {
+pub enum ClearField {
     Description,
     Role,
     Tenant,

@@ -37,7 +37,7 @@ const LONG: &str = "90d";
 /// How much something matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Level {
+enum Severity {
     /// In order.
     Ok,
     /// To be looked at.
@@ -50,7 +50,7 @@ enum Level {
 #[derive(Debug, Serialize)]
 struct Diagnosis {
     check: &'static str,
-    level: Level,
+    level: Severity,
     /// What was found.
     finding: String,
     /// What it means; nothing where it is in order.
@@ -66,12 +66,12 @@ struct Diagnosis {
 impl Diagnosis {
     fn ok(check: &'static str, finding: impl Into<String>) -> Self {
         let finding = finding.into();
-        Self { check, level: Level::Ok, finding, meaning: None, remedy: None, count: 0, keys: vec![] }
+        Self { check, level: Severity::Ok, finding, meaning: None, remedy: None, count: 0, keys: vec![] }
     }
 
     fn bad(
         check: &'static str,
-        level: Level,
+        level: Severity,
         finding: impl Into<String>,
         meaning: &'static str,
         remedy: String,
@@ -90,7 +90,7 @@ impl Diagnosis {
         Self {
             count,
             keys: names,
-            ..Self::bad(check, Level::Warning, format!("{one} {what}"), meaning, remedy.to_owned())
+            ..Self::bad(check, Severity::Warning, format!("{one} {what}"), meaning, remedy.to_owned())
         }
     }
 }
@@ -108,7 +108,7 @@ impl Doctor {
         } else {
             print(session, &findings)?;
         }
-        let found = findings.iter().any(|finding| finding.level != Level::Ok);
+        let found = findings.iter().any(|finding| finding.level != Severity::Ok);
         Ok(if self.fail_if_any && found { Exit::FOUND } else { Exit::DONE })
     }
 }
@@ -116,7 +116,7 @@ impl Doctor {
 fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     let mut findings = vec![permissions(store.path()), file_system(store.path())];
     let sound = integrity(session, store)?;
-    let is_sound = sound.level == Level::Ok;
+    let is_sound = sound.level == Severity::Ok;
     findings.push(sound);
     if is_sound {
         findings.push(history(session, store)?);
@@ -140,17 +140,23 @@ fn permissions(path: &Path) -> Diagnosis {
     };
     if let Some(meaning) = meaning {
         let finding = format!("the store has mode {:03o}", mode(&file));
-        return Diagnosis::bad(check, Level::Problem, finding, meaning, format!("chmod 600 {}", shell_path(path)));
+        return Diagnosis::bad(check, Severity::Problem, finding, meaning, format!("chmod 600 {}", shell_path(path)));
     }
     if OtherUsers::of(&around) == OtherUsers::Write {
         let finding = format!("the folder of the store has mode {:03o}", mode(&around));
         let meaning = "others can put another file in the place of the store, or remove it";
-        return Diagnosis::bad(check, Level::Warning, finding, meaning, format!("chmod go-w {}", shell_path(folder)));
+        return Diagnosis::bad(
+            check,
+            Severity::Warning,
+            finding,
+            meaning,
+            format!("chmod go-w {}", shell_path(folder)),
+        );
     }
     if platform::owner(&file).user != User::own() {
         let meaning = "its owner can do with the keys whatever you can do";
         let remedy = format!("if that is not meant to be: chown {} {}", User::own(), shell_path(path));
-        return Diagnosis::bad(check, Level::Warning, "the store belongs to another user", meaning, remedy);
+        return Diagnosis::bad(check, Severity::Warning, "the store belongs to another user", meaning, remedy);
     }
     Diagnosis::ok(check, format!("the store has mode {:03o}, its folder {:03o}", mode(&file), mode(&around)))
 }
@@ -161,7 +167,7 @@ fn file_system(path: &Path) -> Diagnosis {
     if platform::is_on_network(path) == Some(true) {
         let meaning = "two machines that write it at once can damage it";
         let remedy = "move it to a local disk, and let other machines ask the machine that has it".to_owned();
-        return Diagnosis::bad(check, Level::Problem, "the store is on a network file system", meaning, remedy);
+        return Diagnosis::bad(check, Severity::Problem, "the store is on a network file system", meaning, remedy);
     }
     Diagnosis::ok(check, "the store is on a local file system")
 }
@@ -169,7 +175,7 @@ fn file_system(path: &Path) -> Diagnosis {
 fn integrity(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
     let meaning = "what the file says about some keys cannot be trusted, so nothing else was looked at";
     let remedy = || "leave it as it is, and put the newest backup in its place".to_owned();
-    let bad = |found: String| Diagnosis::bad("integrity", Level::Problem, found, meaning, remedy());
+    let bad = |found: String| Diagnosis::bad("integrity", Severity::Problem, found, meaning, remedy());
     let working = session.terminal.working("looking through the file");
     let found = store.damage();
     drop(working);
@@ -190,7 +196,7 @@ fn history(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
         }
         ChainCheck::Broken { seq, what } => Diagnosis::bad(
             "history",
-            Level::Problem,
+            Severity::Problem,
             format!("the history is not as it was written: at row {seq}, {what}"),
             "somebody changed the file without keyward",
             "compare it with a backup, and find out who could write the store".to_owned(),
@@ -205,7 +211,7 @@ fn hashing(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     let parameters = if is_weak {
         Diagnosis::bad(
             "hash_parameters",
-            Level::Warning,
+            Severity::Warning,
             format!("new secrets are hashed with {cost}"),
             "who steals the store can try more guesses than with the default",
             format!("keyward settings set hash-parameters {least}"),
@@ -288,12 +294,12 @@ fn print(session: &mut Session, findings: &[Diagnosis]) -> Result<(), Error> {
     let mut text = String::new();
     for finding in findings {
         let (mark, tone) = match (finding.level, symbols) {
-            (Level::Ok, true) => ("✓", Tone::Good),
-            (Level::Warning, true) => ("!", Tone::Warning),
-            (Level::Problem, true) => ("✗", Tone::Bad),
-            (Level::Ok, false) => ("ok  ", Tone::Plain),
-            (Level::Warning, false) => ("warn", Tone::Plain),
-            (Level::Problem, false) => ("FAIL", Tone::Plain),
+            (Severity::Ok, true) => ("✓", Tone::Good),
+            (Severity::Warning, true) => ("!", Tone::Warning),
+            (Severity::Problem, true) => ("✗", Tone::Bad),
+            (Severity::Ok, false) => ("ok  ", Tone::Plain),
+            (Severity::Warning, false) => ("warn", Tone::Plain),
+            (Severity::Problem, false) => ("FAIL", Tone::Plain),
         };
         let blanks = " ".repeat(mark.chars().count());
         text.push_str(&format!("{} {}\n", session.terminal.paint(mark, tone), finding.finding));

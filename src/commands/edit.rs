@@ -68,10 +68,10 @@ impl Edit {
             in_editor(session, &mut store, key)?
         } else {
             // The key is read again inside the transaction, so nobody's change in the meantime is lost.
-            store.write(session.stamp(), |tx| {
-                let key = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+            store.write(session.stamp(), |changes| {
+                let key = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
                 let name = self.name.as_ref().unwrap_or(&key.name);
-                let edited = tx.update_key(&key, name, &patch.apply(&key.settings))?;
+                let edited = changes.update_key(&key, name, &patch.apply(&key.settings))?;
                 Ok::<_, Error>((key, edited))
             })?
         };
@@ -115,7 +115,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
             Err(mistakes) => {
                 for (marks, mistake) in mistakes.iter().enumerate() {
                     // Counted with the marks that the editor will show.
-                    session.terminal.tell(&format!("line {}: {}", mistake.line + marks + 1, mistake.what));
+                    session.terminal.say(&format!("line {}: {}", mistake.line + marks + 1, mistake.what));
                 }
                 if let Err(error) = session.confirm("Edit it again?", Enter::MeansYes) {
                     return Err(kept(scratch, error));
@@ -127,16 +127,16 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         if name == key.name && settings == key.settings {
             return Ok((key.clone(), key));
         }
-        session.terminal.tell(&changes(&key.name, &key.settings, &name, &settings));
+        session.terminal.say(&changes(&key.name, &key.settings, &name, &settings));
         if let Err(error) = session.confirm("Make these changes?", Enter::MeansNo) {
             return Err(kept(scratch, error));
         }
-        let written = store.write(session.stamp(), |tx| {
-            let present = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+        let written = store.write(session.stamp(), |changes| {
+            let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
             if present.revision != key.revision {
                 return Err(StoreError::KeyChanged(key.name.clone()));
             }
-            tx.update_key(&present, &name, &settings)
+            changes.update_key(&present, &name, &settings)
         });
         return match written {
             Ok(after) => Ok((key, after)),

@@ -54,10 +54,10 @@ fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<
     let mut store = session.store_to_change()?;
     let keys = find_all(&store, keys)?;
     let patch = SettingsPatch { enabled: Some(enabled), ..SettingsPatch::default() };
-    let outcomes = store.write(session.stamp(), |tx| {
+    let outcomes = store.write(session.stamp(), |changes| {
         let change = |key: &Key| {
-            let present = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
-            let changed = tx.update_key(&present, &present.name, &patch.apply(&present.settings))?;
+            let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+            let changed = changes.update_key(&present, &present.name, &patch.apply(&present.settings))?;
             let outcome = if changed == present { Outcome::Unchanged } else { Outcome::Updated };
             Ok::<_, Error>((changed, outcome))
         };

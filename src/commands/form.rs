@@ -23,7 +23,7 @@ use keyward_core::store::{Names, Store};
 pub fn fill(session: &mut Session, store: Option<&Store>, args: &mut SettingArgs) -> Result<Name, Error> {
     let section = session.question();
     let mut form = Form { session, section, store };
-    form.session.terminal.tell("A new key. Enter skips a question, or takes the marked answer; Esc cancels.");
+    form.session.terminal.say("A new key. Enter skips a question, or takes the marked answer; Esc cancels.");
     let name = form.name()?;
     if args.description.is_none() {
         args.description = form.text("What is it for?", "")?;
@@ -193,6 +193,6 @@ impl Form<'_> {
     }
 
     fn complain(&mut self, what: &impl Display) {
-        self.session.terminal.tell(&format!("  {what}"));
+        self.session.terminal.say(&format!("  {what}"));
     }
 }

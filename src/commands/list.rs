@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use super::views::{KEY_COLUMNS, key_row};
 use crate::error::{Code, Error, Exit};
 use crate::session::{Session, no_such_entry};
-use crate::terminal::{BLOCK, Widest};
+use crate::terminal::{BLOCK, ColumnWidths};
 use crate::text::count;
 use keyward_core::rules::directory::Kind;
 use keyward_core::rules::key::State;
@@ -191,7 +191,7 @@ fn print_array(session: &mut Session, store: &Store, filter: &Filter) -> Result<
 
 fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<u64, Error> {
     let count = store.at_one_moment(|| {
-        let (mut rows, mut widest) = (vec![], Widest::default());
+        let (mut rows, mut widest) = (vec![], ColumnWidths::default());
         let count = each(session, store, filter, |session, key| {
             let row = key_row(&key, session.now());
             if rows.len() < BLOCK {
@@ -214,13 +214,13 @@ fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<
     if count == 0 {
         session.terminal.note(if *filter == Filter::default() { NO_KEYS } else { "no key matches" });
     } else {
-        tell_how_many(session, store, filter, count)?;
+        note_count(session, store, filter, count)?;
     }
     Ok(count)
 }
 
 /// A list that is too long to be kept: now that the widths of its columns are known, it is read once more.
-fn print_blocks(session: &mut Session, store: &Store, filter: &Filter, widest: &Widest) -> Result<(), Error> {
+fn print_blocks(session: &mut Session, store: &Store, filter: &Filter, widest: &ColumnWidths) -> Result<(), Error> {
     let mut blocks = session.terminal.begin_table(&KEY_COLUMNS, widest);
     let mut rows = vec![];
     each(session, store, filter, |session, key| {
@@ -237,7 +237,7 @@ fn print_blocks(session: &mut Session, store: &Store, filter: &Filter, widest: &
 const COUNTED: u64 = 200;
 
 /// A person who looks at a list wants to know whether it is all of it.
-fn tell_how_many(session: &mut Session, store: &Store, filter: &Filter, shown: u64) -> Result<(), Error> {
+fn note_count(session: &mut Session, store: &Store, filter: &Filter, shown: u64) -> Result<(), Error> {
     let most = shown + COUNTED;
     let all = match filter.limit {
         Some(_) => store.count_keys(filter, session.now(), most + 1)?,

@@ -68,10 +68,10 @@ impl Settings {
                 // A value that cannot be is refused before a store is made for it.
                 change(&mut StoreSettings::default(), name, &value)?;
                 let mut store = session.store_to_make()?;
-                let settings = store.write(session.stamp(), |tx| {
-                    let mut settings = tx.settings()?;
+                let settings = store.write(session.stamp(), |changes| {
+                    let mut settings = changes.settings()?;
                     change(&mut settings, name, &value)?;
-                    tx.save_settings(&settings)?;
+                    changes.save_settings(&settings)?;
                     Ok::<_, Error>(settings)
                 })?;
                 if session.json() {

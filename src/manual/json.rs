@@ -9,11 +9,11 @@ pub struct Shape {
     /// Which commands print it, and how.
     pub printed_by: &'static str,
     /// Its fields.
-    pub fields: &'static [Shown],
+    pub fields: &'static [FieldRow],
 }
 
 /// A field: its name, its type, its meaning.
-pub type Shown = (&'static str, Type, &'static str);
+pub type FieldRow = (&'static str, Type, &'static str);
 
 /// The type of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,7 +32,7 @@ impl Scratch {
     /// [`Code::Cancelled`] where the editor cannot be started, or ends with an error.
     pub fn edit(&self, section: Section, editor: &str) -> Result<String, Error> {
         // What is typed now is for the editor, Ctrl-C included.
-        let editing = section.lent();
+        let editing = section.lend();
         // Standard output is for the product of the command; the person looks at the terminal.
         let screen = platform::stderr_for_child().map_err(|error| lost(&error))?;
         let status = platform::shell_with_file(editor, self.0.path()).stdout(screen).status();

@@ -42,7 +42,7 @@ enum State {
     /// A person is being asked.
     Asking { modes: Option<TerminalModes>, alternate_screen: bool, code: Code, message: &'static str },
     /// Another program has the terminal, and the keys are for it.
-    Lent,
+    OtherProgram,
     /// A command is at work: a signal is passed on to it.
     Running { child: Process, signalled: bool, code: Code, message: &'static str },
     /// The person has answered, and what they said is being carried out: a signal has to wait.
@@ -55,14 +55,14 @@ enum State {
 
 /// A terminal as it was while a question was asked.
 #[derive(Debug)]
-pub struct Suspended {
+pub struct TerminalState {
     modes: TerminalModes,
     alternate_screen: bool,
 }
 
 /// What a signal found.
 #[derive(Debug)]
-pub enum Fired {
+pub enum Interruption {
     /// Nobody was being asked.
     Idle,
     /// The terminal is as it was; the program should end with this error.
@@ -94,63 +94,63 @@ impl Interrupts {
     }
 
     /// Marks the beginning of something that looks itself whether a signal asked it to end.
-    pub fn stoppable(self: &Arc<Self>) -> Stopping {
+    pub fn stoppable(self: &Arc<Self>) -> StopRequest {
         let asked = Arc::new(AtomicBool::new(false));
         let section = self.section(Code::Interrupted, "interrupted");
         *self.state() = State::Stoppable { asked: Arc::clone(&asked) };
-        Stopping { asked, _section: section }
+        StopRequest { asked, _section: section }
     }
 
     /// Puts the terminal back, if a question is being asked.
-    pub fn fire(&self) -> Fired {
+    pub fn fire(&self) -> Interruption {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Over) {
             State::Idle => {
                 *state = State::Idle;
-                Fired::Idle
+                Interruption::Idle
             }
-            State::Over => Fired::Over,
-            State::Lent => {
-                *state = State::Lent;
-                Fired::Over
+            State::Over => Interruption::Over,
+            State::OtherProgram => {
+                *state = State::OtherProgram;
+                Interruption::Over
             }
             State::Answered => {
                 *state = State::Answered;
-                Fired::Answered
+                Interruption::Answered
             }
             State::Stoppable { asked } => {
                 // One that does not look, because nobody takes its output for example, is ended the second time.
                 if asked.swap(true, Ordering::Relaxed) {
                     let error = Error::new(Code::Interrupted, "interrupted twice; the last answers may not be counted");
-                    return Fired::Restored(error);
+                    return Interruption::Restored(error);
                 }
                 *state = State::Stoppable { asked };
-                Fired::Over
+                Interruption::Over
             }
             State::Running { child, signalled, code, message } => {
                 // One that does not end when it is asked to is ended the second time.
                 child.end(signalled);
                 *state = State::Running { child, signalled: true, code, message };
-                Fired::Over
+                Interruption::Over
             }
             State::Asking { modes, alternate_screen, code, message } => {
                 if let Some(modes) = modes {
                     modes.restore();
                     write_stderr(super::screen::end_of(alternate_screen));
                 }
-                Fired::Restored(Error::new(code, message))
+                Interruption::Restored(Error::new(code, message))
             }
         }
     }
 
     /// Puts the terminal back for a while, if a question is being asked.
-    pub fn suspend(&self) -> Option<Suspended> {
+    pub fn suspend(&self) -> Option<TerminalState> {
         let state = self.state();
         let State::Asking { modes: Some(before), alternate_screen, .. } = &*state else { return None };
         let modes = TerminalModes::save()?;
         before.restore();
         write_stderr(super::screen::end_of(*alternate_screen));
-        Some(Suspended { modes, alternate_screen: *alternate_screen })
+        Some(TerminalState { modes, alternate_screen: *alternate_screen })
     }
 
     /// What the handler of a signal that stops the program sets, before the program can notice the signal in any
@@ -160,7 +160,7 @@ impl Interrupts {
     }
 
     /// Takes the terminal again as it was when it was put back, if it was.
-    pub fn resume(&self, suspended: Option<&Suspended>) {
+    pub fn resume(&self, suspended: Option<&TerminalState>) {
         if let Some(suspended) = suspended {
             suspended.modes.restore();
             if suspended.alternate_screen {
@@ -188,7 +188,7 @@ impl Section {
         match &mut *self.interrupts.state() {
             State::Asking { alternate_screen, .. } => std::mem::replace(alternate_screen, shown),
             State::Idle
-            | State::Lent
+            | State::OtherProgram
             | State::Running { .. }
             | State::Answered
             | State::Stoppable { .. }
@@ -211,8 +211,8 @@ impl Section {
 
     /// Lends the terminal to another program until the returned value is dropped: signals that its keys
     /// make are for it, and forgotten here.
-    pub fn lent(self) -> Hold {
-        *self.interrupts.state() = State::Lent;
+    pub fn lend(self) -> Hold {
+        *self.interrupts.state() = State::OtherProgram;
         Hold { interrupts: Arc::clone(&self.interrupts) }
     }
 
@@ -221,7 +221,10 @@ impl Section {
     ///
     /// # Errors
     /// What `start` says.
-    pub fn running(&self, start: impl FnOnce() -> std::io::Result<Child>) -> std::io::Result<(Child, Running<'_>)> {
+    pub fn running(
+        &self,
+        start: impl FnOnce() -> std::io::Result<Child>,
+    ) -> std::io::Result<(Child, RunningCommand<'_>)> {
         let before = TerminalModes::save();
         let mut state = self.interrupts.state();
         let child = start()?;
@@ -229,7 +232,7 @@ impl Section {
             *state = State::Running { child: Process::of(&child), signalled: false, code, message };
         }
         drop(state);
-        Ok((child, Running { section: self, before }))
+        Ok((child, RunningCommand { section: self, before }))
     }
 
     /// Ends the question: from here on until the returned value is dropped, signals wait. If one came
@@ -252,9 +255,9 @@ impl Section {
     pub fn interrupted(&self) -> Error {
         loop {
             match self.interrupts.fire() {
-                Fired::Restored(error) => return error,
-                Fired::Idle => return Error::new(Code::Interrupted, "interrupted"),
-                Fired::Answered | Fired::Over => std::thread::sleep(Duration::from_millis(50)),
+                Interruption::Restored(error) => return error,
+                Interruption::Idle => return Error::new(Code::Interrupted, "interrupted"),
+                Interruption::Answered | Interruption::Over => std::thread::sleep(Duration::from_millis(50)),
             }
         }
     }
@@ -262,12 +265,12 @@ impl Section {
 
 /// Something that ends by itself when a signal asks it to.
 #[derive(Debug)]
-pub struct Stopping {
+pub struct StopRequest {
     asked: Arc<AtomicBool>,
     _section: Section,
 }
 
-impl Stopping {
+impl StopRequest {
     /// Whether a signal has come.
     pub fn is_asked_for(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
@@ -276,12 +279,12 @@ impl Stopping {
 
 /// A command that is at work.
 #[derive(Debug)]
-pub struct Running<'s> {
+pub struct RunningCommand<'s> {
     section: &'s Section,
     before: Option<TerminalModes>,
 }
 
-impl Running<'_> {
+impl RunningCommand<'_> {
     /// The command has ended: the error for an interruption, if there was one.
     ///
     /// # Errors

@@ -16,11 +16,11 @@ use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use serde::Serialize;
 
 pub use editor::Scratch;
-pub use interrupts::{Fired, Hold, Interrupts, Running, Section, Stopping, Suspended};
-pub use progress::{Progress, Working};
+pub use interrupts::{Hold, Interruption, Interrupts, RunningCommand, Section, StopRequest, TerminalState};
+pub use progress::{Progress, Spinner};
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
-pub use table::{BLOCK, Blocks, Cell, Column, Widest, card};
+pub use table::{BLOCK, Blocks, Cell, Column, ColumnWidths, card};
 
 use crate::error::{Code, Error, Exit};
 use crate::platform::{self, StreamKinds};
@@ -229,7 +229,7 @@ impl Terminal {
     /// error. What looks like a secret, in the name of a file for example, is left out.
     pub fn note(&mut self, text: &str) {
         if !self.options.quiet && !self.options.json {
-            self.tell(&redact(text));
+            self.say(&redact(text));
         }
     }
 
@@ -239,7 +239,7 @@ impl Terminal {
     }
 
     /// Writes lines to stderr, whatever was asked for.
-    pub fn tell(&mut self, text: &str) {
+    pub fn say(&mut self, text: &str) {
         // On a screen, what was printed before is read before.
         if self.kinds.stdout_is_terminal && !self.stdout_is_lost {
             self.stdout_is_lost = self.stdout.flush().is_err();
@@ -269,7 +269,7 @@ impl Terminal {
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn tell_runner(&mut self, command: &str, value: &str) -> io::Result<()> {
+    pub fn write_runner_command(&mut self, command: &str, value: &str) -> io::Result<()> {
         let mut line = zeroize::Zeroizing::new(String::with_capacity(command.len() + value.len() + 5));
         for part in ["::", command, "::", value, "\n"] {
             line.push_str(part);

@@ -47,16 +47,16 @@ impl Progress {
 
 /// Something that goes on and on, without a measure of how far. It vanishes when it is dropped.
 #[derive(Debug)]
-pub struct Working {
+pub struct Spinner {
     stop: Option<Sender<()>>,
     shows: Option<JoinHandle<()>>,
 }
 
 impl Terminal {
     /// Shows that `what` goes on, once it has gone on for a while.
-    pub fn working(&self, what: &'static str) -> Working {
+    pub fn working(&self, what: &'static str) -> Spinner {
         if !self.progress(what, 0).can_show {
-            return Working { stop: None, shows: None };
+            return Spinner { stop: None, shows: None };
         }
         let (stop, stopped) = mpsc::channel::<()>();
         let goes_on = move |time| stopped.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
@@ -70,11 +70,11 @@ impl Terminal {
                 spinner.finish_and_clear();
             }
         });
-        Working { stop: Some(stop), shows: shows.ok() }
+        Spinner { stop: Some(stop), shows: shows.ok() }
     }
 }
 
-impl Drop for Working {
+impl Drop for Spinner {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(shows) = self.shows.take() {

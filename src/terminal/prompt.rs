@@ -87,9 +87,9 @@ impl Terminal {
 
     /// For a terminal that can do nothing but print lines.
     fn select_by_number(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<usize>, Error> {
-        self.tell(question);
+        self.say(question);
         for (place, item) in items.iter().enumerate() {
-            self.tell(&format!("  {}) {item}", place + 1));
+            self.say(&format!("  {}) {item}", place + 1));
         }
         loop {
             let answer = match self.line(section, &format!("Number, 1 to {}", items.len()))? {
@@ -140,7 +140,7 @@ impl Terminal {
         }
         let chosen: Vec<usize> = (0..items.len()).filter(|&item| chosen[item]).collect();
         let names = chosen.iter().map(|&item| items[item]).collect::<Vec<_>>().join(", ");
-        self.tell(&format!("{question}: {}", if names.is_empty() { "none" } else { &names }));
+        self.say(&format!("{question}: {}", if names.is_empty() { "none" } else { &names }));
         Ok(Answer::Given(chosen))
     }
 
@@ -199,7 +199,7 @@ impl Terminal {
         let section = interrupts.section(Code::Interrupted, "interrupted");
         self.show_prompt(question);
         let line = read_hidden_line();
-        self.tell("");
+        self.say("");
         line.map_err(|error| match error.kind() {
             ErrorKind::Interrupted => section.interrupted(),
             _ => gone(&error),

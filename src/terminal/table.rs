@@ -86,9 +86,9 @@ impl Column {
 
 /// How wide the values of a table are, of which not all are kept.
 #[derive(Debug, Default)]
-pub struct Widest(Vec<usize>);
+pub struct ColumnWidths(Vec<usize>);
 
-impl Widest {
+impl ColumnWidths {
     /// Takes the values of a row in.
     pub fn take(&mut self, row: &[Cell]) {
         self.0.resize(row.len(), 0);
@@ -123,7 +123,7 @@ impl Terminal {
     /// # Errors
     /// As [`Terminal::print`].
     pub fn print_table(&mut self, columns: &[Column], rows: &[Vec<Cell>]) -> Result<(), Error> {
-        let mut widest = Widest::default();
+        let mut widest = ColumnWidths::default();
         for row in rows {
             widest.take(row);
         }
@@ -134,14 +134,14 @@ impl Terminal {
             trimmed(table(self, columns, &used, rows, true))
         };
         self.print(&text)?;
-        self.tell_left_out(&left_out);
+        self.note_hidden_columns(&left_out);
         Ok(())
     }
 
     /// Begins a table that is too long to be laid out at once.
-    pub fn begin_table(&mut self, columns: &'static [Column], widest: &Widest) -> Blocks {
+    pub fn begin_table(&mut self, columns: &'static [Column], widest: &ColumnWidths) -> Blocks {
         let (used, left_out) = fitting(self.width(), columns, widest);
-        self.tell_left_out(&left_out);
+        self.note_hidden_columns(&left_out);
         let widths = widths(self.width(), columns, &used, widest);
         Blocks { columns, used, widths, is_first: true }
     }
@@ -171,7 +171,7 @@ impl Terminal {
         self.width().is_none() && !self.stdout_has_color() && rows.iter().all(|row| row.iter().all(is_line))
     }
 
-    fn tell_left_out(&mut self, left_out: &[&str]) {
+    fn note_hidden_columns(&mut self, left_out: &[&str]) {
         if !left_out.is_empty() {
             let left_out = left_out.join(", ");
             self.note(&format!("no room for {left_out}; a wider window shows more, and --json everything"));
@@ -180,7 +180,7 @@ impl Terminal {
 }
 
 /// The columns that something stands in and that there is room for, and the headings of those without room.
-fn fitting(width: Option<u16>, columns: &[Column], widest: &Widest) -> (Vec<usize>, Vec<&'static str>) {
+fn fitting(width: Option<u16>, columns: &[Column], widest: &ColumnWidths) -> (Vec<usize>, Vec<&'static str>) {
     let mut used: Vec<usize> = (0..columns.len()).filter(|&column| widest.0[column] > 0).collect();
     let mut left_out = vec![];
     if let Some(width) = width {
@@ -203,7 +203,7 @@ fn fitting(width: Option<u16>, columns: &[Column], widest: &Widest) -> (Vec<usiz
 
 /// How wide each column is: as wide as what stands in it, where there is room, and of the wider ones each as wide as
 /// the others.
-fn widths(width: Option<u16>, columns: &[Column], used: &[usize], widest: &Widest) -> Vec<usize> {
+fn widths(width: Option<u16>, columns: &[Column], used: &[usize], widest: &ColumnWidths) -> Vec<usize> {
     let mut widths: Vec<usize> =
         used.iter().map(|&column| widest.0[column].max(columns[column].heading.len())).collect();
     let Some(width) = width else { return widths };
@@ -345,7 +345,7 @@ mod tests {
             values in prop::collection::vec(["[!-~]{0,12}", "[a-z]{0,9}", "[0-9]{0,5}", "[a-zé世]([a-zé世 ]{0,19}[a-zé世])?|"], 1..20),
         ) {
             let rows: Vec<Vec<Cell>> = values.into_iter().map(|values| values.map(Cell::from).to_vec()).collect();
-            let mut widest = Widest::default();
+            let mut widest = ColumnWidths::default();
             for row in &rows {
                 widest.take(row);
             }

@@ -4,7 +4,7 @@ use clap::ValueEnum as _;
 use serde_json::{Value, json};
 
 use super::facts::FactArgs;
-use super::{Create, Delete, Edit, Field};
+use super::{ClearField, Create, Delete, Edit};
 use crate::commands::views::in_words;
 use crate::delivery::Outcome;
 use crate::error::{Code, Error, Exit};
@@ -21,8 +21,8 @@ pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Res
     let description = args.description.filter(|text| !text.as_str().is_empty());
     let draft = Draft { name: args.name, description, facts };
     let mut store = session.store_to_make()?;
-    let entry = store.write(session.stamp(), |tx| tx.insert_entry(&draft))?;
-    tell(session, &entry, Outcome::Created, "created")?;
+    let entry = store.write(session.stamp(), |changes| changes.insert_entry(&draft))?;
+    report(session, &entry, Outcome::Created, "created")?;
     Ok(Exit::DONE)
 }
 
@@ -88,14 +88,14 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
     if found.is_none() {
         return Err(no_such_entry(Some(&store), F::KIND, &args.name));
     }
-    let (before, after) = store.write(session.stamp(), |tx| {
-        let before = tx.entry(F::KIND, &args.name)?;
-        let after = tx.update_entry(&before, &change(&before.draft)?)?;
+    let (before, after) = store.write(session.stamp(), |changes| {
+        let before = changes.entry(F::KIND, &args.name)?;
+        let after = changes.update_entry(&before, &change(&before.draft)?)?;
         Ok::<_, Error>((before, after))
     })?;
     let changed = before.draft.differences(&after.draft);
     let outcome = if changed.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
-    tell(session, &after, outcome, "changed")?;
+    report(session, &after, outcome, "changed")?;
     for change in changed {
         let (old, new) = (in_words(&change.old), in_words(&change.new));
         session.terminal.note(&format!("  {}: {old} → {new}", change.field));
@@ -118,11 +118,11 @@ fn check_clear<F: FactArgs>(args: &Edit<F>) -> Result<(), Error> {
     }
 }
 
-fn clear(field: Field, draft: &mut Draft) -> Result<(), Error> {
+fn clear(field: ClearField, draft: &mut Draft) -> Result<(), Error> {
     match (field, &mut draft.facts) {
-        (Field::Description, _) => draft.description = None,
-        (Field::Role, Facts::User { role, .. }) => *role = None,
-        (Field::Tenant, Facts::User { tenant, .. }) => *tenant = None,
+        (ClearField::Description, _) => draft.description = None,
+        (ClearField::Role, Facts::User { role, .. }) => *role = None,
+        (ClearField::Tenant, Facts::User { tenant, .. }) => *tenant = None,
         (field, facts) => {
             let kind = facts.kind().as_str();
             let field = field.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
@@ -146,20 +146,21 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
         return Err(no_such_entry(Some(&store), kind, &args.name));
     };
     // Whether it can be deleted at all is found out before anybody is asked.
-    store.rehearse(session.stamp(), |tx| tx.delete_entry(&tx.entry(kind, &args.name)?, args.with_keys))?;
+    store
+        .rehearse(session.stamp(), |changes| changes.delete_entry(&changes.entry(kind, &args.name)?, args.with_keys))?;
     if args.with_keys && !args.yes && entry.keys > 0 {
         let keys = count(entry.keys, "key");
         let question = format!("Delete the {} {} and its {keys} for good?", kind.as_str(), args.name);
         session.confirm(&question, Enter::MeansNo)?;
     }
-    let deleted = store.write(session.stamp(), |tx| {
-        let present = tx.entry(kind, &args.name)?;
+    let deleted = store.write(session.stamp(), |changes| {
+        let present = changes.entry(kind, &args.name)?;
         if !args.yes && present.keys != entry.keys {
             let (name, kind) = (&args.name, kind.as_str());
             return Err(Error::new(Code::Conflict, format!("the keys of the {kind} {name} changed in the meantime"))
                 .hint("nothing was deleted; look at them with `keyward list`, then try again"));
         }
-        Ok(tx.delete_entry(&present, args.with_keys)?)
+        Ok(changes.delete_entry(&present, args.with_keys)?)
     })?;
     if session.json() {
         session.terminal.print_json(
@@ -179,12 +180,12 @@ pub(super) fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], ena
             return Err(no_such_entry(Some(&store), kind, name));
         }
     }
-    let outcomes = store.write(session.stamp(), |tx| {
+    let outcomes = store.write(session.stamp(), |changes| {
         let switch = |name: &Name| {
-            let before = tx.entry(kind, name)?;
+            let before = changes.entry(kind, name)?;
             let mut draft = before.draft.clone();
             draft.facts.set_enabled(enabled);
-            let after = tx.update_entry(&before, &draft)?;
+            let after = changes.update_entry(&before, &draft)?;
             let outcome = if before.draft == draft { Outcome::Unchanged } else { Outcome::Updated };
             Ok::<_, Error>((after, outcome))
         };
@@ -211,7 +212,7 @@ fn document(entry: &Entry, outcome: Outcome) -> Value {
     json!({entry.draft.facts.kind().as_str(): entry.to_json(), "outcome": outcome})
 }
 
-fn tell(session: &mut Session, entry: &Entry, outcome: Outcome, verb: &str) -> Result<(), Error> {
+fn report(session: &mut Session, entry: &Entry, outcome: Outcome, verb: &str) -> Result<(), Error> {
     if session.json() {
         return session.terminal.print_json(&document(entry, outcome));
     }
