@@ -1,10 +1,9 @@
 //! Completion of the command line, names from the store included.
 //!
 //! A shell that has loaded one of the scripts in `completions/` starts keyward with
-//! [`VARIABLE`] set and the words so far. What stands in the place of a value is found out from the
-//! name of that value in the definition of the command line (`KEY`, `GROUP`, `SCOPE` …), so a new flag
-//! completes by itself. The store is only read; whatever goes wrong, a shell gets no candidates and
-//! no message.
+//! [`VARIABLE`] set and the words so far. What a value may be follows from its name in the
+//! definition of the command line (`KEY`, `GROUP`, `SCOPE` …), so a new flag completes by itself. The store is only
+//! read; whatever goes wrong, the shell gets no candidates and no message.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use keyward_core::store::{Names, Store};
 /// usual one, a stray `COMPLETE=1` in the environment would break every command.
 pub const VARIABLE: &str = "KEYWARD_COMPLETE";
 
-/// The shells that there are scripts for, by their names.
+/// The names of the shells that have a script.
 pub fn shells() -> Vec<&'static str> {
     Shells::builtins().iter().map(EnvCompleter::name).collect()
 }
@@ -69,14 +68,14 @@ fn named_store(words: &[OsString]) -> Option<PathBuf> {
     apart.or_else(|| words.iter().find_map(|word| word.strip_prefix("--store="))).map(PathBuf::from)
 }
 
-/// The command with candidates for all of its values that stand in the store.
+/// The command with candidates for all of its values that the store holds.
 fn with_candidates(command: Command, store: &Path, kind: Option<Names>) -> Command {
     let kind = match command.get_name() {
         "group" => Some(Names::Groups),
         "user" => Some(Names::Users),
         "role" => Some(Names::Roles),
         "tenant" => Some(Names::Tenants),
-        // A new name is not one of those that there are.
+        // A new name is none of the existing ones.
         "create" => None,
         _ => kind,
     };

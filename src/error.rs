@@ -24,7 +24,7 @@ impl Exit {
     /// `--fail-if-any` found something.
     pub const FOUND: Self = Self(8);
 
-    /// The worse of two: the greater code, whatever it stands for.
+    /// The worse of two: the greater code, whatever it means.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         if other.0 > self.0 { other } else { self }
@@ -143,13 +143,13 @@ impl Error {
         Self { code, message: message.into(), hints: vec![], cause: None, secret_is_out: false }
     }
 
-    /// An error that no user can cause: whatever reaches this is a mistake in keyward.
+    /// An error that no user can cause: a mistake in keyward.
     pub fn bug(cause: anyhow::Error) -> Self {
         Self { cause: Some(cause), ..Self::new(Code::Internal, "this is a bug in keyward") }
             .hint("nothing was changed; please report it with the command that you ran and this message")
     }
 
-    /// The same, where a secret was delivered before it happened: whoever tries again would deliver another.
+    /// The same error after a secret was delivered: another attempt would deliver another secret.
     #[must_use]
     pub fn after_delivery(self) -> Self {
         Self { secret_is_out: true, ..self.hint("the secret that was just delivered opens nothing: throw it away") }

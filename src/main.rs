@@ -1,7 +1,7 @@
 //! The real world: the clock, the generator, the streams and the environment of this process.
 //! Everything else is in the library.
 
-// This is the one place where the effects are allowed that clippy.toml forbids everywhere else.
+// The effects that clippy.toml forbids everywhere else are allowed here.
 #![allow(clippy::disallowed_methods, reason = "the real world comes in here, and nowhere else")]
 
 use std::io::Write as _;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         streams: platform::stream_kinds(),
         interrupts,
     };
-    // A panic is a bug in keyward, and says so in the way of every other error.
+    // A panic is a bug in keyward, and is reported like every other error.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let error = Error::from(anyhow::anyhow!("a panic at {place}"));

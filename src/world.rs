@@ -1,8 +1,8 @@
 //! Everything outside the program, in one value.
 //!
 //! The library asks for the time, for random bytes, for the environment and for the streams only
-//! through a [`World`]. `main` makes the real one; tests make one of a fixed clock, a seeded
-//! generator and recorded streams. Lints keep it so.
+//! through a [`World`]. `main` makes the real one; tests make one with a fixed clock, a seeded
+//! generator and recorded streams. Lints forbid every other way.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};

@@ -9,7 +9,7 @@ use crate::session::{Enter, Session};
 use crate::text::count;
 use keyward_core::rules::key::Key;
 
-/// A key that was used within so many seconds is in use: seven days.
+/// A key that was used within this many seconds is in use: seven days.
 const RECENT: i64 = 7 * 86_400;
 
 /// Stop keys for good
@@ -45,7 +45,7 @@ impl Delete {
             named => find_all(&store, named)?,
         };
         if !self.yes {
-            // Whether they can be deleted at all is found out before anybody is asked.
+            // Whether they can be deleted at all is checked before anybody is asked.
             store.rehearse(session.stamp(), |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;
             confirm(session, &keys)?;
         }
@@ -56,7 +56,7 @@ impl Delete {
     }
 }
 
-/// Shows what will break. What was in use lately has to be named; for the rest, a yes will do.
+/// Shows what will break. A key that was used lately has to be named; for others, a yes is enough.
 fn confirm(session: &mut Session, keys: &[Key]) -> Result<(), Error> {
     let now = session.now();
     for key in keys {

@@ -1,7 +1,7 @@
 //! `keyward group`, `user`, `role`, `tenant`
 //!
-//! One set of verbs for the four. What only one of them has are its [`FactArgs`]; users and tenants
-//! have a switch on top ([`SwitchVerb`]).
+//! One set of verbs for the four. The settings that only one of them has are its [`FactArgs`]; users
+//! and tenants can also be switched off ([`SwitchVerb`]).
 
 mod facts;
 mod verbs;
@@ -35,7 +35,7 @@ pub const TENANT_EXAMPLES: &str = "Examples:
   keyward create importer --tenant acme
   keyward tenant disable acme      stops all keys of acme, until: keyward tenant enable acme";
 
-/// What can be done with each of the four.
+/// The verbs of each of the four.
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "each says what it does in its help")]
 pub enum Verb<F: FactArgs> {
@@ -51,7 +51,7 @@ pub enum Verb<F: FactArgs> {
     Delete(Delete),
 }
 
-/// What can be done with users and tenants.
+/// The verbs of users and tenants.
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "each says what it does in its help")]
 pub enum SwitchVerb<F: FactArgs> {
@@ -108,7 +108,7 @@ pub struct Edit<F: FactArgs> {
     clear: Vec<ClearField>,
 }
 
-/// What can be emptied.
+/// The settings that can be emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "named as its flag")]
 pub enum ClearField {

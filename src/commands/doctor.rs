@@ -30,32 +30,32 @@ pub struct Doctor {
     fail_if_any: bool,
 }
 
-/// How long before its end a key expires soon, and how long a key lies unused before it is told.
+/// How long before its expiry a key "expires soon", and after how long an unused key is reported.
 const SOON: &str = "14d";
 const LONG: &str = "90d";
 
-/// How much something matters.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Severity {
     /// In order.
     Ok,
-    /// To be looked at.
+    /// Worth a look.
     Warning,
-    /// To be mended.
+    /// Has to be fixed.
     Problem,
 }
 
-/// What was looked at, and what was found.
+/// What was checked, and what was found.
 #[derive(Debug, Serialize)]
 struct Diagnosis {
     check: &'static str,
     level: Severity,
     /// What was found.
     finding: String,
-    /// What it means; nothing where it is in order.
+    /// What it means; `None` where all is well.
     meaning: Option<&'static str>,
-    /// How to mend it; nothing where it is in order.
+    /// How to fix it; `None` where all is well.
     remedy: Option<String>,
     /// How many keys it is about.
     count: u64,
@@ -80,7 +80,7 @@ impl Diagnosis {
         Self { level, meaning, remedy, ..Self::ok(check, finding) }
     }
 
-    /// About keys, where there are any.
+    /// A finding about keys, if there are any.
     fn about(check: &'static str, found: NameCount, what: &str, meaning: &'static str, remedy: &str) -> Self {
         if found.count == 0 {
             return Self::ok(check, format!("no key {what}"));
@@ -96,7 +96,7 @@ impl Diagnosis {
 }
 
 impl Doctor {
-    /// Looks, and tells.
+    /// Runs all checks and prints the findings.
     ///
     /// # Errors
     /// Where there is no store that can be read.

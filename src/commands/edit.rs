@@ -67,7 +67,7 @@ impl Edit {
             session.check_key_manager(&store)?;
             in_editor(session, &mut store, key)?
         } else {
-            // The key is read again inside the transaction, so nobody's change in the meantime is lost.
+            // The key is read again inside the transaction, so that no change in the meantime is lost.
             store.write(session.stamp(), |changes| {
                 let key = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
                 let name = self.name.as_ref().unwrap_or(&key.name);
@@ -145,7 +145,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
     }
 }
 
-/// What a person wrote is not lost because the change was not made.
+/// What the person wrote is kept where the change was not made.
 fn kept(scratch: Scratch, error: Error) -> Error {
     match scratch.keep() {
         Some(path) => error.hint(format!("what you wrote is in {}", path.display())),

@@ -156,7 +156,7 @@ impl Form<'_> {
         Ok(chosen.checked_sub(1).and_then(|index| known[index].parse().ok()))
     }
 
-    /// An end that is in the future, and not further away than the store allows.
+    /// An expiry in the future, within what the store allows.
     fn expiry(&mut self) -> Result<Option<When>, Error> {
         const TIMES: [&str; 5] = ["90d", "30d", "1y", "never", "another time"];
         let now = self.session.now();

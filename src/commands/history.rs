@@ -48,7 +48,7 @@ pub struct History {
     check: bool,
 }
 
-/// All of them stay: a history with something left out is none. Details wrap instead.
+/// None is left out: a history with gaps is worth nothing. Details wrap instead.
 const COLUMNS: [Column; 5] = [
     Column::new("when", Column::ALWAYS).whole(),
     Column::new("who", Column::ALWAYS).whole(),
@@ -132,7 +132,7 @@ fn print_array(session: &mut Session, store: &Store, filter: &EventFilter) -> Re
     session.terminal.print(if before == "[" { "[]\n" } else { "]\n" })
 }
 
-/// A row an event; where the details would have no room in a row, below it.
+/// One row for each event; details that do not fit stand below it.
 fn print(session: &mut Session, events: &[Event]) -> Result<(), Error> {
     /// Columns that a table with details needs.
     const ROOM: u16 = 100;
@@ -153,7 +153,7 @@ fn print(session: &mut Session, events: &[Event]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The id of a key, by its present name or id, or by a name that it had once.
+/// The id of a key, by its name or id now, or by a former name.
 fn id_of(store: &Store, text: &str) -> Result<Id, Error> {
     match find_key(store, text) {
         Ok(key) => Ok(key.id),
@@ -206,7 +206,7 @@ fn json(event: &Event) -> EventJson<'_> {
 fn row(event: &Event) -> Vec<Cell> {
     vec![
         rfc3339(event.at).to_string().into(),
-        // Nobody said who acts: that is who owns the store.
+        // Without an acting user, it was the owner of the store.
         event.actor.as_ref().map_or_else(|| Cell::new("owner", Tone::Faint), |actor| Some(actor).into()),
         event.action.clone().into(),
         event.subject_name.clone().into(),

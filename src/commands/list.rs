@@ -111,7 +111,7 @@ impl List {
         Ok(if self.fail_if_any && count > 0 { Exit::FOUND } else { Exit::DONE })
     }
 
-    /// A gate that looks for the keys of somebody who does not exist would never close.
+    /// A gate on the keys of somebody who does not exist would never close.
     fn check_names(&self, store: &Store) -> Result<(), Error> {
         for (kind, name) in [
             (Kind::Group, &self.group),
@@ -233,10 +233,10 @@ fn print_blocks(session: &mut Session, store: &Store, filter: &Filter, widest: &
     if rows.is_empty() { Ok(()) } else { session.terminal.print_block(&mut blocks, &rows) }
 }
 
-/// To how many more keys than are shown it is worth counting: a thousand would take as long as showing twenty.
+/// How many keys beyond those shown are counted at most: counting a thousand takes as long as showing twenty.
 const COUNTED: u64 = 200;
 
-/// A person who looks at a list wants to know whether it is all of it.
+/// A person who reads a list wants to know whether it is complete.
 fn note_count(session: &mut Session, store: &Store, filter: &Filter, shown: u64) -> Result<(), Error> {
     let most = shown + COUNTED;
     let all = match filter.limit {
@@ -253,7 +253,7 @@ fn note_count(session: &mut Session, store: &Store, filter: &Filter, shown: u64)
     Ok(())
 }
 
-/// Calls `f` with each key until there is nobody left to print for; returns how many there were.
+/// Calls `f` with each key until nobody reads the output any longer; returns how many there were.
 fn each(
     session: &mut Session,
     store: &Store,

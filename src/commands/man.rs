@@ -42,7 +42,7 @@ impl Manual {
     }
 }
 
-/// A page appears under its name complete, and what is there is replaced, never followed.
+/// A page appears under its name complete. A file of that name is replaced, a link never followed.
 fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(std::path::Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;

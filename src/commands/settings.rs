@@ -65,7 +65,7 @@ impl Settings {
                 print(session, &settings)?;
             }
             Verb::Set { name, value } => {
-                // A value that cannot be is refused before a store is made for it.
+                // An invalid value is refused before a store is made for it.
                 change(&mut StoreSettings::default(), name, &value)?;
                 let mut store = session.store_to_make()?;
                 let settings = store.write(session.stamp(), |changes| {

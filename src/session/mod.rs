@@ -1,8 +1,8 @@
 //! One run of the program: what all commands share.
 //!
 //! A [`Session`] knows the global flags, the outside world and the terminal, and says who acts when. `stores` opens
-//! the store in the way that a command needs; `asking` puts questions to the person. Verbs take it by reference and stay
-//! thin.
+//! the store in the way that a command needs; `asking` puts questions to the person. Verbs take a session by
+//! reference and stay thin.
 //!
 //! What may break: the present stands still while a command computes. After a wait for a person or for input,
 //! [`Session::look_at_the_clock`] is needed, or what is stored is older than what the person saw.
@@ -120,7 +120,7 @@ impl Session {
         Arc::clone(&self.outside.clock)
     }
 
-    /// Looks at the clock again: after a wait for a person or for input, the present is another.
+    /// Looks at the clock again: after a wait for a person or for input, the time is another.
     pub fn look_at_the_clock(&mut self) {
         self.now = whole_seconds((self.outside.clock)());
     }

@@ -17,7 +17,7 @@ impl Scratch {
     /// Puts `text` into a new file.
     ///
     /// # Errors
-    /// Where there is no place for it.
+    /// Where it cannot be written.
     pub fn new(text: &str) -> Result<Self, Error> {
         let mut file =
             tempfile::Builder::new().prefix("keyward-").suffix(".toml").tempfile().map_err(|error| lost(&error))?;
@@ -26,7 +26,7 @@ impl Scratch {
     }
 
     /// Opens it in `editor`, a command with its arguments as a shell reads it, and returns the text
-    /// that is there when the editor has ended.
+    /// that the file holds when the editor has ended.
     ///
     /// # Errors
     /// [`Code::Cancelled`] where the editor cannot be started, or ends with an error.

@@ -2,7 +2,7 @@
 //!
 //! While a prompt or the reveal screen is up, the cursor may be hidden, the echo off, and another
 //! screen shown. `main` runs a thread that waits for SIGINT, SIGTERM, SIGHUP and SIGQUIT and calls
-//! [`Interrupts::fire`]; the prompt itself, which learns of Ctrl-C by its own way, calls it too.
+//! [`Interrupts::fire`]; the prompt itself, which sees Ctrl-C in its own way, calls it too.
 //! Whoever comes first restores the terminal and says what happened; the other one keeps still.
 //! SIGTSTP puts the terminal back for as long as the program is stopped.
 
@@ -22,9 +22,9 @@ type Watch = Box<dyn FnOnce() + Send>;
 pub struct Interrupts {
     state: Mutex<State>,
     watch: Mutex<Option<Watch>>,
-    /// How often the screen was given to somebody else and came back.
+    /// How often another program had the screen and gave it back.
     returns: AtomicU32,
-    /// A signal has come that stops the program, and it does not go on yet.
+    /// A signal has stopped the program, which has not resumed yet.
     stops: Arc<AtomicBool>,
 }
 
@@ -43,11 +43,11 @@ enum State {
     Asking { modes: Option<TerminalModes>, alternate_screen: bool, code: Code, message: &'static str },
     /// Another program has the terminal, and the keys are for it.
     OtherProgram,
-    /// A command is at work: a signal is passed on to it.
+    /// A command is running: a signal is passed on to it.
     Running { child: Process, signalled: bool, code: Code, message: &'static str },
-    /// The person has answered, and what they said is being carried out: a signal has to wait.
+    /// The person has answered, and the answer is being carried out: a signal has to wait.
     Answered,
-    /// Something runs that ends by itself soon after it was asked to.
+    /// Something is running that ends soon after it is asked to.
     Stoppable { asked: Arc<AtomicBool> },
     /// Everything is put back, and the program is about to end.
     Over,
@@ -93,7 +93,7 @@ impl Interrupts {
         Section { interrupts: Arc::clone(self) }
     }
 
-    /// Marks the beginning of something that looks itself whether a signal asked it to end.
+    /// Marks the beginning of something that checks for itself whether a signal asked it to end.
     pub fn stoppable(self: &Arc<Self>) -> StopRequest {
         let asked = Arc::new(AtomicBool::new(false));
         let section = self.section(Code::Interrupted, "interrupted");
@@ -119,7 +119,7 @@ impl Interrupts {
                 Interruption::Answered
             }
             State::Stoppable { asked } => {
-                // One that does not look, because nobody takes its output for example, is ended the second time.
+                // One that does not check, because nobody reads its output for example, is ended by the second signal.
                 if asked.swap(true, Ordering::Relaxed) {
                     let error = Error::new(Code::Interrupted, "interrupted twice; the last answers may not be counted");
                     return Interruption::Restored(error);
@@ -128,7 +128,7 @@ impl Interrupts {
                 Interruption::Over
             }
             State::Running { child, signalled, code, message } => {
-                // One that does not end when it is asked to is ended the second time.
+                // One that does not end when asked to is ended by the second signal.
                 child.end(signalled);
                 *state = State::Running { child, signalled: true, code, message };
                 Interruption::Over
@@ -153,13 +153,13 @@ impl Interrupts {
         Some(TerminalState { modes, alternate_screen: *alternate_screen })
     }
 
-    /// What the handler of a signal that stops the program sets, before the program can notice the signal in any
-    /// other way.
+    /// The flag that the handler of a stopping signal sets, before the program can notice the signal in any other
+    /// way.
     pub fn stops(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stops)
     }
 
-    /// Takes the terminal again as it was when it was put back, if it was.
+    /// Puts the terminal back into the state of the question, if one was being asked.
     pub fn resume(&self, suspended: Option<&TerminalState>) {
         if let Some(suspended) = suspended {
             suspended.modes.restore();
@@ -196,12 +196,12 @@ impl Section {
         }
     }
 
-    /// How often the screen was away since the program began: what was shown on it has to be shown anew.
+    /// How often another program had the screen so far: when this changes, everything has to be drawn again.
     pub(super) fn returns(&self) -> u32 {
         self.interrupts.returns.load(Ordering::Relaxed)
     }
 
-    /// Whether the program was stopped and goes on, seen from a wait that a signal has ended.
+    /// Whether the program was stopped and has resumed, asked after a signal has ended a wait.
     pub(super) fn came_back_since(&self, returns: u32) -> bool {
         while self.interrupts.stops.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(5));
@@ -209,15 +209,15 @@ impl Section {
         self.returns() != returns
     }
 
-    /// Lends the terminal to another program until the returned value is dropped: signals that its keys
-    /// make are for it, and forgotten here.
+    /// Lends the terminal to another program until the returned value is dropped: signals from its keys are for that
+    /// program, and ignored here.
     pub fn lend(self) -> Hold {
         *self.interrupts.state() = State::OtherProgram;
         Hold { interrupts: Arc::clone(&self.interrupts) }
     }
 
-    /// Starts a command, which is at work until the returned value says that it has ended. It is ended by the
-    /// signals that would have ended the question; none of them comes in between.
+    /// Starts a command, which runs until the returned value is told that it has ended. Signals that would have ended
+    /// the question end the command; none of them is lost in between.
     ///
     /// # Errors
     /// What `start` says.
@@ -250,8 +250,8 @@ impl Section {
         }
     }
 
-    /// What a prompt does that was interrupted: it returns the error to end with, unless the
-    /// signal's own thread is ending the program already, for which it waits.
+    /// What an interrupted prompt does: it returns the error to end with. Where the signal's own thread is ending the
+    /// program already, it waits for that instead.
     pub fn interrupted(&self) -> Error {
         loop {
             match self.interrupts.fire() {
@@ -263,7 +263,7 @@ impl Section {
     }
 }
 
-/// Something that ends by itself when a signal asks it to.
+/// Whether a signal has asked something to end.
 #[derive(Debug)]
 pub struct StopRequest {
     asked: Arc<AtomicBool>,
@@ -277,7 +277,7 @@ impl StopRequest {
     }
 }
 
-/// A command that is at work.
+/// A command that is running.
 #[derive(Debug)]
 pub struct RunningCommand<'s> {
     section: &'s Section,

@@ -16,7 +16,7 @@ use super::{Interrupts, Section, Terminal};
 use crate::error::{Code, Error};
 use crate::platform::{RawMode, forget_typed_ahead};
 
-/// What came of a question.
+/// The answer to a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer<T> {
     /// This.
@@ -34,7 +34,7 @@ impl Terminal {
         }
     }
 
-    /// Asks a question that is answered with yes or no. Enter alone is `default`, which is no for what
+    /// Asks a question that is answered with yes or no. Enter without an answer means `default`, which is no for what
     /// cannot be undone.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Terminal {
         settle(section, ask)
     }
 
-    /// For a terminal that can do nothing but print lines.
+    /// For a terminal that can only print lines.
     fn select_by_number(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<usize>, Error> {
         self.say(question);
         for (place, item) in items.iter().enumerate() {
@@ -118,7 +118,7 @@ impl Terminal {
     }
 
     /// Asks to choose any number of `items`; returns their indexes. Enter chooses one or takes it back, and
-    /// the first line goes on: no key chooses anything that a person did not point at.
+    /// the first line ends the choice: no key chooses anything that the person did not point at.
     ///
     /// # Errors
     /// As [`Terminal::select`].
@@ -237,7 +237,7 @@ fn gone(error: &io::Error) -> Error {
         .hint("where there is no terminal, answer with --yes or in the flags of the command")
 }
 
-/// Reads keys until Enter or Esc. dialoguer's own prompt for a text knows no Esc.
+/// Reads keys until Enter or Esc. dialoguer's own prompt for a text does not know Esc.
 fn type_line() -> io::Result<Answer<String>> {
     let terminal = Term::stderr();
     let mut text = String::new();

@@ -12,7 +12,7 @@ const LEAVE: &[u8] = b"\x1b[2J\x1b[H\x1b[?1049l\x1b[?25h";
 /// Shows the cursor, which prompts hide, and leaves the line on which the question stands.
 const END_OF_PROMPT: &[u8] = b"\x1b[?25h\r\n";
 
-/// What ends a question that an interruption takes from the screen.
+/// What ends a question on the screen that was interrupted.
 pub(super) fn end_of(alternate_screen: bool) -> &'static [u8] {
     if alternate_screen { LEAVE } else { END_OF_PROMPT }
 }

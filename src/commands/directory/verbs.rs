@@ -103,7 +103,7 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
     Ok(Exit::DONE)
 }
 
-/// What the kind does not have cannot be emptied, and what another flag sets neither.
+/// A setting that the kind does not have cannot be emptied, nor one that another flag sets.
 fn check_clear<F: FactArgs>(args: &Edit<F>) -> Result<(), Error> {
     let mut set =
         Draft { name: args.name.clone(), description: args.description.clone(), facts: Facts::default_of(F::KIND) };
@@ -145,7 +145,7 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
     let Some(entry) = store.entry(kind, &args.name)? else {
         return Err(no_such_entry(Some(&store), kind, &args.name));
     };
-    // Whether it can be deleted at all is found out before anybody is asked.
+    // Whether it can be deleted at all is checked before anybody is asked.
     store
         .rehearse(session.stamp(), |changes| changes.delete_entry(&changes.entry(kind, &args.name)?, args.with_keys))?;
     if args.with_keys && !args.yes && entry.keys > 0 {
