@@ -1,8 +1,8 @@
 //! The command line: the root, the global flags, and one `match` from subcommand to verb.
 //!
-//! All of it, with its help, is `Cli::command()`. To put all of it together takes as long as the rest of a short
-//! command does, so [`Cli::read`] parses with a command line that has no verb but the one that is wanted. Whatever is
-//! not in order there is parsed again with all of it.
+//! The whole definition, with its help, is `Cli::command()`. To build it takes as long as the rest of a short command
+//! does, so [`Cli::read`] parses with a definition that has only the verb that is wanted. What that refuses is parsed
+//! again with the whole one.
 
 use std::ffi::OsString;
 
@@ -112,7 +112,7 @@ impl Cli {
     /// Parses a command line, the name of the program first.
     ///
     /// # Errors
-    /// What clap says of it; help and version too.
+    /// What clap says of it; also where help or the version is asked for.
     pub fn read(args: &[OsString]) -> Result<Self, clap::Error> {
         let parse = |command: clap::Command| Self::from_arg_matches(&command.try_get_matches_from(args)?);
         match parse(outline(args)) {
@@ -122,8 +122,8 @@ impl Cli {
     }
 }
 
-/// The command line without its help, and with the verbs alone that are among the words: what is right is parsed by
-/// it as by all of it.
+/// The command line without its help, and with only the verbs that are among the words: it parses a right command line
+/// as the whole definition does.
 fn outline(words: &[OsString]) -> clap::Command {
     let root = clap::Command::new("keyward").version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
     let wanted = VERBS.iter().filter(|(name, _)| words.iter().any(|word| word == name));
@@ -132,7 +132,7 @@ fn outline(words: &[OsString]) -> clap::Command {
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the verb.
     ///
     /// # Errors
     /// What the verb says.
@@ -159,8 +159,8 @@ impl Command {
             Self::Backup(verb) => verb.run(session),
             Self::Settings(verb) => verb.run(session),
             Self::Completions(verb) => verb.run(session),
-            Self::Man(verb) => verb.run(session),
-            Self::Help(verb) => verb.run(session),
+            Self::Man(verb) => verb.run(session, Cli::command()),
+            Self::Help(verb) => verb.run(session, Cli::command()),
             Self::HoldClipboard(verb) => verb.run(session),
         }
     }

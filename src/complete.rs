@@ -1,26 +1,24 @@
 //! Completion of the command line, names from the store included.
 //!
 //! A shell that has loaded one of the scripts in `completions/` starts keyward with
-//! [`VARIABLE`] set and the words so far. What stands in the place of a value is found out from the
-//! name of that value in the definition of the command line (`KEY`, `GROUP`, `SCOPE` …), so a new flag
-//! completes by itself. The store is only read; whatever goes wrong, a shell gets no candidates and
-//! no message.
+//! [`VARIABLE`] set and the words so far. What a value may be follows from its name in the
+//! definition of the command line (`KEY`, `GROUP`, `SCOPE` …), so a new flag completes by itself. The store is only
+//! read; whatever goes wrong, the shell gets no candidates and no message.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{EnvCompleter, Shells};
 
-use crate::cli::Cli;
 use keyward_core::store::{Names, Store};
 
 /// The environment variable by which the scripts ask for candidates. A name of our own: with the
 /// usual one, a stray `COMPLETE=1` in the environment would break every command.
 pub const VARIABLE: &str = "KEYWARD_COMPLETE";
 
-/// The shells that there are scripts for, by their names.
+/// The names of the shells that have a script.
 pub fn shells() -> Vec<&'static str> {
     Shells::builtins().iter().map(EnvCompleter::name).collect()
 }
@@ -51,13 +49,13 @@ fn loaded_by_zsh(script: &str) -> String {
 }
 
 /// Answers a script of `shell`: `args` are the command line of keyward itself, whose words to be
-/// completed stand behind `--`.
-pub fn answer(shell: &OsStr, args: &[OsString], default_store: Option<PathBuf>) -> Option<Vec<u8>> {
+/// completed stand behind `--`; `command` is the definition of that command line.
+pub fn answer(shell: &OsStr, args: &[OsString], default_store: Option<PathBuf>, command: Command) -> Option<Vec<u8>> {
     let words: Vec<OsString> = args.iter().skip_while(|arg| *arg != "--").skip(1).cloned().collect();
     let shells = Shells::builtins();
     let shell = shells.completer(shell.to_str()?)?;
     let store = named_store(&words).or(default_store)?;
-    let mut command = with_candidates(Cli::command(), &store, None);
+    let mut command = with_candidates(command, &store, None);
     let mut answer = Vec::new();
     shell.write_complete(&mut command, words, None, &mut answer).ok()?;
     Some(answer)
@@ -70,14 +68,14 @@ fn named_store(words: &[OsString]) -> Option<PathBuf> {
     apart.or_else(|| words.iter().find_map(|word| word.strip_prefix("--store="))).map(PathBuf::from)
 }
 
-/// The command with candidates for all of its values that stand in the store.
+/// The command with candidates for all of its values that the store holds.
 fn with_candidates(command: Command, store: &Path, kind: Option<Names>) -> Command {
     let kind = match command.get_name() {
         "group" => Some(Names::Groups),
         "user" => Some(Names::Users),
         "role" => Some(Names::Roles),
         "tenant" => Some(Names::Tenants),
-        // A new name is not one of those that there are.
+        // A new name is none of the existing ones.
         "create" => None,
         _ => kind,
     };

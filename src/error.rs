@@ -1,13 +1,14 @@
 //! What went wrong, as data: a code for scripts, a message and hints for people, an exit code.
 //!
+//! This room knows what an error is, and none of the rooms that errors come from: those stand in `errors`.
+//!
 //! Codes and exit codes are a contract. They are only ever added, never renamed or renumbered; the
 //! exit codes with their meanings are [`Exit::TABLE`], from which the help texts are made too.
 
 use serde::Serialize;
 
-use keyward_core::rules::authority::Denied;
-use keyward_core::rules::text::{clean, redact, shell_path};
-use keyward_core::store::{DISK_FULL, StoreError};
+use crate::text::clean;
+use keyward_core::rules::text::redact;
 
 /// The exit code of a finished command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ impl Exit {
     /// `--fail-if-any` found something.
     pub const FOUND: Self = Self(8);
 
-    /// The worse of two: the greater code, whatever it stands for.
+    /// The worse of two: the greater code, whatever it means.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         if other.0 > self.0 { other } else { self }
@@ -115,7 +116,7 @@ impl Code {
 }
 
 #[derive(Serialize)]
-struct Document<'d> {
+struct ErrorDocument<'d> {
     error: ErrorJson<'d>,
 }
 
@@ -143,7 +144,13 @@ impl Error {
         Self { code, message: message.into(), hints: vec![], cause: None, secret_is_out: false, is_reserved: false }
     }
 
-    /// The same, where a secret was delivered before it happened: whoever tries again would deliver another.
+    /// An error that no user can cause: a mistake in keyward.
+    pub fn bug(cause: anyhow::Error) -> Self {
+        Self { cause: Some(cause), ..Self::new(Code::Internal, "this is a bug in keyward") }
+            .hint("nothing was changed; please report it with the command that you ran and this message")
+    }
+
+    /// The same error after a secret was delivered: another attempt would deliver another secret.
     #[must_use]
     pub fn after_delivery(self) -> Self {
         Self { secret_is_out: true, ..self.hint("the secret that was just delivered opens nothing: throw it away") }
@@ -227,83 +234,8 @@ impl Error {
         };
         let error = ErrorJson { code: self.code.row().0, message: &redact(&message), hint };
         // Three texts: they cannot fail to be JSON.
-        let document = serde_json::to_string(&Document { error }).unwrap_or_default();
+        let document = serde_json::to_string(&ErrorDocument { error }).unwrap_or_default();
         format!("{document}\n")
-    }
-}
-
-/// An error that no user can cause: whatever reaches this is a mistake in keyward.
-impl From<anyhow::Error> for Error {
-    fn from(cause: anyhow::Error) -> Self {
-        Self { cause: Some(cause), ..Self::new(Code::Internal, "this is a bug in keyward") }
-            .hint("nothing was changed; please report it with the command that you ran and this message")
-    }
-}
-
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        let message = error.to_string();
-        match error {
-            StoreError::Missing(path) => Self::new(Code::StoreMissing, message)
-                .hint(format!("a first key makes it: keyward --store {} create first-key", shell_path(&path)))
-                .hint("a store elsewhere is named with --store PATH or KEYWARD_STORE"),
-            StoreError::Nowhere => {
-                Self::new(Code::StoreMissing, message).hint("name a store: --store PATH, or KEYWARD_STORE=PATH")
-            }
-            StoreError::Locked(_) => Self::new(Code::StoreLocked, message)
-                .hint("it was tried for 10 seconds; see who holds it (fuser, lsof), then try again"),
-            StoreError::Corrupt { .. } => Self::new(Code::StoreCorrupt, message)
-                .hint("leave the file as it is, and put the newest backup in its place"),
-            StoreError::Newer { .. } => {
-                Self::new(Code::StoreNewer, message).hint("nothing was changed; use the newer keyward with this store")
-            }
-            StoreError::Foreign { .. } => Self::new(Code::StoreForeign, message)
-                .hint("nothing was changed; name a store, or a path where there is nothing yet, with --store"),
-            StoreError::Insecure { remedy, .. } => Self::new(Code::StoreInsecure, message).hint(remedy),
-            StoreError::Unusable { detail, .. } => {
-                Self::new(Code::StoreUnwritable, message).hint(match detail.as_str() {
-                    DISK_FULL => "nothing was changed; free some space and try again",
-                    _ => "look at the permissions and the owner of the file and of its folder",
-                })
-            }
-            StoreError::NameTaken { kind, name } => {
-                let show = if kind == "key" { String::new() } else { format!("{kind} ") };
-                Self::new(Code::NameTaken, message)
-                    .hint(format!("see it with `keyward {show}show {name}`, or choose another name"))
-            }
-            StoreError::InUse { kind, name, users, .. } => {
-                let flag = if kind == "user" { "owner" } else { kind };
-                let error = Self::new(Code::InUse, message);
-                if users > 0 {
-                    error.hint(format!("give its users another {kind} first: keyward user list"))
-                } else {
-                    error.hint(format!("see the keys: keyward list --{flag} {name}; delete them too: --with-keys"))
-                }
-            }
-            StoreError::Reserved { .. } => {
-                Self::new(Code::Conflict, message).hint("nothing was changed; try again in a minute").reserved()
-            }
-            StoreError::LivesTooLong { longest, .. } => Self::new(Code::InvalidValue, message)
-                .hint(format!("give it an earlier end, such as --expires {longest:?}")),
-            StoreError::Denied(Denied::NotPermitted(_)) => Self::new(Code::NotPermitted, message)
-                .hint("act as somebody who may, or leave --as and KEYWARD_AS out to act as the owner of the store"),
-            StoreError::Denied(Denied::Ceiling { .. }) => Self::new(Code::RoleCeiling, message)
-                .hint("choose a role at or below your own, or have somebody with a higher role do it"),
-            StoreError::NoSuch { kind, name, close } => {
-                let error = Self::new(Code::NotFound, message);
-                let error = close.iter().fold(error, |error, close| error.hint(format!("did you mean {close}?")));
-                error.hint(format!("make it first: keyward {kind} create {name}"))
-            }
-            StoreError::SecretChanged(name) => Self::new(Code::Conflict, message).hint(format!(
-                "see who did it with `keyward history {name}`, then rotate again if that is still needed"
-            )),
-            StoreError::KeyChanged(name) => Self::new(Code::Conflict, message)
-                .hint(format!("look at it with `keyward show {name}`, then try again")),
-            StoreError::KeyGone(_) => {
-                Self::new(Code::NotFound, message).hint("another process deleted it in the meantime")
-            }
-            StoreError::Bug(cause) => anyhow::Error::new(cause).context(message).into(),
-        }
     }
 }
 

@@ -1,45 +1,51 @@
 //! keyward: API keys for your own services, in one binary and one file.
 //!
+//! The rules, the store and the verifier are a crate of their own, [`keyward_core`]. This one is the command line.
+//!
 //! # The map
+//!
+//! The rooms from the top to the bottom. Each knows only rooms that stand below it; a test (`tests/it/rooms.rs`) reads
+//! the sources and says so.
 //!
 //! | room | what is in it |
 //! |---|---|
+//! | `run` | from a world to an exit code |
 //! | [`cli`] | the root of the command line, and one `match` from subcommand to verb |
 //! | [`commands`] | the verbs, one file each: arguments, `run`, nothing else |
-//! | [`complete`], [`manual`] | completion and man pages, from the definition in [`cli`] |
-//! | [`session`], [`global`] | what all verbs share during one run: flags, clock, randomness, who acts |
-//! | [`verifier`] | the one path of a verification: parse, look up, hash, decide, record |
+//! | [`complete`], [`manual`] | completion and man pages, from the definition in [`cli`], which is handed to them |
 //! | [`delivery`] | where a secret goes; the rule "deliver, then commit" stands here, once |
+//! | [`session`], [`global`], [`world`] | what all verbs share during one run: flags, clock, randomness, who acts |
 //! | [`terminal`] | streams, prompts, the alternate screen, tables |
-//! | [`store`] | all SQL; speaks in terms of the domain |
-//! | [`domain`] | the rules, pure: values in, values out |
-//! | [`error`], [`world`] | what goes out of every run and what comes in |
+//! | [`formats`] | the files that people write: manifest, editor document, dotenv |
+//! | `errors`, [`error`] | what goes out of a run that fails, and what other rooms' errors mean there |
+//! | [`text`] | words and shell words for messages |
+//! | [`platform`] | what is the operating system's own |
 //!
-//! Dependencies point one way: `cli → commands → delivery → session → {verifier, terminal, store} → domain`.
-//! `terminal` and `store` do not know each other. Effects (the time, random bytes, the environment,
-//! the streams) come in through a [`world::World`], which `main` makes and tests replace.
+//! Effects (the time, random bytes, the environment, the streams) come in through a [`world::World`], which `main`
+//! makes and tests replace.
 //!
 //! # Two paths through it
 //!
 //! **`create`**: `commands::create` turns flags into a patch of the default settings; `commands::mint`
-//! makes a secret from random bytes (`domain::token`) and hashes it (`domain::hashing`);
-//! `delivery::deliver_then_commit` has the store make the key, hands the secret to its sink, and
-//! commits only when the sink has taken it.
+//! makes a secret from random bytes and has the core hash it; `delivery::deliver_then_commit` has the store make the
+//! key, hands the secret to its sink, and commits only when the sink has taken it.
 //!
-//! **`verify`**: `commands::verify` reads the input; `domain::credential` finds the credential in it;
-//! `verifier` looks the public id up, spends one Argon2id, and asks `domain::decision` about
-//! everything else; the answer is printed, and counted where it was yes.
+//! **`verify`**: `commands::verify` reads the input; the core finds the credential in it, looks the public id up,
+//! spends one Argon2id, and decides about everything else; the answer is printed, and counted where it was yes.
 
 pub mod cli;
 pub mod commands;
 pub mod complete;
 pub mod delivery;
 pub mod error;
+mod errors;
 pub mod formats;
 pub mod global;
 pub mod manual;
+pub mod platform;
 pub mod session;
 pub mod terminal;
+pub mod text;
 pub mod world;
 
 mod run;

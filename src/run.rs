@@ -10,18 +10,19 @@ use crate::cli::Cli;
 use crate::complete;
 use crate::error::{Code, Error, Exit};
 use crate::session::{DEFAULT_STORE, Session};
+use crate::text::clean;
 use crate::world::World;
-use keyward_core::rules::text::{clean, holds_secret};
+use keyward_core::rules::text::holds_secret;
 
 /// Runs the command line of `world` and returns its exit code. Never ends the process.
 pub fn run(mut world: World) -> Exit {
     let args = world.args.clone();
-    // The scripts put what was typed behind `--`: a variable that was left set answers no other command line.
+    // The scripts put what was typed behind `--`: a variable that was left set affects no other command line.
     let is_asked = args.get(1).is_some_and(|arg| arg == "--");
     if let Some(shell) = (world.environment)(complete::VARIABLE).filter(|shell| is_asked && !shell.is_empty()) {
         return answer_shell(&mut world, &shell);
     }
-    // Before the flags are parsed, an error must be told in the right form all the same.
+    // An error before the flags are parsed has to come in the right form, too.
     let wants_json = args.iter().any(|arg| arg == "--json");
     let cli = match Cli::read(&args) {
         Ok(cli) => cli,
@@ -43,7 +44,7 @@ pub fn run(mut world: World) -> Exit {
 fn answer_shell(world: &mut World, shell: &OsStr) -> Exit {
     let named = (world.environment)("KEYWARD_STORE").filter(|path| !path.is_empty()).map(PathBuf::from);
     let store = named.or_else(|| world.data_folder.as_ref().map(|folder| folder.join(DEFAULT_STORE)));
-    if let Some(answer) = complete::answer(shell, &world.args, store) {
+    if let Some(answer) = complete::answer(shell, &world.args, store, Cli::command()) {
         let _ = world.stdout.write_all(&answer);
     }
     Exit::DONE
@@ -88,7 +89,7 @@ fn usage(error: &clap::Error, args: &[OsString]) -> Error {
     }
     let mut command = &Cli::command();
     let mut verb = String::new();
-    // Behind a word that is no command, none is looked for.
+    // Words behind an unknown command are not looked up.
     let unknown = error.get(ContextKind::InvalidSubcommand).map(ToString::to_string);
     let known = |word: &&str| unknown.as_deref() != Some(*word);
     for word in args.iter().skip(1).filter_map(|arg| arg.to_str()).take_while(known) {

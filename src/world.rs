@@ -1,8 +1,8 @@
 //! Everything outside the program, in one value.
 //!
 //! The library asks for the time, for random bytes, for the environment and for the streams only
-//! through a [`World`]. `main` makes the real one; tests make one of a fixed clock, a seeded
-//! generator and recorded streams. Lints keep it so.
+//! through a [`World`]. `main` makes the real one; tests make one with a fixed clock, a seeded
+//! generator and recorded streams. Lints forbid every other way.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use crate::platform::StreamKinds;
 use crate::terminal::Interrupts;
 
 /// Looks up an environment variable.
@@ -44,25 +45,6 @@ pub struct World {
     pub streams: StreamKinds,
     /// Where signals find out what has to be put back before the program ends.
     pub interrupts: Arc<Interrupts>,
-}
-
-/// What the three streams are connected to.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct StreamKinds {
-    /// Standard input is a terminal.
-    pub stdin_is_terminal: bool,
-    /// Standard output is a terminal.
-    pub stdout_is_terminal: bool,
-    /// Standard error is a terminal.
-    pub stderr_is_terminal: bool,
-    /// Standard output was closed by whoever started the program.
-    pub stdout_is_closed: bool,
-    /// Standard output is a file on a disk.
-    pub stdout_is_file: bool,
-    /// Bytes of standard input, where it is a file.
-    pub stdin_size: Option<u64>,
-    /// Columns of the terminal, if there is one.
-    pub width: Option<u16>,
 }
 
 impl std::fmt::Debug for World {

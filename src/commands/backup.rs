@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
-use keyward_core::rules::text::{count, shell_word};
+use crate::text::{count, shell_word};
 use keyward_core::store::BackupError;
 
 /// Copy the store into a file, while others use it
@@ -31,7 +31,7 @@ impl Backup {
     /// # Errors
     /// Where the store cannot be read, or the file not be written; then there is no file.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let store = session.open()?;
+        let store = session.existing_store()?;
         let shown = self.file.display().to_string();
         let working = session.terminal.working("copying the store");
         let copied = store.backup(&self.file);
@@ -50,7 +50,7 @@ impl Backup {
         })?;
         if session.json() {
             let document = json!({"file": shown, "keys": copied.keys, "events": copied.events, "bytes": copied.bytes});
-            session.print_json(&document)?;
+            session.terminal.print_json(&document)?;
         }
         let (keys, file) = (count(copied.keys, "key"), shell_word(&shown));
         session.terminal.note(&format!("backed up {keys} into {file}, and looked it through"));

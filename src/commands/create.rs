@@ -9,7 +9,7 @@ use super::setting_args::SettingArgs;
 use super::views::{field_in_words, in_words};
 use crate::delivery::Patience;
 use crate::error::{Error, Exit};
-use crate::session::Session;
+use crate::session::{Enter, Session};
 use keyward_core::rules::key::Settings;
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::patch::differences;
@@ -62,7 +62,7 @@ impl Create {
             None => self.ask(session)?,
         };
         let patch = self.settings.patch(session.now())?;
-        let mut store = session.create_store()?;
+        let mut store = session.store_to_make()?;
         let settings = patch.apply(&session.default_settings(&store)?);
         let creation =
             Creation { name: &name, settings: &settings, source: None, sink: &sink, patience: Patience::Short };
@@ -72,8 +72,8 @@ impl Create {
 
     /// Asks for everything that was not said, and shows all of it before anything is made.
     fn ask(&mut self, session: &mut Session) -> Result<Name, Error> {
-        session.can_ask_for("NAME")?;
-        let store = session.store_if_any()?;
+        session.check_can_ask("NAME")?;
+        let store = session.store_to_plan()?;
         if let Some(store) = &store {
             session.check_key_manager(store)?;
         }
@@ -82,11 +82,11 @@ impl Create {
         let defaults = Settings::with_prefix(Prefix::default());
         let start = store.as_ref().map_or_else(|| Ok(defaults.clone()), |store| session.default_settings(store))?;
         let settings = self.settings.patch(session.now())?.apply(&start);
-        session.terminal.tell(&format!("\n{name}"));
+        session.terminal.say(&format!("\n{name}"));
         for setting in differences(&defaults, &settings) {
-            session.terminal.tell(&format!("  {}: {}", field_in_words(&setting.field), in_words(&setting.new)));
+            session.terminal.say(&format!("  {}: {}", field_in_words(&setting.field), in_words(&setting.new)));
         }
-        session.go_on("Mint this key?")?;
+        session.confirm("Mint this key?", Enter::MeansYes)?;
         Ok(name)
     }
 }

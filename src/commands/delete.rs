@@ -5,11 +5,11 @@ use clap::Args;
 use super::views::{find_all, last_use, print_outcomes};
 use crate::delivery::Outcome;
 use crate::error::{Code, Error, Exit};
-use crate::session::Session;
+use crate::session::{Enter, Session};
+use crate::text::count;
 use keyward_core::rules::key::Key;
-use keyward_core::rules::text::count;
 
-/// A key that was used within so many seconds is in use: seven days.
+/// A key that was used within this many seconds is in use: seven days.
 const RECENT: i64 = 7 * 86_400;
 
 /// Stop keys for good
@@ -39,14 +39,14 @@ impl Delete {
             return Err(Error::new(Code::ConfirmationRequired, "deleting cannot be undone, and nobody can confirm it")
                 .hint("add --yes if you mean it; to stop a key for a while: keyward disable KEY"));
         }
-        let mut store = session.change_store()?;
+        let mut store = session.store_to_change()?;
         let keys = match &self.keys[..] {
             [] => vec![session.find_or_ask(&store, None, "Delete which key?")?],
-            named => find_all(session, &store, named)?,
+            named => find_all(&store, named)?,
         };
         if !self.yes {
-            // Whether they can be deleted at all is found out before anybody is asked.
-            store.rehearse(session.stamp(), |tx| keys.iter().try_for_each(|key| tx.delete_key(key)))?;
+            // Whether they can be deleted at all is checked before anybody is asked.
+            store.rehearse(session.stamp(), |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;
             confirm(session, &keys)?;
         }
         store.write(session.stamp(), |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;
@@ -56,12 +56,12 @@ impl Delete {
     }
 }
 
-/// Shows what will break. What was in use lately has to be named; for the rest, a yes will do.
+/// Shows what will break. A key that was used lately has to be named; for others, a yes is enough.
 fn confirm(session: &mut Session, keys: &[Key]) -> Result<(), Error> {
     let now = session.now();
     for key in keys {
         let owner = key.settings.owner.as_ref().map(|owner| format!(", owned by {owner}")).unwrap_or_default();
-        session.terminal.tell(&format!("{}: {}{owner}", key.name, last_use(key, now)));
+        session.terminal.say(&format!("{}: {}{owner}", key.name, last_use(key, now)));
     }
     let is_recent = |key: &&Key| key.last_used_at.is_some_and(|time| now.as_second() - time.as_second() < RECENT);
     let (recent, others): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(is_recent);
@@ -71,7 +71,7 @@ fn confirm(session: &mut Session, keys: &[Key]) -> Result<(), Error> {
     }
     match &others[..] {
         [] => Ok(()),
-        [key] => session.confirm(&format!("Delete the key {} for good?", key.name)),
-        keys => session.confirm(&format!("Delete these {} for good?", count(keys.len() as u64, "key"))),
+        [key] => session.confirm(&format!("Delete the key {} for good?", key.name), Enter::MeansNo),
+        keys => session.confirm(&format!("Delete these {} for good?", count(keys.len() as u64, "key")), Enter::MeansNo),
     }
 }

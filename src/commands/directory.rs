@@ -1,7 +1,7 @@
 //! `keyward group`, `user`, `role`, `tenant`
 //!
-//! One set of verbs for the four. What only one of them has are its [`FactArgs`]; users and tenants
-//! have a switch on top ([`SwitchVerb`]).
+//! One set of verbs for the four. The settings that only one of them has are its [`FactArgs`]; users
+//! and tenants can also be switched off ([`SwitchVerb`]).
 
 mod facts;
 mod verbs;
@@ -35,7 +35,7 @@ pub const TENANT_EXAMPLES: &str = "Examples:
   keyward create importer --tenant acme
   keyward tenant disable acme      stops all keys of acme, until: keyward tenant enable acme";
 
-/// What can be done with each of the four.
+/// The verbs of each of the four.
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "each says what it does in its help")]
 pub enum Verb<F: FactArgs> {
@@ -44,23 +44,23 @@ pub enum Verb<F: FactArgs> {
     #[command(about = format!("List the {}s", F::KIND.as_str()))]
     List,
     #[command(about = format!("Show one {}", F::KIND.as_str()))]
-    Show(Named),
+    Show(OneName),
     #[command(about = format!("Change a {}; whatever refers to it follows a new name", F::KIND.as_str()))]
     Edit(Edit<F>),
     #[command(about = format!("Delete a {}", F::KIND.as_str()))]
     Delete(Delete),
 }
 
-/// What can be done with users and tenants.
+/// The verbs of users and tenants.
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "each says what it does in its help")]
 pub enum SwitchVerb<F: FactArgs> {
     #[command(flatten)]
     Verb(Verb<F>),
     #[command(about = format!("Let the keys of a disabled {} be used again", F::KIND.as_str()))]
-    Enable(SeveralNamed),
+    Enable(SeveralNames),
     #[command(about = format!("Stop all keys of a {} for a while", F::KIND.as_str()))]
-    Disable(SeveralNamed),
+    Disable(SeveralNames),
 }
 
 /// Arguments of `create`.
@@ -77,14 +77,14 @@ pub struct Create<F: FactArgs> {
 
 /// The name of an entry.
 #[derive(Debug, Args)]
-pub struct Named {
+pub struct OneName {
     /// Its name
     name: Name,
 }
 
 /// The names of several entries.
 #[derive(Debug, Args)]
-pub struct SeveralNamed {
+pub struct SeveralNames {
     /// Their names
     #[arg(required = true, value_name = "NAME")]
     names: Vec<Name>,
@@ -105,13 +105,13 @@ pub struct Edit<F: FactArgs> {
     facts: F,
     /// Empty these: description; for users also role and tenant
     #[arg(long, value_name = "FIELD", value_delimiter = ',', value_enum)]
-    clear: Vec<Field>,
+    clear: Vec<ClearField>,
 }
 
-/// What can be emptied.
+/// The settings that can be emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "named as its flag")]
-pub enum Field {
+pub enum ClearField {
     Description,
     Role,
     Tenant,

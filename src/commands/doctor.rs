@@ -1,17 +1,17 @@
 //! `keyward doctor`
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::error::{Error, Exit};
+use crate::platform::{self, OtherUsers, User};
 use crate::session::Session;
 use crate::terminal::Tone;
+use crate::text::{count, shell_path};
 use keyward_core::rules::hashing::Cost;
 use keyward_core::rules::key::State;
-use keyward_core::rules::text::{count, shell_path};
 use keyward_core::rules::time::Duration;
 use keyward_core::store::{ChainCheck, Filter, NameCount, Store, StoreError};
 
@@ -30,32 +30,32 @@ pub struct Doctor {
     fail_if_any: bool,
 }
 
-/// How long before its end a key expires soon, and how long a key lies unused before it is told.
+/// How long before its expiry a key "expires soon", and after how long an unused key is reported.
 const SOON: &str = "14d";
 const LONG: &str = "90d";
 
-/// How much something matters.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Level {
+enum Severity {
     /// In order.
     Ok,
-    /// To be looked at.
+    /// Worth a look.
     Warning,
-    /// To be mended.
+    /// Has to be fixed.
     Problem,
 }
 
-/// What was looked at, and what was found.
+/// What was checked, and what was found.
 #[derive(Debug, Serialize)]
 struct Diagnosis {
     check: &'static str,
-    level: Level,
+    level: Severity,
     /// What was found.
     finding: String,
-    /// What it means; nothing where it is in order.
+    /// What it means; `None` where all is well.
     meaning: Option<&'static str>,
-    /// How to mend it; nothing where it is in order.
+    /// How to fix it; `None` where all is well.
     remedy: Option<String>,
     /// How many keys it is about.
     count: u64,
@@ -66,12 +66,12 @@ struct Diagnosis {
 impl Diagnosis {
     fn ok(check: &'static str, finding: impl Into<String>) -> Self {
         let finding = finding.into();
-        Self { check, level: Level::Ok, finding, meaning: None, remedy: None, count: 0, keys: vec![] }
+        Self { check, level: Severity::Ok, finding, meaning: None, remedy: None, count: 0, keys: vec![] }
     }
 
     fn bad(
         check: &'static str,
-        level: Level,
+        level: Severity,
         finding: impl Into<String>,
         meaning: &'static str,
         remedy: String,
@@ -80,7 +80,7 @@ impl Diagnosis {
         Self { level, meaning, remedy, ..Self::ok(check, finding) }
     }
 
-    /// About keys, where there are any.
+    /// A finding about keys, if there are any.
     fn about(check: &'static str, found: NameCount, what: &str, meaning: &'static str, remedy: &str) -> Self {
         if found.count == 0 {
             return Self::ok(check, format!("no key {what}"));
@@ -90,25 +90,25 @@ impl Diagnosis {
         Self {
             count,
             keys: names,
-            ..Self::bad(check, Level::Warning, format!("{one} {what}"), meaning, remedy.to_owned())
+            ..Self::bad(check, Severity::Warning, format!("{one} {what}"), meaning, remedy.to_owned())
         }
     }
 }
 
 impl Doctor {
-    /// Looks, and tells.
+    /// Runs all checks and prints the findings.
     ///
     /// # Errors
     /// Where there is no store that can be read.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let store = session.open()?;
+        let store = session.existing_store()?;
         let findings = examine(session, &store)?;
         if session.json() {
-            session.print_json(&findings)?;
+            session.terminal.print_json(&findings)?;
         } else {
             print(session, &findings)?;
         }
-        let found = findings.iter().any(|finding| finding.level != Level::Ok);
+        let found = findings.iter().any(|finding| finding.level != Severity::Ok);
         Ok(if self.fail_if_any && found { Exit::FOUND } else { Exit::DONE })
     }
 }
@@ -116,7 +116,7 @@ impl Doctor {
 fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     let mut findings = vec![permissions(store.path()), file_system(store.path())];
     let sound = integrity(session, store)?;
-    let is_sound = sound.level == Level::Ok;
+    let is_sound = sound.level == Severity::Ok;
     findings.push(sound);
     if is_sound {
         findings.push(history(session, store)?);
@@ -128,56 +128,54 @@ fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
 
 fn permissions(path: &Path) -> Diagnosis {
     let check = "permissions";
-    let mode = |path: &Path| std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let (Ok(file), Ok(around)) = (mode(path), mode(folder)) else {
+    let (Ok(file), Ok(around)) = (std::fs::metadata(path), std::fs::metadata(folder)) else {
         return Diagnosis::ok(check, "the permissions could not be looked at");
     };
-    if file & 0o077 != 0 {
-        let finding = format!("the store has mode {file:03o}");
-        let meaning = match file & 0o022 {
-            0 => "others on this machine can read the names and the hashes of the keys",
-            _ => "others on this machine can change the keys",
-        };
-        return Diagnosis::bad(check, Level::Problem, finding, meaning, format!("chmod 600 {}", shell_path(path)));
+    let mode = |found| platform::mode(found) & 0o777;
+    let meaning = match OtherUsers::of(&file) {
+        OtherUsers::Nothing => None,
+        OtherUsers::Read => Some("others on this machine can read the names and the hashes of the keys"),
+        OtherUsers::Write => Some("others on this machine can change the keys"),
+    };
+    if let Some(meaning) = meaning {
+        let finding = format!("the store has mode {:03o}", mode(&file));
+        return Diagnosis::bad(check, Severity::Problem, finding, meaning, format!("chmod 600 {}", shell_path(path)));
     }
-    if around & 0o022 != 0 {
-        let finding = format!("the folder of the store has mode {around:03o}");
+    if OtherUsers::of(&around) == OtherUsers::Write {
+        let finding = format!("the folder of the store has mode {:03o}", mode(&around));
         let meaning = "others can put another file in the place of the store, or remove it";
-        return Diagnosis::bad(check, Level::Warning, finding, meaning, format!("chmod go-w {}", shell_path(folder)));
+        return Diagnosis::bad(
+            check,
+            Severity::Warning,
+            finding,
+            meaning,
+            format!("chmod go-w {}", shell_path(folder)),
+        );
     }
-    let owner = std::fs::metadata(path).map(|found| found.uid());
-    if owner.is_ok_and(|owner| owner != rustix::process::geteuid().as_raw()) {
+    if platform::owner(&file).user != User::own() {
         let meaning = "its owner can do with the keys whatever you can do";
-        let remedy =
-            format!("if that is not meant to be: chown {} {}", rustix::process::geteuid().as_raw(), shell_path(path));
-        return Diagnosis::bad(check, Level::Warning, "the store belongs to another user", meaning, remedy);
+        let remedy = format!("if that is not meant to be: chown {} {}", User::own(), shell_path(path));
+        return Diagnosis::bad(check, Severity::Warning, "the store belongs to another user", meaning, remedy);
     }
-    Diagnosis::ok(check, format!("the store has mode {file:03o}, its folder {around:03o}"))
+    Diagnosis::ok(check, format!("the store has mode {:03o}, its folder {:03o}", mode(&file), mode(&around)))
 }
 
 /// SQLite's log needs memory that all users of the file share, which file servers do not give.
 fn file_system(path: &Path) -> Diagnosis {
     let check = "file_system";
-    #[cfg(target_os = "linux")]
-    {
-        // The numbers of statfs(2): NFS, SMB, SMB2, CIFS, AFS, 9P, Ceph.
-        const REMOTE: [i64; 7] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x5346_414f, 0x0102_1997, 0x00c3_6400];
-        let kind = rustix::fs::statfs(path).map(|found| found.f_type & 0xffff_ffff);
-        if kind.is_ok_and(|kind| REMOTE.contains(&kind)) {
-            let meaning = "two machines that write it at once can damage it";
-            let remedy = "move it to a local disk, and let other machines ask the machine that has it".to_owned();
-            return Diagnosis::bad(check, Level::Problem, "the store is on a network file system", meaning, remedy);
-        }
+    if platform::is_on_network(path) == Some(true) {
+        let meaning = "two machines that write it at once can damage it";
+        let remedy = "move it to a local disk, and let other machines ask the machine that has it".to_owned();
+        return Diagnosis::bad(check, Severity::Problem, "the store is on a network file system", meaning, remedy);
     }
-    let _ = path;
     Diagnosis::ok(check, "the store is on a local file system")
 }
 
 fn integrity(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
     let meaning = "what the file says about some keys cannot be trusted, so nothing else was looked at";
     let remedy = || "leave it as it is, and put the newest backup in its place".to_owned();
-    let bad = |found: String| Diagnosis::bad("integrity", Level::Problem, found, meaning, remedy());
+    let bad = |found: String| Diagnosis::bad("integrity", Severity::Problem, found, meaning, remedy());
     let working = session.terminal.working("looking through the file");
     let found = store.damage();
     // In a file whose pages are out of order, not even the keys can be read.
@@ -221,7 +219,7 @@ fn history(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
         }
         ChainCheck::Broken { seq, what } => Diagnosis::bad(
             "history",
-            Level::Problem,
+            Severity::Problem,
             format!("the history is not as it was written: at row {seq}, {what}"),
             "somebody changed the file without keyward",
             "compare it with a backup, and find out who could write the store".to_owned(),
@@ -236,7 +234,7 @@ fn hashing(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     let parameters = if is_weak {
         Diagnosis::bad(
             "hash_parameters",
-            Level::Warning,
+            Severity::Warning,
             format!("new secrets are hashed with {cost}"),
             "who steals the store can try more guesses than with the default",
             format!("keyward settings set hash-parameters {least}"),
@@ -319,12 +317,12 @@ fn print(session: &mut Session, findings: &[Diagnosis]) -> Result<(), Error> {
     let mut text = String::new();
     for finding in findings {
         let (mark, tone) = match (finding.level, symbols) {
-            (Level::Ok, true) => ("✓", Tone::Good),
-            (Level::Warning, true) => ("!", Tone::Warning),
-            (Level::Problem, true) => ("✗", Tone::Bad),
-            (Level::Ok, false) => ("ok  ", Tone::Plain),
-            (Level::Warning, false) => ("warn", Tone::Plain),
-            (Level::Problem, false) => ("FAIL", Tone::Plain),
+            (Severity::Ok, true) => ("✓", Tone::Good),
+            (Severity::Warning, true) => ("!", Tone::Warning),
+            (Severity::Problem, true) => ("✗", Tone::Bad),
+            (Severity::Ok, false) => ("ok  ", Tone::Plain),
+            (Severity::Warning, false) => ("warn", Tone::Plain),
+            (Severity::Problem, false) => ("FAIL", Tone::Plain),
         };
         let blanks = " ".repeat(mark.chars().count());
         text.push_str(&format!("{} {}\n", session.terminal.paint(mark, tone), finding.finding));

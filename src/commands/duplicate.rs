@@ -38,9 +38,9 @@ impl Duplicate {
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let sink = self.delivery.sink(session)?;
         let patch = self.settings.patch(session.now())?;
-        let mut store = session.change_store()?;
+        let mut store = session.store_to_change()?;
         if self.new_name.is_none() {
-            session.can_ask_for("NEW_NAME")?;
+            session.check_can_ask("NEW_NAME")?;
         }
         let key = session.find_or_ask(&store, self.key.as_deref(), "Duplicate which key?")?;
         let new_name = match &self.new_name {

@@ -7,7 +7,7 @@ use super::views::{KeyOutcome, changes};
 use crate::delivery::Outcome;
 use crate::error::{Code, Error, Exit};
 use crate::formats::settings_text::{mark, parse, render, unmark};
-use crate::session::Session;
+use crate::session::{Enter, Session};
 use crate::terminal::Scratch;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::names::Name;
@@ -52,7 +52,7 @@ impl Edit {
                 .hint("for example: keyward edit KEY --name NEW, --expires 90d, --add-scope SCOPE")
                 .hint("in a terminal, the settings are opened in your editor"));
         }
-        let mut store = session.change_store()?;
+        let mut store = session.store_to_change()?;
         if clears_prefix && let SettingSlot::Prefix(place) = patch.replace(Setting::PREFIX) {
             *place = store.settings()?.prefix;
         }
@@ -61,11 +61,11 @@ impl Edit {
             session.check_key_manager(&store)?;
             in_editor(session, &mut store, key)?
         } else {
-            // The key is read again inside the transaction, so nobody's change in the meantime is lost.
-            store.write(session.stamp(), |tx| {
-                let key = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+            // The key is read again inside the transaction, so that no change in the meantime is lost.
+            store.write(session.stamp(), |changes| {
+                let key = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
                 let name = self.name.as_ref().unwrap_or(&key.name);
-                let edited = tx.update_key(&key, name, &patch.apply(&key.settings))?;
+                let edited = changes.update_key(&key, name, &patch.apply(&key.settings))?;
                 Ok::<_, Error>((key, edited))
             })?
         };
@@ -77,7 +77,7 @@ impl Edit {
 fn report(session: &mut Session, before: &Key, after: &Key) -> Result<(), Error> {
     let outcome = if before == after { Outcome::Unchanged } else { Outcome::Updated };
     if session.json() {
-        return session.print_json(&KeyOutcome { key: after.to_json(session.now()), outcome });
+        return session.terminal.print_json(&KeyOutcome { key: after.to_json(session.now()), outcome });
     }
     session.terminal.note(&match outcome {
         Outcome::Unchanged => format!("the key {} is as it was: nothing differs", after.name),
@@ -109,9 +109,9 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
             Err(mistakes) => {
                 for (marks, mistake) in mistakes.iter().enumerate() {
                     // Counted with the marks that the editor will show.
-                    session.terminal.tell(&format!("line {}: {}", mistake.line + marks + 1, mistake.what));
+                    session.terminal.say(&format!("line {}: {}", mistake.line + marks + 1, mistake.what));
                 }
-                if let Err(error) = session.go_on("Edit it again?") {
+                if let Err(error) = session.confirm("Edit it again?", Enter::MeansYes) {
                     return Err(kept(scratch, error));
                 }
                 text = mark(&edited, &mistakes);
@@ -121,16 +121,16 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         if name == key.name && settings == key.settings {
             return Ok((key.clone(), key));
         }
-        session.terminal.tell(&changes(&key.name, &key.settings, &name, &settings));
-        if let Err(error) = session.confirm("Make these changes?") {
+        session.terminal.say(&changes(&key.name, &key.settings, &name, &settings));
+        if let Err(error) = session.confirm("Make these changes?", Enter::MeansNo) {
             return Err(kept(scratch, error));
         }
-        let written = store.write(session.stamp(), |tx| {
-            let present = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+        let written = store.write(session.stamp(), |changes| {
+            let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
             if present.revision != key.revision {
                 return Err(StoreError::KeyChanged(key.name.clone()));
             }
-            tx.update_key(&present, &name, &settings)
+            changes.update_key(&present, &name, &settings)
         });
         return match written {
             Ok(after) => Ok((key, after)),
@@ -139,7 +139,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
     }
 }
 
-/// What a person wrote is not lost because the change was not made.
+/// What the person wrote is kept where the change was not made.
 fn kept(scratch: Scratch, error: Error) -> Error {
     match scratch.keep() {
         Some(path) => error.hint(format!("what you wrote is in {}", path.display())),

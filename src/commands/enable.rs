@@ -50,12 +50,12 @@ impl Disable {
 }
 
 fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<Exit, Error> {
-    let mut store = session.change_store()?;
-    let keys = find_all(session, &store, keys)?;
-    let outcomes = store.write(session.stamp(), |tx| {
+    let mut store = session.store_to_change()?;
+    let keys = find_all(&store, keys)?;
+    let outcomes = store.write(session.stamp(), |changes| {
         let change = |key: &Key| {
-            let present = tx.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
-            let changed = tx.switch_key(&present, enabled)?;
+            let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+            let changed = changes.switch_key(&present, enabled)?;
             let outcome = if changed == present { Outcome::Unchanged } else { Outcome::Updated };
             Ok::<_, Error>((changed, outcome))
         };

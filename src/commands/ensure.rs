@@ -64,7 +64,7 @@ fn ensure_once(
         return Err(Error::new(Code::Usage, "--rotate-if-missing needs a place that can be looked at")
             .hint("add --secret-file PATH, or --env-file PATH with --env-name NAME"));
     }
-    let mut store = session.create_store()?;
+    let mut store = session.store_to_make()?;
     let Some(key) = store.find(name.as_str())?.filter(|key| key.name == *name) else {
         let sink = over_a_leftover(sink, proof.as_ref(), |id| Ok(store.is_leftover(id)?))?;
         check(session, &sink)?;

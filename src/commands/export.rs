@@ -27,10 +27,10 @@ impl Export {
     /// # Errors
     /// Where the store cannot be read.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let Some(store) = session.read_store()? else {
+        let Some(store) = session.store_to_read()? else {
             session.terminal.note("there is no store yet; make the first key with: keyward create first-key");
             if session.json() {
-                session.print_json(&with_keys(&[]))?;
+                session.terminal.print_json(&with_keys(&[]))?;
             }
             return Ok(Exit::DONE);
         };

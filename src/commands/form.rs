@@ -24,7 +24,7 @@ use keyward_core::store::{Names, Store};
 pub fn fill(session: &mut Session, store: Option<&Store>, args: &mut SettingArgs) -> Result<Name, Error> {
     let section = session.question();
     let mut form = Form { session, section, store };
-    form.session.terminal.tell("A new key. Enter skips a question, or takes the marked answer; Esc cancels.");
+    form.session.terminal.say("A new key. Enter skips a question, or takes the marked answer; Esc cancels.");
     let name = form.name()?;
     // Who acts owns what they make, and it is for their tenant; the summary shows it.
     let start = store.map(|store| form.session.default_settings(store)).transpose()?;
@@ -164,7 +164,7 @@ impl Form<'_> {
         Ok(chosen.checked_sub(1).map(|index| known.swap_remove(index)))
     }
 
-    /// An end that is in the future, and not further away than the store allows.
+    /// An expiry in the future, within what the store allows.
     fn expiry(&mut self, question: &str) -> Result<When, Error> {
         const TIMES: [&str; 5] = ["90d", "30d", "1y", "never", "another time"];
         let now = self.session.now();
@@ -205,6 +205,6 @@ impl Form<'_> {
     }
 
     fn complain(&mut self, what: &impl Display) {
-        self.session.terminal.tell(&format!("  {what}"));
+        self.session.terminal.say(&format!("  {what}"));
     }
 }

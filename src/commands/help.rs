@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 
-use crate::cli::Cli;
 use crate::error::{Code, Error, Exit};
 use crate::manual::TOPICS;
 use crate::session::Session;
@@ -18,11 +17,11 @@ pub struct Help {
 }
 
 impl Help {
-    /// Prints the help.
+    /// Prints the help of the command line that `root` defines, or of one of its commands.
     ///
     /// # Errors
     /// Where there is no such topic.
-    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+    pub fn run(self, session: &mut Session, mut root: Command) -> Result<Exit, Error> {
         if self.topic == ["exit-codes"] {
             session.terminal.print(&exit_codes())?;
             return Ok(Exit::DONE);
@@ -31,7 +30,6 @@ impl Help {
             session.terminal.print(&topic.text())?;
             return Ok(Exit::DONE);
         }
-        let mut root = Cli::command();
         root.build();
         let mut command = &mut root;
         for word in &self.topic {

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::views::in_words;
 use crate::error::{Code, Error, Exit};
-use crate::session::Session;
+use crate::session::{Session, find_key, no_such_key};
 use crate::terminal::{Cell, Column, Tone};
+use crate::text::{clean, count};
 use keyward_core::rules::names::Name;
-use keyward_core::rules::text::{clean, count};
 use keyward_core::rules::time::{Rfc3339, Since, rfc3339};
 use keyward_core::rules::token::Id;
 use keyward_core::store::{ChainCheck, Event, EventFilter, Store};
@@ -48,7 +48,7 @@ pub struct History {
     check: bool,
 }
 
-/// All of them stay: a history with something left out is none. Details wrap instead.
+/// None is left out: a history with gaps is worth nothing. Details wrap instead.
 const COLUMNS: [Column; 5] = [
     Column::new("when", Column::ALWAYS).whole(),
     Column::new("who", Column::ALWAYS).whole(),
@@ -75,12 +75,12 @@ impl History {
     /// # Errors
     /// Where there is no such key, or the chain is broken.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let Some(store) = session.read_store()? else {
+        let Some(store) = session.store_to_read()? else {
             if let Some(key) = &self.key {
-                return Err(session.no_such_key(None, key));
+                return Err(no_such_key(None, key));
             }
             match (session.json(), self.check) {
-                (true, true) => session.print_json(&intact(0))?,
+                (true, true) => session.terminal.print_json(&intact(0))?,
                 (true, false) => session.terminal.print("[]\n")?,
                 (false, _) => session.terminal.note("nothing has happened yet"),
             }
@@ -92,7 +92,7 @@ impl History {
     fn show(&self, session: &mut Session, store: &Store) -> Result<Exit, Error> {
         let key = match &self.key {
             None => None,
-            Some(text) => Some(id_of(session, store, text)?),
+            Some(text) => Some(id_of(store, text)?),
         };
         let now = session.now();
         let filter = EventFilter {
@@ -132,7 +132,7 @@ fn print_array(session: &mut Session, store: &Store, filter: &EventFilter) -> Re
     session.terminal.print(if before == "[" { "[]\n" } else { "]\n" })
 }
 
-/// A row an event; where the details would have no room in a row, below it.
+/// One row for each event; details that do not fit stand below it.
 fn print(session: &mut Session, events: &[Event]) -> Result<(), Error> {
     /// Columns that a table with details needs.
     const ROOM: u16 = 100;
@@ -153,9 +153,9 @@ fn print(session: &mut Session, events: &[Event]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The id of a key, by its present name or id, or by a name that it had once.
-fn id_of(session: &Session, store: &Store, text: &str) -> Result<Id, Error> {
-    match session.find(store, text) {
+/// The id of a key, by its name or id now, or by a former name.
+fn id_of(store: &Store, text: &str) -> Result<Id, Error> {
+    match find_key(store, text) {
         Ok(key) => Ok(key.id),
         Err(error) if error.code() == Code::NotFound => store.last_key_named(text)?.ok_or(error),
         Err(error) => Err(error),
@@ -169,7 +169,7 @@ fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {
     match found {
         ChainCheck::Intact { rows } => {
             if session.json() {
-                session.print_json(&intact(rows))?;
+                session.terminal.print_json(&intact(rows))?;
             } else {
                 session.terminal.print(&format!("the history is intact: {}\n", count(rows, "row")))?;
                 session.terminal.flush()?;
@@ -206,7 +206,7 @@ fn json(event: &Event) -> EventJson<'_> {
 fn row(event: &Event) -> Vec<Cell> {
     vec![
         rfc3339(event.at).to_string().into(),
-        // Nobody said who acts: that is who owns the store.
+        // Without an acting user, it was the owner of the store.
         event.actor.as_ref().map_or_else(|| Cell::new("owner", Tone::Faint), |actor| Some(actor).into()),
         event.action.clone().into(),
         event.subject_name.clone().into(),

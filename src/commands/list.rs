@@ -6,12 +6,12 @@ use clap::{Args, ValueEnum};
 use super::damaged::Damaged;
 use super::views::{KEY_COLUMNS, key_row};
 use crate::error::{Code, Error, Exit};
-use crate::session::Session;
-use crate::terminal::{BLOCK, Widest};
+use crate::session::{Session, no_such_entry};
+use crate::terminal::{BLOCK, ColumnWidths};
+use crate::text::count;
 use keyward_core::rules::directory::Kind;
 use keyward_core::rules::key::State;
 use keyward_core::rules::names::{InvalidText, LabelFilter, Level, Name, Scope};
-use keyward_core::rules::text::count;
 use keyward_core::rules::time::Duration;
 use keyward_core::store::{Filter, Sort, Store};
 
@@ -99,8 +99,8 @@ impl List {
     /// Where the store cannot be read.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let filter = self.filter(session)?;
-        let count = if let Some(store) = session.read_store()? {
-            self.check_names(session, &store)?;
+        let count = if let Some(store) = session.store_to_read()? {
+            self.check_names(&store)?;
             let Seen { count, damaged } = print(session, &store, &filter)?;
             damaged.report(store.path())?;
             count
@@ -114,8 +114,8 @@ impl List {
         Ok(if self.fail_if_any && count > 0 { Exit::FOUND } else { Exit::DONE })
     }
 
-    /// A gate that looks for the keys of somebody who does not exist would never close.
-    fn check_names(&self, session: &Session, store: &Store) -> Result<(), Error> {
+    /// A gate on the keys of somebody who does not exist would never close.
+    fn check_names(&self, store: &Store) -> Result<(), Error> {
         for (kind, name) in [
             (Kind::Group, &self.group),
             (Kind::User, &self.owner),
@@ -125,7 +125,7 @@ impl List {
             if let Some(name) = name
                 && store.entry(kind, name)?.is_none()
             {
-                return Err(session.no_such_entry(Some(store), kind, name));
+                return Err(no_such_entry(Some(store), kind, name));
             }
         }
         Ok(())
@@ -200,7 +200,7 @@ fn print_array(session: &mut Session, store: &Store, filter: &Filter) -> Result<
 
 fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<Seen, Error> {
     let seen = store.at_one_moment(|| {
-        let (mut rows, mut widest) = (vec![], Widest::default());
+        let (mut rows, mut widest) = (vec![], ColumnWidths::default());
         let seen = each(session, store, filter, |session, key| {
             let row = key_row(&key, session.now());
             if rows.len() < BLOCK {
@@ -223,13 +223,13 @@ fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<
     if seen.count == 0 {
         session.terminal.note(if *filter == Filter::default() { NO_KEYS } else { "no key matches" });
     } else {
-        tell_how_many(session, store, filter, seen.count)?;
+        note_count(session, store, filter, seen.count)?;
     }
     Ok(seen)
 }
 
 /// A list that is too long to be kept: now that the widths of its columns are known, it is read once more.
-fn print_blocks(session: &mut Session, store: &Store, filter: &Filter, widest: &Widest) -> Result<(), Error> {
+fn print_blocks(session: &mut Session, store: &Store, filter: &Filter, widest: &ColumnWidths) -> Result<(), Error> {
     let mut blocks = session.terminal.begin_table(&KEY_COLUMNS, widest);
     let mut rows = vec![];
     each(session, store, filter, |session, key| {
@@ -242,11 +242,11 @@ fn print_blocks(session: &mut Session, store: &Store, filter: &Filter, widest: &
     if rows.is_empty() { Ok(()) } else { session.terminal.print_block(&mut blocks, &rows) }
 }
 
-/// To how many more keys than are shown it is worth counting: a thousand would take as long as showing twenty.
+/// How many keys beyond those shown are counted at most: counting a thousand takes as long as showing twenty.
 const COUNTED: u64 = 200;
 
-/// A person who looks at a list wants to know whether it is all of it.
-fn tell_how_many(session: &mut Session, store: &Store, filter: &Filter, shown: u64) -> Result<(), Error> {
+/// A person who reads a list wants to know whether it is complete.
+fn note_count(session: &mut Session, store: &Store, filter: &Filter, shown: u64) -> Result<(), Error> {
     let most = shown + COUNTED;
     let all = match filter.limit {
         Some(_) => store.count_keys(filter, session.now(), most + 1)?,
@@ -262,7 +262,7 @@ fn tell_how_many(session: &mut Session, store: &Store, filter: &Filter, shown: u
     Ok(())
 }
 
-/// Calls `f` with each key until there is nobody left to print for.
+/// Calls `f` with each key until nobody reads the output any longer; returns how many there were.
 fn each(
     session: &mut Session,
     store: &Store,

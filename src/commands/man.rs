@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Command};
 
 use crate::error::{Code, Error, Exit};
 use crate::manual::pages;
@@ -20,12 +20,12 @@ pub struct Manual {
 }
 
 impl Manual {
-    /// Prints or writes the pages.
+    /// Prints or writes the pages of the command line that `command` defines.
     ///
     /// # Errors
     /// Where the folder cannot be written.
-    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let pages = pages()?;
+    pub fn run(self, session: &mut Session, command: Command) -> Result<Exit, Error> {
+        let pages = pages(command)?;
         let Some(folder) = self.folder else {
             session.terminal.print(pages.first().map_or("", |page| &page.text))?;
             return Ok(Exit::DONE);
@@ -42,12 +42,11 @@ impl Manual {
     }
 }
 
-/// A page appears under its name complete, and what is there is replaced, never followed.
+/// A page appears under its name complete. A file of that name is replaced, a link never followed.
 fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
     let folder = path.parent().unwrap_or(std::path::Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     std::io::Write::write_all(&mut file, text.as_bytes())?;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    crate::platform::publish(file.as_file())?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }

@@ -35,7 +35,7 @@ impl Rotate {
     /// What the store or the sink says; then the old secret is as it was.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let sink = self.delivery.sink(session)?;
-        let mut store = session.change_store()?;
+        let mut store = session.store_to_change()?;
         let key = session.find_or_ask(&store, self.key.as_deref(), "Rotate which key?")?;
         let old = key.current_secret().cloned();
         let with = Rotation { prefix: &key.settings.prefix, grace: self.grace, sink: &sink, patience: Patience::Short };

@@ -58,20 +58,20 @@ impl Settings {
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         match self.verb {
             Verb::List => {
-                let settings = match session.read_store()? {
+                let settings = match session.store_to_read()? {
                     Some(store) => store.settings()?,
                     None => StoreSettings::default(),
                 };
                 print(session, &settings)?;
             }
             Verb::Set { name, value } => {
-                // A value that cannot be is refused before a store is made for it.
+                // An invalid value is refused before a store is made for it.
                 change(&mut StoreSettings::default(), name, &value)?;
-                let mut store = session.create_store()?;
-                let settings = store.write(session.stamp(), |tx| {
-                    let mut settings = tx.settings()?;
+                let mut store = session.store_to_make()?;
+                let settings = store.write(session.stamp(), |changes| {
+                    let mut settings = changes.settings()?;
                     change(&mut settings, name, &value)?;
-                    tx.save_settings(&settings)?;
+                    changes.save_settings(&settings)?;
                     Ok::<_, Error>(settings)
                 })?;
                 if session.json() {
@@ -132,7 +132,7 @@ fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
             "query_credentials": settings.query_credentials,
             "longest_life": life,
         });
-        return session.print_json(&document);
+        return session.terminal.print_json(&document);
     }
     let card = card(
         &session.terminal,

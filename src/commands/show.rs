@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::views::key_card;
 use crate::error::{Error, Exit};
-use crate::session::Session;
+use crate::session::{Session, no_such_key};
 
 /// Show one key: everything but its secret
 #[derive(Debug, Args)]
@@ -23,15 +23,15 @@ impl Show {
     /// # Errors
     /// Where there is no such key.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let Some(store) = session.read_store()? else {
-            return Err(session.no_such_key(None, self.key.as_deref().unwrap_or("(any)")));
+        let Some(store) = session.store_to_read()? else {
+            return Err(no_such_key(None, self.key.as_deref().unwrap_or("(any)")));
         };
         let key = session.find_or_ask(&store, self.key.as_deref(), "Show which key?")?;
         if let Some(damage) = &key.damage {
-            session.terminal.tell(&format!("warning: the key {} is damaged: {damage}", key.name));
+            session.terminal.say(&format!("warning: the key {} is damaged: {damage}", key.name));
         }
         if session.json() {
-            session.print_json(&key.to_json(session.now()))?;
+            session.terminal.print_json(&key.to_json(session.now()))?;
         } else if session.quiet() {
             session.terminal.print(&format!("{}\n", key.name))?;
         } else {

@@ -10,7 +10,7 @@ pub use super::setting_args::list::field_in_words;
 use super::setting_args::list::{CARD, COLUMNS, LAST_COLUMNS, SettingColumn, Words};
 use crate::delivery::Outcome;
 use crate::error::Error;
-use crate::session::Session;
+use crate::session::{Session, find_key};
 use crate::terminal::{Cell, Column, Tone, card};
 use keyward_core::rules::key::{Key, KeyJson, State};
 use keyward_core::rules::names::Name;
@@ -124,10 +124,10 @@ pub fn in_words(value: &Value) -> String {
 ///
 /// # Errors
 /// Where one of them is not there.
-pub fn find_all(session: &Session, store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
+pub fn find_all(store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
     let mut keys: Vec<Key> = vec![];
     for text in texts {
-        let key = session.find(store, text).map_err(|error| match texts {
+        let key = find_key(store, text).map_err(|error| match texts {
             [_] => error,
             _ => error.hint("nothing was changed: it is all of them or none"),
         })?;
@@ -156,7 +156,7 @@ pub fn print_outcomes(session: &mut Session, outcomes: &[(Key, Outcome)], verb: 
         let now = session.now();
         let documents: Vec<_> =
             outcomes.iter().map(|(key, outcome)| KeyOutcome { key: key.to_json(now), outcome: *outcome }).collect();
-        return session.print_json(&documents);
+        return session.terminal.print_json(&documents);
     }
     for (key, outcome) in outcomes {
         session.terminal.note(&match outcome {

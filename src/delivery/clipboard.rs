@@ -10,7 +10,6 @@
 //! answer, so that is reported as sent, not as copied.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::fd::AsFd;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -18,14 +17,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::retry_on_intr;
 use zeroize::Zeroizing;
 
 use super::Deposit;
 use crate::error::{Code, Error};
+use crate::platform;
 use crate::session::Session;
-use keyward_core::rules::text::count;
+use crate::text::count;
 use keyward_core::rules::token::Secret;
 
 /// For how many seconds the clipboard keeps a secret, unless the person says otherwise.
@@ -80,7 +78,7 @@ pub fn needs_an_answer(session: &Session) -> bool {
 
 fn has_display(session: &Session) -> bool {
     let set = |name: &&str| session.environment(name).is_some_and(|value| !value.is_empty());
-    cfg!(target_os = "macos") || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(set)
+    platform::has_clipboard_without_display() || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(set)
 }
 
 /// Copies, and where the terminal gives no answer, asks the person for theirs.
@@ -155,7 +153,7 @@ fn start_keeper(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Res
     };
     stdin.write_all(secret.expose().as_bytes())?;
     stdin.write_all(b"\n")?;
-    let is_heard = has_more(&stdout, ANSWER_WITHIN);
+    let is_heard = platform::has_input(&stdout, ANSWER_WITHIN);
     if !matches!(is_heard, Ok(true)) {
         let _ = keeper.kill().and_then(|()| keeper.wait());
         is_heard?;
@@ -169,13 +167,6 @@ fn start_keeper(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Res
     }
     anyhow::ensure!(answer.trim_end() == READY, "{}", if answer.is_empty() { "no answer" } else { answer.trim_end() });
     Ok(Keeper(stdin))
-}
-
-/// Whether there is something to be read within this time, or the end.
-fn has_more(stream: impl AsFd, within: Duration) -> std::io::Result<bool> {
-    let within = Timespec::try_from(within).map_err(std::io::Error::other)?;
-    let ready = retry_on_intr(|| poll(&mut [PollFd::new(&stream, PollFlags::IN)], Some(&within)))?;
-    Ok(ready > 0)
 }
 
 /// Why the keeper stops.
@@ -194,19 +185,18 @@ enum End {
 pub fn hold(session: &mut Session, seconds: u64) -> Result<(), Error> {
     let no_clipboard =
         |error: &dyn std::fmt::Display| Error::new(Code::NotDelivered, format!("there is no clipboard: {error}"));
-    // A session of its own, so that the end of the terminal is not the end of the keeper.
-    let _ = rustix::process::setsid();
+    platform::leave_terminal();
     let line = read_line().map_err(|error| no_clipboard(&error))?;
     let text = std::str::from_utf8(&line).map_err(|error| no_clipboard(&error))?;
 
     let (ended, end) = mpsc::channel();
     let (mine, withdrawn) = (Zeroizing::new(text.to_owned()), ended.clone());
-    let own = move || ended.send(End::Lost(own_the_clipboard(&mine)));
+    let own = move || ended.send(End::Lost(platform::keep_in_clipboard(&mine)));
     thread::Builder::new().spawn(own).map_err(|error| no_clipboard(&error))?;
     wait_until_held(text, &end).map_err(|error| no_clipboard(&error))?;
     let listen = move || {
         // The end of the input means nothing: whoever started the keeper has gone.
-        if rustix::io::read(rustix::stdio::stdin(), &mut [0; 1]).is_ok_and(|count| count > 0) {
+        if platform::read_stdin(&mut [0; 1]).is_ok_and(|count| count > 0) {
             let _ = withdrawn.send(End::Withdrawn);
         }
     };
@@ -228,36 +218,13 @@ fn read_line() -> std::io::Result<Zeroizing<Vec<u8>>> {
     let mut line = Zeroizing::new(Vec::with_capacity(MOST));
     let mut byte = Zeroizing::new([0; 1]);
     while line.len() < MOST {
-        match rustix::io::read(rustix::stdio::stdin(), &mut *byte)? {
+        match platform::read_stdin(&mut *byte)? {
             0 => break,
             _ if byte[0] == b'\n' => break,
             _ => line.push(byte[0]),
         }
     }
     Ok(line)
-}
-
-/// Puts the text there and returns when another program has taken the clipboard over.
-#[cfg(all(unix, not(target_os = "macos")))]
-fn own_the_clipboard(text: &str) -> Result<(), arboard::Error> {
-    use arboard::SetExtLinux as _;
-    arboard::Clipboard::new()?.set().exclude_from_history().wait().text(text)
-}
-
-#[cfg(target_os = "macos")]
-fn own_the_clipboard(text: &str) -> Result<(), arboard::Error> {
-    use arboard::SetExtApple as _;
-    arboard::Clipboard::new()?.set().exclude_from_history().text(text)?;
-    outlast_others(text)
-}
-
-/// Where the system keeps the clipboard itself: returns when it holds something else.
-#[cfg(target_os = "macos")]
-fn outlast_others(text: &str) -> Result<(), arboard::Error> {
-    while arboard::Clipboard::new()?.get_text()? == text {
-        thread::sleep(Duration::from_millis(500));
-    }
-    Ok(())
 }
 
 fn wait_until_held(text: &str, end: &mpsc::Receiver<End>) -> anyhow::Result<()> {
@@ -278,7 +245,7 @@ fn wait_until_held(text: &str, end: &mpsc::Receiver<End>) -> anyhow::Result<()> 
 /// OSC 52: asks the terminal to put the text into the clipboard of the person in front of it.
 fn ask_terminal(secret: &Secret) -> anyhow::Result<()> {
     let encoded = Zeroizing::new(STANDARD.encode(secret.expose()));
-    let mut terminal = std::fs::File::options().write(true).open("/dev/tty")?;
+    let mut terminal = platform::controlling_terminal()?;
     terminal.write_all(Zeroizing::new(format!("\x1b]52;c;{}\x07", *encoded)).as_bytes())?;
     Ok(())
 }

@@ -5,14 +5,14 @@
 //! on stderr, redacted, because standard output is for the product of keyward.
 
 use std::io::{Read, Write as _};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::pipe::{PipeFlags, pipe_with};
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Error};
+use crate::platform;
 use crate::session::Session;
 use crate::terminal::Hold;
 use keyward_core::rules::text::redact;
@@ -39,26 +39,27 @@ pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Resu
         )
     };
     // A pipe of our own, the reading end of which is kept: what is left in it was never read.
-    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(&error))?;
+    let (reader, mut writer) = std::io::pipe().map_err(|error| failed(&error))?;
     let stdin = reader.try_clone().map_err(|error| failed(&error))?;
     // A secret is shorter than any pipe is wide, so this never waits. It is there before the command is: a crash
     // in between would let the command take nothing for the secret, and put that in the place of the old one.
-    std::fs::File::from(writer).write_all(secret.expose().as_bytes()).map_err(|error| failed(&error))?;
+    writer.write_all(secret.expose().as_bytes()).map_err(|error| failed(&error))?;
+    drop(writer);
     // They are there before the command is: it must not run when there is nobody to read what it prints.
     let not_started = |what: &str, error| {
         failed(&format!("{what}: {error}")).hint("it needs a shell, `sh`, and a few processes: see `ulimit -u`")
     };
     let nobody_reads = |error| not_started("the system gives no thread to read what it prints", error);
     let (printed, said) = (Collector::start().map_err(nobody_reads)?, Collector::start().map_err(nobody_reads)?);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", command]).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut shell = platform::shell(command);
+    shell.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (mut child, running) =
         section.running(|| shell.spawn()).map_err(|error| not_started("no shell could be started", error))?;
     printed.read(child.stdout.take());
     said.read(child.stderr.take());
     let status = child.wait().map_err(|error| failed(&error))?;
     let interrupted = running.ended().map_err(|error| error.hint("the command was ended; run keyward again"));
-    let unread = rustix::io::ioctl_fionread(&reader).map_err(|error| failed(&error))?;
+    let unread = platform::unread(&reader).map_err(|error| failed(&error))?;
     let said = said.lines() + &printed.lines();
     interrupted?;
     if !status.success() {
@@ -81,8 +82,7 @@ pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Resu
 }
 
 fn ending(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt as _;
-    match (status.code(), status.signal()) {
+    match (status.code(), platform::ending_signal(status)) {
         (Some(code), _) => format!("it ended with exit code {code}"),
         (None, Some(signal)) => format!("signal {signal} ended it"),
         (None, None) => status.to_string(),

@@ -58,7 +58,7 @@ pub(super) fn add(
     let path = file.path(session)?;
     // A runner never gives a step a terminal; on one, the mask would be the leak that it should prevent.
     if !session.terminal.kinds().stderr_is_terminal {
-        session.terminal.tell_runner("add-mask", secret.expose()).map_err(|error| {
+        session.terminal.write_runner_command("add-mask", secret.expose()).map_err(|error| {
             Error::new(Code::NotDelivered, format!("standard error did not take the mask of the secret: {error}"))
                 .hint("the runner reads it there: do not close or fill standard error")
         })?;

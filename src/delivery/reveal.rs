@@ -7,8 +7,8 @@ use super::clipboard::{self, Copied};
 use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::terminal::{AlternateScreen, Answer, Section};
+use crate::text::clean;
 use keyward_core::rules::key::Key;
-use keyward_core::rules::text::clean;
 use keyward_core::rules::token::Secret;
 
 /// The three answers.

@@ -23,7 +23,7 @@ struct MintDocument<'d> {
 /// Where stdout takes nothing.
 pub fn print_outcome(session: &mut Session, key: &Key, outcome: Outcome) -> Result<(), Error> {
     let document = MintDocument { key: key.to_json(session.now()), secret: None, outcome };
-    session.print_json(&document)
+    session.terminal.print_json(&document)
 }
 
 /// The document with the secret in it.

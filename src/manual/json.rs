@@ -14,11 +14,11 @@ pub struct Shape {
     /// Which commands print it, and how.
     pub printed_by: &'static str,
     /// Its fields.
-    pub fields: Cow<'static, [Shown]>,
+    pub fields: Cow<'static, [FieldRow]>,
 }
 
 /// A field: its name, its type, its meaning.
-pub type Shown = (&'static str, Type, &'static str);
+pub type FieldRow = (&'static str, Type, &'static str);
 
 /// The type of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ fn key() -> Shape {
     Shape { name: "key", printed_by: "show; list prints a list of them", fields: Cow::Owned(fields.collect()) }
 }
 
-fn field(setting: Setting) -> Shown {
+fn field(setting: Setting) -> FieldRow {
     let kind = match setting.value(&Settings::with_prefix(Prefix::default())) {
         SettingValue::Text(_) => MaybeText,
         SettingValue::Texts(_) => Texts,

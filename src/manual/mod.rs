@@ -1,41 +1,40 @@
 //! Man pages, from the same definitions as `--help`.
 //!
-//! One page a command. What clap knows (synopsis, options, subcommands) is rendered by clap_mangen;
+//! One page for each command. What clap knows (synopsis, options, subcommands) is rendered by clap_mangen;
 //! examples are taken from the help text, and exit status, files and environment are added where
 //! they belong. Formats have pages of their own, in section 5.
 
 pub mod json;
 mod topics;
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::cli::Cli;
 use crate::error::Exit;
 pub use topics::{TOPICS, Topic};
 
 /// The day of the release that the pages describe. Not the day of a build: the same source makes
 /// the same pages.
 const DATE: &str = "2026-11-22";
-/// Longer lines are a matter of style to mandoc, and hard to read in a difference.
+/// mandoc complains about longer lines, and they are hard to read in a diff.
 const LINE: usize = 78;
 
 /// A page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Its file, such as `keyward-create.1`.
+    /// The name of its file: `keyward-create.1`.
     pub file: String,
-    /// It, in roff.
+    /// Its text, in roff.
     pub text: String,
 }
 
-/// All pages, the main one first.
+/// All pages of the command line that `command` defines, the main one first.
 ///
 /// # Errors
 /// None that can happen: the pages are rendered into memory.
-pub fn pages() -> anyhow::Result<Vec<Page>> {
-    let mut root = Cli::command().disable_help_flag(true).disable_version_flag(true);
+pub fn pages(command: Command) -> anyhow::Result<Vec<Page>> {
+    let mut root = command.disable_help_flag(true).disable_version_flag(true);
     root.build();
     let mut pages = vec![];
     add_pages(&root, "keyward", &mut pages)?;
@@ -130,7 +129,7 @@ fn add_files(page: &mut Roff) {
     )]);
 }
 
-/// The page without what mandoc warns about: breaks next to a space, and long lines of text.
+/// The page without what mandoc warns about: breaks next to a space, and long lines.
 fn tidy(page: &str) -> String {
     let lines: Vec<&str> = page.lines().collect();
     let mut text = String::with_capacity(page.len());

@@ -2,12 +2,12 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::Command;
 
 use tempfile::NamedTempFile;
 
 use super::Section;
 use crate::error::{Code, Error};
+use crate::platform;
 
 /// A text in a file that only its owner can read, for as long as it is edited.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl Scratch {
     /// Puts `text` into a new file.
     ///
     /// # Errors
-    /// Where there is no place for it.
+    /// Where it cannot be written.
     pub fn new(text: &str) -> Result<Self, Error> {
         let mut file =
             tempfile::Builder::new().prefix("keyward-").suffix(".toml").tempfile().map_err(|error| lost(&error))?;
@@ -26,23 +26,16 @@ impl Scratch {
     }
 
     /// Opens it in `editor`, a command with its arguments as a shell reads it, and returns the text
-    /// that is there when the editor has ended.
+    /// that the file holds when the editor has ended.
     ///
     /// # Errors
     /// [`Code::Cancelled`] where the editor cannot be started, or ends with an error.
     pub fn edit(&self, section: Section, editor: &str) -> Result<String, Error> {
         // What is typed now is for the editor, Ctrl-C included.
-        let editing = section.lent();
+        let editing = section.lend();
         // Standard output is for the product of the command; the person looks at the terminal.
-        let screen =
-            rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3).map_err(|error| lost(&error.into()))?;
-        let status = Command::new("sh")
-            .arg("-c")
-            .arg(format!("exec {editor} \"$1\""))
-            .arg("sh")
-            .arg(self.0.path())
-            .stdout(screen)
-            .status();
+        let screen = platform::stderr_for_child().map_err(|error| lost(&error))?;
+        let status = platform::shell_with_file(editor, self.0.path()).stdout(screen).status();
         drop(editing);
         let refused = |what: String| {
             Error::new(Code::Cancelled, format!("the editor {editor:?} {what}; nothing was changed"))

@@ -2,7 +2,7 @@
 //!
 //! While a prompt or the reveal screen is up, the cursor may be hidden, the echo off, and another
 //! screen shown. `main` runs a thread that waits for SIGINT, SIGTERM, SIGHUP and SIGQUIT and calls
-//! [`Interrupts::fire`]; the prompt itself, which learns of Ctrl-C by its own way, calls it too.
+//! [`Interrupts::fire`]; the prompt itself, which sees Ctrl-C in its own way, calls it too.
 //! Whoever comes first restores the terminal and says what happened; the other one keeps still.
 //! SIGTSTP puts the terminal back for as long as the program is stopped.
 
@@ -11,10 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-
 use crate::error::{Code, Error};
+use crate::platform::{Process, TerminalModes, write_stderr};
 
 /// Starts to watch for signals.
 type Watch = Box<dyn FnOnce() + Send>;
@@ -28,9 +26,9 @@ pub struct Interrupts {
     state: Mutex<State>,
     last: Mutex<Option<Last>>,
     watch: Mutex<Option<Watch>>,
-    /// How often the screen was given to somebody else and came back.
+    /// How often another program had the screen and gave it back.
     returns: AtomicU32,
-    /// A signal has come that stops the program, and it does not go on yet.
+    /// A signal has stopped the program, which has not resumed yet.
     stops: Arc<AtomicBool>,
 }
 
@@ -46,14 +44,14 @@ enum State {
     #[default]
     Idle,
     /// A person is being asked.
-    Asking { termios: Option<Box<Termios>>, alternate_screen: bool, code: Code, message: &'static str },
+    Asking { modes: Option<TerminalModes>, alternate_screen: bool, code: Code, message: &'static str },
     /// Another program has the terminal, and the keys are for it.
-    Lent,
-    /// A command is at work: a signal is passed on to it.
-    Running { child: Pid, signalled: bool, code: Code, message: &'static str },
-    /// The person has answered, and what they said is being carried out: a signal has to wait.
+    OtherProgram,
+    /// A command is running: a signal is passed on to it.
+    Running { child: Process, signalled: bool, code: Code, message: &'static str },
+    /// The person has answered, and the answer is being carried out: a signal has to wait.
     Answered,
-    /// Something runs that ends by itself soon after it was asked to.
+    /// Something is running that ends soon after it is asked to.
     Stoppable { asked: Arc<AtomicBool> },
     /// Everything is put back, and the program is about to end.
     Over,
@@ -61,14 +59,14 @@ enum State {
 
 /// A terminal as it was while a question was asked.
 #[derive(Debug)]
-pub struct Suspended {
-    termios: Termios,
+pub struct TerminalState {
+    modes: TerminalModes,
     alternate_screen: bool,
 }
 
 /// What a signal found.
 #[derive(Debug)]
-pub enum Fired {
+pub enum Interruption {
     /// Nobody was being asked.
     Idle,
     /// The terminal is as it was; the program should end with this error.
@@ -94,17 +92,17 @@ impl Interrupts {
         if let Some(watch) = watch {
             watch();
         }
-        let termios = tcgetattr(rustix::stdio::stdin()).ok().map(Box::new);
-        *self.state() = State::Asking { termios, alternate_screen: false, code, message };
+        let modes = TerminalModes::save();
+        *self.state() = State::Asking { modes, alternate_screen: false, code, message };
         Section { interrupts: Arc::clone(self) }
     }
 
-    /// Marks the beginning of something that looks itself whether a signal asked it to end.
-    pub fn stoppable(self: &Arc<Self>) -> Stopping {
+    /// Marks the beginning of something that checks for itself whether a signal asked it to end.
+    pub fn stoppable(self: &Arc<Self>) -> StopRequest {
         let asked = Arc::new(AtomicBool::new(false));
         let section = self.section(Code::Interrupted, "interrupted");
         *self.state() = State::Stoppable { asked: Arc::clone(&asked) };
-        Stopping { asked, _section: section }
+        StopRequest { asked, _section: section }
     }
 
     /// Says what has to be done before a signal ends the program in the middle of a question.
@@ -126,72 +124,69 @@ impl Interrupts {
     }
 
     /// Puts the terminal back, if a question is being asked.
-    pub fn fire(&self) -> Fired {
+    pub fn fire(&self) -> Interruption {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Over) {
             State::Idle => {
                 *state = State::Idle;
-                Fired::Idle
+                Interruption::Idle
             }
-            State::Over => Fired::Over,
-            State::Lent => {
-                *state = State::Lent;
-                Fired::Over
+            State::Over => Interruption::Over,
+            State::OtherProgram => {
+                *state = State::OtherProgram;
+                Interruption::Over
             }
             State::Answered => {
                 *state = State::Answered;
-                Fired::Answered
+                Interruption::Answered
             }
             State::Stoppable { asked } => {
-                // One that does not look, because nobody takes its output for example, is ended the second time.
+                // One that does not check, because nobody reads its output for example, is ended by the second signal.
                 if asked.swap(true, Ordering::Relaxed) {
                     let error = Error::new(Code::Interrupted, "interrupted twice; the last answers may not be counted");
-                    return Fired::Restored(error);
+                    return Interruption::Restored(error);
                 }
                 *state = State::Stoppable { asked };
-                Fired::Over
+                Interruption::Over
             }
             State::Running { child, signalled, code, message } => {
-                // One that does not end when it is asked to is ended the second time.
-                end_all(child, if signalled { Signal::KILL } else { Signal::TERM });
+                // One that does not end when asked to is ended by the second signal.
+                child.end(signalled);
                 *state = State::Running { child, signalled: true, code, message };
-                Fired::Over
+                Interruption::Over
             }
-            State::Asking { termios, alternate_screen, code, message } => {
-                if let Some(termios) = termios {
-                    let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &termios);
-                    let restore: &[u8] =
-                        if alternate_screen { super::screen::LEAVE } else { super::screen::END_OF_PROMPT };
-                    let _ = rustix::io::write(rustix::stdio::stderr(), restore);
+            State::Asking { modes, alternate_screen, code, message } => {
+                if let Some(modes) = modes {
+                    modes.restore();
+                    write_stderr(super::screen::end_of(alternate_screen));
                 }
-                Fired::Restored(Error::new(code, message))
+                Interruption::Restored(Error::new(code, message))
             }
         }
     }
 
     /// Puts the terminal back for a while, if a question is being asked.
-    pub fn suspend(&self) -> Option<Suspended> {
+    pub fn suspend(&self) -> Option<TerminalState> {
         let state = self.state();
-        let State::Asking { termios: Some(before), alternate_screen, .. } = &*state else { return None };
-        let termios = tcgetattr(rustix::stdio::stdin()).ok()?;
-        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
-        let restore: &[u8] = if *alternate_screen { super::screen::LEAVE } else { super::screen::END_OF_PROMPT };
-        let _ = rustix::io::write(rustix::stdio::stderr(), restore);
-        Some(Suspended { termios, alternate_screen: *alternate_screen })
+        let State::Asking { modes: Some(before), alternate_screen, .. } = &*state else { return None };
+        let modes = TerminalModes::save()?;
+        before.restore();
+        write_stderr(super::screen::end_of(*alternate_screen));
+        Some(TerminalState { modes, alternate_screen: *alternate_screen })
     }
 
-    /// What the handler of a signal that stops the program sets, before the program can notice the signal in any
-    /// other way.
+    /// The flag that the handler of a stopping signal sets, before the program can notice the signal in any other
+    /// way.
     pub fn stops(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stops)
     }
 
-    /// Takes the terminal again as it was when it was put back, if it was.
-    pub fn resume(&self, suspended: Option<&Suspended>) {
+    /// Puts the terminal back into the state of the question, if one was being asked.
+    pub fn resume(&self, suspended: Option<&TerminalState>) {
         if let Some(suspended) = suspended {
-            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &suspended.termios);
+            suspended.modes.restore();
             if suspended.alternate_screen {
-                let _ = rustix::io::write(rustix::stdio::stderr(), super::screen::ENTER);
+                write_stderr(super::screen::ENTER);
             }
         }
         self.returns.fetch_add(1, Ordering::Relaxed);
@@ -201,24 +196,6 @@ impl Interrupts {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Sends a signal to a process and to everything that it started: the shell that runs a command may wait for
-/// it, and end without it. They stay in the group of keyward, because only that group may use the terminal.
-fn end_all(process: Pid, signal: Signal) {
-    for child in children(process) {
-        end_all(child, signal);
-    }
-    let _ = kill_process(process, signal);
-}
-
-/// The children of a process, as Linux tells them.
-fn children(process: Pid) -> Vec<Pid> {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()));
-    let lists = threads.into_iter().flatten().flatten();
-    let lists = lists.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-    let pids = lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>());
-    pids.filter_map(Pid::from_raw).collect()
 }
 
 /// A question in progress.
@@ -233,7 +210,7 @@ impl Section {
         match &mut *self.interrupts.state() {
             State::Asking { alternate_screen, .. } => std::mem::replace(alternate_screen, shown),
             State::Idle
-            | State::Lent
+            | State::OtherProgram
             | State::Running { .. }
             | State::Answered
             | State::Stoppable { .. }
@@ -241,12 +218,12 @@ impl Section {
         }
     }
 
-    /// How often the screen was away since the program began: what was shown on it has to be shown anew.
+    /// How often another program had the screen so far: when this changes, everything has to be drawn again.
     pub(super) fn returns(&self) -> u32 {
         self.interrupts.returns.load(Ordering::Relaxed)
     }
 
-    /// Whether the program was stopped and goes on, seen from a wait that a signal has ended.
+    /// Whether the program was stopped and has resumed, asked after a signal has ended a wait.
     pub(super) fn came_back_since(&self, returns: u32) -> bool {
         while self.interrupts.stops.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(5));
@@ -254,27 +231,30 @@ impl Section {
         self.returns() != returns
     }
 
-    /// Lends the terminal to another program until the returned value is dropped: signals that its keys
-    /// make are for it, and forgotten here.
-    pub fn lent(self) -> Hold {
-        *self.interrupts.state() = State::Lent;
+    /// Lends the terminal to another program until the returned value is dropped: signals from its keys are for that
+    /// program, and ignored here.
+    pub fn lend(self) -> Hold {
+        *self.interrupts.state() = State::OtherProgram;
         Hold { interrupts: Arc::clone(&self.interrupts) }
     }
 
-    /// Starts a command, which is at work until the returned value says that it has ended. It is ended by the
-    /// signals that would have ended the question; none of them comes in between.
+    /// Starts a command, which runs until the returned value is told that it has ended. Signals that would have ended
+    /// the question end the command; none of them is lost in between.
     ///
     /// # Errors
     /// What `start` says.
-    pub fn running(&self, start: impl FnOnce() -> std::io::Result<Child>) -> std::io::Result<(Child, Running<'_>)> {
-        let before = tcgetattr(rustix::stdio::stdin()).ok();
+    pub fn running(
+        &self,
+        start: impl FnOnce() -> std::io::Result<Child>,
+    ) -> std::io::Result<(Child, RunningCommand<'_>)> {
+        let before = TerminalModes::save();
         let mut state = self.interrupts.state();
         let child = start()?;
         if let State::Asking { code, message, .. } = *state {
-            *state = State::Running { child: Pid::from_child(&child), signalled: false, code, message };
+            *state = State::Running { child: Process::of(&child), signalled: false, code, message };
         }
         drop(state);
-        Ok((child, Running { section: self, before }))
+        Ok((child, RunningCommand { section: self, before }))
     }
 
     /// Ends the question: from here on until the returned value is dropped, signals wait. If one came
@@ -292,41 +272,41 @@ impl Section {
         }
     }
 
-    /// What a prompt does that was interrupted: it returns the error to end with, unless the
-    /// signal's own thread is ending the program already, for which it waits.
+    /// What an interrupted prompt does: it returns the error to end with. Where the signal's own thread is ending the
+    /// program already, it waits for that instead.
     pub fn interrupted(&self) -> Error {
         loop {
             match self.interrupts.fire() {
-                Fired::Restored(error) => return error,
-                Fired::Idle => return Error::new(Code::Interrupted, "interrupted"),
-                Fired::Answered | Fired::Over => std::thread::sleep(Duration::from_millis(50)),
+                Interruption::Restored(error) => return error,
+                Interruption::Idle => return Error::new(Code::Interrupted, "interrupted"),
+                Interruption::Answered | Interruption::Over => std::thread::sleep(Duration::from_millis(50)),
             }
         }
     }
 }
 
-/// Something that ends by itself when a signal asks it to.
+/// Whether a signal has asked something to end.
 #[derive(Debug)]
-pub struct Stopping {
+pub struct StopRequest {
     asked: Arc<AtomicBool>,
     _section: Section,
 }
 
-impl Stopping {
+impl StopRequest {
     /// Whether a signal has come.
     pub fn is_asked_for(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
 }
 
-/// A command that is at work.
+/// A command that is running.
 #[derive(Debug)]
-pub struct Running<'s> {
+pub struct RunningCommand<'s> {
     section: &'s Section,
-    before: Option<Termios>,
+    before: Option<TerminalModes>,
 }
 
-impl Running<'_> {
+impl RunningCommand<'_> {
     /// The command has ended: the error for an interruption, if there was one.
     ///
     /// # Errors
@@ -334,13 +314,13 @@ impl Running<'_> {
     pub fn ended(self) -> Result<(), Error> {
         if let Some(before) = &self.before {
             // A command that asked for a password may have been ended with the echo off.
-            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
+            before.restore();
         }
         let mut state = self.section.interrupts.state();
         match std::mem::take(&mut *state) {
             State::Running { signalled: true, code, message, .. } => Err(Error::new(code, message)),
             State::Running { code, message, .. } => {
-                *state = State::Asking { termios: None, alternate_screen: false, code, message };
+                *state = State::Asking { modes: None, alternate_screen: false, code, message };
                 Ok(())
             }
             other => {

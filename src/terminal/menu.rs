@@ -1,18 +1,18 @@
-//! A page with a menu below it, on the alternate screen. Both are drawn anew when the size of the
-//! terminal changes: an alternate screen is not wrapped anew by itself, and what was cut is gone.
+//! A page with a menu below it, on the alternate screen. Both are drawn again when the size of the
+//! terminal changes: an alternate screen is not wrapped again by itself, and what was cut off is gone.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 
 use zeroize::Zeroizing;
 
-use super::raw::RawMode;
 use super::{AlternateScreen, Answer, Section};
 use crate::error::{Code, Error};
+use crate::platform::RawMode;
 
-/// How often the size of the terminal is looked at, in milliseconds.
+/// How often the size of the terminal is checked, in milliseconds.
 const LOOK_EVERY: u32 = 200;
-/// The bytes of a key that begins with Esc come at once; Esc itself comes alone.
+/// How long to wait for the rest of a key that begins with Esc, in milliseconds.
 const ESCAPE: u32 = 50;
 
 /// What a person can press.
@@ -27,9 +27,9 @@ enum Press {
 }
 
 impl<W: Write> AlternateScreen<'_, W> {
-    /// Shows what `page` makes for a terminal of so many rows and columns, with `items` and what the
-    /// `keys` do below it, and returns the one that the person chooses. Where there is no page for a
-    /// terminal that is so small, nothing can be chosen.
+    /// Shows what `page` makes for a terminal of these rows and columns, with `items` and what the `keys` do below it,
+    /// and returns the item that the person chooses. Where the terminal is too small for a page, nothing can be
+    /// chosen.
     ///
     /// # Errors
     /// What `section` says for an interruption, or where the terminal is gone.

@@ -8,7 +8,6 @@ mod interrupts;
 mod menu;
 mod progress;
 mod prompt;
-mod raw;
 mod screen;
 mod table;
 
@@ -17,15 +16,16 @@ use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use serde::Serialize;
 
 pub use editor::Scratch;
-pub use interrupts::{Fired, Hold, Interrupts, Running, Section, Stopping, Suspended};
-pub use progress::{Progress, Working};
+pub use interrupts::{Hold, Interruption, Interrupts, RunningCommand, Section, StopRequest, TerminalState};
+pub use progress::{Progress, Spinner};
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
-pub use table::{BLOCK, Blocks, Cell, Column, Widest, card};
+pub use table::{BLOCK, Blocks, Cell, Column, ColumnWidths, card};
 
 use crate::error::{Code, Error, Exit};
-use crate::world::StreamKinds;
-use keyward_core::rules::text::{clean, redact};
+use crate::platform::{self, StreamKinds};
+use crate::text::clean;
+use keyward_core::rules::text::redact;
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -60,9 +60,9 @@ pub enum Tone {
 pub struct Options {
     /// `-q`: no notes and no warnings.
     pub quiet: bool,
-    /// `--json`: what stands on stderr is at most one object.
+    /// `--json`: stderr gets one object at most.
     pub json: bool,
-    /// `--no-input`: ask nothing.
+    /// `--no-input`: never prompt.
     pub no_input: bool,
     /// `--color`.
     pub color: ColorChoice,
@@ -79,7 +79,7 @@ pub struct Terminal {
     stderr: Box<dyn Write>,
     kinds: StreamKinds,
     options: Options,
-    /// stdout takes nothing more: there is nobody left to write for.
+    /// stdout takes nothing more: nobody reads it any longer.
     stdout_is_lost: bool,
 }
 
@@ -105,7 +105,7 @@ impl Terminal {
         self.kinds
     }
 
-    /// Whether the terminal can do nothing but print lines.
+    /// Whether the terminal can only print lines.
     pub fn is_dumb(&self) -> bool {
         self.options.dumb
     }
@@ -137,12 +137,12 @@ impl Terminal {
         style.apply_to(text).to_string()
     }
 
-    /// Columns that a line of stdout may have; `None` where nobody looks at it.
+    /// How many columns a line of stdout may have; `None` where stdout is no terminal.
     pub fn width(&self) -> Option<u16> {
         if self.kinds.stdout_is_terminal { Some(self.kinds.width.unwrap_or(80)) } else { None }
     }
 
-    /// Whether the reader of stdout has gone away, so that a long output can stop.
+    /// Whether the reader of stdout has gone away, so that a long output can end early.
     pub fn is_unread(&self) -> bool {
         self.stdout_is_lost
     }
@@ -176,7 +176,7 @@ impl Terminal {
         std::mem::replace(&mut self.stdin, Box::new(io::empty()))
     }
 
-    /// Hands everything that was printed to whoever reads stdout.
+    /// Passes on everything that was printed.
     ///
     /// # Errors
     /// As [`Terminal::print`].
@@ -220,27 +220,27 @@ impl Terminal {
         stdout.flush()?;
         if self.kinds.stdout_is_file {
             // The key survives a power cut, so its secret has to.
-            rustix::fs::fsync(rustix::stdio::stdout())?;
+            platform::sync_stdout()?;
         }
         Ok(())
     }
 
-    /// Tells the person something, unless they asked for quiet or for JSON. Nobody listening is no
-    /// error. What looks like a secret, in the name of a file for example, is left out.
+    /// Writes a note to stderr, unless the person asked for quiet or for JSON. It is not an error if nobody reads it.
+    /// What looks like a secret, in the name of a file for example, is left out.
     pub fn note(&mut self, text: &str) {
         if !self.options.quiet && !self.options.json {
-            self.tell(&redact(text));
+            self.say(&redact(text));
         }
     }
 
-    /// Warns the person, as [`Terminal::note`] tells them something.
+    /// Writes a warning, under the same rules as [`Terminal::note`].
     pub fn warn(&mut self, text: &str) {
         self.note(&format!("warning: {text}"));
     }
 
     /// Writes lines to stderr, whatever was asked for.
-    pub fn tell(&mut self, text: &str) {
-        // On a screen, what was printed before is read before.
+    pub fn say(&mut self, text: &str) {
+        // On a screen, both streams appear in the order in which they were written.
         if self.kinds.stdout_is_terminal && !self.stdout_is_lost {
             self.stdout_is_lost = self.stdout.flush().is_err();
         }
@@ -248,8 +248,8 @@ impl Terminal {
         let _ = writeln!(self.stderr, "{text}");
     }
 
-    /// The text with its lines broken between words where a person looks at them. What is broken off stands
-    /// below the text of its line, behind the line's own blanks.
+    /// The text with its lines broken between words, where a person sees them. The rest of a broken line is indented
+    /// like its beginning, and two more.
     pub fn wrapped(&self, text: &str, is_seen: bool) -> String {
         let Some(width) = self.kinds.width.filter(|_| is_seen).map(usize::from).filter(|&width| width > 20) else {
             return text.to_owned();
@@ -257,19 +257,19 @@ impl Terminal {
         let wrap = |line: &str| {
             let blanks = line.len() - line.trim_start().len();
             let below = " ".repeat(blanks + 2);
-            // A word that does not fit is left whole: it may be a secret, a path, or be meant to be copied.
+            // A word that does not fit stays whole: it may be a secret, a path, or something to copy.
             let options = textwrap::Options::new(width).subsequent_indent(&below).break_words(false);
             textwrap::fill(line, options.word_splitter(textwrap::WordSplitter::NoHyphenation))
         };
         text.split('\n').map(wrap).collect::<Vec<_>>().join("\n")
     }
 
-    /// Writes a workflow command of GitHub Actions, `::command::value`, on a line of its own, at once, and
-    /// whatever was asked for: what a runner does not read, it does not obey.
+    /// Writes a workflow command of GitHub Actions, `::command::value`, on a line of its own, at once, even
+    /// with `--quiet`: the runner obeys only what it reads.
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn tell_runner(&mut self, command: &str, value: &str) -> io::Result<()> {
+    pub fn write_runner_command(&mut self, command: &str, value: &str) -> io::Result<()> {
         let mut line = zeroize::Zeroizing::new(String::with_capacity(command.len() + value.len() + 5));
         for part in ["::", command, "::", value, "\n"] {
             line.push_str(part);
@@ -298,7 +298,7 @@ impl Terminal {
 }
 
 impl Terminal {
-    /// As [`Terminal::read_input`], for what is no secret and may be long: room is made as it is needed.
+    /// As [`Terminal::read_input`], for long input that is not secret: memory is taken as it is needed.
     ///
     /// # Errors
     /// Whatever the system says.

@@ -1,4 +1,4 @@
-//! How far something has come that takes a while.
+//! Progress of what takes a while.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -8,20 +8,20 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Terminal;
 
-/// What is done sooner than this shows no bar: it would only flicker.
+/// What takes less than this shows no bar: it would only flicker.
 const SHOWN_AFTER: Duration = Duration::from_millis(500);
 
 /// A bar on stderr, where a person looks at it. It vanishes when it is dropped.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
-    /// Nobody looks, or not yet.
+    /// It is not shown, or not yet.
     is_hidden: bool,
     can_show: bool,
 }
 
 impl Terminal {
-    /// A bar for `total` steps of what `what` says, such as `checking the history`.
+    /// A bar for `total` steps of `what`, such as `checking the history`.
     pub fn progress(&self, what: &'static str, total: u64) -> Progress {
         let options = &self.options;
         let can_show = self.kinds.stderr_is_terminal && !options.quiet && !options.json && !options.dumb;
@@ -35,7 +35,7 @@ impl Terminal {
 }
 
 impl Progress {
-    /// So many steps are done by now.
+    /// Sets how many steps are done.
     pub fn at(&mut self, done: u64) {
         if self.is_hidden && self.can_show && self.bar.elapsed() >= SHOWN_AFTER {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -45,18 +45,18 @@ impl Progress {
     }
 }
 
-/// Something that goes on and on, without a measure of how far. It vanishes when it is dropped.
+/// A sign that something is going on, without a measure of how far. It vanishes when it is dropped.
 #[derive(Debug)]
-pub struct Working {
+pub struct Spinner {
     stop: Option<Sender<()>>,
     shows: Option<JoinHandle<()>>,
 }
 
 impl Terminal {
-    /// Shows that `what` goes on, once it has gone on for a while.
-    pub fn working(&self, what: &'static str) -> Working {
+    /// Shows that `what` is going on, once it has taken a while.
+    pub fn working(&self, what: &'static str) -> Spinner {
         if !self.progress(what, 0).can_show {
-            return Working { stop: None, shows: None };
+            return Spinner { stop: None, shows: None };
         }
         let (stop, stopped) = mpsc::channel::<()>();
         let goes_on = move |time| stopped.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
@@ -70,11 +70,11 @@ impl Terminal {
                 spinner.finish_and_clear();
             }
         });
-        Working { stop: Some(stop), shows: shows.ok() }
+        Spinner { stop: Some(stop), shows: shows.ok() }
     }
 }
 
-impl Drop for Working {
+impl Drop for Spinner {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(shows) = self.shows.take() {

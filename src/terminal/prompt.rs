@@ -10,14 +10,13 @@ use std::sync::Arc;
 use console::{Key, Term, measure_text_width};
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, FuzzySelect, Select};
-use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
 
-use super::raw::RawMode;
 use super::{Interrupts, Section, Terminal};
 use crate::error::{Code, Error};
+use crate::platform::{RawMode, forget_typed_ahead};
 
-/// What came of a question.
+/// The answer to a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer<T> {
     /// This.
@@ -35,7 +34,7 @@ impl Terminal {
         }
     }
 
-    /// Asks a question that is answered with yes or no. Enter alone is `default`, which is no for what
+    /// Asks a question that is answered with yes or no. Enter without an answer means `default`, which is no for what
     /// cannot be undone.
     ///
     /// # Errors
@@ -86,11 +85,11 @@ impl Terminal {
         settle(section, ask)
     }
 
-    /// For a terminal that can do nothing but print lines.
+    /// For a terminal that can only print lines.
     fn select_by_number(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<usize>, Error> {
-        self.tell(question);
+        self.say(question);
         for (place, item) in items.iter().enumerate() {
-            self.tell(&format!("  {}) {item}", place + 1));
+            self.say(&format!("  {}) {item}", place + 1));
         }
         loop {
             let answer = match self.line(section, &format!("Number, 1 to {}", items.len()))? {
@@ -119,7 +118,7 @@ impl Terminal {
     }
 
     /// Asks to choose any number of `items`; returns their indexes. Enter chooses one or takes it back, and
-    /// the first line goes on: no key chooses anything that a person did not point at.
+    /// the first line ends the choice: no key chooses anything that the person did not point at.
     ///
     /// # Errors
     /// As [`Terminal::select`].
@@ -141,7 +140,7 @@ impl Terminal {
         }
         let chosen: Vec<usize> = (0..items.len()).filter(|&item| chosen[item]).collect();
         let names = chosen.iter().map(|&item| items[item]).collect::<Vec<_>>().join(", ");
-        self.tell(&format!("{question}: {}", if names.is_empty() { "none" } else { &names }));
+        self.say(&format!("{question}: {}", if names.is_empty() { "none" } else { &names }));
         Ok(Answer::Given(chosen))
     }
 
@@ -200,7 +199,7 @@ impl Terminal {
         let section = interrupts.section(Code::Interrupted, "interrupted");
         self.show_prompt(question);
         let line = read_hidden_line();
-        self.tell("");
+        self.say("");
         line.map_err(|error| match error.kind() {
             ErrorKind::Interrupted => section.interrupted(),
             _ => gone(&error),
@@ -212,11 +211,6 @@ impl Terminal {
         let _ = write!(self.stderr, "{question}{end} ");
         let _ = self.stderr.flush();
     }
-}
-
-/// What was typed before a question was shown is no answer to it.
-fn forget_typed_ahead() {
-    let _ = tcflush(rustix::stdio::stdin(), QueueSelector::IFlush);
 }
 
 /// Asks until there is an answer. Where the program was stopped and goes on, it asks again: the terminal
@@ -243,7 +237,7 @@ fn gone(error: &io::Error) -> Error {
         .hint("where there is no terminal, answer with --yes or in the flags of the command")
 }
 
-/// Reads keys until Enter or Esc. dialoguer's own prompt for a text knows no Esc.
+/// Reads keys until Enter or Esc. dialoguer's own prompt for a text does not know Esc.
 fn type_line() -> io::Result<Answer<String>> {
     let terminal = Term::stderr();
     let mut text = String::new();

@@ -8,9 +8,14 @@ use super::Section;
 pub(super) const ENTER: &[u8] = b"\x1b[?1049h";
 /// Clears and leaves the alternate screen, and shows the cursor. It is cleared before it is left,
 /// because some terminals let the user scroll back into it.
-pub(super) const LEAVE: &[u8] = b"\x1b[2J\x1b[H\x1b[?1049l\x1b[?25h";
+const LEAVE: &[u8] = b"\x1b[2J\x1b[H\x1b[?1049l\x1b[?25h";
 /// Shows the cursor, which prompts hide, and leaves the line on which the question stands.
-pub(super) const END_OF_PROMPT: &[u8] = b"\x1b[?25h\r\n";
+const END_OF_PROMPT: &[u8] = b"\x1b[?25h\r\n";
+
+/// What ends a question on the screen that was interrupted.
+pub(super) fn end_of(alternate_screen: bool) -> &'static [u8] {
+    if alternate_screen { LEAVE } else { END_OF_PROMPT }
+}
 
 /// Enters the alternate screen and leaves it when dropped, unless an interruption left it before.
 #[derive(Debug)]

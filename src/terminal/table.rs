@@ -7,7 +7,7 @@ use console::measure_text_width;
 
 use super::{Terminal, Tone};
 use crate::error::Error;
-use keyward_core::rules::text::clean;
+use crate::text::clean;
 
 /// A value in a table, without anything that a terminal would obey.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A value that stands out, or that does not, where there are colours.
+    /// A value with a tone, where there are colours.
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
         let text = text.into();
         let text = if let Cow::Owned(cleaned) = clean(&text) { cleaned } else { text };
@@ -31,7 +31,7 @@ impl From<String> for Cell {
     }
 }
 
-/// A value that may be absent; nothing stands there then.
+/// A value that may be absent; the cell is empty then.
 impl<T: ToString> From<Option<&T>> for Cell {
     fn from(value: Option<&T>) -> Self {
         value.map(ToString::to_string).unwrap_or_default().into()
@@ -41,7 +41,7 @@ impl<T: ToString> From<Option<&T>> for Cell {
 /// A column of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
-    /// What stands above it.
+    /// Its heading.
     pub heading: &'static str,
     /// Where the terminal is too narrow, the columns with the lowest weight go first; those with
     /// [`Column::ALWAYS`] never.
@@ -49,7 +49,7 @@ pub struct Column {
     layout: Layout,
 }
 
-/// How the values of a column stand.
+/// How the values of a column are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     /// Wrapped where there is no room.
@@ -61,10 +61,10 @@ enum Layout {
 }
 
 impl Column {
-    /// The weight of a column that is always there.
+    /// The weight of a column that is never left out.
     pub const ALWAYS: u8 = u8::MAX;
 
-    /// A column that goes before all with a higher weight.
+    /// A column that is left out before all of a higher weight.
     pub const fn new(heading: &'static str, weight: u8) -> Self {
         Self { heading, weight, layout: Layout::Wrapped }
     }
@@ -84,12 +84,12 @@ impl Column {
     }
 }
 
-/// How wide the values of a table are, of which not all are kept.
+/// How wide the columns of a table are whose rows are not all kept.
 #[derive(Debug, Default)]
-pub struct Widest(Vec<usize>);
+pub struct ColumnWidths(Vec<usize>);
 
-impl Widest {
-    /// Takes the values of a row in.
+impl ColumnWidths {
+    /// Takes the values of a row into account.
     pub fn take(&mut self, row: &[Cell]) {
         self.0.resize(row.len(), 0);
         for (widest, cell) in self.0.iter_mut().zip(row) {
@@ -98,7 +98,7 @@ impl Widest {
     }
 }
 
-/// Where the columns of a long table stand, for all of its blocks.
+/// The layout of a long table, the same for all of its blocks.
 #[derive(Debug)]
 pub struct Blocks {
     columns: &'static [Column],
@@ -108,22 +108,22 @@ pub struct Blocks {
     is_first: bool,
 }
 
-/// Rows that are laid out together. Of a longer table, so many are kept at once.
+/// How many rows are laid out together, and so how many of a longer table are kept at once.
 pub const BLOCK: usize = 1_000;
 
 /// Blanks on both sides of a value.
 const PADDING: usize = 2;
-/// What a column may have at least.
+/// The narrowest that a column may be.
 const LEAST_SHARE: usize = 18;
 
 impl Terminal {
-    /// Prints a table with a heading, as wide as the terminal at most. Columns in which nothing stands are
-    /// left out; so are the least of the others where there is no room for all, and that is said.
+    /// Prints a table with a heading, no wider than the terminal. Empty columns are left out; where there
+    /// is no room for the others, the least important ones are left out as well, and a note names them.
     ///
     /// # Errors
     /// As [`Terminal::print`].
     pub fn print_table(&mut self, columns: &[Column], rows: &[Vec<Cell>]) -> Result<(), Error> {
-        let mut widest = Widest::default();
+        let mut widest = ColumnWidths::default();
         for row in rows {
             widest.take(row);
         }
@@ -134,14 +134,14 @@ impl Terminal {
             trimmed(table(self, columns, &used, rows, true))
         };
         self.print(&text)?;
-        self.tell_left_out(&left_out);
+        self.note_hidden_columns(&left_out);
         Ok(())
     }
 
     /// Begins a table that is too long to be laid out at once.
-    pub fn begin_table(&mut self, columns: &'static [Column], widest: &Widest) -> Blocks {
+    pub fn begin_table(&mut self, columns: &'static [Column], widest: &ColumnWidths) -> Blocks {
         let (used, left_out) = fitting(self.width(), columns, widest);
-        self.tell_left_out(&left_out);
+        self.note_hidden_columns(&left_out);
         let widths = widths(self.width(), columns, &used, widest);
         Blocks { columns, used, widths, is_first: true }
     }
@@ -165,13 +165,13 @@ impl Terminal {
         self.print(&trimmed(table))
     }
 
-    /// Whether each row is a line, and nothing but what stands in it.
+    /// Whether each row is one line of plain values.
     fn is_plain(&self, rows: &[Vec<Cell>]) -> bool {
         let is_line = |cell: &Cell| !cell.text.contains('\n');
         self.width().is_none() && !self.stdout_has_color() && rows.iter().all(|row| row.iter().all(is_line))
     }
 
-    fn tell_left_out(&mut self, left_out: &[&str]) {
+    fn note_hidden_columns(&mut self, left_out: &[&str]) {
         if !left_out.is_empty() {
             let left_out = left_out.join(", ");
             self.note(&format!("no room for {left_out}; a wider window shows more, and --json everything"));
@@ -179,8 +179,8 @@ impl Terminal {
     }
 }
 
-/// The columns that something stands in and that there is room for, and the headings of those without room.
-fn fitting(width: Option<u16>, columns: &[Column], widest: &Widest) -> (Vec<usize>, Vec<&'static str>) {
+/// The columns that are not empty and fit, and the headings of those that do not fit.
+fn fitting(width: Option<u16>, columns: &[Column], widest: &ColumnWidths) -> (Vec<usize>, Vec<&'static str>) {
     let mut used: Vec<usize> = (0..columns.len()).filter(|&column| widest.0[column] > 0).collect();
     let mut left_out = vec![];
     if let Some(width) = width {
@@ -201,9 +201,9 @@ fn fitting(width: Option<u16>, columns: &[Column], widest: &Widest) -> (Vec<usiz
     (used, left_out)
 }
 
-/// How wide each column is: as wide as what stands in it, where there is room, and of the wider ones each as wide as
-/// the others.
-fn widths(width: Option<u16>, columns: &[Column], used: &[usize], widest: &Widest) -> Vec<usize> {
+/// How wide each column is: as wide as its values, where there is room; where there is not, the widest columns share
+/// what is left equally.
+fn widths(width: Option<u16>, columns: &[Column], used: &[usize], widest: &ColumnWidths) -> Vec<usize> {
     let mut widths: Vec<usize> =
         used.iter().map(|&column| widest.0[column].max(columns[column].heading.len())).collect();
     let Some(width) = width else { return widths };
@@ -217,8 +217,8 @@ fn widths(width: Option<u16>, columns: &[Column], used: &[usize], widest: &Wides
     widths
 }
 
-/// The same as [`table`] makes, where there is nothing to wrap and nothing to paint: what programs read, and many rows
-/// of it. The library would take as long for it as SQLite takes to find the keys.
+/// What [`table`] would make where there is nothing to wrap and nothing to paint: for programs, and for many rows. The
+/// library would take as long as SQLite takes to find the keys.
 fn aligned(columns: &[Column], used: &[usize], widths: &[usize], rows: &[Vec<Cell>], with_heading: bool) -> String {
     let mut text = String::new();
     let mut add = |values: &mut dyn Iterator<Item = (usize, &str)>| {
@@ -270,7 +270,7 @@ fn table(terminal: &Terminal, columns: &[Column], used: &[usize], rows: &[Vec<Ce
     table
 }
 
-/// One thing with its fields, a line each. Fields that are empty are left out.
+/// One thing with its fields, one a line. Empty fields are left out.
 pub fn card(terminal: &Terminal, fields: &[(&str, Cell)]) -> String {
     let mut table = plain(terminal);
     for (field, value) in fields.iter().filter(|(_, value)| !value.text.is_empty()) {
@@ -323,8 +323,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::platform::StreamKinds;
     use crate::terminal::Options;
-    use crate::world::StreamKinds;
 
     const COLUMNS: [Column; 4] = [
         Column::new("name", Column::ALWAYS),
@@ -333,7 +333,7 @@ mod tests {
         Column::new("note", 1),
     ];
 
-    /// A terminal that is none.
+    /// Streams that are not a terminal.
     fn nowhere() -> Terminal {
         let sink = || Box::new(std::io::sink());
         Terminal::new(Box::new(std::io::empty()), sink(), sink(), StreamKinds::default(), Options::default())
@@ -345,7 +345,7 @@ mod tests {
             values in prop::collection::vec(["[!-~]{0,12}", "[a-z]{0,9}", "[0-9]{0,5}", "[a-zé世]([a-zé世 ]{0,19}[a-zé世])?|"], 1..20),
         ) {
             let rows: Vec<Vec<Cell>> = values.into_iter().map(|values| values.map(Cell::from).to_vec()).collect();
-            let mut widest = Widest::default();
+            let mut widest = ColumnWidths::default();
             for row in &rows {
                 widest.take(row);
             }

@@ -47,6 +47,7 @@ mod memory;
 mod processes;
 mod readme;
 mod recipes;
+mod rooms;
 mod sinks;
 mod store_files;
 mod surroundings;

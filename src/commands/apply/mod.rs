@@ -15,12 +15,12 @@ use crate::delivery::{Handover, Order, Patience, Place, Sink, hand_over};
 use crate::error::{Code, Error, Exit};
 use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject as Target, plan, read};
 use crate::formats::tree::{Mistake, locate};
-use crate::session::Session;
+use crate::session::{Enter, Session};
+use crate::text::count;
 use keyward_core::issuer::Minted;
 use keyward_core::rules::directory::{Draft, Entry};
 use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{Name, Prefix};
-use keyward_core::rules::text::count;
 use keyward_core::store::{Changes, NewKey, NewSecret, Store, StoreError, Subject};
 
 /// Make the store what a manifest says
@@ -98,7 +98,7 @@ impl Apply {
             .hint("nothing was changed; look at where the manifest comes from"));
         }
         // Where there is no store yet, it is planned with one that is nowhere, and made when all is well.
-        let found = session.store_if_any()?;
+        let found = session.store_to_plan()?;
         let exists = found.is_some();
         let mut store = found.map_or_else(|| Store::in_memory(session.now()), Ok)?;
         let planned = self.plan(session, &store, &manifest, &text)?;
@@ -115,7 +115,7 @@ impl Apply {
             let wanted = self.places(session, &store, &planned.steps)?;
             if !self.dry_run {
                 self.confirm(session, &planned.steps)?;
-                let mut store = if exists { session.change_store()? } else { session.create_store()? };
+                let mut store = if exists { session.store_to_change()? } else { session.store_to_make()? };
                 self.make(session, &mut store, &planned, &text, wanted)?;
             }
         }
@@ -123,7 +123,7 @@ impl Apply {
             self.clear_up(&manifest, &planned.steps);
         }
         if session.json() {
-            session.print_json(&Document::new(outcome, &planned.steps))?;
+            session.terminal.print_json(&Document::new(outcome, &planned.steps))?;
         }
         tell(session, &planned.steps, outcome);
         Ok(if self.fail_if_any && !planned.steps.is_empty() { Exit::FOUND } else { Exit::DONE })
@@ -274,7 +274,7 @@ impl Apply {
             )
             .hint("add --yes if you mean it; see what would go with --dry-run"));
         }
-        session.confirm(&format!("Delete {what} for good?"))
+        session.confirm(&format!("Delete {what} for good?"), Enter::MeansNo)
     }
 
     fn make(

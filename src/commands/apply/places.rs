@@ -101,8 +101,7 @@ impl Apply {
 
 /// Makes the folder for secrets, unless it is there.
 pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+    match crate::platform::private_folder(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::new(
             Code::NotDelivered,
             format!("the folder {} cannot be made: {error}; nothing was changed", folder.display()),

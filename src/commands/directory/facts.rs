@@ -1,4 +1,4 @@
-//! What only one of the four has, as flags.
+//! The flags of settings that only one of the four has.
 
 use std::fmt::Debug;
 
@@ -17,7 +17,7 @@ pub trait FactArgs: Args + Clone + Debug {
     fn is_empty(&self) -> bool;
 }
 
-/// Groups have nothing that the others have not.
+/// Groups have no settings of their own.
 #[derive(Debug, Clone, Args)]
 pub struct GroupArgs {}
 
@@ -46,7 +46,7 @@ pub struct RoleArgs {
     no_manages_keys: bool,
 }
 
-/// Tenants have nothing but their switch.
+/// Tenants have only their switch.
 #[derive(Debug, Clone, Args)]
 pub struct TenantArgs {}
 

@@ -4,15 +4,15 @@ use clap::ValueEnum as _;
 use serde_json::{Value, json};
 
 use super::facts::FactArgs;
-use super::{Create, Delete, Edit, Field};
+use super::{ClearField, Create, Delete, Edit};
 use crate::commands::views::in_words;
 use crate::delivery::Outcome;
 use crate::error::{Code, Error, Exit};
-use crate::session::Session;
+use crate::session::{Enter, Session, no_such_entry};
 use crate::terminal::{Cell, Column, Tone, card};
+use crate::text::count;
 use keyward_core::rules::directory::{Draft, Entry, Facts, Kind};
 use keyward_core::rules::names::Name;
-use keyward_core::rules::text::count;
 use keyward_core::rules::time::relative;
 
 pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Result<Exit, Error> {
@@ -20,19 +20,19 @@ pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Res
     args.facts.apply(&mut facts);
     let description = args.description.filter(|text| !text.as_str().is_empty());
     let draft = Draft { name: args.name, description, facts };
-    let mut store = session.create_store()?;
-    let entry = store.write(session.stamp(), |tx| tx.insert_entry(&draft))?;
-    tell(session, &entry, Outcome::Created, "created")?;
+    let mut store = session.store_to_make()?;
+    let entry = store.write(session.stamp(), |changes| changes.insert_entry(&draft))?;
+    report(session, &entry, Outcome::Created, "created")?;
     Ok(Exit::DONE)
 }
 
 pub(super) fn list(session: &mut Session, kind: Kind) -> Result<Exit, Error> {
-    let entries = match session.read_store()? {
+    let entries = match session.store_to_read()? {
         Some(store) => store.entries(kind)?,
         None => vec![],
     };
     if session.json() {
-        session.print_json(&entries.iter().map(Entry::to_json).collect::<Vec<_>>())?;
+        session.terminal.print_json(&entries.iter().map(Entry::to_json).collect::<Vec<_>>())?;
     } else if session.quiet() {
         for entry in &entries {
             session.terminal.print(&format!("{}\n", entry.draft.name))?;
@@ -53,14 +53,14 @@ pub(super) fn list(session: &mut Session, kind: Kind) -> Result<Exit, Error> {
 }
 
 pub(super) fn show(session: &mut Session, kind: Kind, name: &Name) -> Result<Exit, Error> {
-    let store = session.read_store()?;
+    let store = session.store_to_read()?;
     let found = match &store {
         Some(store) => store.entry(kind, name)?,
         None => None,
     };
-    let entry = found.ok_or_else(|| session.no_such_entry(store.as_ref(), kind, name))?;
+    let entry = found.ok_or_else(|| no_such_entry(store.as_ref(), kind, name))?;
     if session.json() {
-        session.print_json(&entry.to_json())?;
+        session.terminal.print_json(&entry.to_json())?;
     } else if session.quiet() {
         session.terminal.print(&format!("{name}\n"))?;
     } else {
@@ -83,19 +83,19 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
         return Err(Error::new(Code::Usage, "no change was named")
             .hint(format!("all that can be changed: keyward help {} edit", F::KIND.as_str())));
     }
-    let mut store = session.change_store()?;
+    let mut store = session.store_to_change()?;
     let found = store.entry(F::KIND, &args.name)?;
     if found.is_none() {
-        return Err(session.no_such_entry(Some(&store), F::KIND, &args.name));
+        return Err(no_such_entry(Some(&store), F::KIND, &args.name));
     }
-    let (before, after) = store.write(session.stamp(), |tx| {
-        let before = tx.entry(F::KIND, &args.name)?;
-        let after = tx.update_entry(&before, &change(&before.draft)?)?;
+    let (before, after) = store.write(session.stamp(), |changes| {
+        let before = changes.entry(F::KIND, &args.name)?;
+        let after = changes.update_entry(&before, &change(&before.draft)?)?;
         Ok::<_, Error>((before, after))
     })?;
     let changed = before.draft.differences(&after.draft);
     let outcome = if changed.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
-    tell(session, &after, outcome, "changed")?;
+    report(session, &after, outcome, "changed")?;
     for change in changed {
         let (old, new) = (in_words(&change.old), in_words(&change.new));
         session.terminal.note(&format!("  {}: {old} → {new}", change.field));
@@ -103,7 +103,7 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
     Ok(Exit::DONE)
 }
 
-/// What the kind does not have cannot be emptied, and what another flag sets neither.
+/// A setting that the kind does not have cannot be emptied, nor one that another flag sets.
 fn check_clear<F: FactArgs>(args: &Edit<F>) -> Result<(), Error> {
     let mut set =
         Draft { name: args.name.clone(), description: args.description.clone(), facts: Facts::default_of(F::KIND) };
@@ -118,11 +118,11 @@ fn check_clear<F: FactArgs>(args: &Edit<F>) -> Result<(), Error> {
     }
 }
 
-fn clear(field: Field, draft: &mut Draft) -> Result<(), Error> {
+fn clear(field: ClearField, draft: &mut Draft) -> Result<(), Error> {
     match (field, &mut draft.facts) {
-        (Field::Description, _) => draft.description = None,
-        (Field::Role, Facts::User { role, .. }) => *role = None,
-        (Field::Tenant, Facts::User { tenant, .. }) => *tenant = None,
+        (ClearField::Description, _) => draft.description = None,
+        (ClearField::Role, Facts::User { role, .. }) => *role = None,
+        (ClearField::Tenant, Facts::User { tenant, .. }) => *tenant = None,
         (field, facts) => {
             let kind = facts.kind().as_str();
             let field = field.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
@@ -141,28 +141,29 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
         )
         .hint("add --yes if you mean it"));
     }
-    let mut store = session.change_store()?;
+    let mut store = session.store_to_change()?;
     let Some(entry) = store.entry(kind, &args.name)? else {
-        return Err(session.no_such_entry(Some(&store), kind, &args.name));
+        return Err(no_such_entry(Some(&store), kind, &args.name));
     };
-    // Whether it can be deleted at all is found out before anybody is asked.
-    store.rehearse(session.stamp(), |tx| tx.delete_entry(&tx.entry(kind, &args.name)?, args.with_keys))?;
+    // Whether it can be deleted at all is checked before anybody is asked.
+    store
+        .rehearse(session.stamp(), |changes| changes.delete_entry(&changes.entry(kind, &args.name)?, args.with_keys))?;
     if args.with_keys && !args.yes && entry.keys > 0 {
         let keys = count(entry.keys, "key");
         let question = format!("Delete the {} {} and its {keys} for good?", kind.as_str(), args.name);
-        session.confirm(&question)?;
+        session.confirm(&question, Enter::MeansNo)?;
     }
-    let deleted = store.write(session.stamp(), |tx| {
-        let present = tx.entry(kind, &args.name)?;
+    let deleted = store.write(session.stamp(), |changes| {
+        let present = changes.entry(kind, &args.name)?;
         if !args.yes && present.keys != entry.keys {
             let (name, kind) = (&args.name, kind.as_str());
             return Err(Error::new(Code::Conflict, format!("the keys of the {kind} {name} changed in the meantime"))
                 .hint("nothing was deleted; look at them with `keyward list`, then try again"));
         }
-        Ok(tx.delete_entry(&present, args.with_keys)?)
+        Ok(changes.delete_entry(&present, args.with_keys)?)
     })?;
     if session.json() {
-        session.print_json(
+        session.terminal.print_json(
             &json!({kind.as_str(): entry.to_json(), "outcome": Outcome::Deleted, "deleted_keys": deleted}),
         )?;
     } else {
@@ -173,18 +174,18 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
 }
 
 pub(super) fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], enabled: bool) -> Result<Exit, Error> {
-    let mut store = session.change_store()?;
+    let mut store = session.store_to_change()?;
     for name in names {
         if store.entry(kind, name)?.is_none() {
-            return Err(session.no_such_entry(Some(&store), kind, name));
+            return Err(no_such_entry(Some(&store), kind, name));
         }
     }
-    let outcomes = store.write(session.stamp(), |tx| {
+    let outcomes = store.write(session.stamp(), |changes| {
         let switch = |name: &Name| {
-            let before = tx.entry(kind, name)?;
+            let before = changes.entry(kind, name)?;
             let mut draft = before.draft.clone();
             draft.facts.set_enabled(enabled);
-            let after = tx.update_entry(&before, &draft)?;
+            let after = changes.update_entry(&before, &draft)?;
             let outcome = if before.draft == draft { Outcome::Unchanged } else { Outcome::Updated };
             Ok::<_, Error>((after, outcome))
         };
@@ -192,7 +193,7 @@ pub(super) fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], ena
     })?;
     if session.json() {
         let documents: Vec<_> = outcomes.iter().map(|(entry, outcome)| document(entry, *outcome)).collect();
-        session.print_json(&documents)?;
+        session.terminal.print_json(&documents)?;
         return Ok(Exit::DONE);
     }
     let verb = if enabled { "enabled" } else { "disabled" };
@@ -211,9 +212,9 @@ fn document(entry: &Entry, outcome: Outcome) -> Value {
     json!({entry.draft.facts.kind().as_str(): entry.to_json(), "outcome": outcome})
 }
 
-fn tell(session: &mut Session, entry: &Entry, outcome: Outcome, verb: &str) -> Result<(), Error> {
+fn report(session: &mut Session, entry: &Entry, outcome: Outcome, verb: &str) -> Result<(), Error> {
     if session.json() {
-        return session.print_json(&document(entry, outcome));
+        return session.terminal.print_json(&document(entry, outcome));
     }
     let (kind, name) = (entry.draft.facts.kind().as_str(), &entry.draft.name);
     session.terminal.note(&match outcome {

@@ -96,7 +96,7 @@ struct WrongError<'w> {
 pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
     let stopping = session.interrupts.stoppable();
     let matches = Arc::new(Matches::new(session.random()?));
-    let path = session.open()?.path().to_owned();
+    let path = session.existing_store()?.path().to_owned();
     let (tickets, free) = mpsc::sync_channel(TICKETS);
     let (questions, asked) = mpsc::sync_channel(TICKETS);
     let (answers, answered) = mpsc::sync_channel(TICKETS);

@@ -22,7 +22,7 @@ use keyward_core::rules::hashing::{Cost, Memory};
 use keyward_core::rules::key::KeyJson;
 use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
 use keyward_core::rules::time::parse_time;
-use keyward_core::verifier::{Answer, Verifier, VerifyError};
+use keyward_core::verifier::{Answer, Verifier};
 
 /// More input than this is no credential and no request head.
 const MOST_INPUT: u64 = 64 * 1024;
@@ -182,7 +182,7 @@ impl Verify {
         let (credential, mut request) = self.examine(&input)?;
         drop(input);
         let at = self.at.unwrap_or(session.now());
-        let verifier = Verifier::new(session.open()?)?;
+        let verifier = Verifier::new(session.existing_store()?)?;
         let mut verifier = verifier.with_memory(memory.and_then(|thread| thread.join().ok()).unwrap_or_default());
         if let Some(name) = &self.role {
             request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().rank_of(name)? });
@@ -315,7 +315,7 @@ fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer) {
 
 fn print(session: &mut Session, answer: &Answer, at: Timestamp) -> Result<(), Error> {
     if session.json() {
-        session.print_json(&AnswerJson::new(None, answer, at))
+        session.terminal.print_json(&AnswerJson::new(None, answer, at))
     } else if session.quiet() {
         Ok(())
     } else {
@@ -352,16 +352,4 @@ fn checklist(session: &Session, answer: &Answer) -> String {
         }
     }
     text
-}
-
-impl From<VerifyError> for Error {
-    fn from(error: VerifyError) -> Self {
-        match error {
-            VerifyError::Store(error) => error.into(),
-            VerifyError::Hash(error) => {
-                Self::new(Code::StoreCorrupt, format!("the credential could not be checked: {error}"))
-                    .hint("nothing was decided; replace the secret with `keyward rotate KEY`, or put a backup in place")
-            }
-        }
-    }
 }

@@ -18,20 +18,18 @@
 mod fresh;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
-use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use self::fresh::{Fresh, exchange, neighbour, next};
+use self::fresh::{Fresh, neighbour, next};
 use crate::error::{Code, Error};
-use keyward_core::rules::text::shell_path;
+use crate::platform::{self, Folder, Identity, User};
+use crate::text::shell_path;
 
 /// How long another process may keep a folder locked.
 const LOCK_STEP: Duration = Duration::from_millis(20);
@@ -42,20 +40,14 @@ const MOST: u64 = 1024 * 1024;
 /// The files of one change.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    folders: Vec<Folder>,
+    folders: Vec<(Identity, Rc<Folder>)>,
     done: Vec<Done>,
-}
-
-#[derive(Debug)]
-struct Folder {
-    id: (u64, u64),
-    fd: Rc<OwnedFd>,
 }
 
 /// A name in a folder that nobody else delivers to in the meantime.
 #[derive(Debug, Clone)]
 pub(super) struct Spot {
-    folder: Rc<OwnedFd>,
+    folder: Rc<Folder>,
     name: OsString,
     path: PathBuf,
 }
@@ -65,14 +57,13 @@ pub(super) struct Spot {
 pub(super) struct Found {
     /// What is in it.
     pub(super) content: Zeroizing<Vec<u8>>,
-    mode: u32,
-    owner: (Uid, Gid),
+    about: Metadata,
 }
 
 impl Found {
     /// Its mode, where others than its owner have anything to do with the file.
     pub(super) fn open_mode(&self) -> Option<u32> {
-        Some(self.mode).filter(|mode| mode & 0o077 != 0)
+        Some(platform::mode(&self.about)).filter(|mode| mode & 0o077 != 0)
     }
 }
 
@@ -112,22 +103,20 @@ impl Files {
             return Err(refused(path, "it names a folder").hint("name a file in it"));
         };
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(parent, flags, Mode::empty()).map_err(|error| match error {
-            Errno::NOENT => {
+        let folder = Folder::open(parent).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
                 refused(path, "its folder is not there").hint(format!("make it: mkdir -p {}", shell_path(parent)))
             }
-            error => failed(path, error),
+            _ => failed(path, &error),
         })?;
-        let stat = rustix::fs::fstat(&folder).map_err(|error| failed(path, error))?;
-        let id = (stat.st_dev, stat.st_ino);
-        let folder = if let Some(known) = self.folders.iter().find(|folder| folder.id == id) {
-            Rc::clone(&known.fd)
+        let identity = folder.identity().map_err(|error| failed(path, &error))?;
+        let folder = if let Some((_, known)) = self.folders.iter().find(|(known, _)| *known == identity) {
+            Rc::clone(known)
         } else {
             lock(&folder, path)?;
-            let fd = Rc::new(folder);
-            self.folders.push(Folder { id, fd: Rc::clone(&fd) });
-            fd
+            let folder = Rc::new(folder);
+            self.folders.push((identity, Rc::clone(&folder)));
+            folder
         };
         Ok(Spot { folder, name: name.to_owned(), path: path.to_owned() })
     }
@@ -142,14 +131,13 @@ impl Files {
         keep_owner: bool,
     ) -> Result<(), Error> {
         let spot = spot.clone();
-        let failed = |error: Errno| match error {
-            Errno::EXIST if former.is_none() => is_there(&spot.path),
-            Errno::BUSY => refused(&spot.path, "it is mounted, and cannot be replaced")
+        let failed = |error: std::io::Error| match error.kind() {
+            ErrorKind::AlreadyExists if former.is_none() => is_there(&spot.path),
+            ErrorKind::ResourceBusy => refused(&spot.path, "it is mounted, and cannot be replaced")
                 .hint("deliver to a file that is not mounted by itself, or mount its folder"),
-            error => failed(&spot.path, error),
+            _ => failed(&spot.path, &error),
         };
-        let mode = former.map_or(0o600, |found| found.mode & 0o700);
-        let fresh = Fresh::write(&spot, content, Mode::from_raw_mode(mode)).map_err(failed)?;
+        let fresh = Fresh::write(&spot, content, former).map_err(failed)?;
         let Some(former) = former else {
             fresh.name(&spot).map_err(failed)?;
             self.done.push(Done::Made(spot));
@@ -167,15 +155,14 @@ impl Files {
         fresh.name_beside(&spot, &neighbour).map_err(failed)?;
         // Whatever happens to it now, it does not stay beside: it holds the secret.
         let remove = |error| {
-            let _ = rustix::fs::unlinkat(&*spot.folder, &neighbour, AtFlags::empty());
+            let _ = spot.folder.remove(&neighbour);
             failed(error)
         };
-        let exchanged = if is_ours { Err(Errno::INVAL) } else { exchange(&spot, &neighbour) };
-        if exchanged.is_ok() {
+        if !is_ours && spot.folder.exchange(&neighbour, &spot.name).is_ok() {
             self.done.push(Done::Exchanged(spot));
             return Ok(());
         }
-        rustix::fs::renameat(&*spot.folder, &neighbour, &*spot.folder, &spot.name).map_err(remove)?;
+        spot.folder.replace(&neighbour, &spot.name).map_err(remove)?;
         if !is_ours {
             self.done.push(Done::Replaced);
         }
@@ -184,40 +171,40 @@ impl Files {
 
     /// Adds to the end of a file, which is made where there is none.
     pub(super) fn append(&mut self, path: &Path, content: &[u8]) -> Result<(), Error> {
-        let failed = |error: Errno| match error {
-            Errno::LOOP => refused(path, "it is a link").hint("name the file that the link points to"),
+        let failed = |error: std::io::Error| match &error {
+            link if platform::is_link_error(link) => {
+                refused(path, "it is a link").hint("name the file that the link points to")
+            }
             error => failed(path, error),
         };
-        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o600);
-        let file = match rustix::fs::open(path, flags, mode) {
-            Err(Errno::NOENT) => {
-                let file = rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, mode).map_err(failed)?;
+        let mut file = match platform::append_file(path, false) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let file = platform::append_file(path, true).map_err(failed)?;
                 self.done.push(Done::Begun(path.to_owned()));
-                rustix::fs::fchmod(&file, mode).map(|()| file)
+                platform::make_private(&file, None).map(|()| file)
             }
             found => found,
         }
         .map_err(failed)?;
-        let stat = rustix::fs::fstat(&file).map_err(failed)?;
-        check_regular(path, &stat)?;
-        let length = u64::try_from(stat.st_size).unwrap_or(0);
+        let about = file.metadata().map_err(failed)?;
+        check_regular(path, &about)?;
+        let length = about.len();
         let mut last = [0];
         if length > 0 {
-            rustix::io::pread(&file, &mut last, length - 1).map_err(failed)?;
+            // Where it is read does not move where it is added to.
+            file.seek(SeekFrom::Start(length - 1)).and_then(|_| file.read(&mut last)).map_err(failed)?;
         }
-        let mut file = File::from(file);
         // What somebody left without an end of its line would run into ours.
         let gap: &[u8] = if length > 0 && last != *b"\n" { b"\n" } else { b"" };
         let written = file.write_all(gap).and_then(|()| file.write_all(content)).and_then(|()| file.sync_all());
         let longer = length + (gap.len() + content.len()) as u64;
         self.done.push(Done::Appended { file, length, longer });
-        written.map_err(|error| from_io(path, &error))
+        written.map_err(failed)
     }
 
     /// Brings the names to the disk; their contents are there already.
     pub(super) fn sync(&self) -> Result<(), Error> {
-        self.folders.iter().try_for_each(|folder| rustix::fs::fsync(&*folder.fd)).map_err(|error| {
+        self.folders.iter().try_for_each(|(_, folder)| folder.sync()).map_err(|error| {
             Error::new(Code::NotDelivered, format!("the folder of the secret cannot be brought to the disk: {error}"))
                 .hint("nothing was changed; look at the disk, or deliver to another folder")
         })
@@ -227,7 +214,7 @@ impl Files {
     pub(super) fn keep(self) {
         for done in self.done {
             if let Done::Exchanged(spot) = done {
-                let _ = rustix::fs::unlinkat(&*spot.folder, neighbour(&spot.name), AtFlags::empty());
+                let _ = spot.folder.remove(&neighbour(&spot.name));
             }
         }
     }
@@ -236,11 +223,8 @@ impl Files {
     pub(super) fn take_back(self) -> bool {
         // The last one first: a file may have been changed twice.
         let undo = |done| match done {
-            Done::Made(spot) => rustix::fs::unlinkat(&*spot.folder, &spot.name, AtFlags::empty()).is_ok(),
-            Done::Exchanged(spot) => {
-                let neighbour = neighbour(&spot.name);
-                rustix::fs::renameat(&*spot.folder, neighbour, &*spot.folder, &spot.name).is_ok()
-            }
+            Done::Made(spot) => spot.folder.remove(&spot.name).is_ok(),
+            Done::Exchanged(spot) => spot.folder.replace(&neighbour(&spot.name), &spot.name).is_ok(),
             Done::Replaced => false,
             Done::Appended { file, length, longer } => {
                 file.metadata().is_ok_and(|found| found.len() <= longer) && file.set_len(length).is_ok()
@@ -272,62 +256,56 @@ impl Spot {
     /// Removes what a process left that was killed: the lock says that nobody is at work.
     pub(super) fn clear_up(&self) {
         for leftover in [neighbour(&self.name), next(&self.name)] {
-            let _ = rustix::fs::unlinkat(&*self.folder, leftover, AtFlags::empty());
+            let _ = self.folder.remove(&leftover);
         }
     }
 
     /// The file that is there, if there is one.
     pub(super) fn read(&self) -> Result<Option<Found>, Error> {
-        // NONBLOCK: opening a FIFO would wait for a writer.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&*self.folder, &self.name, flags, Mode::empty()) {
+        let file = match self.folder.open_file(&self.name) {
             Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP) => {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if platform::is_link_error(&error) => {
                 return Err(refused(&self.path, "it is a link").hint("name the file that the link points to"));
             }
-            Err(error) => return Err(failed(&self.path, error)),
+            Err(error) => return Err(failed(&self.path, &error)),
         };
-        let stat = rustix::fs::fstat(&file).map_err(|error| failed(&self.path, error))?;
-        check_regular(&self.path, &stat)?;
-        check_owner(&self.path, &*self.folder, &stat)?;
-        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        let about = file.metadata().map_err(|error| failed(&self.path, &error))?;
+        check_regular(&self.path, &about)?;
+        check_owner(&self.path, &self.folder, &about)?;
+        let size = about.len();
         if size > MOST {
             return Err(
                 refused(&self.path, "it is larger than 1 MiB, which is no file of secrets").hint("name another file")
             );
         }
         let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
-        let read = File::from(file).take(MOST).read_to_end(&mut content);
-        read.map_err(|error| from_io(&self.path, &error))?;
-        let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-        Ok(Some(Found { content, mode: stat.st_mode & 0o7777, owner }))
+        file.take(MOST).read_to_end(&mut content).map_err(|error| failed(&self.path, &error))?;
+        Ok(Some(Found { content, about }))
     }
 }
 
-fn lock(folder: impl AsFd, path: &Path) -> Result<(), Error> {
+fn lock(folder: &Folder, path: &Path) -> Result<(), Error> {
     for _ in 0..LOCK_STEPS {
-        match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_STEP),
-            // An error is a file system without locks: nothing else can be done there.
-            Ok(()) | Err(_) => return Ok(()),
+        if folder.try_lock() {
+            return Ok(());
         }
+        std::thread::sleep(LOCK_STEP);
     }
     Err(refused(path, "another process has its folder locked").hint("it was tried for 10 seconds; try again"))
 }
 
-fn check_regular(path: &Path, stat: &Stat) -> Result<(), Error> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(()),
-        FileType::Directory => Err(refused(path, "it is a folder").hint("name a file in it")),
+fn check_regular(path: &Path, file: &Metadata) -> Result<(), Error> {
+    match file.file_type() {
+        kind if kind.is_file() => Ok(()),
+        kind if kind.is_dir() => Err(refused(path, "it is a folder").hint("name a file in it")),
         _ => Err(refused(path, "it is a device, a pipe or a socket").hint("name a file, or use --secret-to COMMAND")),
     }
 }
 
 /// In a folder where everybody may put files, a file of somebody else's is a trap: they would read what comes in.
-fn check_owner(path: &Path, folder: impl AsFd, file: &Stat) -> Result<(), Error> {
-    let is_open = rustix::fs::fstat(folder).is_ok_and(|folder| folder.st_mode & 0o002 != 0);
-    if is_open && file.st_uid != rustix::process::geteuid().as_raw() {
+fn check_owner(path: &Path, folder: &Folder, file: &Metadata) -> Result<(), Error> {
+    if folder.is_open_to_all() && platform::owner(file).user != User::own() {
         return Err(refused(path, "it belongs to another user, in a folder where everybody can put files")
             .hint("deliver to a folder of your own"));
     }
@@ -344,18 +322,11 @@ pub(super) fn refused(path: &Path, why: &str) -> Error {
     Error::new(Code::NotDelivered, format!("{} did not take the secret: {why}; nothing was changed", path.display()))
 }
 
-fn from_io(path: &Path, error: &std::io::Error) -> Error {
-    match Errno::from_io_error(error) {
-        Some(error) => failed(path, error),
-        None => refused(path, &error.to_string()).hint("name another file"),
-    }
-}
-
-fn failed(path: &Path, error: Errno) -> Error {
-    let why = std::io::Error::from(error).to_string();
-    refused(path, why.split(" (os error").next().unwrap_or(&why)).hint(match error {
-        Errno::NOSPC | Errno::DQUOT => "free some space, or deliver to another file system",
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => "name a file in a folder that you may write",
+fn failed(path: &Path, error: &std::io::Error) -> Error {
+    let why = error.to_string();
+    refused(path, why.split(" (os error").next().unwrap_or(&why)).hint(match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space, or deliver to another file system",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "name a file in a folder that you may write",
         _ => "name another file",
     })
 }

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 
 use super::{Deliver, KINDS, Manifest, ManifestKey, Reference};
 use crate::formats::tree::Mistake;
+use crate::text::closest;
 use keyward_core::rules::directory::{Draft, Kind};
 use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::patch::{Difference, differences};
-use keyward_core::rules::text::closest;
 use keyward_core::rules::time::When;
 
 /// What there is.

@@ -18,7 +18,7 @@ pub(crate) fn has_ended(name: &str) -> bool {
     let process = machine().and_then(|machine| name.strip_prefix(&machine)?.strip_prefix('/'));
     let Some((number, start)) = process.and_then(|process| process.split_once('/')) else { return false };
     match fs::read_to_string(format!("/proc/{number}/stat")) {
-        Ok(stat) => fields(&stat).is_some_and(|(state, since)| since != start || "ZX".contains(state)),
+        Ok(text) => fields(&text).is_some_and(|(state, since)| since != start || "ZX".contains(state)),
         Err(error) => error.kind() == ErrorKind::NotFound,
     }
 }

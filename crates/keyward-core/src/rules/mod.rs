@@ -9,6 +9,7 @@ pub mod address;
 pub mod authority;
 pub mod credential;
 pub mod decision;
+mod digits;
 pub mod directory;
 pub mod forwarded;
 pub mod hashing;

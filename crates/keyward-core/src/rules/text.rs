@@ -1,26 +1,15 @@
-//! Text on its way to a terminal or into a message, and secrets that stand where they should not.
+//! Secrets that stand where they should not, characters that a terminal obeys, and words for messages.
 
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::token::CROCKFORD;
+use super::digits::{CROCKFORD, ID_DIGITS};
 
-/// Digits of a public id, and the least number of digits of a secret that make a text suspicious.
-const ID_DIGITS: usize = 12;
+/// The least number of digits of a secret that make a text suspicious.
 const SECRET_DIGITS: usize = 8;
 /// A run of letters and digits that is as long as this can be the random part of a secret, or a
 /// secret in base64.
 const ENCODED_DIGITS: usize = 40;
-
-/// The text without anything that a terminal would obey, but the line feed: a value from a store or
-/// from a command line cannot move the cursor, ring the bell, change the title or turn the writing
-/// direction.
-pub fn clean(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.chars().map(|c| if c != '\n' && is_obeyed(c) { '\u{fffd}' } else { c }).collect())
-}
 
 /// Whether a terminal obeys this character instead of showing it: control characters, and those
 /// that override the writing direction (Unicode Bidirectional Algorithm, section 2).
@@ -111,14 +100,6 @@ mod tests {
 
     use super::*;
     use crate::rules::token::{Id, Secret};
-
-    #[test]
-    fn what_a_terminal_obeys_does_not_reach_it() {
-        assert_eq!(
-            clean("a\u{1b}[2Jb\u{7}c\r\nd\u{9b}e\u{202e}f"),
-            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\nd\u{fffd}e\u{fffd}f"
-        );
-    }
 
     #[test]
     fn a_word_is_one_word_to_a_shell() {

@@ -22,6 +22,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::digits::{BASE62, CROCKFORD, ID_DIGITS};
 use super::names::{InvalidText, Prefix};
 
 /// Random bytes in a secret: 256 bits.
@@ -29,15 +30,10 @@ pub const SECRET_BYTES: usize = 32;
 /// Random bytes that an [`Id`] is made from.
 pub const ID_BYTES: usize = 8;
 
-const ID_LENGTH: usize = 12;
 const SECRET_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
 /// Everything to the right of the prefix, with both underscores.
-const TAIL_LENGTH: usize = 1 + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH;
-
-/// The digits of an id: lower-case Crockford base32, without i, l, o and u.
-pub(crate) const CROCKFORD: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const TAIL_LENGTH: usize = 1 + ID_DIGITS + 1 + SECRET_LENGTH + CHECKSUM_LENGTH;
 
 /// A public id of a key or of one of its secrets: 12 characters of lower-case Crockford base32.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +44,7 @@ impl Id {
     pub fn from_random(bytes: [u8; ID_BYTES]) -> Self {
         let bits = u64::from_be_bytes(bytes);
         let digit = |i: usize| char::from(CROCKFORD[(bits >> (5 * i)) as usize & 31]);
-        Self((0..ID_LENGTH).map(digit).collect())
+        Self((0..ID_DIGITS).map(digit).collect())
     }
 
     /// The id as text.
@@ -61,7 +57,7 @@ impl FromStr for Id {
     type Err = InvalidText;
 
     fn from_str(text: &str) -> Result<Self, InvalidText> {
-        if text.len() == ID_LENGTH && text.bytes().all(|b| CROCKFORD.contains(&b)) {
+        if text.len() == ID_DIGITS && text.bytes().all(|b| CROCKFORD.contains(&b)) {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidText::new("an id is 12 characters of lower-case Crockford base32"))
@@ -133,7 +129,7 @@ impl Secret {
             return Err(TokenError::Form);
         }
         let (prefix, tail) = text.split_at(text.len() - TAIL_LENGTH);
-        let (id, secret) = tail[1..].split_at(ID_LENGTH);
+        let (id, secret) = tail[1..].split_at(ID_DIGITS);
         let well_formed = prefix.parse::<Prefix>().is_ok()
             && tail.starts_with('_')
             && secret.starts_with('_')

@@ -5,7 +5,6 @@
 //! another name, looked through as a store would be, and only then gets its own.
 
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -13,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::beside;
 use super::error::StoreError;
 use super::history::{self, ChainCheck};
+use crate::platform;
 
 /// What was found in a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +67,7 @@ pub(super) fn write(conn: &Connection, store: &Path, path: &Path) -> Result<Copi
     let unfinished = Unfinished(folder.join(unfinished));
     // What a killed process left; and closed to others before there is anything in it.
     let _ = fs::remove_file(&unfinished.0);
-    let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(&unfinished.0).map_err(failed)?;
-    file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    platform::private_file(&unfinished.0).map_err(failed)?;
     let target = unfinished.0.to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
     conn.execute("VACUUM INTO ?1", [target]).map_err(|error| match StoreError::from_sqlite(store, error) {
         StoreError::Unusable { detail, .. } => failed(std::io::Error::other(detail)),

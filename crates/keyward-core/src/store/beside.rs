@@ -3,10 +3,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
+use crate::platform;
 use crate::rules::text::shell_path;
 
 /// How the name of the write-ahead log ends.
@@ -45,14 +45,11 @@ pub(super) fn is_kept(name: &OsStr) -> bool {
 /// Refuses files that whoever could not write the store may have put there: they have to be files of somebody who
 /// could, and files alone.
 pub(super) fn look_at(path: &Path, store: &fs::Metadata) -> Result<(), StoreError> {
-    let own = rustix::process::geteuid().as_raw();
-    let group_writes = store.permissions().mode() & 0o020 != 0;
     for file in all_of(path) {
         let Ok(found) = fs::symlink_metadata(&file) else { continue };
-        let is_trusted = [store.uid(), own, 0].contains(&found.uid()) || group_writes;
-        let what = if !found.is_file() || found.nlink() > 1 {
+        let what = if !found.is_file() || platform::has_other_names(&found) {
             "is no file of its own: it is a link, a pipe or a folder"
-        } else if !is_trusted {
+        } else if !platform::is_trusted_beside(store, &found) {
             "belongs to another user, and what stands in it counts as if it stood in the store"
         } else {
             continue;

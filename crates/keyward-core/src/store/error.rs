@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use crate::platform;
 use crate::rules::authority::Denied;
 use crate::rules::key::Key;
 use crate::rules::names::Name;
@@ -200,11 +201,10 @@ fn is_missing_part(message: &str) -> bool {
 
 /// SQLite says that something could not be opened; the system knows why.
 fn what_the_system_minds(path: &Path) -> Option<&'static str> {
-    use rustix::fs::{Access, access, statvfs};
     let folder = path.parent()?;
-    if access(path, Access::READ_OK).is_err() {
+    if !platform::may_read(path) {
         Some("permission denied")
-    } else if statvfs(folder).is_ok_and(|system| system.f_bavail == 0) {
+    } else if platform::is_full(folder) {
         Some(DISK_FULL)
     } else {
         None

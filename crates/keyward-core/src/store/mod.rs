@@ -39,6 +39,7 @@ pub use keys::{NewKey, NewSecret, Presented, Uses};
 pub use leases::Subject;
 pub use settings::StoreSettings;
 
+use crate::platform::Version;
 use crate::rules::authority::Authority;
 use crate::rules::directory::{Entry, Kind};
 use crate::rules::hashing::Cost;
@@ -52,7 +53,7 @@ pub struct Store {
     conn: Connection,
     path: std::path::PathBuf,
     read_only: Option<String>,
-    immutable: Option<open::Version>,
+    immutable: Option<Version>,
     warnings: Vec<String>,
 }
 
@@ -164,7 +165,7 @@ impl Store {
     /// Whether somebody wrote to a file that is read as one that nobody writes: then the store has to be opened again.
     pub fn is_outdated(&self) -> bool {
         self.immutable
-            .is_some_and(|version| version != open::Version::of(&self.path) || !open::nothing_in_the_log(&self.path))
+            .is_some_and(|version| version != Version::of(&self.path) || !open::nothing_in_the_log(&self.path))
     }
 
     /// The number of the newest event: as long as it is the same, nothing was changed.

@@ -17,18 +17,17 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use rustix::fs::{Access, access};
 
 use super::beside;
 use super::error::{DISK_FULL, READ_ONLY, StoreError};
 use super::schema;
+use crate::platform::{self, OtherUsers, Version};
 use crate::rules::text::shell_path;
 
 /// How long a command waits for other processes before it says that the store is locked.
@@ -44,7 +43,8 @@ pub(super) struct Opened {
     pub path: PathBuf,
     /// Why nothing can be written, if that is so.
     pub read_only: Option<String>,
-    /// What the file was, where it is read without locks because nobody here can write it.
+    /// What the file was, where it is read without locks because nobody here can write it. SQLite itself never looks
+    /// again at one that it takes for immutable, and whoever owns the store may write it all the same.
     pub immutable: Option<Version>,
     pub warnings: Vec<String>,
 }
@@ -54,7 +54,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let path = resolve(path)?;
     let warnings = look_at(&path)?;
     // Who may only read the file would leave a log beside it that belongs to them, and lock its owner out.
-    if access(&path, Access::WRITE_OK).is_err() && access(&path, Access::READ_OK).is_ok() && nothing_in_the_log(&path) {
+    if !platform::may_write(&path) && platform::may_read(&path) && nothing_in_the_log(&path) {
         return open_immutable(path, warnings, READ_ONLY.to_owned());
     }
     let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -81,20 +81,6 @@ fn open_immutable(path: PathBuf, warnings: Vec<String>, why: String) -> Result<O
     Ok(Opened { conn, path, read_only: Some(why), immutable: Some(version), warnings })
 }
 
-/// What tells one state of a file from another. SQLite itself never looks again at one that it takes for immutable,
-/// and whoever owns the store may write it all the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Version(Option<[i64; 5]>);
-
-impl Version {
-    /// That of the file at `path` now.
-    pub(super) fn of(path: &Path) -> Self {
-        Self(fs::metadata(path).ok().map(|found| {
-            [found.ino().cast_signed(), found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()]
-        }))
-    }
-}
-
 /// Makes the store at `path` unless there is something at that path.
 pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::from_io(path, "created", &error);
@@ -105,21 +91,16 @@ pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
     if fs::symlink_metadata(path).is_ok_and(is_whole) {
         return Ok(());
     }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => file
-            // The mask of the process may have taken more away than it should.
-            .set_permissions(fs::Permissions::from_mode(0o600))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::File::open(&folder)?.sync_all())
-            .map_err(failed)?,
+    platform::private_folders(&folder).map_err(failed)?;
+    match platform::private_file(path) {
+        Ok(file) => file.sync_all().and_then(|()| fs::File::open(&folder)?.sync_all()).map_err(failed)?,
         // Somebody reserved the name, with mktemp for example. Nothing is in it yet.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             look_at_folder(&folder)?;
             let found = fs::symlink_metadata(path).map_err(failed)?;
             beside::look_at(&resolve(path)?, &found)?;
             if found.len() == 0 {
-                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+                platform::make_private(path).map_err(failed)?;
             }
         }
         Err(error) => return Err(failed(error)),
@@ -187,27 +168,27 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
     }
     look_at_folder(&parent(path))?;
     beside::look_at(path, &found)?;
-    let (mode, close) = (found.permissions().mode() & 0o777, format!("chmod 600 {}", shell_path(path)));
-    if mode & 0o002 != 0 {
+    let (mode, close) = (platform::mode(&found), format!("chmod 600 {}", shell_path(path)));
+    let others = match OtherUsers::of(&found) {
+        OtherUsers::AllWrite => None,
+        OtherUsers::GroupWrites => Some("its group can change the keys"),
+        OtherUsers::Read => Some("others can read it"),
+        OtherUsers::Nothing => return Ok(vec![]),
+    };
+    let Some(others) = others else {
         return Err(StoreError::Insecure {
             path: path.to_owned(),
             what: format!("its mode {mode:03o} lets every user of this machine change the keys"),
             remedy: format!("close it with `{close}`, then look through `keyward list` and `keyward history`"),
         });
-    }
-    let others = match mode {
-        _ if mode & 0o020 != 0 => "its group can change the keys",
-        _ if mode & 0o077 != 0 => "others can read it",
-        _ => return Ok(vec![]),
     };
     Ok(vec![format!("the store {} has mode {mode:03o}, so {others}; close it with: {close}", path.display())])
 }
 
 /// Who can write a folder can put another file in the place of the store, unless it is sticky.
 fn look_at_folder(folder: &Path) -> Result<(), StoreError> {
-    let mode =
-        fs::metadata(folder).map_err(|error| StoreError::from_io(folder, "opened", &error))?.permissions().mode();
-    if mode & 0o002 == 0 || mode & 0o1000 != 0 {
+    let found = fs::metadata(folder).map_err(|error| StoreError::from_io(folder, "opened", &error))?;
+    if !platform::anybody_may_replace_in(&found) {
         return Ok(());
     }
     Err(StoreError::Insecure {

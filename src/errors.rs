@@ -1,0 +1,94 @@
+//! What the errors of other rooms and crates mean for whoever runs the command: every `From<…> for Error`.
+//!
+//! The core says what happened. Here it gets its code, and the hints that name flags and commands.
+
+use crate::error::{Code, Error};
+use crate::text::shell_path;
+use keyward_core::rules::authority::Denied;
+use keyward_core::store::{DISK_FULL, StoreError};
+use keyward_core::verifier::VerifyError;
+
+impl From<anyhow::Error> for Error {
+    fn from(cause: anyhow::Error) -> Self {
+        Self::bug(cause)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::Missing(path) => Self::new(Code::StoreMissing, message)
+                .hint(format!("a first key makes it: keyward --store {} create first-key", shell_path(&path)))
+                .hint("a store elsewhere is named with --store PATH or KEYWARD_STORE"),
+            StoreError::Nowhere => {
+                Self::new(Code::StoreMissing, message).hint("name a store: --store PATH, or KEYWARD_STORE=PATH")
+            }
+            StoreError::Locked(_) => Self::new(Code::StoreLocked, message)
+                .hint("it was tried for 10 seconds; see who holds it (fuser, lsof), then try again"),
+            StoreError::Corrupt { .. } => Self::new(Code::StoreCorrupt, message)
+                .hint("leave the file as it is, and put the newest backup in its place"),
+            StoreError::Newer { .. } => {
+                Self::new(Code::StoreNewer, message).hint("nothing was changed; use the newer keyward with this store")
+            }
+            StoreError::Foreign { .. } => Self::new(Code::StoreForeign, message)
+                .hint("nothing was changed; name a store, or a path where there is nothing yet, with --store"),
+            StoreError::Insecure { remedy, .. } => Self::new(Code::StoreInsecure, message).hint(remedy),
+            StoreError::Unusable { detail, .. } => {
+                Self::new(Code::StoreUnwritable, message).hint(match detail.as_str() {
+                    DISK_FULL => "nothing was changed; free some space and try again",
+                    _ => "look at the permissions and the owner of the file and of its folder",
+                })
+            }
+            StoreError::NameTaken { kind, name } => {
+                let show = if kind == "key" { String::new() } else { format!("{kind} ") };
+                Self::new(Code::NameTaken, message)
+                    .hint(format!("see it with `keyward {show}show {name}`, or choose another name"))
+            }
+            StoreError::InUse { kind, name, users, .. } => {
+                let flag = if kind == "user" { "owner" } else { kind };
+                let error = Self::new(Code::InUse, message);
+                if users > 0 {
+                    error.hint(format!("give its users another {kind} first: keyward user list"))
+                } else {
+                    error.hint(format!("see the keys: keyward list --{flag} {name}; delete them too: --with-keys"))
+                }
+            }
+            StoreError::Reserved { .. } => {
+                Self::new(Code::Conflict, message).hint("nothing was changed; try again in a minute").reserved()
+            }
+            StoreError::LivesTooLong { longest, .. } => Self::new(Code::InvalidValue, message)
+                .hint(format!("give it an earlier end, such as --expires {longest:?}")),
+            StoreError::Denied(Denied::NotPermitted(_)) => Self::new(Code::NotPermitted, message)
+                .hint("act as somebody who may, or leave --as and KEYWARD_AS out to act as the owner of the store"),
+            StoreError::Denied(Denied::Ceiling { .. }) => Self::new(Code::RoleCeiling, message)
+                .hint("choose a role at or below your own, or have somebody with a higher role do it"),
+            StoreError::NoSuch { kind, name, close } => {
+                let error = Self::new(Code::NotFound, message);
+                let error = close.iter().fold(error, |error, close| error.hint(format!("did you mean {close}?")));
+                error.hint(format!("make it first: keyward {kind} create {name}"))
+            }
+            StoreError::SecretChanged(name) => Self::new(Code::Conflict, message).hint(format!(
+                "see who did it with `keyward history {name}`, then rotate again if that is still needed"
+            )),
+            StoreError::KeyChanged(name) => Self::new(Code::Conflict, message)
+                .hint(format!("look at it with `keyward show {name}`, then try again")),
+            StoreError::KeyGone(_) => {
+                Self::new(Code::NotFound, message).hint("another process deleted it in the meantime")
+            }
+            StoreError::Bug(cause) => Self::bug(anyhow::Error::new(cause).context(message)),
+        }
+    }
+}
+
+impl From<VerifyError> for Error {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Store(error) => error.into(),
+            VerifyError::Hash(error) => {
+                Self::new(Code::StoreCorrupt, format!("the credential could not be checked: {error}"))
+                    .hint("nothing was decided; replace the secret with `keyward rotate KEY`, or put a backup in place")
+            }
+        }
+    }
+}

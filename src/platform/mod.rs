@@ -1,0 +1,46 @@
+//! What is the operating system's own: private files, links and locks, terminal modes, signals, processes, streams.
+//!
+//! No other room names an operating system, or a crate that only one has. Each function here says what it promises,
+//! and each system keeps the promise in its own way in a folder of its own. Unix is the only one now. Another one comes
+//! by a folder beside it with functions of the same names.
+//!
+//! This room knows none of the others. What may break: a system that knows less than Linux. Where a promise can be
+//! kept in a weaker way only, the function says so.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as system;
+
+pub use system::clipboard::{has_clipboard_without_display, keep_in_clipboard};
+pub use system::files::{
+    Folder, Identity, OtherUsers, Owner, User, append_file, give, is_link_error, is_on_network, make_private, mode,
+    owner, private_folder, publish,
+};
+pub use system::processes::{
+    Process, ending_signal, has_input, keep_memory_private, leave_terminal, shell, shell_with_file, unread,
+};
+pub use system::signals::{SignalHandler, watch_signals};
+pub use system::streams::{
+    StandardStream, controlling_terminal, read_stdin, stderr_for_child, stream_kinds, sync_stdout, write_stderr,
+};
+pub use system::terminal::{RawMode, TerminalModes, forget_typed_ahead};
+
+/// What the three standard streams are connected to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StreamKinds {
+    /// Standard input is a terminal.
+    pub stdin_is_terminal: bool,
+    /// Standard output is a terminal.
+    pub stdout_is_terminal: bool,
+    /// Standard error is a terminal.
+    pub stderr_is_terminal: bool,
+    /// Standard output was closed by whoever started the program.
+    pub stdout_is_closed: bool,
+    /// Standard output is a file on a disk.
+    pub stdout_is_file: bool,
+    /// Bytes of standard input, where it is a file.
+    pub stdin_size: Option<u64>,
+    /// Columns of the terminal, if there is one.
+    pub width: Option<u16>,
+}

@@ -1,0 +1,117 @@
+//! The standard streams, past the buffers of the standard library, which keep what went through them.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::Stdio;
+
+use rustix::fs::FileType;
+use rustix::io::retry_on_intr;
+use rustix::termios::{isatty, tcgetwinsize};
+
+use crate::platform::StreamKinds;
+
+/// A standard stream without a buffer.
+#[derive(Debug)]
+pub struct StandardStream(BorrowedFd<'static>);
+
+impl StandardStream {
+    /// Standard input.
+    pub fn stdin() -> Self {
+        Self(rustix::stdio::stdin())
+    }
+
+    /// Standard output.
+    pub fn stdout() -> Self {
+        Self(rustix::stdio::stdout())
+    }
+}
+
+impl Read for StandardStream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        Ok(retry_on_intr(|| rustix::io::read(self.0, &mut *bytes))?)
+    }
+}
+
+impl Write for StandardStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(retry_on_intr(|| rustix::io::write(self.0, bytes))?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads what is there of standard input, at most as much as there is room for; 0 at its end. What is not read stays
+/// there for others.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn read_stdin(bytes: &mut [u8]) -> io::Result<usize> {
+    StandardStream::stdin().read(bytes)
+}
+
+/// Writes to standard error at once, past every buffer and lock: whoever holds one may be waiting.
+pub fn write_stderr(bytes: &[u8]) {
+    let _ = rustix::io::write(rustix::stdio::stderr(), bytes);
+}
+
+/// Brings what was written to standard output, which is a file, to the disk.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn sync_stdout() -> io::Result<()> {
+    Ok(rustix::fs::fsync(rustix::stdio::stdout())?)
+}
+
+/// Standard error once more, for a child that is started with it as another of its streams.
+///
+/// # Errors
+/// Where too many files are open.
+pub fn stderr_for_child() -> io::Result<Stdio> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)?.into())
+}
+
+/// The terminal in front of the person, for writing, whatever the standard streams are.
+///
+/// # Errors
+/// Where the program has no terminal.
+pub fn controlling_terminal() -> io::Result<File> {
+    File::options().write(true).open("/dev/tty")
+}
+
+/// What the standard streams are connected to.
+pub fn stream_kinds() -> StreamKinds {
+    let [stdin, stdout, stderr] = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    StreamKinds {
+        stdin_is_terminal: isatty(stdin),
+        stdout_is_terminal: isatty(stdout),
+        stderr_is_terminal: isatty(stderr),
+        stdout_is_closed: is_stand_in(stdout),
+        stdout_is_file: file_size(stdout).is_some(),
+        stdin_size: file_size(stdin),
+        width: tcgetwinsize(stdout)
+            .or_else(|_| tcgetwinsize(stderr))
+            .ok()
+            .map(|size| size.ws_col)
+            .filter(|&columns| columns > 0),
+    }
+}
+
+/// The size of a stream that is a file on a disk.
+fn file_size(stream: impl AsFd) -> Option<u64> {
+    let stat = rustix::fs::fstat(stream).ok()?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    u64::try_from(stat.st_size).ok().filter(|_| is_file)
+}
+
+/// Whether this is what Rust puts in the place of a closed standard stream: `/dev/null`, opened for
+/// reading and writing. A shell's own `>/dev/null` is open only for writing, and is a decision.
+fn is_stand_in(stdout: BorrowedFd<'_>) -> bool {
+    let is_null = match (rustix::fs::fstat(stdout), rustix::fs::stat("/dev/null")) {
+        (Ok(own), Ok(null)) => own.st_rdev == null.st_rdev && own.st_mode == null.st_mode,
+        _ => return true,
+    };
+    is_null && rustix::fs::fcntl_getfl(stdout).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::RDWR))
+}

@@ -1,0 +1,126 @@
+//! Questions to the person, and the errors for names that are not there.
+//!
+//! Each question ends with a look at the clock: the person may have thought about it for a while. An interruption of
+//! a question changes nothing.
+
+use super::Session;
+use crate::error::{Code, Error};
+use crate::terminal::{Answer, Section};
+use crate::text::closest;
+use keyward_core::rules::directory::Kind;
+use keyward_core::rules::key::Key;
+use keyward_core::rules::names::Name;
+use keyward_core::store::Store;
+
+/// What Enter answers where nothing was typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enter {
+    /// Yes, for what the person began.
+    MeansYes,
+    /// No, for what cannot be undone.
+    MeansNo,
+}
+
+impl Session {
+    /// Asks the person whether to go on.
+    ///
+    /// # Errors
+    /// [`Code::Cancelled`] where they say no.
+    pub fn confirm(&mut self, question: &str, enter: Enter) -> Result<(), Error> {
+        let section = self.question();
+        let confirmed = self.terminal.confirm(&section, question, enter == Enter::MeansYes)?;
+        // They may have thought about it for a while.
+        self.look_at_the_clock();
+        if confirmed { Ok(()) } else { Err(cancelled()) }
+    }
+
+    /// Asks the person to type a name, for what cannot be undone and would be missed.
+    ///
+    /// # Errors
+    /// [`Code::Cancelled`] where they type something else.
+    pub fn confirm_name(&mut self, question: &str, name: &str) -> Result<(), Error> {
+        let section = self.question();
+        let typed = self.terminal.line(&section, question)?;
+        self.look_at_the_clock();
+        match typed {
+            Answer::Given(text) if text == name => Ok(()),
+            Answer::Given(_) => {
+                Err(Error::new(Code::Cancelled, format!("that is not its name, {name}; nothing was changed")))
+            }
+            Answer::Declined => Err(cancelled()),
+        }
+    }
+
+    /// A question, the interruption of which changes nothing.
+    pub fn question(&self) -> Section {
+        self.interrupts.section(Code::Interrupted, "interrupted; nothing was changed")
+    }
+
+    /// The key that was named, or in a terminal the one that the person chooses.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`], [`Code::Cancelled`], or [`Code::Usage`] where nobody can be asked.
+    pub fn find_or_ask(&mut self, store: &Store, text: Option<&str>, what: &str) -> Result<Key, Error> {
+        if let Some(text) = text {
+            return find_key(store, text);
+        }
+        self.check_can_ask("KEY")?;
+        let names = store.some_names()?;
+        if names.is_empty() {
+            return Err(
+                Error::new(Code::NotFound, "there are no keys yet").hint("make the first one with: keyward create")
+            );
+        }
+        let section = self.question();
+        match self.terminal.search(&section, what, &names)? {
+            Answer::Given(index) => find_key(store, &names[index]),
+            Answer::Declined => Err(cancelled()),
+        }
+    }
+
+    /// Whether what the command line leaves open can be asked for.
+    ///
+    /// # Errors
+    /// [`Code::Usage`].
+    pub fn check_can_ask(&self, value: &str) -> Result<(), Error> {
+        if self.terminal.can_ask() {
+            return Ok(());
+        }
+        Err(Error::new(Code::Usage, format!("the following required arguments were not provided: <{value}>"))
+            .hint("write it behind the command; in a terminal, you are asked for it"))
+    }
+}
+
+/// The key that `text` names.
+///
+/// # Errors
+/// [`Code::NotFound`], with names that are close.
+pub fn find_key(store: &Store, text: &str) -> Result<Key, Error> {
+    store.find(text)?.map_or_else(|| Err(no_such_key(Some(store), text)), Ok)
+}
+
+/// The error for a key that is not there.
+pub fn no_such_key(store: Option<&Store>, text: &str) -> Error {
+    let error = Error::new(Code::NotFound, format!("there is no key {text:?}"));
+    let names = store.and_then(|store| store.some_names().ok()).unwrap_or_default();
+    match closest(&names, text) {
+        Some(name) => error.hint(format!("did you mean {name}?")),
+        None => error.hint("see the keys that there are with: keyward list"),
+    }
+}
+
+/// The error for a group, user, role or tenant that is not there.
+pub fn no_such_entry(store: Option<&Store>, kind: Kind, name: &Name) -> Error {
+    let names = store.and_then(|store| store.names_of(kind).ok()).unwrap_or_default();
+    let kind = kind.as_str();
+    let error = Error::new(Code::NotFound, format!("there is no {kind} {name}"));
+    match closest(&names, name.as_str()) {
+        Some(name) => error.hint(format!("did you mean {name}?")),
+        None => error.hint(format!("see the {kind}s that there are with: keyward {kind} list")),
+    }
+}
+
+/// The error for a person who changed their mind.
+pub fn cancelled() -> Error {
+    Error::new(Code::Cancelled, "cancelled; nothing was changed")
+}

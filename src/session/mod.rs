@@ -1,0 +1,184 @@
+//! One run of the program: what all commands share.
+//!
+//! A [`Session`] knows the global flags, the outside world and the terminal, and says who acts when. `stores` opens
+//! the store in the way that a command needs; `asking` puts questions to the person. Verbs take a session by
+//! reference and stay thin.
+//!
+//! What may break: the present stands still while a command computes. After a wait for a person or for input,
+//! [`Session::look_at_the_clock`] is needed, or what is stored is older than what the person saw.
+
+mod asking;
+mod stores;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+pub use self::asking::{Enter, cancelled, find_key, no_such_entry, no_such_key};
+use crate::error::Error;
+use crate::global::GlobalArgs;
+use crate::terminal::{Interrupts, Options, Terminal};
+pub use crate::world::Clock;
+use crate::world::{Environment, Random, World};
+use keyward_core::rules::authority::Authority;
+use keyward_core::rules::key::Settings;
+use keyward_core::rules::names::Name;
+use keyward_core::rules::time::whole_seconds;
+use keyward_core::store::{Stamp, Store, StoreError};
+
+/// The store in the data folder of the platform, where none is named.
+pub const DEFAULT_STORE: &str = "keys.db";
+
+/// The state of one run.
+#[derive(Debug)]
+pub struct Session {
+    /// The streams.
+    pub terminal: Terminal,
+    /// What signals look at.
+    pub interrupts: Arc<Interrupts>,
+    outside: Outside,
+    now: Timestamp,
+    actor: Option<Name>,
+    store: StorePath,
+    json: bool,
+    quiet: bool,
+}
+
+/// The part of the world that is asked while a command runs.
+struct Outside {
+    clock: Clock,
+    environment: Environment,
+    random: Random,
+    program: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outside")
+    }
+}
+
+/// Where the store is, and who said so.
+#[derive(Debug)]
+enum StorePath {
+    Named(PathBuf),
+    Default(PathBuf),
+    Nowhere,
+}
+
+impl Session {
+    /// Starts a run with the global flags that were given.
+    pub fn start(world: World, global: GlobalArgs) -> Self {
+        let set = |name: &str| (world.environment)(name).filter(|value| !value.is_empty());
+        let options = Options {
+            quiet: global.quiet,
+            json: global.json,
+            no_input: global.no_input,
+            color: global.color,
+            no_color: set("NO_COLOR").is_some(),
+            dumb: set("TERM").is_none_or(|term| term == "dumb"),
+        };
+        let store = match (global.store, world.data_folder) {
+            (Some(path), _) => StorePath::Named(path),
+            (None, Some(folder)) => StorePath::Default(folder.join(DEFAULT_STORE)),
+            (None, None) => StorePath::Nowhere,
+        };
+        Self {
+            terminal: Terminal::new(world.stdin, world.stdout, world.stderr, world.streams, options),
+            interrupts: world.interrupts,
+            now: whole_seconds((world.clock)()),
+            outside: Outside {
+                clock: world.clock,
+                environment: world.environment,
+                random: world.random,
+                program: world.program,
+            },
+            actor: global.acting,
+            store,
+            json: global.json,
+            quiet: global.quiet,
+        }
+    }
+
+    /// Where the store is, or would be.
+    pub fn store_path(&self) -> Option<&std::path::Path> {
+        match &self.store {
+            StorePath::Named(path) | StorePath::Default(path) => Some(path),
+            StorePath::Nowhere => None,
+        }
+    }
+
+    /// The present, in whole seconds. It stands still while a command computes.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The clock, for another thread.
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.outside.clock)
+    }
+
+    /// Looks at the clock again: after a wait for a person or for input, the time is another.
+    pub fn look_at_the_clock(&mut self) {
+        self.now = whole_seconds((self.outside.clock)());
+    }
+
+    /// Whether `--json` was given.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether `--quiet` was given.
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// The value of an environment variable.
+    pub fn environment(&self, name: &str) -> Option<OsString> {
+        (self.outside.environment)(name)
+    }
+
+    /// This program's own file.
+    pub fn program(&self) -> Option<PathBuf> {
+        self.outside.program.clone()
+    }
+
+    /// Random bytes that are fit for secrets.
+    ///
+    /// # Errors
+    /// Where the operating system gives none.
+    pub fn random<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let mut bytes = [0; N];
+        (self.outside.random)(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Who acts, and when.
+    pub fn stamp(&self) -> Stamp<'_> {
+        Stamp { now: self.now, actor: self.actor.as_ref() }
+    }
+
+    /// The settings of a key about which nothing was said: it belongs to the acting user and to their
+    /// tenant.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn default_settings(&self, store: &Store) -> Result<Settings, Error> {
+        let mut settings = Settings::with_prefix(store.settings()?.prefix);
+        if let Authority::User(actor) = store.authority(self.actor.as_ref())? {
+            settings.owner = Some(actor.name);
+            settings.tenant = actor.tenant;
+        }
+        Ok(settings)
+    }
+
+    /// Makes sure that the acting user may manage keys at all, before they answer a question about one.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::NotPermitted`].
+    pub fn check_key_manager(&self, store: &Store) -> Result<(), Error> {
+        store.authority(self.actor.as_ref())?.manage_keys().map_err(|denied| StoreError::from(denied).into())
+    }
+}
