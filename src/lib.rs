@@ -13,6 +13,7 @@
 //! | [`terminal`] | streams, prompts, the alternate screen, tables |
 //! | [`store`] | all SQL; speaks in terms of the domain |
 //! | [`domain`] | the rules, pure: values in, values out |
+//! | [`words`] | what a person is told about a check: sentences and remedies |
 //! | [`error`], [`world`] | what goes out of every run and what comes in |
 //!
 //! Dependencies point one way: `cli → commands → delivery → session → {verifier, terminal, store} → domain`.
@@ -40,6 +41,7 @@ pub mod global;
 pub mod manual;
 pub mod session;
 pub mod terminal;
+pub mod words;
 pub mod world;
 
 mod run;
