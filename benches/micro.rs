@@ -73,14 +73,11 @@ fn decide_and_look_up(criterion: &mut Criterion) -> Result<()> {
         group.finish();
         if keys == 10 {
             let key = store.named(&data::name(8)?)?.context("no key")?;
-            let request = Request {
-                ip: Some("10.0.8.7".parse()?),
-                tenant: Some("tenant-8".parse()?),
-                scopes: ["rest".parse()?].into(),
-                levels: ["api/team-8".parse()?].into(),
-                transport: Transport::Https,
-                ..Request::default()
-            };
+            let mut request = Request::over(Transport::Https);
+            request.ip = Some("10.0.8.7".parse()?);
+            request.tenant = Some("tenant-8".parse()?);
+            request.scopes.push("rest".parse()?);
+            request.levels.push("api/team-8".parse()?);
             let secret = key.secrets.first().context("no secret")?;
             criterion.bench_function("decide", |bench| bench.iter(|| decide(black_box(&key), secret, &request, now)));
         }

@@ -374,7 +374,8 @@ fn refused(error: &CredentialError) -> &'static str {
     match error {
         CredentialError::Missing(_) => "missing",
         CredentialError::Ambiguous => "ambiguous",
-        CredentialError::Malformed(_) => "malformed",
+        CredentialError::ManyLines | CredentialError::Malformed(_) => "malformed",
+        other => panic!("{other:?} has no name here"),
     }
 }
 

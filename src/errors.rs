@@ -8,6 +8,8 @@ use keyward_core::rules::authority::Denied;
 use keyward_core::store::{DISK_FULL, StoreError};
 use keyward_core::verifier::VerifyError;
 
+use crate::words;
+
 impl From<anyhow::Error> for Error {
     fn from(cause: anyhow::Error) -> Self {
         Self::bug(cause)
@@ -83,12 +85,6 @@ impl From<StoreError> for Error {
 
 impl From<VerifyError> for Error {
     fn from(error: VerifyError) -> Self {
-        match error {
-            VerifyError::Store(error) => error.into(),
-            VerifyError::Hash(error) => {
-                Self::new(Code::StoreCorrupt, format!("the credential could not be checked: {error}"))
-                    .hint("nothing was decided; replace the secret with `keyward rotate KEY`, or put a backup in place")
-            }
-        }
+        words::not_checked(error)
     }
 }

@@ -18,6 +18,7 @@
 //! | [`terminal`] | streams, prompts, the alternate screen, tables |
 //! | [`formats`] | the files that people write: manifest, editor document, dotenv |
 //! | `errors`, [`error`] | what goes out of a run that fails, and what other rooms' errors mean there |
+//! | [`words`] | what a person is told about a check: sentences and remedies |
 //! | [`text`] | words and shell words for messages |
 //! | [`platform`] | what is the operating system's own |
 //!
@@ -46,6 +47,7 @@ pub mod platform;
 pub mod session;
 pub mod terminal;
 pub mod text;
+pub mod words;
 pub mod world;
 
 mod run;

@@ -15,10 +15,13 @@ use crate::writes::steady_hash;
 
 /// How often the one credential is repeated.
 const REPEATED: usize = 1_000_000;
+/// The same beside jq, which only reads the field.
+const BESIDE_JQ: usize = 200_000;
 
 /// Measures the batch.
 pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     different(stores, report)?;
+    beside_jq(stores, report)?;
     repeated(stores, report)?;
     disabled(stores, report)
 }
@@ -67,6 +70,28 @@ fn repeated(stores: &Stores, report: &mut Report) -> Result<()> {
     }
     std::fs::remove_file(&questions)?;
     report.row(what, median(rates), " a second", Bound::Least(100_000.0), "reading a file, writing to nothing");
+    Ok(())
+}
+
+fn beside_jq(stores: &Stores, report: &mut Report) -> Result<()> {
+    let what = "`verify --batch` of 200,000 lines, one credential : `jq -c .credential`";
+    if !report.wants(what) {
+        return Ok(());
+    }
+    let question = question(&std::fs::read_to_string(stores.secret(0))?);
+    let questions = stores.folder.join("beside-jq");
+    std::fs::write(&questions, question.repeat(BESIDE_JQ))?;
+    let (store, jq) = (stores.store(0), ["jq", "-c", ".credential"]);
+    let keyward = [KEYWARD, "--store", &store, "verify", "--batch"];
+    let (mut ours, mut theirs) = (vec![], vec![]);
+    // In turns, so that what else the machine does meets both.
+    for _ in 0..5 {
+        ours.push(run(&stores.folder, &keyward, Some(&questions))?.time.as_secs_f64() * 1_000.0);
+        theirs.push(run(&stores.folder, &jq, Some(&questions))?.time.as_secs_f64() * 1_000.0);
+    }
+    std::fs::remove_file(&questions)?;
+    let (ours, theirs) = (median(ours), median(theirs));
+    report.row(what, ours / theirs, "", Bound::Most(1.2), &format!("{ours:.0} ms : {theirs:.0} ms"));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use keyward_core::rules::credential::parse_line;
-use keyward_core::rules::decision::Request;
+use keyward_core::rules::decision::{Request, Transport};
 use keyward_core::rules::token::Secret;
 use keyward_core::store::Store;
 use keyward_core::verifier::{Answer, Verifier};
@@ -180,7 +180,8 @@ fn one_hash_is_renewed_once() {
     sandbox.run("settings set hash-parameters m=8192,t=3,p=1");
     let mut store = Store::open(&sandbox.store()).unwrap();
     let verifier = Verifier::new(Store::open(&sandbox.store()).unwrap()).unwrap();
-    let answers = [(); 2].map(|()| verifier.verify(parse_line(&secret), &Request::default(), sandbox.now()).unwrap());
+    let answers = [(); 2]
+        .map(|()| verifier.verify(parse_line(&secret), &Request::over(Transport::Local), sandbox.now()).unwrap());
     assert!(answers.iter().all(Answer::wants_renewal));
     let id = Secret::parse(&secret).unwrap().id().clone();
     let mut renewed = |answer: &Answer, salt: u8| {

@@ -1,5 +1,6 @@
 //! `keyward verify`
 
+mod answer;
 mod batch;
 
 use std::net::IpAddr;
@@ -9,17 +10,14 @@ use std::thread::{self, JoinHandle};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
-use crate::terminal::Tone;
 use keyward_core::rules::address::parse_address;
-use keyward_core::rules::credential::{Credential, CredentialError, Presentation, parse_line, parse_request};
-use keyward_core::rules::decision::{Check, Decision, Method, Outcome, Request, Transport, WantedRole};
+use keyward_core::rules::credential::{Credential, CredentialError, parse_line, parse_request};
+use keyward_core::rules::decision::{Method, Request, Transport, WantedRole};
 use keyward_core::rules::hashing::{Cost, Memory};
-use keyward_core::rules::key::KeyJson;
 use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
 use keyward_core::rules::time::parse_time;
 use keyward_core::verifier::{Answer, Verifier};
@@ -124,47 +122,6 @@ fn time(text: &str) -> Result<Timestamp, InvalidText> {
         .ok_or_else(|| InvalidText::new("write a date (2030-01-31) or an RFC 3339 time (2030-01-31T12:00:00Z)"))
 }
 
-/// The answer in JSON.
-#[derive(Serialize)]
-struct AnswerJson<'a> {
-    /// The number of its line, in a batch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u64>,
-    allowed: bool,
-    reason: &'static str,
-    status: u16,
-    presentation: Option<Presentation>,
-    key: Option<KeyJson<'a>>,
-    effective_role: Option<&'a Name>,
-    checks: &'a [Check],
-    warnings: &'a [&'static str],
-}
-
-impl<'a> AnswerJson<'a> {
-    fn new(line: Option<u64>, answer: &'a Answer, at: Timestamp) -> Self {
-        Self {
-            line,
-            allowed: answer.decision.is_allowed(),
-            reason: answer.decision.reason().map_or("allowed", |reason| reason.as_str()),
-            status: answer.decision.status(),
-            presentation: answer.presentation,
-            key: answer.key.as_ref().map(|key| key.to_json(at)),
-            effective_role: answer.key.as_ref().and_then(|key| key.effective_role()).map(|(role, _)| role),
-            checks: &answer.decision.checks,
-            warnings: &answer.warnings,
-        }
-    }
-}
-
-/// The exit code that says what the decision says.
-fn exit_of(decision: &Decision) -> Exit {
-    match decision.status() {
-        200 => Exit::DONE,
-        401 => Exit::UNAUTHENTICATED,
-        _ => Exit::FORBIDDEN,
-    }
-}
-
 impl Verify {
     /// Verifies the credential.
     ///
@@ -199,12 +156,12 @@ impl Verify {
         }
         // From here on it is only told what came of it.
         answer.forget_secret();
-        if let Err(error) = print(session, &answer, at).and_then(|()| session.terminal.flush()) {
+        if let Err(error) = answer::print(session, &answer, &request, at).and_then(|()| session.terminal.flush()) {
             // The answer is the exit code, whatever became of the words.
             session.terminal.report(&error, session.json());
         }
         let _ = wiped.map(JoinHandle::join);
-        Ok(exit_of(&answer.decision))
+        Ok(answer::exit_of(&answer.decision))
     }
 
     /// The bytes that were presented: one more than are allowed, if there are too many.
@@ -246,15 +203,14 @@ impl Verify {
     /// # Errors
     /// Where the command line and the request contradict each other.
     fn examine(&self, input: &[u8]) -> Result<(Result<Credential, CredentialError>, Request), Error> {
-        let mut request = Request {
-            method: self.method.clone(),
-            ip: self.ip,
-            tenant: self.tenant.clone(),
-            scopes: self.scope.clone(),
-            levels: self.level.clone(),
-            role: None,
-            transport: self.transport.unwrap_or(if self.request { Transport::Http } else { Transport::Local }),
-        };
+        // A call on this machine, unless it is told to have been a request.
+        let transport = if self.request { Transport::Http } else { Transport::Local };
+        let mut request = Request::over(self.transport.unwrap_or(transport));
+        request.method.clone_from(&self.method);
+        request.ip = self.ip;
+        request.tenant.clone_from(&self.tenant);
+        request.scopes.clone_from(&self.scope);
+        request.levels.clone_from(&self.level);
         if input.len() as u64 > MOST_INPUT {
             let most = MOST_INPUT / 1024;
             return Ok((Err(CredentialError::Malformed(format!("more than {most} KiB were presented"))), request));
@@ -311,45 +267,4 @@ fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer) {
         answer.warnings.push("use_not_recorded");
         session.terminal.warn(&format!("the use was not recorded: {}", error.message()));
     }
-}
-
-fn print(session: &mut Session, answer: &Answer, at: Timestamp) -> Result<(), Error> {
-    if session.json() {
-        session.terminal.print_json(&AnswerJson::new(None, answer, at))
-    } else if session.quiet() {
-        Ok(())
-    } else {
-        if answer.warnings.contains(&"credential_in_query") {
-            session.terminal.warn("the credential stood in a URL, which logs and histories keep: send it in a header");
-        }
-        let text = checklist(session, answer);
-        let text = session.terminal.wrapped(&text, session.terminal.kinds().stdout_is_terminal);
-        session.terminal.print(&text)
-    }
-}
-
-/// A line for the answer and a line for each check, readable without colours and symbols.
-fn checklist(session: &Session, answer: &Answer) -> String {
-    let (pass, fail, skip) =
-        if session.terminal.stdout_has_symbols() { ("✓", "✗", "–") } else { ("pass", "FAIL", "skip") };
-    let mut text = match (answer.decision.reason(), &answer.key) {
-        (None, Some(key)) => format!("allowed: {}\n", key.name),
-        (None, None) => "allowed\n".to_owned(),
-        (Some(reason), Some(key)) => {
-            format!("refused: {} ({}), key {}\n", reason.as_str(), answer.decision.status(), key.name)
-        }
-        (Some(reason), None) => format!("refused: {} ({})\n", reason.as_str(), answer.decision.status()),
-    };
-    for check in &answer.decision.checks {
-        let (mark, tone) = match check.outcome {
-            Outcome::Pass => (pass, Tone::Good),
-            Outcome::Fail => (fail, Tone::Bad),
-            Outcome::Skip => (skip, Tone::Faint),
-        };
-        text.push_str(&format!("  {} {}\n", session.terminal.paint(mark, tone), check.detail));
-        if let Some(remedy) = &check.remedy {
-            text.push_str(&format!("  {:width$} {remedy}\n", "", width = mark.chars().count()));
-        }
-    }
-    text
 }

@@ -103,6 +103,11 @@ impl Credential {
     pub fn expose(&self) -> &str {
         &self.secret
     }
+
+    /// Takes the text in the place of the secret.
+    pub fn into_text(self) -> Zeroizing<String> {
+        self.secret
+    }
 }
 
 impl fmt::Debug for Credential {
@@ -113,6 +118,7 @@ impl fmt::Debug for Credential {
 
 /// Why no single credential could be read. The text is for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CredentialError {
     /// Nothing was presented.
     #[error("{0}")]
@@ -120,6 +126,9 @@ pub enum CredentialError {
     /// Two different credentials were.
     #[error("the request carries two different credentials")]
     Ambiguous,
+    /// More than one line was, where one was expected: perhaps a whole request head.
+    #[error("more than one line was presented")]
+    ManyLines,
     /// What was presented cannot be a credential.
     #[error("{0}")]
     Malformed(String),

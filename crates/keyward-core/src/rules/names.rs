@@ -199,6 +199,13 @@ fn check_prefix(text: &str) -> Result<(), InvalidText> {
     }
 }
 
+/// Whether `text` is a prefix, for who looks at many and tells nobody why not.
+pub(super) fn is_prefix(text: &str) -> bool {
+    (1..=16).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
 fn check_description(text: &str) -> Result<(), InvalidText> {
     check_length("a description", text, 0, 1000)?;
     check_characters("a description", text, "one line of text", |c| !is_obeyed(c))
@@ -220,7 +227,7 @@ fn check_label_value(text: &str) -> Result<(), InvalidText> {
 fn check_no_secret(what: &str, text: &str) -> Result<(), InvalidText> {
     if holds_secret(text) {
         return Err(InvalidText::new(format!(
-            "{what} must not hold a secret, and this looks like one: if it is one, replace it with `keyward rotate`"
+            "{what} must not hold a secret, and this looks like one: if it is one, rotate its key"
         )));
     }
     Ok(())
@@ -320,10 +327,10 @@ mod tests {
     #[test]
     fn prefixes_and_labels_are_checked() {
         for good in ["k", "kw", "live_key_0", "a234567890123456"] {
-            assert!(good.parse::<Prefix>().is_ok(), "{good}");
+            assert!(good.parse::<Prefix>().is_ok() && is_prefix(good), "{good}");
         }
-        for bad in ["", "0a", "_a", "Kw", "a-b", "a2345678901234567"] {
-            assert!(bad.parse::<Prefix>().is_err(), "{bad:?}");
+        for bad in ["", "0a", "_a", "Kw", "a-b", "a2345678901234567", "ä"] {
+            assert!(bad.parse::<Prefix>().is_err() && !is_prefix(bad), "{bad:?}");
         }
         let label: Label = "team=a=b".parse().unwrap();
         assert_eq!((label.key.as_str(), label.value.as_str()), ("team", "a=b"));

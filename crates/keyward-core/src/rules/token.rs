@@ -23,7 +23,7 @@ use serde::{Serialize, Serializer};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::digits::{BASE62, CROCKFORD, ID_DIGITS};
-use super::names::{InvalidText, Prefix};
+use super::names::{InvalidText, Prefix, is_prefix};
 
 /// Random bytes in a secret: 256 bits.
 pub const SECRET_BYTES: usize = 32;
@@ -37,19 +37,19 @@ const TAIL_LENGTH: usize = 1 + ID_DIGITS + 1 + SECRET_LENGTH + CHECKSUM_LENGTH;
 
 /// A public id of a key or of one of its secrets: 12 characters of lower-case Crockford base32.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id(String);
+pub struct Id([u8; ID_DIGITS]);
 
 impl Id {
     /// The id that these random bytes make; 60 of the 64 bits are used.
     pub fn from_random(bytes: [u8; ID_BYTES]) -> Self {
         let bits = u64::from_be_bytes(bytes);
-        let digit = |i: usize| char::from(CROCKFORD[(bits >> (5 * i)) as usize & 31]);
-        Self((0..ID_DIGITS).map(digit).collect())
+        Self(std::array::from_fn(|i| CROCKFORD[(bits >> (5 * i)) as usize & 31]))
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // Digits of Crockford base32 are ASCII: there is no other way to make one.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -57,29 +57,28 @@ impl FromStr for Id {
     type Err = InvalidText;
 
     fn from_str(text: &str) -> Result<Self, InvalidText> {
-        if text.len() == ID_DIGITS && text.bytes().all(|b| CROCKFORD.contains(&b)) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidText::new("an id is 12 characters of lower-case Crockford base32"))
+        match text.as_bytes().try_into() {
+            Ok(digits) if text.bytes().all(|b| CROCKFORD.contains(&b)) => Ok(Self(digits)),
+            _ => Err(InvalidText::new("an id is 12 characters of lower-case Crockford base32")),
         }
     }
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -113,7 +112,7 @@ impl Secret {
         text.push('_');
         encode_secret(bytes, &mut text);
         let checksum = checksum(&text);
-        text.push_str(&checksum);
+        text.extend(checksum.map(char::from));
         Self { text, id }
     }
 
@@ -122,30 +121,22 @@ impl Secret {
     /// # Errors
     /// [`TokenError`] says what is wrong with the text; it never touches a store to find out.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
-        if text.trim() != text {
-            return Err(TokenError::Spaces);
-        }
-        if !text.is_ascii() || text.len() <= TAIL_LENGTH {
-            return Err(TokenError::Form);
-        }
-        let (prefix, tail) = text.split_at(text.len() - TAIL_LENGTH);
-        let (id, secret) = tail[1..].split_at(ID_DIGITS);
-        let well_formed = prefix.parse::<Prefix>().is_ok()
-            && tail.starts_with('_')
-            && secret.starts_with('_')
-            && secret[1..].bytes().all(|b| b.is_ascii_alphanumeric());
-        let id = match id.parse::<Id>() {
-            Ok(id) if well_formed => id,
-            _ => return Err(TokenError::Form),
-        };
-        let (body, check) = text.split_at(text.len() - CHECKSUM_LENGTH);
-        if *checksum(body) != *check {
-            return Err(TokenError::Checksum);
-        }
-        if !fits_32_bytes(&body.as_bytes()[body.len() - SECRET_LENGTH..]) {
-            return Err(TokenError::Form);
-        }
+        let id = check(text)?;
         Ok(Self { text: Zeroizing::new(text.to_owned()), id })
+    }
+
+    /// The same for a text that is at hand already, and that becomes the secret.
+    ///
+    /// # Errors
+    /// As [`Secret::parse`]. The text is wiped.
+    pub fn from_text(text: Zeroizing<String>) -> Result<Self, TokenError> {
+        let id = check(&text)?;
+        Ok(Self { text, id })
+    }
+
+    /// Whether `text` is of the form of a secret, without a copy of it.
+    pub fn is_well_formed(text: &str) -> bool {
+        check(text).is_ok()
     }
 
     /// The public id inside this secret.
@@ -165,14 +156,42 @@ impl fmt::Debug for Secret {
     }
 }
 
-fn checksum(body: &str) -> Zeroizing<String> {
+/// The public id in a text that is a secret: its form, its checksum, its number.
+fn check(text: &str) -> Result<Id, TokenError> {
+    if text.trim() != text {
+        return Err(TokenError::Spaces);
+    }
+    if !text.is_ascii() || text.len() <= TAIL_LENGTH {
+        return Err(TokenError::Form);
+    }
+    let (prefix, tail) = text.split_at(text.len() - TAIL_LENGTH);
+    let (id, secret) = tail[1..].split_at(ID_DIGITS);
+    let well_formed = is_prefix(prefix)
+        && tail.starts_with('_')
+        && secret.starts_with('_')
+        && secret[1..].bytes().all(|b| b.is_ascii_alphanumeric());
+    let id = match id.parse::<Id>() {
+        Ok(id) if well_formed => id,
+        _ => return Err(TokenError::Form),
+    };
+    let (body, check) = text.split_at(text.len() - CHECKSUM_LENGTH);
+    if checksum(body) != check.as_bytes() {
+        return Err(TokenError::Checksum);
+    }
+    if !fits_32_bytes(&body.as_bytes()[body.len() - SECRET_LENGTH..]) {
+        return Err(TokenError::Form);
+    }
+    Ok(id)
+}
+
+fn checksum(body: &str) -> [u8; CHECKSUM_LENGTH] {
     let mut rest = crc32fast::hash(body.as_bytes());
     let mut digits = [b'0'; CHECKSUM_LENGTH];
     for digit in digits.iter_mut().rev() {
         *digit = BASE62[(rest % 62) as usize];
         rest /= 62;
     }
-    Zeroizing::new(digits.iter().copied().map(char::from).collect())
+    digits
 }
 
 /// Appends 32 bytes as 43 digits. A fixed width matters here: the base62 crates work on `u128`
@@ -193,23 +212,13 @@ fn encode_secret(bytes: &[u8; SECRET_BYTES], text: &mut String) {
     text.extend(digits.iter().copied().map(char::from));
 }
 
+/// The greatest number that 32 bytes make, 2^256 - 1, in base62.
+const GREATEST: &[u8; SECRET_LENGTH] = b"yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp1";
+
 /// Whether 43 digits are a number below 2^256: 62^43 is a little more, and a secret that no bytes
-/// make is not one of ours.
+/// make is not one of ours. Digits of base62 are in the order of ASCII, so numbers of one width compare like texts.
 fn fits_32_bytes(digits: &[u8]) -> bool {
-    let mut number = Zeroizing::new([0_u8; SECRET_BYTES]);
-    for digit in digits {
-        let Some(value) = BASE62.iter().position(|d| d == digit) else { return false };
-        let mut carry = value as u32;
-        for byte in number.iter_mut().rev() {
-            let sum = u32::from(*byte) * 62 + carry;
-            *byte = (sum & 0xff) as u8;
-            carry = sum >> 8;
-        }
-        if carry != 0 {
-            return false;
-        }
-    }
-    true
+    digits <= GREATEST.as_slice()
 }
 
 #[cfg(test)]
@@ -250,8 +259,20 @@ mod tests {
     #[test]
     fn a_number_that_no_32_bytes_make_is_refused_even_with_a_right_checksum() {
         let body = format!("kw_000000000000_{}", "z".repeat(43));
-        let text = format!("{body}{}", *checksum(&body));
+        let text = format!("{body}{}", std::str::from_utf8(&checksum(&body)).unwrap());
         assert_eq!(Secret::parse(&text).unwrap_err(), TokenError::Form);
+    }
+
+    #[test]
+    fn the_greatest_number_is_a_secret_and_one_more_is_none() {
+        let greatest = secret("kw", 0, [0xff; 32]).expose().to_owned();
+        let body = &greatest[..greatest.len() - CHECKSUM_LENGTH];
+        assert_eq!(&body.as_bytes()[body.len() - SECRET_LENGTH..], GREATEST);
+        let last = BASE62.iter().position(|digit| body.as_bytes().last() == Some(digit)).unwrap();
+        let more = format!("{}{}", &body[..body.len() - 1], char::from(BASE62[last + 1]));
+        let with_checksum = |body: &str| format!("{body}{}", std::str::from_utf8(&checksum(body)).unwrap());
+        assert_eq!(with_checksum(body), greatest);
+        assert_eq!(Secret::parse(&with_checksum(&more)).unwrap_err(), TokenError::Form);
     }
 
     #[test]

@@ -56,6 +56,15 @@ pub enum ChainCheck {
     },
 }
 
+/// The newest row of the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Its number.
+    pub seq: i64,
+    /// Its hash, which covers all rows before it.
+    pub hash: [u8; 32],
+}
+
 /// What is to be written down.
 pub(super) struct Entry<'e> {
     pub at: Timestamp,
@@ -68,11 +77,7 @@ pub(super) struct Entry<'e> {
 }
 
 pub(super) fn append(conn: &Connection, entry: &Entry<'_>) -> rusqlite::Result<()> {
-    let head: Option<(i64, [u8; 32])> = conn
-        .prepare_cached("SELECT seq, hash FROM history_head")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let (last, before) = head.unwrap_or((0, START));
+    let (last, before) = head(conn)?.map_or((0, START), |head| (head.seq, head.hash));
     let row = Stored {
         seq: last.checked_add(1).ok_or(rusqlite::Error::IntegralValueOutOfRange(0, last))?,
         at: entry.at.as_second(),
@@ -106,6 +111,13 @@ pub(super) fn append(conn: &Connection, entry: &Entry<'_>) -> rusqlite::Result<(
     )?
     .execute((row.seq, &hash[..]))?;
     Ok(())
+}
+
+/// The newest row.
+pub(super) fn head(conn: &Connection) -> rusqlite::Result<Option<Head>> {
+    conn.prepare_cached("SELECT seq, hash FROM history_head")?
+        .query_row([], |row| Ok(Head { seq: row.get(0)?, hash: row.get(1)? }))
+        .optional()
 }
 
 /// The number of the newest row; 0 where there is none.

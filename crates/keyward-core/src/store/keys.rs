@@ -36,7 +36,7 @@ pub struct NewSecret {
 }
 
 /// What the store knows about a presented public id.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Presented {
     /// The key that the secret belongs to.
     pub key: Key,
@@ -318,7 +318,7 @@ pub(super) fn record_use(conn: &Connection, key: i64, now: Timestamp) -> rusqlit
 }
 
 /// Uses that are to be counted together.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Uses(BTreeMap<Id, (u64, Timestamp)>);
 
 impl Uses {
@@ -334,6 +334,11 @@ impl Uses {
             }
             None => drop(self.0.insert(key.clone(), (1, at))),
         }
+    }
+
+    /// How often this key was used, and when last; `None` where it was not.
+    pub fn of(&self, key: &Id) -> Option<(u64, Timestamp)> {
+        self.0.get(key).copied()
     }
 
     /// Those of another group too.

@@ -34,7 +34,7 @@ pub use completion::Names;
 pub use error::{DISK_FULL, StoreError};
 pub use filter::{Filter, Sort};
 pub use health::NameCount;
-pub use history::{ChainCheck, Event, EventFilter};
+pub use history::{ChainCheck, Event, EventFilter, Head};
 pub use keys::{NewKey, NewSecret, Presented, Uses};
 pub use leases::Subject;
 pub use settings::StoreSettings;
@@ -174,6 +174,14 @@ impl Store {
     /// Where the store cannot be read.
     pub fn last_event(&self) -> Result<i64, StoreError> {
         self.read(history::last)
+    }
+
+    /// The newest event: as long as it is the same, nothing was changed. `None` where there is none.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn head(&self) -> Result<Option<Head>, StoreError> {
+        self.read(history::head)
     }
 
     /// The key, the hash and the state of the secret with this public id.

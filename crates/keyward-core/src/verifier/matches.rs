@@ -22,38 +22,44 @@ const MOST: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// Bytes of the key.
 pub const KEY_BYTES: usize = 32;
 
-/// Credentials that have matched. Several verifiers may share it.
-pub struct Matches {
-    key: Zeroizing<[u8; KEY_BYTES]>,
+/// Credentials that have matched.
+pub(super) struct Matches {
+    keyed: Blake2sMac256,
     known: Mutex<LruCache<[u8; 32], ()>>,
 }
 
+/// A stored hash, taken in under the key of the cache: with the secret behind it, it is the keyed hash of a match.
+#[derive(Clone)]
+pub(super) struct Seal(Blake2sMac256);
+
 impl Matches {
     /// An empty one, with a key of random bytes.
-    pub fn new(key: [u8; KEY_BYTES]) -> Self {
-        Self { key: Zeroizing::new(key), known: Mutex::new(LruCache::new(MOST)) }
+    pub(super) fn new(key: [u8; KEY_BYTES]) -> Self {
+        Self { keyed: Blake2sMac256::new(&(*Zeroizing::new(key)).into()), known: Mutex::new(LruCache::new(MOST)) }
     }
 
-    /// Whether `secret` has matched `hash` before.
-    pub(super) fn knows(&self, secret: &Secret, hash: &HashedSecret) -> bool {
-        let Some(tag) = self.tag(secret, hash) else { return false };
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&tag).is_some()
+    /// The part of the keyed hash that is the same for all secrets that are tried on one stored hash.
+    pub(super) fn seal(&self, hash: &HashedSecret) -> Seal {
+        let mut mac = self.keyed.clone();
+        mac.update(&(hash.as_phc().len() as u64).to_be_bytes());
+        mac.update(hash.as_phc().as_bytes());
+        Seal(mac)
+    }
+
+    /// Whether `secret` has matched the hash under this seal before.
+    pub(super) fn knows(&self, secret: &Secret, seal: &Seal) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&seal.tag(secret)).is_some()
     }
 
     /// Remembers that it has.
-    pub(super) fn remember(&self, secret: &Secret, hash: &HashedSecret) {
-        if let Some(tag) = self.tag(secret, hash) {
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).put(tag, ());
-        }
+    pub(super) fn remember(&self, secret: &Secret, seal: &Seal) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).put(seal.tag(secret), ());
     }
+}
 
-    fn tag(&self, secret: &Secret, hash: &HashedSecret) -> Option<[u8; 32]> {
-        // A key of this length is always taken; without a tag, nothing is remembered.
-        let mut mac = Blake2sMac256::new_from_slice(&*self.key).ok()?;
-        mac.update(&(hash.as_phc().len() as u64).to_be_bytes());
-        mac.update(hash.as_phc().as_bytes());
-        mac.update(secret.expose().as_bytes());
-        Some(mac.finalize_fixed().into())
+impl Seal {
+    fn tag(&self, secret: &Secret) -> [u8; 32] {
+        self.0.clone().chain_update(secret.expose().as_bytes()).finalize_fixed().into()
     }
 }
 
@@ -74,17 +80,19 @@ mod tests {
         let secret = |byte| Secret::build(&"kw".parse().unwrap(), Id::from_random([0; 8]), &[byte; 32]);
         let hash = |salt| HashedSecret::new(&secret(1), [salt; 16], Cost::FLOOR).unwrap();
         let matches = Matches::new([9; KEY_BYTES]);
-        assert!(!matches.knows(&secret(1), &hash(1)));
-        matches.remember(&secret(1), &hash(1));
-        assert!(matches.knows(&secret(1), &hash(1)));
-        assert!(!matches.knows(&secret(2), &hash(1)), "another secret");
-        assert!(!matches.knows(&secret(1), &hash(2)), "another hash of the same secret");
+        let seal = |salt| matches.seal(&hash(salt));
+        assert!(!matches.knows(&secret(1), &seal(1)));
+        matches.remember(&secret(1), &seal(1));
+        assert!(matches.knows(&secret(1), &seal(1)));
+        assert!(!matches.knows(&secret(2), &seal(1)), "another secret");
+        assert!(!matches.knows(&secret(1), &seal(2)), "another hash of the same secret");
+        assert!(!matches.knows(&secret(1), &Matches::new([8; KEY_BYTES]).seal(&hash(1))), "another key");
     }
 
     #[test]
     fn the_least_recently_used_is_forgotten() {
         let matches = Matches::new([9; KEY_BYTES]);
-        let hash = HashedSecret::from_stored("made up".to_owned());
+        let hash = matches.seal(&HashedSecret::from_stored("made up".to_owned()));
         let secret = |number: usize| {
             Secret::build(&"kw".parse().unwrap(), Id::from_random((number as u64).to_be_bytes()), &[1; 32])
         };

@@ -21,7 +21,7 @@ pub fn parse_line(line: &str) -> Result<Credential, CredentialError> {
         return Err(CredentialError::Missing(NOTHING.to_owned()));
     }
     if line.contains(['\n', '\r']) {
-        return Err(malformed("more than one line was presented (a whole request head is read with --request)"));
+        return Err(CredentialError::ManyLines);
     }
     if let Some((field, value)) = line.split_once(':')
         && is_credential_field(field)
@@ -122,7 +122,7 @@ fn basic(encoded: &str) -> Result<Credential, CredentialError> {
     let text = std::str::from_utf8(&decoded).map_err(|_| malformed("the Basic credential is not UTF-8"))?;
     let (user, password) =
         text.split_once(':').ok_or_else(|| malformed("the Basic credential has no colon between user and password"))?;
-    let secrets = [password, user].into_iter().filter(|part| Secret::parse(part).is_ok());
+    let secrets = [password, user].into_iter().filter(|part| Secret::is_well_formed(part));
     let found = secrets.map(|secret| Credential::new(Presentation::Basic, None, secret)).collect();
     // Without a secret it is still a credential: damaged, or of another kind, and not to be mixed with one of ours.
     let other = if password.is_empty() { user } else { password };

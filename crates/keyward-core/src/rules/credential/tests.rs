@@ -33,7 +33,7 @@ fn shown(result: &Result<Credential, CredentialError>) -> String {
         }
         Err(CredentialError::Missing(_)) => "missing".to_owned(),
         Err(CredentialError::Ambiguous) => "ambiguous".to_owned(),
-        Err(CredentialError::Malformed(why)) => format!("malformed: {why}"),
+        Err(error @ (CredentialError::ManyLines | CredentialError::Malformed(_))) => format!("malformed: {error}"),
     }
 }
 
@@ -83,7 +83,7 @@ fn lines() {
         ("", "missing"),
         (" \t", "missing"),
         (" {S}", "malformed: there is white space around the credential"),
-        ("{S}\n{S}", "malformed: more than one line was presented (a whole request head is read with --request)"),
+        ("{S}\n{S}", "malformed: more than one line was presented"),
     ] {
         assert_eq!(shown(&parse_line(&fill(line))), expected, "{line}");
     }

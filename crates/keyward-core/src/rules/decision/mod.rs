@@ -1,0 +1,141 @@
+//! The decision: may this key make this request?
+//!
+//! [`decide`] looks at a key whose secret has already matched, and checks everything that could
+//! forbid the request. It stops at nothing: every failing check is named. A restriction that
+//! cannot be checked, because the request does not say what is needed, fails.
+//!
+//! A decision is data: a [`Reason`], an [`Outcome`] and [`Facts`] a check, and no sentence. Who tells a person puts
+//! them into words, from the check, the key and the request. A request that is allowed allocates nothing here.
+
+mod checks;
+mod reason;
+mod request;
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+pub use reason::{Outcome, Reason};
+pub use request::{Method, Request, Transport, WantedRole};
+
+use super::address::Cidr;
+use super::credential::CredentialError;
+use super::key::{Key, SecretInfo};
+use super::names::{Level, Scope};
+use super::token::TokenError;
+
+/// What a check found, beside what its reason and its outcome say and what stands in the key and in the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Facts {
+    /// Nothing more.
+    None,
+    /// The request does not say what would be needed to check it.
+    Unknown,
+    /// The secret is that of a rotation that has not ended.
+    Staged,
+    /// When the secret or the key stops working, or stopped.
+    Ends(Timestamp),
+    /// How the request came.
+    Transport(Transport),
+    /// The network of the key that the caller's address is in.
+    Network(Cidr),
+    /// The caller's address, which is in none of the key's networks.
+    Address(IpAddr),
+    /// Scopes that the key lacks.
+    MissingScopes(Vec<Scope>),
+    /// Levels that the key does not hold.
+    MissingLevels(Vec<Level>),
+    /// The store has no role of the name that the request asks for.
+    NoSuchRole,
+    /// The role of the key itself would be high enough, and that of its owner is not.
+    OwnerTooLow,
+    /// No single credential could be read.
+    Credential(CredentialError),
+    /// The credential is not a secret of ours.
+    Token(TokenError),
+    /// The credential stood in the query of a URL, where the store accepts none.
+    InQuery,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Check {
+    /// What its failure is called.
+    pub reason: Reason,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What it found.
+    pub facts: Facts,
+}
+
+/// Checks that are made of a genuine credential.
+const CHECKS: usize = 13;
+
+/// What came of all checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The checks that were made, and behind them room: an array, because every request makes them.
+    checks: [Check; CHECKS],
+    made: usize,
+}
+
+impl Decision {
+    /// A refusal before any secret has matched: one failing check that says nothing about any key.
+    pub fn refused(reason: Reason, facts: Facts) -> Self {
+        let mut checks = [(); CHECKS].map(|()| Check { reason, outcome: Outcome::Fail, facts: Facts::None });
+        checks[0].facts = facts;
+        Self { checks, made: 1 }
+    }
+
+    /// The checks that were made, in order.
+    pub fn checks(&self) -> &[Check] {
+        &self.checks[..self.made]
+    }
+
+    /// The checks that failed, in order.
+    pub fn failures(&self) -> impl Iterator<Item = &Check> {
+        self.checks().iter().filter(|check| check.outcome == Outcome::Fail)
+    }
+
+    /// The first reason to refuse, or `None` where the request is allowed.
+    pub fn reason(&self) -> Option<Reason> {
+        self.failures().map(|check| check.reason).next()
+    }
+
+    /// Whether the request is allowed.
+    pub fn is_allowed(&self) -> bool {
+        self.reason().is_none()
+    }
+
+    /// The HTTP status: 200, or that of the first failing check.
+    pub fn status(&self) -> u16 {
+        self.reason().map_or(200, Reason::status)
+    }
+}
+
+/// Decides about a request that was made with a genuine secret of `key`.
+///
+/// `presented` is that secret.
+pub fn decide(key: &Key, presented: &SecretInfo, request: &Request, now: Timestamp) -> Decision {
+    let checks = [
+        checks::genuine(),
+        checks::secret(presented, now),
+        checks::enabled(key),
+        checks::expiry(key, now),
+        checks::owner(key),
+        checks::tenant_enabled(key),
+        checks::transport(key, request),
+        checks::address(key, request),
+        checks::tenant(key, request),
+        checks::method(key, request),
+        checks::scopes(key, request),
+        checks::levels(key, request),
+        checks::role(key, request),
+    ];
+    Decision { made: checks.len(), checks }
+}
+
+#[cfg(test)]
+mod tests;

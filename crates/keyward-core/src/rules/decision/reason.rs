@@ -1,0 +1,90 @@
+//! What can be wrong with a request, and what came of a check: the words of the contract, which JSON shows as they are.
+
+use serde::{Serialize, Serializer};
+
+/// Everything that can be wrong with a request, in the order in which it is checked. Checks are
+/// named by what their failure is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// No credential was presented.
+    NoCredential,
+    /// Two different ones were.
+    AmbiguousCredential,
+    /// It does not have the form of a credential.
+    Malformed,
+    /// Unknown id, wrong secret and wrong name alike.
+    NotGenuine,
+    /// The secret was replaced, and its grace period is over.
+    SecretRetired,
+    /// The key is disabled.
+    KeyDisabled,
+    /// The key has expired.
+    KeyExpired,
+    /// The user it belongs to is disabled.
+    OwnerDisabled,
+    /// The tenant it works for is disabled.
+    TenantDisabled,
+    /// The key demands a secure transport.
+    InsecureTransport,
+    /// The caller's address is in none of the key's networks.
+    IpNotAllowed,
+    /// The key works for another tenant.
+    TenantMismatch,
+    /// The key is read-only, and the method is not safe.
+    MethodNotAllowed,
+    /// The key lacks a scope.
+    ScopeMissing,
+    /// The key lacks a level.
+    LevelMissing,
+    /// The key's effective role is too low.
+    RoleTooLow,
+}
+
+impl Reason {
+    /// The name in JSON and in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoCredential => "no_credential",
+            Self::AmbiguousCredential => "ambiguous_credential",
+            Self::Malformed => "malformed",
+            Self::NotGenuine => "not_genuine",
+            Self::SecretRetired => "secret_retired",
+            Self::KeyDisabled => "key_disabled",
+            Self::KeyExpired => "key_expired",
+            Self::OwnerDisabled => "owner_disabled",
+            Self::TenantDisabled => "tenant_disabled",
+            Self::InsecureTransport => "insecure_transport",
+            Self::IpNotAllowed => "ip_not_allowed",
+            Self::TenantMismatch => "tenant_mismatch",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::ScopeMissing => "scope_missing",
+            Self::LevelMissing => "level_missing",
+            Self::RoleTooLow => "role_too_low",
+        }
+    }
+
+    /// The HTTP status (RFC 9110 section 15.5): 401 where no live, genuine credential was presented; 403 where it
+    /// may not do this.
+    pub fn status(self) -> u16 {
+        if self <= Self::TenantDisabled { 401 } else { 403 }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Checked, and in order.
+    Pass,
+    /// Checked and wrong, or not possible to check.
+    Fail,
+    /// There was nothing to check.
+    Skip,
+}

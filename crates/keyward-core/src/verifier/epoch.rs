@@ -1,0 +1,132 @@
+//! When is what was read old?
+//!
+//! `PRAGMA data_version` costs a look at shared memory and says whether anybody has written to the store since, but not
+//! what. Most of what is written while credentials are verified are the uses that our own recorder counts, and of these
+//! the readers are told in another way. So: the same version, nothing has changed. Another version, the same head of
+//! the history, and our recorder has written in between: only uses were counted. Everything else: all is old.
+//!
+//! What may break: a change that leaves the head of the history as it is (another tool, or the counting of another
+//! process) between two looks at which ours has written too. The recorder sees it at its next commit, because its own
+//! connection's version tells it of others alone, and then all is old as well.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::rules::token::Id;
+use crate::store::{Head, Store, StoreError, Uses};
+
+/// So many commits are told of: a reader that has not looked for longer forgets all it has read.
+const TOLD: usize = 16;
+
+/// What one commit of the recorder changed, for those who have read the rows.
+#[derive(Debug, Clone)]
+pub(super) enum Written {
+    /// Nothing, or it failed.
+    Nothing,
+    /// Uses were counted.
+    Uses(Arc<Uses>),
+    /// This secret has another hash.
+    Hash(Id),
+}
+
+/// The commits of the recorders of one gate, shared by them and the readers.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    started: AtomicU64,
+    finished: AtomicU64,
+    /// How often a recorder saw that somebody else had written as well.
+    others: AtomicU64,
+    newest: Mutex<VecDeque<Written>>,
+}
+
+impl Commits {
+    /// A recorder is about to write. From here on, another version may be its doing.
+    pub(super) fn start(&self) {
+        self.started.fetch_add(1, SeqCst);
+    }
+
+    /// It has written, and whether somebody else had too since its last time.
+    pub(super) fn finish(&self, written: Written, saw_others: bool) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.push_back(written);
+        if newest.len() > TOLD {
+            newest.pop_front();
+        }
+        self.others.fetch_add(u64::from(saw_others), SeqCst);
+        self.finished.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn started(&self) -> u64 {
+        self.started.load(SeqCst)
+    }
+
+    /// What was written after `known` commits and until there were `finished`; `None` where that was too long ago.
+    fn between(&self, known: u64, finished: u64) -> Option<Vec<Written>> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let back = |count: u64| {
+            let behind = self.finished.load(SeqCst).saturating_sub(count);
+            newest.len().checked_sub(usize::try_from(behind).ok()?)
+        };
+        Some(newest.range(back(known)?..back(finished)?).cloned().collect())
+    }
+}
+
+/// What a reader has to do after a look.
+#[derive(Debug)]
+pub(super) enum Seen {
+    /// Go on with what it has.
+    Nothing,
+    /// Take in what our recorder wrote.
+    Written(Vec<Written>),
+    /// Forget everything.
+    Change,
+}
+
+/// The moment that a reader's knowledge is of.
+#[derive(Debug, Default)]
+pub(super) struct Epoch {
+    version: Option<i64>,
+    head: Option<Head>,
+    finished: u64,
+    others: u64,
+}
+
+impl Epoch {
+    /// Looks whether what was read at this epoch is old, and moves on to the present one.
+    ///
+    /// # Errors
+    /// Where the store cannot be read: then the next look says that everything is old.
+    pub(super) fn look(&mut self, store: &Store, commits: &Commits) -> Result<Seen, StoreError> {
+        // In this order: what is written meanwhile is seen at the next look once more, and not missed.
+        let (others, finished) = (commits.others.load(SeqCst), commits.finished.load(SeqCst));
+        let before = std::mem::take(&mut self.version);
+        let version = Some(store.version()?);
+        let is_same = version == before && others == self.others;
+        if !is_same {
+            let head = store.head()?;
+            let is_ours = commits.started() > self.finished && others == self.others;
+            if before.is_none() || !is_ours || head != self.head {
+                *self = Self { version, head, finished, others };
+                return Ok(Seen::Change);
+            }
+        }
+        self.version = version;
+        if finished == self.finished {
+            return Ok(Seen::Nothing);
+        }
+        let written = commits.between(self.finished, finished);
+        self.finished = finished;
+        Ok(written.map_or(Seen::Change, Seen::Written))
+    }
+
+    /// Forgets when it was.
+    pub(super) fn reset(&mut self) {
+        self.version = None;
+    }
+
+    /// Whether what is read now is of this epoch: no recorder is writing whose uses would be added a second time.
+    pub(super) fn is_quiet(&self, commits: &Commits) -> bool {
+        commits.started() == self.finished
+    }
+}

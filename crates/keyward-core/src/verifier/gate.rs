@@ -1,0 +1,288 @@
+//! The gate: one for all threads of a service that verifies for as long as it lives.
+//!
+//! A credential that matched before is decided at once, on the thread that asks, and never waits behind the hashes of
+//! others. Every other one goes to a bounded pool of hashing threads; where as many wait as may, the answer is
+//! [`VerifyError::Overloaded`], which is not a yes. What is not genuine costs one Argon2id of every cost that the store
+//! has, whether its id is unknown, its secret wrong or its name.
+//!
+//! What may break: whoever can present secrets with right checksums can keep the pool busy. They delay credentials that
+//! have not matched yet, and none that have.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use jiff::Timestamp;
+
+use super::claim::Claim;
+use super::epoch::Commits;
+use super::hashing::Hashing;
+use super::matches::{KEY_BYTES, Matches};
+use super::pool::Pool;
+use super::reader::Reader;
+use super::{Answer, Recorder, VerifyError};
+use crate::rules::credential::{Credential, CredentialError};
+use crate::rules::decision::Request;
+use crate::rules::hashing::Memory;
+use crate::rules::names::Name;
+use crate::store::{Store, StoreError};
+
+/// How much a gate may do at once.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Options {
+    /// Threads that compute hashes. Each of them keeps the memory of one: 19 MiB at the default cost.
+    pub threads: NonZeroUsize,
+    /// Credentials that may wait for a thread.
+    pub queue: usize,
+}
+
+impl Default for Options {
+    /// A thread a processor, and a queue of 64.
+    fn default() -> Self {
+        Self { threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN), queue: 64 }
+    }
+}
+
+/// Verifies credentials for many threads. Its clones are one gate; when the last of them is dropped, its threads end.
+#[derive(Clone)]
+pub struct Gate(Arc<Inner>);
+
+struct Inner {
+    // The pool first: its threads end before what they work with is gone.
+    pool: Pool,
+    front: Arc<Front>,
+}
+
+/// What the threads that ask and those that hash have in common.
+struct Front {
+    path: PathBuf,
+    matches: Matches,
+    commits: Arc<Commits>,
+    /// Connections that nobody uses at the moment. There are as many as were ever needed at once.
+    readers: Mutex<Vec<Reader>>,
+}
+
+/// What came of a question.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment on a stack; a box would be an allocation a request"
+)]
+pub enum Verdict {
+    /// It is decided.
+    Ready(Result<Answer, VerifyError>),
+    /// A hash is being computed for it.
+    Hashing(Hashing),
+}
+
+impl Verdict {
+    /// The answer, waited for where it has to be computed.
+    ///
+    /// # Errors
+    /// As [`Gate::ask`].
+    pub fn wait(self) -> Result<Answer, VerifyError> {
+        match self {
+            Self::Ready(answer) => answer,
+            Self::Hashing(hashing) => hashing.wait(),
+        }
+    }
+}
+
+impl Gate {
+    /// A gate to this store. `key` is random: under it is kept which credentials have matched.
+    ///
+    /// # Errors
+    /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives no threads.
+    pub fn new(store: Store, key: [u8; KEY_BYTES], options: Options) -> Result<Self, VerifyError> {
+        let (path, reader) = (store.path().to_owned(), Reader::new(store)?);
+        let (matches, commits) = (Matches::new(key), Arc::default());
+        let front = Arc::new(Front { path, matches, commits, readers: Mutex::new(vec![reader]) });
+        Ok(Self(Arc::new(Inner { pool: Pool::new(options.threads.get(), options.queue)?, front })))
+    }
+
+    /// Asks whether the credential may make `request` at `now`. What others had changed before counts. Nothing is
+    /// written: who counts uses hands the answer to a [`Recorder`].
+    ///
+    /// An error is in the verdict: the credential could not be checked. That is no refusal, and no permission either.
+    pub fn ask(&self, credential: Result<Credential, CredentialError>, request: &Request, now: Timestamp) -> Verdict {
+        match self.turn() {
+            Ok(mut turn) => turn.ask(credential, request, now),
+            Err(error) => Verdict::Ready(Err(error.into())),
+        }
+    }
+
+    /// A look at the store for several questions that were asked by now. It is to be given back soon: what others change
+    /// meanwhile counts from the next turn on.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn turn(&self) -> Result<Turn<'_>, StoreError> {
+        Ok(Turn { gate: self, reader: Some(self.0.front.take()?) })
+    }
+
+    /// Who counts the uses of this gate, from `now` on. There should be one: of several, each takes the others for strangers, and what
+    /// the gate has read is forgotten more often than it would have to be.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn recorder(&self, now: Timestamp) -> Result<Recorder, StoreError> {
+        Recorder::new(Store::open(&self.0.front.path)?, Arc::clone(&self.0.front.commits), now)
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gate({})", self.0.front.path.display())
+    }
+}
+
+/// One look at the store, for questions that came together.
+pub struct Turn<'g> {
+    gate: &'g Gate,
+    /// There until it is given back.
+    reader: Option<Reader>,
+}
+
+impl Turn<'_> {
+    /// As [`Gate::ask`], of the moment of this turn where no hash is needed.
+    pub fn ask(
+        &mut self,
+        credential: Result<Credential, CredentialError>,
+        request: &Request,
+        now: Timestamp,
+    ) -> Verdict {
+        self.decide(credential, request, now).unwrap_or_else(|error| Verdict::Ready(Err(error)))
+    }
+
+    /// The rank of a role, `None` where there is no such role.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn rank_of(&self, role: &Name) -> Result<Option<i64>, StoreError> {
+        self.reader.as_ref().map_or(Ok(None), |reader| reader.store().rank_of(role))
+    }
+
+    /// What who runs the service should know about the store.
+    pub fn store_warnings(&self) -> &[String] {
+        self.reader.as_ref().map_or(&[], |reader| reader.store().warnings())
+    }
+
+    fn decide(
+        &mut self,
+        credential: Result<Credential, CredentialError>,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Verdict, VerifyError> {
+        let claim = match Claim::of(credential) {
+            Ok(claim) => claim,
+            Err(refusal) => return Ok(Verdict::Ready(Ok(*refusal))),
+        };
+        let front = &self.gate.0.front;
+        let Some(reader) = &mut self.reader else { return Err(VerifyError::GivenUp) };
+        if let Err(refusal) = claim.look_at_place(reader.settings()) {
+            return Ok(Verdict::Ready(Ok(*refusal)));
+        }
+        match front.known(reader, claim, request, now)? {
+            Ok(answer) => Ok(Verdict::Ready(Ok(answer))),
+            Err(claim) => self.gate.0.hash(claim, request, now).map(Verdict::Hashing),
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            self.gate.0.front.give_back(reader);
+        }
+    }
+}
+
+impl Inner {
+    fn hash(&self, claim: Claim, request: &Request, now: Timestamp) -> Result<Hashing, VerifyError> {
+        let (promise, hashing) = Hashing::new();
+        let (front, request) = (Arc::clone(&self.front), request.clone());
+        self.pool.submit(Box::new(move |memory| promise.keep(front.prove(claim, &request, now, memory))))?;
+        Ok(hashing)
+    }
+}
+
+impl Front {
+    /// A connection, with what was read through it, as of now.
+    fn take(&self) -> Result<Reader, StoreError> {
+        let free = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut reader = match free {
+            Some(reader) => reader,
+            None => Reader::open(&self.path)?,
+        };
+        match reader.look(&self.commits) {
+            Ok(()) => Ok(reader),
+            Err(error) => {
+                self.give_back(reader);
+                Err(error)
+            }
+        }
+    }
+
+    fn give_back(&self, reader: Reader) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+    }
+
+    /// The answer to a claim that has matched before, or the claim.
+    fn known(
+        &self,
+        reader: &mut Reader,
+        claim: Claim,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Result<Answer, Claim>, StoreError> {
+        let Some(row) = reader.row(claim.secret.id(), &self.matches, &self.commits)? else {
+            return Ok(Err(claim));
+        };
+        // A wrong name costs what a wrong secret does.
+        if !claim.is_named(&row.presented) || !self.matches.knows(&claim.secret, &row.seal) {
+            return Ok(Err(claim));
+        }
+        let has_old_cost = row.has_old_cost(reader.settings().hash_cost);
+        Ok(Ok(claim.decide(row.presented, has_old_cost, request, now)))
+    }
+
+    /// The answer to a claim of which nothing is known yet. Of the moment at which its hash begins to be computed.
+    fn prove(
+        &self,
+        claim: Claim,
+        request: &Request,
+        now: Timestamp,
+        memory: &mut Memory,
+    ) -> Result<Answer, VerifyError> {
+        let mut reader = self.take()?;
+        // Another question may have had the same secret, and been before this one.
+        let found = self.known(&mut reader, claim, request, now);
+        let row = match &found {
+            Ok(Err(claim)) => reader.row(claim.secret.id(), &self.matches, &self.commits),
+            _ => Ok(None),
+        };
+        let settings = Arc::clone(reader.settings());
+        self.give_back(reader);
+        let claim = match found? {
+            Ok(answer) => return Ok(answer),
+            Err(claim) => claim,
+        };
+        let row = row?;
+        let proof = claim.prove(row.as_ref().map(|row| &*row.presented), &settings, memory)?;
+        let Some(row) = row else { return Ok(claim.refuse()) };
+        if proof.matches {
+            self.matches.remember(&claim.secret, &row.seal);
+        }
+        if !proof.is_genuine {
+            return Ok(claim.refuse());
+        }
+        let has_old_cost = row.has_old_cost(settings.hash_cost);
+        Ok(claim.decide(row.presented, has_old_cost, request, now))
+    }
+}
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

@@ -1,0 +1,308 @@
+//! What the gate promises: told without a clock, by pools that are held on purpose.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::*;
+use crate::rules::credential::parse_line;
+use crate::rules::decision::{Reason, Transport};
+use crate::rules::hashing::{Cost, HashedSecret};
+use crate::rules::key::Settings;
+use crate::rules::key::tests::at;
+use crate::rules::names::Prefix;
+use crate::rules::token::{Id, Secret};
+use crate::store::{NewKey, NewSecret, Stamp};
+
+struct Scene {
+    folder: tempfile::TempDir,
+    gate: Gate,
+}
+
+/// A made-up secret.
+fn secret(number: u8) -> Secret {
+    Secret::build(&Prefix::default(), Id::from_random([number; 8]), &[number; 32])
+}
+
+fn credential(number: u8) -> Result<Credential, CredentialError> {
+    parse_line(secret(number).expose())
+}
+
+fn write(path: &Path, change: impl FnOnce(&crate::store::Changes<'_>) -> Result<(), StoreError>) {
+    Store::open(path).unwrap().write(Stamp { now: at(1), actor: None }, change).unwrap();
+}
+
+fn scene(threads: usize, queue: usize) -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.db");
+    let mut store = Store::create(&path, at(0)).unwrap();
+    let mut settings = store.settings().unwrap();
+    settings.hash_cost = Cost::FLOOR;
+    store
+        .write(Stamp { now: at(0), actor: None }, |changes| {
+            changes.save_settings(&settings)?;
+            for number in 1..=4 {
+                let hash = HashedSecret::new(&secret(number), [number; 16], Cost::FLOOR).unwrap();
+                let first = NewSecret { id: secret(number).id().clone(), hash };
+                changes.insert_key(&NewKey {
+                    id: &Id::from_random([number + 100; 8]),
+                    name: &format!("k{number}").parse().unwrap(),
+                    settings: &Settings::with_prefix(Prefix::default()),
+                    secret: &first,
+                })?;
+            }
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
+    let options = Options { threads: threads.try_into().unwrap(), queue };
+    let gate = Gate::new(Store::open(&path).unwrap(), [7; 32], options).unwrap();
+    Scene { folder, gate }
+}
+
+impl Scene {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("keys.db")
+    }
+
+    fn ask(&self, credential: Result<Credential, CredentialError>) -> Verdict {
+        self.gate.ask(credential, &Request::over(Transport::Https), at(10))
+    }
+
+    fn answer(&self, number: u8) -> Answer {
+        self.ask(credential(number)).wait().unwrap()
+    }
+
+    /// Holds all threads of the pool until the second barrier.
+    fn hold(&self, threads: usize) -> Arc<Barrier> {
+        let (held, free) = (Arc::new(Barrier::new(threads + 1)), Arc::new(Barrier::new(threads + 1)));
+        for _ in 0..threads {
+            let (held, free) = (Arc::clone(&held), Arc::clone(&free));
+            let job = move |_: &mut Memory| {
+                held.wait();
+                free.wait();
+            };
+            self.gate.0.pool.submit(Box::new(job)).unwrap();
+        }
+        held.wait();
+        free
+    }
+}
+
+fn is_ready(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Ready(Ok(answer)) if answer.decision.is_allowed())
+}
+
+#[test]
+fn a_full_pool_refuses_and_a_known_credential_never_waits() {
+    let scene = scene(2, 1);
+    assert!(scene.answer(1).decision.is_allowed());
+    let free = scene.hold(2);
+    let waiting = scene.ask(credential(2));
+    assert!(matches!(waiting, Verdict::Hashing(_)));
+    for unknown in [credential(3), credential(99)] {
+        assert!(matches!(scene.ask(unknown), Verdict::Ready(Err(VerifyError::Overloaded))));
+    }
+    assert!(is_ready(&scene.ask(credential(1))), "while every thread is held and the queue is full");
+    free.wait();
+    assert!(waiting.wait().unwrap().decision.is_allowed());
+    assert!(scene.answer(3).decision.is_allowed());
+}
+
+#[test]
+fn what_is_not_genuine_is_hashed_each_time() {
+    let scene = scene(1, 4);
+    assert!(scene.answer(1).decision.is_allowed() && is_ready(&scene.ask(credential(1))));
+    let another = Secret::build(&Prefix::default(), Id::from_random([1; 8]), &[9; 32]);
+    for line in [secret(99).expose().to_owned(), another.expose().to_owned(), format!("other:{}", secret(1).expose())] {
+        for _ in 0..2 {
+            let verdict = scene.ask(parse_line(&line));
+            assert!(matches!(verdict, Verdict::Hashing(_)), "{line}");
+            let answer = verdict.wait().unwrap();
+            assert_eq!(answer.decision.reason(), Some(Reason::NotGenuine));
+            assert!(answer.key().is_none());
+        }
+    }
+    assert!(is_ready(&scene.ask(parse_line(&format!("k1:{}", secret(1).expose())))));
+    // What cannot be a secret of ours costs nothing.
+    assert!(matches!(scene.ask(parse_line("hello")), Verdict::Ready(Ok(answer)) if !answer.decision.is_allowed()));
+}
+
+#[test]
+fn many_threads_share_a_gate() {
+    fn is_shared<T: Send + Sync + Clone + 'static>(_: &T) {}
+    let scene = scene(2, 64);
+    is_shared(&scene.gate);
+    let allowed = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            let (gate, allowed) = (scene.gate.clone(), &allowed);
+            scope.spawn(move || {
+                for number in 0..40 {
+                    let answer =
+                        gate.ask(credential((thread + number) % 4 + 1), &Request::over(Transport::Https), at(10));
+                    allowed.fetch_add(usize::from(answer.wait().unwrap().decision.is_allowed()), SeqCst);
+                }
+            });
+        }
+    });
+    assert_eq!(allowed.into_inner(), 320);
+    assert!((1..=4).all(|number| is_ready(&scene.ask(credential(number)))));
+}
+
+#[test]
+fn a_gate_that_is_dropped_ends_its_threads_and_gives_up_what_waits() {
+    let scene = scene(1, 4);
+    let front = Arc::downgrade(&scene.gate.0.front);
+    let free = scene.hold(1);
+    let waiting = scene.ask(credential(1));
+    let other = scene.gate.clone();
+    drop(scene.gate);
+    assert!(front.upgrade().is_some(), "a clone is left");
+    thread::scope(|scope| {
+        scope.spawn(move || drop(other));
+        assert!(matches!(waiting.wait(), Err(VerifyError::GivenUp)));
+        free.wait();
+    });
+    assert!(front.upgrade().is_none());
+}
+
+#[test]
+fn a_thread_that_panics_is_an_error_and_goes_on() {
+    let scene = scene(1, 4);
+    let (promise, hashing) = Hashing::new();
+    let job = move |_: &mut Memory| {
+        let _promise = promise;
+        std::panic::resume_unwind(Box::new("on purpose"));
+    };
+    scene.gate.0.pool.submit(Box::new(job)).unwrap();
+    assert!(matches!(hashing.wait(), Err(VerifyError::GivenUp)));
+    assert!(scene.answer(1).decision.is_allowed());
+}
+
+#[test]
+fn an_answer_can_be_awaited() {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let scene = scene(1, 4);
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    let free = scene.hold(1);
+    let Verdict::Hashing(mut hashing) = scene.ask(credential(1)) else { panic!("it is decided already") };
+    let mut poll = || Pin::new(&mut hashing).poll(&mut Context::from_waker(&waker));
+    assert!(poll().is_pending() && poll().is_pending());
+    free.wait();
+    // The one thread has come to this job when it has come to one behind it.
+    drop(scene.answer(2));
+    assert_eq!(count.0.load(SeqCst), 1);
+    assert!(matches!(poll(), Poll::Ready(Ok(answer)) if answer.decision.is_allowed()));
+}
+
+#[test]
+fn what_others_change_counts_at_the_next_question() {
+    let scene = scene(1, 4);
+    assert!(scene.answer(1).decision.is_allowed());
+    let set = |enabled: bool| {
+        write(&scene.path(), |changes| {
+            let key = Store::open(&scene.path())?.named(&"k1".parse().unwrap())?.unwrap();
+            changes.update_key(&key, &key.name, &Settings { enabled, ..key.settings.clone() }).map(drop)
+        });
+    };
+    set(false);
+    assert_eq!(scene.answer(1).decision.reason(), Some(Reason::KeyDisabled));
+    set(true);
+    assert!(scene.answer(1).decision.is_allowed());
+    // Beside the recorder's own commits as well, whichever came first.
+    let mut recorder = scene.gate.recorder(at(10)).unwrap();
+    for flush_first in [true, false] {
+        recorder.count(&scene.answer(1), at(11));
+        if flush_first {
+            recorder.flush(at(11)).unwrap();
+        }
+        set(false);
+        recorder.flush(at(12)).unwrap();
+        assert_eq!(scene.answer(1).decision.reason(), Some(Reason::KeyDisabled), "{flush_first}");
+        set(true);
+        assert!(scene.answer(1).decision.is_allowed());
+    }
+}
+
+#[test]
+fn the_recorder_does_not_empty_the_cache_of_rows() {
+    let scene = scene(1, 4);
+    let mut recorder = scene.gate.recorder(at(10)).unwrap();
+    let row = |number| Arc::clone(scene.answer(number).presented().unwrap());
+    drop((row(1), row(2)));
+    let (idle, used) = (row(2), row(1));
+    for round in 1..=40 {
+        recorder.count(&scene.answer(1), at(10 + round));
+        recorder.flush(at(10 + round)).unwrap();
+        // The row that was not used is the one that was read at first, and the other one counts along.
+        assert!(Arc::ptr_eq(&idle, &row(2)), "{round}");
+        let key = &row(1).key;
+        assert_eq!((key.use_count, key.last_used_at), (round.cast_unsigned(), Some(at(10 + round))));
+    }
+    assert_eq!(used.key.use_count, 0, "what was told stays as it was told");
+    let stored = Store::open(&scene.path()).unwrap().named(&"k1".parse().unwrap()).unwrap().unwrap();
+    assert_eq!((stored.use_count, stored.last_used_at), (40, Some(at(50))));
+    // Another program's change does, also where it makes no event and the recorder has written as well.
+    let others = |sql: &str| rusqlite::Connection::open(scene.path()).unwrap().execute_batch(sql).unwrap();
+    others("UPDATE key SET enabled = 0 WHERE name = 'k2'");
+    assert_eq!(scene.answer(2).decision.reason(), Some(Reason::KeyDisabled));
+    others("UPDATE key SET enabled = 1 WHERE name = 'k2'");
+    recorder.count(&scene.answer(1), at(60));
+    recorder.flush(at(60)).unwrap();
+    assert!(scene.answer(2).decision.is_allowed());
+}
+
+#[test]
+fn settings_are_read_again_with_the_rows() {
+    let scene = scene(1, 4);
+    let url = || parse_line(&format!("https://a.example/?_auth_key={}", secret(1).expose()));
+    assert!(scene.ask(url()).wait().unwrap().decision.is_allowed());
+    let mut settings = Store::open(&scene.path()).unwrap().settings().unwrap();
+    settings.query_credentials = false;
+    write(&scene.path(), |changes| changes.save_settings(&settings).map(drop));
+    assert_eq!(scene.ask(url()).wait().unwrap().decision.reason(), Some(Reason::NoCredential));
+}
+
+#[test]
+fn a_failed_flush_keeps_what_was_counted() {
+    let scene = scene(1, 4);
+    let mut recorder = scene.gate.recorder(at(10)).unwrap();
+    recorder.count(&scene.answer(1), at(10));
+    let conn = rusqlite::Connection::open(scene.path()).unwrap();
+    conn.execute_batch("CREATE TRIGGER no BEFORE INSERT ON key_use BEGIN SELECT raise(ABORT, 'no'); END").unwrap();
+    assert!(!recorder.is_due(at(10)) && recorder.is_due(at(11)));
+    assert!(recorder.flush(at(11)).is_err() && recorder.is_behind());
+    assert!(!recorder.is_due(at(11)) && recorder.is_due(at(12)));
+    recorder.count(&scene.answer(1), at(12));
+    conn.execute_batch("DROP TRIGGER no").unwrap();
+    recorder.flush(at(12)).unwrap();
+    assert!(!recorder.is_behind());
+    let stored = Store::open(&scene.path()).unwrap().named(&"k1".parse().unwrap()).unwrap().unwrap();
+    assert_eq!((stored.use_count, stored.last_used_at), (2, Some(at(12))));
+}
+
+#[test]
+fn a_renewed_hash_is_read_again_and_renewed_once() {
+    let scene = scene(1, 4);
+    let mut recorder = scene.gate.recorder(at(10)).unwrap();
+    assert!(!scene.answer(1).wants_renewal());
+    let mut settings = Store::open(&scene.path()).unwrap().settings().unwrap();
+    settings.hash_cost = Cost { passes: 2, ..Cost::FLOOR };
+    write(&scene.path(), |changes| changes.save_settings(&settings).map(drop));
+    let (one, other) = (scene.answer(1), scene.answer(1));
+    assert!(one.wants_renewal() && other.wants_renewal());
+    recorder.renew(&one, [1; 16], at(10)).unwrap();
+    let hash = || scene.answer(1).presented().unwrap().hash.as_phc().to_owned();
+    let first = hash();
+    assert!(first.contains("t=2") && !scene.answer(1).wants_renewal());
+    recorder.renew(&other, [2; 16], at(10)).unwrap();
+    assert_eq!(hash(), first);
+}

@@ -1,0 +1,104 @@
+//! A bounded pool of threads that compute hashes, each with memory of its own.
+//!
+//! What is too much is refused at once, and never waits without an end. A job that panics costs its answer and nothing
+//! else. When the pool is dropped, what waits is given up, what runs comes to its end, and the memory is wiped.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use super::VerifyError;
+use crate::rules::hashing::Memory;
+
+/// Something that computes hashes.
+pub(super) type Job = Box<dyn FnOnce(&mut Memory) + Send>;
+
+pub(super) struct Pool {
+    desk: Arc<Desk>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Where jobs are handed in and taken.
+struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Job>,
+    /// Jobs that may wait or run at once.
+    most: usize,
+    running: usize,
+    is_closed: bool,
+}
+
+impl Pool {
+    /// So many threads, and so many jobs that may wait for one of them.
+    pub(super) fn new(threads: usize, queue: usize) -> Result<Self, VerifyError> {
+        let state = State { most: threads.saturating_add(queue), ..State::default() };
+        let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new() });
+        let mut pool = Self { desk, threads: Vec::with_capacity(threads) };
+        for _ in 0..threads {
+            let desk = Arc::clone(&pool.desk);
+            let thread = thread::Builder::new().name("keyward-hash".to_owned()).spawn(move || desk.serve());
+            pool.threads.push(thread.map_err(VerifyError::NoThread)?);
+        }
+        Ok(pool)
+    }
+
+    /// Takes the job, unless as many wait as may.
+    pub(super) fn submit(&self, job: Job) -> Result<(), VerifyError> {
+        let mut state = self.desk.state();
+        if state.waiting.len() + state.running >= state.most {
+            return Err(VerifyError::Overloaded);
+        }
+        state.waiting.push_back(job);
+        drop(state);
+        self.desk.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl Desk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One thread's work.
+    fn serve(&self) {
+        let mut memory = Memory::default();
+        let mut state = self.state();
+        loop {
+            if state.is_closed {
+                return;
+            }
+            let Some(job) = state.waiting.pop_front() else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            state.running += 1;
+            drop(state);
+            // Whoever waits for the job is told when it is dropped. What it leaves in the memory changes no hash.
+            let _ = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
+            state = self.state();
+            state.running -= 1;
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut state = self.desk.state();
+            state.is_closed = true;
+            std::mem::take(&mut state.waiting)
+        };
+        self.desk.changed.notify_all();
+        drop(waiting);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! One connection to the store with what was read through it, and the moment that it is of.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::epoch::{Commits, Epoch, Seen, Written};
+use super::matches::Matches;
+use super::rows::{Row, Rows};
+use crate::rules::token::Id;
+use crate::store::{Presented, Store, StoreError, StoreSettings};
+
+pub(super) struct Reader {
+    store: Store,
+    epoch: Epoch,
+    settings: Arc<StoreSettings>,
+    rows: Rows,
+}
+
+impl Reader {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::new(Store::open(path)?)
+    }
+
+    pub(super) fn new(store: Store) -> Result<Self, StoreError> {
+        let settings = Arc::new(store.settings()?);
+        Ok(Self { store, epoch: Epoch::default(), settings, rows: Rows::new() })
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn settings(&self) -> &Arc<StoreSettings> {
+        &self.settings
+    }
+
+    /// Forgets or mends what was read, if the store has changed since.
+    pub(super) fn look(&mut self, commits: &Commits) -> Result<(), StoreError> {
+        // A file that is read as one that nobody writes has to be opened again when somebody did. Where that cannot
+        // be done now, reading it will say so.
+        if self.store.is_outdated()
+            && let Ok(present) = Self::open(self.store.path())
+        {
+            *self = present;
+        }
+        match self.epoch.look(&self.store, commits)? {
+            Seen::Nothing => {}
+            Seen::Written(all) => {
+                for written in all {
+                    match written {
+                        Written::Nothing => {}
+                        Written::Uses(uses) => self.rows.count(&uses),
+                        Written::Hash(secret) => self.rows.forget(&secret),
+                    }
+                }
+            }
+            Seen::Change => {
+                self.rows.forget_all();
+                match self.store.settings() {
+                    Ok(settings) => self.settings = Arc::new(settings),
+                    Err(error) => {
+                        self.epoch.reset();
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of the secret with this public id.
+    pub(super) fn row(&mut self, secret: &Id, matches: &Matches, commits: &Commits) -> Result<Option<Row>, StoreError> {
+        if let Some(row) = self.rows.get(secret) {
+            return Ok(Some(row.clone()));
+        }
+        let was_quiet = self.epoch.is_quiet(commits);
+        let Some(presented) = self.store.presented(secret)? else { return Ok(None) };
+        let row = row(presented, matches);
+        if was_quiet && self.epoch.is_quiet(commits) {
+            self.rows.keep(secret, row.clone());
+        }
+        Ok(Some(row))
+    }
+}
+
+fn row(presented: Presented, matches: &Matches) -> Row {
+    Row { seal: matches.seal(&presented.hash), cost: presented.hash.cost(), presented: Arc::new(presented) }
+}

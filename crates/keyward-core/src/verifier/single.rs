@@ -1,0 +1,131 @@
+//! One verification after the other, on one thread: what `verify` does once. Nothing is remembered in between.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::answer::renewed;
+use super::claim::Claim;
+use super::{Answer, VerifyError};
+use crate::rules::credential::{Credential, CredentialError};
+use crate::rules::decision::Request;
+use crate::rules::hashing::{Memory, SALT_BYTES};
+use crate::store::{Stamp, Store, StoreError, StoreSettings};
+
+/// Verifies credentials against a store, on one thread.
+///
+/// ```
+/// use keyward_core::rules::credential::parse_line;
+/// use keyward_core::rules::decision::{Request, Transport};
+/// use keyward_core::store::Store;
+/// use keyward_core::verifier::Verifier;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("keys.db");
+/// # let now = "2026-01-31T12:00:00Z".parse()?;
+/// # use keyward_core::rules::{hashing::{Cost, HashedSecret}, key::Settings, names::Prefix, token::{Id, Secret}};
+/// # use keyward_core::store::{NewKey, NewSecret, Stamp};
+/// # let secret = Secret::build(&Prefix::default(), Id::from_random([1; 8]), &[1; 32]);
+/// # let hash = HashedSecret::new(&secret, [1; 16], Cost::FLOOR)?;
+/// # let (id, name, settings) = (Id::from_random([2; 8]), "deploy".parse()?, Settings::with_prefix(Prefix::default()));
+/// # let first = NewSecret { id: secret.id().clone(), hash };
+/// # let new = NewKey { id: &id, name: &name, settings: &settings, secret: &first };
+/// # Store::create(&path, now)?.write(Stamp { now, actor: None }, |changes| changes.insert_key(&new))?;
+/// # let secret = secret.expose();
+/// let verifier = Verifier::new(Store::open(&path)?)?;
+/// let presented = parse_line(&format!("Authorization: Bearer {secret}"));
+/// let answer = verifier.verify(presented, &Request::over(Transport::Https), now)?;
+/// assert!(answer.decision.is_allowed());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Verifier {
+    store: Store,
+    settings: StoreSettings,
+    memory: RefCell<Memory>,
+}
+
+impl Verifier {
+    /// A verifier for this store, with the settings that the store has now.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn new(store: Store) -> Result<Self, StoreError> {
+        Ok(Self { settings: store.settings()?, store, memory: RefCell::default() })
+    }
+
+    /// The same, with memory for its hashes that was asked for before.
+    #[must_use]
+    pub fn with_memory(self, memory: Memory) -> Self {
+        Self { memory: RefCell::new(memory), ..self }
+    }
+
+    /// The memory of its hashes, to be wiped while something else is done.
+    pub fn take_memory(&self) -> Memory {
+        self.memory.take()
+    }
+
+    /// The store behind it.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Decides whether the credential may make `request` at `now`. Nothing is written.
+    ///
+    /// # Errors
+    /// Where it could not be checked. That is no refusal, and no permission either.
+    pub fn verify(
+        &self,
+        credential: Result<Credential, CredentialError>,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Answer, VerifyError> {
+        let examined = Claim::of(credential).and_then(|claim| {
+            claim.look_at_place(&self.settings)?;
+            Ok(claim)
+        });
+        let claim = match examined {
+            Ok(claim) => claim,
+            Err(refusal) => return Ok(*refusal),
+        };
+        let presented = self.store.presented(claim.secret.id())?;
+        let proof = claim.prove(presented.as_ref(), &self.settings, &mut self.memory.borrow_mut())?;
+        let Some(presented) = presented.filter(|_| proof.is_genuine) else {
+            return Ok(claim.refuse());
+        };
+        let has_old_cost = presented.hash.needs_renewal(self.settings.hash_cost);
+        Ok(claim.decide(Arc::new(presented), has_old_cost, request, now))
+    }
+
+    /// Counts the request of an allowed answer, and renews the hash of its secret if that was made
+    /// at another cost than the store's present one. Only for that, `salt` is asked for random bytes.
+    ///
+    /// # Errors
+    /// Where the store cannot be written, or `salt` fails.
+    pub fn record<E>(
+        &mut self,
+        answer: &Answer,
+        salt: impl FnOnce() -> Result<[u8; SALT_BYTES], E>,
+        now: Timestamp,
+    ) -> Result<(), E>
+    where
+        E: From<VerifyError>,
+    {
+        let Some(key) = answer.key().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
+        let renewed = match answer.renewal() {
+            Some(secret) => Some(renewed(secret, salt()?, self.settings.hash_cost).map_err(VerifyError::from)?),
+            None => None,
+        };
+        self.store
+            .write(Stamp { now, actor: None }, |changes| {
+                if let Some((id, hash)) = &renewed {
+                    changes.renew_hash(id, hash)?;
+                }
+                changes.record_use(key)
+            })
+            .map_err(|error: StoreError| VerifyError::from(error).into())
+    }
+}

@@ -1,0 +1,109 @@
+//! `keyward verify --batch`: a question a line in JSON, an answer a line in JSON, in order.
+//!
+//! One thread reads ([`reading`]), one a processor asks the gate ([`answering`]), and this one prints and counts
+//! ([`printing`]). Questions travel in small chunks. A chunk may only be read when there is room for it, and its room
+//! comes back when its answers were printed: so memory is bounded, however fast the input comes and however slowly the
+//! output goes, and an answer that takes long holds up the reading, not the memory. Uses are counted in groups: once a
+//! second, when nothing more comes, at the end, and when a signal ends the run.
+
+mod answering;
+mod document;
+mod printing;
+mod question;
+mod reading;
+
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use zeroize::Zeroizing;
+
+use crate::error::{Code, Error, Exit};
+use crate::session::Session;
+use crate::words::no_thread;
+use keyward_core::store::Uses;
+use keyward_core::verifier::{Answer, Gate, Options};
+
+/// Lines in a chunk at most: few, because each may cost an Argon2id.
+const CHUNK: usize = 64;
+/// Chunks that are on their way at most.
+const ROOMS: usize = 24;
+
+/// What a chunk needs in memory. It is used again and again.
+#[derive(Default)]
+struct Room {
+    /// The text of all lines, which holds credentials.
+    input: Zeroizing<Vec<u8>>,
+    /// The number of each line, and where in the text it stands.
+    lines: Vec<(u64, std::ops::Range<usize>)>,
+    /// The answers.
+    output: Vec<u8>,
+}
+
+/// Lines that belong together.
+struct Chunk {
+    place: u64,
+    bytes: u64,
+    room: Room,
+}
+
+/// What came of a chunk.
+struct Answered {
+    chunk: Chunk,
+    uses: Uses,
+    /// Answers with secrets whose hashes are to be renewed.
+    renewals: Vec<Answer>,
+    worst: Exit,
+}
+
+/// The channels between the threads.
+struct Ways {
+    rooms: (SyncSender<Room>, Receiver<Room>),
+    questions: (SyncSender<Chunk>, Receiver<Chunk>),
+    answers: (SyncSender<Answered>, Receiver<Answered>),
+}
+
+/// Verifies every line of standard input, and counts the uses if `record` says so.
+pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
+    let stopping = session.interrupts.stoppable();
+    let askers = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let mut options = Options::default();
+    // All that can be on its way at once: nothing is ever refused here for want of a thread.
+    options.queue = askers.get() * CHUNK;
+    let gate = Gate::new(session.existing_store()?, session.random()?, options)?;
+    let recorder = gate.recorder(session.now())?;
+
+    let channel = mpsc::sync_channel;
+    let ways = Ways { rooms: mpsc::sync_channel(ROOMS), questions: mpsc::sync_channel(ROOMS), answers: channel(ROOMS) };
+    for _ in 0..ROOMS {
+        let _ = ways.rooms.0.send(Room::default());
+    }
+    let asked = Arc::new(Mutex::new(ways.questions.1));
+    for _ in 0..askers.get() {
+        let (gate, asked, answers) = (gate.clone(), Arc::clone(&asked), ways.answers.0.clone());
+        let (clock, quiet) = (session.clock(), session.quiet());
+        spawn(move || answering::work(&gate, &asked, &answers, &clock, quiet))?;
+    }
+    drop((gate, ways.answers.0));
+    let (stdin, rooms, questions) = (session.terminal.take_stdin(), ways.rooms.1, ways.questions.0);
+    let reader = spawn(move || reading::read(stdin, &rooms, &questions))?;
+
+    let mut counting = printing::Counting::new(recorder, record);
+    let worst = printing::print(session, &mut counting, &stopping, &ways.answers.1, &ways.rooms.0)?;
+    if stopping.is_asked_for() {
+        return Err(Error::new(Code::Interrupted, "interrupted; what was answered is counted"));
+    }
+    // Only a reader that came to its end is waited for: otherwise nobody wants what it would read.
+    let read = if reader.is_finished() { reader.join().unwrap_or(Ok(())) } else { Ok(()) };
+    read.map_err(|error| {
+        Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}"))
+            .hint("what was read was answered; pipe the rest in again")
+    })?;
+    Ok(worst)
+}
+
+/// Starts a thread.
+fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Error> {
+    thread::Builder::new().spawn(f).map_err(|error| no_thread(&error))
+}

@@ -1,0 +1,225 @@
+//! Every fact in words: as a table, and byte for byte the same in both ways of writing JSON.
+
+use keyward_core::rules::decision::{Decision, WantedRole, decide};
+use keyward_core::rules::key::{SecretInfo, Settings, Standing};
+use keyward_core::rules::names::Prefix;
+use keyward_core::rules::token::Id;
+
+use super::*;
+
+fn at(second: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(second).unwrap()
+}
+
+fn key(change: impl FnOnce(&mut Key)) -> Key {
+    let mut settings = Settings::with_prefix(Prefix::default());
+    settings.scopes.insert("rest".parse().unwrap());
+    settings.levels.insert("A/B".parse().unwrap());
+    let mut key = Key {
+        id: Id::from_random([1; 8]),
+        name: "k".parse().unwrap(),
+        settings,
+        created_at: at(0),
+        created_by: None,
+        updated_at: at(0),
+        last_used_at: None,
+        use_count: 0,
+        secrets: vec![],
+        standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
+        revision: 0,
+        damage: None,
+    };
+    change(&mut key);
+    key
+}
+
+/// A secret that stops working then; the current one without an end.
+fn secret(expires_at: Option<i64>) -> SecretInfo {
+    SecretInfo { id: Id::from_random([2; 8]), created_at: at(0), expires_at: expires_at.map(at), staged: false }
+}
+
+/// A key that everything is wrong with, or everything right.
+fn restricted(key: &mut Key, enabled: bool) {
+    let settings = &mut key.settings;
+    settings.enabled = enabled;
+    settings.expires_at = Some(at(if enabled { 2_000 } else { 500 }));
+    settings.owner = Some("ann".parse().unwrap());
+    settings.tenant = Some("acme".parse().unwrap());
+    settings.role = Some("editor".parse().unwrap());
+    settings.read_only = true;
+    settings.allowed_ips.insert("10.0.0.0/8".parse().unwrap());
+    settings.allowed_ips.insert("::1".parse().unwrap());
+    key.standing = Standing {
+        owner_enabled: enabled,
+        tenant_enabled: enabled,
+        rank: Some(20),
+        owner_role: Some(("viewer".parse().unwrap(), 10)),
+    };
+}
+
+fn request(words: &str) -> Request {
+    let mut request = Request::over(Transport::Local);
+    for (field, value) in words.split_whitespace().map(|word| word.split_once('=').unwrap()) {
+        match field {
+            "method" => request.method = Some(value.parse().unwrap()),
+            "ip" => request.ip = Some(value.parse().unwrap()),
+            "tenant" => request.tenant = Some(value.parse().unwrap()),
+            "scope" => request.scopes.push(value.parse().unwrap()),
+            "level" => request.levels.push(value.parse().unwrap()),
+            "role" => {
+                let rank = [("viewer", 10), ("editor", 20)].into_iter().find(|(name, _)| *name == value);
+                request.role = Some(WantedRole { name: value.parse().unwrap(), rank: rank.map(|(_, rank)| rank) });
+            }
+            "transport" => request.transport = value.parse().unwrap(),
+            other => panic!("{other}"),
+        }
+    }
+    request
+}
+
+/// What is told, a line a check, and the remedy of one that failed behind an arrow.
+fn told(decision: &Decision, key: Option<&Key>, request: &Request) -> String {
+    let checks = Checks { checks: decision.checks(), key, request };
+    let mut written = vec![];
+    checks.write_json(&mut written);
+    assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&checks).unwrap());
+    let lines = checks.told().map(|told| {
+        assert_eq!(told.remedy().is_some(), told.check.outcome == Outcome::Fail, "{told}");
+        // No check is left without a sentence of its own.
+        assert_ne!(told.to_string(), told.check.reason.as_str());
+        told.remedy().map_or_else(|| told.to_string(), |remedy| format!("{told} → {remedy}"))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_is_allowed_or_not_asked_for() {
+    let (key, request) = (key(|_| ()), request(""));
+    expect_test::expect![[r"
+        the secret is genuine
+        this is the current secret
+        the key is enabled
+        the key never expires
+        the key has no owner
+        the key has no tenant
+        the request is local, which counts as secure
+        the key may be used from any address
+        the key works for every tenant
+        the key may read and write
+        the request asks for no scope
+        the request asks for no level
+        the request asks for no role"]]
+    .assert_eq(&told(&decide(&key, &secret(None), &request, at(1_000)), Some(&key), &request));
+}
+
+#[test]
+fn what_was_restricted_and_is_allowed() {
+    let key = key(|key| restricted(key, true));
+    let request =
+        request("method=GET ip=::ffff:10.1.2.3 tenant=acme scope=rest level=A level=A/B role=viewer transport=https");
+    expect_test::expect![[r"
+        the secret is genuine
+        this secret was replaced and works until 1970-01-01T00:50:00Z
+        the key is enabled
+        the key expires at 1970-01-01T00:33:20Z
+        its owner ann is enabled
+        its tenant acme is enabled
+        the request came over https
+        10.1.2.3 is in 10.0.0.0/8
+        the key works for acme
+        GET is a safe method
+        the key has rest
+        the key holds A, A/B
+        the key acts as viewer"]]
+    .assert_eq(&told(&decide(&key, &secret(Some(3_000)), &request, at(1_000)), Some(&key), &request));
+}
+
+#[test]
+fn what_is_refused() {
+    let key = key(|key| restricted(key, false));
+    let request =
+        request("method=POST ip=11.1.2.3 tenant=other scope=ui scope=$(x) level=C role=editor transport=http");
+    expect_test::expect![[r"
+        the secret is genuine
+        this secret was replaced and stopped working at 1970-01-01T00:16:40Z → use the current secret of k, or mint another: keyward rotate k
+        the key is disabled → bring it back with: keyward enable k
+        the key expired at 1970-01-01T00:08:20Z → extend it with: keyward edit k --expires 90d
+        its owner ann is disabled → bring all of their keys back with: keyward user enable ann
+        its tenant acme is disabled → bring all of its keys back with: keyward tenant enable acme
+        the request came over http, and the key requires a secure connection → send it over https (say so with --transport https), or allow http with: keyward edit k --allow-insecure
+        11.1.2.3 is not in 10.0.0.0/8, ::1/128 → add it with: keyward edit k --add-allow-ip 11.1.2.3
+        the key works for acme, not for other → use a key of other, or move this one with: keyward edit k --tenant other
+        the key is read-only, and POST is not GET, HEAD, OPTIONS or TRACE → let it write with: keyward edit k --read-write
+        the key lacks ui, $(x); it has rest → add it with: keyward edit k --add-scope 'ui,$(x)'
+        the key does not hold C; it holds A/B → add it with: keyward edit k --add-level C
+        the key acts as viewer, and editor is needed → raise its owner with: keyward user edit ann --role editor"]].assert_eq(&told(&decide(&key, &secret(Some(1_000)), &request, at(1_000)), Some(&key), &request));
+}
+
+#[test]
+fn what_is_not_known() {
+    let key = key(|key| {
+        restricted(key, true);
+        key.standing.owner_role = None;
+    });
+    for role in ["role=editor", "role=nosuchrole"] {
+        let request = request(role);
+        let expected = match role {
+            "role=editor" => expect_test::expect![[r"
+                the secret is genuine
+                this is the current secret
+                the key is enabled
+                the key expires at 1970-01-01T00:33:20Z
+                its owner ann is enabled
+                its tenant acme is enabled
+                the request is local, which counts as secure
+                the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known → say where the request came from: --ip ADDRESS
+                the key works for acme alone, and the request names no tenant → say whose data is asked for: --tenant TENANT
+                the key is read-only, and the method is not known → say what the request does: --method METHOD
+                the request asks for no scope
+                the request asks for no level
+                the key acts in no role, because its owner has none → raise its owner with: keyward user edit ann --role editor"]],
+            _ => expect_test::expect![[r"
+                the secret is genuine
+                this is the current secret
+                the key is enabled
+                the key expires at 1970-01-01T00:33:20Z
+                its owner ann is enabled
+                its tenant acme is enabled
+                the request is local, which counts as secure
+                the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known → say where the request came from: --ip ADDRESS
+                the key works for acme alone, and the request names no tenant → say whose data is asked for: --tenant TENANT
+                the key is read-only, and the method is not known → say what the request does: --method METHOD
+                the request asks for no scope
+                the request asks for no level
+                this store has no role nosuchrole → name a role that exists: keyward role list"]],
+        };
+        expected.assert_eq(&told(&decide(&key, &secret(None), &request, at(1_000)), Some(&key), &request));
+    }
+}
+
+#[test]
+fn what_is_refused_before_a_key_is_known() {
+    let request = request("");
+    let refusals = [
+        (Reason::NoCredential, Facts::Credential(CredentialError::Missing("no credential was presented".to_owned()))),
+        (Reason::NoCredential, Facts::InQuery),
+        (Reason::AmbiguousCredential, Facts::Credential(CredentialError::Ambiguous)),
+        (Reason::Malformed, Facts::Credential(CredentialError::ManyLines)),
+        (Reason::Malformed, Facts::Credential(CredentialError::Malformed("a \"quotation\"".to_owned()))),
+        (Reason::Malformed, Facts::Token(TokenError::Spaces)),
+        (Reason::Malformed, Facts::Token(TokenError::Form)),
+        (Reason::Malformed, Facts::Token(TokenError::Checksum)),
+        (Reason::NotGenuine, Facts::None),
+    ];
+    let all = refusals.map(|(reason, facts)| told(&Decision::refused(reason, facts), None, &request)).join("\n");
+    expect_test::expect![[r#"
+        no credential was presented → send the secret, for example as Authorization: Bearer SECRET
+        a credential stood in the query of a URL, where this store accepts none → send it in a header, such as Authorization: Bearer SECRET, and rotate the key: logs keep URLs
+        the request carries two different credentials → send one credential
+        more than one line was presented (a whole request head is read with --request) → send it in one of the forms that `keyward help verify` tells of
+        a "quotation" → send it in one of the forms that `keyward help verify` tells of
+        there is white space around the secret → send it without the white space, or in a header that `keyward help verify` names
+        this does not have the form of a secret (prefix_id_secret) → send the secret as it was shown when the key was made
+        the checksum does not match: a character is wrong or missing → copy the secret again from where it is kept
+        this is not the secret of any key, or it came with the wrong name → look for the key with `keyward list`; a lost secret is replaced with `keyward rotate KEY`"#]].assert_eq(&all);
+}
