@@ -1,6 +1,7 @@
 //! The flags as tables: they cover the core's list of settings, and make the patch that they name.
 
-use super::list::{CARD, COLUMNS, LAST_COLUMNS, QUESTIONS};
+use super::changes::clearable;
+use super::list::{CARD, COLUMNS, ITEM_FLAGS, LAST_COLUMNS, QUESTIONS};
 use super::*;
 use crate::formats::manifest::{key_to_json, read};
 use crate::manual::json::shapes;

@@ -93,6 +93,7 @@ impl SettingsPatch {
 
 /// One setting that differs, in the form of `--json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// The name of the field in JSON.
     pub field: String,

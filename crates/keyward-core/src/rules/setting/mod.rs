@@ -8,6 +8,7 @@
 //! What may break: the names and the order of [`Setting::IN_JSON`] are a contract with other people's programs,
 //! and the history keeps the names for ever. A setting is never renamed.
 
+mod field;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +20,13 @@ use super::address::Cidr;
 use super::directory::Kind;
 use super::names::{Description, LabelKey, LabelValue, Level, Name, Prefix, Scope};
 
-use value::SettingField as _;
-pub use value::{OptionalText, SetItem, SettingSlot, SettingValue, TextSet};
+use field::SettingField as _;
+pub use field::{OptionalText, SetItem, TextSet};
+pub use value::{SettingSlot, SettingValue};
 
 /// Everything about a key that a person decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Settings {
     /// What the key is for.
     pub description: Option<Description>,

@@ -1,0 +1,217 @@
+//! The types that a setting can have, and how each lends its value: what a new type of setting has to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::ser::SerializeSeq as _;
+use serde::{Serialize, Serializer};
+
+use super::value::{SettingSlot, SettingValue};
+use crate::rules::address::Cidr;
+use crate::rules::names::{Description, InvalidText, LabelKey, LabelValue, Level, Name, Prefix, Scope};
+
+/// A text that may be absent, whatever its type.
+pub trait OptionalText {
+    /// Makes it absent.
+    fn clear(&mut self);
+
+    /// Makes it this text; absent where it is empty and may be.
+    ///
+    /// # Errors
+    /// Where it is not valid.
+    fn parse(&mut self, text: &str) -> Result<(), InvalidText>;
+}
+
+impl<T: PlainText> OptionalText for Option<T> {
+    fn clear(&mut self) {
+        *self = None;
+    }
+
+    fn parse(&mut self, text: &str) -> Result<(), InvalidText> {
+        let value: T = text.parse()?;
+        *self = (!text.is_empty()).then_some(value);
+        Ok(())
+    }
+}
+
+/// A set of items that have a text, whatever their type.
+pub trait TextSet {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Hands each of them out, in order.
+    fn each<'s>(&'s self, f: &mut dyn FnMut(&'s dyn SetItem));
+
+    /// Takes all of them out.
+    fn clear(&mut self);
+
+    /// Puts one in.
+    ///
+    /// # Errors
+    /// Where the text is not one.
+    fn insert(&mut self, text: &str) -> Result<(), InvalidText>;
+}
+
+impl<T: SetItem + Ord + FromStr<Err = InvalidText>> TextSet for BTreeSet<T> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn each<'s>(&'s self, f: &mut dyn FnMut(&'s dyn SetItem)) {
+        for item in self {
+            f(item);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.clear();
+    }
+
+    fn insert(&mut self, text: &str) -> Result<(), InvalidText> {
+        self.insert(text.parse()?);
+        Ok(())
+    }
+}
+
+impl Serialize for dyn TextSet + '_ {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.len()))?;
+        let mut result = Ok(());
+        self.each(&mut |item| {
+            if result.is_ok() {
+                result = match item.as_text() {
+                    Some(text) => list.serialize_element(text),
+                    None => list.serialize_element(&format_args!("{item}")),
+                };
+            }
+        });
+        result?;
+        list.end()
+    }
+}
+
+/// An item of a set.
+pub trait SetItem: Display {
+    /// Its text, where it is kept as one.
+    fn as_text(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl SetItem for Scope {
+    fn as_text(&self) -> Option<&str> {
+        Some(self.as_str())
+    }
+}
+
+impl SetItem for Level {
+    fn as_text(&self) -> Option<&str> {
+        Some(self.as_str())
+    }
+}
+
+impl SetItem for Cidr {}
+
+/// A checked text that a key may have or not.
+pub(super) trait PlainText: AsRef<str> + FromStr<Err = InvalidText> {}
+
+impl PlainText for Name {}
+impl PlainText for Description {}
+
+/// What each field of the settings can do, whatever its type.
+pub(super) trait SettingField {
+    /// Lends the value.
+    fn value(&self) -> SettingValue<'_>;
+
+    /// Lends the place of the value.
+    fn slot(&mut self) -> SettingSlot<'_>;
+
+    /// Adds the items of another value; a value that has no items stays.
+    fn add_all(&mut self, _other: &Self) {}
+
+    /// Takes the items of another value away; a value that has no items stays.
+    fn remove_all(&mut self, _other: &Self) {}
+}
+
+impl<T: PlainText> SettingField for Option<T> {
+    fn value(&self) -> SettingValue<'_> {
+        SettingValue::Text(self.as_ref().map(AsRef::as_ref))
+    }
+
+    fn slot(&mut self) -> SettingSlot<'_> {
+        SettingSlot::Text(self)
+    }
+}
+
+impl<T: SetItem + Ord + Clone + FromStr<Err = InvalidText>> SettingField for BTreeSet<T> {
+    fn value(&self) -> SettingValue<'_> {
+        SettingValue::Texts(self)
+    }
+
+    fn slot(&mut self) -> SettingSlot<'_> {
+        SettingSlot::Texts(self)
+    }
+
+    fn add_all(&mut self, other: &Self) {
+        self.extend(other.iter().cloned());
+    }
+
+    fn remove_all(&mut self, other: &Self) {
+        self.retain(|item| !other.contains(item));
+    }
+}
+
+impl SettingField for BTreeMap<LabelKey, LabelValue> {
+    fn value(&self) -> SettingValue<'_> {
+        SettingValue::Labels(self)
+    }
+
+    fn slot(&mut self) -> SettingSlot<'_> {
+        SettingSlot::Labels(self)
+    }
+
+    fn add_all(&mut self, other: &Self) {
+        self.extend(other.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+
+    fn remove_all(&mut self, other: &Self) {
+        self.retain(|key, _| !other.contains_key(key));
+    }
+}
+
+impl SettingField for bool {
+    fn value(&self) -> SettingValue<'_> {
+        SettingValue::Switch(*self)
+    }
+
+    fn slot(&mut self) -> SettingSlot<'_> {
+        SettingSlot::Switch(self)
+    }
+}
+
+impl SettingField for Option<Timestamp> {
+    fn value(&self) -> SettingValue<'_> {
+        SettingValue::Time(*self)
+    }
+
+    fn slot(&mut self) -> SettingSlot<'_> {
+        SettingSlot::Time(self)
+    }
+}
+
+impl SettingField for Prefix {
+    fn value(&self) -> SettingValue<'_> {
+        SettingValue::Prefix(self)
+    }
+
+    fn slot(&mut self) -> SettingSlot<'_> {
+        SettingSlot::Prefix(self)
+    }
+}
