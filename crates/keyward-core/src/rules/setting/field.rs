@@ -86,10 +86,7 @@ impl Serialize for dyn TextSet + '_ {
         let mut result = Ok(());
         self.each(&mut |item| {
             if result.is_ok() {
-                result = match item.as_text() {
-                    Some(text) => list.serialize_element(text),
-                    None => list.serialize_element(&format_args!("{item}")),
-                };
+                result = list.serialize_element(item);
             }
         });
         result?;
@@ -102,6 +99,16 @@ pub trait SetItem: Display {
     /// Its text, where it is kept as one.
     fn as_text(&self) -> Option<&str> {
         None
+    }
+}
+
+/// What is not kept as a text is written as one.
+impl Serialize for dyn SetItem + '_ {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.as_text() {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.collect_str(self),
+        }
     }
 }
 

@@ -269,32 +269,32 @@ impl Setting {
     }
 
     /// Its value, without a copy.
-    pub fn value(self, settings: &Settings) -> SettingValue<'_> {
+    pub fn value<'s>(&self, settings: &'s Settings) -> SettingValue<'s> {
         (self.access.value)(settings)
     }
 
     /// Where its value is put.
-    pub fn slot(self, settings: &mut Settings) -> SettingSlot<'_> {
+    pub fn slot<'s>(&self, settings: &'s mut Settings) -> SettingSlot<'s> {
         (self.access.slot)(settings)
     }
 
     /// Whether both have the same value of it.
-    pub fn is_same(self, one: &Settings, other: &Settings) -> bool {
+    pub fn is_same(&self, one: &Settings, other: &Settings) -> bool {
         (self.access.is_same)(one, other)
     }
 
     /// Gives `to` the value that `from` has.
-    pub fn copy(self, from: &Settings, to: &mut Settings) {
+    pub fn copy(&self, from: &Settings, to: &mut Settings) {
         (self.access.copy)(from, to);
     }
 
     /// Adds what `from` has of it to `to`; only lists and labels can be added to.
-    pub(super) fn add(self, from: &Settings, to: &mut Settings) {
+    pub(super) fn add(&self, from: &Settings, to: &mut Settings) {
         (self.access.add)(from, to);
     }
 
     /// Removes what `from` has of it from `to`; only lists and labels can be taken from. Labels go by their keys.
-    pub(super) fn remove(self, from: &Settings, to: &mut Settings) {
+    pub(super) fn remove(&self, from: &Settings, to: &mut Settings) {
         (self.access.remove)(from, to);
     }
 }
