@@ -6,8 +6,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::difference::Difference;
 use super::names::{Description, Name};
-use super::patch::Difference;
 use super::time::rfc3339;
 
 /// Which of the four.

@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 
 use super::address::parse_address;
-use super::decision::Transport;
+use super::http::Transport;
 
 /// What the last proxy says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

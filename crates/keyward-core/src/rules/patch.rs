@@ -3,10 +3,9 @@
 //! A patch says nothing about most settings and something about a few. Applied to the defaults it
 //! makes a new key's settings, to a key's own the edited ones.
 
-use serde::ser::SerializeStruct as _;
-use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+pub use super::difference::Difference;
 use super::names::Prefix;
 use super::setting::{Setting, SettingSlot, SettingValue, Settings};
 
@@ -88,28 +87,6 @@ impl SettingsPatch {
             setting.remove(&self.removed, &mut new);
         }
         new
-    }
-}
-
-/// One setting that differs, in the form of `--json`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Difference {
-    /// The name of the field in JSON.
-    pub field: String,
-    /// Its value before.
-    pub old: Value,
-    /// Its value after.
-    pub new: Value,
-}
-
-impl Serialize for Difference {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Difference", 3)?;
-        object.serialize_field("field", &self.field)?;
-        object.serialize_field("old", &self.old)?;
-        object.serialize_field("new", &self.new)?;
-        object.end()
     }
 }
 

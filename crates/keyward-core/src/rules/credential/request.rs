@@ -4,8 +4,8 @@ use zeroize::Zeroizing;
 
 use super::line::{BLANKS, from_field, from_url, is_credential_field};
 use super::{Credential, CredentialError, malformed, only_one};
-use crate::rules::decision::{Method, Transport};
 use crate::rules::forwarded::Forwarded;
+use crate::rules::http::{Method, Transport};
 
 /// A head that ends in the middle of a line may have lost the lines that matter.
 const CUT_SHORT: &str = "this is not the head of an HTTP request: it is cut short";

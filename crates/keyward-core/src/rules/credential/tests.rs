@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::decision::Transport;
+use crate::rules::http::Transport;
 use crate::rules::token::{Id, Secret};
 
 /// Made-up secrets.
