@@ -59,10 +59,10 @@ pub enum Command {
     /// Manage users: on whose behalf keys act, and who may act with --as
     #[command(subcommand, after_help = directory::USER_EXAMPLES)]
     User(directory::SwitchVerb<directory::UserArgs>),
-    /// Manage roles: what users and keys may do at most, by rank
+    /// Manage roles: the most that users and keys may do, by rank
     #[command(subcommand, after_help = directory::ROLE_EXAMPLES)]
     Role(directory::Verb<directory::RoleArgs>),
-    /// Manage tenants: whose data a key is good for
+    /// Manage tenants: whose data a key may reach
     #[command(subcommand, after_help = directory::TENANT_EXAMPLES)]
     Tenant(directory::SwitchVerb<directory::TenantArgs>),
     Export(commands::export::Export),

@@ -19,10 +19,10 @@ pub struct GlobalArgs {
     /// Print one JSON document, and errors as JSON on stderr
     #[arg(long, global = true)]
     pub json: bool,
-    /// Print no notes; for lists, names alone
+    /// Print less; for lists, only names
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Ask nothing: what needs an answer is refused
+    /// Never prompt; fail instead
     #[arg(long, global = true)]
     pub no_input: bool,
     /// When to use colours: auto, always or never

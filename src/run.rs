@@ -101,7 +101,7 @@ fn usage(error: &clap::Error, args: &[OsString]) -> Error {
     result.hint(if verb.is_empty() {
         "see the commands: keyward --help".to_owned()
     } else {
-        format!("see what it takes: keyward help{verb}")
+        format!("usage: keyward help{verb}")
     })
 }
 

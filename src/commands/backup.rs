@@ -12,9 +12,9 @@ use keyward_core::store::BackupError;
 
 /// Copy the store into a file, while others use it
 ///
-/// The copy is of one moment, has mode 0600, and is looked through before it gets its name. To restore it,
-/// copy it to where the store is, while nobody uses that one: rm -f STORE-wal STORE-shm; cp BACKUP STORE.
-/// Who has the copy can guess at secrets as well as who has the store: keep it as safe.
+/// The copy is a snapshot of one moment, has mode 0600, and is checked before it gets its name. To restore it,
+/// copy it over the store, while nobody uses the store: rm -f STORE-wal STORE-shm; cp BACKUP STORE.
+/// Whoever has the copy can guess at secrets as with the store itself: keep it just as safe.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward backup /var/backups/keyward-$(date +%F).db
@@ -37,7 +37,7 @@ impl Backup {
         let copied = store.backup(&self.file);
         drop(working);
         let copied = copied.map_err(|error| {
-            let message = format!("{error}; there is no backup");
+            let message = format!("{error}; no backup was made");
             match error {
                 BackupError::Store(error) => error.into(),
                 BackupError::Exists(_) => Error::new(Code::OutputFailed, message)
@@ -53,7 +53,7 @@ impl Backup {
             session.terminal.print_json(&document)?;
         }
         let (keys, file) = (count(copied.keys, "key"), shell_word(&shown));
-        session.terminal.note(&format!("backed up {keys} into {file}, and looked it through"));
+        session.terminal.note(&format!("backed up {keys} into {file}, and checked the copy"));
         Ok(Exit::DONE)
     }
 }

@@ -17,7 +17,7 @@ use keyward_core::rules::patch::differences;
 /// Mint a key and deliver its secret once
 ///
 /// In a terminal the secret is shown on a screen of its own until you say that you have stored it;
-/// elsewhere it goes to standard output, alone on its line. If it cannot be delivered, there is no key.
+/// elsewhere it goes to standard output, on a line of its own. If it cannot be delivered, no key is made.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward create      asks one question at a time
@@ -27,21 +27,20 @@ use keyward_core::rules::patch::differences;
   keyward create deploy --ensure --scope rest --secret-file /run/secrets/deploy
   keyward create deploy --secret-to 'gh secret set DEPLOY_KEY'")]
 pub struct Create {
-    /// The name of the new key: letters, digits and . _ - @ /; in a terminal, without it, you are
-    /// asked for it and for the settings
+    /// Name of the new key: letters, digits and . _ - @ /; omit it in a terminal to be asked
     name: Option<Name>,
     #[command(flatten)]
     settings: SettingArgs,
     #[command(flatten)]
     delivery: DeliveryArgs,
-    /// Make the key if there is none, and change its settings where they differ from those that are named
+    /// Make the key if it does not exist; otherwise change the named settings that differ
     ///
-    /// Nothing is minted for a key that is there. Where the secret goes to a file or a dotenv file, what is
-    /// in it is proved to be a secret of this key that works. A duration in --expires counts from the
-    /// moment at which the key was made, so that it means the same each time.
+    /// A key that exists gets no new secret. Where the secret goes to a file or a dotenv file, keyward checks that
+    /// the file holds a working secret of this key. A duration in --expires counts from when the key was made, so
+    /// that the same command again changes nothing.
     #[arg(long, requires = "name", help_heading = "Provisioning")]
     ensure: bool,
-    /// With --ensure: rotate the key where the file holds no secret of it that works
+    /// With --ensure: rotate the key if the file holds no working secret of it
     #[arg(long, requires = "ensure", help_heading = "Provisioning")]
     rotate_if_missing: bool,
 }

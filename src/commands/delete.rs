@@ -12,10 +12,10 @@ use keyward_core::rules::key::Key;
 /// A key that was used within this many seconds is in use: seven days.
 const RECENT: i64 = 7 * 86_400;
 
-/// Stop keys for good
+/// Delete keys permanently
 ///
 /// The next request with one of them is refused. A deleted key cannot be brought back, its name is
-/// free again, and its history stays. To stop a key for a while, disable it.
+/// free again, and its history stays. To stop a key temporarily, disable it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward delete old-deploy
@@ -24,7 +24,7 @@ pub struct Delete {
     /// The keys: names, ids, or public ids of their secrets
     #[arg(value_name = "KEY")]
     keys: Vec<String>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }
@@ -36,8 +36,8 @@ impl Delete {
     /// What the store or the person says; then nothing was deleted.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         if !self.yes && !session.terminal.can_ask() {
-            return Err(Error::new(Code::ConfirmationRequired, "deleting cannot be undone, and nobody can confirm it")
-                .hint("add --yes if you mean it; to stop a key for a while: keyward disable KEY"));
+            return Err(Error::new(Code::ConfirmationRequired, "refusing to delete without confirmation")
+                .hint("add --yes if you mean it; to stop a key temporarily: keyward disable KEY"));
         }
         let mut store = session.store_to_change()?;
         let keys = match &self.keys[..] {
@@ -66,12 +66,14 @@ fn confirm(session: &mut Session, keys: &[Key]) -> Result<(), Error> {
     let is_recent = |key: &&Key| key.last_used_at.is_some_and(|time| now.as_second() - time.as_second() < RECENT);
     let (recent, others): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(is_recent);
     for key in recent {
-        let question = format!("{} was {}. Type its name to delete it for good", key.name, last_use(key, now));
+        let question = format!("{} was {}. Type its name to delete it permanently", key.name, last_use(key, now));
         session.confirm_name(&question, key.name.as_str())?;
     }
     match &others[..] {
         [] => Ok(()),
-        [key] => session.confirm(&format!("Delete the key {} for good?", key.name), Enter::MeansNo),
-        keys => session.confirm(&format!("Delete these {} for good?", count(keys.len() as u64, "key")), Enter::MeansNo),
+        [key] => session.confirm(&format!("Delete the key {} permanently?", key.name), Enter::MeansNo),
+        keys => {
+            session.confirm(&format!("Delete these {} permanently?", count(keys.len() as u64, "key")), Enter::MeansNo)
+        }
     }
 }

@@ -23,7 +23,7 @@ pub const GROUP_EXAMPLES: &str = "Examples:
 pub const USER_EXAMPLES: &str = "Examples:
   keyward user create ann --role editor --tenant acme
   keyward --as ann create nightly
-  keyward user disable ann      stops all of ann's keys, until: keyward user enable ann";
+  keyward user disable ann      stops all of ann's keys; undo: keyward user enable ann";
 /// Shown below the help of `keyward role`.
 pub const ROLE_EXAMPLES: &str = "Examples:
   keyward role create auditor --rank 5
@@ -33,7 +33,7 @@ pub const ROLE_EXAMPLES: &str = "Examples:
 pub const TENANT_EXAMPLES: &str = "Examples:
   keyward tenant create acme --description 'Acme Ltd'
   keyward create importer --tenant acme
-  keyward tenant disable acme      stops all keys of acme, until: keyward tenant enable acme";
+  keyward tenant disable acme      stops all keys of acme; undo: keyward tenant enable acme";
 
 /// The verbs of each of the four.
 #[derive(Debug, Subcommand)]
@@ -45,7 +45,7 @@ pub enum Verb<F: FactArgs> {
     List,
     #[command(about = format!("Show one {}", F::KIND.as_str()))]
     Show(OneName),
-    #[command(about = format!("Change a {}; whatever refers to it follows a new name", F::KIND.as_str()))]
+    #[command(about = format!("Change a {}; what refers to it follows a new name", F::KIND.as_str()))]
     Edit(Edit<F>),
     #[command(about = format!("Delete a {}", F::KIND.as_str()))]
     Delete(Delete),
@@ -57,16 +57,17 @@ pub enum Verb<F: FactArgs> {
 pub enum SwitchVerb<F: FactArgs> {
     #[command(flatten)]
     Verb(Verb<F>),
-    #[command(about = format!("Let the keys of a disabled {} be used again", F::KIND.as_str()))]
+    #[command(about = format!("Enable a disabled {} and its keys", F::KIND.as_str()))]
     Enable(SeveralNames),
-    #[command(about = format!("Stop all keys of a {} for a while", F::KIND.as_str()))]
+    #[command(about = format!("Disable a {} and its keys until you enable it", F::KIND.as_str()))]
     Disable(SeveralNames),
 }
 
 /// Arguments of `create`.
 #[derive(Debug, Args)]
+#[command(mut_arg("name", |arg| arg.help(format!("Name of the new {}: letters, digits and . _ - @ /", F::KIND.as_str()))))]
 pub struct Create<F: FactArgs> {
-    /// The name of the new one: letters, digits and . _ - @ /
+    /// Its name
     name: Name,
     /// What it is for
     #[arg(long, value_name = "TEXT")]
@@ -95,7 +96,7 @@ pub struct SeveralNames {
 pub struct Edit<F: FactArgs> {
     /// Its name
     name: Name,
-    /// Another name for it
+    /// Its new name
     #[arg(long = "name", value_name = "NEW", id = "new_name")]
     new_name: Option<Name>,
     /// What it is for
@@ -103,7 +104,7 @@ pub struct Edit<F: FactArgs> {
     description: Option<Description>,
     #[command(flatten)]
     facts: F,
-    /// Empty these: description; for users also role and tenant
+    /// Clear these fields: description; for users also role and tenant
     #[arg(long, value_name = "FIELD", value_delimiter = ',', value_enum)]
     clear: Vec<ClearField>,
 }
@@ -122,10 +123,10 @@ pub enum ClearField {
 pub struct Delete {
     /// Its name
     name: Name,
-    /// Delete the keys that refer to it too; users of a role or tenant have to be given another first
+    /// Also delete the keys that refer to it; users of a role or tenant need another one first
     #[arg(long)]
     with_keys: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }

@@ -15,11 +15,11 @@ use keyward_core::rules::key::State;
 use keyward_core::rules::time::Duration;
 use keyward_core::store::{ChainCheck, Filter, NameCount, Store, StoreError};
 
-/// Look at the store and its keys, and say what to do about what is found
+/// Check the store and its keys, and suggest fixes
 ///
-/// It looks at permissions, the file system, the integrity of the file and of its history, the cost of hashing,
-/// and at keys that never expire, expire soon, have expired, lie unused, are suspended, or were left in the
-/// middle of a rotation. It changes nothing.
+/// It checks permissions, the file system, the integrity of the file and of its history, the cost of hashing,
+/// and looks for keys that never expire, expire soon, have expired, are unused, are suspended, or were left in
+/// the middle of a rotation. It changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward doctor
@@ -80,18 +80,21 @@ impl Diagnosis {
         Self { level, meaning, remedy, ..Self::ok(check, finding) }
     }
 
-    /// A finding about keys, if there are any.
-    fn about(check: &'static str, found: NameCount, what: &str, meaning: &'static str, remedy: &str) -> Self {
-        if found.count == 0 {
-            return Self::ok(check, format!("no key {what}"));
-        }
-        let one = if found.count == 1 { "1 key".to_owned() } else { format!("{} keys", found.count) };
+    /// A finding about keys. The words say it of none, of one, and of several; the last two follow the number.
+    fn about(
+        check: &'static str,
+        found: NameCount,
+        [none, one, several]: [&str; 3],
+        meaning: &'static str,
+        remedy: &str,
+    ) -> Self {
         let NameCount { count, names } = found;
-        Self {
-            count,
-            keys: names,
-            ..Self::bad(check, Severity::Warning, format!("{one} {what}"), meaning, remedy.to_owned())
-        }
+        let finding = match count {
+            0 => return Self::ok(check, none),
+            1 => format!("1 key {one}"),
+            _ => format!("{count} keys {several}"),
+        };
+        Self { count, keys: names, ..Self::bad(check, Severity::Warning, finding, meaning, remedy.to_owned()) }
     }
 }
 
@@ -187,7 +190,7 @@ fn integrity(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
             keys: keys.names,
             ..bad(format!("{} damaged: {}", count(keys.count, "key"), what.join("; ")))
         },
-        Ok(None) => Diagnosis::ok("integrity", "every page, index and reference of the file is in order"),
+        Ok(None) => Diagnosis::ok("integrity", "integrity check passed"),
         Ok(Some(damage)) | Err(StoreError::Corrupt { detail: damage, .. }) => bad(damage),
         Err(error) => return Err(error.into()),
     })
@@ -245,7 +248,7 @@ fn hashing(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     let other = Diagnosis::about(
         "old_hashes",
         store.keys_of_other_cost(cost, session.now())?,
-        "with a hash of other parameters",
+        ["all hashes use these parameters", "has a hash of other parameters", "have hashes of other parameters"],
         "they are renewed at the next successful verification of each",
         "wait until they were used, or rotate those that are not: keyward rotate KEY",
     );
@@ -270,43 +273,47 @@ fn keys(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
         Diagnosis::about(
             "never_expires",
             store.keys_without_end()?,
-            "without an end",
-            "a secret that leaked and was forgotten works for ever",
+            ["every key expires", "never expires", "never expire"],
+            "a leaked secret stays valid until someone notices",
             "keyward edit KEY --expires 90d; for new keys: keyward settings set longest-life 365d",
         ),
         Diagnosis::about(
             "expires_soon",
             named(&soon)?,
-            "about to expire within 14 days",
+            ["no key expires within 14 days", "expires within 14 days", "expire within 14 days"],
             "their clients will be refused then",
-            "keyward edit KEY --expires 90d, if it is to go on",
+            "to keep one: keyward edit KEY --expires 90d",
         ),
         Diagnosis::about(
             "expired",
             named(&state(State::Expired))?,
-            "expired",
-            "they do nothing but stand in lists",
+            ["no key has expired", "has expired", "have expired"],
+            "they no longer work; delete them to tidy up",
             "keyward list --state expired -q | xargs -r keyward delete --yes --",
         ),
         Diagnosis::about(
             "unused",
             named(&unused)?,
-            "unused for 90 days",
-            "nobody would miss them, and somebody could find them",
+            ["no key was unused for 90 days", "was unused for 90 days", "were unused for 90 days"],
+            "probably unused; every live key is a risk",
             "keyward list --unused-for 90d -q | xargs -r keyward disable --",
         ),
         Diagnosis::about(
             "suspended",
             named(&state(State::Suspended))?,
-            "suspended",
+            ["no key is suspended", "is suspended", "are suspended"],
             "its owner or its tenant is disabled",
             "keyward user enable NAME, keyward tenant enable NAME, or keyward delete KEY",
         ),
         Diagnosis::about(
             "staged_secret",
             store.keys_with_staged_secrets()?,
-            "in the middle of a rotation",
-            "a rotation was killed; its old and its new secret both work",
+            [
+                "no key is in the middle of a rotation",
+                "is in the middle of a rotation",
+                "are in the middle of a rotation",
+            ],
+            "a rotation was killed; both secrets work",
             "rotate it again: keyward rotate KEY, or run create --ensure again",
         ),
     ])

@@ -12,7 +12,7 @@ use keyward_core::rules::names::Name;
 
 /// Mint a new key with the settings of another
 ///
-/// Every setting is kept but those that are named. The secret is a new one, delivered as by `create`.
+/// The copy has the same settings, except for those that you name. Its secret is new, and delivered as by `create`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward duplicate deploy deploy-staging
@@ -21,7 +21,7 @@ pub struct Duplicate {
     /// The key to copy: its name, its id, or the public id of one of its secrets
     #[arg(value_name = "KEY")]
     key: Option<String>,
-    /// The name of the new key
+    /// Name of the new key
     #[arg(value_name = "NEW_NAME")]
     new_name: Option<Name>,
     #[command(flatten)]

@@ -28,7 +28,7 @@ pub struct Edit {
     /// The key: its name, its id, or the public id of one of its secrets
     #[arg(value_name = "KEY")]
     key: Option<String>,
-    /// Another name for it
+    /// Its new name
     #[arg(long, value_name = "NEW")]
     name: Option<Name>,
     #[command(flatten)]
@@ -80,7 +80,7 @@ fn report(session: &mut Session, before: &Key, after: &Key) -> Result<(), Error>
         return session.terminal.print_json(&KeyOutcome { key: after.to_json(session.now()), outcome });
     }
     session.terminal.note(&match outcome {
-        Outcome::Unchanged => format!("the key {} is as it was: nothing differs", after.name),
+        Outcome::Unchanged => format!("{} is unchanged", after.name),
         _ => format!(
             "changed the key {}\n{}",
             before.name,

@@ -9,7 +9,7 @@ use crate::session::Session;
 use keyward_core::rules::key::{Key, State};
 use keyward_core::store::StoreError;
 
-/// Let disabled keys be used again
+/// Enable disabled keys
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   keyward enable deploy backup")]
@@ -19,10 +19,10 @@ pub struct Enable {
     keys: Vec<String>,
 }
 
-/// Stop keys for a while: the next request is refused, and nothing is lost
+/// Disable keys until you enable them
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  keyward disable deploy      until: keyward enable deploy")]
+  keyward disable deploy      undo: keyward enable deploy")]
 pub struct Disable {
     /// The keys: names, ids, or public ids of their secrets
     #[arg(required = true, value_name = "KEY")]
@@ -64,7 +64,7 @@ fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<
     print_outcomes(session, &outcomes, if enabled { "enabled" } else { "disabled" })?;
     for (key, _) in &outcomes {
         let why = match key.state(session.now()) {
-            State::Expired => "it has expired; give it another end with: keyward edit",
+            State::Expired => "it has expired; give it a new expiry with: keyward edit",
             State::Suspended => "its owner or its tenant is disabled; see: keyward show",
             State::Active | State::Disabled => continue,
         };

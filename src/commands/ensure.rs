@@ -120,7 +120,7 @@ fn tell(session: &mut Session, before: &Key, after: &Key, outcome: Outcome, patc
     let changed = changes(name, &before.settings, name, &patch.apply(&before.settings));
     let lines = if changed.is_empty() { changed } else { format!("\n{changed}") };
     session.terminal.note(&match outcome {
-        Outcome::Unchanged => format!("the key {name} is as it was: nothing differs"),
+        Outcome::Unchanged => format!("{name} is unchanged"),
         Outcome::Rotated => format!("rotated the key {name}; the old secret no longer works{lines}"),
         _ => format!("changed the key {name}{lines}"),
     });
@@ -153,12 +153,11 @@ fn check_works(
     let (why, hint) = match after.state(session.now()) {
         State::Active => return Ok(()),
         State::Disabled if patch.changes(Setting::ENABLED) => return Ok(()),
-        State::Disabled => ("disabled", format!("enable it with `keyward enable {name}`, or ask for --disabled")),
-        State::Expired => ("expired", format!("give it another end, with --expires or `keyward edit {name}`")),
-        State::Suspended => ("suspended", format!("its owner or its tenant is disabled: keyward show {name}")),
+        State::Disabled => ("is disabled", format!("enable it with `keyward enable {name}`, or ask for --disabled")),
+        State::Expired => ("has expired", format!("give it a new expiry, with --expires or `keyward edit {name}`")),
+        State::Suspended => ("is suspended", format!("its owner or its tenant is disabled: keyward show {name}")),
     };
-    let message =
-        format!("the secret of the key {name} is there, and is refused: the key is {why}; nothing was changed");
+    let message = format!("the file holds {name}'s secret, but the key {why}; nothing was changed");
     Err(Error::new(Code::Conflict, message).hint(hint))
 }
 
@@ -196,22 +195,22 @@ fn held(store: &Store, key: &Key, proof: Option<&Proof>, session: &Session) -> R
     let secret = match proof {
         None => return Ok(Held::Good),
         Some(Proof::Nothing { .. }) => {
-            return Ok(Held::Bad(format!("there is no secret of the key {} there", key.name)));
+            return Ok(Held::Bad(format!("the file holds no secret of {}", key.name)));
         }
         Some(Proof::SomethingElse) => {
-            return Ok(Held::Bad(format!("what is there is no secret of the key {}", key.name)));
+            return Ok(Held::Bad(format!("the file holds something else than a secret of {}", key.name)));
         }
         Some(Proof::Secret { secret, .. }) => secret,
     };
     let Some(found) = store.presented(secret.id())? else {
-        return Ok(Held::Bad(format!("what is there is the secret of no key, and of {} neither", key.name)));
+        return Ok(Held::Bad("the file holds no secret that keyward knows".to_owned()));
     };
     if found.key.id != key.id {
-        return Ok(Held::Bad(format!("what is there is a secret of the key {}, not of {}", found.key.name, key.name)));
+        return Ok(Held::Bad(format!("the file holds a secret of {}, not of {}", found.key.name, key.name)));
     }
     let is_retired = found.secret.state(session.now()) == SecretState::Retired;
     if is_retired || !found.hash.matches(secret).map_err(VerifyError::from)? {
-        return Ok(Held::Bad(format!("what is there is no secret of the key {} that works", key.name)));
+        return Ok(Held::Bad(format!("the file holds no working secret of {}", key.name)));
     }
     Ok(if found.secret.staged { Held::Staged(secret.id().clone()) } else { Held::Good })
 }

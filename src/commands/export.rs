@@ -11,8 +11,8 @@ use keyward_core::store::{Filter, Store};
 
 /// Print the whole store as a manifest
 ///
-/// Roles, tenants, groups, users and keys with their settings, in TOML, or with --json in JSON. There are no
-/// secrets in it and no hashes: applied to another store, it makes new keys with new secrets. Applied to this
+/// Roles, tenants, groups, users and keys with their settings, in TOML, or with --json in JSON. It holds no
+/// secrets and no hashes: applied to another store, it makes new keys with new secrets. Applied to this
 /// one, it changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

@@ -16,9 +16,9 @@ use keyward_core::store::{ChainCheck, Event, EventFilter, Store};
 
 /// Show who did what, when
 ///
-/// Every change to a key is written down in the transaction that makes it, and the rows are chained
-/// by hash. A row that was changed, removed, inserted or moved breaks the chain; what no chain can
-/// show is that somebody who may write the file replaced the whole of it.
+/// Every change is recorded in the transaction that makes it, and the rows are chained by hash. A row that
+/// was changed, removed, inserted or moved breaks the chain. Replacement of the whole history by someone
+/// who can write the file is not detected.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward history deploy
@@ -26,21 +26,21 @@ use keyward_core::store::{ChainCheck, Event, EventFilter, Store};
   keyward history --by ann --action rotate
   keyward history --check")]
 pub struct History {
-    /// Only this key, which may be deleted by now
+    /// Only this key, also after it was deleted
     key: Option<String>,
-    /// From then on: how long ago (7d, 12h), a date, or an RFC 3339 time
+    /// Start at this time: how long ago (7d, 12h), a date, or an RFC 3339 time
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     since: Option<Since>,
-    /// Until then, written in the same way
+    /// End at this time, written in the same way
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     until: Option<Since>,
-    /// What this user did; `owner` for what nobody named did
+    /// Only what this user did; `owner` for the owner of the store
     #[arg(long, value_name = "WHO")]
     by: Option<Name>,
-    /// What was done: key.create, or all about keys with `key`, all creations with `create`
+    /// Only this action: key.create; `key` for everything about keys, `create` for everything created
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
-    /// The newest so many alone
+    /// Show only the newest N
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<u64>,
     /// Prove that no row was changed or removed
@@ -82,7 +82,7 @@ impl History {
             match (session.json(), self.check) {
                 (true, true) => session.terminal.print_json(&intact(0))?,
                 (true, false) => session.terminal.print("[]\n")?,
-                (false, _) => session.terminal.note("nothing has happened yet"),
+                (false, _) => session.terminal.note("no events yet"),
             }
             return Ok(Exit::DONE);
         };
@@ -113,7 +113,7 @@ impl History {
             Ok::<_, Error>(())
         })?;
         if events.is_empty() {
-            session.terminal.note("nothing has happened");
+            session.terminal.note("no matching events");
         } else {
             print(session, &events)?;
         }
@@ -173,9 +173,9 @@ fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {
             } else {
                 session.terminal.print(&format!("the history is intact: {}\n", count(rows, "row")))?;
                 session.terminal.flush()?;
-                session.terminal.note(
-                    "what this cannot show: that somebody who may write the file replaced all of it by another history",
-                );
+                session
+                    .terminal
+                    .note("not detected: replacement of the whole history by someone who can write the file");
             }
             Ok(Exit::DONE)
         }

@@ -49,19 +49,19 @@ pub struct List {
     /// Keys in this state
     #[arg(long, value_name = "STATE", help_heading = "Filters", value_parser = state_parser())]
     state: Option<State>,
-    /// Keys that expire in that time, and have not yet
+    /// Keys that expire within this time
     #[arg(long, value_name = "DURATION", help_heading = "Filters")]
     expires_within: Option<Duration>,
-    /// Keys that exist for that long and were not used in it
+    /// Keys at least this old and not used for this long
     #[arg(long, value_name = "DURATION", help_heading = "Filters")]
     unused_for: Option<Duration>,
-    /// What to sort by
+    /// Sort by this
     #[arg(long, value_enum, default_value_t = SortArg::Name, help_heading = "Order")]
     sort: SortArg,
-    /// The other way round
+    /// Reverse the order
     #[arg(long, help_heading = "Order")]
     reverse: bool,
-    /// At most so many
+    /// Show at most N keys
     #[arg(long, value_name = "N", help_heading = "Order", allow_negative_numbers = true)]
     limit: Option<u64>,
     /// End with exit code 8 if there is any key to list

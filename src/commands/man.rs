@@ -14,7 +14,7 @@ use crate::session::Session;
   keyward man | man -l -
   keyward man pages; cp pages/*.1 ~/.local/share/man/man1; cp pages/*.5 ~/.local/share/man/man5")]
 pub struct Manual {
-    /// The folder, which must be there
+    /// The folder, which must exist
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }

@@ -30,13 +30,13 @@ pub struct DeliveryArgs {
     /// Linux) leave it out; others keep what is copied.
     #[arg(long, group = "sink")]
     pub copy: bool,
-    /// Clear the clipboard after so long, if it still holds the secret [default: 45s]
+    /// Clear the clipboard after this long, if it still holds the secret [default: 45s]
     #[arg(long, value_name = "DURATION", requires = "copy")]
     pub clear_after: Option<Duration>,
-    /// Write the secret into a new file of mode 0600, alone on its line
+    /// Write the secret into a new file of mode 0600, on a line of its own
     #[arg(long, value_name = "PATH", group = "sink", value_hint = ValueHint::FilePath)]
     pub secret_file: Option<PathBuf>,
-    /// Replace the file if it is there
+    /// Replace the file if it exists
     #[arg(long, requires = "secret_file")]
     pub force: bool,
     /// Set a variable in a dotenv file, the rest of which stays as it is
@@ -54,7 +54,7 @@ pub struct DeliveryArgs {
     /// In a step of GitHub Actions: mask the secret, and set an output of the step
     #[arg(long, value_name = "NAME", group = "sink")]
     pub github_output: Option<OutputName>,
-    /// In a terminal: print the secret, and take for granted that it was stored
+    /// In a terminal: print the secret without asking whether you have stored it
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -211,7 +211,7 @@ pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>
 pub struct Rotation<'r> {
     /// What the new secret starts with.
     pub prefix: &'r Prefix,
-    /// How long the old secret goes on working.
+    /// How long the old secret keeps working.
     pub grace: Duration,
     /// Where the new secret goes.
     pub sink: &'r Sink,

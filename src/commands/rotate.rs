@@ -8,10 +8,10 @@ use crate::error::{Error, Exit};
 use crate::session::Session;
 use keyward_core::rules::time::{Duration, rfc3339};
 
-/// Put a new secret in the place of a key's current one
+/// Replace a key's secret
 ///
 /// The key keeps its name, its id and its settings. The old secret works until the grace period
-/// ends, which by default is at once; earlier ones never outlast it. If the new secret cannot be
+/// ends, by default at once; secrets before it end then at the latest. If the new secret cannot be
 /// delivered, the old one stays as it was.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -21,7 +21,7 @@ pub struct Rotate {
     /// The key: its name, its id, or the public id of one of its secrets
     #[arg(value_name = "KEY")]
     key: Option<String>,
-    /// How long the old secret goes on working
+    /// How long the old secret keeps working
     #[arg(long, value_name = "DURATION", default_value = "0s", allow_hyphen_values = true)]
     grace: Duration,
     #[command(flatten)]

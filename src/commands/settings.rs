@@ -11,7 +11,7 @@ use keyward_core::rules::names::Prefix;
 use keyward_core::rules::time::Duration;
 use keyward_core::store::StoreSettings;
 
-/// Show or change what the store decides for all of its keys
+/// Show or change settings that apply to all keys
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward settings list
@@ -28,7 +28,7 @@ enum Verb {
     List,
     /// Change one setting
     Set {
-        /// Which one
+        /// The setting
         #[arg(value_enum)]
         name: Setting,
         /// Its new value, as `settings list` shows it
@@ -41,12 +41,12 @@ enum Verb {
 enum Setting {
     /// What new secrets start with: a letter, then letters, digits and _, 16 at most
     Prefix,
-    /// What hashing costs: m=MEMORY-IN-KIB,t=PASSES,p=LANES. Old hashes go on working, and are
+    /// What hashing costs: m=MEMORY-IN-KIB,t=PASSES,p=LANES. Old hashes keep working, and are
     /// renewed at the next successful verification
     HashParameters,
     /// Whether a credential in the query of a URL is accepted: allow or refuse
     QueryCredentials,
-    /// How long a new expiry may be away at most: a duration such as 365d, or unlimited
+    /// The most time until a new expiry: a duration such as 365d, or unlimited
     LongestLife,
 }
 

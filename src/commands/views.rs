@@ -129,7 +129,7 @@ pub fn find_all(store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
     for text in texts {
         let key = find_key(store, text).map_err(|error| match texts {
             [_] => error,
-            _ => error.hint("nothing was changed: it is all of them or none"),
+            _ => error.hint("no key was changed"),
         })?;
         if keys.iter().all(|other| other.id != key.id) {
             keys.push(key);

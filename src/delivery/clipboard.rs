@@ -61,7 +61,9 @@ impl Copied {
     /// What to tell the person.
     pub(super) fn note(&self) -> String {
         match self {
-            Self::Kept(seconds, _) => format!("Copied. The clipboard is cleared in {}.", count(*seconds, "second")),
+            Self::Kept(seconds, _) => {
+                format!("Copied. The clipboard will be cleared in {}.", count(*seconds, "second"))
+            }
             Self::Sent => {
                 "Sent to the terminal, which may put it into your clipboard (it does not say whether it did); \
                            it will not be cleared."

@@ -62,8 +62,8 @@ impl SettingsDraft {
 /// What is wrong with a field that there is not.
 pub fn no_such_field(field: &Field, there_are: &[&str]) -> Mistake {
     let what = match closest(there_are, &field.name) {
-        Some(close) => format!("there is no {}; did you mean {close}?", field.name),
-        None => format!("there is no {}; there are {}", field.name, there_are.join(", ")),
+        Some(close) => format!("unknown field `{}`; did you mean `{close}`?", field.name),
+        None => format!("unknown field `{}`; known are {}", field.name, there_are.join(", ")),
     };
     Mistake::new(field.at, what)
 }

@@ -166,7 +166,7 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "line",
-        printed_by: "verify --batch, one a line: an answer with `line` in front, the number of its line; or, for a line that is no question, this",
+        printed_by: "verify --batch, one a line: an answer with `line` in front, the number of its line; or, for a line that is not a question, this",
         fields: Cow::Borrowed(&[
             ("line", Number, "the number of its line, from 1"),
             ("allowed", Any, "null: neither yes nor no"),
@@ -199,7 +199,7 @@ const SHAPES: &[Shape] = &[
         fields: Cow::Borrowed(&[
             ("name", Text, "its name"),
             ("description", MaybeText, "who it is"),
-            ("role", MaybeText, "what it may do at most"),
+            ("role", MaybeText, "the most that it may do"),
             ("tenant", MaybeText, "the tenant that it belongs to"),
             ("enabled", Switch, "false: its keys are suspended"),
             ("keys", Number, "how many keys it owns"),
@@ -214,7 +214,7 @@ const SHAPES: &[Shape] = &[
             ("name", Text, "its name"),
             ("description", MaybeText, "what it is for"),
             ("rank", Number, "its place among the roles"),
-            ("manages_keys", Switch, "whether who acts in it may manage keys"),
+            ("manages_keys", Switch, "whether users in it may manage keys"),
             ("keys", Number, "how many keys act in it"),
             ("users", Number, "how many users have it"),
             ("created_at", Time, "when it was made"),
@@ -263,7 +263,7 @@ const SHAPES: &[Shape] = &[
             ("prefix", Text, "what new secrets start with"),
             ("hash_parameters", Object("hash parameters"), "what hashing a new secret costs"),
             ("query_credentials", Switch, "whether a credential in the query of a URL is accepted"),
-            ("longest_life", MaybeText, "how far away a new expiry may be; null for unlimited"),
+            ("longest_life", MaybeText, "the most time until a new expiry; null for unlimited"),
         ]),
     },
     Shape {

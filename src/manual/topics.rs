@@ -129,8 +129,8 @@ fn manifest() -> Vec<Part> {
         ),
         Part::Text(
             "A duration in `expires_at` counts from when the key was made, so that it means the same each time. \
-             Names are looked up in the manifest first, then in the store. Fields that there are not are refused, \
-             and all mistakes are told at once, each with its file, line and column.",
+             Names are looked up in the manifest first, then in the store. Unknown fields are refused; all \
+             mistakes are reported at once, each with its file, line and column.",
         ),
     ];
     for kind in KINDS {
@@ -139,10 +139,10 @@ fn manifest() -> Vec<Part> {
             let meaning = match *field {
                 "name" => "letters, digits and . _ - @ /; unique among its kind",
                 "description" => "a line of text",
-                "rank" => "the place among the roles, from 0; the higher, the more it may do",
-                "manages_keys" => "true: who acts in it may manage keys of its rank and below",
+                "rank" => "its place among the roles, from 0; higher ranks may do more",
+                "manages_keys" => "true: users in it may manage keys of its rank and below",
                 "enabled" => "false: its keys are suspended",
-                "role" => "what the user may do at most",
+                "role" => "the most that the user may do",
                 _ => "the tenant of the user, and of the keys that they make",
             };
             parts.push(Part::Term((*field).to_owned(), meaning.to_owned()));

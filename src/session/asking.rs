@@ -44,9 +44,7 @@ impl Session {
         self.look_at_the_clock();
         match typed {
             Answer::Given(text) if text == name => Ok(()),
-            Answer::Given(_) => {
-                Err(Error::new(Code::Cancelled, format!("that is not its name, {name}; nothing was changed")))
-            }
+            Answer::Given(_) => Err(Error::new(Code::Cancelled, format!("that does not match {name}; not deleted"))),
             Answer::Declined => Err(cancelled()),
         }
     }
@@ -87,7 +85,7 @@ impl Session {
             return Ok(());
         }
         Err(Error::new(Code::Usage, format!("the following required arguments were not provided: <{value}>"))
-            .hint("write it behind the command; in a terminal, you are asked for it"))
+            .hint(format!("give {value} as an argument (in a terminal keyward asks)")))
     }
 }
 

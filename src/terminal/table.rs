@@ -174,7 +174,7 @@ impl Terminal {
     fn note_hidden_columns(&mut self, left_out: &[&str]) {
         if !left_out.is_empty() {
             let left_out = left_out.join(", ");
-            self.note(&format!("no room for {left_out}; a wider window shows more, and --json everything"));
+            self.note(&format!("hidden: {left_out} (widen the window or use --json)"));
         }
     }
 }

@@ -100,7 +100,7 @@ fn a_person_reads_a_message_and_a_hint() {
     assert_eq!(
         output.stderr,
         "error: invalid value '10.1.2.3/8' for '--allow-ip <CIDR>': 10.1.2.3/8 has host bits set: the network is 10.0.0.0/8, \
-         the single address 10.1.2.3\nhint: see what it takes: keyward help create\n"
+         the single address 10.1.2.3\nhint: usage: keyward help create\n"
     );
     let output = sandbox.run("creat");
     assert!(output.stderr.starts_with("error: unrecognized subcommand 'creat'\nhint: "), "{output}");

@@ -258,10 +258,10 @@ const FINDINGS: &[(&str, &str, &str, &str, Cause)] = &[
         "rotate",
         Cause::Lines(&["settings set hash-parameters m=20000,t=3,p=1"]),
     ),
-    ("never_expires", "warning", "1 key without an end", "90d", Cause::Lines(&["edit deploy --expires never"])),
-    ("expires_soon", "warning", "1 key about to expire", "--expires 90d", Cause::Lines(&["edit deploy --expires 13d"])),
+    ("never_expires", "warning", "1 key never expires", "90d", Cause::Lines(&["edit deploy --expires never"])),
+    ("expires_soon", "warning", "1 key expires within 14 days", "--expires 90d", Cause::Lines(&["edit deploy --expires 13d"])),
     ("expired", "warning", "1 key expired", "keyward delete", Cause::Days(61)),
-    ("unused", "warning", "1 key unused for 90 days", "keyward disable", Cause::Days(91)),
+    ("unused", "warning", "1 key was unused for 90 days", "keyward disable", Cause::Days(91)),
     ("suspended", "warning", "1 key suspended", "enable", Cause::Lines(&["user disable ann"])),
     ("suspended", "warning", "1 key suspended", "enable", Cause::Lines(&["tenant disable acme"])),
     (

@@ -54,7 +54,7 @@ fn the_reveal_copies_and_the_keeper_outlives_the_command() {
     let mut screen = Screen::start_with(&sandbox.store(), "create new", 80, &variables);
     screen.wait_for("I have stored it");
     screen.press("\x1b[B\r");
-    screen.wait_for("Copied. The clipboard is cleared in 45 seconds.");
+    screen.wait_for("Copied. The clipboard will be cleared in 45 seconds.");
     screen.press("\r");
     assert_eq!(screen.end(), 0);
     let secret = server.pasted();

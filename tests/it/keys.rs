@@ -383,8 +383,8 @@ fn delete_needs_a_yes_and_frees_the_name() {
     let secret = sandbox.mint("deploy");
     expect![[r#"
         code: 5
-        stderr: error: deleting cannot be undone, and nobody can confirm it
-        stderr: hint: add --yes if you mean it; to stop a key for a while: keyward disable KEY
+        stderr: error: refusing to delete without confirmation
+        stderr: hint: add --yes if you mean it; to stop a key temporarily: keyward disable KEY
     "#]]
     .assert_eq(&sandbox.run("delete deploy").to_string());
     assert_eq!(sandbox.reason("", &secret), "allowed");

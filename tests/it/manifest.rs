@@ -68,7 +68,7 @@ fn what_is_exported_and_applied_changes_nothing() {
         let manifest = sandbox.run(export).stdout;
         for flags in ["", "--prune", "--dry-run --fail-if-any", "--dry-run --prune --fail-if-any"] {
             let output = apply(&sandbox, flags, &manifest);
-            assert_eq!(output.to_string(), "code: 0\nstderr: the store is as the manifest says: nothing differs\n");
+            assert_eq!(output.to_string(), "code: 0\nstderr: the store matches the manifest\n");
             let output = apply(&sandbox, &format!("--json {flags}"), &manifest);
             assert_eq!(output.json(), json!({"outcome": "unchanged", "changes": []}), "{output}");
         }
@@ -216,7 +216,7 @@ fn pruning_is_asked_about_before_anything_is_changed() {
     assert!(sandbox.files() == before);
     for (keys, code) in [("n", 5), ("\x1b", 5), ("\x03", 130), ("y", 0)] {
         let mut screen = Screen::start(&sandbox.store(), &apply, 100);
-        screen.wait_for("Delete 4 things for good?");
+        screen.wait_for("Delete 4 things permanently?");
         assert!(screen.text().contains("- delete key gone"), "the plan comes first: {}", screen.text());
         screen.press(keys);
         assert_eq!(screen.end(), code, "{keys:?}: {}", screen.text());

@@ -104,8 +104,8 @@ fn keys(delivers: &[&str], sandbox: &Sandbox) -> String {
 fn a_place_that_cannot_take_a_secret_leaves_no_key_and_everything_as_it_was() {
     for (delivers, says) in [
         (&[""][..], "nothing says where the secret of the new key k0 goes"),
-        (&["secret_file = 'DIR/there'"], "there is a file already"),
-        (&["secret_file = 'DIR/another'"], "there is a file already"),
+        (&["secret_file = 'DIR/there'"], "it already exists"),
+        (&["secret_file = 'DIR/another'"], "it already exists"),
         (&["secret_file = 'DIR/nosuch/x'"], "its folder is not there"),
         (&["secret_file = 'DIR/s'"], "it is a folder"),
         (&["secret_file = 'DIR/'"], "folder"),
@@ -229,7 +229,7 @@ fn a_leftover_secret_is_replaced() {
         let before = sandbox.files();
         let text = format!("[[key]]\nname = '{name}'\n");
         let output = apply(&sandbox, &format!("--secrets-dir {}", sandbox.path("s").display()), &text);
-        assert_eq!((output.code, output.stderr.contains("there is a file already")), (7, true), "{output}");
+        assert_eq!((output.code, output.stderr.contains("it already exists")), (7, true), "{output}");
         assert!(sandbox.files() == before, "{name}");
     }
 }

@@ -180,13 +180,8 @@ const FAULTS: &[Fault] = &[
     Fault { what: "a link to nothing", before: "ln -s nothing key", says: "it is a link", lines: FILES },
     Fault { what: "a link to a folder", before: "mkdir other; ln -s other key", says: "it is a link", lines: NAMED },
     Fault { what: "a pipe", before: "mkfifo key", says: "a device, a pipe", lines: FILES },
-    Fault { what: "a file", before: "echo mine > key", says: "there is a file already", lines: &[FILE] },
-    Fault {
-        what: "an empty file",
-        before: "touch key; chmod 640 key",
-        says: "there is a file already",
-        lines: &[FILE],
-    },
+    Fault { what: "a file", before: "echo mine > key", says: "it already exists", lines: &[FILE] },
+    Fault { what: "an empty file", before: "touch key; chmod 640 key", says: "it already exists", lines: &[FILE] },
     Fault {
         what: "a file that is no file of secrets",
         before: "truncate -s 2M key",

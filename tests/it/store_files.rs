@@ -69,8 +69,8 @@ fn what_is_no_store_is_refused_and_left_alone() {
 
     for (name, code, says) in [
         ("folder", "store_foreign", "a folder"),
-        ("text", "store_foreign", "no SQLite database"),
-        ("short", "store_foreign", "no SQLite database"),
+        ("text", "store_foreign", "not an SQLite database"),
+        ("short", "store_foreign", "not an SQLite database"),
         ("other.db", "store_foreign", "another program's"),
         ("plain.db", "store_foreign", "another program's"),
         ("newer.db", "store_newer", "schema 99"),

@@ -247,7 +247,7 @@ fn delete_asks_and_only_yes_deletes() {
     sandbox.mint("deploy");
     for (keys, code) in [("n", 5), ("\x1b", 5), ("\x03", 130), ("y", 0)] {
         let mut screen = Screen::start(&sandbox.store(), "delete deploy", 80);
-        screen.wait_for("Delete the key deploy for good?");
+        screen.wait_for("Delete the key deploy permanently?");
         assert!(screen.text().contains("never used"), "{}", screen.text());
         screen.press(keys);
         assert_eq!(screen.end(), code, "{keys:?}: {}", screen.text());
@@ -264,7 +264,7 @@ fn a_key_in_use_has_to_be_named_to_be_deleted() {
     assert_eq!(finish_with(&mut sandbox.binary("verify -q"), secret.as_bytes()).code, 0);
     for (keys, code) in [("y\r", 5), ("\r", 5), ("\x1b", 5), ("\x03", 130), ("depp\x7floy\r", 0)] {
         let mut screen = Screen::start(&sandbox.store(), "delete deploy", 80);
-        screen.wait_for("Type its name to delete it for good");
+        screen.wait_for("Type its name to delete it permanently");
         assert!(
             screen.text().contains("deploy: used once") && screen.text().contains("owned by ann"),
             "{}",
@@ -525,11 +525,17 @@ fn what_changed_while_a_person_was_asked_counts() {
     let raise = "edit target --role admin";
     for (line, question, meanwhile, answer, says) in [
         ("--as ed rotate target", "I have stored it", raise, "\r", "ranks above"),
-        ("--as ed delete target", "for good?", raise, "y", "ranks above"),
+        ("--as ed delete target", "permanently?", raise, "y", "ranks above"),
         ("--as ed duplicate target copy", "I have stored it", raise, "\r", "ranks above"),
         ("duplicate target copy", "I have stored it", "edit target --read-only", "\r", "somebody else changed"),
         ("duplicate target copy", "I have stored it", "delete target --yes", "\r", "no longer exists"),
-        ("group delete team --with-keys", "for good?", "create another --group team", "y", "changed in the meantime"),
+        (
+            "group delete team --with-keys",
+            "permanently?",
+            "create another --group team",
+            "y",
+            "changed in the meantime",
+        ),
     ] {
         sandbox.mint("target --role editor --group team");
         let mut screen = Screen::start(&sandbox.store(), line, 100);

@@ -23,23 +23,23 @@ use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::store::{Changes, NewKey, NewSecret, Store, StoreError, Subject};
 
-/// Make the store what a manifest says
+/// Make the store match a manifest
 ///
-/// Roles, tenants, groups, users and keys are made and changed in one transaction: all of them, or none.
-/// What the manifest does not name stays, unless --prune is given. The secret of a new key goes where its
-/// `deliver` table says, or into a file in --secrets-dir. Applied again, nothing changes. The format is
-/// described by `keyward help manifest`.
+/// Roles, tenants, groups, users and keys are made and changed in one transaction: either every change is made, or
+/// none. What the manifest does not name stays, unless --prune is given. The secret of a new key goes where its
+/// `deliver` table says, or into a file in --secrets-dir. Applying the same manifest again changes nothing.
+/// `keyward help manifest` describes the format.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward apply keys.toml --dry-run
   keyward apply keys.toml --secrets-dir secrets
-  keyward apply keys.toml --dry-run --fail-if-any      tells drift in CI: exit code 8
+  keyward apply keys.toml --dry-run --fail-if-any      finds drift in CI: exit code 8
   keyward export | keyward --store other.db apply - --secrets-dir secrets")]
 pub struct Apply {
     /// The manifest, TOML or JSON; - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: PathBuf,
-    /// Show the changes and make none
+    /// Show the changes without making them
     #[arg(long)]
     dry_run: bool,
     /// With --dry-run: end with exit code 8 if there is anything to change
@@ -51,7 +51,7 @@ pub struct Apply {
     /// Write the secret of each new key that has no `deliver` table into a file in this folder, mode 0600
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     secrets_dir: Option<PathBuf>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }
@@ -270,11 +270,11 @@ impl Apply {
         if !session.terminal.can_ask() {
             return Err(Error::new(
                 Code::ConfirmationRequired,
-                format!("--prune would delete {what}, and nobody can confirm it"),
+                format!("refusing to delete {what} without confirmation, as --prune would"),
             )
             .hint("add --yes if you mean it; see what would go with --dry-run"));
         }
-        session.confirm(&format!("Delete {what} for good?"), Enter::MeansNo)
+        session.confirm(&format!("Delete {what} permanently?"), Enter::MeansNo)
     }
 
     fn make(

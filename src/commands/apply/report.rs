@@ -72,7 +72,7 @@ pub(super) fn tell(session: &mut Session, steps: &[Step], outcome: &str) {
     let (made, changed, gone) = (number(Action::Create), number(Action::Change), number(Action::Delete));
     let what = format!("{made} to create, {changed} to change, {gone} to delete");
     session.terminal.note(&match outcome {
-        "unchanged" => "the store is as the manifest says: nothing differs".to_owned(),
+        "unchanged" => "the store matches the manifest".to_owned(),
         "planned" => format!("{what}; nothing was changed, because of --dry-run"),
         _ => format!("created {made}, changed {changed}, deleted {gone}"),
     });

@@ -24,7 +24,7 @@ pub struct GroupArgs {}
 /// What only users have.
 #[derive(Debug, Clone, Args)]
 pub struct UserArgs {
-    /// What the user may do at most; without a role, they manage no keys
+    /// The most that the user may do; without a role, they manage no keys
     #[arg(long, value_name = "ROLE")]
     role: Option<Name>,
     /// The tenant of the user, and of the keys that they make
@@ -35,13 +35,13 @@ pub struct UserArgs {
 /// What only roles have.
 #[derive(Debug, Clone, Args)]
 pub struct RoleArgs {
-    /// The place among the roles: the higher, the more it may do [default for a new one: 0]
+    /// Its place among the roles: higher ranks may do more [default for a new one: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
     rank: Option<i64>,
-    /// Let who acts in this role manage keys of its rank and below
+    /// Let users in this role manage keys of its rank and below
     #[arg(long, conflicts_with = "no_manages_keys")]
     manages_keys: bool,
-    /// Do not let who acts in this role manage keys (the default for a new one)
+    /// Do not let users in this role manage keys (the default for a new one)
     #[arg(long)]
     no_manages_keys: bool,
 }

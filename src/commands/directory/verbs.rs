@@ -135,11 +135,8 @@ fn clear(field: ClearField, draft: &mut Draft) -> Result<(), Error> {
 
 pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result<Exit, Error> {
     if args.with_keys && !args.yes && !session.terminal.can_ask() {
-        return Err(Error::new(
-            Code::ConfirmationRequired,
-            "deleting keys cannot be undone, and nobody can confirm it",
-        )
-        .hint("add --yes if you mean it"));
+        return Err(Error::new(Code::ConfirmationRequired, "refusing to delete keys without confirmation")
+            .hint("add --yes if you mean it"));
     }
     let mut store = session.store_to_change()?;
     let Some(entry) = store.entry(kind, &args.name)? else {
@@ -150,7 +147,7 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
         .rehearse(session.stamp(), |changes| changes.delete_entry(&changes.entry(kind, &args.name)?, args.with_keys))?;
     if args.with_keys && !args.yes && entry.keys > 0 {
         let keys = count(entry.keys, "key");
-        let question = format!("Delete the {} {} and its {keys} for good?", kind.as_str(), args.name);
+        let question = format!("Delete the {} {} and its {keys} permanently?", kind.as_str(), args.name);
         session.confirm(&question, Enter::MeansNo)?;
     }
     let deleted = store.write(session.stamp(), |changes| {
@@ -218,7 +215,7 @@ fn report(session: &mut Session, entry: &Entry, outcome: Outcome, verb: &str) ->
     }
     let (kind, name) = (entry.draft.facts.kind().as_str(), &entry.draft.name);
     session.terminal.note(&match outcome {
-        Outcome::Unchanged => format!("the {kind} {name} is as it was: nothing differs"),
+        Outcome::Unchanged => format!("the {kind} {name} is unchanged"),
         _ => format!("{verb} the {kind} {name}"),
     });
     Ok(())

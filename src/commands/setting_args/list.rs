@@ -82,8 +82,8 @@ pub(super) static FLAGS: [Flag; 16] = [
         Takes::Several("CIDR"),
         "A network that the key may be used from, such as 10.0.0.0/8 or 2001:db8::1",
     ),
-    flag("label", Setting::LABELS, Takes::Repeated("KEY=VALUE"), "A mark for filters and people"),
-    flag("read_only", Setting::READ_ONLY, Takes::Nothing(true), "Allow GET, HEAD, OPTIONS and TRACE alone"),
+    flag("label", Setting::LABELS, Takes::Repeated("KEY=VALUE"), "A label, for filtering"),
+    flag("read_only", Setting::READ_ONLY, Takes::Nothing(true), "Allow only GET, HEAD, OPTIONS and TRACE"),
     flag("read_write", Setting::READ_ONLY, Takes::Nothing(false), "Allow every method (the default)")
         .in_edit("Allow every method"),
     flag(
@@ -99,10 +99,10 @@ pub(super) static FLAGS: [Flag; 16] = [
         Setting::EXPIRES_AT,
         Takes::When,
         "When the key stops working: 90d, 12h, 2030-01-31, 2030-01-31T12:00:00Z, or never\n\n\
-         A date is its first moment in UTC.",
+         A date means its first moment in UTC.",
     ),
-    flag("disabled", Setting::ENABLED, Takes::Nothing(false), "Make it, but do not let it be used until it is enabled")
-        .in_edit("Do not let it be used until it is enabled"),
+    flag("disabled", Setting::ENABLED, Takes::Nothing(false), "Make it disabled: it does not work until it is enabled")
+        .in_edit("Disable it until it is enabled"),
     flag(
         "prefix",
         Setting::PREFIX,
@@ -223,8 +223,8 @@ pub const QUESTIONS: [(Setting, &str, Question); 11] = [
     (Setting::DESCRIPTION, "What is it for?", Question::Text),
     (Setting::GROUP, "Group", Question::Entry),
     (Setting::OWNER, "Owner: on whose behalf does it act?", Question::Entry),
-    (Setting::ROLE, "Role: what may it do at most?", Question::Entry),
-    (Setting::TENANT, "Tenant: whose data is it good for?", Question::Entry),
+    (Setting::ROLE, "Role: the most that it may do", Question::Entry),
+    (Setting::TENANT, "Tenant: whose data may it reach?", Question::Entry),
     (Setting::SCOPES, "Scopes", Question::Known(Names::Scopes, "for example: rest, ui")),
     (
         Setting::LEVELS,
@@ -238,5 +238,5 @@ pub const QUESTIONS: [(Setting, &str, Question); 11] = [
     ),
     (Setting::EXPIRES_AT, "Expires in", Question::End),
     (Setting::READ_ONLY, "Access", Question::Either(["read and write", "read only: GET, HEAD, OPTIONS and TRACE"])),
-    (Setting::REQUIRE_SECURE, "Connections", Question::Either(["secure ones alone", "plain http too"])),
+    (Setting::REQUIRE_SECURE, "Connections", Question::Either(["only secure ones", "plain http too"])),
 ];

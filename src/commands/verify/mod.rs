@@ -94,11 +94,11 @@ pub struct Verify {
     /// Do not count this use of the key
     #[arg(long)]
     no_record: bool,
-    /// A question a line in JSON on standard input, a decision a line in JSON on standard output, in order
+    /// One JSON question per line on standard input, one JSON decision per line on standard output, in order
     ///
     /// A question is an object: {"credential":"…","method":"GET","ip":"203.0.113.9","tenant":"acme",
     /// "scopes":["rest"],"levels":["A/B"],"role":"editor","transport":"https"}, of which all but the credential may
-    /// be left out. A line that is no question gets an error in the place of a decision, and the run goes on; an
+    /// be left out. A line that is not a question gets an error instead of a decision, and the run goes on; an
     /// empty line gets nothing. The exit code is 0 if all were allowed, else the greatest of all lines. All
     /// processors are used; a credential that has matched once costs no second Argon2id, and everything else about
     /// its key is looked up each time.

@@ -314,12 +314,12 @@ fn check_owner(path: &Path, folder: &Folder, file: &Metadata) -> Result<(), Erro
 
 /// The error for a file that is there and must not be replaced.
 pub(super) fn is_there(path: &Path) -> Error {
-    refused(path, "there is a file already").hint("replace it with --force, or name another one")
+    refused(path, "it already exists").hint("replace it with --force, or name another one")
 }
 
 /// The error for a file that cannot take a secret.
 pub(super) fn refused(path: &Path, why: &str) -> Error {
-    Error::new(Code::NotDelivered, format!("{} did not take the secret: {why}; nothing was changed", path.display()))
+    Error::new(Code::NotDelivered, format!("cannot write {}: {why}; nothing was changed", path.display()))
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Error {

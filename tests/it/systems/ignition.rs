@@ -194,7 +194,7 @@ fn deletion(story: &Story, secret: &str) {
     story.refused("delete historian", "confirmation_required");
     let mut screen = Screen::start(&story.sandbox.store(), "delete historian", 100);
     let uses = story.key("historian")["use_count"].to_string();
-    screen.wait_for("to delete it for good");
+    screen.wait_for("to delete it permanently");
     assert!(screen.text().contains(&format!("used {uses} times")), "{}", screen.text());
     screen.press("n\r");
     assert_eq!(screen.end(), 5);

@@ -1,16 +1,17 @@
-//! What is the operating system's own: who may do what with a file, and what tells one state of it from another.
+//! What is the operating system's own: who may do what with a file, what tells one state of it from another, and what
+//! tells one process from another.
 //!
 //! No other room names an operating system, or a crate that only one has. Each function here says what it promises,
-//! and each system keeps the promise in a file of its own. Unix is the only one now. Another one comes by a file beside
-//! it with functions of the same names. This room knows none of the others.
+//! and each system keeps the promise in a folder of its own. Unix is the only one now. Another one comes by a folder
+//! beside it with functions of the same names. This room knows none of the others.
 
-pub(crate) mod process;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
 use unix as system;
 
-pub(crate) use system::{
+pub(crate) use system::files::{
     OtherUsers, Version, anybody_may_replace_in, has_other_names, is_full, is_trusted_beside, make_private, may_read,
     may_write, mode, private_file, private_folders,
 };
+pub(crate) use system::process;

@@ -91,7 +91,7 @@ pub enum StoreError {
         name: String,
     },
     /// The store does not let keys live for so long.
-    #[error("a key of this store may live for {longest} at most, and this one would {instead}")]
+    #[error("keys here must expire within {longest}, and this one would {instead}")]
     LivesTooLong {
         /// How long a key may live.
         longest: String,
@@ -165,7 +165,7 @@ impl StoreError {
             ErrorCode::Unknown if is_missing_part(&detail()) => Self::Corrupt { detail: detail(), path },
             // Constraints are checked before anything is written: these rows are not as keyward left them.
             ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation => Self::Corrupt { detail: detail(), path },
-            ErrorCode::NotADatabase => Self::Foreign { path, what: "no SQLite database" },
+            ErrorCode::NotADatabase => Self::Foreign { path, what: "not an SQLite database" },
             ErrorCode::DiskFull => Self::Unusable { path, verb: "written", detail: DISK_FULL.to_owned() },
             ErrorCode::ReadOnly => Self::Unusable { path, verb: "written", detail: READ_ONLY.to_owned() },
             ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure => {

@@ -164,7 +164,7 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
     } else if found.len() == 0 {
         return Err(StoreError::Missing(path.to_owned()));
     } else if found.len() < SMALLEST_DATABASE {
-        return foreign("no SQLite database");
+        return foreign("not an SQLite database");
     }
     look_at_folder(&parent(path))?;
     beside::look_at(path, &found)?;

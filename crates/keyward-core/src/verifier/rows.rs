@@ -99,14 +99,14 @@ mod tests {
 
     #[test]
     fn uses_are_added_and_an_answer_keeps_what_it_was_told() {
-        let (mut rows, (used, one), (idle, other)) = (Rows::new(), row(1), row(2));
-        rows.keep(&used, one.clone());
+        let (mut rows, (busy, one), (idle, other)) = (Rows::new(), row(1), row(2));
+        rows.keep(&busy, one.clone());
         rows.keep(&idle, other.clone());
         let mut uses = Uses::default();
-        uses.add(&used, at(7));
-        uses.add(&used, at(5));
+        uses.add(&busy, at(7));
+        uses.add(&busy, at(5));
         rows.count(&uses);
-        let key = &rows.get(&used).unwrap().presented.key;
+        let key = &rows.get(&busy).unwrap().presented.key;
         assert_eq!((key.use_count, key.last_used_at), (2, Some(at(7))));
         assert_eq!(one.presented.key.use_count, 0);
         assert!(Arc::ptr_eq(&rows.get(&idle).unwrap().presented, &other.presented));

@@ -179,15 +179,15 @@ impl Setting {
     };
     pub const LABELS: Self = Self {
         name: "labels",
-        purpose: "marks for people and filters",
-        meaning: "marks for people and filters",
+        purpose: "labels, for filtering",
+        meaning: "labels, for filtering",
         refers_to: None,
         access: access!(labels),
     };
     pub const READ_ONLY: Self = Self {
         name: "read_only",
-        purpose: "true: GET, HEAD, OPTIONS and TRACE alone",
-        meaning: "GET, HEAD, OPTIONS and TRACE alone",
+        purpose: "true: only GET, HEAD, OPTIONS and TRACE",
+        meaning: "only GET, HEAD, OPTIONS and TRACE",
         refers_to: None,
         access: access!(read_only),
     };

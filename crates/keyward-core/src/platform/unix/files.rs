@@ -1,4 +1,4 @@
-//! Unix: modes, owners and links.
+//! Files: modes, owners and links.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;

@@ -1,0 +1,4 @@
+//! Unix: Linux, macOS and the BSDs. What Linux alone tells is marked where it is used, with what the others get.
+
+pub(super) mod files;
+pub(crate) mod process;
