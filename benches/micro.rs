@@ -68,11 +68,11 @@ fn decide_and_look_up(criterion: &mut Criterion) -> Result<()> {
         let (store, id) = (Store::open(&path)?, secrets.first().context("no secret")?.id());
         let name = data::name(keys / 2)?;
         let mut group = criterion.benchmark_group(format!("look-up among {keys} keys"));
-        group.bench_function("by the id of a secret", |bench| bench.iter(|| store.presented(black_box(id))));
-        group.bench_function("by name", |bench| bench.iter(|| store.named(black_box(&name))));
+        group.bench_function("by the id of a secret", |bench| bench.iter(|| store.view()?.presented(black_box(id))));
+        group.bench_function("by name", |bench| bench.iter(|| store.view()?.named(black_box(&name))));
         group.finish();
         if keys == 10 {
-            let key = store.named(&data::name(8)?)?.context("no key")?;
+            let key = store.view()?.named(&data::name(8)?)?.context("no key")?;
             let mut request = Request::over(Transport::Https);
             request.ip = Some("10.0.8.7".parse()?);
             request.tenant = Some("tenant-8".parse()?);

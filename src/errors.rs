@@ -78,7 +78,9 @@ impl From<StoreError> for Error {
             StoreError::KeyGone(_) => {
                 Self::new(Code::NotFound, message).hint("another process deleted it in the meantime")
             }
-            StoreError::Bug(cause) => Self::bug(anyhow::Error::new(cause).context(message)),
+            StoreError::Bug(cause) => Self::bug(anyhow::Error::from_boxed(cause).context(message)),
+            // What the core learns to say later, it says in a sentence.
+            _ => Self::new(Code::Internal, message),
         }
     }
 }

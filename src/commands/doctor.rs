@@ -13,7 +13,7 @@ use crate::text::{count, shell_path};
 use keyward_core::rules::hashing::Cost;
 use keyward_core::rules::key::State;
 use keyward_core::rules::time::Duration;
-use keyward_core::store::{ChainCheck, Filter, NameCount, Store, StoreError};
+use keyward_core::store::{ChainCheck, Filter, NameCount, Store, StoreError, View};
 
 /// Check the store and its keys, and suggest fixes
 ///
@@ -118,13 +118,14 @@ impl Doctor {
 
 fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     let mut findings = vec![permissions(store.path()), file_system(store.path())];
-    let sound = integrity(session, store)?;
+    let view = &store.view()?;
+    let sound = integrity(session, view)?;
     let is_sound = sound.level == Severity::Ok;
     findings.push(sound);
     if is_sound {
-        findings.push(history(session, store)?);
-        findings.extend(hashing(session, store)?);
-        findings.extend(keys(session, store)?);
+        findings.push(history(session, view)?);
+        findings.extend(hashing(session, view)?);
+        findings.extend(keys(session, view)?);
     }
     Ok(findings)
 }
@@ -175,14 +176,14 @@ fn file_system(path: &Path) -> Diagnosis {
     Diagnosis::ok(check, "the store is on a local file system")
 }
 
-fn integrity(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
+fn integrity(session: &Session, view: &View<'_>) -> Result<Diagnosis, Error> {
     let meaning = "what the file says about some keys cannot be trusted, so nothing else was looked at";
     let remedy = || "leave it as it is, and put the newest backup in its place".to_owned();
     let bad = |found: String| Diagnosis::bad("integrity", Severity::Problem, found, meaning, remedy());
     let working = session.terminal.working("looking through the file");
-    let found = store.damage();
+    let found = view.damage();
     // In a file whose pages are out of order, not even the keys can be read.
-    let (keys, what) = damaged_keys(session, store).unwrap_or_default();
+    let (keys, what) = damaged_keys(session, view).unwrap_or_default();
     drop(working);
     Ok(match found {
         Ok(_) if keys.count > 0 => Diagnosis {
@@ -197,12 +198,12 @@ fn integrity(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
 }
 
 /// The keys of which something is missing, and what.
-fn damaged_keys(session: &Session, store: &Store) -> Result<(NameCount, Vec<String>), StoreError> {
+fn damaged_keys(session: &Session, view: &View<'_>) -> Result<(NameCount, Vec<String>), StoreError> {
     const KINDS: usize = 5;
     let (mut keys, mut what) = (NameCount::default(), vec![]);
-    store.each_key(&Filter::default(), session.now(), |key| {
+    view.each_key(&Filter::default(), session.now(), |key| {
         if let Some(damage) = key.damage {
-            keys.add(key.name.to_string());
+            keys.add(key.name.as_str());
             if what.len() < KINDS && !what.contains(&damage) {
                 what.push(damage);
             }
@@ -212,9 +213,9 @@ fn damaged_keys(session: &Session, store: &Store) -> Result<(NameCount, Vec<Stri
     Ok((keys, what))
 }
 
-fn history(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
-    let mut progress = session.terminal.progress("checking the history", store.count_events()?);
-    let found = store.check_history(|done| progress.at(done))?;
+fn history(session: &Session, view: &View<'_>) -> Result<Diagnosis, Error> {
+    let mut progress = session.terminal.progress("checking the history", view.count_events()?);
+    let found = view.check_history(|done| progress.at(done))?;
     drop(progress);
     Ok(match found {
         ChainCheck::Intact { rows } => {
@@ -230,8 +231,8 @@ fn history(session: &Session, store: &Store) -> Result<Diagnosis, Error> {
     })
 }
 
-fn hashing(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
-    let settings = store.settings()?;
+fn hashing(session: &Session, view: &View<'_>) -> Result<Vec<Diagnosis>, Error> {
+    let settings = view.settings()?;
     let (cost, least) = (settings.hash_cost, Cost::default());
     let is_weak = cost.memory_kib < least.memory_kib || cost.passes < least.passes;
     let parameters = if is_weak {
@@ -247,7 +248,7 @@ fn hashing(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     };
     let other = Diagnosis::about(
         "old_hashes",
-        store.keys_of_other_cost(cost, session.now())?,
+        view.keys_of_other_cost(cost, session.now())?,
         ["all hashes use these parameters", "has a hash of other parameters", "have hashes of other parameters"],
         "they are renewed at the next successful verification of each",
         "wait until they were used, or rotate those that are not: keyward rotate KEY",
@@ -255,12 +256,12 @@ fn hashing(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     Ok(vec![parameters, other])
 }
 
-fn keys(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
+fn keys(session: &Session, view: &View<'_>) -> Result<Vec<Diagnosis>, Error> {
     let now = session.now();
     let named = |filter: &Filter| {
         let mut names = NameCount::default();
-        store.each_key(filter, now, |key| {
-            names.add(key.name.to_string());
+        view.each_key(filter, now, |key| {
+            names.add(key.name.as_str());
             Ok::<_, StoreError>(())
         })?;
         Ok::<_, StoreError>(names)
@@ -272,7 +273,7 @@ fn keys(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     Ok(vec![
         Diagnosis::about(
             "never_expires",
-            store.keys_without_end()?,
+            view.keys_without_end()?,
             ["every key expires", "never expires", "never expire"],
             "a leaked secret stays valid until someone notices",
             "keyward edit KEY --expires 90d; for new keys: keyward settings set longest-life 365d",
@@ -307,7 +308,7 @@ fn keys(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
         ),
         Diagnosis::about(
             "staged_secret",
-            store.keys_with_staged_secrets()?,
+            view.keys_with_staged_secrets()?,
             [
                 "no key is in the middle of a rotation",
                 "is in the middle of a rotation",

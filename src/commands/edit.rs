@@ -54,7 +54,7 @@ impl Edit {
         }
         let mut store = session.store_to_change()?;
         if clears_prefix && let SettingSlot::Prefix(place) = patch.replace(Setting::PREFIX) {
-            *place = store.settings()?.prefix;
+            *place = store.view()?.settings()?.prefix;
         }
         let key = session.find_or_ask(&store, self.key.as_deref(), "Edit which key?")?;
         let (before, after) = if names_nothing {

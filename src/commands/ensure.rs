@@ -65,8 +65,8 @@ fn ensure_once(
             .hint("add --secret-file PATH, or --env-file PATH with --env-name NAME"));
     }
     let mut store = session.store_to_make()?;
-    let Some(key) = store.find(name.as_str())?.filter(|key| key.name == *name) else {
-        let sink = over_a_leftover(sink, proof.as_ref(), |id| Ok(store.is_leftover(id)?))?;
+    let Some(key) = store.view()?.find(name.as_str())?.filter(|key| key.name == *name) else {
+        let sink = over_a_leftover(sink, proof.as_ref(), |id| Ok(store.view()?.is_leftover(id)?))?;
         check(session, &sink)?;
         let wanted = settings.patch(session.now())?.apply(&session.default_settings(&store)?);
         let creation = Creation { name, settings: &wanted, source: None, sink: &sink, patience: Patience::Long };
@@ -202,7 +202,7 @@ fn held(store: &Store, key: &Key, proof: Option<&Proof>, session: &Session) -> R
         }
         Some(Proof::Secret { secret, .. }) => secret,
     };
-    let Some(found) = store.presented(secret.id())? else {
+    let Some(found) = store.view()?.presented(secret.id())? else {
         return Ok(Held::Bad("the file holds no secret that keyward knows".to_owned()));
     };
     if found.key.id != key.id {

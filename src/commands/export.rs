@@ -7,7 +7,7 @@ use crate::error::{Error, Exit};
 use crate::formats::manifest::{KINDS, key_to_json, key_to_toml, to_json, to_toml};
 use crate::session::Session;
 use keyward_core::rules::directory::Draft;
-use keyward_core::store::{Filter, Store};
+use keyward_core::store::{Filter, View};
 
 /// Print the whole store as a manifest
 ///
@@ -34,28 +34,29 @@ impl Export {
             }
             return Ok(Exit::DONE);
         };
+        let view = store.view()?;
         let mut damaged = Damaged::default();
         let mut entries: Vec<Draft> = vec![];
         for kind in KINDS {
-            for entry in store.entries(kind)? {
+            for entry in view.entries(kind)? {
                 damaged.look_at_entry(&entry);
                 entries.push(entry.draft);
             }
         }
         if session.json() {
-            print_json(session, &store, &entries, &mut damaged)?;
+            print_json(session, &view, &entries, &mut damaged)?;
         } else {
-            print_toml(session, &store, &entries, &mut damaged)?;
+            print_toml(session, &view, &entries, &mut damaged)?;
         }
         damaged.report(store.path())?;
         Ok(Exit::DONE)
     }
 }
 
-fn print_toml(session: &mut Session, store: &Store, entries: &[Draft], damaged: &mut Damaged) -> Result<(), Error> {
+fn print_toml(session: &mut Session, view: &View<'_>, entries: &[Draft], damaged: &mut Damaged) -> Result<(), Error> {
     session.terminal.print(&to_toml(entries))?;
     let now = session.now();
-    store.each_key(&Filter::default(), now, |key| {
+    view.each_key(&Filter::default(), now, |key| {
         damaged.look_at(&key);
         session.terminal.print(&key_to_toml(&key.name, &key.settings))
     })
@@ -68,12 +69,12 @@ fn with_keys(entries: &[Draft]) -> serde_json::Value {
 }
 
 /// The keys stand at the end of the one object, so they can be written one by one.
-fn print_json(session: &mut Session, store: &Store, entries: &[Draft], damaged: &mut Damaged) -> Result<(), Error> {
+fn print_json(session: &mut Session, view: &View<'_>, entries: &[Draft], damaged: &mut Damaged) -> Result<(), Error> {
     let text = with_keys(entries).to_string();
     let start = text.strip_suffix("]}").unwrap_or(&text);
     session.terminal.print(start)?;
     let (now, mut before) = (session.now(), "");
-    store.each_key(&Filter::default(), now, |key| {
+    view.each_key(&Filter::default(), now, |key| {
         damaged.look_at(&key);
         session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
         session.terminal.print(&key_to_json(&key.name, &key.settings).to_string())

@@ -94,7 +94,7 @@ impl Form<'_> {
     fn name(&mut self) -> Result<Name, Error> {
         loop {
             let Some(name) = self.text("Name", "letters, digits and . _ - @ /", str::parse::<Name>)? else { continue };
-            match self.store.map(|store| store.find(name.as_str())).transpose()?.flatten() {
+            match self.store.map(|store| store.view()?.find(name.as_str())).transpose()?.flatten() {
                 None => return Ok(name),
                 Some(_) => self.complain(&format!("there is already a key named {name}")),
             }
@@ -141,7 +141,7 @@ impl Form<'_> {
         question: &str,
         hint: &str,
     ) -> Result<Option<Vec<String>>, Error> {
-        let known = self.store.map(|store| store.names_starting(names, "")).transpose()?.unwrap_or_default();
+        let known = self.store.map(|store| store.view()?.names_starting(names, "")).transpose()?.unwrap_or_default();
         if known.is_empty() {
             return self.list(setting, question, hint);
         }
@@ -155,7 +155,7 @@ impl Form<'_> {
 
     /// A group, user, role or tenant, where there are any.
     fn entry(&mut self, kind: Kind, question: &str) -> Result<Option<String>, Error> {
-        let mut known = self.store.map(|store| store.names_of(kind)).transpose()?.unwrap_or_default();
+        let mut known = self.store.map(|store| store.view()?.names_of(kind)).transpose()?.unwrap_or_default();
         if known.is_empty() {
             return Ok(None);
         }
@@ -168,7 +168,7 @@ impl Form<'_> {
     fn expiry(&mut self, question: &str) -> Result<When, Error> {
         const TIMES: [&str; 5] = ["90d", "30d", "1y", "never", "another time"];
         let now = self.session.now();
-        let settings = self.store.map(Store::settings).transpose()?.unwrap_or_default();
+        let settings = self.store.map(|store| store.view()?.settings()).transpose()?.unwrap_or_default();
         loop {
             let chosen = self.one_of(question, &TIMES)?;
             let when = match TIMES.get(chosen).and_then(|text| text.parse().ok()) {

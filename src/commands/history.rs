@@ -12,7 +12,7 @@ use crate::text::{clean, count};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::time::{Rfc3339, Since, rfc3339};
 use keyward_core::rules::token::Id;
-use keyward_core::store::{ChainCheck, Event, EventFilter, Store};
+use keyward_core::store::{ChainCheck, Event, EventFilter, Store, View};
 
 /// Show who did what, when
 ///
@@ -90,9 +90,10 @@ impl History {
     }
 
     fn show(&self, session: &mut Session, store: &Store) -> Result<Exit, Error> {
+        let view = store.view()?;
         let key = match &self.key {
             None => None,
-            Some(text) => Some(id_of(store, text)?),
+            Some(text) => Some(id_of(store, &view, text)?),
         };
         let now = session.now();
         let filter = EventFilter {
@@ -104,11 +105,11 @@ impl History {
             limit: self.limit,
         };
         if session.json() {
-            print_array(session, store, &filter)?;
+            print_array(session, &view, &filter)?;
             return Ok(Exit::DONE);
         }
         let mut events = vec![];
-        store.each_event(&filter, |event| {
+        view.each_event(&filter, |event| {
             events.push(event);
             Ok::<_, Error>(())
         })?;
@@ -122,9 +123,9 @@ impl History {
 }
 
 /// The events one by one: there may be very many.
-fn print_array(session: &mut Session, store: &Store, filter: &EventFilter) -> Result<(), Error> {
+fn print_array(session: &mut Session, view: &View<'_>, filter: &EventFilter) -> Result<(), Error> {
     let mut before = "[";
-    store.each_event(filter, |event| {
+    view.each_event(filter, |event| {
         let line = serde_json::to_string(&json(&event)).map_err(anyhow::Error::new)?;
         session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
         session.terminal.print(&line)
@@ -154,17 +155,18 @@ fn print(session: &mut Session, events: &[Event]) -> Result<(), Error> {
 }
 
 /// The id of a key, by its name or id now, or by a former name.
-fn id_of(store: &Store, text: &str) -> Result<Id, Error> {
+fn id_of(store: &Store, view: &View<'_>, text: &str) -> Result<Id, Error> {
     match find_key(store, text) {
         Ok(key) => Ok(key.id),
-        Err(error) if error.code() == Code::NotFound => store.last_key_named(text)?.ok_or(error),
+        Err(error) if error.code() == Code::NotFound => view.last_key_named(text)?.ok_or(error),
         Err(error) => Err(error),
     }
 }
 
 fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {
-    let mut progress = session.terminal.progress("checking the history", store.count_events()?);
-    let found = store.check_history(|done| progress.at(done))?;
+    let view = store.view()?;
+    let mut progress = session.terminal.progress("checking the history", view.count_events()?);
+    let found = view.check_history(|done| progress.at(done))?;
     drop(progress);
     match found {
         ChainCheck::Intact { rows } => {

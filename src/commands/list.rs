@@ -13,7 +13,7 @@ use keyward_core::rules::directory::Kind;
 use keyward_core::rules::key::State;
 use keyward_core::rules::names::{InvalidText, LabelFilter, Level, Name, Scope};
 use keyward_core::rules::time::Duration;
-use keyward_core::store::{Filter, Sort, Store};
+use keyward_core::store::{Filter, Sort, Store, View};
 
 /// List the keys
 #[derive(Debug, Args)]
@@ -100,8 +100,9 @@ impl List {
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let filter = self.filter(session)?;
         let count = if let Some(store) = session.store_to_read()? {
-            self.check_names(&store)?;
-            let Seen { count, damaged } = print(session, &store, &filter)?;
+            let view = store.view()?;
+            self.check_names(&store, &view)?;
+            let Seen { count, damaged } = print(session, &view, &filter)?;
             damaged.report(store.path())?;
             count
         } else {
@@ -115,7 +116,7 @@ impl List {
     }
 
     /// A gate on the keys of somebody who does not exist would never close.
-    fn check_names(&self, store: &Store) -> Result<(), Error> {
+    fn check_names(&self, store: &Store, view: &View<'_>) -> Result<(), Error> {
         for (kind, name) in [
             (Kind::Group, &self.group),
             (Kind::User, &self.owner),
@@ -123,7 +124,7 @@ impl List {
             (Kind::Tenant, &self.tenant),
         ] {
             if let Some(name) = name
-                && store.entry(kind, name)?.is_none()
+                && view.entry(kind, name)?.is_none()
             {
                 return Err(no_such_entry(Some(store), kind, name));
             }
@@ -177,19 +178,19 @@ struct Seen {
     damaged: Damaged,
 }
 
-fn print(session: &mut Session, store: &Store, filter: &Filter) -> Result<Seen, Error> {
+fn print(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Seen, Error> {
     if session.json() {
-        print_array(session, store, filter)
+        print_array(session, view, filter)
     } else if session.quiet() {
-        each(session, store, filter, |session, key| session.terminal.print(&format!("{}\n", key.name)))
+        each(session, view, filter, |session, key| session.terminal.print(&format!("{}\n", key.name)))
     } else {
-        print_table(session, store, filter)
+        print_table(session, view, filter)
     }
 }
 
-fn print_array(session: &mut Session, store: &Store, filter: &Filter) -> Result<Seen, Error> {
+fn print_array(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Seen, Error> {
     let mut before = "[";
-    let seen = each(session, store, filter, |session, key| {
+    let seen = each(session, view, filter, |session, key| {
         let json = serde_json::to_string(&key.to_json(session.now())).map_err(anyhow::Error::new)?;
         session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
         session.terminal.print(&json)
@@ -198,41 +199,38 @@ fn print_array(session: &mut Session, store: &Store, filter: &Filter) -> Result<
     Ok(seen)
 }
 
-fn print_table(session: &mut Session, store: &Store, filter: &Filter) -> Result<Seen, Error> {
-    let seen = store.at_one_moment(|| {
-        let (mut rows, mut widest) = (vec![], ColumnWidths::default());
-        let seen = each(session, store, filter, |session, key| {
-            let row = key_row(&key, session.now());
-            if rows.len() < BLOCK {
-                rows.push(row);
-            } else {
-                widest.take(&row);
-            }
-            Ok(())
-        })?;
-        if seen.count > BLOCK as u64 {
-            for row in &rows {
-                widest.take(row);
-            }
-            print_blocks(session, store, filter, &widest)?;
-        } else if seen.count > 0 {
-            session.terminal.print_table(&KEY_COLUMNS, &rows)?;
+fn print_table(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Seen, Error> {
+    let (mut rows, mut widest) = (vec![], ColumnWidths::default());
+    let seen = each(session, view, filter, |session, key| {
+        let row = key_row(&key, session.now());
+        if rows.len() < BLOCK {
+            rows.push(row);
+        } else {
+            widest.take(&row);
         }
-        Ok::<_, Error>(seen)
+        Ok(())
     })?;
+    if seen.count > BLOCK as u64 {
+        for row in &rows {
+            widest.take(row);
+        }
+        print_blocks(session, view, filter, &widest)?;
+    } else if seen.count > 0 {
+        session.terminal.print_table(&KEY_COLUMNS, &rows)?;
+    }
     if seen.count == 0 {
         session.terminal.note(if *filter == Filter::default() { NO_KEYS } else { "no key matches" });
     } else {
-        note_count(session, store, filter, seen.count)?;
+        note_count(session, view, filter, seen.count)?;
     }
     Ok(seen)
 }
 
 /// A list that is too long to be kept: now that the widths of its columns are known, it is read once more.
-fn print_blocks(session: &mut Session, store: &Store, filter: &Filter, widest: &ColumnWidths) -> Result<(), Error> {
+fn print_blocks(session: &mut Session, view: &View<'_>, filter: &Filter, widest: &ColumnWidths) -> Result<(), Error> {
     let mut blocks = session.terminal.begin_table(&KEY_COLUMNS, widest);
     let mut rows = vec![];
-    each(session, store, filter, |session, key| {
+    each(session, view, filter, |session, key| {
         rows.push(key_row(&key, session.now()));
         if rows.len() == BLOCK {
             session.terminal.print_block(&mut blocks, &std::mem::take(&mut rows))?;
@@ -246,10 +244,10 @@ fn print_blocks(session: &mut Session, store: &Store, filter: &Filter, widest: &
 const COUNTED: u64 = 200;
 
 /// A person who reads a list wants to know whether it is complete.
-fn note_count(session: &mut Session, store: &Store, filter: &Filter, shown: u64) -> Result<(), Error> {
+fn note_count(session: &mut Session, view: &View<'_>, filter: &Filter, shown: u64) -> Result<(), Error> {
     let most = shown + COUNTED;
     let all = match filter.limit {
-        Some(_) => store.count_keys(filter, session.now(), most + 1)?,
+        Some(_) => view.count_keys(filter, session.now(), most + 1)?,
         None => shown,
     };
     if all > most {
@@ -265,13 +263,13 @@ fn note_count(session: &mut Session, store: &Store, filter: &Filter, shown: u64)
 /// Calls `f` with each key until nobody reads the output any longer; returns how many there were.
 fn each(
     session: &mut Session,
-    store: &Store,
+    view: &View<'_>,
     filter: &Filter,
     mut f: impl FnMut(&mut Session, keyward_core::rules::key::Key) -> Result<(), Error>,
 ) -> Result<Seen, Error> {
     let now = session.now();
     let mut seen = Seen { count: 0, damaged: Damaged::default() };
-    store.each_key(filter, now, |key| {
+    view.each_key(filter, now, |key| {
         seen.count += 1;
         seen.damaged.look_at(&key);
         if session.terminal.is_unread() { Ok(()) } else { f(session, key) }

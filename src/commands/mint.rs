@@ -123,7 +123,7 @@ const CLEAR_RANGE: std::ops::RangeInclusive<u64> = 1..=86_400;
 /// # Errors
 /// Where the system gives no random bytes, or the store's hash parameters are out of range.
 fn mint(session: &mut Session, store: &Store, prefix: &Prefix) -> Result<Minted, Error> {
-    let cost = store.settings()?.hash_cost;
+    let cost = store.view()?.settings()?.hash_cost;
     let seed = fresh_seed(session, store)?;
     Minted::new(&seed, prefix, cost, &mut Memory::default()).map_err(|error| bad_cost(&error))
 }
@@ -133,7 +133,7 @@ fn mint(session: &mut Session, store: &Store, prefix: &Prefix) -> Result<Minted,
 /// # Errors
 /// As [`mint`].
 pub fn mint_all(session: &mut Session, store: &Store, prefixes: Vec<Prefix>) -> Result<Vec<Minted>, Error> {
-    let cost = store.settings()?.hash_cost;
+    let cost = store.view()?.settings()?.hash_cost;
     let mut seeds = vec![];
     for prefix in prefixes {
         seeds.push((fresh_seed(session, store)?, prefix));
@@ -147,7 +147,8 @@ pub fn mint_all(session: &mut Session, store: &Store, prefixes: Vec<Prefix>) -> 
 fn fresh_seed(session: &mut Session, store: &Store) -> Result<Seed, Error> {
     loop {
         let seed = Seed::new(session.random()?);
-        if !store.id_is_taken(&seed.key_id())? && !store.id_is_taken(&seed.secret_id())? {
+        let view = store.view()?;
+        if !view.id_is_taken(&seed.key_id())? && !view.id_is_taken(&seed.secret_id())? {
             return Ok(seed);
         }
     }
@@ -184,7 +185,7 @@ pub struct Creation<'c> {
 /// What the store or the sink says; then there is no key.
 pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>) -> Result<Key, Error> {
     let Creation { name, settings, source, sink, patience } = creation;
-    if store.find(name.as_str())?.is_some() {
+    if store.view()?.find(name.as_str())?.is_some() {
         return Err(StoreError::NameTaken { kind: "key", name: name.clone() }.into());
     }
     let minted = mint(session, store, &settings.prefix)?;

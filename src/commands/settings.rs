@@ -59,7 +59,7 @@ impl Settings {
         match self.verb {
             Verb::List => {
                 let settings = match session.store_to_read()? {
-                    Some(store) => store.settings()?,
+                    Some(store) => store.view()?.settings()?,
                     None => StoreSettings::default(),
                 };
                 print(session, &settings)?;

@@ -193,7 +193,8 @@ fn not_committed(
         let _ = lease.end(store, session.stamp());
         // Somebody may have deleted the key, or replaced both secrets. Where nobody can tell, it is as it was staged.
         let works = store
-            .presented(&secret.id)
+            .view()
+            .and_then(|view| view.presented(&secret.id))
             .map(|found| found.is_some_and(|found| found.secret.state(session.now()) != SecretState::Retired));
         if works.unwrap_or(true) {
             return error.after_delivery_of_a_working_secret(&key.name);

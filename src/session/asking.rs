@@ -63,7 +63,7 @@ impl Session {
             return find_key(store, text);
         }
         self.check_can_ask("KEY")?;
-        let names = store.some_names()?;
+        let names = store.view()?.some_names()?;
         if names.is_empty() {
             return Err(
                 Error::new(Code::NotFound, "there are no keys yet").hint("make the first one with: keyward create")
@@ -94,13 +94,13 @@ impl Session {
 /// # Errors
 /// [`Code::NotFound`], with names that are close.
 pub fn find_key(store: &Store, text: &str) -> Result<Key, Error> {
-    store.find(text)?.map_or_else(|| Err(no_such_key(Some(store), text)), Ok)
+    store.view()?.find(text)?.map_or_else(|| Err(no_such_key(Some(store), text)), Ok)
 }
 
 /// The error for a key that is not there.
 pub fn no_such_key(store: Option<&Store>, text: &str) -> Error {
     let error = Error::new(Code::NotFound, format!("there is no key {text:?}"));
-    let names = store.and_then(|store| store.some_names().ok()).unwrap_or_default();
+    let names = store.and_then(|store| store.view().ok()?.some_names().ok()).unwrap_or_default();
     match closest(&names, text) {
         Some(name) => error.hint(format!("did you mean {name}?")),
         None => error.hint("see the keys that there are with: keyward list"),
@@ -109,7 +109,7 @@ pub fn no_such_key(store: Option<&Store>, text: &str) -> Error {
 
 /// The error for a group, user, role or tenant that is not there.
 pub fn no_such_entry(store: Option<&Store>, kind: Kind, name: &Name) -> Error {
-    let names = store.and_then(|store| store.names_of(kind).ok()).unwrap_or_default();
+    let names = store.and_then(|store| store.view().ok()?.names_of(kind).ok()).unwrap_or_default();
     let kind = kind.as_str();
     let error = Error::new(Code::NotFound, format!("there is no {kind} {name}"));
     match closest(&names, name.as_str()) {

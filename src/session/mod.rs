@@ -166,8 +166,9 @@ impl Session {
     /// # Errors
     /// Where the store cannot be read.
     pub fn default_settings(&self, store: &Store) -> Result<Settings, Error> {
-        let mut settings = Settings::with_prefix(store.settings()?.prefix);
-        if let Authority::User(actor) = store.authority(self.actor.as_ref())? {
+        let view = store.view()?;
+        let mut settings = Settings::with_prefix(view.settings()?.prefix);
+        if let Authority::User(actor) = view.authority(self.actor.as_ref())? {
             settings.owner = Some(actor.name);
             settings.tenant = actor.tenant;
         }
@@ -179,6 +180,7 @@ impl Session {
     /// # Errors
     /// [`crate::error::Code::NotPermitted`].
     pub fn check_key_manager(&self, store: &Store) -> Result<(), Error> {
-        store.authority(self.actor.as_ref())?.manage_keys().map_err(|denied| StoreError::from(denied).into())
+        let authority = store.view()?.authority(self.actor.as_ref())?;
+        authority.manage_keys().map_err(|denied| StoreError::from(denied).into())
     }
 }

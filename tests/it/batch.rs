@@ -186,7 +186,7 @@ fn one_hash_is_renewed_once() {
     let id = Secret::parse(&secret).unwrap().id().clone();
     let mut renewed = |answer: &Answer, salt: u8| {
         answer.renew(&mut store, [salt; 16], sandbox.now()).unwrap();
-        store.presented(&id).unwrap().unwrap().hash.as_phc().to_owned()
+        store.view().unwrap().presented(&id).unwrap().unwrap().hash.as_phc().to_owned()
     };
     let first = renewed(&answers[0], 1);
     assert!(first.contains("m=8192,t=3,p=1"));

@@ -376,7 +376,7 @@ fn stage(sandbox: &Sandbox) -> Secret {
     let hash = HashedSecret::new(&secret, [3; 16], Cost::FLOOR).unwrap();
     let stored = NewSecret { id: secret.id().clone(), hash };
     let mut store = Store::open(&sandbox.store()).unwrap();
-    let key = store.find("deploy").unwrap().unwrap();
+    let key = store.view().unwrap().find("deploy").unwrap().unwrap();
     store
         .write(Stamp { now: sandbox.now(), actor: None }, |changes| changes.stage_secret(&key, &stored, Staging::Told))
         .unwrap();

@@ -279,7 +279,8 @@ fn a_hash_that_cannot_be_checked_is_no_refusal_and_no_permission() {
 fn the_costs_of_all_hashes_are_known_when_the_parameters_change() {
     let sandbox = Sandbox::new();
     let costs = || -> Vec<String> {
-        let settings = keyward_core::store::Store::open(&sandbox.store()).unwrap().settings().unwrap();
+        let settings = keyward_core::store::Store::open(&sandbox.store()).unwrap();
+        let settings = settings.view().unwrap().settings().unwrap();
         settings.former_costs.iter().map(ToString::to_string).collect()
     };
     assert!(costs().is_empty());

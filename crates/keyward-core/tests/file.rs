@@ -77,17 +77,20 @@ fn an_older_store_is_brought_up_to_date() {
         drop(conn);
 
         let mut store = Store::open(&path).unwrap();
-        let found = store.find("k").unwrap().unwrap();
+        let found = store.view().unwrap().find("k").unwrap().unwrap();
         let states: Vec<_> = found.secrets.iter().map(|info| (info.state(at(1_000)), info.expires_at)).collect();
         let expected =
             [(SecretState::Staged, None), (SecretState::Current, None), (SecretState::Grace, Some(at(2_000)))];
         assert_eq!(states, expected, "from {version}");
         assert_eq!(found.settings, settings);
         // What was written then proves as well as what is written now, and the columns say what the details say.
-        assert_eq!(store.check_history(|_| {}).unwrap(), ChainCheck::Intact { rows: 5 });
-        assert!(store.is_leftover(&secret(5).id).unwrap(), "the secret of {}", bare.name);
-        assert!(!store.is_leftover(&secret(1).id).unwrap() && !store.is_leftover(&secret(8).id).unwrap());
+        assert_eq!(store.view().unwrap().check_history(|_| {}).unwrap(), ChainCheck::Intact { rows: 5 });
+        assert!(store.view().unwrap().is_leftover(&secret(5).id).unwrap(), "the secret of {}", bare.name);
+        assert!(
+            !store.view().unwrap().is_leftover(&secret(1).id).unwrap()
+                && !store.view().unwrap().is_leftover(&secret(8).id).unwrap()
+        );
         store.write(stamp(), |changes| changes.promote_secret(&key, &secret(3).id)).unwrap();
-        assert_eq!(store.find("k").unwrap().unwrap().current_secret(), Some(&secret(3).id));
+        assert_eq!(store.view().unwrap().find("k").unwrap().unwrap().current_secret(), Some(&secret(3).id));
     }
 }

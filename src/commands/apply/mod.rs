@@ -21,7 +21,7 @@ use keyward_core::issuer::Minted;
 use keyward_core::rules::directory::{Draft, Entry};
 use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{Name, Prefix};
-use keyward_core::store::{Changes, NewKey, NewSecret, Store, StoreError, Subject};
+use keyward_core::store::{Changes, Head, NewKey, NewSecret, Store, StoreError, Subject};
 
 /// Make the store match a manifest
 ///
@@ -63,7 +63,7 @@ const MOST: u64 = 64 * 1024 * 1024;
 struct Planned {
     steps: Vec<Step>,
     /// The end of the history at that time.
-    seq: i64,
+    head: Head,
 }
 
 /// A key that is about to be made.
@@ -165,25 +165,26 @@ impl Apply {
     }
 
     fn plan(&self, session: &Session, store: &Store, manifest: &Manifest, text: &str) -> Result<Planned, Error> {
-        let seq = store.last_event()?;
-        let settings = store.settings()?;
+        let view = store.view()?;
+        let head = view.head()?;
+        let settings = view.settings()?;
         let mut present = Present { prefix: settings.prefix.clone(), ..Present::default() };
         for kind in KINDS {
-            present.entries.extend(store.entries(kind)?.into_iter().map(|entry| entry.draft));
+            present.entries.extend(view.entries(kind)?.into_iter().map(|entry| entry.draft));
         }
         if self.prune {
-            store.each_key(&keyward_core::store::Filter::default(), session.now(), |key| {
+            view.each_key(&keyward_core::store::Filter::default(), session.now(), |key| {
                 present.keys.push(key);
                 Ok::<_, Error>(())
             })?;
         } else {
             for wanted in &manifest.keys {
-                present.keys.extend(store.named(&wanted.name)?);
+                present.keys.extend(view.named(&wanted.name)?);
             }
         }
         // What is compared with the manifest must be what the store was told. What is to be deleted goes as it is.
         let named: BTreeSet<&Name> = manifest.keys.iter().map(|wanted| &wanted.name).collect();
-        present.keys.iter().filter(|key| named.contains(&key.name)).try_for_each(|key| store.check_whole(key))?;
+        present.keys.iter().filter(|key| named.contains(&key.name)).try_for_each(|key| view.check_whole(key))?;
         let planned = plan(manifest, &present, self.prune, session.now());
         let steps = planned.map_err(|wrongs| self.mistakes(text, wrongs))?;
         // What only this store forbids is a mistake like the others.
@@ -198,7 +199,7 @@ impl Apply {
                 wrongs.push(Mistake::new(step.at.unwrap_or(0), error.to_string()));
             }
         }
-        if wrongs.is_empty() { Ok(Planned { steps, seq }) } else { Err(self.mistakes(text, wrongs)) }
+        if wrongs.is_empty() { Ok(Planned { steps, head }) } else { Err(self.mistakes(text, wrongs)) }
     }
 
     /// Whether all of it can be done, before anybody is asked and anything is hashed.
@@ -293,7 +294,7 @@ impl Apply {
         let handover = Handover { orders, rotation: None, patience: Patience::Short };
         let keys: BTreeMap<&Name, &Fresh> = fresh.iter().map(|key| (&key.name, key)).collect();
         hand_over(session, store, &handover, |changes| {
-            if changes.last_event()? != planned.seq {
+            if changes.head()? != planned.head {
                 return Err(Error::new(Code::Conflict, "somebody changed the store in the meantime")
                     .hint("nothing was changed; apply the manifest again"));
             }
@@ -321,5 +322,5 @@ fn mint(session: &mut Session, store: &Store, wanted: Vec<(Name, Prefix, Place)>
 }
 
 fn entry(changes: &Changes<'_>, draft: &Draft) -> Result<Entry, StoreError> {
-    changes.entry(draft.facts.kind(), &draft.name)
+    changes.required_entry(draft.facts.kind(), &draft.name)
 }

@@ -56,7 +56,9 @@ impl Apply {
             let place = Place::File { path: path.clone(), existing: Existing::Refuse };
             // What a crash left behind may be replaced: a secret that opens nothing.
             let existing = match place.proof()? {
-                Some(Proof::Secret { secret, content }) if store.is_leftover(secret.id())? => Existing::Only(content),
+                Some(Proof::Secret { secret, content }) if store.view()?.is_leftover(secret.id())? => {
+                    Existing::Only(content)
+                }
                 _ => Existing::Refuse,
             };
             Ok(Place::File { path, existing })

@@ -28,7 +28,7 @@ pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Res
 
 pub(super) fn list(session: &mut Session, kind: Kind) -> Result<Exit, Error> {
     let entries = match session.store_to_read()? {
-        Some(store) => store.entries(kind)?,
+        Some(store) => store.view()?.entries(kind)?,
         None => vec![],
     };
     if session.json() {
@@ -55,7 +55,7 @@ pub(super) fn list(session: &mut Session, kind: Kind) -> Result<Exit, Error> {
 pub(super) fn show(session: &mut Session, kind: Kind, name: &Name) -> Result<Exit, Error> {
     let store = session.store_to_read()?;
     let found = match &store {
-        Some(store) => store.entry(kind, name)?,
+        Some(store) => store.view()?.entry(kind, name)?,
         None => None,
     };
     let entry = found.ok_or_else(|| no_such_entry(store.as_ref(), kind, name))?;
@@ -84,12 +84,12 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
             .hint(format!("all that can be changed: keyward help {} edit", F::KIND.as_str())));
     }
     let mut store = session.store_to_change()?;
-    let found = store.entry(F::KIND, &args.name)?;
+    let found = store.view()?.entry(F::KIND, &args.name)?;
     if found.is_none() {
         return Err(no_such_entry(Some(&store), F::KIND, &args.name));
     }
     let (before, after) = store.write(session.stamp(), |changes| {
-        let before = changes.entry(F::KIND, &args.name)?;
+        let before = changes.required_entry(F::KIND, &args.name)?;
         let after = changes.update_entry(&before, &change(&before.draft)?)?;
         Ok::<_, Error>((before, after))
     })?;
@@ -139,19 +139,20 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
             .hint("add --yes if you mean it"));
     }
     let mut store = session.store_to_change()?;
-    let Some(entry) = store.entry(kind, &args.name)? else {
+    let Some(entry) = store.view()?.entry(kind, &args.name)? else {
         return Err(no_such_entry(Some(&store), kind, &args.name));
     };
     // Whether it can be deleted at all is checked before anybody is asked.
-    store
-        .rehearse(session.stamp(), |changes| changes.delete_entry(&changes.entry(kind, &args.name)?, args.with_keys))?;
+    store.rehearse(session.stamp(), |changes| {
+        changes.delete_entry(&changes.required_entry(kind, &args.name)?, args.with_keys)
+    })?;
     if args.with_keys && !args.yes && entry.keys > 0 {
         let keys = count(entry.keys, "key");
         let question = format!("Delete the {} {} and its {keys} permanently?", kind.as_str(), args.name);
         session.confirm(&question, Enter::MeansNo)?;
     }
     let deleted = store.write(session.stamp(), |changes| {
-        let present = changes.entry(kind, &args.name)?;
+        let present = changes.required_entry(kind, &args.name)?;
         if !args.yes && present.keys != entry.keys {
             let (name, kind) = (&args.name, kind.as_str());
             return Err(Error::new(Code::Conflict, format!("the keys of the {kind} {name} changed in the meantime"))
@@ -173,13 +174,13 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
 pub(super) fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], enabled: bool) -> Result<Exit, Error> {
     let mut store = session.store_to_change()?;
     for name in names {
-        if store.entry(kind, name)?.is_none() {
+        if store.view()?.entry(kind, name)?.is_none() {
             return Err(no_such_entry(Some(&store), kind, name));
         }
     }
     let outcomes = store.write(session.stamp(), |changes| {
         let switch = |name: &Name| {
-            let before = changes.entry(kind, name)?;
+            let before = changes.required_entry(kind, name)?;
             let mut draft = before.draft.clone();
             draft.facts.set_enabled(enabled);
             let after = changes.update_entry(&before, &draft)?;

@@ -142,7 +142,7 @@ impl Verify {
         let verifier = Verifier::new(session.existing_store()?)?;
         let mut verifier = verifier.with_memory(memory.and_then(|thread| thread.join().ok()).unwrap_or_default());
         if let Some(name) = &self.role {
-            request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().rank_of(name)? });
+            request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().view()?.rank_of(name)? });
         }
         let mut answer = verifier.verify(credential, &request, at)?;
         // To wipe it takes another, in which the use can be recorded.

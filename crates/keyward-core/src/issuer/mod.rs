@@ -84,7 +84,7 @@ pub fn rotate<E>(
 }
 
 fn mint<E>(store: &Store, seed: &Seed, settings: &Settings) -> Result<Minted, IssueError<E>> {
-    let cost = store.settings()?.hash_cost;
+    let cost = store.view()?.settings()?.hash_cost;
     Ok(Minted::new(seed, &settings.prefix, cost, &mut Memory::default())?)
 }
 

@@ -1,6 +1,8 @@
 //! Names for the completion of a command line: few of them, and fast whatever the store holds.
 
-use rusqlite::Connection;
+use super::db::Conn;
+use super::error::StoreError;
+use super::filter::behind;
 
 /// More candidates than this are of no use to anybody.
 const MOST: u32 = 100;
@@ -18,20 +20,19 @@ pub enum Names {
     Levels,
 }
 
-pub(super) fn names_starting(conn: &Connection, names: Names, start: &str) -> rusqlite::Result<Vec<String>> {
+pub(super) fn names_starting(conn: &Conn, names: Names, start: &str) -> Result<Vec<String>, StoreError> {
     let (table, column) = match names {
         Names::Keys => ("key", "name"),
         Names::Groups => ("key_group", "name"),
-        Names::Users => ("user", "name"),
+        Names::Users => ("\"user\"", "name"),
         Names::Roles => ("role", "name"),
         Names::Tenants => ("tenant", "name"),
         Names::Scopes => ("key_scope", "scope"),
         Names::Levels => ("key_level", "level"),
     };
-    // A range, which an index serves; all values are ASCII, so nothing that starts so is above it.
+    // A range, which an index serves.
     let sql = format!(
-        "SELECT DISTINCT {column} FROM {table} WHERE {column} >= ?1 AND {column} < ?1 || char(127)
-          ORDER BY {column} LIMIT {MOST}"
+        "SELECT DISTINCT {column} FROM {table} WHERE {column} >= ?1 AND {column} < ?2 ORDER BY {column} LIMIT {MOST}"
     );
-    conn.prepare_cached(&sql)?.query_map([start], |row| row.get(0))?.collect()
+    conn.all(&sql, &[start.into(), behind(start).as_str().into()], |row| Ok(row.text(0)?.to_owned()))
 }

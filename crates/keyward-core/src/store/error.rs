@@ -2,9 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
-
-use crate::platform;
 use crate::rules::authority::Denied;
 use crate::rules::key::Key;
 use crate::rules::names::Name;
@@ -18,6 +15,7 @@ pub(super) const READ_ONLY: &str = "it is read-only";
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// There is no store at this path.
     #[error("there is no store at {}", .0.display())]
@@ -132,9 +130,9 @@ pub enum StoreError {
     /// The key was deleted by another process in the meantime.
     #[error("the key {0} no longer exists")]
     KeyGone(Name),
-    /// A mistake in this program.
+    /// A mistake in this program; the engine's own error says more.
     #[error("the store did not understand keyward")]
-    Bug(#[source] rusqlite::Error),
+    Bug(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl StoreError {
@@ -142,38 +140,6 @@ impl StoreError {
     pub(super) fn check_whole(path: &Path, key: &Key) -> Result<(), Self> {
         let Some(damage) = &key.damage else { return Ok(()) };
         Err(Self::Corrupt { path: path.to_owned(), detail: format!("the key {}: {damage}", key.name) })
-    }
-
-    /// The error that `error` means for the store at `path`.
-    pub(super) fn from_sqlite(path: &Path, error: rusqlite::Error) -> Self {
-        let path = path.to_owned();
-        let (failure, message) = match &error {
-            rusqlite::Error::SqliteFailure(failure, message) => (failure, message),
-            // keyward writes no value that it cannot read: somebody else wrote this one.
-            rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::Utf8Error(..) => return Self::Corrupt { path, detail: error.to_string() },
-            rusqlite::Error::SqlInputError { msg, .. } if is_missing_part(msg) => {
-                return Self::Corrupt { path, detail: msg.clone() };
-            }
-            _ => return Self::Bug(error),
-        };
-        let detail = || message.clone().unwrap_or_else(|| failure.to_string());
-        match failure.code {
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked(path),
-            ErrorCode::Unknown if is_missing_part(&detail()) => Self::Corrupt { detail: detail(), path },
-            // Constraints are checked before anything is written: these rows are not as keyward left them.
-            ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation => Self::Corrupt { detail: detail(), path },
-            ErrorCode::NotADatabase => Self::Foreign { path, what: "not an SQLite database" },
-            ErrorCode::DiskFull => Self::Unusable { path, verb: "written", detail: DISK_FULL.to_owned() },
-            ErrorCode::ReadOnly => Self::Unusable { path, verb: "written", detail: READ_ONLY.to_owned() },
-            ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure => {
-                let detail = what_the_system_minds(&path).map_or_else(detail, str::to_owned);
-                Self::Unusable { path, verb: "opened", detail }
-            }
-            _ => Self::Bug(error),
-        }
     }
 
     /// The error that a failed file operation means for the store at `path`.
@@ -186,27 +152,4 @@ impl StoreError {
 fn counted(keys: u64, users: u64) -> String {
     let parts = [(keys, "key"), (users, "user")].into_iter().filter(|(number, _)| *number > 0);
     parts.map(|(number, one)| count(number, one)).collect::<Vec<_>>().join(" and ")
-}
-
-/// A table or a column that the schema has and the file has not; or what the rules in the file name, and no schema.
-fn is_missing_part(message: &str) -> bool {
-    message.starts_with("no such table")
-        || message.starts_with("unknown function")
-        || message.starts_with("no such function")
-        || message.starts_with("no such collation")
-        || message.starts_with("no such column")
-        || message.contains("has no column named")
-        || message.starts_with("foreign key mismatch")
-}
-
-/// SQLite says that something could not be opened; the system knows why.
-fn what_the_system_minds(path: &Path) -> Option<&'static str> {
-    let folder = path.parent()?;
-    if !platform::may_read(path) {
-        Some("permission denied")
-    } else if platform::is_full(folder) {
-        Some(DISK_FULL)
-    } else {
-        None
-    }
 }

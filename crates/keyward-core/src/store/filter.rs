@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use rusqlite::types::Value;
 
+use super::conditions::{Bound, Conditions};
+use super::db::Dialect;
 use super::directory::table;
 use super::rows::{count_keys, select_key};
 use crate::rules::directory::Kind;
@@ -58,116 +59,112 @@ pub enum Sort {
     Used,
 }
 
-/// A condition with its parameters, put together piece by piece.
-#[derive(Default)]
-struct Condition {
-    sql: String,
-    values: Vec<Value>,
+fn seconds<'v>(time: Timestamp) -> Bound<'v> {
+    Bound::Integer(time.as_second())
 }
 
-impl Condition {
-    /// Adds a condition; each `?` in it takes the next of `values`.
-    fn and(&mut self, sql: &str, values: impl IntoIterator<Item = Value>) {
-        self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
-        self.sql.push_str(sql);
-        self.values.extend(values);
-    }
-}
-
-fn text(value: &impl ToString) -> Value {
-    Value::Text(value.to_string())
-}
-
-fn seconds(time: Timestamp) -> Value {
-    Value::Integer(time.as_second())
-}
-
-/// The statement that lists the keys of `filter` as [`super::rows::key`] reads them.
-pub(super) fn statement(filter: &Filter, now: Timestamp) -> (String, Vec<Value>) {
-    let condition = condition(filter, now);
-    let mut sql = select_key("", &condition.sql);
-    let direction = if filter.reverse { "DESC" } else { "ASC" };
-    let order = match filter.sort {
-        Sort::Name => String::new(),
-        Sort::Created => format!("k.created_at {direction}, "),
-        Sort::Expires => {
-            let nulls = if filter.reverse { "FIRST" } else { "LAST" };
-            format!("k.expires_at {direction} NULLS {nulls}, ")
+impl Filter {
+    /// The statement that lists its keys as [`super::rows::key`] reads them.
+    pub(super) fn list(&self, now: Timestamp, dialect: Dialect) -> (String, Conditions<'_>) {
+        let conditions = self.conditions(now, dialect);
+        let mut sql = select_key("", conditions.sql());
+        let direction = if self.reverse { "DESC" } else { "ASC" };
+        let order = match self.sort {
+            Sort::Name => String::new(),
+            Sort::Created => format!("k.created_at {direction}, "),
+            Sort::Expires => {
+                let nulls = if self.reverse { "FIRST" } else { "LAST" };
+                format!("k.expires_at {direction} NULLS {nulls}, ")
+            }
+            Sort::Used => {
+                let nulls = if self.reverse { "LAST" } else { "FIRST" };
+                format!("u.last_used_at {direction} NULLS {nulls}, ")
+            }
+        };
+        // A String takes whatever is written to it.
+        let _ = write!(sql, " ORDER BY {order}k.name {direction}");
+        if let Some(limit) = self.limit {
+            // Engines count in signed numbers.
+            let _ = write!(sql, " LIMIT {}", limit.min(i64::MAX as u64));
         }
-        Sort::Used => format!("u.last_used_at {direction}, "),
-    };
-    // A String takes whatever is written to it.
-    let _ = write!(sql, " ORDER BY {order}k.name {direction}");
-    if let Some(limit) = filter.limit {
-        // SQLite counts in signed numbers.
-        let _ = write!(sql, " LIMIT {}", limit.min(i64::MAX as u64));
+        (sql, conditions)
     }
-    (sql, condition.values)
+
+    /// The statement that counts its keys without its limit, `most` of them at most.
+    pub(super) fn count(&self, now: Timestamp, most: u64, dialect: Dialect) -> (String, Conditions<'_>) {
+        let conditions = self.conditions(now, dialect);
+        (count_keys(conditions.sql(), most), conditions)
+    }
+
+    fn conditions(&self, now: Timestamp, dialect: Dialect) -> Conditions<'_> {
+        let mut all = Conditions::default();
+        if let Some(pattern) = &self.name {
+            // What stands before the first wildcard is a range of the index.
+            let start = pattern.split(['*', '?', '[']).next().unwrap_or_default();
+            all.and(&dialect.fits("k.name"), [Bound::Text(pattern)]);
+            all.and("k.name >= ? AND k.name < ?", [Bound::Text(start), Bound::Made(behind(start))]);
+        }
+        for (kind, name) in [
+            (Kind::Group, &self.group),
+            (Kind::User, &self.owner),
+            (Kind::Role, &self.role),
+            (Kind::Tenant, &self.tenant),
+        ] {
+            let (table, column) = table(kind);
+            if let Some(name) = name {
+                let condition = format!("k.{column} = (SELECT id FROM {table} WHERE name = ?)");
+                all.and(&condition, [Bound::Text(name.as_str())]);
+            }
+        }
+        for scope in &self.scopes {
+            all.and("k.id IN (SELECT key FROM key_scope WHERE scope = ?)", [Bound::Text(scope.as_str())]);
+        }
+        for level in &self.levels {
+            // '0' is the character after '/': together they enclose everything below the level.
+            all.and(
+                "k.id IN (SELECT key FROM key_level WHERE level = ? OR (level >= ? AND level < ?))",
+                [Bound::Text(level.as_str()), Bound::Made(format!("{level}/")), Bound::Made(format!("{level}0"))],
+            );
+        }
+        for label in &self.labels {
+            let key = Bound::Text(label.key.as_str());
+            match &label.value {
+                Some(value) => all.and(
+                    "k.id IN (SELECT key FROM key_label WHERE label = ? AND value = ?)",
+                    [key, Bound::Text(value.as_str())],
+                ),
+                None => all.and("k.id IN (SELECT key FROM key_label WHERE label = ?)", [key]),
+            }
+        }
+        if let Some(state) = self.state {
+            in_state(&mut all, state, now, dialect);
+        }
+        if let Some(end) = self.expires_by {
+            all.and("k.expires_at > ? AND k.expires_at <= ?", [seconds(now), seconds(end)]);
+        }
+        if let Some(since) = self.unused_since {
+            all.and(
+                "k.created_at <= ? AND (u.last_used_at IS NULL OR u.last_used_at <= ?)",
+                [seconds(since), seconds(since)],
+            );
+        }
+        all
+    }
 }
 
-/// The statement that counts the keys of `filter` without its limit, `most` of them at most.
-pub(super) fn count(filter: &Filter, now: Timestamp, most: u64) -> (String, Vec<Value>) {
-    let condition = condition(filter, now);
-    (count_keys(&condition.sql, most), condition.values)
-}
-
-fn condition(filter: &Filter, now: Timestamp) -> Condition {
-    let mut all = Condition::default();
-    if let Some(pattern) = &filter.name {
-        // What stands before the first wildcard is a range of the index; names are ASCII, so nothing is above it.
-        let start = pattern.split(['*', '?', '[']).next().unwrap_or_default();
-        all.and("k.name GLOB ?", [text(pattern)]);
-        all.and("k.name >= ? AND k.name < ? || char(127)", [start.to_owned().into(), start.to_owned().into()]);
-    }
-    for (kind, name) in [
-        (Kind::Group, &filter.group),
-        (Kind::User, &filter.owner),
-        (Kind::Role, &filter.role),
-        (Kind::Tenant, &filter.tenant),
-    ] {
-        let (table, column) = table(kind);
-        if let Some(name) = name {
-            all.and(&format!("k.{column} = (SELECT id FROM {table} WHERE name = ?)"), [text(name)]);
-        }
-    }
-    for scope in &filter.scopes {
-        all.and("k.id IN (SELECT key FROM key_scope WHERE scope = ?)", [text(scope)]);
-    }
-    for level in &filter.levels {
-        // '0' is the character after '/': together they enclose everything below the level.
-        all.and(
-            "k.id IN (SELECT key FROM key_level WHERE level = ? OR (level >= ? AND level < ?))",
-            [text(level), Value::Text(format!("{level}/")), Value::Text(format!("{level}0"))],
-        );
-    }
-    for label in &filter.labels {
-        match &label.value {
-            Some(value) => all.and(
-                "k.id IN (SELECT key FROM key_label WHERE label = ? AND value = ?)",
-                [text(&label.key), text(value)],
-            ),
-            None => all.and("k.id IN (SELECT key FROM key_label WHERE label = ?)", [text(&label.key)]),
-        }
-    }
-    if let Some(state) = filter.state {
-        in_state(&mut all, state, now);
-    }
-    if let Some(end) = filter.expires_by {
-        all.and("k.expires_at > ? AND k.expires_at <= ?", [seconds(now), seconds(end)]);
-    }
-    if let Some(since) = filter.unused_since {
-        all.and("k.created_at <= ? AND coalesce(u.last_used_at <= ?, 1)", [seconds(since), seconds(since)]);
-    }
-    all
+/// The first text behind all that start with `start`: names are ASCII, and U+007F is in none of them.
+pub(super) fn behind(start: &str) -> String {
+    format!("{start}\u{7f}")
 }
 
 /// The same rule as [`crate::rules::key::Key::state`]; a test holds the two together.
-fn in_state(all: &mut Condition, state: State, now: Timestamp) {
+fn in_state(all: &mut Conditions<'_>, state: State, now: Timestamp, dialect: Dialect) {
     let not_expired = "(k.expires_at IS NULL OR k.expires_at > ?)";
     let suspended = "(coalesce(o.enabled, 1) = 0 OR coalesce(t.enabled, 1) = 0)";
+    let expired = dialect.rarely("k.expires_at <= ?");
     match state {
         State::Disabled => all.and("k.enabled = 0", []),
-        State::Expired => all.and("k.enabled = 1 AND unlikely(k.expires_at <= ?)", [seconds(now)]),
+        State::Expired => all.and(&format!("k.enabled = 1 AND {expired}"), [seconds(now)]),
         State::Suspended => all.and(&format!("k.enabled = 1 AND {not_expired} AND {suspended}"), [seconds(now)]),
         State::Active => all.and(&format!("k.enabled = 1 AND {not_expired} AND NOT {suspended}"), [seconds(now)]),
     }

@@ -6,12 +6,12 @@
 //! cannot prove: that nobody who may write the file replaced the whole of it by another chain.
 
 use jiff::Timestamp;
-use rusqlite::types;
-use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::rows;
+use super::conditions::{Bound, Conditions};
+use super::db::{Conn, Row};
+use super::error::StoreError;
 use crate::rules::names::Name;
 use crate::rules::token::Id;
 
@@ -56,15 +56,6 @@ pub enum ChainCheck {
     },
 }
 
-/// The newest row of the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
-    /// Its number.
-    pub seq: i64,
-    /// Its hash, which covers all rows before it.
-    pub hash: [u8; 32],
-}
-
 /// What is to be written down.
 pub(super) struct Entry<'e> {
     pub at: Timestamp,
@@ -76,90 +67,114 @@ pub(super) struct Entry<'e> {
     pub detail: Value,
 }
 
-pub(super) fn append(conn: &Connection, entry: &Entry<'_>) -> rusqlite::Result<()> {
-    let (last, before) = head(conn)?.map_or((0, START), |head| (head.seq, head.hash));
+/// The end of the chain: as long as it is the same, nothing was changed that the history tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the newest row; 0 where there is none.
+    pub seq: i64,
+    /// Its hash.
+    pub hash: [u8; 32],
+}
+
+pub(super) fn head(conn: &Conn) -> Result<Head, StoreError> {
+    let read = |row: &Row<'_>| Ok(Head { seq: row.integer(0)?, hash: row.hash(1)? });
+    let head = conn.optional("SELECT seq, hash FROM history_head", &[], read)?;
+    Ok(head.unwrap_or(Head { seq: 0, hash: START }))
+}
+
+pub(super) fn append(conn: &Conn, entry: &Entry<'_>) -> Result<(), StoreError> {
+    let Head { seq: last, hash: before } = head(conn)?;
+    let no_number = || StoreError::Corrupt { path: conn.place().to_owned(), detail: "the history is full".to_owned() };
     let row = Stored {
-        seq: last.checked_add(1).ok_or(rusqlite::Error::IntegralValueOutOfRange(0, last))?,
+        seq: last.checked_add(1).ok_or_else(no_number)?,
         at: entry.at.as_second(),
-        actor: entry.actor.map(Name::to_string),
-        action: entry.action.to_owned(),
-        subject_kind: entry.subject_kind.to_owned(),
-        subject_id: entry.subject_id.map(Id::to_string),
-        subject_name: entry.subject_name.to_owned(),
-        detail: entry.detail.to_string(),
+        actor: entry.actor.map(Name::as_str),
+        action: entry.action,
+        subject_kind: entry.subject_kind,
+        subject_id: entry.subject_id.map(Id::as_str),
+        subject_name: entry.subject_name,
+        detail: &entry.detail.to_string(),
     };
     let hash = row.hash(&before);
-    conn.prepare_cached(
+    conn.execute(
         "INSERT INTO history (seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    )?
-    .execute((
-        row.seq,
-        row.at,
-        row.actor,
-        row.action,
-        row.subject_kind,
-        row.subject_id,
-        row.subject_name,
-        row.detail,
-        &hash[..],
-        entry.detail.get("secret").and_then(Value::as_str),
-    ))?;
-    conn.prepare_cached(
+        &[
+            row.seq.into(),
+            row.at.into(),
+            row.actor.into(),
+            row.action.into(),
+            row.subject_kind.into(),
+            row.subject_id.into(),
+            row.subject_name.into(),
+            row.detail.into(),
+            (&hash).into(),
+            entry.detail.get("secret").and_then(Value::as_str).into(),
+        ],
+    )?;
+    conn.execute(
         "INSERT INTO history_head (one, seq, hash) VALUES (1, ?1, ?2)
          ON CONFLICT (one) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
-    )?
-    .execute((row.seq, &hash[..]))?;
-    Ok(())
-}
-
-/// The newest row.
-pub(super) fn head(conn: &Connection) -> rusqlite::Result<Option<Head>> {
-    conn.prepare_cached("SELECT seq, hash FROM history_head")?
-        .query_row([], |row| Ok(Head { seq: row.get(0)?, hash: row.get(1)? }))
-        .optional()
-}
-
-/// The number of the newest row; 0 where there is none.
-pub(super) fn last(conn: &Connection) -> rusqlite::Result<i64> {
-    conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM history_head")?.query_row([], |row| row.get(0))
+        &[row.seq.into(), (&hash).into()],
+    )
+    .map(drop)
 }
 
 /// How many rows there are.
-pub(super) fn count(conn: &Connection) -> rusqlite::Result<u64> {
-    conn.query_row("SELECT count(*) FROM history", [], |row| rows::count(row, 0))
+pub(super) fn count(conn: &Conn) -> Result<u64, StoreError> {
+    conn.alone("SELECT count(*) FROM history", &[], |row| row.count(0))
 }
 
 /// Walks the whole chain.
-pub(super) fn check(conn: &Connection, mut step: impl FnMut(u64)) -> rusqlite::Result<ChainCheck> {
-    let mut statement = conn.prepare(
+pub(super) fn check(conn: &Conn, mut step: impl FnMut(u64)) -> Result<ChainCheck, StoreError> {
+    let mut end = Head { seq: 0, hash: START };
+    let walked = conn.each(
         "SELECT seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id
            FROM history ORDER BY seq",
-    )?;
-    let mut rows = statement.query([])?;
-    let (mut last, mut before) = (0_i64, START);
-    while let Some(row) = rows.next()? {
-        let stored = Stored::read(row)?;
-        if last.checked_add(1) != Some(stored.seq) {
-            return Ok(ChainCheck::Broken { seq: last.saturating_add(1), what: "the row is missing" });
-        }
-        let hash = stored.hash(&before);
-        if row.get_ref(8)?.as_blob()? != hash {
-            return Ok(ChainCheck::Broken { seq: stored.seq, what: "the row, or one before it, was changed" });
-        }
-        if secret_in(&stored.detail).as_deref() != row.get_ref(9)?.as_str_or_null()? {
-            return Ok(ChainCheck::Broken { seq: stored.seq, what: "the row, or one before it, was changed" });
-        }
-        (last, before) = (stored.seq, hash);
-        step(u64::try_from(last).unwrap_or(0));
+        &[],
+        |row| {
+            end = follows(&end, row)?;
+            step(u64::try_from(end.seq).unwrap_or(0));
+            Ok(())
+        },
+    );
+    match walked {
+        Ok(()) => {}
+        Err(Stop::Broken { seq, what }) => return Ok(ChainCheck::Broken { seq, what }),
+        Err(Stop::Failed(error)) => return Err(error),
     }
-    let head: Option<(i64, [u8; 32])> =
-        conn.query_row("SELECT seq, hash FROM history_head", [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    if head.unwrap_or((0, START)) == (last, before) {
-        Ok(ChainCheck::Intact { rows: u64::try_from(last).unwrap_or(0) })
+    if head(conn)? == end {
+        Ok(ChainCheck::Intact { rows: u64::try_from(end.seq).unwrap_or(0) })
     } else {
-        Ok(ChainCheck::Broken { seq: last.saturating_add(1), what: "rows at the end are missing" })
+        Ok(ChainCheck::Broken { seq: end.seq.saturating_add(1), what: "rows at the end are missing" })
     }
+}
+
+/// Why a walk along the chain stops.
+enum Stop {
+    Broken { seq: i64, what: &'static str },
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The end of the chain with this row.
+fn follows(end: &Head, row: &Row<'_>) -> Result<Head, Stop> {
+    let stored = Stored::read(row)?;
+    let seq = stored.seq;
+    if end.seq.checked_add(1) != Some(seq) {
+        return Err(Stop::Broken { seq: end.seq.saturating_add(1), what: "the row is missing" });
+    }
+    let hash = stored.hash(&end.hash);
+    let is_as_written = row.hash(8).is_ok_and(|found| found == hash);
+    if !is_as_written || secret_in(stored.detail).as_deref() != row.optional_text(9)? {
+        return Err(Stop::Broken { seq, what: "the row, or one before it, was changed" });
+    }
+    Ok(Head { seq, hash })
 }
 
 /// The public id of the secret that a detail tells of. It stands in a column of its own too, which no hash covers.
@@ -191,102 +206,99 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    /// The statement that selects these events, and its values.
-    fn statement(&self) -> (String, Vec<types::Value>) {
-        let (mut conditions, mut values) = (vec!["1"], vec![]);
-        let mut add = |condition, value: Option<types::Value>| {
-            if let Some(value) = value {
-                conditions.push(condition);
-                values.push(value);
-            }
-        };
-        let text = |text: &str| types::Value::Text(text.to_owned());
-        let second = |time: Timestamp| types::Value::Integer(time.as_second());
-        add("subject_kind = 'key' AND subject_id = ?", self.key.as_ref().map(|id| text(id.as_str())));
-        add("at >= ?", self.since.map(second));
-        add("at < ?", self.until.map(second));
-        add("coalesce(actor, 'owner') = ?", self.by.as_ref().map(|by| text(by.as_str())));
-        // The action itself, or what it is about, or what was done.
-        add("? IN (action, subject_kind, substr(action, instr(action, '.') + 1))", self.action.as_deref().map(text));
+    /// The statement that selects these events.
+    fn statement(&self) -> (String, Conditions<'_>) {
+        let mut all = Conditions::default();
+        let second = |time: Timestamp| Bound::Integer(time.as_second());
+        if let Some(key) = &self.key {
+            all.and("subject_kind = 'key' AND subject_id = ?", [Bound::Text(key.as_str())]);
+        }
+        if let Some(since) = self.since {
+            all.and("at >= ?", [second(since)]);
+        }
+        if let Some(until) = self.until {
+            all.and("at < ?", [second(until)]);
+        }
+        if let Some(by) = &self.by {
+            all.and("coalesce(actor, 'owner') = ?", [Bound::Text(by.as_str())]);
+        }
+        if let Some(action) = &self.action {
+            // The action itself, or what it is about, or what was done.
+            let texts = [action, action, action].map(|action| Bound::Text(action));
+            all.and("(action = ? OR subject_kind = ? OR action = subject_kind || '.' || ?)", texts);
+        }
         let columns = "seq, at, actor, action, subject_kind, subject_id, subject_name, detail";
-        let select = format!("SELECT {columns} FROM history WHERE {}", conditions.join(" AND "));
+        let select = format!("SELECT {columns} FROM history {}", all.sql());
         match self.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)) {
-            None => (format!("{select} ORDER BY seq"), values),
+            None => (format!("{select} ORDER BY seq"), all),
             Some(limit) => {
-                values.push(types::Value::Integer(limit));
-                (format!("SELECT * FROM ({select} ORDER BY seq DESC LIMIT ?) ORDER BY seq"), values)
+                let most = all.bind(Bound::Integer(limit));
+                (format!("SELECT * FROM ({select} ORDER BY seq DESC LIMIT {most}) AS newest ORDER BY seq"), all)
             }
         }
     }
 }
 
 /// The events that are wanted, the oldest first.
-pub(super) fn each<E>(
-    conn: &Connection,
+pub(super) fn each<E: From<StoreError>>(
+    conn: &Conn,
     filter: &EventFilter,
     mut f: impl FnMut(Event) -> Result<(), E>,
-) -> rusqlite::Result<Result<(), E>> {
-    let (statement, values) = filter.statement();
-    let mut statement = conn.prepare(&statement)?;
-    let mut found = statement.query(rusqlite::params_from_iter(values))?;
-    while let Some(row) = found.next()? {
+) -> Result<(), E> {
+    let (statement, conditions) = filter.statement();
+    conn.each(&statement, &conditions.values(), |row| {
         let stored = Stored::read(row)?;
-        let event = Event {
+        f(Event {
             seq: stored.seq,
-            at: rows::time(row, 1)?,
-            actor: rows::optional(row, 2)?,
-            action: stored.action,
-            subject_kind: stored.subject_kind,
-            subject_id: rows::optional(row, 5)?,
-            subject_name: stored.subject_name,
-            detail: serde_json::from_str(&stored.detail).unwrap_or(Value::Null),
-        };
-        if let Err(error) = f(event) {
-            return Ok(Err(error));
-        }
-    }
-    Ok(Ok(()))
+            at: row.time(1)?,
+            actor: row.optional_parsed(2)?,
+            action: stored.action.to_owned(),
+            subject_kind: stored.subject_kind.to_owned(),
+            subject_id: row.optional_parsed(5)?,
+            subject_name: stored.subject_name.to_owned(),
+            detail: serde_json::from_str(stored.detail).unwrap_or(Value::Null),
+        })
+    })
 }
 
 /// The id of the key that last had this name, or that has this id: for a key that is gone.
-pub(super) fn last_key_named(conn: &Connection, name: &str) -> rusqlite::Result<Option<Id>> {
-    conn.query_row(
+pub(super) fn last_key_named(conn: &Conn, name: &str) -> Result<Option<Id>, StoreError> {
+    conn.optional(
         "SELECT subject_id FROM history
           WHERE seq = (SELECT max(seq) FROM (SELECT max(seq) AS seq FROM history
                                               WHERE subject_kind = 'key' AND subject_name = ?1
                                               UNION ALL
                                              SELECT max(seq) FROM history
-                                              WHERE subject_kind = 'key' AND subject_id = ?1))",
-        [name],
-        |row| rows::optional(row, 0),
+                                              WHERE subject_kind = 'key' AND subject_id = ?1) AS newest)",
+        &[name.into()],
+        |row| row.optional_parsed(0),
     )
-    .optional()
     .map(Option::flatten)
 }
 
 /// A row as it stands in the table.
-struct Stored {
+struct Stored<'r> {
     seq: i64,
     at: i64,
-    actor: Option<String>,
-    action: String,
-    subject_kind: String,
-    subject_id: Option<String>,
-    subject_name: String,
-    detail: String,
+    actor: Option<&'r str>,
+    action: &'r str,
+    subject_kind: &'r str,
+    subject_id: Option<&'r str>,
+    subject_name: &'r str,
+    detail: &'r str,
 }
 
-impl Stored {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+impl<'r> Stored<'r> {
+    fn read(row: &'r Row<'_>) -> Result<Self, StoreError> {
         Ok(Self {
-            seq: row.get(0)?,
-            at: row.get(1)?,
-            actor: row.get(2)?,
-            action: row.get(3)?,
-            subject_kind: row.get(4)?,
-            subject_id: row.get(5)?,
-            subject_name: row.get(6)?,
-            detail: row.get(7)?,
+            seq: row.integer(0)?,
+            at: row.integer(1)?,
+            actor: row.optional_text(2)?,
+            action: row.text(3)?,
+            subject_kind: row.text(4)?,
+            subject_id: row.optional_text(5)?,
+            subject_name: row.text(6)?,
+            detail: row.text(7)?,
         })
     }
 
@@ -297,12 +309,12 @@ impl Stored {
         hasher.update(self.seq.to_be_bytes());
         hasher.update(self.at.to_be_bytes());
         for column in [
-            self.actor.as_deref(),
-            Some(&self.action),
-            Some(&self.subject_kind),
-            self.subject_id.as_deref(),
-            Some(&self.subject_name),
-            Some(&self.detail),
+            self.actor,
+            Some(self.action),
+            Some(self.subject_kind),
+            self.subject_id,
+            Some(self.subject_name),
+            Some(self.detail),
         ] {
             hasher.update([u8::from(column.is_some())]);
             let text = column.unwrap_or_default();

@@ -1,59 +1,58 @@
-//! The store: one SQLite file. All SQL lives in this room, and `rusqlite` is named nowhere else.
+//! The store: keys, secrets, the directory, settings and their history. All SQL lives in this room.
 //!
-//! [`Store`] speaks in terms of the domain and takes the time as an argument. Reading needs no
-//! lock that a writer would wait for. Every change happens in [`Store::write`], in a transaction
-//! that takes the write lock at its start (`BEGIN IMMEDIATE`): a transaction that read first and
-//! locked later could lose its turn to another process, whatever the waiting time. A change and
-//! its row in the history are one transaction.
+//! [`Store`] speaks in terms of the domain and takes the time as an argument. All reading is done in a [`View`], which
+//! is one read transaction: whatever others write meanwhile, an answer is of one moment. Every change is made in
+//! [`Store::write`], in a transaction that takes the write lock at its start, by [`Changes`], which is a view too. A
+//! change and its row in the history are one transaction.
+//!
+//! `db` is the seam to an engine, and `sqlite` is what only a store in a file has: an engine's own interface is used in
+//! these two alone.
 
-mod backup;
-mod beside;
 mod changes;
 mod completion;
+mod conditions;
+mod db;
 mod directory;
 mod error;
 mod filter;
 mod health;
 mod history;
 mod keys;
-mod leases;
-mod open;
 mod rows;
-mod schema;
+mod secrets;
 mod settings;
+mod sqlite;
+mod uses;
+mod view;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use backup::{BackupError, Copied};
-pub use beside::all_of as files_beside;
-pub use changes::{Changes, Staging};
+pub use changes::{Changes, Staging, Subject};
 pub use completion::Names;
 pub use error::{DISK_FULL, StoreError};
 pub use filter::{Filter, Sort};
 pub use health::NameCount;
 pub use history::{ChainCheck, Event, EventFilter, Head};
-pub use keys::{NewKey, NewSecret, Presented, Uses};
-pub use leases::Subject;
+pub use keys::{NewKey, Presented};
+pub use secrets::NewSecret;
 pub use settings::StoreSettings;
+pub use sqlite::backup::{BackupError, Copied};
+pub use sqlite::beside::all_of as files_beside;
+pub use uses::Uses;
+pub use view::View;
 
-use crate::platform::Version;
-use crate::rules::authority::Authority;
-use crate::rules::directory::{Entry, Kind};
-use crate::rules::hashing::Cost;
-use crate::rules::key::Key;
 use crate::rules::names::Name;
-use crate::rules::token::Id;
+use db::Conn;
+use sqlite::{Opened, backup};
 
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
-    conn: Connection,
-    path: std::path::PathBuf,
+    conn: Conn,
+    path: PathBuf,
     read_only: Option<String>,
-    immutable: Option<Version>,
     warnings: Vec<String>,
 }
 
@@ -72,8 +71,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] says which of the many reasons it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let open::Opened { conn, path, read_only, immutable, warnings } = open::open(path)?;
-        Ok(Self { conn, path, read_only, immutable, warnings })
+        let Opened { engine, path, read_only, warnings } = sqlite::open(path)?;
+        Ok(Self { conn: Conn::new(engine), path, read_only, warnings })
     }
 
     /// Opens the store at `path`, and makes it first where there is none.
@@ -81,7 +80,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn create(path: &Path, now: Timestamp) -> Result<Self, StoreError> {
-        open::create(path, now)?;
+        sqlite::create(path, now)?;
         Self::open(path)
     }
 
@@ -90,9 +89,9 @@ impl Store {
     /// # Errors
     /// None that can happen, short of a lack of memory.
     pub fn in_memory(now: Timestamp) -> Result<Self, StoreError> {
-        let path = std::path::PathBuf::from(":memory:");
-        let conn = open::in_memory(now).map_err(|error| StoreError::from_sqlite(&path, error))?;
-        Ok(Self { conn, path, read_only: None, immutable: None, warnings: vec![] })
+        let path = PathBuf::from(":memory:");
+        let conn = Conn::new(sqlite::in_memory(path.clone(), now)?);
+        Ok(Self { conn, path, read_only: None, warnings: vec![] })
     }
 
     /// Where the store is.
@@ -121,257 +120,26 @@ impl Store {
         }
     }
 
-    /// The settings of the store.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn settings(&self) -> Result<StoreSettings, StoreError> {
-        self.read(settings::load)
-    }
-
-    /// The key that `text` names: by its name, its id, or the public id of one of its secrets.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn find(&self, text: &str) -> Result<Option<Key>, StoreError> {
-        self.read(|conn| keys::find(conn, text))
-    }
-
-    /// Makes sure that the store still has all that belongs to the key.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`], if not.
-    pub fn check_whole(&self, key: &Key) -> Result<(), StoreError> {
-        StoreError::check_whole(&self.path, key)
-    }
-
-    /// The key of this name.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn named(&self, name: &Name) -> Result<Option<Key>, StoreError> {
-        self.read(|conn| keys::by_name(conn, name))
-    }
-
     /// A number that is another one as soon as another connection has changed the store. Costs a look at shared
     /// memory.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub fn version(&self) -> Result<i64, StoreError> {
-        self.read(|conn| conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0)))
+        self.conn.version()
     }
 
     /// Whether somebody wrote to a file that is read as one that nobody writes: then the store has to be opened again.
     pub fn is_outdated(&self) -> bool {
-        self.immutable
-            .is_some_and(|version| version != Version::of(&self.path) || !open::nothing_in_the_log(&self.path))
+        self.conn.is_outdated()
     }
 
-    /// The number of the newest event: as long as it is the same, nothing was changed.
+    /// What the store holds now, and goes on telling for as long as the view lives.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn last_event(&self) -> Result<i64, StoreError> {
-        self.read(history::last)
-    }
-
-    /// The newest event: as long as it is the same, nothing was changed. `None` where there is none.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn head(&self) -> Result<Option<Head>, StoreError> {
-        self.read(history::head)
-    }
-
-    /// The key, the hash and the state of the secret with this public id.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] for a damaged key, or where the store cannot be read.
-    pub fn presented(&self, secret: &Id) -> Result<Option<Presented>, StoreError> {
-        let found = self.read(|conn| keys::presented(conn, secret))?;
-        found.as_ref().map_or(Ok(()), |found| self.check_whole(&found.key))?;
-        Ok(found)
-    }
-
-    /// Whether this secret is one of this store's that opens nothing any more, or never did: its key was never
-    /// made, or is gone.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn is_leftover(&self, secret: &Id) -> Result<bool, StoreError> {
-        self.read(|conn| keys::is_leftover(conn, secret))
-    }
-
-    /// Whether a key or a secret has this id already.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn id_is_taken(&self, id: &Id) -> Result<bool, StoreError> {
-        self.read(|conn| keys::id_is_taken(conn, id))
-    }
-
-    /// Names of keys that a mistyped name can be compared with.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn some_names(&self) -> Result<Vec<String>, StoreError> {
-        self.read(keys::some_names)
-    }
-
-    /// The rank of a role, `None` where there is no such role.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn rank_of(&self, role: &Name) -> Result<Option<i64>, StoreError> {
-        self.read(|conn| directory::rank_of(conn, role))
-    }
-
-    /// All groups, users, roles or tenants.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn entries(&self, kind: Kind) -> Result<Vec<Entry>, StoreError> {
-        self.read(|conn| directory::list(conn, kind))
-    }
-
-    /// The group, user, role or tenant of this name.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn entry(&self, kind: Kind, name: &Name) -> Result<Option<Entry>, StoreError> {
-        self.read(|conn| directory::find(conn, kind, name))
-    }
-
-    /// Names of a kind that a mistyped name can be compared with.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn names_of(&self, kind: Kind) -> Result<Vec<String>, StoreError> {
-        self.read(|conn| directory::names(conn, kind))
-    }
-
-    /// At most a hundred names that start with `start`, for the completion of a command line.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn names_starting(&self, names: Names, start: &str) -> Result<Vec<String>, StoreError> {
-        self.read(|conn| completion::names_starting(conn, names, start))
-    }
-
-    /// What a user may do, as the directory says now; what nobody may do is not limited.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn authority(&self, actor: Option<&Name>) -> Result<Authority, StoreError> {
-        self.read(|conn| directory::authority(conn, actor))
-    }
-
-    /// Calls `f` with each key that `filter` lets through, in order, one at a time.
-    ///
-    /// # Errors
-    /// What `f` returns, or where the store cannot be read.
-    pub fn each_key<E: From<StoreError>>(
-        &self,
-        filter: &Filter,
-        now: Timestamp,
-        mut f: impl FnMut(Key) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let sql = |error| E::from(StoreError::from_sqlite(&self.path, error));
-        let (statement, values) = filter::statement(filter, now);
-        let mut statement = self.conn.prepare(&statement).map_err(sql)?;
-        let mut found = statement.query(rusqlite::params_from_iter(values)).map_err(sql)?;
-        while let Some(row) = found.next().map_err(sql)? {
-            f(rows::key(row).map_err(sql)?)?;
-        }
-        Ok(())
-    }
-
-    /// Calls `f`, for which the store stands still, whatever others write meanwhile.
-    ///
-    /// # Errors
-    /// What `f` returns, or where the store cannot be read.
-    pub fn at_one_moment<T, E: From<StoreError>>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        // It is only read in: it has nothing to commit.
-        let _moment = self.conn.unchecked_transaction().map_err(|error| StoreError::from_sqlite(&self.path, error))?;
-        f()
-    }
-
-    /// How many keys `filter` lets through, whatever its limit is; of more than `most`, `most`.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn count_keys(&self, filter: &Filter, now: Timestamp, most: u64) -> Result<u64, StoreError> {
-        let (statement, values) = filter::count(filter, now, most);
-        self.read(|conn| conn.query_row(&statement, rusqlite::params_from_iter(values), |row| rows::count(row, 0)))
-    }
-
-    /// Calls `f` with each event that is wanted, the oldest first.
-    ///
-    /// # Errors
-    /// What `f` returns, or where the store cannot be read.
-    pub fn each_event<E: From<StoreError>>(
-        &self,
-        filter: &EventFilter,
-        f: impl FnMut(Event) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.read(|conn| history::each(conn, filter, f))?
-    }
-
-    /// The id of the key that last had this name, or that has this id, whether it still exists or not.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn last_key_named(&self, name: &str) -> Result<Option<Id>, StoreError> {
-        self.read(|conn| history::last_key_named(conn, name))
-    }
-
-    /// How many events there are.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn count_events(&self) -> Result<u64, StoreError> {
-        self.read(history::count)
-    }
-
-    /// Proves that the history is as it was written. Calls `step` after each row with how many it has seen.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn check_history(&self, step: impl FnMut(u64)) -> Result<ChainCheck, StoreError> {
-        self.read(|conn| history::check(conn, step))
-    }
-
-    /// What is wrong with the file as a database, if anything is. Reads all of it.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn damage(&self) -> Result<Option<String>, StoreError> {
-        self.read(health::damage)
-    }
-
-    /// Keys whose present secret was hashed at another cost than `cost`.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn keys_of_other_cost(&self, cost: Cost, now: Timestamp) -> Result<NameCount, StoreError> {
-        self.read(|conn| health::other_cost(conn, cost, now))
-    }
-
-    /// Keys with a secret that a rotation staged and left.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn keys_with_staged_secrets(&self) -> Result<NameCount, StoreError> {
-        self.read(health::staged)
-    }
-
-    /// Keys that never expire.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn keys_without_end(&self) -> Result<NameCount, StoreError> {
-        self.read(health::never_expiring)
+    pub fn view(&self) -> Result<View<'_>, StoreError> {
+        View::to_read(&self.conn)
     }
 
     /// Writes a copy of the store to `path`, which must not exist, while others read and write.
@@ -379,7 +147,7 @@ impl Store {
     /// # Errors
     /// [`BackupError`]; then there is no file.
     pub fn backup(&self, path: &Path) -> Result<Copied, BackupError> {
-        backup::write(&self.conn, &self.path, path)
+        backup::write(self.conn.sqlite().connection(), &self.path, path)
     }
 
     /// Makes the changes of `f` in one transaction: all of them, or none where it fails.
@@ -391,7 +159,7 @@ impl Store {
         stamp: Stamp<'_>,
         f: impl FnOnce(&Changes<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let changes = begin(&self.conn, &self.path, stamp)?;
+        let changes = Changes::begin(&self.conn, stamp)?;
         let result = f(&changes)?;
         changes.commit()?;
         Ok(result)
@@ -407,8 +175,8 @@ impl Store {
         stamp: Stamp<'_>,
         f: impl FnOnce(&Changes<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let light = Light::on(&self.conn, &self.path)?;
-        let changes = begin(&self.conn, &self.path, stamp)?;
+        let light = self.conn.lightly()?;
+        let changes = Changes::begin(&self.conn, stamp)?;
         let result = f(&changes)?;
         changes.commit()?;
         drop(light);
@@ -425,45 +193,7 @@ impl Store {
         stamp: Stamp<'_>,
         f: impl FnOnce(&Changes<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let changes = begin(&self.conn, &self.path, stamp)?;
+        let changes = Changes::begin(&self.conn, stamp)?;
         f(&changes)
     }
-
-    fn read<T>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let result = f(&self.conn).map_err(|error| StoreError::from_sqlite(&self.path, error))?;
-        // A file that was taken for immutable, and to which somebody wrote after all, may have been
-        // read half before and half after.
-        if self.is_outdated() {
-            return Err(StoreError::Locked(self.path.clone()));
-        }
-        Ok(result)
-    }
 }
-
-fn begin<'c>(conn: &'c Connection, path: &'c Path, stamp: Stamp<'c>) -> Result<Changes<'c>, StoreError> {
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
-        .map_err(|error| StoreError::from_sqlite(path, error))?;
-    Ok(Changes::new(tx, path, stamp))
-}
-
-/// For as long as it lives, a commit does not wait for the disk.
-struct Light<'c>(&'c Connection);
-
-impl<'c> Light<'c> {
-    fn on(conn: &'c Connection, path: &Path) -> Result<Self, StoreError> {
-        conn.execute_batch("PRAGMA synchronous = NORMAL").map_err(|error| StoreError::from_sqlite(path, error))?;
-        Ok(Self(conn))
-    }
-}
-
-impl Drop for Light<'_> {
-    fn drop(&mut self) {
-        // It changes a number in memory, and cannot fail where no transaction is open.
-        let _ = self.0.execute_batch("PRAGMA synchronous = FULL");
-    }
-}
-
-#[cfg(test)]
-mod plan_tests;
-#[cfg(test)]
-mod tests;

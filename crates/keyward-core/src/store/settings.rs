@@ -1,10 +1,9 @@
 //! The settings of a store, as opposed to those of a key.
 
 use jiff::Timestamp;
-use rusqlite::Connection;
 
+use super::db::Conn;
 use super::error::StoreError;
-use super::rows::parsed;
 use crate::rules::hashing::{Cost, HashError, HashedSecret};
 use crate::rules::names::Prefix;
 use crate::rules::time::Duration;
@@ -66,21 +65,20 @@ impl StoreSettings {
     }
 }
 
-pub(super) fn load(conn: &Connection) -> rusqlite::Result<StoreSettings> {
+pub(super) fn load(conn: &Conn) -> Result<StoreSettings, StoreError> {
     let mut settings = StoreSettings::default();
-    let mut statement = conn.prepare_cached("SELECT value, name FROM setting")?;
-    let mut rows = statement.query([])?;
     // A value that does not parse is damage, not a reason to fall back to a default.
-    while let Some(row) = rows.next()? {
-        match row.get_ref(1)?.as_str()? {
-            "prefix" => settings.prefix = parsed(row, 0)?,
-            "hash_cost" => settings.hash_cost = parsed(row, 0)?,
-            "former_costs" => settings.former_costs = parsed::<Costs>(row, 0)?.0,
-            "query_credentials" => settings.query_credentials = parsed(row, 0)?,
-            "longest_life" => settings.longest_life = Some(parsed(row, 0)?),
+    conn.each("SELECT value, name FROM setting", &[], |row| {
+        match row.text(1)? {
+            "prefix" => settings.prefix = row.parsed(0)?,
+            "hash_cost" => settings.hash_cost = row.parsed(0)?,
+            "former_costs" => settings.former_costs = row.parsed::<Costs>(0)?.0,
+            "query_credentials" => settings.query_credentials = row.parsed(0)?,
+            "longest_life" => settings.longest_life = Some(row.parsed(0)?),
             _ => {}
         }
-    }
+        Ok::<_, StoreError>(())
+    })?;
     Ok(settings)
 }
 
@@ -96,26 +94,27 @@ impl std::str::FromStr for Costs {
 }
 
 /// The costs of all hashes but `cost`. Reads every secret: for the moment at which the parameters change.
-pub(super) fn other_costs(conn: &Connection, cost: Cost) -> rusqlite::Result<Vec<Cost>> {
+pub(super) fn other_costs(conn: &Conn, cost: Cost) -> Result<Vec<Cost>, StoreError> {
     let mut found: Vec<Cost> = vec![];
-    let mut statement = conn.prepare("SELECT hash FROM secret")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let own = HashedSecret::from_stored(row.get(0)?).cost();
+    conn.each("SELECT hash FROM secret", &[], |row| {
+        let own = HashedSecret::from_stored(row.text(0)?.to_owned()).cost();
         if let Some(own) = own.filter(|own| *own != cost && !found.contains(own)) {
             found.push(own);
         }
-    }
+        Ok::<_, StoreError>(())
+    })?;
     Ok(found)
 }
 
-pub(super) fn save(conn: &Connection, settings: &StoreSettings) -> rusqlite::Result<()> {
+pub(super) fn save(conn: &Conn, settings: &StoreSettings) -> Result<(), StoreError> {
     for (name, value) in settings.fields() {
         match value {
-            Some(value) => {
-                conn.execute("INSERT OR REPLACE INTO setting (name, value) VALUES (?1, ?2)", (name, value))?
-            }
-            None => conn.execute("DELETE FROM setting WHERE name = ?1", [name])?,
+            Some(value) => conn.execute(
+                "INSERT INTO setting (name, value) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                &[name.into(), value.as_str().into()],
+            )?,
+            None => conn.execute("DELETE FROM setting WHERE name = ?1", &[name.into()])?,
         };
     }
     Ok(())

@@ -71,10 +71,12 @@ impl Answer {
     /// Where the store cannot be written.
     pub fn renew(&self, store: &mut Store, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
         let Some(secret) = &self.renewal else { return Ok(()) };
-        let cost = store.settings()?.hash_cost;
-        if store.presented(secret.id())?.is_none_or(|present| !present.hash.needs_renewal(cost)) {
+        let view = store.view()?;
+        let cost = view.settings()?.hash_cost;
+        if view.presented(secret.id())?.is_none_or(|present| !present.hash.needs_renewal(cost)) {
             return Ok(());
         }
+        drop(view);
         let (id, hash) = renewed(secret, salt, cost)?;
         store.write(Stamp { now, actor: None }, |changes| changes.renew_hash(&id, &hash)).map_err(VerifyError::from)
     }

@@ -104,7 +104,7 @@ impl Epoch {
         let version = Some(store.version()?);
         let is_same = version == before && others == self.others;
         if !is_same {
-            let head = store.head()?;
+            let head = Some(store.view()?.head()?);
             let is_ours = commits.started() > self.finished && others == self.others;
             if before.is_none() || !is_ours || head != self.head {
                 *self = Self { version, head, finished, others };

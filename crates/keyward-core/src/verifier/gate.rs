@@ -161,7 +161,7 @@ impl Turn<'_> {
     /// # Errors
     /// Where the store cannot be read.
     pub fn rank_of(&self, role: &Name) -> Result<Option<i64>, StoreError> {
-        self.reader.as_ref().map_or(Ok(None), |reader| reader.store().rank_of(role))
+        self.reader.as_ref().map_or(Ok(None), |reader| reader.store().view()?.rank_of(role))
     }
 
     /// What who runs the service should know about the store.

@@ -38,7 +38,7 @@ fn scene(threads: usize, queue: usize) -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.db");
     let mut store = Store::create(&path, at(0)).unwrap();
-    let mut settings = store.settings().unwrap();
+    let mut settings = store.view().unwrap().settings().unwrap();
     settings.hash_cost = Cost::FLOOR;
     store
         .write(Stamp { now: at(0), actor: None }, |changes| {
@@ -209,7 +209,7 @@ fn what_others_change_counts_at_the_next_question() {
     assert!(scene.answer(1).decision.is_allowed());
     let set = |enabled: bool| {
         write(&scene.path(), |changes| {
-            let key = Store::open(&scene.path())?.named(&"k1".parse().unwrap())?.unwrap();
+            let key = Store::open(&scene.path())?.view()?.named(&"k1".parse().unwrap())?.unwrap();
             changes.update_key(&key, &key.name, &Settings { enabled, ..key.settings.clone() }).map(drop)
         });
     };
@@ -248,7 +248,7 @@ fn the_recorder_does_not_empty_the_cache_of_rows() {
         assert_eq!((key.use_count, key.last_used_at), (round.cast_unsigned(), Some(at(10 + round))));
     }
     assert_eq!(used.key.use_count, 0, "what was told stays as it was told");
-    let stored = Store::open(&scene.path()).unwrap().named(&"k1".parse().unwrap()).unwrap().unwrap();
+    let stored = Store::open(&scene.path()).unwrap().view().unwrap().named(&"k1".parse().unwrap()).unwrap().unwrap();
     assert_eq!((stored.use_count, stored.last_used_at), (40, Some(at(50))));
     // Another program's change does, also where it makes no event and the recorder has written as well.
     let others = |sql: &str| rusqlite::Connection::open(scene.path()).unwrap().execute_batch(sql).unwrap();
@@ -265,7 +265,7 @@ fn settings_are_read_again_with_the_rows() {
     let scene = scene(1, 4);
     let url = || parse_line(&format!("https://a.example/?_auth_key={}", secret(1).expose()));
     assert!(scene.ask(url()).wait().unwrap().decision.is_allowed());
-    let mut settings = Store::open(&scene.path()).unwrap().settings().unwrap();
+    let mut settings = Store::open(&scene.path()).unwrap().view().unwrap().settings().unwrap();
     settings.query_credentials = false;
     write(&scene.path(), |changes| changes.save_settings(&settings).map(drop));
     assert_eq!(scene.ask(url()).wait().unwrap().decision.reason(), Some(Reason::NoCredential));
@@ -285,7 +285,7 @@ fn a_failed_flush_keeps_what_was_counted() {
     conn.execute_batch("DROP TRIGGER no").unwrap();
     recorder.flush(at(12)).unwrap();
     assert!(!recorder.is_behind());
-    let stored = Store::open(&scene.path()).unwrap().named(&"k1".parse().unwrap()).unwrap().unwrap();
+    let stored = Store::open(&scene.path()).unwrap().view().unwrap().named(&"k1".parse().unwrap()).unwrap().unwrap();
     assert_eq!((stored.use_count, stored.last_used_at), (2, Some(at(12))));
 }
 
@@ -294,7 +294,7 @@ fn a_renewed_hash_is_read_again_and_renewed_once() {
     let scene = scene(1, 4);
     let mut recorder = scene.gate.recorder(at(10)).unwrap();
     assert!(!scene.answer(1).wants_renewal());
-    let mut settings = Store::open(&scene.path()).unwrap().settings().unwrap();
+    let mut settings = Store::open(&scene.path()).unwrap().view().unwrap().settings().unwrap();
     settings.hash_cost = Cost { passes: 2, ..Cost::FLOOR };
     write(&scene.path(), |changes| changes.save_settings(&settings).map(drop));
     let (one, other) = (scene.answer(1), scene.answer(1));

@@ -22,7 +22,7 @@ impl Reader {
     }
 
     pub(super) fn new(store: Store) -> Result<Self, StoreError> {
-        let settings = Arc::new(store.settings()?);
+        let settings = Arc::new(store.view()?.settings()?);
         Ok(Self { store, epoch: Epoch::default(), settings, rows: Rows::new() })
     }
 
@@ -56,7 +56,7 @@ impl Reader {
             }
             Seen::Change => {
                 self.rows.forget_all();
-                match self.store.settings() {
+                match self.store.view().and_then(|view| view.settings()) {
                     Ok(settings) => self.settings = Arc::new(settings),
                     Err(error) => {
                         self.epoch.reset();
@@ -74,7 +74,7 @@ impl Reader {
             return Ok(Some(row.clone()));
         }
         let was_quiet = self.epoch.is_quiet(commits);
-        let Some(presented) = self.store.presented(secret)? else { return Ok(None) };
+        let Some(presented) = self.store.view()?.presented(secret)? else { return Ok(None) };
         let row = row(presented, matches);
         if was_quiet && self.epoch.is_quiet(commits) {
             self.rows.keep(secret, row.clone());

@@ -54,7 +54,8 @@ impl Verifier {
     /// # Errors
     /// Where the store cannot be read.
     pub fn new(store: Store) -> Result<Self, StoreError> {
-        Ok(Self { settings: store.settings()?, store, memory: RefCell::default() })
+        let settings = store.view()?.settings()?;
+        Ok(Self { settings, store, memory: RefCell::default() })
     }
 
     /// The same, with memory for its hashes that was asked for before.
@@ -91,7 +92,7 @@ impl Verifier {
             Ok(claim) => claim,
             Err(refusal) => return Ok(*refusal),
         };
-        let presented = self.store.presented(claim.secret.id())?;
+        let presented = self.store.view()?.presented(claim.secret.id())?;
         let proof = claim.prove(presented.as_ref(), &self.settings, &mut self.memory.borrow_mut())?;
         let Some(presented) = presented.filter(|_| proof.is_genuine) else {
             return Ok(claim.refuse());

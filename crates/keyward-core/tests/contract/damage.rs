@@ -60,10 +60,10 @@ pub(crate) fn nothing_is_decided_or_made_of_a_damaged_key<F: Fixture>() {
         let (mut store, before) = prepared(&place);
         assert_eq!(before.damage, None);
         place.tamper(loss);
-        let key = store.find("k").unwrap().unwrap();
+        let key = store.view().unwrap().find("k").unwrap().unwrap();
         assert_eq!(key.damage.as_deref(), Some(what), "{loss}");
-        is_damage(store.presented(&secret(1).id), what);
-        is_damage(store.check_whole(&key), what);
+        is_damage(store.view().unwrap().presented(&secret(1).id), what);
+        is_damage(store.view().unwrap().check_whole(&key), what);
         let mut changed = key.settings.clone();
         changed.description = Some("d".parse().unwrap());
         is_damage(store.write(stamp(), |changes| changes.update_key(&key, &key.name, &changed)), what);
@@ -75,7 +75,7 @@ pub(crate) fn nothing_is_decided_or_made_of_a_damaged_key<F: Fixture>() {
         is_damage(store.write(stamp(), |changes| changes.check_source(&before)), what);
         is_damage(store.write(stamp(), |changes| changes.switch_key(&key, true)), what);
         // The others work as before.
-        assert!(store.presented(&secret(2).id).unwrap().is_some());
+        assert!(store.view().unwrap().presented(&secret(2).id).unwrap().is_some());
     }
 }
 
@@ -86,19 +86,21 @@ pub(crate) fn a_damaged_key_is_shown_switched_off_and_deleted<F: Fixture>() {
         place.tamper(loss);
         let mut seen = vec![];
         store
+            .view()
+            .unwrap()
             .each_key(&Filter::default(), at(NOW), |key| {
                 seen.push((key.name.to_string(), key.damage));
                 Ok::<_, StoreError>(())
             })
             .unwrap();
         assert_eq!(seen, [("k".to_owned(), Some(what.to_owned())), ("other".to_owned(), None)], "{loss}");
-        let key = store.find("k").unwrap().unwrap();
+        let key = store.view().unwrap().find("k").unwrap().unwrap();
         let key = store.write(stamp(), |changes| changes.switch_key(&key, false)).unwrap();
         // What was missing is still missing: switching off did not make it look whole.
         assert_eq!((key.settings.enabled, key.damage.as_deref()), (false, Some(what)), "{loss}");
         is_damage(store.write(stamp(), |changes| changes.switch_key(&key, true)), what);
         store.write(stamp(), |changes| changes.delete_key(&key)).unwrap();
-        assert!(store.find("k").unwrap().is_none());
+        assert!(store.view().unwrap().find("k").unwrap().is_none());
     }
 }
 
@@ -106,14 +108,14 @@ pub(crate) fn a_row_too_many_is_damage_too<F: Fixture>() {
     let place = F::new();
     let (store, _) = prepared(&place);
     place.tamper("INSERT INTO key_scope SELECT id, 'more' FROM key WHERE name = 'k'");
-    is_damage(store.presented(&secret(1).id), "it has 3 scopes of 2");
+    is_damage(store.view().unwrap().presented(&secret(1).id), "it has 3 scopes of 2");
 }
 
 pub(crate) fn switching_a_key_touches_nothing_else<F: Fixture>() {
     let place = F::new();
     let (mut store, before) = prepared(&place);
     for enabled in [false, true] {
-        let key = store.find("k").unwrap().unwrap();
+        let key = store.view().unwrap().find("k").unwrap().unwrap();
         let after = store.write(stamp(), |changes| changes.switch_key(&key, enabled)).unwrap();
         let mut expected = before.settings.clone();
         expected.enabled = enabled;
@@ -124,6 +126,8 @@ pub(crate) fn switching_a_key_touches_nothing_else<F: Fixture>() {
     }
     let mut actions = vec![];
     store
+        .view()
+        .unwrap()
         .each_event(&keyward_core::store::EventFilter { key: Some(before.id), ..Default::default() }, |event| {
             actions.push(event.action);
             Ok::<_, StoreError>(())
@@ -145,10 +149,13 @@ pub(crate) fn nothing_is_made_of_a_user_whose_role_or_tenant_is_missing<F: Fixtu
         });
         assert_eq!(entry.unwrap().damage, None);
         place.tamper(loss);
-        let entry = store.entry(Kind::User, &name("ann")).unwrap().unwrap();
+        let entry = store.view().unwrap().entry(Kind::User, &name("ann")).unwrap().unwrap();
         assert_eq!(entry.damage, Some(format!("its {what} is missing")));
         // They may do nothing: what they make would belong to no tenant, or be bounded by no role.
-        assert!(matches!(store.authority(Some(&name("ann"))), Err(StoreError::Corrupt { .. })), "{loss}");
+        assert!(
+            matches!(store.view().unwrap().authority(Some(&name("ann"))), Err(StoreError::Corrupt { .. })),
+            "{loss}"
+        );
         let mut described = entry.draft.clone();
         described.description = Some("d".parse().unwrap());
         for draft in [&entry.draft, &described] {

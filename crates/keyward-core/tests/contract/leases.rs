@@ -87,7 +87,7 @@ pub(crate) fn what_was_minted_ends_its_lease<F: Fixture>() {
     // Whatever has ended is no obstacle to what comes late.
     let late = keyward_core::store::Stamp { now: at(NOW + 1_000), actor: None };
     store.write(late, |changes| insert(changes, "newer", 8)).unwrap();
-    let key = store.find("old").unwrap().unwrap();
+    let key = store.view().unwrap().find("old").unwrap().unwrap();
     store.write(late, |changes| changes.replace_secret(&key, &secret(9), at(NOW + 1_000))).unwrap();
 }
 
@@ -95,9 +95,9 @@ pub(crate) fn a_lease_leaves_no_trace_in_the_history<F: Fixture>() {
     let place = F::new();
     let mut store = place.open();
     prepared(&mut store);
-    assert_eq!(store.last_event().unwrap(), 1);
+    assert_eq!(store.view().unwrap().head().unwrap().seq, 1);
     store.write_lightly(stamp(), |changes| changes.release(&[&secret(2).id])).unwrap();
-    assert_eq!((store.last_event().unwrap(), store.count_events().unwrap()), (1, 1));
+    assert_eq!((store.view().unwrap().head().unwrap().seq, store.view().unwrap().count_events().unwrap()), (1, 1));
 }
 
 pub(crate) fn what_is_tried_out_is_taken_back_and_the_rest_stays<F: Fixture>() {
@@ -116,6 +116,9 @@ pub(crate) fn what_is_tried_out_is_taken_back_and_the_rest_stays<F: Fixture>() {
             changes.reserve(&[(subject("tried"), &secret(2).id)], at(NOW + 100))
         })
         .unwrap();
-    assert!(store.find("before").unwrap().is_some() && store.find("tried").unwrap().is_none());
+    assert!(
+        store.view().unwrap().find("before").unwrap().is_some()
+            && store.view().unwrap().find("tried").unwrap().is_none()
+    );
     is_reserved(store.write(stamp(), |changes| insert(changes, "tried", 4)), "tried");
 }

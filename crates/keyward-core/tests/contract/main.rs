@@ -5,8 +5,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod changes;
 mod damage;
+mod filters;
+mod history;
 mod leases;
+mod views;
 
 use jiff::Timestamp;
 use keyward_core::rules::hashing::{Cost, HashedSecret};
@@ -108,6 +112,32 @@ macro_rules! promises {
 }
 
 promises! {
+    changes:
+        a_failed_change_leaves_nothing_and_a_rehearsal_neither
+        a_change_sees_what_was_changed_before_it
+        a_setting_that_names_nothing_is_refused
+        every_setting_is_read_as_it_was_written
+        deleting_a_key_takes_everything_that_hangs_on_it
+        uses_are_counted_and_the_last_one_stays_the_last
+        a_rotation_has_one_current_secret_at_every_moment
+        a_staged_secret_goes_whatever_has_become_of_its_end
+        what_is_no_longer_staged_is_not_promoted
+        an_announced_secret_is_a_leftover_until_its_key_is_there
+        who_acts_may_do_what_their_role_allows
+        what_is_in_use_stays_or_goes_with_its_keys;
+    views:
+        a_view_is_of_one_moment
+        a_view_hinders_nobody_and_waits_for_nobody
+        a_walk_through_all_keys_can_end_early
+        another_connection_notices_a_change;
+    history:
+        the_chain_notices_tampering
+        the_head_moves_with_every_change_and_with_nothing_else
+        events_are_told_in_order_and_filtered;
+    filters:
+        every_filter_lets_through_what_it_says
+        names_are_completed_from_their_start
+        a_time_later_other_keys_have_expired;
     damage:
         nothing_is_decided_or_made_of_a_damaged_key
         a_damaged_key_is_shown_switched_off_and_deleted

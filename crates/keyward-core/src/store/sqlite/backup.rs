@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::beside;
-use super::error::StoreError;
-use super::history::{self, ChainCheck};
+use super::{beside, error_of};
 use crate::platform;
+use crate::store::db::{Conn, Sqlite};
+use crate::store::error::StoreError;
+use crate::store::history::{self, ChainCheck};
 
 /// What was found in a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub enum BackupError {
 }
 
 /// Writes a copy to `path`, which must not exist.
-pub(super) fn write(conn: &Connection, store: &Path, path: &Path) -> Result<Copied, BackupError> {
+pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> Result<Copied, BackupError> {
     let failed = |error| BackupError::Io { path: path.to_owned(), error };
     // A name that SQLite keeps for a log of some store would be taken for one.
     if path.file_name().is_some_and(beside::is_kept) {
@@ -69,7 +70,7 @@ pub(super) fn write(conn: &Connection, store: &Path, path: &Path) -> Result<Copi
     let _ = fs::remove_file(&unfinished.0);
     platform::private_file(&unfinished.0).map_err(failed)?;
     let target = unfinished.0.to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
-    conn.execute("VACUUM INTO ?1", [target]).map_err(|error| match StoreError::from_sqlite(store, error) {
+    conn.execute("VACUUM INTO ?1", [target]).map_err(|error| match error_of(store, error) {
         StoreError::Unusable { detail, .. } => failed(std::io::Error::other(detail)),
         error => BackupError::Store(error),
     })?;
@@ -99,12 +100,14 @@ fn look_through(store: &Connection, path: &Path) -> Result<Copied, BackupError> 
             return Err(BackupError::Unsound(format!("it has another {pragma}")));
         }
     }
-    let events = match history::check(&copy, |_| {}).map_err(sql)? {
+    let copy = Conn::new(Sqlite::new(copy, path.to_owned(), None));
+    let unsound = |error: StoreError| BackupError::Unsound(error.to_string());
+    let events = match history::check(&copy, |_| {}).map_err(unsound)? {
         ChainCheck::Intact { rows } => rows,
-        // A store whose history is broken is worth a copy too; `history --check` tells of it.
-        ChainCheck::Broken { .. } => history::count(&copy).map_err(sql)?,
+        // A store whose history is broken is worth a copy too; a check of the history tells of it.
+        ChainCheck::Broken { .. } => history::count(&copy).map_err(unsound)?,
     };
-    let keys = copy.query_row("SELECT count(*) FROM key", [], |row| super::rows::count(row, 0)).map_err(sql)?;
+    let keys = copy.alone("SELECT count(*) FROM key", &[], |row| row.count(0)).map_err(unsound)?;
     let bytes = fs::metadata(path).map_or(0, |found| found.len());
     Ok(Copied { keys, events, bytes })
 }

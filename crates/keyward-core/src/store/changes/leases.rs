@@ -8,13 +8,13 @@
 //! way. Taking one makes no row in the history and moves no head.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _};
 
-use super::changes::Changes;
-use super::error::StoreError;
+use super::Changes;
 use crate::platform::process;
 use crate::rules::names::Name;
 use crate::rules::token::Id;
+use crate::store::db::Conn;
+use crate::store::error::StoreError;
 
 /// What a lease is taken on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,11 +43,11 @@ impl Changes<'_> {
     /// [`StoreError::Reserved`] where another secret holds one, or where the store cannot be written.
     pub fn reserve(&self, leases: &[(Subject, &Id)], until: Timestamp) -> Result<(), StoreError> {
         let now = self.now();
-        self.run(|conn| forget_ended(conn, now))?;
+        forget_ended(self.conn(), now)?;
         let own = process::own_name();
         for (subject, secret) in leases {
             self.forget_abandoned(subject)?;
-            if !self.run(|conn| take(conn, subject, secret, &own, now, until))? {
+            if !take(self.conn(), subject, secret, &own, now, until)? {
                 return Err(self.reserved(subject)?);
             }
         }
@@ -59,12 +59,9 @@ impl Changes<'_> {
     /// # Errors
     /// Where the store cannot be written.
     pub fn renew(&self, secrets: &[&Id], until: Timestamp) -> Result<(), StoreError> {
-        self.run(|conn| {
-            secrets.iter().try_for_each(|secret| {
-                conn.prepare_cached("UPDATE reservation SET until = ?2 WHERE secret = ?1")?
-                    .execute((secret.as_str(), until.as_second()))
-                    .map(drop)
-            })
+        secrets.iter().try_for_each(|&secret| {
+            let sql = "UPDATE reservation SET until = ?2 WHERE secret = ?1";
+            self.conn().execute(sql, &[secret.into(), until.into()]).map(drop)
         })
     }
 
@@ -74,7 +71,7 @@ impl Changes<'_> {
     /// Where the store cannot be read.
     pub fn is_reserved(&self, subject: &Subject) -> Result<bool, StoreError> {
         self.forget_abandoned(subject)?;
-        Ok(self.run(|conn| holder(conn, subject, self.now()))?.is_some())
+        Ok(holder(self.conn(), subject, self.now())?.is_some())
     }
 
     /// Gives back all leases that these secrets hold.
@@ -82,17 +79,15 @@ impl Changes<'_> {
     /// # Errors
     /// Where the store cannot be written.
     pub fn release(&self, secrets: &[&Id]) -> Result<(), StoreError> {
-        self.run(|conn| {
-            secrets.iter().try_for_each(|secret| {
-                conn.prepare_cached("DELETE FROM reservation WHERE secret = ?1")?.execute([secret.as_str()]).map(drop)
-            })
+        secrets.iter().try_for_each(|&secret| {
+            self.conn().execute("DELETE FROM reservation WHERE secret = ?1", &[secret.into()]).map(drop)
         })
     }
 
     /// Makes sure that nobody but `secret` holds a lease on the subject.
     pub(super) fn check_lease(&self, subject: &Subject, secret: Option<&Id>) -> Result<(), StoreError> {
         self.forget_abandoned(subject)?;
-        let holder = self.run(|conn| holder(conn, subject, self.now()))?;
+        let holder = holder(self.conn(), subject, self.now())?;
         match holder {
             Some(holder) if secret.is_none_or(|own| own.as_str() != holder) => Err(self.reserved(subject)?),
             _ => Ok(()),
@@ -101,17 +96,14 @@ impl Changes<'_> {
 
     /// Ends the lease that led to what was just written.
     pub(super) fn end_lease(&self, subject: &Subject, secret: &Id) -> Result<(), StoreError> {
-        self.run(|conn| {
-            conn.prepare_cached("DELETE FROM reservation WHERE subject = ?1 AND secret = ?2")?
-                .execute((subject.in_the_table(), secret.as_str()))
-                .map(drop)
-        })
+        let sql = "DELETE FROM reservation WHERE subject = ?1 AND secret = ?2";
+        self.conn().execute(sql, &[subject.in_the_table().as_str().into(), secret.into()]).map(drop)
     }
 
     /// Forgets the lease of a process that has ended.
     fn forget_abandoned(&self, subject: &Subject) -> Result<(), StoreError> {
-        match self.run(|conn| process_of(conn, subject))? {
-            Some(process) if process::has_ended(&process) => self.run(|conn| forget(conn, subject)),
+        match process_of(self.conn(), subject)? {
+            Some(process) if process::has_ended(&process) => forget(self.conn(), subject),
             _ => Ok(()),
         }
     }
@@ -129,42 +121,45 @@ impl Changes<'_> {
 
 /// Whether the lease was taken or renewed.
 fn take(
-    conn: &Connection,
+    conn: &Conn,
     subject: &Subject,
     secret: &Id,
     holder: &str,
     now: Timestamp,
     until: Timestamp,
-) -> rusqlite::Result<bool> {
-    let taken = conn
-        .prepare_cached(
-            "INSERT INTO reservation (subject, secret, holder, until) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (subject) DO UPDATE
-                SET secret = excluded.secret, holder = excluded.holder, until = excluded.until
-              WHERE reservation.until <= ?5 OR reservation.secret = excluded.secret",
-        )?
-        .execute((subject.in_the_table(), secret.as_str(), holder, until.as_second(), now.as_second()))?;
+) -> Result<bool, StoreError> {
+    let taken = conn.execute(
+        "INSERT INTO reservation (subject, secret, holder, until) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (subject) DO UPDATE
+            SET secret = excluded.secret, holder = excluded.holder, until = excluded.until
+          WHERE reservation.until <= ?5 OR reservation.secret = excluded.secret",
+        &[subject.in_the_table().as_str().into(), secret.into(), holder.into(), until.into(), now.into()],
+    )?;
     Ok(taken == 1)
 }
 
 /// The secret that holds a lease on the subject.
-fn holder(conn: &Connection, subject: &Subject, now: Timestamp) -> rusqlite::Result<Option<String>> {
-    conn.prepare_cached("SELECT secret FROM reservation WHERE subject = ?1 AND until > ?2")?
-        .query_row((subject.in_the_table(), now.as_second()), |row| row.get(0))
-        .optional()
+fn holder(conn: &Conn, subject: &Subject, now: Timestamp) -> Result<Option<String>, StoreError> {
+    conn.optional(
+        "SELECT secret FROM reservation WHERE subject = ?1 AND until > ?2",
+        &[subject.in_the_table().as_str().into(), now.into()],
+        |row| Ok(row.text(0)?.to_owned()),
+    )
 }
 
 /// The process that took the lease on the subject.
-fn process_of(conn: &Connection, subject: &Subject) -> rusqlite::Result<Option<String>> {
-    conn.prepare_cached("SELECT holder FROM reservation WHERE subject = ?1")?
-        .query_row([subject.in_the_table()], |row| row.get(0))
-        .optional()
+fn process_of(conn: &Conn, subject: &Subject) -> Result<Option<String>, StoreError> {
+    conn.optional(
+        "SELECT holder FROM reservation WHERE subject = ?1",
+        &[subject.in_the_table().as_str().into()],
+        |row| Ok(row.text(0)?.to_owned()),
+    )
 }
 
-fn forget(conn: &Connection, subject: &Subject) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM reservation WHERE subject = ?1")?.execute([subject.in_the_table()]).map(drop)
+fn forget(conn: &Conn, subject: &Subject) -> Result<(), StoreError> {
+    conn.execute("DELETE FROM reservation WHERE subject = ?1", &[subject.in_the_table().as_str().into()]).map(drop)
 }
 
-fn forget_ended(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM reservation WHERE until <= ?1")?.execute([now.as_second()]).map(drop)
+fn forget_ended(conn: &Conn, now: Timestamp) -> Result<(), StoreError> {
+    conn.execute("DELETE FROM reservation WHERE until <= ?1", &[now.into()]).map(drop)
 }

@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::error::StoreError;
 use crate::platform;
 use crate::rules::text::shell_path;
+use crate::store::error::StoreError;
 
 /// How the name of the write-ahead log ends.
 const LOG: &str = "-wal";

@@ -8,11 +8,14 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
-use super::*;
+use jiff::Timestamp;
+
 use crate::rules::directory::{Draft, Facts};
 use crate::rules::hashing::HashedSecret;
 use crate::rules::key::{Settings, State};
-use crate::rules::names::Prefix;
+use crate::rules::names::{Name, Prefix};
+use crate::rules::token::Id;
+use crate::store::{Filter, Names, NewKey, NewSecret, Sort, Staging, Stamp, Store, StoreError, Subject, Uses};
 
 const SORTED: &str = "USE TEMP B-TREE FOR ORDER BY";
 
@@ -32,7 +35,7 @@ fn watched() -> (Store, Statements) {
             into.lock().unwrap().insert(sql.to_owned());
         }
     };
-    store.conn.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note)).unwrap();
+    store.conn.sqlite_mut().connection_mut().trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note)).unwrap();
     (store, seen)
 }
 
@@ -62,7 +65,7 @@ fn read_whole(run: impl FnOnce(&mut Store)) -> Vec<String> {
     let wanted = ["SELECT", "UPDATE", "DELETE", "INSERT"];
     let mut found = vec![];
     for sql in statements.iter().filter(|sql| wanted.iter().any(|verb| sql.trim_start().starts_with(verb))) {
-        let mut explain = store.conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let mut explain = store.conn.sqlite().connection().prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let parameters = explain.parameter_count();
         let nothing = std::iter::repeat_n(rusqlite::types::Null, parameters);
         let steps = explain.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3)).unwrap();
@@ -135,26 +138,27 @@ fn live_and_die(store: &mut Store) -> Result<(), StoreError> {
         changes.renew_hash(&secret(5).id, &secret(6).hash)?;
         changes.withdraw(&[&secret(7).id])?;
         changes.release(&[&secret(7).id])?;
-        changes.last_event()?;
+        changes.head()?;
         changes.find("nobody").map(drop)
     })?;
     for wanted in ["other", "nobody"] {
-        store.find(wanted)?;
-        store.named(&name(wanted))?;
-        store.is_leftover(&secret(9).id)?;
-        store.id_is_taken(&id)?;
-        store.presented(&secret(5).id)?;
-        store.rank_of(&name(wanted))?;
-        store.authority(Some(&name(wanted)))?;
-        store.last_key_named(wanted)?;
-        store.settings()?;
-        store.last_event()?;
+        let view = store.view()?;
+        view.find(wanted)?;
+        view.named(&name(wanted))?;
+        view.is_leftover(&secret(9).id)?;
+        view.id_is_taken(&id)?;
+        view.presented(&secret(5).id)?;
+        view.rank_of(&name(wanted))?;
+        view.authority(Some(&name(wanted)))?;
+        view.last_key_named(wanted)?;
+        view.settings()?;
+        view.head()?;
     }
     store.write(stamp, |changes| {
         for draft in drafts().iter().rev() {
-            let entry = changes.entry(draft.facts.kind(), &draft.name)?;
+            let entry = changes.required_entry(draft.facts.kind(), &draft.name)?;
             changes.update_entry(&entry, &Draft { description: "d".parse().ok(), ..draft.clone() })?;
-            changes.delete_entry(&changes.entry(draft.facts.kind(), &draft.name)?, true)?;
+            changes.delete_entry(&changes.required_entry(draft.facts.kind(), &draft.name)?, true)?;
         }
         changes.delete_key(&changes.key(&id)?.ok_or(StoreError::KeyGone(name("other")))?)
     })
@@ -172,7 +176,11 @@ fn what_is_about_one_key_reads_no_table_whole() {
 fn completion_searches_by_what_was_typed() {
     use Names::{Groups, Keys, Levels, Roles, Scopes, Tenants, Users};
     for names in [Keys, Groups, Users, Roles, Tenants, Scopes, Levels] {
-        assert_eq!(read_whole(|store| drop(store.names_starting(names, "a").unwrap())), [""; 0], "{names:?}");
+        assert_eq!(
+            read_whole(|store| drop(store.view().unwrap().names_starting(names, "a").unwrap())),
+            [""; 0],
+            "{names:?}"
+        );
     }
 }
 
@@ -213,7 +221,8 @@ fn lists_search_by_their_filters() {
         ("the next to expire", with(|f| f.sort = Sort::Expires), vec!["SCAN k", SORTED]),
         ("the longest unused", with(|f| f.sort = Sort::Used), vec!["SCAN k", SORTED]),
     ] {
-        let list = |store: &mut Store| store.each_key::<StoreError>(&filter, at(5), |_| Ok(())).unwrap();
+        let list =
+            |store: &mut Store| store.view().unwrap().each_key::<StoreError>(&filter, at(5), |_| Ok(())).unwrap();
         assert_eq!(read_whole(list), whole, "{what}");
     }
 }

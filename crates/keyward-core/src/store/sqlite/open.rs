@@ -24,11 +24,11 @@ use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::beside;
-use super::error::{DISK_FULL, READ_ONLY, StoreError};
-use super::schema;
+use super::{beside, error_of, schema};
 use crate::platform::{self, OtherUsers, Version};
 use crate::rules::text::shell_path;
+use crate::store::db::Sqlite;
+use crate::store::error::{DISK_FULL, READ_ONLY, StoreError};
 
 /// How long a command waits for other processes before it says that the store is locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,19 +38,16 @@ const STATEMENTS: usize = 128;
 const SMALLEST_DATABASE: u64 = 512;
 
 /// An open database, and what is worth telling about it.
-pub(super) struct Opened {
-    pub conn: Connection,
+pub(in crate::store) struct Opened {
+    pub engine: Sqlite,
     pub path: PathBuf,
     /// Why nothing can be written, if that is so.
     pub read_only: Option<String>,
-    /// What the file was, where it is read without locks because nobody here can write it. SQLite itself never looks
-    /// again at one that it takes for immutable, and whoever owns the store may write it all the same.
-    pub immutable: Option<Version>,
     pub warnings: Vec<String>,
 }
 
 /// Opens the store at `path`, for reading and, where the system allows, for writing.
-pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
+pub(in crate::store) fn open(path: &Path) -> Result<Opened, StoreError> {
     let path = resolve(path)?;
     let warnings = look_at(&path)?;
     // Who may only read the file would leave a log beside it that belongs to them, and lock its owner out.
@@ -60,9 +57,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     match prepare(&conn, &path) {
         Ok(()) => {
-            let is_read_only = conn.is_readonly("main").map_err(|error| StoreError::from_sqlite(&path, error))?;
+            let is_read_only = conn.is_readonly("main").map_err(|error| error_of(&path, error))?;
             let read_only = is_read_only.then(|| READ_ONLY.to_owned());
-            Ok(Opened { conn, path, read_only, immutable: None, warnings })
+            Ok(Opened { engine: Sqlite::new(conn, path.clone(), None), path, read_only, warnings })
         }
         // A folder that cannot be written, or a disk without room for the memory that is shared.
         Err(StoreError::Unusable { path: of, verb, detail }) if nothing_in_the_log(&path) => {
@@ -75,14 +72,26 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
 }
 
 fn open_immutable(path: PathBuf, warnings: Vec<String>, why: String) -> Result<Opened, StoreError> {
-    let version = Version::of(&path);
+    let frozen = Frozen(Version::of(&path));
     let conn = connect_immutable(&path)?;
     prepare(&conn, &path)?;
-    Ok(Opened { conn, path, read_only: Some(why), immutable: Some(version), warnings })
+    Ok(Opened { engine: Sqlite::new(conn, path.clone(), Some(frozen)), path, read_only: Some(why), warnings })
+}
+
+/// What a file was that is read without locks, because nobody here can write it. SQLite itself never looks again at one
+/// that it takes for immutable, and whoever owns the store may write it all the same.
+#[derive(Debug)]
+pub(in crate::store) struct Frozen(Version);
+
+impl Frozen {
+    /// Whether somebody wrote to the file, which is at `path`, or to its log.
+    pub(in crate::store) fn is_outdated(&self, path: &Path) -> bool {
+        self.0 != Version::of(path) || !nothing_in_the_log(path)
+    }
 }
 
 /// Makes the store at `path` unless there is something at that path.
-pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
+pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::from_io(path, "created", &error);
     let folder = parent(path);
     let journal = beside::journal_of(path);
@@ -106,7 +115,7 @@ pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
         Err(error) => return Err(failed(error)),
     }
     let conn = connect(&resolve(path)?, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let sql = |error| StoreError::from_sqlite(path, error);
+    let sql = |error| error_of(path, error);
     harden(&conn).map_err(sql)?;
     // Something may be in it after all, and be another program's: then nothing is done to it.
     let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sql);
@@ -117,11 +126,15 @@ pub(super) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
 }
 
 /// A new store in memory alone.
-pub(super) fn in_memory(now: Timestamp) -> rusqlite::Result<Connection> {
-    let conn = Connection::open_in_memory()?;
-    harden(&conn)?;
-    schema::create(&conn, now)?;
-    Ok(conn)
+pub(in crate::store) fn in_memory(path: PathBuf, now: Timestamp) -> Result<Sqlite, StoreError> {
+    let make = || {
+        let conn = Connection::open_in_memory()?;
+        harden(&conn)?;
+        schema::create(&conn, now)?;
+        Ok(conn)
+    };
+    let conn = make().map_err(|error| error_of(&path, error))?;
+    Ok(Sqlite::new(conn, path, None))
 }
 
 /// The path with its parent folder resolved. The last part is left alone, so that a link shows.
@@ -200,7 +213,7 @@ fn look_at_folder(folder: &Path) -> Result<(), StoreError> {
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(path, flags).map_err(|error| StoreError::from_sqlite(path, error))
+    Connection::open_with_flags(path, flags).map_err(|error| error_of(path, error))
 }
 
 /// Opens the file as one that nobody changes: no log, no locks, no shared memory.
@@ -214,18 +227,17 @@ fn connect_immutable(path: &Path) -> Result<Connection, StoreError> {
         })
         .collect();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
-        .map_err(|error| StoreError::from_sqlite(path, error))
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).map_err(|error| error_of(path, error))
 }
 
 /// Whether everything that was written is in the main file.
-pub(super) fn nothing_in_the_log(path: &Path) -> bool {
+fn nothing_in_the_log(path: &Path) -> bool {
     fs::metadata(beside::log_of(path)).map_or(true, |found| found.len() == 0)
 }
 
 /// Checks that this is a store of ours, of a schema that we know, and sets the connection up.
 fn prepare(conn: &Connection, path: &Path) -> Result<(), StoreError> {
-    let sql = |error| StoreError::from_sqlite(path, error);
+    let sql = |error| error_of(path, error);
     harden(conn).map_err(sql)?;
     let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sql);
     if number("application_id")? != schema::APPLICATION_ID {

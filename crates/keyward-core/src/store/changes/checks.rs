@@ -1,0 +1,77 @@
+//! What is made sure of before something is changed.
+
+use super::Changes;
+use crate::rules::authority::Authority;
+use crate::rules::directory::{Entry, Kind};
+use crate::rules::key::{Key, Settings};
+use crate::rules::names::Name;
+use crate::rules::text::closest;
+use crate::rules::token::Id;
+use crate::store::error::StoreError;
+use crate::store::{directory, keys};
+
+impl Changes<'_> {
+    /// The group, user, role or tenant of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuch`], or where the store cannot be read.
+    pub fn required_entry(&self, kind: Kind, name: &Name) -> Result<Entry, StoreError> {
+        let missing = || StoreError::NoSuch { kind: kind.as_str(), name: name.clone(), close: None };
+        self.entry(kind, name)?.ok_or_else(missing)
+    }
+
+    /// What the acting user may do.
+    pub(super) fn acting(&self) -> Result<Authority, StoreError> {
+        self.authority(self.stamp.actor)
+    }
+
+    pub(super) fn row_of(&self, key: &Key) -> Result<i64, StoreError> {
+        keys::row_of(self.conn(), &key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))
+    }
+
+    pub(super) fn reload(&self, id: &Id, name: &Name) -> Result<Key, StoreError> {
+        self.key(id)?.ok_or_else(|| StoreError::KeyGone(name.clone()))
+    }
+
+    pub(super) fn check_name_is_free(&self, name: &Name, own: Option<&Key>) -> Result<(), StoreError> {
+        // An id counts as taken too: a key that is named like the id of another would stand in its
+        // place wherever a key is named.
+        match self.find(name.as_str())? {
+            Some(other) if own.is_none_or(|own| own.id != other.id) => {
+                Err(StoreError::NameTaken { kind: "key", name: name.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// May the acting user manage the key as it was, and as it will be?
+    pub(super) fn check_authority(&self, key: Option<&Key>, settings: Option<&Settings>) -> Result<(), StoreError> {
+        let authority = self.acting()?;
+        let (rank, name) = key.map_or((None, ""), |key| (key.standing.rank, key.name.as_str()));
+        authority.manage_key(rank, || format!("the key {name}"))?;
+        if let Some(role) = settings.and_then(|settings| settings.role.as_ref()) {
+            let rank = directory::rank_of(self.conn(), role)?;
+            authority.manage_key(rank, || format!("the role {role}"))?;
+        }
+        Ok(())
+    }
+
+    /// Foreign keys by name: a name that the directory does not have is refused, never dropped.
+    pub(super) fn check_references(&self, settings: &Settings) -> Result<(), StoreError> {
+        self.check_exists(Kind::Group, settings.group.as_ref())?;
+        self.check_exists(Kind::User, settings.owner.as_ref())?;
+        self.check_exists(Kind::Role, settings.role.as_ref())?;
+        self.check_exists(Kind::Tenant, settings.tenant.as_ref())
+    }
+
+    pub(super) fn check_exists(&self, kind: Kind, name: Option<&Name>) -> Result<(), StoreError> {
+        match name {
+            Some(name) if !directory::exists(self.conn(), kind, name)? => {
+                let names = directory::names(self.conn(), kind)?;
+                let close = closest(&names, name.as_str()).cloned();
+                Err(StoreError::NoSuch { kind: kind.as_str(), name: name.clone(), close })
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Changes of groups, users, roles and tenants, and of what the store decides for all of its keys.
+
+use serde_json::json;
+
+use super::{Changes, as_json, verb};
+use crate::rules::directory::{Draft, Entry, Facts, Kind};
+use crate::rules::patch::Difference;
+use crate::store::error::StoreError;
+use crate::store::settings::{self, StoreSettings};
+use crate::store::{directory, keys};
+
+impl Changes<'_> {
+    /// Sets what the store decides for all of its keys.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], or where the store cannot be written.
+    pub fn save_settings(&self, settings: &StoreSettings) -> Result<(), StoreError> {
+        self.acting()?.govern("setting of the store")?;
+        let present = self.settings()?;
+        let before = present.fields();
+        let mut settings = settings.clone();
+        if settings.hash_cost != present.hash_cost {
+            settings.former_costs = settings::other_costs(self.conn(), settings.hash_cost)?;
+        }
+        let settings = &settings;
+        settings::save(self.conn(), settings)?;
+        let changed = before.into_iter().zip(settings.fields()).filter(|(before, after)| before != after);
+        let changed: Vec<_> = changed
+            .map(|((name, old), (_, new))| Difference { field: name.to_owned(), old: json!(old), new: json!(new) })
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.append("settings.edit", "settings", None, "settings", json!({"settings": as_json(changed)}))
+    }
+
+    /// Makes a group, user, role or tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], [`StoreError::NameTaken`], [`StoreError::NoSuch`] for what it refers to,
+    /// or where the store cannot be written.
+    pub fn insert_entry(&self, draft: &Draft) -> Result<Entry, StoreError> {
+        self.check_draft(draft, None)?;
+        directory::insert(self.conn(), draft, self.now())?;
+        let kind = draft.facts.kind();
+        let entry = self.required_entry(kind, &draft.name)?;
+        self.tell_entry(kind, "create", &draft.name, json!({"settings": as_json(draft.as_new())}))?;
+        Ok(entry)
+    }
+
+    /// Changes a group, user, role or tenant. What refers to it follows a new name by itself. Nothing
+    /// is written where nothing differs.
+    ///
+    /// # Errors
+    /// As [`Changes::insert_entry`], and [`StoreError::Corrupt`] for a user whose role or tenant is missing, unless they
+    /// are switched off and nothing else.
+    pub fn update_entry(&self, entry: &Entry, draft: &Draft) -> Result<Entry, StoreError> {
+        self.check_draft(draft, Some(&entry.draft))?;
+        let changed = entry.draft.differences(draft);
+        let (kind, name) = (draft.facts.kind(), &entry.draft.name);
+        match &entry.damage {
+            // Whatever is missing, switching off takes something away.
+            Some(_) if verb(&changed) == "disable" => {
+                directory::switch(self.conn(), kind, name, false, self.now())?;
+            }
+            Some(damage) => {
+                let detail = format!("the {} {name}: {damage}", kind.as_str());
+                return Err(StoreError::Corrupt { path: self.conn().place().to_owned(), detail });
+            }
+            None if changed.is_empty() => return Ok(entry.clone()),
+            None => directory::update(self.conn(), name, draft, self.now())?,
+        }
+        self.tell_entry(kind, verb(&changed), name, json!({"settings": as_json(changed)}))?;
+        self.required_entry(kind, &draft.name)
+    }
+
+    /// Deletes a group, user, role or tenant, and with `with_keys` the keys that refer to it.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], [`StoreError::InUse`], or where the store cannot be written.
+    pub fn delete_entry(&self, entry: &Entry, with_keys: bool) -> Result<u64, StoreError> {
+        let (kind, name) = (entry.draft.facts.kind(), &entry.draft.name);
+        self.acting()?.manage(kind)?;
+        if entry.users > 0 || entry.keys > 0 && !with_keys {
+            let (keys, users) = (entry.keys, entry.users);
+            return Err(StoreError::InUse { kind: kind.as_str(), name: name.clone(), keys, users });
+        }
+        let keys = keys::referring(self.conn(), kind, name)?;
+        keys.iter().try_for_each(|key| self.remove(key))?;
+        directory::delete(self.conn(), kind, name)?;
+        let detail = json!({"deleted_keys": keys.len()});
+        self.tell_entry(kind, "delete", name, detail)?;
+        Ok(keys.len() as u64)
+    }
+
+    fn check_draft(&self, draft: &Draft, before: Option<&Draft>) -> Result<(), StoreError> {
+        let (kind, authority) = (draft.facts.kind(), self.acting()?);
+        if let Some(before) = before {
+            authority.write(&before.facts)?;
+        }
+        authority.write(&draft.facts)?;
+        let is_new_name = before.is_none_or(|before| before.name != draft.name);
+        if is_new_name && directory::exists(self.conn(), kind, &draft.name)? {
+            return Err(StoreError::NameTaken { kind: kind.as_str(), name: draft.name.clone() });
+        }
+        if let Facts::User { role, tenant, .. } = &draft.facts {
+            self.check_exists(Kind::Role, role.as_ref())?;
+            self.check_exists(Kind::Tenant, tenant.as_ref())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! Changes of keys, but for their secrets.
+
+use serde_json::json;
+
+use super::{Changes, Subject, as_json, verb};
+use crate::rules::key::{Key, Settings};
+use crate::rules::names::Name;
+use crate::rules::patch::{Difference, differences};
+use crate::rules::time::rfc3339;
+use crate::store::error::StoreError;
+use crate::store::keys::{self, NewKey};
+use crate::store::uses::{self, Uses};
+
+impl Changes<'_> {
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], [`StoreError::NameTaken`], [`StoreError::Reserved`], [`StoreError::NoSuch`], or where
+    /// the store cannot be written.
+    pub fn insert_key(&self, new: &NewKey<'_>) -> Result<Key, StoreError> {
+        self.check_authority(None, Some(new.settings))?;
+        self.check_name_is_free(new.name, None)?;
+        let lease = Subject::Name(new.name.clone());
+        self.check_lease(&lease, Some(&new.secret.id))?;
+        self.check_references(new.settings)?;
+        self.settings()?.check_life(new.settings.expires_at, self.now())?;
+        keys::insert(self.conn(), new, self.now(), self.stamp.actor)?;
+        self.end_lease(&lease, &new.secret.id)?;
+        let key = self.reload(new.id, new.name)?;
+        let defaults = Settings::with_prefix(new.settings.prefix.clone());
+        let detail = json!({"settings": as_json(differences(&defaults, new.settings)), "secret": new.secret.id});
+        self.tell("key.create", &key, detail)?;
+        Ok(key)
+    }
+
+    /// Gives a key another name and other settings. Nothing is written where nothing differs.
+    ///
+    /// # Errors
+    /// As [`Changes::insert_key`], [`StoreError::KeyGone`], and [`StoreError::Corrupt`] for a damaged key.
+    pub fn update_key(&self, key: &Key, name: &Name, settings: &Settings) -> Result<Key, StoreError> {
+        self.check_authority(Some(key), Some(settings))?;
+        self.check_whole(key)?;
+        if *name == key.name && *settings == key.settings {
+            return Ok(key.clone());
+        }
+        self.check_name_is_free(name, Some(key))?;
+        if *name != key.name {
+            self.check_lease(&Subject::Name(name.clone()), None)?;
+        }
+        self.check_references(settings)?;
+        if settings.expires_at != key.settings.expires_at {
+            self.settings()?.check_life(settings.expires_at, self.now())?;
+        }
+        let row = self.row_of(key)?;
+        keys::update(self.conn(), row, name, settings, self.now())?;
+        let mut changed = differences(&key.settings, settings);
+        if *name != key.name {
+            changed.push(Difference { field: "name".to_owned(), old: json!(key.name), new: json!(name) });
+        }
+        let action = format!("key.{}", verb(&changed));
+        self.tell(&action, key, json!({"settings": as_json(changed)}))?;
+        self.reload(&key.id, name)
+    }
+
+    /// Switches a key on or off, and touches nothing else. A damaged key can be switched off: that takes something
+    /// away whatever is missing. Nothing is written where nothing differs.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], [`StoreError::KeyGone`], [`StoreError::Corrupt`] where a damaged key would be switched
+    /// on, or where the store cannot be written.
+    pub fn switch_key(&self, key: &Key, enabled: bool) -> Result<Key, StoreError> {
+        self.check_authority(Some(key), None)?;
+        if enabled {
+            self.check_whole(key)?;
+        }
+        if key.settings.enabled == enabled {
+            return Ok(key.clone());
+        }
+        let row = self.row_of(key)?;
+        keys::switch(self.conn(), row, enabled, self.now())?;
+        let changed = vec![Difference { field: "enabled".to_owned(), old: json!(!enabled), new: json!(enabled) }];
+        self.tell(&format!("key.{}", verb(&changed)), key, json!({"settings": as_json(changed)}))?;
+        self.reload(&key.id, &key.name)
+    }
+
+    /// Makes sure that `key` is as it was when it was read, and that the acting user may manage it: for
+    /// who makes something of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], [`StoreError::KeyChanged`], [`StoreError::KeyGone`], [`StoreError::Corrupt`] for a
+    /// damaged key, or where the store cannot be read.
+    pub fn check_source(&self, key: &Key) -> Result<(), StoreError> {
+        let present = self.reload(&key.id, &key.name)?;
+        self.check_authority(Some(&present), None)?;
+        self.check_whole(&present)?;
+        if present.revision == key.revision { Ok(()) } else { Err(StoreError::KeyChanged(key.name.clone())) }
+    }
+
+    /// Deletes a key with its secrets and its use record.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyGone`], or where the store cannot be written.
+    pub fn delete_key(&self, key: &Key) -> Result<(), StoreError> {
+        self.remove(&self.reload(&key.id, &key.name)?)
+    }
+
+    /// Counts one allowed request. A key that is gone by now is not counted.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn record_use(&self, key: &Key) -> Result<(), StoreError> {
+        uses::record_one(self.conn(), &key.id, self.now())
+    }
+
+    /// Counts several uses. Those of keys that are gone by now are not counted.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn record_uses(&self, all: &Uses) -> Result<(), StoreError> {
+        uses::record(self.conn(), all)
+    }
+
+    /// Deletes a key that was read in this transaction.
+    pub(super) fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.check_authority(Some(key), None)?;
+        let row = self.row_of(key)?;
+        keys::delete(self.conn(), row)?;
+        self.tell("key.delete", key, json!({"use_count": key.use_count, "last_used_at": key.last_used_at.map(rfc3339)}))
+    }
+}

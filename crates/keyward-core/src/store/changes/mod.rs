@@ -1,0 +1,105 @@
+//! What can be changed: each change with its row in the history, all of them in one transaction.
+//!
+//! [`Changes`] is a [`View`] that also writes: what it reads is what it has written so far.
+
+mod checks;
+mod directory;
+mod keys;
+mod leases;
+mod secrets;
+
+use std::ops::Deref;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+pub use leases::Subject;
+pub use secrets::Staging;
+
+use super::db::Conn;
+use super::error::StoreError;
+use super::view::View;
+use super::{Stamp, history};
+use crate::rules::directory::Kind;
+use crate::rules::key::Key;
+use crate::rules::names::Name;
+use crate::rules::patch::Difference;
+use crate::rules::token::Id;
+
+/// A transaction: changes, each with its row in the history.
+#[derive(Debug)]
+pub struct Changes<'c> {
+    view: View<'c>,
+    stamp: Stamp<'c>,
+}
+
+impl<'c> Deref for Changes<'c> {
+    type Target = View<'c>;
+
+    fn deref(&self) -> &View<'c> {
+        &self.view
+    }
+}
+
+impl<'c> Changes<'c> {
+    pub(super) fn begin(conn: &'c Conn, stamp: Stamp<'c>) -> Result<Self, StoreError> {
+        Ok(Self { view: View::to_write(conn)?, stamp })
+    }
+
+    pub(super) fn commit(self) -> Result<(), StoreError> {
+        self.view.commit()
+    }
+
+    /// When these changes are made.
+    pub fn now(&self) -> Timestamp {
+        self.stamp.now
+    }
+
+    /// Makes the changes of `f` and takes them back, while those that were made before stay: to learn whether they
+    /// can be made.
+    ///
+    /// # Errors
+    /// What `f` returns, or where the store cannot be written.
+    pub fn try_out<T, E: From<StoreError>>(&self, f: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+        self.conn().begin_to_try()?;
+        let tried = f(self);
+        self.conn().end_of_try()?;
+        tried
+    }
+
+    pub(super) fn tell(&self, action: &str, key: &Key, detail: Value) -> Result<(), StoreError> {
+        self.append(action, "key", Some(&key.id), key.name.as_str(), detail)
+    }
+
+    pub(super) fn tell_entry(&self, kind: Kind, verb: &str, name: &Name, detail: Value) -> Result<(), StoreError> {
+        let kind = kind.as_str();
+        self.append(&format!("{kind}.{verb}"), kind, None, name.as_str(), detail)
+    }
+
+    fn append(
+        &self,
+        action: &str,
+        subject_kind: &str,
+        subject_id: Option<&Id>,
+        subject_name: &str,
+        detail: Value,
+    ) -> Result<(), StoreError> {
+        let (at, actor) = (self.now(), self.stamp.actor);
+        let entry = history::Entry { at, actor, action, subject_kind, subject_id, subject_name, detail };
+        history::append(self.conn(), &entry)
+    }
+}
+
+/// What the history calls a change: a switch on or off that changes nothing else has a name of its own.
+fn verb(changed: &[Difference]) -> &'static str {
+    match changed {
+        [only] if only.field == "enabled" && only.new == true => "enable",
+        [only] if only.field == "enabled" => "disable",
+        _ => "edit",
+    }
+}
+
+/// Differences as `{field: {old, new}}`.
+fn as_json(differences: Vec<Difference>) -> serde_json::Map<String, Value> {
+    differences.into_iter().map(|d| (d.field, json!({"old": d.old, "new": d.new}))).collect()
+}

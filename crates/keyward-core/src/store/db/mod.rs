@@ -1,0 +1,196 @@
+//! The one seam to an engine. Everything above it writes statements and reads rows; only here is it known what runs
+//! them.
+//!
+//! A statement is one text for all engines: SQLite and PostgreSQL 14 both understand it. What they say differently
+//! stands in [`dialect`]. Placeholders are numbered (`?1`), separators and bounds are bound or literal, and nothing
+//! relies on what only one engine does. A statement is prepared once and kept; a row is read by reference.
+//!
+//! **No statement inside [`Conn::each`]**: an engine may have one answer at a time.
+//!
+//! What may break: an engine's error, which becomes the [`StoreError`] that says what a person would do about it; and
+//! a row that keyward did not leave so, which is [`StoreError::Corrupt`].
+
+mod dialect;
+mod row;
+mod sqlite;
+mod value;
+
+use std::cell::Cell;
+use std::path::Path;
+
+pub(super) use dialect::Dialect;
+pub(super) use row::Row;
+pub(super) use sqlite::Engine as Sqlite;
+pub(super) use value::Value;
+
+use super::error::StoreError;
+
+/// A connection to a store.
+#[derive(Debug)]
+pub(super) struct Conn {
+    engine: Engine,
+    /// How many views look at the open transaction.
+    views: Cell<u32>,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Sqlite(Sqlite),
+}
+
+impl Conn {
+    pub(super) fn new(engine: Sqlite) -> Self {
+        Self { engine: Engine::Sqlite(engine), views: Cell::new(0) }
+    }
+
+    fn engine(&self) -> &Sqlite {
+        let Engine::Sqlite(engine) = &self.engine;
+        engine
+    }
+
+    /// The engine behind it, for what only a file has.
+    pub(super) fn sqlite(&self) -> &Sqlite {
+        self.engine()
+    }
+
+    /// The same, to be watched.
+    #[cfg(test)]
+    pub(super) fn sqlite_mut(&mut self) -> &mut Sqlite {
+        let Engine::Sqlite(engine) = &mut self.engine;
+        engine
+    }
+
+    /// Where the store is.
+    pub(super) fn place(&self) -> &Path {
+        self.engine().place()
+    }
+
+    /// How this engine says what the two say differently.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self.engine {
+            Engine::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// Runs a statement, and returns how many rows it changed.
+    pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        self.engine().execute(sql, values)
+    }
+
+    /// Calls `f` with each row of the answer.
+    pub(super) fn each<E: From<StoreError>>(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        f: impl FnMut(&Row<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.engine().each(sql, values, f)
+    }
+
+    /// What `f` makes of each row of the answer.
+    pub(super) fn all<T>(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        f: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut found = vec![];
+        self.each(sql, values, |row| {
+            found.push(f(row)?);
+            Ok::<_, StoreError>(())
+        })?;
+        Ok(found)
+    }
+
+    /// What `f` makes of the first row of the answer, if there is one.
+    pub(super) fn optional<T>(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.engine().optional(sql, values, f)
+    }
+
+    /// What `f` makes of the one row of the answer, which always has one.
+    pub(super) fn alone<T>(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let no_row = || StoreError::Bug(format!("there is no row: {sql}").into());
+        self.optional(sql, values, f)?.ok_or_else(no_row)
+    }
+
+    /// Begins a transaction that only reads, unless one is open: whoever looks again meanwhile sees the same.
+    pub(super) fn begin_to_read(&self) -> Result<(), StoreError> {
+        if self.views.get() == 0 {
+            self.execute("BEGIN", &[])?;
+        }
+        self.views.set(self.views.get() + 1);
+        Ok(())
+    }
+
+    /// Begins a transaction that writes, when no other process does: one that read first and locked later could lose
+    /// its turn, however long it waits.
+    pub(super) fn begin_to_write(&self) -> Result<(), StoreError> {
+        self.engine().begin_to_write()?;
+        self.views.set(self.views.get() + 1);
+        Ok(())
+    }
+
+    /// Makes what was written last.
+    pub(super) fn commit(&self) -> Result<(), StoreError> {
+        self.execute("COMMIT", &[])?;
+        self.views.set(0);
+        Ok(())
+    }
+
+    /// Ends what one of the views looked at; with the last one, what was written is taken back.
+    pub(super) fn end(&self) {
+        let left = self.views.get().saturating_sub(1);
+        self.views.set(left);
+        if left == 0 {
+            // Where the engine ended the transaction itself, because the disk is full, there is nothing to end.
+            let _ = self.execute("ROLLBACK", &[]);
+        }
+    }
+
+    /// Marks a place in the transaction that can be gone back to.
+    pub(super) fn begin_to_try(&self) -> Result<(), StoreError> {
+        self.execute("SAVEPOINT tried_out", &[]).map(drop)
+    }
+
+    /// Goes back to the place that was marked last.
+    pub(super) fn end_of_try(&self) -> Result<(), StoreError> {
+        self.execute("ROLLBACK TO tried_out", &[])?;
+        self.execute("RELEASE tried_out", &[]).map(drop)
+    }
+
+    /// While the guard lives, a commit does not wait for the disk. No transaction may be open.
+    pub(super) fn lightly(&self) -> Result<Light<'_>, StoreError> {
+        self.engine().wait_for_the_disk(false)?;
+        Ok(Light(self))
+    }
+
+    /// A number that changes when another connection changes the store.
+    pub(super) fn version(&self) -> Result<i64, StoreError> {
+        self.engine().version()
+    }
+
+    /// Whether what is read by this connection may be of another moment than it seems.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.engine().is_outdated()
+    }
+}
+
+/// Until it is dropped, a commit does not wait for the disk.
+pub(super) struct Light<'c>(&'c Conn);
+
+impl Drop for Light<'_> {
+    fn drop(&mut self) {
+        // It changes a number in memory, and cannot fail where no transaction is open.
+        let _ = self.0.engine().wait_for_the_disk(true);
+    }
+}

@@ -1,0 +1,117 @@
+//! A row of an answer, column by column. A column that does not hold what keyward writes there is damage.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+use super::value::Value;
+use crate::store::error::StoreError;
+
+/// One row, which is gone with the next.
+pub(in crate::store) struct Row<'r> {
+    row: &'r rusqlite::Row<'r>,
+    place: &'r Path,
+}
+
+impl<'r> Row<'r> {
+    pub(super) fn new(row: &'r rusqlite::Row<'r>, place: &'r Path) -> Self {
+        Self { row, place }
+    }
+
+    /// What the column holds.
+    fn value(&self, column: usize) -> Result<Value<'_>, StoreError> {
+        use rusqlite::types::ValueRef;
+        let value = self.row.get_ref(column).map_err(|error| StoreError::Bug(error.into()))?;
+        Ok(match value {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(number) => Value::Integer(number),
+            ValueRef::Text(text) => Value::Text(std::str::from_utf8(text).map_err(|_| self.damage(column))?),
+            ValueRef::Blob(bytes) => Value::Bytes(bytes),
+            ValueRef::Real(_) => return Err(self.damage(column)),
+        })
+    }
+
+    pub(in crate::store) fn text(&self, column: usize) -> Result<&str, StoreError> {
+        self.optional_text(column)?.ok_or_else(|| self.damage(column))
+    }
+
+    pub(in crate::store) fn optional_text(&self, column: usize) -> Result<Option<&str>, StoreError> {
+        match self.value(column)? {
+            Value::Null => Ok(None),
+            Value::Text(text) => Ok(Some(text)),
+            Value::Integer(_) | Value::Bytes(_) => Err(self.damage(column)),
+        }
+    }
+
+    pub(in crate::store) fn integer(&self, column: usize) -> Result<i64, StoreError> {
+        self.optional_integer(column)?.ok_or_else(|| self.damage(column))
+    }
+
+    pub(in crate::store) fn optional_integer(&self, column: usize) -> Result<Option<i64>, StoreError> {
+        match self.value(column)? {
+            Value::Null => Ok(None),
+            Value::Integer(number) => Ok(Some(number)),
+            Value::Text(_) | Value::Bytes(_) => Err(self.damage(column)),
+        }
+    }
+
+    /// A hash of the chain.
+    pub(in crate::store) fn hash(&self, column: usize) -> Result<[u8; 32], StoreError> {
+        match self.value(column)? {
+            Value::Bytes(bytes) => bytes.try_into().map_err(|_| self.damage(column)),
+            Value::Null | Value::Integer(_) | Value::Text(_) => Err(self.damage(column)),
+        }
+    }
+
+    pub(in crate::store) fn flag(&self, column: usize) -> Result<bool, StoreError> {
+        match self.integer(column)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.damage(column)),
+        }
+    }
+
+    /// A number of things.
+    pub(in crate::store) fn count(&self, column: usize) -> Result<u64, StoreError> {
+        self.integer(column)?.try_into().map_err(|_| self.damage(column))
+    }
+
+    /// A text as the type that checks it.
+    pub(in crate::store) fn parsed<T: FromStr>(&self, column: usize) -> Result<T, StoreError> {
+        self.parse(self.text(column)?, column)
+    }
+
+    pub(in crate::store) fn optional_parsed<T: FromStr>(&self, column: usize) -> Result<Option<T>, StoreError> {
+        self.optional_text(column)?.map(|text| self.parse(text, column)).transpose()
+    }
+
+    pub(in crate::store) fn time(&self, column: usize) -> Result<Timestamp, StoreError> {
+        self.timestamp(self.integer(column)?, column)
+    }
+
+    pub(in crate::store) fn optional_time(&self, column: usize) -> Result<Option<Timestamp>, StoreError> {
+        self.optional_integer(column)?.map(|second| self.timestamp(second, column)).transpose()
+    }
+
+    /// A part of a column's text, as the type that checks it.
+    pub(in crate::store) fn parse<T: FromStr>(&self, text: &str, column: usize) -> Result<T, StoreError> {
+        text.parse().map_err(|_| self.damage(column))
+    }
+
+    /// The time that a number from this column means.
+    pub(in crate::store) fn timestamp(&self, second: i64, column: usize) -> Result<Timestamp, StoreError> {
+        Timestamp::from_second(second).map_err(|_| self.damage(column))
+    }
+
+    /// The error for a column that holds what keyward never writes.
+    pub(in crate::store) fn damage(&self, column: usize) -> StoreError {
+        let name = self.row.as_ref().column_name(column).unwrap_or("?");
+        self.broken(format!("the column {name} of a row holds a value that keyward never writes"))
+    }
+
+    /// The error for a row that keyward did not leave so.
+    pub(in crate::store) fn broken(&self, detail: String) -> StoreError {
+        StoreError::Corrupt { path: self.place.to_owned(), detail }
+    }
+}

@@ -1,0 +1,116 @@
+//! The secrets of keys: staged, current, replaced, and those that are on their way.
+
+use jiff::Timestamp;
+
+use super::db::Conn;
+use super::error::StoreError;
+use super::keys;
+use crate::rules::hashing::HashedSecret;
+use crate::rules::token::Id;
+
+/// A secret that is about to exist, as much of it as is stored.
+#[derive(Debug)]
+pub struct NewSecret {
+    /// The public id inside it.
+    pub id: Id,
+    /// Its hash.
+    pub hash: HashedSecret,
+}
+
+/// Puts a secret beside the others: as the current one, or staged.
+pub(super) fn insert(
+    conn: &Conn,
+    key: i64,
+    secret: &NewSecret,
+    staged: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    conn.execute(
+        "INSERT INTO secret (public_id, key, hash, created_at, staged) VALUES (?1, ?2, ?3, ?4, ?5)",
+        &[(&secret.id).into(), key.into(), secret.hash.as_phc().into(), now.into(), staged.into()],
+    )
+    .map(drop)
+}
+
+/// Takes a secret away again that was staged, also where another rotation has given it an end in the meantime.
+/// Returns whether there was one.
+pub(super) fn unstage(conn: &Conn, secret: &Id) -> Result<bool, StoreError> {
+    conn.execute("DELETE FROM secret WHERE public_id = ?1 AND (staged = 1 OR expires_at IS NOT NULL)", &[secret.into()])
+        .map(|rows| rows > 0)
+}
+
+/// Puts `secret`, which may be staged, in the place of the current one. What works until later than
+/// `grace_end` stops then.
+pub(super) fn replace(
+    conn: &Conn,
+    key: i64,
+    secret: &NewSecret,
+    grace_end: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    unstage(conn, &secret.id)?;
+    retire(conn, key, grace_end)?;
+    insert(conn, key, secret, false, now)?;
+    keys::touch(conn, key, now)
+}
+
+/// Makes a staged secret the current one. What works until later than `grace_end` stops then. Returns whether there
+/// is such a secret; else the key has none that works without an end.
+pub(super) fn promote(
+    conn: &Conn,
+    key: i64,
+    secret: &Id,
+    grace_end: Timestamp,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    retire(conn, key, grace_end)?;
+    let promoted = conn.execute(
+        "UPDATE secret SET expires_at = NULL WHERE key = ?1 AND public_id = ?2",
+        &[key.into(), secret.into()],
+    )?;
+    keys::touch(conn, key, now)?;
+    Ok(promoted == 1)
+}
+
+fn retire(conn: &Conn, key: i64, end: Timestamp) -> Result<(), StoreError> {
+    conn.execute(
+        "UPDATE secret SET expires_at = ?2, staged = 0 WHERE key = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
+        &[key.into(), end.into()],
+    )
+    .map(drop)
+}
+
+pub(super) fn renew_hash(conn: &Conn, secret: &Id, hash: &HashedSecret) -> Result<(), StoreError> {
+    conn.execute("UPDATE secret SET hash = ?2 WHERE public_id = ?1", &[secret.into(), hash.as_phc().into()]).map(drop)
+}
+
+/// Writes down that these secrets are on their way.
+pub(super) fn announce(conn: &Conn, secrets: &[&Id], now: Timestamp) -> Result<(), StoreError> {
+    for &secret in secrets {
+        conn.execute(
+            "INSERT INTO announced_secret (public_id, at) VALUES (?1, ?2) ON CONFLICT (public_id) DO NOTHING",
+            &[secret.into(), now.into()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Takes an announcement back.
+pub(super) fn withdraw(conn: &Conn, secrets: &[&Id]) -> Result<(), StoreError> {
+    for &secret in secrets {
+        conn.execute("DELETE FROM announced_secret WHERE public_id = ?1", &[secret.into()])?;
+    }
+    Ok(())
+}
+
+/// Whether this secret is of this store and opens nothing: it was announced and never arrived, or the history
+/// tells of it and its key is gone.
+pub(super) fn is_leftover(conn: &Conn, secret: &Id) -> Result<bool, StoreError> {
+    conn.alone(
+        "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM secret WHERE public_id = ?1)
+                      AND (EXISTS (SELECT 1 FROM announced_secret WHERE public_id = ?1)
+                           OR EXISTS (SELECT 1 FROM history WHERE secret_id = ?1)) THEN 1 ELSE 0 END",
+        &[secret.into()],
+        |row| row.flag(0),
+    )
+}

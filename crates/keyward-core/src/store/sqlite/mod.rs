@@ -1,0 +1,18 @@
+//! What only a store in a file has: how it is made, opened, brought up to date, copied and looked through. SQLite's own
+//! interface is used here and behind [`super::db`], and nowhere else.
+
+pub(super) mod backup;
+pub(super) mod beside;
+mod error;
+mod integrity;
+mod open;
+mod schema;
+
+pub(super) use error::error_of;
+pub(super) use integrity::damage;
+pub(super) use open::{Frozen, Opened, create, in_memory, open};
+
+#[cfg(test)]
+mod plan_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! All that is read of a store, once: [`super::Store`] and [`super::Changes`] both lend it.
+//!
+//! A view is one read transaction. Whatever others write while it lives, all that it tells is of one moment: that of
+//! the first question. It waits for no writer and lets none wait, but what it looks at cannot be cleared away for as
+//! long as it lives: nobody should hold one while a person is asked.
+
+use jiff::Timestamp;
+
+use super::completion::{self, Names};
+use super::db::Conn;
+use super::error::StoreError;
+use super::filter::Filter;
+use super::health::{self, NameCount};
+use super::history::{self, ChainCheck, Event, EventFilter, Head};
+use super::keys::{self, Presented};
+use super::settings::{self, StoreSettings};
+use super::{directory, rows, secrets, sqlite};
+use crate::rules::authority::Authority;
+use crate::rules::directory::{Entry, Kind};
+use crate::rules::hashing::Cost;
+use crate::rules::key::Key;
+use crate::rules::names::Name;
+use crate::rules::token::Id;
+
+/// What a store holds at one moment.
+#[derive(Debug)]
+pub struct View<'c> {
+    conn: &'c Conn,
+    is_over: bool,
+}
+
+impl<'c> View<'c> {
+    /// Begins a transaction that only reads.
+    pub(super) fn to_read(conn: &'c Conn) -> Result<Self, StoreError> {
+        conn.begin_to_read()?;
+        Ok(Self { conn, is_over: false })
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) fn to_write(conn: &'c Conn) -> Result<Self, StoreError> {
+        conn.begin_to_write()?;
+        Ok(Self { conn, is_over: false })
+    }
+
+    /// The connection, for who writes.
+    pub(super) fn conn(&self) -> &'c Conn {
+        self.conn
+    }
+
+    /// Ends a transaction that wrote, and makes what was written last.
+    pub(super) fn commit(mut self) -> Result<(), StoreError> {
+        self.conn.commit()?;
+        self.is_over = true;
+        Ok(())
+    }
+
+    /// The settings of the store.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn settings(&self) -> Result<StoreSettings, StoreError> {
+        settings::load(self.conn)
+    }
+
+    /// The key that `text` names: by its name, its id, or the public id of one of its secrets.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn find(&self, text: &str) -> Result<Option<Key>, StoreError> {
+        keys::find(self.conn, text)
+    }
+
+    /// The key of this name.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn named(&self, name: &Name) -> Result<Option<Key>, StoreError> {
+        keys::by_name(self.conn, name)
+    }
+
+    /// The key with this id.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn key(&self, id: &Id) -> Result<Option<Key>, StoreError> {
+        keys::by_id(self.conn, id)
+    }
+
+    /// Makes sure that the store still has all that belongs to the key.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], if not.
+    pub fn check_whole(&self, key: &Key) -> Result<(), StoreError> {
+        StoreError::check_whole(self.conn.place(), key)
+    }
+
+    /// The key, the hash and the state of the secret with this public id.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] for a damaged key, or where the store cannot be read.
+    pub fn presented(&self, secret: &Id) -> Result<Option<Presented>, StoreError> {
+        keys::presented(self.conn, secret)
+    }
+
+    /// Whether this secret is one of this store's that opens nothing any more, or never did: its key was never
+    /// made, or is gone.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn is_leftover(&self, secret: &Id) -> Result<bool, StoreError> {
+        secrets::is_leftover(self.conn, secret)
+    }
+
+    /// Whether a key or a secret has this id already.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn id_is_taken(&self, id: &Id) -> Result<bool, StoreError> {
+        keys::id_is_taken(self.conn, id)
+    }
+
+    /// Names of keys that a mistyped name can be compared with.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn some_names(&self) -> Result<Vec<String>, StoreError> {
+        keys::some_names(self.conn)
+    }
+
+    /// Calls `f` with each key that `filter` lets through, in order, one at a time. `f` may ask nothing of the store.
+    ///
+    /// # Errors
+    /// What `f` returns, or where the store cannot be read.
+    pub fn each_key<E: From<StoreError>>(
+        &self,
+        filter: &Filter,
+        now: Timestamp,
+        mut f: impl FnMut(Key) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (statement, conditions) = filter.list(now, self.conn.dialect());
+        self.conn.each(&statement, &conditions.values(), |row| f(rows::key(row)?))
+    }
+
+    /// How many keys `filter` lets through, whatever its limit is; of more than `most`, `most`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn count_keys(&self, filter: &Filter, now: Timestamp, most: u64) -> Result<u64, StoreError> {
+        let (statement, conditions) = filter.count(now, most, self.conn.dialect());
+        self.conn.alone(&statement, &conditions.values(), |row| row.count(0))
+    }
+
+    /// The rank of a role, `None` where there is no such role.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn rank_of(&self, role: &Name) -> Result<Option<i64>, StoreError> {
+        directory::rank_of(self.conn, role)
+    }
+
+    /// All groups, users, roles or tenants.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn entries(&self, kind: Kind) -> Result<Vec<Entry>, StoreError> {
+        directory::list(self.conn, kind)
+    }
+
+    /// The group, user, role or tenant of this name.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn entry(&self, kind: Kind, name: &Name) -> Result<Option<Entry>, StoreError> {
+        directory::find(self.conn, kind, name)
+    }
+
+    /// Names of a kind that a mistyped name can be compared with.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn names_of(&self, kind: Kind) -> Result<Vec<String>, StoreError> {
+        directory::names(self.conn, kind)
+    }
+
+    /// At most a hundred names that start with `start`, for the completion of a command line.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn names_starting(&self, names: Names, start: &str) -> Result<Vec<String>, StoreError> {
+        completion::names_starting(self.conn, names, start)
+    }
+
+    /// What a user may do, as the directory says; what nobody may do is not limited.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] for a user whose role or tenant is missing, or where the store cannot be read.
+    pub fn authority(&self, actor: Option<&Name>) -> Result<Authority, StoreError> {
+        directory::authority(self.conn, actor)
+    }
+
+    /// The end of the history.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn head(&self) -> Result<Head, StoreError> {
+        history::head(self.conn)
+    }
+
+    /// Calls `f` with each event that is wanted, the oldest first. `f` may ask nothing of the store.
+    ///
+    /// # Errors
+    /// What `f` returns, or where the store cannot be read.
+    pub fn each_event<E: From<StoreError>>(
+        &self,
+        filter: &EventFilter,
+        f: impl FnMut(Event) -> Result<(), E>,
+    ) -> Result<(), E> {
+        history::each(self.conn, filter, f)
+    }
+
+    /// The id of the key that last had this name, or that has this id, whether it still exists or not.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn last_key_named(&self, name: &str) -> Result<Option<Id>, StoreError> {
+        history::last_key_named(self.conn, name)
+    }
+
+    /// How many events there are.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn count_events(&self) -> Result<u64, StoreError> {
+        history::count(self.conn)
+    }
+
+    /// Proves that the history is as it was written. Calls `step` after each row with how many it has seen.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn check_history(&self, step: impl FnMut(u64)) -> Result<ChainCheck, StoreError> {
+        history::check(self.conn, step)
+    }
+
+    /// What is wrong with the store as a database, if anything is. Reads all of it.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn damage(&self) -> Result<Option<String>, StoreError> {
+        let found = sqlite::damage(self.conn.sqlite().connection());
+        found.map_err(|error| sqlite::error_of(self.conn.place(), error))
+    }
+
+    /// Keys whose present secret was hashed at another cost than `cost`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn keys_of_other_cost(&self, cost: Cost, now: Timestamp) -> Result<NameCount, StoreError> {
+        health::other_cost(self.conn, cost, now)
+    }
+
+    /// Keys with a secret that a rotation staged and left.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn keys_with_staged_secrets(&self) -> Result<NameCount, StoreError> {
+        health::staged(self.conn)
+    }
+
+    /// Keys that never expire.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn keys_without_end(&self) -> Result<NameCount, StoreError> {
+        health::never_expiring(self.conn)
+    }
+}
+
+impl Drop for View<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.conn.end();
+        }
+    }
+}

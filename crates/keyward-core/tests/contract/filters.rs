@@ -1,0 +1,135 @@
+//! Filters: which keys a list shows, in which order, and how many there are.
+
+use keyward_core::rules::directory::{Draft, Facts};
+use keyward_core::rules::key::State;
+use keyward_core::store::{Filter, Names, Sort, Stamp, Store, StoreError};
+
+use crate::{Fixture, NOW, at, insert_with, name, settings, stamp};
+
+/// Keys that differ in everything that can be filtered by.
+fn prepared<F: Fixture>(place: &F) -> Store {
+    let mut store = place.open();
+    let made = store.write(stamp(), |changes| {
+        for (named, facts) in [
+            ("g", Facts::Group),
+            ("acme", Facts::Tenant { enabled: false }),
+            ("ann", Facts::User { role: None, tenant: None, enabled: true }),
+        ] {
+            changes.insert_entry(&Draft { name: name(named), description: None, facts })?;
+        }
+        let mut full = settings();
+        full.group = Some(name("g"));
+        full.owner = Some(name("ann"));
+        full.role = Some(name("editor"));
+        full.scopes = ["rest", "ui"].map(|scope| scope.parse().unwrap()).into();
+        full.levels = ["api/read".parse().unwrap()].into();
+        full.labels = [("team".parse().unwrap(), "web".parse().unwrap())].into();
+        insert_with(changes, "ci/full", 1, &full)?;
+        let mut suspended = settings();
+        suspended.tenant = Some(name("acme"));
+        suspended.scopes = ["rest".parse().unwrap()].into();
+        insert_with(changes, "ci/suspended", 2, &suspended)?;
+        let mut expired = settings();
+        expired.expires_at = Some(at(NOW));
+        insert_with(changes, "expired", 3, &expired)?;
+        let mut soon = settings();
+        soon.expires_at = Some(at(NOW + 100));
+        let soon = insert_with(changes, "Soon", 4, &soon)?;
+        let mut disabled = expired;
+        disabled.enabled = false;
+        insert_with(changes, "disabled", 5, &disabled)?;
+        changes.record_use(&soon)
+    });
+    made.unwrap();
+    store
+}
+
+fn listed(store: &Store, filter: &Filter) -> String {
+    let mut names = vec![];
+    let view = store.view().unwrap();
+    view.each_key(filter, at(NOW), |key| {
+        assert!(filter.state.is_none_or(|state| state == key.state(at(NOW))), "{}", key.name);
+        names.push(key.name.to_string());
+        Ok::<_, StoreError>(())
+    })
+    .unwrap();
+    let all = Filter { limit: None, ..filter.clone() };
+    let count = view.count_keys(&all, at(NOW), 100).unwrap();
+    assert!(filter.limit.is_some() || count == names.len() as u64, "{count}: {names:?}");
+    names.join(" ")
+}
+
+pub(crate) fn every_filter_lets_through_what_it_says<F: Fixture>() {
+    let place = F::new();
+    let store = prepared(&place);
+    let with = |change: fn(&mut Filter)| {
+        let mut filter = Filter::default();
+        change(&mut filter);
+        filter
+    };
+    for (what, filter, expected) in [
+        // Names compare byte by byte: capitals come first.
+        ("all", Filter::default(), "Soon ci/full ci/suspended disabled expired"),
+        ("a pattern", with(|f| f.name = Some("ci/*".to_owned())), "ci/full ci/suspended"),
+        ("a pattern with a set", with(|f| f.name = Some("[Ss]oon".to_owned())), "Soon"),
+        ("another case", with(|f| f.name = Some("soon".to_owned())), ""),
+        ("a group", with(|f| f.group = Some(name("g"))), "ci/full"),
+        ("an owner", with(|f| f.owner = Some(name("ann"))), "ci/full"),
+        ("a role", with(|f| f.role = Some(name("editor"))), "ci/full"),
+        ("a tenant", with(|f| f.tenant = Some(name("acme"))), "ci/suspended"),
+        ("a scope", with(|f| f.scopes = vec!["rest".parse().unwrap()]), "ci/full ci/suspended"),
+        ("two scopes", with(|f| f.scopes = ["rest", "ui"].map(|scope| scope.parse().unwrap()).into()), "ci/full"),
+        ("a level above", with(|f| f.levels = vec!["api".parse().unwrap()]), "ci/full"),
+        ("a level beside", with(|f| f.levels = vec!["ap".parse().unwrap()]), ""),
+        ("a label", with(|f| f.labels = vec!["team=web".parse().unwrap()]), "ci/full"),
+        ("any value of a label", with(|f| f.labels = vec!["team".parse().unwrap()]), "ci/full"),
+        ("active", with(|f| f.state = Some(State::Active)), "Soon ci/full"),
+        ("disabled", with(|f| f.state = Some(State::Disabled)), "disabled"),
+        ("expired", with(|f| f.state = Some(State::Expired)), "expired"),
+        ("suspended", with(|f| f.state = Some(State::Suspended)), "ci/suspended"),
+        ("soon", with(|f| f.expires_by = Some(at(NOW + 100))), "Soon"),
+        ("unused", with(|f| f.unused_since = Some(at(NOW))), "Soon ci/full ci/suspended disabled expired"),
+        ("unused for longer", with(|f| f.unused_since = Some(at(NOW - 1))), ""),
+        ("all of them", with(|f| (f.scopes, f.group) = (vec!["ui".parse().unwrap()], Some(name("g")))), "ci/full"),
+        ("from the end", with(|f| f.reverse = true), "expired disabled ci/suspended ci/full Soon"),
+        ("a few", with(|f| f.limit = Some(2)), "Soon ci/full"),
+        ("by creation", with(|f| f.sort = Sort::Created), "Soon ci/full ci/suspended disabled expired"),
+        ("by expiry", with(|f| f.sort = Sort::Expires), "disabled expired Soon ci/full ci/suspended"),
+        ("by use", with(|f| f.sort = Sort::Used), "ci/full ci/suspended disabled expired Soon"),
+        (
+            "by use, from the end",
+            with(|f| (f.sort, f.reverse) = (Sort::Used, true)),
+            "Soon expired disabled ci/suspended ci/full",
+        ),
+    ] {
+        assert_eq!(listed(&store, &filter), expected, "{what}");
+    }
+    assert_eq!(store.view().unwrap().count_keys(&Filter::default(), at(NOW), 3).unwrap(), 3);
+}
+
+pub(crate) fn names_are_completed_from_their_start<F: Fixture>() {
+    let place = F::new();
+    let store = prepared(&place);
+    let view = store.view().unwrap();
+    for (names, start, expected) in [
+        (Names::Keys, "ci/", "ci/full ci/suspended"),
+        (Names::Keys, "", "Soon ci/full ci/suspended disabled expired"),
+        (Names::Groups, "g", "g"),
+        (Names::Users, "a", "ann"),
+        (Names::Roles, "ed", "editor"),
+        (Names::Tenants, "b", ""),
+        (Names::Scopes, "r", "rest"),
+        (Names::Levels, "api", "api/read"),
+    ] {
+        assert_eq!(view.names_starting(names, start).unwrap().join(" "), expected, "{names:?} {start}");
+    }
+}
+
+pub(crate) fn a_time_later_other_keys_have_expired<F: Fixture>() {
+    let place = F::new();
+    let mut store = prepared(&place);
+    let later = Stamp { now: at(NOW + 100), actor: None };
+    let expired = Filter { state: Some(State::Expired), ..Filter::default() };
+    let seen = store.write(later, |changes| changes.count_keys(&expired, at(NOW + 100), 10)).unwrap();
+    assert_eq!(seen, 2);
+}
