@@ -22,7 +22,7 @@ use keyward_core::store::Store;
 /// The columns of a list of keys. In a narrow terminal the name and the state stay, and of the rest
 /// what tells whether a key still works and is still needed.
 pub static KEY_COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
-    let setting = |(_, title, rank): SettingColumn| Column::new(title, rank);
+    let setting = |(_, title, rank, _): SettingColumn| Column::new(title, rank);
     let first = [Column::new("name", Column::ALWAYS), Column::new("state", Column::ALWAYS)];
     let times = [Column::new("last used", 8), Column::new("created", 1)];
     first.into_iter().chain(COLUMNS.map(setting)).chain(times).chain(LAST_COLUMNS.map(setting)).collect()
@@ -31,11 +31,7 @@ pub static KEY_COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
 /// A key in a list.
 pub fn key_row(key: &Key, now: Timestamp) -> Vec<Cell> {
     let ago = |time: Timestamp| relative(time, now);
-    let setting = |(setting, ..): SettingColumn| {
-        // A time that is absent is one that never comes.
-        let when_absent = if let SettingValue::Time(None) = setting.value(&key.settings) { "never" } else { "" };
-        text_of(setting.value(&key.settings), Words::ValueOr(when_absent), ago).into()
-    };
+    let setting = |(setting, _, _, words): SettingColumn| text_of(setting.value(&key.settings), words, ago).into();
     let first = [key.name.to_string().into(), state(key, now)];
     let times = [key.last_used_at.map_or_else(|| "never".to_owned(), ago).into(), ago(key.created_at).into()];
     first.into_iter().chain(COLUMNS.map(setting)).chain(times).chain(LAST_COLUMNS.map(setting)).collect()
@@ -47,6 +43,7 @@ fn text_of(value: SettingValue<'_>, words: Words, moment: impl Fn(Timestamp) -> 
         (SettingValue::Switch(on), Words::OnOff(one, other)) => if on { one } else { other }.to_owned(),
         (SettingValue::Time(Some(time)), _) => moment(time),
         (value, Words::ValueOr(other)) if value.is_empty() => other.to_owned(),
+        (SettingValue::Text(text), _) => text.unwrap_or_default().to_owned(),
         (value, _) => value.texts().join(", "),
     }
 }

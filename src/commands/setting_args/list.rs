@@ -150,25 +150,25 @@ pub(super) static ITEM_FLAGS: [ItemFlags; 4] = [
     },
 ];
 
-/// A setting as a column of a list: what stands above it, and how soon it goes where there is no room: the
-/// lowest goes first.
-pub type SettingColumn = (Setting, &'static str, u8);
+/// A setting as a column of a list: what stands above it, how soon it goes where there is no room (the lowest goes
+/// first), and its values in words.
+pub type SettingColumn = (Setting, &'static str, u8, Words);
 
 /// The columns of settings behind the name and the state of a key.
 pub const COLUMNS: [SettingColumn; 7] = [
-    (Setting::GROUP, "group", 3),
-    (Setting::OWNER, "owner", 7),
-    (Setting::ROLE, "role", 4),
-    (Setting::TENANT, "tenant", 5),
-    (Setting::SCOPES, "scopes", 6),
-    (Setting::LEVELS, "levels", 2),
-    (Setting::EXPIRES_AT, "expires", 9),
+    (Setting::GROUP, "group", 3, Words::Value),
+    (Setting::OWNER, "owner", 7, Words::Value),
+    (Setting::ROLE, "role", 4, Words::Value),
+    (Setting::TENANT, "tenant", 5, Words::Value),
+    (Setting::SCOPES, "scopes", 6, Words::Value),
+    (Setting::LEVELS, "levels", 2, Words::Value),
+    (Setting::EXPIRES_AT, "expires", 9, Words::ValueOr("never")),
 ];
 
 /// The columns of settings at the end.
-pub const LAST_COLUMNS: [SettingColumn; 1] = [(Setting::DESCRIPTION, "description", 0)];
+pub const LAST_COLUMNS: [SettingColumn; 1] = [(Setting::DESCRIPTION, "description", 0, Words::Value)];
 
-/// The words for a value of a setting on a card.
+/// The words for the values of a setting.
 #[derive(Debug, Clone, Copy)]
 pub enum Words {
     /// The value itself.
