@@ -17,6 +17,7 @@ mod error;
 mod filter;
 mod health;
 mod history;
+mod key_settings;
 mod keys;
 mod rows;
 mod secrets;

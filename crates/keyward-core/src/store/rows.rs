@@ -1,24 +1,19 @@
 //! Rows of the store as keys: one query shape, whatever finds them.
 //!
-//! The lists of a key (scopes, labels, secrets …) come as one text a list, put together by the engine and taken apart
-//! here. So a key is one row, and any number of keys is one pass over one statement. Separators are control
-//! characters, which none of the values can hold: U+001F between items, U+001E inside one.
-//!
-//! What a row refers to or counts and what is not there makes a damaged key ([`Key::damage`]).
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
+//! The lists of a key (scopes, labels, secrets …) come as one text a list. So a key is one row, and any number of keys is
+//! one pass over one statement. What a row refers to or counts and what is not there makes a damaged key
+//! ([`Key::damage`]).
 
 use super::db::Row;
 use super::error::StoreError;
-use crate::rules::key::{Key, SecretInfo, Settings, Standing};
+use super::key_settings;
+use crate::rules::key::{Key, SecretInfo, Standing};
 use crate::rules::names::Name;
-use crate::rules::text;
 
 /// The statement that selects keys as [`key`] reads them: with `more` columns behind those of the key,
 /// and with `rest` (joins, conditions, an order) behind the tables.
 pub(super) fn select_key(more: &str, rest: &str) -> String {
-    format!("SELECT {KEY_COLUMNS}{more}{KEY_TABLES} {rest}")
+    format!("SELECT k.public_id, k.name, {}, {KEY_COLUMNS}{more}{KEY_TABLES} {rest}", key_settings::COLUMNS)
 }
 
 /// The statement that counts keys, `most` of them at most.
@@ -26,25 +21,21 @@ pub(super) fn count_keys(rest: &str, most: u64) -> String {
     format!("SELECT count(*) FROM (SELECT 1{KEY_TABLES} {rest} LIMIT {most}) AS counted")
 }
 
+/// Where the settings begin, and where they have ended.
+const SETTINGS: usize = 2;
+const REST: usize = SETTINGS + key_settings::WIDTH;
+
 /// How many columns a key has; further ones follow from this index on.
-pub(super) const COLUMNS: usize = 37;
+pub(super) const COLUMNS: usize = REST + 13;
 
 const KEY_COLUMNS: &str = "
-           k.public_id, k.name, k.description, g.name, o.name, r.name, t.name,
-           k.read_only, k.require_secure, k.enabled, k.expires_at, k.prefix,
            k.created_at, k.created_by, k.updated_at, k.revision,
            u.last_used_at, coalesce(u.use_count, 0),
-           coalesce(o.enabled, 1), coalesce(t.enabled, 1), r.rank, p.name, p.rank,
-           (SELECT string_agg(scope, '\u{1f}') FROM key_scope WHERE key = k.id),
-           (SELECT string_agg(level, '\u{1f}') FROM key_level WHERE key = k.id),
-           (SELECT string_agg(network, '\u{1f}') FROM key_address WHERE key = k.id),
-           (SELECT string_agg(label || '\u{1e}' || value, '\u{1f}') FROM key_label WHERE key = k.id),
+           coalesce(o.enabled, 1), coalesce(t.enabled, 1), r.rank, p.name, p.rank, o.role,
            (SELECT string_agg(public_id || '\u{1e}' || CAST(created_at AS TEXT)
                                         || '\u{1e}' || coalesce(CAST(expires_at AS TEXT), '')
                                         || '\u{1e}' || CAST(staged AS TEXT), '\u{1f}' ORDER BY id DESC)
-              FROM secret WHERE key = k.id),
-           k.key_group, k.owner, k.role, k.tenant, o.role,
-           k.scope_count, k.level_count, k.address_count, k.label_count";
+              FROM secret WHERE key = k.id)";
 
 const KEY_TABLES: &str = "
       FROM key k
@@ -57,95 +48,34 @@ const KEY_TABLES: &str = "
 
 /// The key in a row of [`select_key`].
 pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
-    let settings = Settings {
-        description: row.optional_parsed(2)?,
-        group: row.optional_parsed(3)?,
-        owner: row.optional_parsed(4)?,
-        role: row.optional_parsed(5)?,
-        tenant: row.optional_parsed(6)?,
-        scopes: set(row, 23)?,
-        levels: set(row, 24)?,
-        allowed_ips: set(row, 25)?,
-        labels: labels(row, 26)?,
-        read_only: row.flag(7)?,
-        require_secure: row.flag(8)?,
-        enabled: row.flag(9)?,
-        expires_at: row.optional_time(10)?,
-        prefix: row.parsed(11)?,
-    };
-    let owner_role: Option<Name> = row.optional_parsed(21)?;
-    let damage = missing_from(row, &settings, owner_role.is_some())?;
+    let (settings, mut missing) = key_settings::read(row, SETTINGS)?;
+    let owner_role: Option<Name> = row.optional_parsed(REST + 9)?;
+    missing.extend(key_settings::missing_reference(row, REST + 11, owner_role.is_some(), "owner's role")?);
     let standing = Standing {
-        owner_enabled: row.flag(18)?,
-        tenant_enabled: row.flag(19)?,
-        rank: row.optional_integer(20)?,
-        owner_role: owner_role.zip(row.optional_integer(22)?),
+        owner_enabled: row.flag(REST + 6)?,
+        tenant_enabled: row.flag(REST + 7)?,
+        rank: row.optional_integer(REST + 8)?,
+        owner_role: owner_role.zip(row.optional_integer(REST + 10)?),
     };
     Ok(Key {
         id: row.parsed(0)?,
         name: row.parsed(1)?,
         settings,
-        created_at: row.time(12)?,
-        created_by: row.optional_parsed(13)?,
-        updated_at: row.time(14)?,
-        revision: row.integer(15)?,
-        last_used_at: row.optional_time(16)?,
-        use_count: row.count(17)?,
-        secrets: secrets(row, 27)?,
+        created_at: row.time(REST)?,
+        created_by: row.optional_parsed(REST + 1)?,
+        updated_at: row.time(REST + 2)?,
+        revision: row.integer(REST + 3)?,
+        last_used_at: row.optional_time(REST + 4)?,
+        use_count: row.count(REST + 5)?,
+        secrets: secrets(row, REST + 12)?,
         standing,
-        damage,
+        damage: if missing.is_empty() { None } else { Some(missing.join(", ")) },
     })
-}
-
-/// What the row refers to or counts, and what is not there. Foreign keys keep it from happening; a tool that does not
-/// heed them does not.
-fn missing_from(row: &Row<'_>, settings: &Settings, has_owner_role: bool) -> Result<Option<String>, StoreError> {
-    let mut found: Vec<String> = vec![];
-    for (column, is_there, what) in [
-        (28, settings.group.is_some(), "group"),
-        (29, settings.owner.is_some(), "owner"),
-        (30, settings.role.is_some(), "role"),
-        (31, settings.tenant.is_some(), "tenant"),
-        (32, has_owner_role, "owner's role"),
-    ] {
-        if !is_there && row.optional_integer(column)?.is_some() {
-            found.push(format!("its {what} is missing"));
-        }
-    }
-    for (column, there, what) in [
-        (33, settings.scopes.len(), "scope"),
-        (34, settings.levels.len(), "level"),
-        (35, settings.allowed_ips.len(), "network"),
-        (36, settings.labels.len(), "label"),
-    ] {
-        let (there, expected) = (there as u64, row.count(column)?);
-        if there != expected {
-            found.push(format!("it has {} of {expected}", text::count(there, what)));
-        }
-    }
-    Ok(if found.is_empty() { None } else { Some(found.join(", ")) })
-}
-
-fn items<'r>(row: &'r Row<'_>, column: usize) -> Result<impl Iterator<Item = &'r str>, StoreError> {
-    Ok(row.optional_text(column)?.into_iter().flat_map(|list| list.split('\u{1f}')))
-}
-
-fn set<T: FromStr + Ord>(row: &Row<'_>, column: usize) -> Result<BTreeSet<T>, StoreError> {
-    items(row, column)?.map(|item| row.parse(item, column)).collect()
-}
-
-fn labels<K: FromStr + Ord, V: FromStr>(row: &Row<'_>, column: usize) -> Result<BTreeMap<K, V>, StoreError> {
-    items(row, column)?
-        .map(|item| {
-            let (key, value) = item.split_once('\u{1e}').ok_or_else(|| row.damage(column))?;
-            Ok((row.parse(key, column)?, row.parse(value, column)?))
-        })
-        .collect()
 }
 
 fn secrets(row: &Row<'_>, column: usize) -> Result<Vec<SecretInfo>, StoreError> {
     let time = |text: &str| row.timestamp(row.parse(text, column)?, column);
-    items(row, column)?
+    row.items(column)?
         .map(|item| {
             let mut parts = item.split('\u{1e}');
             let mut part = || parts.next().ok_or_else(|| row.damage(column));

@@ -86,6 +86,11 @@ impl<'r> Row<'r> {
         self.optional_text(column)?.map(|text| self.parse(text, column)).transpose()
     }
 
+    /// The items of a list, which came as one text with U+001F between them.
+    pub(in crate::store) fn items(&self, column: usize) -> Result<impl Iterator<Item = &str>, StoreError> {
+        Ok(self.optional_text(column)?.into_iter().flat_map(|list| list.split('\u{1f}')))
+    }
+
     pub(in crate::store) fn time(&self, column: usize) -> Result<Timestamp, StoreError> {
         self.timestamp(self.integer(column)?, column)
     }

@@ -1,0 +1,151 @@
+//! The settings of a key in its row and in the tables of its lists: read and written here, and nowhere else.
+//!
+//! The lists come as one text a list, put together by the engine and taken apart here, so that a key is one row.
+//! Separators are control characters, which none of the values can hold: U+001F between items, U+001E inside one.
+//! What the row refers to or counts and what is not there is damage: it lifts no restriction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use super::db::{Conn, Row, Value};
+use super::error::StoreError;
+use crate::rules::setting::Settings;
+use crate::rules::text::count;
+
+/// The columns that [`read`] takes, in its order. Tables as `select_key` joins them.
+pub(super) const COLUMNS: &str = "
+           k.description, g.name, o.name, r.name, t.name,
+           k.read_only, k.require_secure, k.enabled, k.expires_at, k.prefix,
+           (SELECT string_agg(scope, '\u{1f}') FROM key_scope WHERE key = k.id),
+           (SELECT string_agg(level, '\u{1f}') FROM key_level WHERE key = k.id),
+           (SELECT string_agg(network, '\u{1f}') FROM key_address WHERE key = k.id),
+           (SELECT string_agg(label || '\u{1e}' || value, '\u{1f}') FROM key_label WHERE key = k.id),
+           k.key_group, k.owner, k.role, k.tenant,
+           k.scope_count, k.level_count, k.address_count, k.label_count";
+
+/// How many they are.
+pub(super) const WIDTH: usize = 22;
+
+/// The settings in the columns from `first` on, and what of them is not there.
+pub(super) fn read(row: &Row<'_>, first: usize) -> Result<(Settings, Vec<String>), StoreError> {
+    let settings = Settings {
+        description: row.optional_parsed(first)?,
+        group: row.optional_parsed(first + 1)?,
+        owner: row.optional_parsed(first + 2)?,
+        role: row.optional_parsed(first + 3)?,
+        tenant: row.optional_parsed(first + 4)?,
+        read_only: row.flag(first + 5)?,
+        require_secure: row.flag(first + 6)?,
+        enabled: row.flag(first + 7)?,
+        expires_at: row.optional_time(first + 8)?,
+        prefix: row.parsed(first + 9)?,
+        scopes: set(row, first + 10)?,
+        levels: set(row, first + 11)?,
+        allowed_ips: set(row, first + 12)?,
+        labels: labels(row, first + 13)?,
+    };
+    let mut missing = vec![];
+    for (column, is_there, what) in [
+        (14, settings.group.is_some(), "group"),
+        (15, settings.owner.is_some(), "owner"),
+        (16, settings.role.is_some(), "role"),
+        (17, settings.tenant.is_some(), "tenant"),
+    ] {
+        missing.extend(missing_reference(row, first + column, is_there, what)?);
+    }
+    for (column, there, what) in [
+        (18, settings.scopes.len(), "scope"),
+        (19, settings.levels.len(), "level"),
+        (20, settings.allowed_ips.len(), "network"),
+        (21, settings.labels.len(), "label"),
+    ] {
+        let (there, expected) = (there as u64, row.count(first + column)?);
+        if there != expected {
+            missing.push(format!("it has {} of {expected}", count(there, what)));
+        }
+    }
+    Ok((settings, missing))
+}
+
+/// That what the column refers to is not there. Foreign keys keep it from happening; a tool that does not heed them
+/// does not.
+pub(super) fn missing_reference(
+    row: &Row<'_>,
+    column: usize,
+    is_there: bool,
+    what: &str,
+) -> Result<Option<String>, StoreError> {
+    Ok((!is_there && row.optional_integer(column)?.is_some()).then(|| format!("its {what} is missing")))
+}
+
+/// Writes the settings into the row of a key and into the tables of its lists.
+pub(super) fn write(conn: &Conn, key: i64, settings: &Settings) -> Result<(), StoreError> {
+    conn.execute(
+        "UPDATE key SET description = ?2, key_group = (SELECT id FROM key_group WHERE name = ?3),
+                        owner = (SELECT id FROM \"user\" WHERE name = ?4), role = (SELECT id FROM role WHERE name = ?5),
+                        tenant = (SELECT id FROM tenant WHERE name = ?6), read_only = ?7, require_secure = ?8,
+                        enabled = ?9, expires_at = ?10, prefix = ?11,
+                        scope_count = ?12, level_count = ?13, address_count = ?14, label_count = ?15
+          WHERE id = ?1",
+        &[
+            key.into(),
+            settings.description.as_ref().map(AsRef::<str>::as_ref).into(),
+            settings.group.as_ref().into(),
+            settings.owner.as_ref().into(),
+            settings.role.as_ref().into(),
+            settings.tenant.as_ref().into(),
+            settings.read_only.into(),
+            settings.require_secure.into(),
+            settings.enabled.into(),
+            settings.expires_at.into(),
+            settings.prefix.as_str().into(),
+            settings.scopes.len().into(),
+            settings.levels.len().into(),
+            settings.allowed_ips.len().into(),
+            settings.labels.len().into(),
+        ],
+    )?;
+    for clear in [
+        "DELETE FROM key_scope WHERE key = ?1",
+        "DELETE FROM key_level WHERE key = ?1",
+        "DELETE FROM key_address WHERE key = ?1",
+        "DELETE FROM key_label WHERE key = ?1",
+    ] {
+        conn.execute(clear, &[key.into()])?;
+    }
+    insert_lists(conn, key, settings)
+}
+
+fn insert_lists(conn: &Conn, key: i64, settings: &Settings) -> Result<(), StoreError> {
+    let add = |sql, values: &[Value<'_>]| conn.execute(sql, values).map(drop);
+    for scope in &settings.scopes {
+        add("INSERT INTO key_scope (key, scope) VALUES (?1, ?2)", &[key.into(), scope.as_str().into()])?;
+    }
+    for level in &settings.levels {
+        add("INSERT INTO key_level (key, level) VALUES (?1, ?2)", &[key.into(), level.as_str().into()])?;
+    }
+    for network in &settings.allowed_ips {
+        let network = network.to_string();
+        add("INSERT INTO key_address (key, network) VALUES (?1, ?2)", &[key.into(), network.as_str().into()])?;
+    }
+    for (label, value) in &settings.labels {
+        add(
+            "INSERT INTO key_label (key, label, value) VALUES (?1, ?2, ?3)",
+            &[key.into(), label.as_str().into(), value.as_str().into()],
+        )?;
+    }
+    Ok(())
+}
+
+fn set<T: FromStr + Ord>(row: &Row<'_>, column: usize) -> Result<BTreeSet<T>, StoreError> {
+    row.items(column)?.map(|item| row.parse(item, column)).collect()
+}
+
+fn labels<K: FromStr + Ord, V: FromStr>(row: &Row<'_>, column: usize) -> Result<BTreeMap<K, V>, StoreError> {
+    row.items(column)?
+        .map(|item| {
+            let (key, value) = item.split_once('\u{1e}').ok_or_else(|| row.damage(column))?;
+            Ok((row.parse(key, column)?, row.parse(value, column)?))
+        })
+        .collect()
+}
