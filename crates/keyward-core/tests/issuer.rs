@@ -163,7 +163,7 @@ fn a_staged_secret_works_until_it_is_given_back_and_is_told_of_or_not() {
             NewSecret { id: id.clone(), hash: keyward_core::rules::hashing::HashedSecret::from_stored(String::new()) };
         let parcel = Parcel { subject: Subject::Key(key.id.clone()), secret: id.clone(), is_announced: false };
         let staged = StagedSecret { key: &key, secret: &secret, staging };
-        let (_, lease) =
+        let ((), lease) =
             Lease::take(&mut store, at(0), vec![parcel], Some(staged), |_| Ok::<_, StoreError>(())).unwrap();
         assert_eq!(store.view().unwrap().presented(&id).unwrap().unwrap().secret.state(now()), SecretState::Staged);
         lease.give_back(&mut store, at(0)).unwrap();

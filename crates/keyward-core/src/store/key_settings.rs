@@ -23,6 +23,9 @@ pub(super) const COLUMNS: &str = "
            k.key_group, k.owner, k.role, k.tenant,
            k.scope_count, k.level_count, k.address_count, k.label_count";
 
+/// The columns that a row cannot be without, and what they hold until [`write`] has written the settings.
+pub(super) const REQUIRED: (&str, &str) = ("read_only, require_secure, enabled, prefix", "0, 1, 1, ''");
+
 /// How many they are.
 pub(super) const WIDTH: usize = 22;
 

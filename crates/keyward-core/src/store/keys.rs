@@ -106,10 +106,12 @@ pub(super) fn some_names(conn: &Conn) -> Result<Vec<String>, StoreError> {
 }
 
 pub(super) fn insert(conn: &Conn, new: &NewKey<'_>, now: Timestamp, by: Option<&Name>) -> Result<(), StoreError> {
+    let (columns, values) = key_settings::REQUIRED;
     let key = conn.alone(
-        "INSERT INTO key (public_id, name, created_at, created_by, updated_at, revision,
-                          read_only, require_secure, enabled, prefix)
-         VALUES (?1, ?2, ?3, ?4, ?3, 0, 0, 1, 1, '') RETURNING id",
+        &format!(
+            "INSERT INTO key (public_id, name, created_at, created_by, updated_at, revision, {columns})
+             VALUES (?1, ?2, ?3, ?4, ?3, 0, {values}) RETURNING id"
+        ),
         &[new.id.into(), new.name.into(), now.into(), by.into()],
         |row| row.integer(0),
     )?;
