@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::db::{Conn, Value};
+use super::db::Conn;
 use super::directory;
 use super::error::StoreError;
 use super::rows::{self, select_key};
@@ -105,82 +105,9 @@ pub(super) fn some_names(conn: &Conn) -> Result<Vec<String>, StoreError> {
 }
 
 pub(super) fn insert(conn: &Conn, new: &NewKey<'_>, now: Timestamp, by: Option<&Name>) -> Result<(), StoreError> {
-    let key = conn.alone(
-        "INSERT INTO key (public_id, name, created_at, created_by, updated_at, revision,
-                          read_only, require_secure, enabled, prefix)
-         VALUES (?1, ?2, ?3, ?4, ?3, 0, 0, 1, 1, '') RETURNING id",
-        &[new.id.into(), new.name.into(), now.into(), by.into()],
-        |row| row.integer(0),
-    )?;
-    update(conn, key, new.name, new.settings, now)?;
+    let key = rows::insert(conn, new.id, new.name, new.settings, now, by)?;
     secrets::withdraw(conn, &[&new.secret.id])?;
     secrets::insert(conn, key, new.secret, false, now)
-}
-
-pub(super) fn update(
-    conn: &Conn,
-    key: i64,
-    name: &Name,
-    settings: &Settings,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    conn.execute(
-        "UPDATE key SET name = ?2, description = ?3, key_group = (SELECT id FROM key_group WHERE name = ?4),
-                        owner = (SELECT id FROM \"user\" WHERE name = ?5), role = (SELECT id FROM role WHERE name = ?6),
-                        tenant = (SELECT id FROM tenant WHERE name = ?7), read_only = ?8, require_secure = ?9,
-                        enabled = ?10, expires_at = ?11, prefix = ?12, updated_at = ?13, revision = revision + 1,
-                        scope_count = ?14, level_count = ?15, address_count = ?16, label_count = ?17
-          WHERE id = ?1",
-        &[
-            key.into(),
-            name.into(),
-            settings.description.as_ref().map(AsRef::<str>::as_ref).into(),
-            settings.group.as_ref().into(),
-            settings.owner.as_ref().into(),
-            settings.role.as_ref().into(),
-            settings.tenant.as_ref().into(),
-            settings.read_only.into(),
-            settings.require_secure.into(),
-            settings.enabled.into(),
-            settings.expires_at.into(),
-            settings.prefix.as_str().into(),
-            now.into(),
-            settings.scopes.len().into(),
-            settings.levels.len().into(),
-            settings.allowed_ips.len().into(),
-            settings.labels.len().into(),
-        ],
-    )?;
-    for clear in [
-        "DELETE FROM key_scope WHERE key = ?1",
-        "DELETE FROM key_level WHERE key = ?1",
-        "DELETE FROM key_address WHERE key = ?1",
-        "DELETE FROM key_label WHERE key = ?1",
-    ] {
-        conn.execute(clear, &[key.into()])?;
-    }
-    insert_lists(conn, key, settings)
-}
-
-fn insert_lists(conn: &Conn, key: i64, settings: &Settings) -> Result<(), StoreError> {
-    let add = |sql, values: &[Value<'_>]| conn.execute(sql, values).map(drop);
-    for scope in &settings.scopes {
-        add("INSERT INTO key_scope (key, scope) VALUES (?1, ?2)", &[key.into(), scope.as_str().into()])?;
-    }
-    for level in &settings.levels {
-        add("INSERT INTO key_level (key, level) VALUES (?1, ?2)", &[key.into(), level.as_str().into()])?;
-    }
-    for network in &settings.allowed_ips {
-        let network = network.to_string();
-        add("INSERT INTO key_address (key, network) VALUES (?1, ?2)", &[key.into(), network.as_str().into()])?;
-    }
-    for (label, value) in &settings.labels {
-        add(
-            "INSERT INTO key_label (key, label, value) VALUES (?1, ?2, ?3)",
-            &[key.into(), label.as_str().into(), value.as_str().into()],
-        )?;
-    }
-    Ok(())
 }
 
 /// Switches the key on or off, and touches nothing else.

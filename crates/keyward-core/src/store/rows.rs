@@ -1,4 +1,5 @@
-//! Rows of the store as keys: one query shape, whatever finds them.
+//! Rows of the store as keys, and keys as rows: where each setting of a key is kept. Reading is one query shape,
+//! whatever finds the keys.
 //!
 //! The lists of a key (scopes, labels, secrets …) come as one text a list, put together by the engine and taken apart
 //! here. So a key is one row, and any number of keys is one pass over one statement. Separators are control
@@ -9,11 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use super::db::Row;
+use jiff::Timestamp;
+
+use super::db::{Conn, Row, Value};
 use super::error::StoreError;
 use crate::rules::key::{Key, SecretInfo, Settings, Standing};
 use crate::rules::names::Name;
 use crate::rules::text;
+use crate::rules::token::Id;
 
 /// The statement that selects keys as [`key`] reads them: with `more` columns behind those of the key,
 /// and with `rest` (joins, conditions, an order) behind the tables.
@@ -95,6 +99,93 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
         standing,
         damage,
     })
+}
+
+/// Writes the row of a new key, and the rows of its lists; returns its number.
+pub(super) fn insert(
+    conn: &Conn,
+    id: &Id,
+    name: &Name,
+    settings: &Settings,
+    now: Timestamp,
+    by: Option<&Name>,
+) -> Result<i64, StoreError> {
+    let key = conn.alone(
+        "INSERT INTO key (public_id, name, created_at, created_by, updated_at, revision,
+                          read_only, require_secure, enabled, prefix)
+         VALUES (?1, ?2, ?3, ?4, ?3, 0, 0, 1, 1, '') RETURNING id",
+        &[id.into(), name.into(), now.into(), by.into()],
+        |row| row.integer(0),
+    )?;
+    update(conn, key, name, settings, now)?;
+    Ok(key)
+}
+
+/// Writes what a person decided about a key anew: its name and its settings.
+pub(super) fn update(
+    conn: &Conn,
+    key: i64,
+    name: &Name,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    conn.execute(
+        "UPDATE key SET name = ?2, description = ?3, key_group = (SELECT id FROM key_group WHERE name = ?4),
+                        owner = (SELECT id FROM \"user\" WHERE name = ?5), role = (SELECT id FROM role WHERE name = ?6),
+                        tenant = (SELECT id FROM tenant WHERE name = ?7), read_only = ?8, require_secure = ?9,
+                        enabled = ?10, expires_at = ?11, prefix = ?12, updated_at = ?13, revision = revision + 1,
+                        scope_count = ?14, level_count = ?15, address_count = ?16, label_count = ?17
+          WHERE id = ?1",
+        &[
+            key.into(),
+            name.into(),
+            settings.description.as_ref().map(AsRef::<str>::as_ref).into(),
+            settings.group.as_ref().into(),
+            settings.owner.as_ref().into(),
+            settings.role.as_ref().into(),
+            settings.tenant.as_ref().into(),
+            settings.read_only.into(),
+            settings.require_secure.into(),
+            settings.enabled.into(),
+            settings.expires_at.into(),
+            settings.prefix.as_str().into(),
+            now.into(),
+            settings.scopes.len().into(),
+            settings.levels.len().into(),
+            settings.allowed_ips.len().into(),
+            settings.labels.len().into(),
+        ],
+    )?;
+    for clear in [
+        "DELETE FROM key_scope WHERE key = ?1",
+        "DELETE FROM key_level WHERE key = ?1",
+        "DELETE FROM key_address WHERE key = ?1",
+        "DELETE FROM key_label WHERE key = ?1",
+    ] {
+        conn.execute(clear, &[key.into()])?;
+    }
+    insert_lists(conn, key, settings)
+}
+
+fn insert_lists(conn: &Conn, key: i64, settings: &Settings) -> Result<(), StoreError> {
+    let add = |sql, values: &[Value<'_>]| conn.execute(sql, values).map(drop);
+    for scope in &settings.scopes {
+        add("INSERT INTO key_scope (key, scope) VALUES (?1, ?2)", &[key.into(), scope.as_str().into()])?;
+    }
+    for level in &settings.levels {
+        add("INSERT INTO key_level (key, level) VALUES (?1, ?2)", &[key.into(), level.as_str().into()])?;
+    }
+    for network in &settings.allowed_ips {
+        let network = network.to_string();
+        add("INSERT INTO key_address (key, network) VALUES (?1, ?2)", &[key.into(), network.as_str().into()])?;
+    }
+    for (label, value) in &settings.labels {
+        add(
+            "INSERT INTO key_label (key, label, value) VALUES (?1, ?2, ?3)",
+            &[key.into(), label.as_str().into(), value.as_str().into()],
+        )?;
+    }
+    Ok(())
 }
 
 /// What the row refers to or counts, and what is not there. Foreign keys keep it from happening; a tool that does not

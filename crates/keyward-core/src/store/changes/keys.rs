@@ -9,6 +9,7 @@ use crate::rules::patch::{Difference, differences};
 use crate::rules::time::rfc3339;
 use crate::store::error::StoreError;
 use crate::store::keys::{self, NewKey};
+use crate::store::rows;
 use crate::store::uses::{self, Uses};
 
 impl Changes<'_> {
@@ -52,7 +53,7 @@ impl Changes<'_> {
             self.settings()?.check_life(settings.expires_at, self.now())?;
         }
         let row = self.row_of(key)?;
-        keys::update(self.conn(), row, name, settings, self.now())?;
+        rows::update(self.conn(), row, name, settings, self.now())?;
         let mut changed = differences(&key.settings, settings);
         if *name != key.name {
             changed.push(Difference { field: "name".to_owned(), old: json!(key.name), new: json!(name) });
