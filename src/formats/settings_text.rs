@@ -171,7 +171,7 @@ mod tests {
         let found: Vec<_> = mistakes.iter().map(|mistake| (mistake.line, mistake.what.as_str())).collect();
         for ((line, says), (found_line, what)) in [
             (2, "cannot hold a space"),
-            (3, "did you mean scopes?"),
+            (3, "did you mean `scopes`?"),
             (4, "true or false"),
             (5, "write a list"),
             (6, "in the past"),

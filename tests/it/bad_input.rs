@@ -78,7 +78,7 @@ fn values_and_flags() {
         (&["role", "create", "x", "--rank", "-1"], 2, "usage", "not in 0..=1000000"),
         (&["list", "--limit", "-1"], 2, "usage", "keyward help list"),
         (&["history", "--limit", "-1"], 2, "usage", "keyward help history"),
-        (&["disable", "deploy", "zzz"], 1, "not_found", "nothing was changed"),
+        (&["disable", "deploy", "zzz"], 1, "not_found", "no key was changed"),
         (&["create", "x", "--scop", "y"], 2, "usage", "similar argument exists: '--scope'"),
         (&["create"], 2, "usage", "<NAME>"),
         (&["verify", "--from-env", "A B"], 2, "usage", "the name of a variable"),

@@ -160,7 +160,7 @@ fn the_check_of_the_history_finds_every_change_and_says_what_it_cannot_find() {
     sql(&copy.store(), "DELETE FROM history; DELETE FROM history_head");
     let output = run(&copy, "history --check");
     assert_eq!(output.stdout, "the history is intact: 0 rows\n");
-    assert!(output.stderr.contains("cannot show") && output.stderr.contains("replaced all of it"), "{output}");
+    assert!(output.stderr.contains("not detected: replacement of the whole history"), "{output}");
 }
 
 /// What the doctor says about one thing.
@@ -254,7 +254,7 @@ const FINDINGS: &[(&str, &str, &str, &str, Cause)] = &[
     (
         "old_hashes",
         "warning",
-        "1 key with a hash",
+        "1 key has a hash of other parameters",
         "rotate",
         Cause::Lines(&["settings set hash-parameters m=20000,t=3,p=1"]),
     ),
@@ -266,14 +266,14 @@ const FINDINGS: &[(&str, &str, &str, &str, Cause)] = &[
         "--expires 90d",
         Cause::Lines(&["edit deploy --expires 13d"]),
     ),
-    ("expired", "warning", "1 key expired", "keyward delete", Cause::Days(61)),
+    ("expired", "warning", "1 key has expired", "keyward delete", Cause::Days(61)),
     ("unused", "warning", "1 key was unused for 90 days", "keyward disable", Cause::Days(91)),
-    ("suspended", "warning", "1 key suspended", "enable", Cause::Lines(&["user disable ann"])),
-    ("suspended", "warning", "1 key suspended", "enable", Cause::Lines(&["tenant disable acme"])),
+    ("suspended", "warning", "1 key is suspended", "enable", Cause::Lines(&["user disable ann"])),
+    ("suspended", "warning", "1 key is suspended", "enable", Cause::Lines(&["tenant disable acme"])),
     (
         "staged_secret",
         "warning",
-        "1 key in the middle of a rotation",
+        "1 key is in the middle of a rotation",
         "keyward rotate",
         Cause::Sql(
             "INSERT INTO secret (public_id, key, hash, created_at, staged)
@@ -512,7 +512,7 @@ fn a_backup_replaces_nothing_and_leaves_nothing_unfinished() {
         let output = sandbox.run(&format!("backup {} --json", path(target).display()));
         assert_eq!((output.code, output.error()["code"].as_str()), (1, Some("output_failed")), "{target}: {output}");
         let message = output.error()["message"].as_str().unwrap().to_owned();
-        assert!(message.contains(says) && message.contains("there is no backup"), "{target}: {message}");
+        assert!(message.contains(says) && message.contains("no backup was made"), "{target}: {message}");
         assert_eq!(names(), before, "{target}");
     }
     for device in ["/dev/full", "/dev/null"] {

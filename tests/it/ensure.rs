@@ -177,7 +177,7 @@ fn settings_that_differ_are_named_and_no_secret_is_minted_for_them() {
     .assert_eq(&run("--scope rest --label team=web"));
     expect![[r#"
         code: 0
-        stderr: the key deploy is as it was: nothing differs
+        stderr: deploy is unchanged
     "#]]
     .assert_eq(&run("--scope rest --label team=web"));
     sandbox.pass(1.day());
@@ -192,7 +192,7 @@ fn settings_that_differ_are_named_and_no_secret_is_minted_for_them() {
     // What is not named stays.
     expect![[r#"
         code: 0
-        stderr: the key deploy is as it was: nothing differs
+        stderr: deploy is unchanged
     "#]]
     .assert_eq(&run(""));
     assert_eq!(run("-q --scope rest,ui"), "code: 0\n");
@@ -256,7 +256,7 @@ fn settings_change_together_with_the_secret() {
     let line = command(&sandbox, "file", "--rotate-if-missing --scope ui").replace("--json", "");
     expect![[r#"
         code: 0
-        stderr: there is no secret of the key deploy there
+        stderr: the file holds no secret of deploy
         stderr: rotated the key deploy; the old secret no longer works
         stderr:   scopes: rest → ui
     "#]]
@@ -365,7 +365,7 @@ fn a_secret_of_a_key_that_is_stopped_is_not_passed_over_in_silence() {
     assert_eq!(sandbox.run(&line).code, 0);
     for stop in ["disable deploy", "enable deploy"] {
         sandbox.run(stop);
-        assert_ne!(sandbox.run(&line).stderr, "the key deploy is as it was: nothing differs\n", "{stop}");
+        assert_ne!(sandbox.run(&line).stderr, "deploy is unchanged\n", "{stop}");
         sandbox.pass(91.days());
     }
 }

@@ -121,5 +121,5 @@ fn a_long_list_is_one_table() {
     let column = shown.stdout.lines().next().unwrap().find("STATE").unwrap();
     let keys = || shown.stdout.lines().filter(|line| line.starts_with("key-"));
     assert!(keys().all(|line| line[column..].starts_with("active ")), "{}", &shown.stdout[..500]);
-    assert!(shown.stderr.contains("no room for") && shown.stderr.contains("2345 keys"), "{}", shown.stderr);
+    assert!(shown.stderr.contains("hidden: ") && shown.stderr.contains("2345 keys"), "{}", shown.stderr);
 }

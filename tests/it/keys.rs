@@ -192,25 +192,25 @@ fn a_list_fits_the_terminal() {
         stdout: NAME               STATE   EXPIRES
         stdout: deploy-production  active  in 3 months
         stdout: tokyo              active  never
-        stderr: no room for description, created, levels, group, role, tenant, scopes, owner, last used; a wider window shows more, and --json everything
+        stderr: hidden: description, created, levels, group, role, tenant, scopes, owner, last used (widen the window or use --json)
         stderr: 2 keys
         code: 0
         stdout: NAME               STATE   OWNER  EXPIRES      LAST USED
         stdout: deploy-production  active  ann    in 3 months  never
         stdout: tokyo              active         never        never
-        stderr: no room for description, created, levels, group, role, tenant, scopes; a wider window shows more, and --json everything
+        stderr: hidden: description, created, levels, group, role, tenant, scopes (widen the window or use --json)
         stderr: 2 keys
         code: 0
         stdout: NAME               STATE   OWNER  TENANT  SCOPES    EXPIRES      LAST USED
         stdout: deploy-production  active  ann    acme    rest, ui  in 3 months  never
         stdout: tokyo              active                           never        never
-        stderr: no room for description, created, levels, group, role; a wider window shows more, and --json everything
+        stderr: hidden: description, created, levels, group, role (widen the window or use --json)
         stderr: 2 keys
         code: 0
         stdout: NAME               STATE   GROUP      OWNER  ROLE    TENANT  SCOPES    LEVELS  EXPIRES      LAST USED  CREATED
         stdout: deploy-production  active  pipelines  ann    editor  acme    rest, ui  A/B     in 3 months  never      now
         stdout: tokyo              active                                                      never        never      now
-        stderr: no room for description; a wider window shows more, and --json everything
+        stderr: hidden: description (widen the window or use --json)
         stderr: 2 keys
         code: 0
         stdout: NAME               STATE   GROUP      OWNER  ROLE    TENANT  SCOPES    LEVELS  EXPIRES      LAST USED  CREATED  DESCRIPTION

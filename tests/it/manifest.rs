@@ -364,17 +364,17 @@ fn every_mistake_is_told_at_once_with_its_place() {
         code: 1
         stderr: error: 29 mistakes in the manifest stdin
         stderr:   stdin:3:8: write a whole number from 0 to 1000000
-        stderr:   stdin:4:1: there is no manages_key; did you mean manages_keys?
+        stderr:   stdin:4:1: unknown field `manages_key`; did you mean `manages_keys`?
         stderr:   stdin:5:1: this role has no name
         stderr:   stdin:6:8: write a whole number from 0 to 1000000
         stderr:   stdin:8:8: a name cannot hold a space: use letters, digits and . _ - @ /
         stderr:   stdin:9:11: write true or false
-        stderr:   stdin:10:1: there is no enable; did you mean enabled?
+        stderr:   stdin:10:1: unknown field `enable`; did you mean `enabled`?
         stderr:   stdin:13:15: write this in quotation marks
-        stderr:   stdin:14:1: there is no descripton; did you mean description?
+        stderr:   stdin:14:1: unknown field `descripton`; did you mean `description`?
         stderr:   stdin:16:8: the group g stands here twice
-        stderr:   stdin:19:1: there is no tenent; did you mean tenant?
-        stderr:   stdin:22:1: there is no scope; did you mean scopes?
+        stderr:   stdin:19:1: unknown field `tenent`; did you mean `tenant`?
+        stderr:   stdin:22:1: unknown field `scope`; did you mean `scopes`?
         stderr:   stdin:23:10: write a list, such as ["one", "two"]
         stderr:   stdin:24:16: write this in quotation marks
         stderr:   stdin:25:16: 10.0.0.1/8 has host bits set: the network is 10.0.0.0/8, the single address 10.0.0.1
@@ -382,7 +382,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
         stderr:   stdin:27:13: write true or false
         stderr:   stdin:28:14: not a time: write a duration (90d, 12h, 1d 6h), a date (2030-01-31, which is its first moment in UTC), an RFC 3339 time (2030-01-31T12:00:00Z), or never
         stderr:   stdin:29:10: a prefix cannot hold 'K': use a-z, 0-9 and _
-        stderr:   stdin:30:13: there is no secret_files; did you mean secret_file?
+        stderr:   stdin:30:13: unknown field `secret_files`; did you mean `secret_file`?
         stderr:   stdin:33:12: a label's key cannot hold a space: use letters, digits and . _ - /
         stderr:   stdin:35:24: env_file and env_name belong together
         stderr:   stdin:37:8: a name cannot be empty
@@ -390,8 +390,8 @@ fn every_mistake_is_told_at_once_with_its_place() {
         stderr:   stdin:41:27: a path cannot be empty
         stderr:   stdin:44:29: an output has letters, digits, _ and -, such as "api-key"
         stderr:   stdin:47:11: write a table, such as { secret_file = "deploy.key" }
-        stderr:   stdin:48:3: there is no keys; did you mean key?
-        stderr:   stdin:50:8: there is no x; there are name, description
+        stderr:   stdin:48:3: unknown field `keys`; did you mean `key`?
+        stderr:   stdin:50:8: unknown field `x`; known are name, description
         stderr: hint: nothing was changed; the format: keyward help manifest
     "#]]
     .assert_eq(&output.to_string());
@@ -401,20 +401,20 @@ fn every_mistake_is_told_at_once_with_its_place() {
         code: 1
         stderr: error: 15 mistakes in the manifest stdin
         stderr:   stdin:2:34: write a whole number from 0 to 1000000
-        stderr:   stdin:2:39: there is no ranks; did you mean rank?
+        stderr:   stdin:2:39: unknown field `ranks`; did you mean `rank`?
         stderr:   stdin:2:52: this role has no name
         stderr:   stdin:2:61: write a whole number from 0 to 1000000
         stderr:   stdin:3:23: write this in quotation marks
-        stderr:   stdin:3:26: there is no enable; did you mean enabled?
+        stderr:   stdin:3:26: unknown field `enable`; did you mean `enabled`?
         stderr:   stdin:4:37: the group g stands here twice
-        stderr:   stdin:4:42: there is no enabled; there are name, description
+        stderr:   stdin:4:42: unknown field `enabled`; known are name, description
         stderr:   stdin:4:60: write a table with the fields of a group
         stderr:   stdin:5:3: write a list: [[user]] in TOML, "user": [ … ] in JSON
         stderr:   stdin:6:20: a name cannot hold 'é': use letters, digits and . _ - @ /
         stderr:   stdin:6:36: a scope cannot hold 'é': use printable ASCII without spaces, commas, quotation marks and backslashes
-        stderr:   stdin:6:42: there is no group ; did you mean group?
+        stderr:   stdin:6:42: unknown field `group `; did you mean `group`?
         stderr:   stdin:6:81: a variable has letters, digits and _, and starts with no digit: API_KEY
-        stderr:   stdin:7:3: there is no version; there are role, tenant, group, user, key
+        stderr:   stdin:7:3: unknown field `version`; known are role, tenant, group, user, key
         stderr: hint: nothing was changed; the format: keyward help manifest
     "#]]
     .assert_eq(&apply(&sandbox, "", WRONG_JSON).to_string());

@@ -91,7 +91,7 @@ fn a_list_ends_with_what_is_not_in_it() {
     let sandbox = Sandbox::new();
     sandbox.mint(&format!("{} --description {} --scope rest,ui", "n".repeat(60), "d".repeat(60)));
     sandbox.mint("other --expires 30d");
-    for (columns, last) in [(60, "no room for description, created"), (200, "2 keys")] {
+    for (columns, last) in [(60, "hidden: description, created"), (200, "2 keys")] {
         let mut screen = Screen::start(&sandbox.store(), "list", columns);
         assert_eq!(screen.end(), 0);
         let text = screen.text();
@@ -321,7 +321,7 @@ fn the_form_asks_for_everything_and_mints_what_was_said() {
         ("Networks", "10.1.2.3/8\r".to_owned()),
         ("the network is 10.0.0.0/8", "10.0.0.0/8\r".to_owned()),
         ("Expires in", enter.to_owned()),
-        ("may live for 60d at most", format!("{down}{down}{down}{down}{enter}")),
+        ("must expire within 60d", format!("{down}{down}{down}{down}{enter}")),
         ("Expires (", "2020-01-01\r".to_owned()),
         ("that is in the past", format!("{down}{enter}")),
         ("Access", format!("{down}{enter}")),
@@ -458,9 +458,9 @@ fn an_unchanged_text_changes_nothing_and_a_failing_editor_neither() {
     sandbox.mint("deploy");
     let before = sandbox.run("history --json");
     for (editor, code, says) in [
-        ("true", 0, "nothing differs"),
-        ("touch", 0, "nothing differs"),
-        ("sh -c 'echo \"# a comment\" >> \"$0\"'", 0, "nothing differs"),
+        ("true", 0, "deploy is unchanged"),
+        ("touch", 0, "deploy is unchanged"),
+        ("sh -c 'echo \"# a comment\" >> \"$0\"'", 0, "deploy is unchanged"),
         ("false", 5, "ended with an error"),
         ("/does/not/exist", 5, "nothing was changed"),
     ] {
@@ -489,7 +489,7 @@ fi
     std::fs::write(&editor, script).unwrap();
     let mut screen = edit_with(&sandbox, &format!("sh {}", editor.display()), 120);
     screen.wait_for("Edit it again?");
-    assert!(screen.text().contains("there is no scope; did you mean scopes?"), "{}", screen.text());
+    assert!(screen.text().contains("unknown field `scope`; did you mean `scopes`?"), "{}", screen.text());
     screen.press("y");
     screen.wait_for("#! allowed_ips: 10.1.2.3/8 has host bits set");
     screen.wait_for("Make these changes?");

@@ -44,13 +44,13 @@ name = "z"
     let found = mistakes(text, &Present::default(), false);
     for (found, says) in found.iter().zip([
         "1:1 this role has no name",
-        "2:1 there is no nam; did you mean name?",
+        "2:1 unknown field `nam`; did you mean `name`?",
         "5:8 write a whole number",
-        "8:1 there is no scope; did you mean scopes?",
+        "8:1 unknown field `scope`; did you mean `scopes`?",
         "9:30 10.1.2.3/8 has host bits set",
         "12:8 the key a stands here twice",
         "14:11 a secret is delivered to one place",
-        "15:3 there is no keys; did you mean key?",
+        "15:3 unknown field `keys`; did you mean `key`?",
     ]) {
         assert!(found.starts_with(says), "{says}: {found}");
     }

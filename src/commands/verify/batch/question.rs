@@ -68,11 +68,11 @@ pub(super) fn read(turn: &Turn<'_>, line: &[u8]) -> Result<Asked, Error> {
     }
     // What is derived would take a list of the values as well.
     if !line.trim_ascii_start().starts_with(b"{") {
-        return Err(wrong("no question: it is no object".to_owned()));
+        return Err(wrong("not a question: expected a JSON object".to_owned()));
     }
     let question: Question<'_> = serde_json::from_slice(line).map_err(|error| {
         // Where in the input the line stands, the answer says; the parser knows this line alone.
-        wrong(format!("no question: {}", error.to_string().replace(" at line 1 column ", " at column ")))
+        wrong(format!("not a question: {}", error.to_string().replace(" at line 1 column ", " at column ")))
     })?;
     let Question { credential, method, ip, tenant, scopes, levels, role, transport } = question;
     let credential = match credential {
