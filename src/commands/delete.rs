@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::views::{find_all, last_use, print_outcomes};
-use crate::delivery::Outcome;
+use crate::delivery::Effect;
 use crate::error::{Code, Error, Exit};
 use crate::session::{Enter, Session};
 use crate::text::count;
@@ -50,7 +50,7 @@ impl Delete {
             confirm(session, &keys)?;
         }
         store.write(session.stamp(), |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;
-        let outcomes: Vec<_> = keys.into_iter().map(|key| (key, Outcome::Deleted)).collect();
+        let outcomes: Vec<_> = keys.into_iter().map(|key| (key, Effect::Deleted)).collect();
         print_outcomes(session, &outcomes, "deleted")?;
         Ok(Exit::DONE)
     }

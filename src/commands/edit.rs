@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::setting_args::{ChangeArgs, SettingArgs};
-use super::views::{KeyOutcome, changes};
-use crate::delivery::Outcome;
+use super::views::{KeyDocument, changes};
+use crate::delivery::Effect;
 use crate::error::{Code, Error, Exit};
 use crate::formats::settings_text::{mark, parse, render, unmark};
 use crate::session::{Enter, Session};
@@ -75,12 +75,12 @@ impl Edit {
 }
 
 fn report(session: &mut Session, before: &Key, after: &Key) -> Result<(), Error> {
-    let outcome = if before == after { Outcome::Unchanged } else { Outcome::Updated };
+    let outcome = if before == after { Effect::Unchanged } else { Effect::Updated };
     if session.json() {
-        return session.terminal.print_json(&KeyOutcome { key: after.to_json(session.now()), outcome });
+        return session.terminal.print_json(&KeyDocument { key: after.to_json(session.now()), outcome });
     }
     session.terminal.note(&match outcome {
-        Outcome::Unchanged => format!("{} is unchanged", after.name),
+        Effect::Unchanged => format!("{} is unchanged", after.name),
         _ => format!(
             "changed the key {}\n{}",
             before.name,

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::views::{find_all, print_outcomes};
-use crate::delivery::Outcome;
+use crate::delivery::Effect;
 use crate::error::{Error, Exit};
 use crate::session::Session;
 use keyward_core::rules::key::{Key, State};
@@ -56,7 +56,7 @@ fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<
         let change = |key: &Key| {
             let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
             let changed = changes.switch_key(&present, enabled)?;
-            let outcome = if changed == present { Outcome::Unchanged } else { Outcome::Updated };
+            let outcome = if changed == present { Effect::Unchanged } else { Effect::Updated };
             Ok::<_, Error>((changed, outcome))
         };
         keys.iter().map(change).collect::<Result<Vec<_>, _>>()

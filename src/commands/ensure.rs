@@ -8,7 +8,7 @@
 use super::mint::{Creation, DeliveryArgs, Rotation, mint_key, rotate_key};
 use super::setting_args::SettingArgs;
 use super::views::changes;
-use crate::delivery::{Existing, Outcome, Patience, Place, Proof, Sink, print_outcome};
+use crate::delivery::{Effect, Existing, Patience, Place, Proof, Sink, print_outcome};
 use crate::error::{Code, Error};
 use crate::session::Session;
 use keyward_core::rules::key::{Key, SecretInfo, SecretState, State};
@@ -21,7 +21,7 @@ use keyward_core::store::{Changes, Staging, Store, StoreError, Subject};
 use keyward_core::verifier::VerifyError;
 
 /// What the place of a secret holds, seen from a key.
-enum Held {
+enum PlaceState {
     /// That cannot be found out, or it is a secret of the key that works.
     Good,
     /// A secret of the key that works, and that a rotation left staged.
@@ -80,33 +80,33 @@ fn ensure_once(
         let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
         changes.update_key(&present, name, &patch.apply(&present.settings))
     };
-    let (after, outcome) = match held(&store, &key, proof.as_ref(), session)? {
-        Held::Good => {
+    let (after, outcome) = match state_of_place(&store, &key, proof.as_ref(), session)? {
+        PlaceState::Good => {
             if proof.is_some() {
                 check_works(session, &mut store, change, &patch)?;
                 clear_up(session, &mut store, &key, &sink)?;
             }
             let after = store.write(session.stamp(), change)?;
-            let outcome = if after.settings == key.settings { Outcome::Unchanged } else { Outcome::Updated };
+            let outcome = if after.settings == key.settings { Effect::Unchanged } else { Effect::Updated };
             (after, outcome)
         }
-        Held::Staged(secret) => {
+        PlaceState::Staged(secret) => {
             let finish = |changes: &Changes<'_>| changes.promote_secret(&change(changes)?, &secret);
             let after = store.write(session.stamp(), finish)?;
             sink.place().map_or(Ok(()), Place::clear_up)?;
-            (after, Outcome::Rotated)
+            (after, Effect::Rotated)
         }
-        Held::Bad(why) if rotate_if_missing => {
+        PlaceState::Bad(why) if rotate_if_missing => {
             let sink = over_a_leftover(sink, proof.as_ref(), |_| Ok(true))?;
             check(session, &sink)?;
             session.terminal.note(&why);
             let prefix = patch.apply(&key.settings).prefix;
             let with = Rotation { prefix: &prefix, grace: Duration::default(), sink: &sink, patience: Patience::Long };
             let after = rotate_key(session, &mut store, &key, with, |changes| Ok(change(changes)?))?;
-            tell(session, &key, &after, Outcome::Rotated, &patch);
+            tell(session, &key, &after, Effect::Rotated, &patch);
             return Ok(());
         }
-        Held::Bad(why) => {
+        PlaceState::Bad(why) => {
             return Err(Error::new(Code::Conflict, why)
                 .hint("nothing was changed; to put a new secret there, which stops the old one: --rotate-if-missing"));
         }
@@ -115,13 +115,13 @@ fn ensure_once(
     if session.json() { print_outcome(session, &after, outcome) } else { Ok(()) }
 }
 
-fn tell(session: &mut Session, before: &Key, after: &Key, outcome: Outcome, patch: &SettingsPatch) {
+fn tell(session: &mut Session, before: &Key, after: &Key, outcome: Effect, patch: &SettingsPatch) {
     let name = &after.name;
     let changed = changes(name, &before.settings, name, &patch.apply(&before.settings));
     let lines = if changed.is_empty() { changed } else { format!("\n{changed}") };
     session.terminal.note(&match outcome {
-        Outcome::Unchanged => format!("{name} is unchanged"),
-        Outcome::Rotated => format!("rotated the key {name}; the old secret no longer works{lines}"),
+        Effect::Unchanged => format!("{name} is unchanged"),
+        Effect::Rotated => format!("rotated the key {name}; the old secret no longer works{lines}"),
         _ => format!("changed the key {name}{lines}"),
     });
 }
@@ -191,26 +191,26 @@ fn proof_in(sink: &Sink) -> Result<Option<Proof>, Error> {
 }
 
 /// Whether what is in the place is a secret of this key that works. Costs one Argon2id.
-fn held(store: &Store, key: &Key, proof: Option<&Proof>, session: &Session) -> Result<Held, Error> {
+fn state_of_place(store: &Store, key: &Key, proof: Option<&Proof>, session: &Session) -> Result<PlaceState, Error> {
     let secret = match proof {
-        None => return Ok(Held::Good),
+        None => return Ok(PlaceState::Good),
         Some(Proof::Nothing { .. }) => {
-            return Ok(Held::Bad(format!("the file holds no secret of {}", key.name)));
+            return Ok(PlaceState::Bad(format!("the file holds no secret of {}", key.name)));
         }
         Some(Proof::SomethingElse) => {
-            return Ok(Held::Bad(format!("the file holds something else than a secret of {}", key.name)));
+            return Ok(PlaceState::Bad(format!("the file holds something else than a secret of {}", key.name)));
         }
         Some(Proof::Secret { secret, .. }) => secret,
     };
     let Some(found) = store.view()?.presented(secret.id())? else {
-        return Ok(Held::Bad("the file holds no secret that keyward knows".to_owned()));
+        return Ok(PlaceState::Bad("the file holds no secret that keyward knows".to_owned()));
     };
     if found.key.id != key.id {
-        return Ok(Held::Bad(format!("the file holds a secret of {}, not of {}", found.key.name, key.name)));
+        return Ok(PlaceState::Bad(format!("the file holds a secret of {}, not of {}", found.key.name, key.name)));
     }
     let is_retired = found.secret.state(session.now()) == SecretState::Retired;
     if is_retired || !found.hash.matches(secret).map_err(VerifyError::from)? {
-        return Ok(Held::Bad(format!("the file holds no working secret of {}", key.name)));
+        return Ok(PlaceState::Bad(format!("the file holds no working secret of {}", key.name)));
     }
-    Ok(if found.secret.staged { Held::Staged(secret.id().clone()) } else { Held::Good })
+    Ok(if found.secret.staged { PlaceState::Staged(secret.id().clone()) } else { PlaceState::Good })
 }

@@ -102,7 +102,7 @@ impl List {
         let count = if let Some(store) = session.store_to_read()? {
             let view = store.view()?;
             self.check_names(&store, &view)?;
-            let Seen { count, damaged } = print(session, &view, &filter)?;
+            let Listing { count, damaged } = print(session, &view, &filter)?;
             damaged.report(store.path())?;
             count
         } else {
@@ -173,12 +173,12 @@ impl List {
 }
 
 /// The keys that were listed.
-struct Seen {
+struct Listing {
     count: u64,
     damaged: Damaged,
 }
 
-fn print(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Seen, Error> {
+fn print(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
     if session.json() {
         print_array(session, view, filter)
     } else if session.quiet() {
@@ -188,7 +188,7 @@ fn print(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Seen
     }
 }
 
-fn print_array(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Seen, Error> {
+fn print_array(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
     let mut before = "[";
     let seen = each(session, view, filter, |session, key| {
         let json = serde_json::to_string(&key.to_json(session.now())).map_err(anyhow::Error::new)?;
@@ -199,7 +199,7 @@ fn print_array(session: &mut Session, view: &View<'_>, filter: &Filter) -> Resul
     Ok(seen)
 }
 
-fn print_table(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Seen, Error> {
+fn print_table(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
     let (mut rows, mut widest) = (vec![], ColumnWidths::default());
     let seen = each(session, view, filter, |session, key| {
         let row = key_row(&key, session.now());
@@ -266,9 +266,9 @@ fn each(
     view: &View<'_>,
     filter: &Filter,
     mut f: impl FnMut(&mut Session, keyward_core::rules::key::Key) -> Result<(), Error>,
-) -> Result<Seen, Error> {
+) -> Result<Listing, Error> {
     let now = session.now();
-    let mut seen = Seen { count: 0, damaged: Damaged::default() };
+    let mut seen = Listing { count: 0, damaged: Damaged::default() };
     view.each_key(filter, now, |key| {
         seen.count += 1;
         seen.damaged.look_at(&key);

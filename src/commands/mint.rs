@@ -12,7 +12,7 @@ use keyward_core::rules::time::Duration;
 use keyward_core::store::{Changes, NewKey, NewSecret, Store, StoreError, Subject};
 
 use crate::delivery::{
-    CLEAR_AFTER, Existing, Handover, Order, Outcome, Patience, Place, Sink, StepFile, hand_over, needs_an_answer,
+    CLEAR_AFTER, Effect, Existing, Handover, Order, Patience, Place, Sink, StepFile, hand_over, needs_an_answer,
     print_outcome,
 };
 use crate::error::{Code, Error};
@@ -258,7 +258,7 @@ fn hand_over_one(
     let key = keys.into_iter().next().ok_or_else(|| anyhow::anyhow!("a change without its key"))?;
     let is_printed = handover.orders.iter().any(|order| *order.sink == Sink::Document);
     if session.json() && !is_printed {
-        let outcome = if handover.rotation.is_some() { Outcome::Rotated } else { Outcome::Created };
+        let outcome = if handover.rotation.is_some() { Effect::Rotated } else { Effect::Created };
         print_outcome(session, &key, outcome)?;
     }
     Ok(key)

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 pub use super::setting_args::list::field_in_words;
 use super::setting_args::list::{CARD, COLUMNS, LAST_COLUMNS, SettingColumn, Words};
-use crate::delivery::Outcome;
+use crate::delivery::Effect;
 use crate::error::Error;
 use crate::session::{Session, find_key};
 use crate::terminal::{Cell, Column, Tone, card};
@@ -137,27 +137,27 @@ pub fn find_all(store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
 
 /// What became of a key, in JSON.
 #[derive(Debug, Serialize)]
-pub struct KeyOutcome<'k> {
+pub struct KeyDocument<'k> {
     /// The key.
     pub key: KeyJson<'k>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: Effect,
 }
 
 /// Says what became of several keys: in JSON always an array, however many they are.
 ///
 /// # Errors
 /// Where stdout takes nothing.
-pub fn print_outcomes(session: &mut Session, outcomes: &[(Key, Outcome)], verb: &str) -> Result<(), Error> {
+pub fn print_outcomes(session: &mut Session, outcomes: &[(Key, Effect)], verb: &str) -> Result<(), Error> {
     if session.json() {
         let now = session.now();
         let documents: Vec<_> =
-            outcomes.iter().map(|(key, outcome)| KeyOutcome { key: key.to_json(now), outcome: *outcome }).collect();
+            outcomes.iter().map(|(key, outcome)| KeyDocument { key: key.to_json(now), outcome: *outcome }).collect();
         return session.terminal.print_json(&documents);
     }
     for (key, outcome) in outcomes {
         session.terminal.note(&match outcome {
-            Outcome::Unchanged => format!("the key {} is {verb} already", key.name),
+            Effect::Unchanged => format!("the key {} is {verb} already", key.name),
             _ => format!("{verb} the key {}", key.name),
         });
     }

@@ -50,21 +50,21 @@ impl Keeper {
 
 /// Who took the secret.
 #[derive(Debug)]
-pub(super) enum Copied {
+pub(super) enum Holder {
     /// A clipboard, for so many seconds.
-    Kept(u64, Keeper),
+    Keeper(u64, Keeper),
     /// The terminal, which does not say what it did with it.
-    Sent,
+    Terminal,
 }
 
-impl Copied {
+impl Holder {
     /// What to tell the person.
     pub(super) fn note(&self) -> String {
         match self {
-            Self::Kept(seconds, _) => {
+            Self::Keeper(seconds, _) => {
                 format!("Copied. The clipboard will be cleared in {}.", count(*seconds, "second"))
             }
-            Self::Sent => {
+            Self::Terminal => {
                 "Sent to the terminal, which may put it into your clipboard (it does not say whether it did); \
                            it will not be cleared."
                     .to_owned()
@@ -98,11 +98,11 @@ pub(super) fn deliver(
     let copied = copy(session, secret, seconds).map_err(|error| failed(&error))?;
     session.terminal.note(&copied.note());
     match copied {
-        Copied::Kept(_, keeper) => {
+        Holder::Keeper(_, keeper) => {
             deposit.keeper = Some(keeper);
             return Ok(());
         }
-        Copied::Sent => deposit.is_final = true,
+        Holder::Terminal => deposit.is_final = true,
     }
     if trusting {
         return Ok(());
@@ -121,12 +121,12 @@ pub(super) fn deliver(
 }
 
 /// Copies `secret` for so many seconds.
-pub(super) fn copy(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Result<Copied> {
+pub(super) fn copy(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Result<Holder> {
     let has_display = has_display(session);
     let kept =
         if has_display { start_keeper(session, secret, seconds) } else { Err(anyhow::anyhow!("there is no display")) };
     let error = match kept {
-        Ok(keeper) => return Ok(Copied::Kept(seconds, keeper)),
+        Ok(keeper) => return Ok(Holder::Keeper(seconds, keeper)),
         Err(error) => error,
     };
     // A terminal on a machine with a display is not the better clipboard: it would hide what is wrong.
@@ -137,7 +137,7 @@ pub(super) fn copy(session: &Session, secret: &Secret, seconds: u64) -> anyhow::
     anyhow::ensure!(session.terminal.kinds().stderr_is_terminal, "there is neither a display nor a terminal");
     anyhow::ensure!(!session.terminal.is_dumb(), "there is no display, and this terminal has no clipboard");
     ask_terminal(secret)?;
-    Ok(Copied::Sent)
+    Ok(Holder::Terminal)
 }
 
 fn start_keeper(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Result<Keeper> {

@@ -27,7 +27,7 @@ use keyward_core::rules::text::count;
 use keyward_core::rules::token::Secret;
 use keyward_core::store::{Changes, NewSecret, Stamp, Store, Subject};
 
-use super::{Deposit, Outcome, Sink};
+use super::{Deposit, Effect, Sink};
 use crate::error::Error;
 use crate::session::Session;
 use crate::terminal::Interrupts;
@@ -78,8 +78,8 @@ pub struct Handover<'h> {
 }
 
 impl Handover<'_> {
-    fn outcome(&self) -> Outcome {
-        if self.rotation.is_some() { Outcome::Rotated } else { Outcome::Created }
+    fn outcome(&self) -> Effect {
+        if self.rotation.is_some() { Effect::Rotated } else { Effect::Created }
     }
 
     /// The new secret of a rotation, if it has to work before it is delivered.

@@ -35,7 +35,7 @@ const INTERRUPTED: &str = "interrupted before the secret was acknowledged; nothi
 /// What became of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum Effect {
     /// It is new.
     Created,
     /// It has a new secret.
@@ -138,7 +138,7 @@ impl Sink {
         session: &mut Session,
         key: &Key,
         secret: &Secret,
-        outcome: Outcome,
+        outcome: Effect,
         is_staged: bool,
         deposit: &mut Deposit,
     ) -> Result<(), Error> {

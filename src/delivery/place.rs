@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::files::{self, Files, Found, Spot};
+use super::files::{self, ExistingFile, Files, Spot};
 use super::{Deposit, StepFile, command, github};
 use crate::error::Error;
 use crate::formats::dotenv::{self, Variable};
@@ -149,7 +149,7 @@ impl Place {
             Self::Dotenv { path, name } => {
                 let spot = deposit.files.find(path)?;
                 let former = spot.read()?;
-                if let Some(mode) = former.as_ref().and_then(Found::open_mode) {
+                if let Some(mode) = former.as_ref().and_then(ExistingFile::open_mode) {
                     let (path, tight) = (path.display(), mode & 0o700);
                     deposit.notes.push(format!("the mode of {path} was {mode:04o}; it is {tight:04o} now"));
                 }
@@ -196,7 +196,7 @@ fn take_file(files: &mut Files, path: &Path, existing: &Existing, secret: &Secre
 fn take_line(
     files: &mut Files,
     spot: &Spot,
-    former: Option<&Found>,
+    former: Option<&ExistingFile>,
     name: &Variable,
     secret: &Secret,
 ) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::Deposit;
-use super::clipboard::{self, Copied};
+use super::clipboard::{self, Holder};
 use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::terminal::{AlternateScreen, Answer, Section};
@@ -91,7 +91,7 @@ fn settle(
         Answer::Given(1) => Ok(Some(match clipboard::copy(session, secret, clipboard::CLEAR_AFTER) {
             Ok(copied) => {
                 let note = copied.note();
-                if let Copied::Kept(_, keeper) = copied {
+                if let Holder::Keeper(_, keeper) = copied {
                     deposit.keeper = Some(keeper);
                 }
                 note

@@ -5,7 +5,7 @@ use keyward_core::rules::token::Secret;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{Deposit, Outcome};
+use super::{Deposit, Effect};
 use crate::error::{Code, Error};
 use crate::session::Session;
 
@@ -14,14 +14,14 @@ use crate::session::Session;
 struct MintDocument<'d> {
     key: KeyJson<'d>,
     secret: Option<&'d str>,
-    outcome: Outcome,
+    outcome: Effect,
 }
 
 /// Prints the JSON document of a command that shows no secret.
 ///
 /// # Errors
 /// Where stdout takes nothing.
-pub fn print_outcome(session: &mut Session, key: &Key, outcome: Outcome) -> Result<(), Error> {
+pub fn print_outcome(session: &mut Session, key: &Key, outcome: Effect) -> Result<(), Error> {
     let document = MintDocument { key: key.to_json(session.now()), secret: None, outcome };
     session.terminal.print_json(&document)
 }
@@ -31,7 +31,7 @@ pub(super) fn document(
     session: &Session,
     key: &Key,
     secret: &Secret,
-    outcome: Outcome,
+    outcome: Effect,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
     let document = MintDocument { key: key.to_json(session.now()), secret: Some(secret.expose()), outcome };
     // Room for all of it at once: a buffer that grows leaves copies of the secret behind.

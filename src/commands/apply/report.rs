@@ -11,7 +11,7 @@ use keyward_core::rules::patch::Difference;
 
 /// The answer in JSON.
 #[derive(Serialize)]
-pub(super) struct Document<'d> {
+pub(super) struct PlanDocument<'d> {
     outcome: &'static str,
     changes: Vec<ChangeJson<'d>>,
 }
@@ -24,7 +24,7 @@ struct ChangeJson<'d> {
     fields: &'d [Difference],
 }
 
-impl<'d> Document<'d> {
+impl<'d> PlanDocument<'d> {
     pub(super) fn new(outcome: &'static str, steps: &'d [Step]) -> Self {
         Self { outcome, changes: steps.iter().map(ChangeJson::new).collect() }
     }

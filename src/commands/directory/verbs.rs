@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::facts::FactArgs;
 use super::{ClearField, Create, Delete, Edit};
 use crate::commands::views::in_words;
-use crate::delivery::Outcome;
+use crate::delivery::Effect;
 use crate::error::{Code, Error, Exit};
 use crate::session::{Enter, Session, no_such_entry};
 use crate::terminal::{Cell, Column, Tone, card};
@@ -22,7 +22,7 @@ pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Res
     let draft = Draft { name: args.name, description, facts };
     let mut store = session.store_to_make()?;
     let entry = store.write(session.stamp(), |changes| changes.insert_entry(&draft))?;
-    report(session, &entry, Outcome::Created, "created")?;
+    report(session, &entry, Effect::Created, "created")?;
     Ok(Exit::DONE)
 }
 
@@ -94,7 +94,7 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
         Ok::<_, Error>((before, after))
     })?;
     let changed = before.draft.differences(&after.draft);
-    let outcome = if changed.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
+    let outcome = if changed.is_empty() { Effect::Unchanged } else { Effect::Updated };
     report(session, &after, outcome, "changed")?;
     for change in changed {
         let (old, new) = (in_words(&change.old), in_words(&change.new));
@@ -162,7 +162,7 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
     })?;
     if session.json() {
         session.terminal.print_json(
-            &json!({kind.as_str(): entry.to_json(), "outcome": Outcome::Deleted, "deleted_keys": deleted}),
+            &json!({kind.as_str(): entry.to_json(), "outcome": Effect::Deleted, "deleted_keys": deleted}),
         )?;
     } else {
         let keys = if deleted == 0 { String::new() } else { format!(" and {}", count(deleted, "key")) };
@@ -184,7 +184,7 @@ pub(super) fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], ena
             let mut draft = before.draft.clone();
             draft.facts.set_enabled(enabled);
             let after = changes.update_entry(&before, &draft)?;
-            let outcome = if before.draft == draft { Outcome::Unchanged } else { Outcome::Updated };
+            let outcome = if before.draft == draft { Effect::Unchanged } else { Effect::Updated };
             Ok::<_, Error>((after, outcome))
         };
         names.iter().map(switch).collect::<Result<Vec<_>, _>>()
@@ -198,7 +198,7 @@ pub(super) fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], ena
     for (entry, outcome) in outcomes {
         let name = &entry.draft.name;
         session.terminal.note(&match outcome {
-            Outcome::Unchanged => format!("the {} {name} is {verb} already", kind.as_str()),
+            Effect::Unchanged => format!("the {} {name} is {verb} already", kind.as_str()),
             _ if enabled => format!("{verb} the {} {name}", kind.as_str()),
             _ => format!("{verb} the {} {name}, which suspends {}", kind.as_str(), count(entry.keys, "key")),
         });
@@ -206,17 +206,17 @@ pub(super) fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], ena
     Ok(Exit::DONE)
 }
 
-fn document(entry: &Entry, outcome: Outcome) -> Value {
+fn document(entry: &Entry, outcome: Effect) -> Value {
     json!({entry.draft.facts.kind().as_str(): entry.to_json(), "outcome": outcome})
 }
 
-fn report(session: &mut Session, entry: &Entry, outcome: Outcome, verb: &str) -> Result<(), Error> {
+fn report(session: &mut Session, entry: &Entry, outcome: Effect, verb: &str) -> Result<(), Error> {
     if session.json() {
         return session.terminal.print_json(&document(entry, outcome));
     }
     let (kind, name) = (entry.draft.facts.kind().as_str(), &entry.draft.name);
     session.terminal.note(&match outcome {
-        Outcome::Unchanged => format!("the {kind} {name} is unchanged"),
+        Effect::Unchanged => format!("the {kind} {name} is unchanged"),
         _ => format!("{verb} the {kind} {name}"),
     });
     Ok(())

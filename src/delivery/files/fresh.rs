@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
 use std::rc::Rc;
 
-use super::{Found, Spot};
+use super::{ExistingFile, Spot};
 use crate::platform::{self, Folder};
 
 /// A file that has no name yet, or that of the neighbour, and then goes with it unless it gets its own.
@@ -25,7 +25,7 @@ impl Drop for Fresh {
 
 impl Fresh {
     /// Writes it, down to the disk. Its owner may do with it what they might do with the former one.
-    pub(super) fn write(spot: &Spot, content: &[u8], former: Option<&Found>) -> io::Result<Self> {
+    pub(super) fn write(spot: &Spot, content: &[u8], former: Option<&ExistingFile>) -> io::Result<Self> {
         let mut fresh = Self::unnamed(spot).or_else(|_| Self::as_neighbour(spot))?;
         platform::make_private(&fresh.file, former.map(|former| &former.about))?;
         fresh.file.write_all(content)?;
@@ -63,7 +63,7 @@ impl Fresh {
     }
 
     /// Gives the file to whom the former one belongs.
-    pub(super) fn keep_owner(&self, former: &Found) -> io::Result<()> {
+    pub(super) fn keep_owner(&self, former: &ExistingFile) -> io::Result<()> {
         platform::give(&self.file, platform::owner(&former.about))
     }
 }

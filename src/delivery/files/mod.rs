@@ -41,7 +41,7 @@ const MOST: u64 = 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Files {
     folders: Vec<(Identity, Rc<Folder>)>,
-    done: Vec<Done>,
+    undo: Vec<Undo>,
 }
 
 /// A name in a folder that nobody else delivers to in the meantime.
@@ -54,13 +54,13 @@ pub(super) struct Spot {
 
 /// A file that is there already.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct ExistingFile {
     /// What is in it.
     pub(super) content: Zeroizing<Vec<u8>>,
     about: Metadata,
 }
 
-impl Found {
+impl ExistingFile {
     /// Its mode, where others than its owner have anything to do with the file.
     pub(super) fn open_mode(&self) -> Option<u32> {
         Some(platform::mode(&self.about)).filter(|mode| mode & 0o077 != 0)
@@ -69,7 +69,7 @@ impl Found {
 
 /// What was done, so that it can be undone.
 #[derive(Debug)]
-enum Done {
+enum Undo {
     /// There was no file.
     Made(Spot),
     /// The former file is beside the new one.
@@ -127,7 +127,7 @@ impl Files {
         &mut self,
         spot: &Spot,
         content: &[u8],
-        former: Option<&Found>,
+        former: Option<&ExistingFile>,
         keep_owner: bool,
     ) -> Result<(), Error> {
         let spot = spot.clone();
@@ -140,7 +140,7 @@ impl Files {
         let fresh = Fresh::write(&spot, content, former).map_err(failed)?;
         let Some(former) = former else {
             fresh.name(&spot).map_err(failed)?;
-            self.done.push(Done::Made(spot));
+            self.undo.push(Undo::Made(spot));
             return Ok(());
         };
         if keep_owner {
@@ -150,7 +150,7 @@ impl Files {
             })?;
         }
         // What this change has put there itself is not what would be put back, and its neighbour has to stay.
-        let is_ours = self.done.iter().any(|done| done.is_at(&spot));
+        let is_ours = self.undo.iter().any(|done| done.is_at(&spot));
         let neighbour = if is_ours { next(&spot.name) } else { neighbour(&spot.name) };
         fresh.name_beside(&spot, &neighbour).map_err(failed)?;
         // Whatever happens to it now, it does not stay beside: it holds the secret.
@@ -159,12 +159,12 @@ impl Files {
             failed(error)
         };
         if !is_ours && spot.folder.exchange(&neighbour, &spot.name).is_ok() {
-            self.done.push(Done::Exchanged(spot));
+            self.undo.push(Undo::Exchanged(spot));
             return Ok(());
         }
         spot.folder.replace(&neighbour, &spot.name).map_err(remove)?;
         if !is_ours {
-            self.done.push(Done::Replaced);
+            self.undo.push(Undo::Replaced);
         }
         Ok(())
     }
@@ -180,7 +180,7 @@ impl Files {
         let mut file = match platform::append_file(path, false) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let file = platform::append_file(path, true).map_err(failed)?;
-                self.done.push(Done::Begun(path.to_owned()));
+                self.undo.push(Undo::Begun(path.to_owned()));
                 platform::make_private(&file, None).map(|()| file)
             }
             found => found,
@@ -198,7 +198,7 @@ impl Files {
         let gap: &[u8] = if length > 0 && last != *b"\n" { b"\n" } else { b"" };
         let written = file.write_all(gap).and_then(|()| file.write_all(content)).and_then(|()| file.sync_all());
         let longer = length + (gap.len() + content.len()) as u64;
-        self.done.push(Done::Appended { file, length, longer });
+        self.undo.push(Undo::Appended { file, length, longer });
         written.map_err(failed)
     }
 
@@ -212,8 +212,8 @@ impl Files {
 
     /// The change was made: what was replaced goes.
     pub(super) fn keep(self) {
-        for done in self.done {
-            if let Done::Exchanged(spot) = done {
+        for done in self.undo {
+            if let Undo::Exchanged(spot) = done {
                 let _ = spot.folder.remove(&neighbour(&spot.name));
             }
         }
@@ -223,20 +223,20 @@ impl Files {
     pub(super) fn take_back(self) -> bool {
         // The last one first: a file may have been changed twice.
         let undo = |done| match done {
-            Done::Made(spot) => spot.folder.remove(&spot.name).is_ok(),
-            Done::Exchanged(spot) => spot.folder.replace(&neighbour(&spot.name), &spot.name).is_ok(),
-            Done::Replaced => false,
-            Done::Appended { file, length, longer } => {
+            Undo::Made(spot) => spot.folder.remove(&spot.name).is_ok(),
+            Undo::Exchanged(spot) => spot.folder.replace(&neighbour(&spot.name), &spot.name).is_ok(),
+            Undo::Replaced => false,
+            Undo::Appended { file, length, longer } => {
                 file.metadata().is_ok_and(|found| found.len() <= longer) && file.set_len(length).is_ok()
             }
-            Done::Begun(path) => std::fs::remove_file(path).is_ok(),
+            Undo::Begun(path) => std::fs::remove_file(path).is_ok(),
         };
         // Each of them, whatever came of the others.
-        self.done.into_iter().rev().map(undo).filter(|undone| !undone).count() == 0
+        self.undo.into_iter().rev().map(undo).filter(|undone| !undone).count() == 0
     }
 }
 
-impl Done {
+impl Undo {
     fn is_at(&self, spot: &Spot) -> bool {
         match self {
             Self::Made(other) | Self::Exchanged(other) => {
@@ -261,7 +261,7 @@ impl Spot {
     }
 
     /// The file that is there, if there is one.
-    pub(super) fn read(&self) -> Result<Option<Found>, Error> {
+    pub(super) fn read(&self) -> Result<Option<ExistingFile>, Error> {
         let file = match self.folder.open_file(&self.name) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -281,7 +281,7 @@ impl Spot {
         }
         let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
         file.take(MOST).read_to_end(&mut content).map_err(|error| failed(&self.path, &error))?;
-        Ok(Some(Found { content, about }))
+        Ok(Some(ExistingFile { content, about }))
     }
 }
 

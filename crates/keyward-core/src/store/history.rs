@@ -57,7 +57,7 @@ pub enum ChainCheck {
 }
 
 /// What is to be written down.
-pub(super) struct Entry<'e> {
+pub(super) struct NewEvent<'e> {
     pub at: Timestamp,
     pub actor: Option<&'e Name>,
     pub action: &'e str,
@@ -82,7 +82,7 @@ pub(super) fn head(conn: &Conn) -> Result<Head, StoreError> {
     Ok(head.unwrap_or(Head { seq: 0, hash: START }))
 }
 
-pub(super) fn append(conn: &Conn, entry: &Entry<'_>) -> Result<(), StoreError> {
+pub(super) fn append(conn: &Conn, entry: &NewEvent<'_>) -> Result<(), StoreError> {
     let Head { seq: last, hash: before } = head(conn)?;
     let no_number = || StoreError::Corrupt { path: conn.place().to_owned(), detail: "the history is full".to_owned() };
     let row = Stored {

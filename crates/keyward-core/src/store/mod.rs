@@ -39,14 +39,14 @@ pub use history::{ChainCheck, Event, EventFilter, Head};
 pub use keys::{NewKey, Presented};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;
-pub use sqlite::backup::{BackupError, Copied};
+pub use sqlite::backup::{BackupError, BackupReport};
 pub use sqlite::beside::all_of as files_beside;
 pub use uses::Uses;
 pub use view::View;
 
 use crate::rules::names::Name;
 use db::Conn;
-use sqlite::{Opened, backup};
+use sqlite::{OpenFile, backup};
 
 /// An open store.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] says which of the many reasons it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let Opened { engine, path, read_only, warnings } = sqlite::open(path)?;
+        let OpenFile { engine, path, read_only, warnings } = sqlite::open(path)?;
         Ok(Self { conn: Conn::new(engine), path, read_only, warnings })
     }
 
@@ -147,7 +147,7 @@ impl Store {
     ///
     /// # Errors
     /// [`BackupError`]; then there is no file.
-    pub fn backup(&self, path: &Path) -> Result<Copied, BackupError> {
+    pub fn backup(&self, path: &Path) -> Result<BackupReport, BackupError> {
         backup::write(self.conn.sqlite().connection(), &self.path, path)
     }
 

@@ -85,7 +85,7 @@ impl<'c> Changes<'c> {
         detail: Value,
     ) -> Result<(), StoreError> {
         let (at, actor) = (self.now(), self.stamp.actor);
-        let entry = history::Entry { at, actor, action, subject_kind, subject_id, subject_name, detail };
+        let entry = history::NewEvent { at, actor, action, subject_kind, subject_id, subject_name, detail };
         history::append(self.conn(), &entry)
     }
 }

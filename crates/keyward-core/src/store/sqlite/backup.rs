@@ -17,7 +17,7 @@ use crate::store::history::{self, ChainCheck};
 
 /// What was found in a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Copied {
+pub struct BackupReport {
     /// How many keys it holds.
     pub keys: u64,
     /// How many events it tells of.
@@ -49,7 +49,7 @@ pub enum BackupError {
 }
 
 /// Writes a copy to `path`, which must not exist.
-pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> Result<Copied, BackupError> {
+pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> Result<BackupReport, BackupError> {
     let failed = |error| BackupError::Io { path: path.to_owned(), error };
     // A name that SQLite keeps for a log of some store would be taken for one.
     if path.file_name().is_some_and(beside::is_kept) {
@@ -87,7 +87,7 @@ pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> R
 }
 
 /// Opens the copy as a stranger would, and reads all of it.
-fn look_through(store: &Connection, path: &Path) -> Result<Copied, BackupError> {
+fn look_through(store: &Connection, path: &Path) -> Result<BackupReport, BackupError> {
     let sql = |error: rusqlite::Error| BackupError::Unsound(error.to_string());
     let copy = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sql)?;
     let verdict: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sql)?;
@@ -109,7 +109,7 @@ fn look_through(store: &Connection, path: &Path) -> Result<Copied, BackupError> 
     };
     let keys = copy.alone("SELECT count(*) FROM key", &[], |row| row.count(0)).map_err(unsound)?;
     let bytes = fs::metadata(path).map_or(0, |found| found.len());
-    Ok(Copied { keys, events, bytes })
+    Ok(BackupReport { keys, events, bytes })
 }
 
 /// A file that goes unless it is finished, and then too, because it has another name by then.

@@ -10,7 +10,7 @@ mod schema;
 
 pub(super) use error::error_of;
 pub(super) use integrity::damage;
-pub(super) use open::{Frozen, Opened, create, in_memory, open};
+pub(super) use open::{Frozen, OpenFile, create, in_memory, open};
 
 #[cfg(test)]
 mod plan_tests;

@@ -38,7 +38,7 @@ const STATEMENTS: usize = 128;
 const SMALLEST_DATABASE: u64 = 512;
 
 /// An open database, and what is worth telling about it.
-pub(in crate::store) struct Opened {
+pub(in crate::store) struct OpenFile {
     pub engine: Sqlite,
     pub path: PathBuf,
     /// Why nothing can be written, if that is so.
@@ -47,7 +47,7 @@ pub(in crate::store) struct Opened {
 }
 
 /// Opens the store at `path`, for reading and, where the system allows, for writing.
-pub(in crate::store) fn open(path: &Path) -> Result<Opened, StoreError> {
+pub(in crate::store) fn open(path: &Path) -> Result<OpenFile, StoreError> {
     let path = resolve(path)?;
     let warnings = look_at(&path)?;
     // Who may only read the file would leave a log beside it that belongs to them, and lock its owner out.
@@ -59,7 +59,7 @@ pub(in crate::store) fn open(path: &Path) -> Result<Opened, StoreError> {
         Ok(()) => {
             let is_read_only = conn.is_readonly("main").map_err(|error| error_of(&path, error))?;
             let read_only = is_read_only.then(|| READ_ONLY.to_owned());
-            Ok(Opened { engine: Sqlite::new(conn, path.clone(), None), path, read_only, warnings })
+            Ok(OpenFile { engine: Sqlite::new(conn, path.clone(), None), path, read_only, warnings })
         }
         // A folder that cannot be written, or a disk without room for the memory that is shared.
         Err(StoreError::Unusable { path: of, verb, detail }) if nothing_in_the_log(&path) => {
@@ -71,11 +71,11 @@ pub(in crate::store) fn open(path: &Path) -> Result<Opened, StoreError> {
     }
 }
 
-fn open_immutable(path: PathBuf, warnings: Vec<String>, why: String) -> Result<Opened, StoreError> {
+fn open_immutable(path: PathBuf, warnings: Vec<String>, why: String) -> Result<OpenFile, StoreError> {
     let frozen = Frozen(Version::of(&path));
     let conn = connect_immutable(&path)?;
     prepare(&conn, &path)?;
-    Ok(Opened { engine: Sqlite::new(conn, path.clone(), Some(frozen)), path, read_only: Some(why), warnings })
+    Ok(OpenFile { engine: Sqlite::new(conn, path.clone(), Some(frozen)), path, read_only: Some(why), warnings })
 }
 
 /// What a file was that is read without locks, because nobody here can write it. SQLite itself never looks again at one
