@@ -19,7 +19,7 @@ use keyward::formats::tree::{Mistake, locate};
 use keyward_core::rules::address::{Cidr, parse_address};
 use keyward_core::rules::credential::{Credential, CredentialError, parse_line, parse_request};
 use keyward_core::rules::decision::Transport;
-use keyward_core::rules::key::{Key, Standing};
+use keyward_core::rules::key::Key;
 use keyward_core::rules::text::{holds_secret, redact};
 use keyward_core::rules::time::{Duration, Since, When, parse_time, relative, rfc3339, whole_seconds};
 use keyward_core::rules::token::{Id, Secret, TokenError};
@@ -299,6 +299,7 @@ fn secret(text: &str) -> &'static str {
         Err(TokenError::Spaces) => return "spaces",
         Err(TokenError::Form) => return "form",
         Err(TokenError::Checksum) => return "checksum",
+        Err(error) => panic!("what is {error}?"),
     };
     assert_eq!(secret.expose(), text);
     let id = secret.id().as_str();
@@ -470,20 +471,9 @@ fn made(steps: &[Step], now: Timestamp) -> Present {
     for step in steps {
         match &step.subject {
             Subject::Entry(draft) => present.entries.push(draft.clone()),
-            Subject::Key { name, settings, .. } => present.keys.push(Key {
-                id: Id::from_random([1; 8]),
-                name: name.clone(),
-                settings: (**settings).clone(),
-                created_at: now,
-                created_by: None,
-                updated_at: now,
-                last_used_at: None,
-                use_count: 0,
-                secrets: vec![],
-                standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
-                revision: 0,
-                damage: None,
-            }),
+            Subject::Key { name, settings, .. } => {
+                present.keys.push(Key::new(Id::from_random([1; 8]), name.clone(), (**settings).clone(), now))
+            }
         }
     }
     present

@@ -1,7 +1,7 @@
 //! Every fact in words: as a table, and byte for byte the same in both ways of writing JSON.
 
 use keyward_core::rules::decision::{Decision, WantedRole, decide};
-use keyward_core::rules::key::{SecretInfo, Settings, Standing};
+use keyward_core::rules::key::{SecretInfo, Settings};
 use keyward_core::rules::names::Prefix;
 use keyward_core::rules::token::Id;
 
@@ -15,27 +15,16 @@ fn key(change: impl FnOnce(&mut Key)) -> Key {
     let mut settings = Settings::with_prefix(Prefix::default());
     settings.scopes.insert("rest".parse().unwrap());
     settings.levels.insert("A/B".parse().unwrap());
-    let mut key = Key {
-        id: Id::from_random([1; 8]),
-        name: "k".parse().unwrap(),
-        settings,
-        created_at: at(0),
-        created_by: None,
-        updated_at: at(0),
-        last_used_at: None,
-        use_count: 0,
-        secrets: vec![],
-        standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
-        revision: 0,
-        damage: None,
-    };
+    let mut key = Key::new(Id::from_random([1; 8]), "k".parse().unwrap(), settings, at(0));
     change(&mut key);
     key
 }
 
 /// A secret that stops working then; the current one without an end.
 fn secret(expires_at: Option<i64>) -> SecretInfo {
-    SecretInfo { id: Id::from_random([2; 8]), created_at: at(0), expires_at: expires_at.map(at), staged: false }
+    let mut secret = SecretInfo::new(Id::from_random([2; 8]), at(0));
+    secret.expires_at = expires_at.map(at);
+    secret
 }
 
 /// A key that everything is wrong with, or everything right.
@@ -49,12 +38,9 @@ fn restricted(key: &mut Key, enabled: bool) {
     settings.read_only = true;
     settings.allowed_ips.insert("10.0.0.0/8".parse().unwrap());
     settings.allowed_ips.insert("::1".parse().unwrap());
-    key.standing = Standing {
-        owner_enabled: enabled,
-        tenant_enabled: enabled,
-        rank: Some(20),
-        owner_role: Some(("viewer".parse().unwrap(), 10)),
-    };
+    let standing = &mut key.standing;
+    (standing.owner_enabled, standing.tenant_enabled) = (enabled, enabled);
+    (standing.rank, standing.owner_role) = (Some(20), Some(("viewer".parse().unwrap(), 10)));
 }
 
 fn request(words: &str) -> Request {

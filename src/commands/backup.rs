@@ -44,7 +44,7 @@ impl Backup {
                     .hint("nothing is replaced: name another file, or remove that one"),
                 BackupError::Io { .. } => Error::new(Code::OutputFailed, message)
                     .hint("name a file in a folder that you may write, with room"),
-                BackupError::Unsound(_) => Error::new(Code::StoreCorrupt, message)
+                _ => Error::new(Code::StoreCorrupt, message)
                     .hint("look at the store with `keyward doctor`, and keep the backups that you have"),
             }
         })?;

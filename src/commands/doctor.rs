@@ -88,7 +88,7 @@ impl Diagnosis {
         meaning: &'static str,
         remedy: &str,
     ) -> Self {
-        let NameCount { count, names } = found;
+        let NameCount { count, names, .. } = found;
         let finding = match count {
             0 => return Self::ok(check, none),
             1 => format!("1 key {one}"),

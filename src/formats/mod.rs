@@ -9,26 +9,14 @@ pub mod tree;
 #[cfg(test)]
 mod sample {
     use jiff::Timestamp;
-    use keyward_core::rules::key::{Key, Settings, Standing};
+    use keyward_core::rules::key::{Key, Settings};
     use keyward_core::rules::names::Prefix;
     use keyward_core::rules::token::Id;
 
     /// A made-up key with no restriction but the default one.
     pub(super) fn sample() -> Key {
-        Key {
-            id: Id::from_random([1; 8]),
-            name: "sample".parse().unwrap(),
-            settings: Settings::with_prefix(Prefix::default()),
-            created_at: at(0),
-            created_by: None,
-            updated_at: at(0),
-            last_used_at: None,
-            use_count: 0,
-            secrets: vec![],
-            standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
-            revision: 0,
-            damage: None,
-        }
+        let settings = Settings::with_prefix(Prefix::default());
+        Key::new(Id::from_random([1; 8]), "sample".parse().unwrap(), settings, at(0))
     }
 
     pub(super) fn at(second: i64) -> Timestamp {

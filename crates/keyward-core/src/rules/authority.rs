@@ -17,6 +17,7 @@ use super::names::Name;
 
 /// A role with what counts about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ActingRole {
     /// Its name.
     pub name: Name,
@@ -28,6 +29,7 @@ pub struct ActingRole {
 
 /// An acting user, as the directory knows them at the moment of the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Actor {
     /// Their name.
     pub name: Name,
@@ -43,6 +45,7 @@ pub struct Actor {
 
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Authority {
     /// The owner of the store.
     Unlimited,
@@ -54,6 +57,7 @@ pub enum Authority {
 
 /// Why an acting user may not do something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Denied {
     /// The user does not exist, is disabled, or has no role that allows it.
     #[error("{0}")]

@@ -28,6 +28,7 @@ pub use request::{RequestHead, parse_request};
 /// The way in which a credential was presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the table above says what each one is")]
+#[non_exhaustive]
 pub enum Presentation {
     Bearer,
     BearerNamed,

@@ -150,6 +150,7 @@ impl Draft {
 
 /// A group, user, role or tenant, as the store knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
     /// What a person decided.
     pub draft: Draft,

@@ -13,6 +13,7 @@ use super::http::Transport;
 
 /// What the last proxy says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Forwarded {
     /// The address that the request came from.
     pub address: Option<IpAddr>,

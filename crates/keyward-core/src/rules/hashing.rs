@@ -68,6 +68,7 @@ impl fmt::Display for Cost {
 
 /// Why a hash could not be computed or checked. Never a sign that a secret is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HashError {
     /// Not a PHC string of Argon2id, version 19.
     #[error("a stored hash is not an Argon2id PHC string")]

@@ -15,6 +15,7 @@ use super::token::Id;
 
 /// One of a key's secrets, without the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SecretInfo {
     /// The public id that the secret carries.
     pub id: Id,
@@ -54,6 +55,7 @@ impl SecretState {
 
 /// What the directory says about a key at the moment it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Standing {
     /// False where the key has an owner and that user is disabled.
     pub owner_enabled: bool,
@@ -67,6 +69,7 @@ pub struct Standing {
 
 /// A key, as the store knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Key {
     /// Its own public id, which never changes.
     pub id: Id,
@@ -142,6 +145,24 @@ impl FromStr for State {
 }
 
 impl Key {
+    /// A key that was made at `created_at` and never used, without a secret and without anybody above it.
+    pub fn new(id: Id, name: Name, settings: Settings, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            name,
+            settings,
+            created_at,
+            created_by: None,
+            updated_at: created_at,
+            last_used_at: None,
+            use_count: 0,
+            secrets: vec![],
+            standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
+            revision: 0,
+            damage: None,
+        }
+    }
+
     /// The state at `now`. A key expires in the second that `expires_at` names.
     pub fn state(&self, now: Timestamp) -> State {
         if !self.settings.enabled {
@@ -183,6 +204,11 @@ impl Key {
 }
 
 impl SecretInfo {
+    /// The current secret of a key.
+    pub fn new(id: Id, created_at: Timestamp) -> Self {
+        Self { id, created_at, expires_at: None, staged: false }
+    }
+
     /// The state at `now`. A secret stops working in the second that `expires_at` names.
     pub fn state(&self, now: Timestamp) -> SecretState {
         match self.expires_at {
@@ -261,20 +287,8 @@ pub(crate) mod tests {
 
     /// A made-up key with no restriction but the default one.
     pub(crate) fn sample() -> Key {
-        Key {
-            id: Id::from_random([1; 8]),
-            name: "sample".parse().unwrap(),
-            settings: Settings::with_prefix(Prefix::default()),
-            created_at: at(0),
-            created_by: None,
-            updated_at: at(0),
-            last_used_at: None,
-            use_count: 0,
-            secrets: vec![],
-            standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
-            revision: 0,
-            damage: None,
-        }
+        let settings = Settings::with_prefix(Prefix::default());
+        Key::new(Id::from_random([1; 8]), "sample".parse().unwrap(), settings, at(0))
     }
 
     pub(crate) fn at(second: i64) -> Timestamp {

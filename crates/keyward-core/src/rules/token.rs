@@ -90,6 +90,7 @@ pub struct Secret {
 
 /// Why a text is no secret of keyward's. None of the messages repeats any of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenError {
     /// White space before or after it.
     #[error("there is white space around the secret")]

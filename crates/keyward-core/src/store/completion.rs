@@ -10,6 +10,7 @@ const MOST: u32 = 100;
 /// What can be completed from a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
+#[non_exhaustive]
 pub enum Names {
     Keys,
     Groups,

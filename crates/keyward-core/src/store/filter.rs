@@ -47,6 +47,7 @@ pub struct Filter {
 
 /// What a list is sorted by; equal ones by name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Sort {
     /// From A to Z.
     #[default]

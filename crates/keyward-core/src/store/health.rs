@@ -8,6 +8,7 @@ use crate::rules::hashing::{Cost, HashedSecret};
 
 /// Facts about all keys, as names: at most so many of each are told, beside how many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NameCount {
     /// How many there are.
     pub count: u64,

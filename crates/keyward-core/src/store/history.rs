@@ -20,6 +20,7 @@ const START: [u8; 32] = [0; 32];
 
 /// One thing that was done.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Event {
     /// Its place in the chain, from 1.
     pub seq: i64,
@@ -69,6 +70,7 @@ pub(super) struct NewEvent<'e> {
 
 /// The end of the chain: as long as it is the same, nothing was changed that the history tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Head {
     /// The number of the newest row; 0 where there is none.
     pub seq: i64,

@@ -29,6 +29,7 @@ pub struct NewKey<'n> {
 
 /// What the store knows about a presented public id.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Presented {
     /// The key that the secret belongs to.
     pub key: Key,

@@ -70,6 +70,7 @@ struct Front {
     clippy::large_enum_variant,
     reason = "it lives for a moment on a stack; a box would be an allocation a request"
 )]
+#[non_exhaustive]
 pub enum Verdict {
     /// It is decided.
     Ready(Result<Answer, VerifyError>),

@@ -14,6 +14,7 @@ const MOST_FIELDS: usize = 128;
 
 /// What a request head says: how, and with which credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RequestHead {
     /// The method of the request line.
     pub method: Method,

@@ -17,6 +17,7 @@ use crate::store::history::{self, ChainCheck};
 
 /// What was found in a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BackupReport {
     /// How many keys it holds.
     pub keys: u64,
@@ -28,6 +29,7 @@ pub struct BackupReport {
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BackupError {
     /// The file is there already.
     #[error("{} already exists", .0.display())]
