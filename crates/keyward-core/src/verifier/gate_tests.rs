@@ -15,6 +15,16 @@ use crate::rules::key::tests::at;
 use crate::rules::names::Prefix;
 use crate::rules::token::{Id, Secret};
 use crate::store::{NewKey, NewSecret, Stamp};
+use crate::verifier::epoch::Written;
+
+/// Threads of the pool that are held until this is dropped, also by a test that fails.
+struct Held(Arc<Barrier>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.wait();
+    }
+}
 
 struct Scene {
     folder: tempfile::TempDir,
@@ -74,8 +84,8 @@ impl Scene {
         self.ask(credential(number)).wait().unwrap()
     }
 
-    /// Holds all threads of the pool until the second barrier.
-    fn hold(&self, threads: usize) -> Arc<Barrier> {
+    /// Holds all threads of the pool.
+    fn hold(&self, threads: usize) -> Held {
         let (held, free) = (Arc::new(Barrier::new(threads + 1)), Arc::new(Barrier::new(threads + 1)));
         for _ in 0..threads {
             let (held, free) = (Arc::clone(&held), Arc::clone(&free));
@@ -86,7 +96,7 @@ impl Scene {
             self.gate.0.pool.submit(Box::new(job)).unwrap();
         }
         held.wait();
-        free
+        Held(free)
     }
 }
 
@@ -105,7 +115,7 @@ fn a_full_pool_refuses_and_a_known_credential_never_waits() {
         assert!(matches!(scene.ask(unknown), Verdict::Ready(Err(VerifyError::Overloaded))));
     }
     assert!(is_ready(&scene.ask(credential(1))), "while every thread is held and the queue is full");
-    free.wait();
+    drop(free);
     assert!(waiting.wait().unwrap().decision.is_allowed());
     assert!(scene.answer(3).decision.is_allowed());
 }
@@ -163,7 +173,7 @@ fn a_gate_that_is_dropped_ends_its_threads_and_gives_up_what_waits() {
     thread::scope(|scope| {
         scope.spawn(move || drop(other));
         assert!(matches!(waiting.wait(), Err(VerifyError::GivenUp)));
-        free.wait();
+        drop(free);
     });
     assert!(front.upgrade().is_none());
 }
@@ -196,7 +206,7 @@ fn an_answer_can_be_awaited() {
     let Verdict::Hashing(mut hashing) = scene.ask(credential(1)) else { panic!("it is decided already") };
     let mut poll = || Pin::new(&mut hashing).poll(&mut Context::from_waker(&waker));
     assert!(poll().is_pending() && poll().is_pending());
-    free.wait();
+    drop(free);
     // The one thread has come to this job when it has come to one behind it.
     drop(scene.answer(2));
     assert_eq!(count.0.load(SeqCst), 1);
@@ -254,10 +264,31 @@ fn the_recorder_does_not_empty_the_cache_of_rows() {
     let others = |sql: &str| rusqlite::Connection::open(scene.path()).unwrap().execute_batch(sql).unwrap();
     others("UPDATE key SET enabled = 0 WHERE name = 'k2'");
     assert_eq!(scene.answer(2).decision.reason(), Some(Reason::KeyDisabled));
+    let answer = scene.answer(1);
     others("UPDATE key SET enabled = 1 WHERE name = 'k2'");
-    recorder.count(&scene.answer(1), at(60));
+    recorder.count(&answer, at(60));
     recorder.flush(at(60)).unwrap();
     assert!(scene.answer(2).decision.is_allowed());
+}
+
+#[test]
+fn what_is_read_while_a_recorder_writes_is_not_kept() {
+    let scene = scene(1, 4);
+    let commits = &scene.gate.0.front.commits;
+    let rows = || [(); 2].map(|()| Arc::clone(scene.answer(1).presented().unwrap()));
+    let is_kept = |rows: [Arc<crate::store::Presented>; 2]| Arc::ptr_eq(&rows[0], &rows[1]);
+    commits.start();
+    assert!(!is_kept(rows()), "its uses may be in it already, and would be added once more");
+    commits.finish(Written::Nothing, false);
+    assert!(is_kept(rows()));
+    // Whoever has not looked for many commits does not know what was written.
+    let before = rows();
+    for _ in 0..40 {
+        commits.start();
+        commits.finish(Written::Nothing, false);
+    }
+    let after = rows();
+    assert!(!Arc::ptr_eq(&before[0], &after[0]) && is_kept(after));
 }
 
 #[test]
@@ -292,11 +323,11 @@ fn a_failed_flush_keeps_what_was_counted() {
 #[test]
 fn a_renewed_hash_is_read_again_and_renewed_once() {
     let scene = scene(1, 4);
-    let mut recorder = scene.gate.recorder(at(10)).unwrap();
     assert!(!scene.answer(1).wants_renewal());
     let mut settings = Store::open(&scene.path()).unwrap().view().unwrap().settings().unwrap();
     settings.hash_cost = Cost { passes: 2, ..Cost::FLOOR };
     write(&scene.path(), |changes| changes.save_settings(&settings).map(drop));
+    let mut recorder = scene.gate.recorder(at(10)).unwrap();
     let (one, other) = (scene.answer(1), scene.answer(1));
     assert!(one.wants_renewal() && other.wants_renewal());
     recorder.renew(&one, [1; 16], at(10)).unwrap();
