@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::setting_args::{ChangeArgs, SettingArgs};
 use super::views::{KeyDocument, changes};
-use crate::delivery::Effect;
+use crate::delivery::{Effect, Patience};
 use crate::error::{Code, Error, Exit};
 use crate::formats::settings_text::{mark, parse, render, unmark};
 use crate::session::{Enter, Session};
@@ -62,11 +62,14 @@ impl Edit {
             in_editor(session, &mut store, key)?
         } else {
             // The key is read again inside the transaction, so that no change in the meantime is lost.
-            store.write(session.stamp(), |changes| {
-                let key = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
-                let name = self.name.as_ref().unwrap_or(&key.name);
-                let edited = changes.update_key(&key, name, &patch.apply(&key.settings))?;
-                Ok::<_, Error>((key, edited))
+            // Somebody may be about to mint for the new name: most are done in a moment.
+            Patience::Short.wait(session, |session| {
+                store.write(session.stamp(), |changes| {
+                    let key = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+                    let name = self.name.as_ref().unwrap_or(&key.name);
+                    let edited = changes.update_key(&key, name, &patch.apply(&key.settings))?;
+                    Ok::<_, Error>((key, edited))
+                })
             })?
         };
         report(session, &before, &after)?;
@@ -125,16 +128,19 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         if let Err(error) = session.confirm("Make these changes?", Enter::MeansNo) {
             return Err(kept(scratch, error));
         }
-        let written = store.write(session.stamp(), |changes| {
-            let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
-            if present.revision != key.revision {
-                return Err(StoreError::KeyChanged(key.name.clone()));
-            }
-            changes.update_key(&present, &name, &settings)
+        let written = Patience::Short.wait(session, |session| {
+            let written = store.write(session.stamp(), |changes| {
+                let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+                if present.revision != key.revision {
+                    return Err(StoreError::KeyChanged(key.name.clone()));
+                }
+                changes.update_key(&present, &name, &settings)
+            });
+            Ok(written?)
         });
         return match written {
             Ok(after) => Ok((key, after)),
-            Err(error) => Err(kept(scratch, error.into())),
+            Err(error) => Err(kept(scratch, error)),
         };
     }
 }

@@ -53,6 +53,26 @@ impl Patience {
             Self::Long => 1_500,
         }
     }
+
+    /// Tries until nobody else has reserved what the attempt needs.
+    ///
+    /// # Errors
+    /// What the last attempt says.
+    pub fn wait<T>(
+        self,
+        session: &mut Session,
+        mut attempt: impl FnMut(&mut Session) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut looks = self.looks();
+        loop {
+            match attempt(session) {
+                Err(error) if error.is_reserved() && looks > 0 => looks -= 1,
+                made => return made,
+            }
+            thread::sleep(LOOK_EVERY);
+            session.look_at_the_clock();
+        }
+    }
 }
 
 /// A secret, and where it goes.
@@ -145,16 +165,9 @@ fn reserve(
     handover: &Handover<'_>,
     change: impl Fn(&Changes<'_>) -> Result<Vec<Key>, Error>,
 ) -> Result<(Vec<Key>, Lease), Error> {
-    let mut looks = handover.patience.looks();
-    loop {
-        let taken = Lease::take(store, session.stamp(), handover.parcels(), handover.staged(session), &change);
-        match taken {
-            Err(error) if error.is_reserved() && looks > 0 => looks -= 1,
-            taken => return taken,
-        }
-        thread::sleep(LOOK_EVERY);
-        session.look_at_the_clock();
-    }
+    handover.patience.wait(session, |session| {
+        Lease::take(store, session.stamp(), handover.parcels(), handover.staged(session), &change)
+    })
 }
 
 fn deliver(
