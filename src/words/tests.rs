@@ -1,9 +1,10 @@
 //! Every fact in words: as a table, and byte for byte the same in both ways of writing JSON.
 
-use keyward_core::rules::decision::{Decision, WantedRole, decide};
+use keyward_core::rules::credential::CredentialError;
+use keyward_core::rules::decision::{Decision, Facts, Reason, Transport, WantedRole, decide};
 use keyward_core::rules::key::{SecretInfo, Settings};
 use keyward_core::rules::names::Prefix;
-use keyward_core::rules::token::Id;
+use keyward_core::rules::token::{Id, TokenError};
 
 use super::*;
 

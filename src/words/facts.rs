@@ -1,0 +1,155 @@
+//! The sentences: what a check found.
+
+use std::fmt;
+
+use keyward_core::rules::credential::CredentialError;
+use keyward_core::rules::decision::{Check, Facts, Outcome, Reason, Transport};
+use keyward_core::rules::key::Key;
+use keyward_core::rules::time::rfc3339;
+
+use super::{Told, text};
+
+impl Told<'_> {
+    /// A sentence that does not depend on the key or the request.
+    pub(super) fn fixed(&self) -> Option<&'static str> {
+        let Check { reason, outcome, facts, .. } = self.check;
+        Some(match (reason, outcome, facts) {
+            (Reason::NotGenuine, Outcome::Pass, _) => "the secret is genuine",
+            (Reason::NotGenuine, ..) => "this is not the secret of any key, or it came with the wrong name",
+            (_, _, Facts::InQuery) => "a credential stood in the query of a URL, where this store accepts none",
+            (Reason::SecretRetired, _, Facts::None) => "this is the current secret",
+            (Reason::SecretRetired, _, Facts::Staged) => "this is the secret of a rotation that has not ended",
+            (Reason::KeyDisabled, Outcome::Pass, _) => "the key is enabled",
+            (Reason::KeyDisabled, ..) => "the key is disabled",
+            (Reason::KeyExpired, Outcome::Skip, _) => "the key never expires",
+            (Reason::OwnerDisabled, Outcome::Skip, _) => "the key has no owner",
+            (Reason::TenantDisabled, Outcome::Skip, _) => "the key has no tenant",
+            (Reason::InsecureTransport, _, Facts::Transport(Transport::Https)) => "the request came over https",
+            (Reason::InsecureTransport, _, Facts::Transport(Transport::Local)) => {
+                "the request is local, which counts as secure"
+            }
+            (Reason::InsecureTransport, Outcome::Skip, _) => "the request came over http, which this key allows",
+            (Reason::InsecureTransport, ..) => "the request came over http, and the key requires a secure connection",
+            (Reason::IpNotAllowed, Outcome::Skip, _) => "the key may be used from any address",
+            (Reason::TenantMismatch, Outcome::Skip, _) => "the key works for every tenant",
+            (Reason::MethodNotAllowed, Outcome::Skip, _) => "the key may read and write",
+            (Reason::MethodNotAllowed, _, Facts::Unknown) => "the key is read-only, and the method is not known",
+            (Reason::ScopeMissing, Outcome::Skip, _) => "the request asks for no scope",
+            (Reason::LevelMissing, Outcome::Skip, _) => "the request asks for no level",
+            (Reason::RoleTooLow, Outcome::Skip, _) => "the request asks for no role",
+            _ => return None,
+        })
+    }
+
+    /// A sentence about a genuine key and a request.
+    pub(super) fn variable(&self, f: &mut fmt::Formatter<'_>, key: &Key) -> fmt::Result {
+        let Check { reason, outcome, facts, .. } = self.check;
+        let (settings, request) = (&key.settings, self.request);
+        match (reason, facts) {
+            (Reason::SecretRetired, Facts::Ends(end)) => match outcome {
+                Outcome::Fail => write!(f, "this secret was replaced and stopped working at {}", rfc3339(*end)),
+                _ => write!(f, "this secret was replaced and works until {}", rfc3339(*end)),
+            },
+            (Reason::KeyExpired, Facts::Ends(end)) => match outcome {
+                Outcome::Fail => write!(f, "the key expired at {}", rfc3339(*end)),
+                _ => write!(f, "the key expires at {}", rfc3339(*end)),
+            },
+            (Reason::OwnerDisabled, _) => {
+                write!(f, "its owner {} is {}", text(settings.owner.as_ref()), enabled(*outcome))
+            }
+            (Reason::TenantDisabled, _) => {
+                write!(f, "its tenant {} is {}", text(settings.tenant.as_ref()), enabled(*outcome))
+            }
+            (Reason::IpNotAllowed, Facts::Network(network)) => match request.ip {
+                Some(ip) => write!(f, "{} is in {network}", ip.to_canonical()),
+                None => Ok(()),
+            },
+            (Reason::IpNotAllowed, Facts::Address(ip)) => {
+                write!(f, "{ip} is not in ")?;
+                list(f, &settings.allowed_ips, "")
+            }
+            (Reason::IpNotAllowed, _) => {
+                f.write_str("the key is bound to ")?;
+                list(f, &settings.allowed_ips, "")?;
+                f.write_str(", and the caller's address is not known")
+            }
+            (Reason::TenantMismatch, _) => {
+                let own = text(settings.tenant.as_ref());
+                match (outcome, &request.tenant) {
+                    (Outcome::Pass, _) => write!(f, "the key works for {own}"),
+                    (_, Some(wanted)) => write!(f, "the key works for {own}, not for {wanted}"),
+                    (_, None) => write!(f, "the key works for {own} alone, and the request names no tenant"),
+                }
+            }
+            (Reason::MethodNotAllowed, _) => {
+                let method = text(request.method.as_ref());
+                match outcome {
+                    Outcome::Pass => write!(f, "{method} is a safe method"),
+                    _ => write!(f, "the key is read-only, and {method} is not GET, HEAD, OPTIONS or TRACE"),
+                }
+            }
+            (Reason::ScopeMissing, Facts::MissingScopes(missing)) => {
+                f.write_str("the key lacks ")?;
+                list(f, missing, "")?;
+                f.write_str("; it has ")?;
+                list(f, &settings.scopes, "no scope")
+            }
+            (Reason::ScopeMissing, _) => {
+                f.write_str("the key has ")?;
+                list(f, &request.scopes, "")
+            }
+            (Reason::LevelMissing, Facts::MissingLevels(missing)) => {
+                f.write_str("the key does not hold ")?;
+                list(f, missing, "")?;
+                f.write_str("; it holds ")?;
+                list(f, &settings.levels, "no level")
+            }
+            (Reason::LevelMissing, _) => {
+                f.write_str("the key holds ")?;
+                list(f, &request.levels, "")
+            }
+            (Reason::RoleTooLow, _) => self.role(f, key),
+            // A check that came later than these words still says what it is called.
+            _ => f.write_str(reason.as_str()),
+        }
+    }
+
+    fn role(&self, f: &mut fmt::Formatter<'_>, key: &Key) -> fmt::Result {
+        let wanted = text(self.request.role.as_ref().map(|wanted| &wanted.name));
+        match (&self.check.facts, self.check.outcome, key.effective_role()) {
+            (Facts::NoSuchRole, ..) => write!(f, "this store has no role {wanted}"),
+            (_, Outcome::Pass, Some((role, _))) => write!(f, "the key acts as {role}"),
+            (_, _, Some((role, _))) => write!(f, "the key acts as {role}, and {wanted} is needed"),
+            (Facts::OwnerTooLow, ..) => f.write_str("the key acts in no role, because its owner has none"),
+            _ => write!(f, "the key acts in no role, and {wanted} is needed"),
+        }
+    }
+
+    /// A refusal before a key was known.
+    pub(super) fn refusal(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.check.facts {
+            Facts::Credential(error @ CredentialError::ManyLines) => {
+                write!(f, "{error} (a whole request head is read with --request)")
+            }
+            Facts::Credential(error) => write!(f, "{error}"),
+            Facts::Token(error) => write!(f, "{error}"),
+            _ => f.write_str(self.check.reason.as_str()),
+        }
+    }
+}
+
+fn enabled(outcome: Outcome) -> &'static str {
+    if outcome == Outcome::Fail { "disabled" } else { "enabled" }
+}
+
+/// Writes the items with commas in between, or what is said where there is none.
+fn list<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    items: impl IntoIterator<Item = T>,
+    otherwise: &str,
+) -> fmt::Result {
+    let mut items = items.into_iter();
+    let Some(first) = items.next() else { return f.write_str(otherwise) };
+    write!(f, "{first}")?;
+    items.try_for_each(|item| write!(f, ", {item}"))
+}

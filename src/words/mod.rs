@@ -1,0 +1,151 @@
+//! What a person is told about a check: the one place that has the sentences, the remedies and the commands in them.
+//!
+//! The core decides in data; a sentence is made here, from the check, the key and the request.
+//! The sentences stand in JSON too (`detail`) and are a part of what scripts show to people, so they change seldom; who
+//! needs to tell one refusal from another reads the reason. Nothing is said about a key whose secret has not matched:
+//! then there is no key here that anything could be said about.
+
+mod facts;
+mod remedies;
+
+use std::fmt;
+
+use keyward_core::rules::decision::{Check, Outcome, Request};
+use keyward_core::rules::key::Key;
+use keyward_core::verifier::VerifyError;
+use serde::ser::{Serialize, SerializeSeq as _, SerializeStruct as _, Serializer};
+
+use crate::error::{Code, Error};
+
+/// Checks, and what they are about.
+#[derive(Debug, Clone, Copy)]
+pub struct Checks<'c> {
+    /// The checks.
+    pub checks: &'c [Check],
+    /// The key, where its secret matched.
+    pub key: Option<&'c Key>,
+    /// The request.
+    pub request: &'c Request,
+}
+
+impl<'c> Checks<'c> {
+    /// Each check with what can be told of it.
+    pub fn told(self) -> impl ExactSizeIterator<Item = Told<'c>> {
+        self.checks.iter().map(move |check| Told { check, key: self.key, request: self.request })
+    }
+}
+
+impl Checks<'_> {
+    /// Writes the JSON that [`Serialize`] makes, for who writes millions: a sentence that is the same each time is
+    /// copied, and not looked through for what JSON escapes.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        for (number, told) in self.told().enumerate() {
+            let outcome = match told.check.outcome {
+                Outcome::Pass => "\",\"outcome\":\"pass\",\"detail\":\"",
+                Outcome::Fail => "\",\"outcome\":\"fail\",\"detail\":\"",
+                Outcome::Skip => "\",\"outcome\":\"skip\",\"detail\":\"",
+            };
+            let (start, reason) = (if number == 0 { "{\"check\":\"" } else { ",{\"check\":\"" }, told.check.reason);
+            out.extend_from_slice(start.as_bytes());
+            out.extend_from_slice(reason.as_str().as_bytes());
+            out.extend_from_slice(outcome.as_bytes());
+            if let Some(text) = told.fixed() {
+                out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(b"\"}");
+            } else {
+                // What is written begins with the quotation mark that stands there already. A text cannot fail to be JSON.
+                out.pop();
+                let _ = serde_json::to_writer(&mut *out, &Detail(told));
+                out.push(b'}');
+            }
+        }
+        out.push(b']');
+    }
+}
+
+impl Serialize for Checks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.checks.len()))?;
+        for told in self.told() {
+            list.serialize_element(&told)?;
+        }
+        list.end()
+    }
+}
+
+/// A check in words: its facts as `Display`, its remedy apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'c> {
+    /// The check.
+    pub check: &'c Check,
+    key: Option<&'c Key>,
+    request: &'c Request,
+}
+
+impl Serialize for Told<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut check = serializer.serialize_struct("Check", 3)?;
+        check.serialize_field("check", &self.check.reason)?;
+        check.serialize_field("outcome", &self.check.outcome)?;
+        check.serialize_field("detail", &Detail(*self))?;
+        check.end()
+    }
+}
+
+/// Its facts alone. Most of them are one and the same sentence each time, which is then not put together again.
+struct Detail<'c>(Told<'c>);
+
+impl Serialize for Detail<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.fixed() {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.collect_str(&self.0),
+        }
+    }
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.fixed(), self.key) {
+            (Some(text), _) => f.write_str(text),
+            (None, Some(key)) => self.variable(f, key),
+            (None, None) => self.refusal(f),
+        }
+    }
+}
+
+/// The error for a credential that could not be checked, which is neither a yes nor a no.
+pub fn not_checked(error: VerifyError) -> Error {
+    match error {
+        VerifyError::Store(error) => error.into(),
+        VerifyError::NoThread(error) => no_thread(&error),
+        VerifyError::Hash(error) => {
+            Error::new(Code::StoreCorrupt, format!("the credential could not be checked: {error}"))
+                .hint("nothing was decided; replace the secret with `keyward rotate KEY`, or put a backup in place")
+        }
+        other => anyhow::Error::new(other).into(),
+    }
+}
+
+/// The error for a thread that the system does not give.
+pub fn no_thread(error: &std::io::Error) -> Error {
+    Error::new(Code::InvalidValue, format!("the system gives no thread to verify on: {error}"))
+        .hint("allow this user more processes, see `ulimit -u`; or verify one credential at a time, without --batch")
+}
+
+/// What a check that speaks of it has found to be there.
+fn text<T: fmt::Display>(value: Option<&T>) -> Text<'_, T> {
+    Text(value)
+}
+
+struct Text<'t, T>(Option<&'t T>);
+
+impl<T: fmt::Display> fmt::Display for Text<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |value| value.fmt(f))
+    }
+}
+
+#[cfg(test)]
+mod tests;
