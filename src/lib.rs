@@ -27,9 +27,9 @@
 //!
 //! # Two paths through it
 //!
-//! **`create`**: `commands::create` turns flags into a patch of the default settings; `commands::mint`
-//! makes a secret from random bytes and has the core hash it; `delivery::deliver_then_commit` has the store make the
-//! key, hands the secret to its sink, and commits only when the sink has taken it.
+//! **`create`**: `commands::create` turns flags into a patch of the default settings; `commands::mint` has the core's
+//! issuer mint the key from random bytes and a time; `delivery::handover` announces it, hands the secret to its sink
+//! without the store's lock, and has the key committed when the sink has taken it.
 //!
 //! **`verify`**: `commands::verify` reads the input; the core finds the credential in it, looks the public id up,
 //! spends one Argon2id, and decides about everything else; the answer is printed, and counted where it was yes.

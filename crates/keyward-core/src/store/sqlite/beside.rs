@@ -44,7 +44,7 @@ pub(super) fn is_kept(name: &OsStr) -> bool {
 
 /// Refuses files that whoever could not write the store may have put there: they have to be files of somebody who
 /// could, and files alone.
-pub(super) fn look_at(path: &Path, store: &fs::Metadata) -> Result<(), StoreError> {
+pub(super) fn check(path: &Path, store: &fs::Metadata) -> Result<(), StoreError> {
     for file in all_of(path) {
         let Ok(found) = fs::symlink_metadata(&file) else { continue };
         let what = if !found.is_file() || platform::has_other_names(&found) {

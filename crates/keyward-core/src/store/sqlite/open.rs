@@ -49,7 +49,7 @@ pub(in crate::store) struct OpenFile {
 /// Opens the store at `path`, for reading and, where the system allows, for writing.
 pub(in crate::store) fn open(path: &Path) -> Result<OpenFile, StoreError> {
     let path = resolve(path)?;
-    let warnings = look_at(&path)?;
+    let warnings = check_file(&path)?;
     // Who may only read the file would leave a log beside it that belongs to them, and lock its owner out.
     if !platform::may_write(&path) && platform::may_read(&path) && nothing_in_the_log(&path) {
         return open_immutable(path, warnings, READ_ONLY.to_owned());
@@ -105,9 +105,9 @@ pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreE
         Ok(file) => file.sync_all().and_then(|()| fs::File::open(&folder)?.sync_all()).map_err(failed)?,
         // Somebody reserved the name, with mktemp for example. Nothing is in it yet.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            look_at_folder(&folder)?;
+            check_folder(&folder)?;
             let found = fs::symlink_metadata(path).map_err(failed)?;
-            beside::look_at(&resolve(path)?, &found)?;
+            beside::check(&resolve(path)?, &found)?;
             if found.len() == 0 {
                 platform::make_private(path).map_err(failed)?;
             }
@@ -156,8 +156,8 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// Looks at the file before SQLite does. What it returns are warnings.
-fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
+/// Refuses a file that is no store, or that others can change, before SQLite opens it. Returns warnings.
+fn check_file(path: &Path) -> Result<Vec<String>, StoreError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(StoreError::Missing(path.to_owned())),
@@ -179,8 +179,8 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
     } else if found.len() < SMALLEST_DATABASE {
         return foreign("not an SQLite database");
     }
-    look_at_folder(&parent(path))?;
-    beside::look_at(path, &found)?;
+    check_folder(&parent(path))?;
+    beside::check(path, &found)?;
     let (mode, close) = (platform::mode(&found), format!("chmod 600 {}", shell_path(path)));
     let others = match OtherUsers::of(&found) {
         OtherUsers::AllWrite => None,
@@ -199,7 +199,7 @@ fn look_at(path: &Path) -> Result<Vec<String>, StoreError> {
 }
 
 /// Who can write a folder can put another file in the place of the store, unless it is sticky.
-fn look_at_folder(folder: &Path) -> Result<(), StoreError> {
+fn check_folder(folder: &Path) -> Result<(), StoreError> {
     let found = fs::metadata(folder).map_err(|error| StoreError::from_io(folder, "opened", &error))?;
     if !platform::anybody_may_replace_in(&found) {
         return Ok(());
