@@ -1,8 +1,12 @@
 //! Several processes on one store.
 
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use keyward_core::store::{Stamp, Store, StoreError};
 
 use crate::harness::{Sandbox, finish_with};
+use crate::surroundings::lengthen;
 
 #[test]
 fn of_many_that_create_one_name_exactly_one_wins() {
@@ -119,5 +123,50 @@ impl Paths {
 
     fn binary(&self, line: &str) -> std::process::Command {
         crate::harness::binary(&self.0, &crate::harness::words(line))
+    }
+}
+
+/// A long history takes a while to check, and there is a change in nearly every such while.
+#[test]
+fn what_is_checked_while_others_write_is_of_one_moment() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("deploy");
+    lengthen(&sandbox.store(), 5_000);
+    let (path, now) = (sandbox.store(), sandbox.now());
+    let (is_over, changes) = (AtomicBool::new(false), AtomicU32::new(0));
+    let write = || {
+        let mut store = Store::open(&path).unwrap();
+        while !is_over.load(Ordering::SeqCst) {
+            let changed = store.write(Stamp { now, actor: None }, |tx| {
+                let key = tx.find("deploy")?.unwrap();
+                tx.switch_key(&key, !key.settings.enabled)
+            });
+            changed
+                .map(drop)
+                .or_else(|error| if matches!(error, StoreError::Locked(_)) { Ok(()) } else { Err(error) })?;
+            changes.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok::<_, StoreError>(())
+    };
+    let (mut outputs, mut during) = (vec![], 0);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(write);
+        for line in ["history --check", "doctor --json --fail-if-any", "history --check"].iter().cycle().take(21) {
+            let before = changes.load(Ordering::SeqCst);
+            outputs.push((line, sandbox.run(line)));
+            during += u32::from(changes.load(Ordering::SeqCst) > before);
+        }
+        is_over.store(true, Ordering::SeqCst);
+        writer.join().unwrap().unwrap();
+    });
+    assert!(during > 10, "nothing was written meanwhile");
+    for (line, output) in outputs {
+        if line.starts_with("doctor") {
+            let findings = output.json();
+            let found = findings.as_array().unwrap().iter().find(|found| found["check"] == "history").unwrap();
+            assert_eq!(found["level"], "ok", "{output}");
+        } else {
+            assert_eq!(output.code, 0, "{output}");
+        }
     }
 }

@@ -565,7 +565,7 @@ fn a_clock_that_was_set_back_loses_no_count_and_no_order() {
 }
 
 /// Adds so many rows to the history as keyward would: the chain is a format, which any tool can follow.
-fn lengthen(store: &Path, rows: i64) {
+pub fn lengthen(store: &Path, rows: i64) {
     use sha2::Digest as _;
     let mut conn = rusqlite::Connection::open(store).unwrap();
     let tx = conn.transaction().unwrap();
