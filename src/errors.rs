@@ -2,13 +2,14 @@
 //!
 //! The core says what happened. Here it gets its code, and the hints that name flags and commands.
 
+use std::path::Path;
+
 use crate::error::{Code, Error};
 use crate::text::shell_path;
-use keyward_core::rules::authority::Denied;
-use keyward_core::store::{DISK_FULL, StoreError};
-use keyward_core::verifier::VerifyError;
-
 use crate::words;
+use keyward_core::rules::authority::Denied;
+use keyward_core::store::{DISK_FULL, StoreError, Weakness};
+use keyward_core::verifier::VerifyError;
 
 impl From<anyhow::Error> for Error {
     fn from(cause: anyhow::Error) -> Self {
@@ -35,7 +36,9 @@ impl From<StoreError> for Error {
             }
             StoreError::Foreign { .. } => Self::new(Code::StoreForeign, message)
                 .hint("nothing was changed; name a store, or a path where there is nothing yet, with --store"),
-            StoreError::Insecure { remedy, .. } => Self::new(Code::StoreInsecure, message).hint(remedy),
+            StoreError::Insecure { path, weakness } => {
+                Self::new(Code::StoreInsecure, message).hint(close(&path, &weakness))
+            }
             StoreError::Unusable { detail, .. } => {
                 Self::new(Code::StoreUnwritable, message).hint(match detail.as_str() {
                     DISK_FULL => "nothing was changed; free some space and try again",
@@ -88,5 +91,22 @@ impl From<StoreError> for Error {
 impl From<VerifyError> for Error {
     fn from(error: VerifyError) -> Self {
         words::not_checked(error)
+    }
+}
+
+/// How a weakness of the store at `path` is mended.
+fn close(path: &Path, weakness: &Weakness) -> String {
+    match weakness {
+        Weakness::Link => "name the file that it points to".to_owned(),
+        Weakness::OpenFile { .. } => format!(
+            "close it with `chmod 600 {}`, then look through `keyward list` and `keyward history`",
+            shell_path(path)
+        ),
+        Weakness::OpenFolder => format!("close the folder with: chmod o-w {}", shell_path(path)),
+        Weakness::StrayFile(file) | Weakness::ForeignFile(file) => format!(
+            "find out who put it there; then remove it, and move the store to a folder of your own: rm {}",
+            shell_path(file)
+        ),
+        _ => "move the store to a folder of your own".to_owned(),
     }
 }

@@ -1,9 +1,10 @@
 //! Text on its way to a terminal or into a message.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use keyward_core::rules::text::is_obeyed;
-pub use keyward_core::rules::text::{closest, count, shell_path, shell_word};
+pub use keyward_core::rules::text::{closest, count};
 
 /// The text without anything that a terminal would obey, but the line feed: a value from a store or
 /// from a command line cannot move the cursor, ring the bell, change the title or turn the writing
@@ -13,6 +14,21 @@ pub fn clean(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().map(|c| if c != '\n' && is_obeyed(c) { '\u{fffd}' } else { c }).collect())
+}
+
+/// The text as one word of a shell's command line: a remedy may be pasted, and a scope may hold what a
+/// shell obeys.
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@/:,+=".contains(&b)) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
+    }
+}
+
+/// The path as one word of a shell's command line.
+pub fn shell_path(path: &Path) -> String {
+    shell_word(&path.display().to_string()).into_owned()
 }
 
 #[cfg(test)]
@@ -25,5 +41,18 @@ mod tests {
             clean("a\u{1b}[2Jb\u{7}c\r\nd\u{9b}e\u{202e}f"),
             "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\nd\u{fffd}e\u{fffd}f"
         );
+    }
+
+    #[test]
+    fn a_word_is_one_word_to_a_shell() {
+        for (text, word) in [
+            ("", "''"),
+            ("rest,ui", "rest,ui"),
+            ("a;b$(x)", "'a;b$(x)'"),
+            ("it's", r"'it'\''s'"),
+            ("A/Line Lead", "'A/Line Lead'"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
     }
 }

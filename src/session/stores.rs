@@ -11,6 +11,7 @@
 
 use super::{Session, StorePath};
 use crate::error::Error;
+use crate::text::shell_path;
 use keyward_core::store::{Store, StoreError};
 
 impl Session {
@@ -44,7 +45,7 @@ impl Session {
     pub fn store_to_read(&mut self) -> Result<Option<Store>, Error> {
         match self.open() {
             Ok(store) => {
-                self.pass_on_warnings(&store);
+                self.warn_of_exposure(&store);
                 Ok(Some(store))
             }
             Err(StoreError::Missing(_)) if matches!(self.store, StorePath::Default(_)) => Ok(None),
@@ -58,7 +59,7 @@ impl Session {
     /// Where there is no store that can be read.
     pub fn existing_store(&mut self) -> Result<Store, Error> {
         let store = self.open()?;
-        self.pass_on_warnings(&store);
+        self.warn_of_exposure(&store);
         Ok(store)
     }
 
@@ -83,13 +84,17 @@ impl Session {
 
     fn admit(&mut self, store: Store) -> Result<Store, Error> {
         store.check_writable()?;
-        self.pass_on_warnings(&store);
+        self.warn_of_exposure(&store);
         Ok(store)
     }
 
-    fn pass_on_warnings(&mut self, store: &Store) {
-        for warning in store.warnings() {
-            self.terminal.warn(warning);
-        }
+    /// Warns of what others can do to the store.
+    fn warn_of_exposure(&mut self, store: &Store) {
+        let Some(exposure) = store.exposure() else { return };
+        let others = if exposure.group_writes { "its group can change the keys" } else { "others can read it" };
+        let (path, mode) = (store.path(), exposure.mode);
+        let close = format!("chmod 600 {}", shell_path(path));
+        self.terminal
+            .warn(&format!("the store {} has mode {mode:03o}, so {others}; close it with: {close}", path.display()));
     }
 }

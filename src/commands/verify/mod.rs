@@ -148,7 +148,7 @@ impl Verify {
         // To wipe it takes another, in which the use can be recorded.
         let memory = verifier.take_memory();
         let wiped = elsewhere(move || drop(memory));
-        if !verifier.store().warnings().is_empty() {
+        if verifier.store().exposure().is_some() {
             answer.warnings.push("store_permissions");
         }
         if !self.no_record && self.at.is_none() {

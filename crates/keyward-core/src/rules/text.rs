@@ -1,7 +1,6 @@
 //! Secrets that stand where they should not, characters that a terminal obeys, and words for messages.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use super::digits::{CROCKFORD, ID_DIGITS};
 
@@ -27,21 +26,6 @@ pub fn closest<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Option<&'n N> {
     let similarity = |name: &N| strsim::jaro_winkler(name.as_ref(), text);
     let similar = names.iter().map(|name| (similarity(name), name)).filter(|(similarity, _)| *similarity > 0.8);
     similar.max_by(|one, two| one.0.total_cmp(&two.0)).map(|(_, name)| name)
-}
-
-/// The text as one word of a shell's command line: a remedy may be pasted, and a scope may hold what a
-/// shell obeys.
-pub fn shell_word(text: &str) -> Cow<'_, str> {
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@/:,+=".contains(&b)) {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
-    }
-}
-
-/// The path as one word of a shell's command line.
-pub fn shell_path(path: &Path) -> String {
-    shell_word(&path.display().to_string()).into_owned()
 }
 
 /// Whether there is something in the text that looks like a secret.
@@ -100,19 +84,6 @@ mod tests {
 
     use super::*;
     use crate::rules::token::{Id, Secret};
-
-    #[test]
-    fn a_word_is_one_word_to_a_shell() {
-        for (text, word) in [
-            ("", "''"),
-            ("rest,ui", "rest,ui"),
-            ("a;b$(x)", "'a;b$(x)'"),
-            ("it's", r"'it'\''s'"),
-            ("A/Line Lead", "'A/Line Lead'"),
-        ] {
-            assert_eq!(shell_word(text), word);
-        }
-    }
 
     /// Made up.
     fn secret() -> String {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::exposure::Weakness;
 use crate::rules::authority::Denied;
 use crate::rules::key::Key;
 use crate::rules::names::Name;
@@ -53,14 +54,12 @@ pub enum StoreError {
         what: &'static str,
     },
     /// Others could change it.
-    #[error("the store {} is not safe: {what}", .path.display())]
+    #[error("the store {} is not safe: {weakness}", .path.display())]
     Insecure {
-        /// The store.
+        /// The store, or its folder where that is what is open.
         path: PathBuf,
         /// What is unsafe about it.
-        what: String,
-        /// The command that mends it.
-        remedy: String,
+        weakness: Weakness,
     },
     /// It cannot be opened, or not be written.
     #[error("the store {} cannot be {verb}: {detail}", .path.display())]

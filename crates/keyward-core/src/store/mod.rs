@@ -14,6 +14,7 @@ mod conditions;
 mod db;
 mod directory;
 mod error;
+mod exposure;
 mod filter;
 mod health;
 mod history;
@@ -33,6 +34,7 @@ use jiff::Timestamp;
 pub use changes::{Changes, Staging, Subject};
 pub use completion::Names;
 pub use error::{DISK_FULL, StoreError};
+pub use exposure::{Exposure, Weakness};
 pub use filter::{Filter, Sort};
 pub use health::NameCount;
 pub use history::{ChainCheck, Event, EventFilter, Head};
@@ -54,7 +56,7 @@ pub struct Store {
     conn: Conn,
     path: PathBuf,
     read_only: Option<String>,
-    warnings: Vec<String>,
+    exposure: Option<Exposure>,
 }
 
 /// Who changes something, and when.
@@ -72,8 +74,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] says which of the many reasons it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let OpenFile { engine, path, read_only, warnings } = sqlite::open(path)?;
-        Ok(Self { conn: Conn::new(engine), path, read_only, warnings })
+        let OpenFile { engine, path, read_only, exposure } = sqlite::open(path)?;
+        Ok(Self { conn: Conn::new(engine), path, read_only, exposure })
     }
 
     /// Opens the store at `path`, and makes it first where there is none.
@@ -92,7 +94,7 @@ impl Store {
     pub fn in_memory(now: Timestamp) -> Result<Self, StoreError> {
         let path = PathBuf::from(":memory:");
         let conn = Conn::new(sqlite::in_memory(path.clone(), now)?);
-        Ok(Self { conn, path, read_only: None, warnings: vec![] })
+        Ok(Self { conn, path, read_only: None, exposure: None })
     }
 
     /// Where the store is.
@@ -100,9 +102,9 @@ impl Store {
         &self.path
     }
 
-    /// What the person who runs the command should know about this store.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
+    /// What others can do to this store that they should not.
+    pub fn exposure(&self) -> Option<Exposure> {
+        self.exposure
     }
 
     /// Whether the system refuses to write this store.

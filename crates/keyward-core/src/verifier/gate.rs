@@ -26,7 +26,7 @@ use crate::rules::credential::{Credential, CredentialError};
 use crate::rules::decision::Request;
 use crate::rules::hashing::Memory;
 use crate::rules::names::Name;
-use crate::store::{Store, StoreError};
+use crate::store::{Exposure, Store, StoreError};
 
 /// How much a gate may do at once.
 #[derive(Debug, Clone, Copy)]
@@ -165,9 +165,9 @@ impl Turn<'_> {
         self.reader.as_ref().map_or(Ok(None), |reader| reader.store().view()?.rank_of(role))
     }
 
-    /// What who runs the service should know about the store.
-    pub fn store_warnings(&self) -> &[String] {
-        self.reader.as_ref().map_or(&[], |reader| reader.store().warnings())
+    /// What others can do to the store that they should not.
+    pub fn exposure(&self) -> Option<Exposure> {
+        self.reader.as_ref().and_then(|reader| reader.store().exposure())
     }
 
     fn decide(

@@ -51,7 +51,7 @@ fn answer(gate: &Gate, now: Timestamp, documents: &mut Documents, answered: &mut
     let lines = std::mem::take(&mut answered.chunk.room.lines);
     answered.chunk.room.output.clear();
     let mut turn = gate.turn().map_err(Error::from);
-    let is_exposed = turn.as_ref().is_ok_and(|turn| !turn.store_warnings().is_empty());
+    let is_exposed = turn.as_ref().is_ok_and(|turn| turn.exposure().is_some());
     // From the first line on that has to be waited for.
     let mut waiting: Vec<(u64, Asked)> = vec![];
     let mut writer = Writer { answered, documents, is_exposed, now };

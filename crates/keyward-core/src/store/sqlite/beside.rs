@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::platform;
-use crate::rules::text::shell_path;
 use crate::store::error::StoreError;
+use crate::store::exposure::Weakness;
 
 /// How the name of the write-ahead log ends.
 const LOG: &str = "-wal";
@@ -43,25 +43,18 @@ pub(super) fn is_kept(name: &OsStr) -> bool {
 }
 
 /// Refuses files that whoever could not write the store may have put there: they have to be files of somebody who
-/// could, and files alone.
+/// could, and nothing but files.
 pub(super) fn check(path: &Path, store: &fs::Metadata) -> Result<(), StoreError> {
     for file in all_of(path) {
         let Ok(found) = fs::symlink_metadata(&file) else { continue };
-        let what = if !found.is_file() || platform::has_other_names(&found) {
-            "is no file of its own: it is a link, a pipe or a folder"
+        let weakness = if !found.is_file() || platform::has_other_names(&found) {
+            Weakness::StrayFile(file)
         } else if !platform::is_trusted_beside(store, &found) {
-            "belongs to another user, and what stands in it counts as if it stood in the store"
+            Weakness::ForeignFile(file)
         } else {
             continue;
         };
-        return Err(StoreError::Insecure {
-            path: path.to_owned(),
-            what: format!("the file {} beside it {what}", file.display()),
-            remedy: format!(
-                "find out who put it there; then remove it, and move the store to a folder of your own: rm {}",
-                shell_path(&file)
-            ),
-        });
+        return Err(StoreError::Insecure { path: path.to_owned(), weakness });
     }
     Ok(())
 }

@@ -26,9 +26,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{beside, error_of, schema};
 use crate::platform::{self, OtherUsers, Version};
-use crate::rules::text::shell_path;
 use crate::store::db::Sqlite;
 use crate::store::error::{DISK_FULL, READ_ONLY, StoreError};
+use crate::store::exposure::{Exposure, Weakness};
 
 /// How long a command waits for other processes before it says that the store is locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,39 +43,39 @@ pub(in crate::store) struct OpenFile {
     pub path: PathBuf,
     /// Why nothing can be written, if that is so.
     pub read_only: Option<String>,
-    pub warnings: Vec<String>,
+    pub exposure: Option<Exposure>,
 }
 
 /// Opens the store at `path`, for reading and, where the system allows, for writing.
 pub(in crate::store) fn open(path: &Path) -> Result<OpenFile, StoreError> {
     let path = resolve(path)?;
-    let warnings = check_file(&path)?;
+    let exposure = check_file(&path)?;
     // Who may only read the file would leave a log beside it that belongs to them, and lock its owner out.
     if !platform::may_write(&path) && platform::may_read(&path) && nothing_in_the_log(&path) {
-        return open_immutable(path, warnings, READ_ONLY.to_owned());
+        return open_immutable(path, exposure, READ_ONLY.to_owned());
     }
     let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     match prepare(&conn, &path) {
         Ok(()) => {
             let is_read_only = conn.is_readonly("main").map_err(|error| error_of(&path, error))?;
             let read_only = is_read_only.then(|| READ_ONLY.to_owned());
-            Ok(OpenFile { engine: Sqlite::new(conn, path.clone(), None), path, read_only, warnings })
+            Ok(OpenFile { engine: Sqlite::new(conn, path.clone(), None), path, read_only, exposure })
         }
         // A folder that cannot be written, or a disk without room for the memory that is shared.
         Err(StoreError::Unusable { path: of, verb, detail }) if nothing_in_the_log(&path) => {
             drop(conn);
             let why = if detail == DISK_FULL { DISK_FULL } else { READ_ONLY };
-            open_immutable(path, warnings, why.to_owned()).map_err(|_| StoreError::Unusable { path: of, verb, detail })
+            open_immutable(path, exposure, why.to_owned()).map_err(|_| StoreError::Unusable { path: of, verb, detail })
         }
         Err(error) => Err(error),
     }
 }
 
-fn open_immutable(path: PathBuf, warnings: Vec<String>, why: String) -> Result<OpenFile, StoreError> {
+fn open_immutable(path: PathBuf, exposure: Option<Exposure>, why: String) -> Result<OpenFile, StoreError> {
     let frozen = Frozen(Version::of(&path));
     let conn = connect_immutable(&path)?;
     prepare(&conn, &path)?;
-    Ok(OpenFile { engine: Sqlite::new(conn, path.clone(), Some(frozen)), path, read_only: Some(why), warnings })
+    Ok(OpenFile { engine: Sqlite::new(conn, path.clone(), Some(frozen)), path, read_only: Some(why), exposure })
 }
 
 /// What a file was that is read without locks, because nobody here can write it. SQLite itself never looks again at one
@@ -156,8 +156,9 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// Refuses a file that is no store, or that others can change, before SQLite opens it. Returns warnings.
-fn check_file(path: &Path) -> Result<Vec<String>, StoreError> {
+/// Refuses a file that is no store, or that others can change, before SQLite opens it. Returns what others can do to one that
+/// is used all the same.
+fn check_file(path: &Path) -> Result<Option<Exposure>, StoreError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(StoreError::Missing(path.to_owned())),
@@ -165,11 +166,7 @@ fn check_file(path: &Path) -> Result<Vec<String>, StoreError> {
     };
     let foreign = |what| Err(StoreError::Foreign { path: path.to_owned(), what });
     if found.is_symlink() {
-        return Err(StoreError::Insecure {
-            path: path.to_owned(),
-            what: "it is a link, and who can change the link can change the keys".to_owned(),
-            remedy: "name the file that it points to".to_owned(),
-        });
+        return Err(insecure(path, Weakness::Link));
     } else if found.is_dir() {
         return foreign("a folder");
     } else if !found.is_file() {
@@ -181,21 +178,18 @@ fn check_file(path: &Path) -> Result<Vec<String>, StoreError> {
     }
     check_folder(&parent(path))?;
     beside::check(path, &found)?;
-    let (mode, close) = (platform::mode(&found), format!("chmod 600 {}", shell_path(path)));
-    let others = match OtherUsers::of(&found) {
-        OtherUsers::AllWrite => None,
-        OtherUsers::GroupWrites => Some("its group can change the keys"),
-        OtherUsers::Read => Some("others can read it"),
-        OtherUsers::Nothing => return Ok(vec![]),
+    let mode = platform::mode(&found);
+    let group_writes = match OtherUsers::of(&found) {
+        OtherUsers::AllWrite => return Err(insecure(path, Weakness::OpenFile { mode })),
+        OtherUsers::GroupWrites => true,
+        OtherUsers::Read => false,
+        OtherUsers::Nothing => return Ok(None),
     };
-    let Some(others) = others else {
-        return Err(StoreError::Insecure {
-            path: path.to_owned(),
-            what: format!("its mode {mode:03o} lets every user of this machine change the keys"),
-            remedy: format!("close it with `{close}`, then look through `keyward list` and `keyward history`"),
-        });
-    };
-    Ok(vec![format!("the store {} has mode {mode:03o}, so {others}; close it with: {close}", path.display())])
+    Ok(Some(Exposure { mode, group_writes }))
+}
+
+fn insecure(path: &Path, weakness: Weakness) -> StoreError {
+    StoreError::Insecure { path: path.to_owned(), weakness }
 }
 
 /// Who can write a folder can put another file in the place of the store, unless it is sticky.
@@ -204,11 +198,7 @@ fn check_folder(folder: &Path) -> Result<(), StoreError> {
     if !platform::anybody_may_replace_in(&found) {
         return Ok(());
     }
-    Err(StoreError::Insecure {
-        path: folder.to_owned(),
-        what: "every user of this machine can put another file in its place, because its folder is open".to_owned(),
-        remedy: format!("close the folder with: chmod o-w {}", shell_path(folder)),
-    })
+    Err(insecure(folder, Weakness::OpenFolder))
 }
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {

@@ -1,0 +1,56 @@
+//! What others can do to a store that they should not, as data: whoever tells a person knows the remedy.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why a store cannot be trusted: others may have changed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Weakness {
+    /// The path is a link.
+    Link,
+    /// Every user of the machine can change the file, which has this mode.
+    OpenFile {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Every user of the machine can put another file in its place.
+    OpenFolder,
+    /// What lies beside it under a name that belongs to it is a link, a pipe or a folder.
+    StrayFile(PathBuf),
+    /// A file beside it counts as if it stood in the store, and belongs to another user.
+    ForeignFile(PathBuf),
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link => f.write_str("it is a link, and who can change the link can change the keys"),
+            Self::OpenFile { mode } => {
+                write!(f, "its mode {mode:03o} lets every user of this machine change the keys")
+            }
+            Self::OpenFolder => {
+                f.write_str("every user of this machine can put another file in its place, because its folder is open")
+            }
+            Self::StrayFile(file) => {
+                let file = file.display();
+                write!(f, "the file {file} beside it is no file of its own: it is a link, a pipe or a folder")
+            }
+            Self::ForeignFile(file) => write!(
+                f,
+                "the file {} beside it belongs to another user, and what stands in it counts as if it stood in the store",
+                file.display()
+            ),
+        }
+    }
+}
+
+/// What some others can do to a store that is used all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exposure {
+    /// The permission bits of the file.
+    pub mode: u32,
+    /// Whether its group can change the keys. Otherwise, others can read it.
+    pub group_writes: bool,
+}
