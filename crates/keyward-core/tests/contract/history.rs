@@ -1,6 +1,6 @@
 //! The history: a chain that shows every change to what it tells.
 
-use keyward_core::store::{ChainCheck, EventFilter, Head, Stamp, StoreError};
+use keyward_core::store::{ChainCheck, EventFilter, Stamp, StoreError};
 
 use crate::{Fixture, NOW, at, insert, name, stamp};
 
