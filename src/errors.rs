@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::error::{Code, Error};
-use crate::text::shell_path;
+use crate::text::{closest, shell_path};
 use crate::words;
 use keyward_core::rules::authority::Denied;
 use keyward_core::store::{DISK_FULL, StoreError, Weakness};
@@ -68,9 +68,12 @@ impl From<StoreError> for Error {
                 .hint("act as somebody who may, or leave --as and KEYWARD_AS out to act as the owner of the store"),
             StoreError::Denied(Denied::Ceiling { .. }) => Self::new(Code::RoleCeiling, message)
                 .hint("choose a role at or below your own, or have somebody with a higher role do it"),
-            StoreError::NoSuch { kind, name, close } => {
+            StoreError::NoSuch { kind, name, known } => {
                 let error = Self::new(Code::NotFound, message);
-                let error = close.iter().fold(error, |error, close| error.hint(format!("did you mean {close}?")));
+                let error = match closest(&known, name.as_str()) {
+                    Some(close) => error.hint(format!("did you mean {close}?")),
+                    None => error,
+                };
                 error.hint(format!("make it first: keyward {kind} create {name}"))
             }
             StoreError::SecretChanged(name) => Self::new(Code::Conflict, message).hint(format!(

@@ -3,8 +3,15 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+pub use keyward_core::rules::text::count;
 use keyward_core::rules::text::is_obeyed;
-pub use keyward_core::rules::text::{closest, count};
+
+/// The one of `names` that was probably meant with `text`.
+pub fn closest<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Option<&'n N> {
+    let similarity = |name: &N| strsim::jaro_winkler(name.as_ref(), text);
+    let similar = names.iter().map(|name| (similarity(name), name)).filter(|(similarity, _)| *similarity > 0.8);
+    similar.max_by(|one, two| one.0.total_cmp(&two.0)).map(|(_, name)| name)
+}
 
 /// The text without anything that a terminal would obey, but the line feed: a value from a store or
 /// from a command line cannot move the cursor, ring the bell, change the title or turn the writing

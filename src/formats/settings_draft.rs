@@ -8,9 +8,9 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use super::tree::{Field, Mistake, Node, Value};
+use crate::text::closest;
 use keyward_core::rules::names::InvalidText;
 use keyward_core::rules::setting::{Setting, SettingSlot, Settings, TextSet};
-use keyward_core::rules::text::closest;
 use keyward_core::rules::time::When;
 
 /// The settings of a key as far as a text can state them. When the key ends, and what its secrets start with

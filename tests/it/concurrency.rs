@@ -133,18 +133,18 @@ fn what_is_checked_while_others_write_is_of_one_moment() {
     sandbox.mint("deploy");
     lengthen(&sandbox.store(), 5_000);
     let (path, now) = (sandbox.store(), sandbox.now());
-    let (is_over, changes) = (AtomicBool::new(false), AtomicU32::new(0));
+    let (is_over, number) = (AtomicBool::new(false), AtomicU32::new(0));
     let write = || {
         let mut store = Store::open(&path).unwrap();
         while !is_over.load(Ordering::SeqCst) {
-            let changed = store.write(Stamp { now, actor: None }, |tx| {
-                let key = tx.find("deploy")?.unwrap();
-                tx.switch_key(&key, !key.settings.enabled)
+            let switched = store.write(Stamp { now, actor: None }, |changes| {
+                let key = changes.find("deploy")?.unwrap();
+                changes.switch_key(&key, !key.settings.enabled)
             });
-            changed
+            switched
                 .map(drop)
                 .or_else(|error| if matches!(error, StoreError::Locked(_)) { Ok(()) } else { Err(error) })?;
-            changes.fetch_add(1, Ordering::SeqCst);
+            number.fetch_add(1, Ordering::SeqCst);
         }
         Ok::<_, StoreError>(())
     };
@@ -152,9 +152,9 @@ fn what_is_checked_while_others_write_is_of_one_moment() {
     std::thread::scope(|scope| {
         let writer = scope.spawn(write);
         for line in ["history --check", "doctor --json --fail-if-any", "history --check"].iter().cycle().take(21) {
-            let before = changes.load(Ordering::SeqCst);
+            let before = number.load(Ordering::SeqCst);
             outputs.push((line, sandbox.run(line)));
-            during += u32::from(changes.load(Ordering::SeqCst) > before);
+            during += u32::from(number.load(Ordering::SeqCst) > before);
         }
         is_over.store(true, Ordering::SeqCst);
         writer.join().unwrap().unwrap();

@@ -77,8 +77,12 @@
 //! The order is `{issuer, verifier} → store → rules → platform`, and a test holds it. Without the feature `sqlite` there
 //! is no store, and so neither an issuer nor a verifier: what is left are the rules.
 
+#[cfg(feature = "sqlite")]
 pub mod issuer;
+#[cfg(feature = "sqlite")]
 mod platform;
 pub mod rules;
+#[cfg(feature = "sqlite")]
 pub mod store;
+#[cfg(feature = "sqlite")]
 pub mod verifier;

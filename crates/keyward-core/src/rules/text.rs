@@ -21,13 +21,6 @@ pub fn count(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
-/// The one of `names` that was probably meant with `text`.
-pub fn closest<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Option<&'n N> {
-    let similarity = |name: &N| strsim::jaro_winkler(name.as_ref(), text);
-    let similar = names.iter().map(|name| (similarity(name), name)).filter(|(similarity, _)| *similarity > 0.8);
-    similar.max_by(|one, two| one.0.total_cmp(&two.0)).map(|(_, name)| name)
-}
-
 /// Whether there is something in the text that looks like a secret.
 pub fn holds_secret(text: &str) -> bool {
     matches!(redact(text), Cow::Owned(_))

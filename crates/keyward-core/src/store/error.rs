@@ -117,8 +117,8 @@ pub enum StoreError {
         kind: &'static str,
         /// The name that was given.
         name: Name,
-        /// One that is there and looks like it.
-        close: Option<String>,
+        /// Those that there are, for whoever wants to say which of them was meant; not all in a large store.
+        known: Vec<String>,
     },
     /// Another process put a new secret in the place of the key's old one in the meantime.
     #[error("the key {0} was given another secret in the meantime")]

@@ -5,7 +5,6 @@ use crate::rules::authority::Authority;
 use crate::rules::directory::{Entry, Kind};
 use crate::rules::key::{Key, Settings};
 use crate::rules::names::Name;
-use crate::rules::text::closest;
 use crate::rules::token::Id;
 use crate::store::error::StoreError;
 use crate::store::{directory, keys};
@@ -16,7 +15,7 @@ impl Changes<'_> {
     /// # Errors
     /// [`StoreError::NoSuch`], or where the store cannot be read.
     pub fn required_entry(&self, kind: Kind, name: &Name) -> Result<Entry, StoreError> {
-        let missing = || StoreError::NoSuch { kind: kind.as_str(), name: name.clone(), close: None };
+        let missing = || StoreError::NoSuch { kind: kind.as_str(), name: name.clone(), known: vec![] };
         self.entry(kind, name)?.ok_or_else(missing)
     }
 
@@ -67,9 +66,8 @@ impl Changes<'_> {
     pub(super) fn check_exists(&self, kind: Kind, name: Option<&Name>) -> Result<(), StoreError> {
         match name {
             Some(name) if !directory::exists(self.conn(), kind, name)? => {
-                let names = directory::names(self.conn(), kind)?;
-                let close = closest(&names, name.as_str()).cloned();
-                Err(StoreError::NoSuch { kind: kind.as_str(), name: name.clone(), close })
+                let known = directory::names(self.conn(), kind)?;
+                Err(StoreError::NoSuch { kind: kind.as_str(), name: name.clone(), known })
             }
             _ => Ok(()),
         }
