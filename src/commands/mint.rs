@@ -190,10 +190,10 @@ pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>
     }
     let minted = mint(session, store, &settings.prefix)?;
     let secret = stored(&minted);
-    let new = NewKey { id: minted.key_id(), name, settings, secret: &secret };
-    let order = Order { sink, secret: minted.secret(), subject: Subject::Name(name.clone()) };
+    let new = NewKey { id: &minted.key_id().clone(), name, settings, secret: &secret };
+    let order = Order { sink, secret: minted.into_secret(), subject: Subject::Name(name.clone()) };
     let handover = Handover { orders: vec![order], rotation: None, patience };
-    let key = hand_over_one(session, store, &handover, |changes| {
+    let key = hand_over_one(session, store, handover, |changes| {
         if let Some(source) = source {
             changes.check_source(source)?;
         }
@@ -235,9 +235,9 @@ pub fn rotate_key(
     let Rotation { prefix, grace, sink, patience } = with;
     let minted = mint(session, store, prefix)?;
     let secret = stored(&minted);
-    let order = Order { sink, secret: minted.secret(), subject: Subject::Key(key.id.clone()) };
+    let order = Order { sink, secret: minted.into_secret(), subject: Subject::Key(key.id.clone()) };
     let handover = Handover { orders: vec![order], rotation: Some((key, &secret)), patience };
-    hand_over_one(session, store, &handover, |changes| {
+    hand_over_one(session, store, handover, |changes| {
         let grace_end = grace.after(changes.now()).ok_or_else(|| {
             Error::new(Code::InvalidValue, "--grace ends after the year 9999")
                 .hint("give a shorter one, such as --grace 24h")
@@ -251,14 +251,14 @@ pub fn rotate_key(
 fn hand_over_one(
     session: &mut Session,
     store: &mut Store,
-    handover: &Handover<'_>,
+    handover: Handover<'_>,
     change: impl Fn(&Changes<'_>) -> Result<Key, Error>,
 ) -> Result<Key, Error> {
+    let is_printed = handover.orders.iter().any(|order| *order.sink == Sink::Document);
+    let outcome = if handover.rotation.is_some() { Effect::Rotated } else { Effect::Created };
     let keys = hand_over(session, store, handover, |changes| Ok(vec![change(changes)?]))?;
     let key = keys.into_iter().next().ok_or_else(|| anyhow::anyhow!("a change without its key"))?;
-    let is_printed = handover.orders.iter().any(|order| *order.sink == Sink::Document);
     if session.json() && !is_printed {
-        let outcome = if handover.rotation.is_some() { Effect::Rotated } else { Effect::Created };
         print_outcome(session, &key, outcome)?;
     }
     Ok(key)

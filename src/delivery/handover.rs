@@ -80,8 +80,8 @@ impl Patience {
 pub struct Order<'o> {
     /// Where it goes.
     pub sink: &'o Sink,
-    /// What goes there.
-    pub secret: &'o Secret,
+    /// What goes there. It is wiped as soon as it is there.
+    pub secret: Secret,
     /// What it is for.
     pub subject: Subject,
 }
@@ -97,13 +97,13 @@ pub struct Handover<'h> {
     pub patience: Patience,
 }
 
-impl Handover<'_> {
+impl<'h> Handover<'h> {
     fn outcome(&self) -> Effect {
         if self.rotation.is_some() { Effect::Rotated } else { Effect::Created }
     }
 
     /// The new secret of a rotation, if it has to work before it is delivered.
-    fn staged(&self, session: &Session) -> Option<StagedSecret<'_>> {
+    fn staged(&self, session: &Session) -> Option<StagedSecret<'h>> {
         let (key, secret) = self.rotation?;
         let staging = self.orders.iter().find_map(|order| order.sink.staging(session))?;
         Some(StagedSecret { key, secret, staging })
@@ -118,9 +118,18 @@ impl Handover<'_> {
         self.orders.iter().map(parcel).collect()
     }
 
-    fn commands(&self) -> u64 {
-        self.orders.iter().filter(|order| order.sink.is_command()).count() as u64
+    /// Wipes the secrets.
+    fn sent(self) -> Sent<'h> {
+        let commands = self.orders.iter().filter(|order| order.sink.is_command()).count() as u64;
+        Sent { orders: self.orders.len(), commands, rotation: self.rotation }
     }
+}
+
+/// What is left of a handover once its secrets are delivered.
+struct Sent<'h> {
+    orders: usize,
+    commands: u64,
+    rotation: Option<(&'h Key, &'h NewSecret)>,
 }
 
 /// Delivers the secrets and makes the `change` that belongs to them, as the module describes. `change` returns the
@@ -132,17 +141,18 @@ impl Handover<'_> {
 pub fn hand_over(
     session: &mut Session,
     store: &mut Store,
-    handover: &Handover<'_>,
+    handover: Handover<'_>,
     change: impl Fn(&Changes<'_>) -> Result<Vec<Key>, Error>,
 ) -> Result<Vec<Key>, Error> {
-    let (keys, lease) = reserve(session, store, handover, &change)?;
+    let (keys, lease) = reserve(session, store, &handover, &change)?;
     let mut deposit = Deposit::default();
     let watch = handover.orders.iter().any(|order| order.sink.may_wait()).then(|| Watch::start(session, store, &lease));
-    let delivered = deliver(session, handover, &keys, &lease, &mut deposit);
+    let delivered = deliver(session, &handover, &keys, &lease, &mut deposit);
     drop(watch);
     if handover.orders.iter().any(|order| order.sink.waits_for_someone()) {
         session.look_at_the_clock();
     }
+    let sent = handover.sent();
     if let Err(error) = delivered {
         let error = taken_back(deposit, error);
         // Where this fails too, the reservation ends by itself, and a staged secret stays that `doctor` tells of.
@@ -154,7 +164,7 @@ pub fn hand_over(
             deposit.keep(session);
             Ok(keys)
         }
-        Err(error) => Err(not_committed(session, store, handover, &lease, deposit, error)),
+        Err(error) => Err(not_committed(session, store, &sent, &lease, deposit, error)),
     }
 }
 
@@ -183,7 +193,7 @@ fn deliver(
     let mut commands_done = 0;
     for (order, key) in commands.chain(others) {
         let is_staged = lease.has_staged();
-        if let Err(error) = order.sink.take(session, key, order.secret, handover.outcome(), is_staged, deposit) {
+        if let Err(error) = order.sink.take(session, key, &order.secret, handover.outcome(), is_staged, deposit) {
             return Err(if commands_done == 0 { error } else { error.hint(void(commands_done)) });
         }
         commands_done += u64::from(order.sink.is_command());
@@ -195,14 +205,14 @@ fn deliver(
 fn not_committed(
     session: &Session,
     store: &mut Store,
-    handover: &Handover<'_>,
+    sent: &Sent<'_>,
     lease: &Lease,
     deposit: Deposit,
     error: Error,
 ) -> Error {
     let is_final = deposit.is_final;
     let error = taken_back(deposit, error);
-    if let Some((key, secret)) = handover.rotation.filter(|_| is_final && lease.has_staged()) {
+    if let Some((key, secret)) = sent.rotation.filter(|_| is_final && lease.has_staged()) {
         let _ = lease.end(store, session.stamp());
         // Somebody may have deleted the key, or replaced both secrets. Where nobody can tell, it is as it was staged.
         let works = store
@@ -215,7 +225,7 @@ fn not_committed(
         return error.after_delivery();
     }
     let _ = lease.give_back(store, session.stamp());
-    match (handover.orders.len(), handover.commands()) {
+    match (sent.orders, sent.commands) {
         (1, _) => error.after_delivery(),
         (_, 0) => error,
         (_, commands) => error.hint(void(commands)),

@@ -21,6 +21,7 @@ use keyward_core::issuer::Minted;
 use keyward_core::rules::directory::{Draft, Entry};
 use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{Name, Prefix};
+use keyward_core::rules::token::{Id, Secret};
 use keyward_core::store::{Changes, Head, NewKey, NewSecret, Store, StoreError, Subject};
 
 /// Make the store match a manifest
@@ -68,15 +69,15 @@ struct Planned {
 
 /// A key that is about to be made.
 struct Fresh {
+    id: Id,
     name: Name,
-    minted: Minted,
     stored: NewSecret,
     sink: Sink,
 }
 
 impl Fresh {
-    fn order(&self) -> Order<'_> {
-        Order { sink: &self.sink, secret: self.minted.secret(), subject: Subject::Name(self.name.clone()) }
+    fn order(&self, secret: Secret) -> Order<'_> {
+        Order { sink: &self.sink, secret, subject: Subject::Name(self.name.clone()) }
     }
 }
 
@@ -289,11 +290,11 @@ impl Apply {
         if let Some(folder) = &self.secrets_dir {
             make_folder(folder)?;
         }
-        let fresh = mint(session, store, wanted)?;
-        let orders = fresh.iter().map(Fresh::order).collect();
+        let (fresh, secrets) = mint(session, store, wanted)?;
+        let orders = fresh.iter().zip(secrets).map(|(key, secret)| key.order(secret)).collect();
         let handover = Handover { orders, rotation: None, patience: Patience::Short };
         let keys: BTreeMap<&Name, &Fresh> = fresh.iter().map(|key| (&key.name, key)).collect();
-        hand_over(session, store, &handover, |changes| {
+        hand_over(session, store, handover, |changes| {
             if changes.head()? != planned.head {
                 return Err(Error::new(Code::Conflict, "somebody changed the store in the meantime")
                     .hint("nothing was changed; apply the manifest again"));
@@ -302,7 +303,7 @@ impl Apply {
             for step in &planned.steps {
                 made.extend(self.take(changes, step, text, |name, settings| {
                     let key = keys.get(name).ok_or_else(|| StoreError::KeyGone(name.clone()))?;
-                    changes.insert_key(&NewKey { id: key.minted.key_id(), name, settings, secret: &key.stored })
+                    changes.insert_key(&NewKey { id: &key.id, name, settings, secret: &key.stored })
                 })?);
             }
             Ok(made)
@@ -311,14 +312,20 @@ impl Apply {
     }
 }
 
-fn mint(session: &mut Session, store: &Store, wanted: Vec<(Name, Prefix, Place)>) -> Result<Vec<Fresh>, Error> {
+/// Makes the keys that are wanted, each with its secret.
+fn mint(
+    session: &mut Session,
+    store: &Store,
+    wanted: Vec<(Name, Prefix, Place)>,
+) -> Result<(Vec<Fresh>, Vec<Secret>), Error> {
     let prefixes = wanted.iter().map(|(_, prefix, _)| prefix.clone()).collect();
     let fresh = wanted.into_iter().zip(mint_all(session, store, prefixes)?);
     let fresh = fresh.map(|((name, _, place), minted)| {
         let stored = stored(&minted);
-        Fresh { name, minted, stored, sink: Sink::Place(place) }
+        let fresh = Fresh { id: minted.key_id().clone(), name, stored, sink: Sink::Place(place) };
+        (fresh, minted.into_secret())
     });
-    Ok(fresh.collect())
+    Ok(fresh.unzip())
 }
 
 fn entry(changes: &Changes<'_>, draft: &Draft) -> Result<Entry, StoreError> {

@@ -88,6 +88,11 @@ impl Minted {
         &self.secret
     }
 
+    /// The plain secret, for whoever delivers it and has to wipe it as soon as that is done.
+    pub fn into_secret(self) -> Secret {
+        self.secret
+    }
+
     /// What the store keeps of it, beside its public id.
     pub fn hash(&self) -> &HashedSecret {
         &self.hash
