@@ -472,7 +472,7 @@ fn made(steps: &[Step], now: Timestamp) -> Present {
         match &step.subject {
             Subject::Entry(draft) => present.entries.push(draft.clone()),
             Subject::Key { name, settings, .. } => {
-                present.keys.push(Key::new(Id::from_random([1; 8]), name.clone(), (**settings).clone(), now))
+                present.keys.push(Key::new(Id::from_random([1; 8]), name.clone(), (**settings).clone(), now));
             }
         }
     }

@@ -18,7 +18,7 @@ UPDATE key SET scope_count = (SELECT count(*) FROM key_scope s WHERE s.key = key
                address_count = (SELECT count(*) FROM key_address a WHERE a.key = key.id),
                label_count = (SELECT count(*) FROM key_label b WHERE b.key = key.id);
 
--- The public id of the secret that an event tells of. It repeats what stands in the detail, and `history --check`
+-- The public id of the secret that an event tells of. It repeats what stands in the detail, and a check of the history
 -- compares the two.
 ALTER TABLE history ADD COLUMN secret_id TEXT;
 UPDATE history SET secret_id = json_extract(detail, '$.secret')

@@ -5,11 +5,15 @@
 //! apart, so a row that was changed, removed, inserted or moved does not go unnoticed. What a chain
 //! cannot prove: that nobody who may write the file replaced the whole of it by another chain.
 
+mod events;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::conditions::{Bound, Conditions};
+pub use events::EventFilter;
+pub(super) use events::{each, last_key_named};
+
 use super::db::{Conn, Row};
 use super::error::StoreError;
 use crate::rules::names::Name;
@@ -40,7 +44,7 @@ pub struct Event {
     pub detail: Value,
 }
 
-/// What `history --check` found.
+/// What a check of the history found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChainCheck {
     /// All rows are as they were written.
@@ -188,94 +192,6 @@ fn secret_in(detail: &str) -> Option<String> {
     // Most details tell of no secret, and need not be parsed.
     let tells = detail.contains("\"secret\"");
     tells.then(|| serde_json::from_str::<Detail>(detail).ok()?.secret).flatten()
-}
-
-/// Which events are wanted.
-#[derive(Debug, Clone, Default)]
-pub struct EventFilter {
-    /// Those of this key.
-    pub key: Option<Id>,
-    /// From this time on.
-    pub since: Option<Timestamp>,
-    /// Before this time.
-    pub until: Option<Timestamp>,
-    /// What this user did, or with `owner`, what was done by nobody who was named.
-    pub by: Option<Name>,
-    /// This action, such as `key.create`, or either of its parts.
-    pub action: Option<String>,
-    /// The newest so many.
-    pub limit: Option<u64>,
-}
-
-impl EventFilter {
-    /// The statement that selects these events.
-    fn statement(&self) -> (String, Conditions<'_>) {
-        let mut all = Conditions::default();
-        let second = |time: Timestamp| Bound::Integer(time.as_second());
-        if let Some(key) = &self.key {
-            all.and("subject_kind = 'key' AND subject_id = ?", [Bound::Text(key.as_str())]);
-        }
-        if let Some(since) = self.since {
-            all.and("at >= ?", [second(since)]);
-        }
-        if let Some(until) = self.until {
-            all.and("at < ?", [second(until)]);
-        }
-        if let Some(by) = &self.by {
-            all.and("coalesce(actor, 'owner') = ?", [Bound::Text(by.as_str())]);
-        }
-        if let Some(action) = &self.action {
-            // The action itself, or what it is about, or what was done.
-            let texts = [action, action, action].map(|action| Bound::Text(action));
-            all.and("(action = ? OR subject_kind = ? OR action = subject_kind || '.' || ?)", texts);
-        }
-        let columns = "seq, at, actor, action, subject_kind, subject_id, subject_name, detail";
-        let select = format!("SELECT {columns} FROM history {}", all.sql());
-        match self.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)) {
-            None => (format!("{select} ORDER BY seq"), all),
-            Some(limit) => {
-                let most = all.bind(Bound::Integer(limit));
-                (format!("SELECT * FROM ({select} ORDER BY seq DESC LIMIT {most}) AS newest ORDER BY seq"), all)
-            }
-        }
-    }
-}
-
-/// The events that are wanted, the oldest first.
-pub(super) fn each<E: From<StoreError>>(
-    conn: &Conn,
-    filter: &EventFilter,
-    mut f: impl FnMut(Event) -> Result<(), E>,
-) -> Result<(), E> {
-    let (statement, conditions) = filter.statement();
-    conn.each(&statement, &conditions.values(), |row| {
-        let stored = Stored::read(row)?;
-        f(Event {
-            seq: stored.seq,
-            at: row.time(1)?,
-            actor: row.optional_parsed(2)?,
-            action: stored.action.to_owned(),
-            subject_kind: stored.subject_kind.to_owned(),
-            subject_id: row.optional_parsed(5)?,
-            subject_name: stored.subject_name.to_owned(),
-            detail: serde_json::from_str(stored.detail).unwrap_or(Value::Null),
-        })
-    })
-}
-
-/// The id of the key that last had this name, or that has this id: for a key that is gone.
-pub(super) fn last_key_named(conn: &Conn, name: &str) -> Result<Option<Id>, StoreError> {
-    conn.optional(
-        "SELECT subject_id FROM history
-          WHERE seq = (SELECT max(seq) FROM (SELECT max(seq) AS seq FROM history
-                                              WHERE subject_kind = 'key' AND subject_name = ?1
-                                              UNION ALL
-                                             SELECT max(seq) FROM history
-                                              WHERE subject_kind = 'key' AND subject_id = ?1) AS newest)",
-        &[name.into()],
-        |row| row.optional_parsed(0),
-    )
-    .map(Option::flatten)
 }
 
 /// A row as it stands in the table.
