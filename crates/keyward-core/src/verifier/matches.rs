@@ -5,19 +5,18 @@
 //! key, and nothing that would survive a new stored hash. Only that the secret matched is remembered; whether its
 //! key may be used is looked up each time.
 
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use blake2::Blake2sMac256;
 use blake2::digest::{FixedOutput as _, KeyInit as _, Mac as _};
-use lru::LruCache;
+use hashlink::LruCache;
 use zeroize::Zeroizing;
 
 use crate::rules::hashing::HashedSecret;
 use crate::rules::token::Secret;
 
 /// How many credentials are remembered; of more, those that were used least recently are forgotten.
-const MOST: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+const MOST: usize = 16_384;
 
 /// Bytes of the key.
 pub const KEY_BYTES: usize = 32;
@@ -53,7 +52,7 @@ impl Matches {
 
     /// Remembers that it has.
     pub(super) fn remember(&self, secret: &Secret, seal: &Seal) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).put(seal.tag(secret), ());
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(seal.tag(secret), ());
     }
 }
 
@@ -96,9 +95,9 @@ mod tests {
         let secret = |number: usize| {
             Secret::build(&"kw".parse().unwrap(), Id::from_random((number as u64).to_be_bytes()), &[1; 32])
         };
-        (0..MOST.get()).for_each(|number| matches.remember(&secret(number), &hash));
+        (0..MOST).for_each(|number| matches.remember(&secret(number), &hash));
         assert!(matches.knows(&secret(0), &hash));
-        matches.remember(&secret(MOST.get()), &hash);
+        matches.remember(&secret(MOST), &hash);
         assert!(matches.knows(&secret(0), &hash) && !matches.knows(&secret(1), &hash));
     }
 }

@@ -3,10 +3,9 @@
 //! They are forgotten when the store has changed ([`super::epoch`]); where it was only counted, what was counted is
 //! added here instead. Of unknown ids nothing is kept: whoever makes them up would push out those that are in use.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use lru::LruCache;
+use hashlink::LruCache;
 
 use super::matches::Seal;
 use crate::rules::hashing::Cost;
@@ -14,7 +13,7 @@ use crate::rules::token::Id;
 use crate::store::{Presented, Uses};
 
 /// How many rows are kept; of more, those that were used least recently are forgotten.
-const MOST: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
+const MOST: usize = 4_096;
 
 /// What the store has about a secret, and what is needed of it at each question.
 #[derive(Clone)]
@@ -45,11 +44,11 @@ impl Rows {
     }
 
     pub(super) fn keep(&mut self, secret: &Id, row: Row) {
-        self.0.put(secret.clone(), row);
+        self.0.insert(secret.clone(), row);
     }
 
     pub(super) fn forget(&mut self, secret: &Id) {
-        self.0.pop(secret);
+        self.0.remove(secret);
     }
 
     pub(super) fn forget_all(&mut self) {
@@ -88,12 +87,12 @@ mod tests {
     #[test]
     fn the_least_recently_used_is_forgotten() {
         let mut rows = Rows::new();
-        let all: Vec<_> = (0..=MOST.get() as u64).map(row).collect();
-        for (id, row) in &all[..MOST.get()] {
+        let all: Vec<_> = (0..=MOST as u64).map(row).collect();
+        for (id, row) in &all[..MOST] {
             rows.keep(id, row.clone());
         }
         assert!(rows.get(&all[0].0).is_some());
-        rows.keep(&all[MOST.get()].0, all[MOST.get()].1.clone());
+        rows.keep(&all[MOST].0, all[MOST].1.clone());
         assert!(rows.get(&all[0].0).is_some() && rows.get(&all[1].0).is_none());
     }
 
