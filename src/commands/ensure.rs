@@ -102,7 +102,7 @@ fn ensure_once(
             session.terminal.note(&why);
             let prefix = patch.apply(&key.settings).prefix;
             let with = Rotation { prefix: &prefix, grace: Duration::default(), sink: &sink, patience: Patience::Long };
-            let after = rotate_key(session, &mut store, &key, with, |changes| Ok(change(changes)?))?;
+            let after = rotate_key(session, &mut store, &key, with, &|changes| Ok(change(changes)?))?;
             tell(session, &key, &after, Effect::Rotated, &patch);
             return Ok(());
         }

@@ -193,7 +193,7 @@ pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>
     let new = NewKey { id: &minted.key_id().clone(), name, settings, secret: &secret };
     let order = Order { sink, secret: minted.into_secret(), subject: Subject::Name(name.clone()) };
     let handover = Handover { orders: vec![order], rotation: None, patience };
-    let key = hand_over_one(session, store, handover, |changes| {
+    let key = hand_over_one(session, store, handover, &|changes| {
         if let Some(source) = source {
             changes.check_source(source)?;
         }
@@ -230,14 +230,14 @@ pub fn rotate_key(
     store: &mut Store,
     key: &Key,
     with: Rotation<'_>,
-    prepare: impl Fn(&Changes<'_>) -> Result<Key, Error>,
+    prepare: &dyn Fn(&Changes<'_>) -> Result<Key, Error>,
 ) -> Result<Key, Error> {
     let Rotation { prefix, grace, sink, patience } = with;
     let minted = mint(session, store, prefix)?;
     let secret = stored(&minted);
     let order = Order { sink, secret: minted.into_secret(), subject: Subject::Key(key.id.clone()) };
     let handover = Handover { orders: vec![order], rotation: Some((key, &secret)), patience };
-    hand_over_one(session, store, handover, |changes| {
+    hand_over_one(session, store, handover, &|changes| {
         let grace_end = grace.after(changes.now()).ok_or_else(|| {
             Error::new(Code::InvalidValue, "--grace ends after the year 9999")
                 .hint("give a shorter one, such as --grace 24h")
@@ -252,11 +252,11 @@ fn hand_over_one(
     session: &mut Session,
     store: &mut Store,
     handover: Handover<'_>,
-    change: impl Fn(&Changes<'_>) -> Result<Key, Error>,
+    change: &dyn Fn(&Changes<'_>) -> Result<Key, Error>,
 ) -> Result<Key, Error> {
     let is_printed = handover.orders.iter().any(|order| *order.sink == Sink::Document);
     let outcome = if handover.rotation.is_some() { Effect::Rotated } else { Effect::Created };
-    let keys = hand_over(session, store, handover, |changes| Ok(vec![change(changes)?]))?;
+    let keys = hand_over(session, store, handover, &|changes| Ok(vec![change(changes)?]))?;
     let key = keys.into_iter().next().ok_or_else(|| anyhow::anyhow!("a change without its key"))?;
     if session.json() && !is_printed {
         print_outcome(session, &key, outcome)?;

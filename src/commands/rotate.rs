@@ -39,7 +39,7 @@ impl Rotate {
         let key = session.find_or_ask(&store, self.key.as_deref(), "Rotate which key?")?;
         let old = key.current_secret().cloned();
         let with = Rotation { prefix: &key.settings.prefix, grace: self.grace, sink: &sink, patience: Patience::Short };
-        let key = rotate_key(session, &mut store, &key, with, |_| Ok(key.clone()))?;
+        let key = rotate_key(session, &mut store, &key, with, &|_| Ok(key.clone()))?;
         let end =
             key.secrets.iter().find(|secret| Some(&secret.id) == old.as_ref()).and_then(|secret| secret.expires_at);
         let old = match end {

@@ -133,7 +133,8 @@ struct Sent<'h> {
 }
 
 /// Delivers the secrets and makes the `change` that belongs to them, as the module describes. `change` returns the
-/// keys that the secrets belong to, and is called twice, the first time in vain.
+/// keys that the secrets belong to, and is called twice, the first time in vain. (It is no parameter of the type: the
+/// protocol would be compiled once for each command.)
 ///
 /// # Errors
 /// What `change` says; [`Code::Conflict`](crate::error::Code::Conflict) where somebody else mints for the same name or key;
@@ -142,9 +143,9 @@ pub fn hand_over(
     session: &mut Session,
     store: &mut Store,
     handover: Handover<'_>,
-    change: impl Fn(&Changes<'_>) -> Result<Vec<Key>, Error>,
+    change: &dyn Fn(&Changes<'_>) -> Result<Vec<Key>, Error>,
 ) -> Result<Vec<Key>, Error> {
-    let (keys, lease) = reserve(session, store, &handover, &change)?;
+    let (keys, lease) = reserve(session, store, &handover, change)?;
     let mut deposit = Deposit::default();
     let watch = handover.orders.iter().any(|order| order.sink.may_wait()).then(|| Watch::start(session, store, &lease));
     let delivered = deliver(session, &handover, &keys, &lease, &mut deposit);
@@ -159,7 +160,7 @@ pub fn hand_over(
         let _ = lease.give_back(store, session.stamp());
         return Err(error);
     }
-    match lease.commit(store, session.stamp(), &change) {
+    match lease.commit(store, session.stamp(), change) {
         Ok(keys) => {
             deposit.keep(session);
             Ok(keys)
@@ -173,10 +174,10 @@ fn reserve(
     session: &mut Session,
     store: &mut Store,
     handover: &Handover<'_>,
-    change: impl Fn(&Changes<'_>) -> Result<Vec<Key>, Error>,
+    change: &dyn Fn(&Changes<'_>) -> Result<Vec<Key>, Error>,
 ) -> Result<(Vec<Key>, Lease), Error> {
     handover.patience.wait(session, |session| {
-        Lease::take(store, session.stamp(), handover.parcels(), handover.staged(session), &change)
+        Lease::take(store, session.stamp(), handover.parcels(), handover.staged(session), change)
     })
 }
 

@@ -294,7 +294,7 @@ impl Apply {
         let orders = fresh.iter().zip(secrets).map(|(key, secret)| key.order(secret)).collect();
         let handover = Handover { orders, rotation: None, patience: Patience::Short };
         let keys: BTreeMap<&Name, &Fresh> = fresh.iter().map(|key| (&key.name, key)).collect();
-        hand_over(session, store, handover, |changes| {
+        hand_over(session, store, handover, &|changes| {
             if changes.head()? != planned.head {
                 return Err(Error::new(Code::Conflict, "somebody changed the store in the meantime")
                     .hint("nothing was changed; apply the manifest again"));

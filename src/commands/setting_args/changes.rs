@@ -87,9 +87,7 @@ pub(super) fn clearable() -> impl Iterator<Item = &'static Flag> {
         Takes::Nothing(_) => 1,
         _ => 0,
     };
-    let mut flags: Vec<&'static Flag> = FLAGS.iter().filter(is_first).collect();
-    flags.sort_by_key(|flag| turn(flag));
-    flags.into_iter()
+    (0..=2).flat_map(move |wanted| FLAGS.iter().filter(is_first).filter(move |flag| turn(flag) == wanted))
 }
 
 impl ChangeArgs {

@@ -126,7 +126,8 @@ fn in_parallel<T: Sync, R: Send, S: Default>(
             let _ = sender.send((place, work(item, &mut state)));
         }
     };
-    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
+    let mut done: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    thread::scope(|scope| {
         let spawn = |_| {
             let (sender, run) = (sender.clone(), &run);
             thread::Builder::new().spawn_scoped(scope, move || run(sender)).is_ok()
@@ -135,10 +136,12 @@ fn in_parallel<T: Sync, R: Send, S: Default>(
             run(sender.clone());
         }
         drop(sender);
-        results.into_iter().zip(1..).inspect(|(_, number)| step(*number)).map(|(result, _)| result).collect()
+        for ((place, result), number) in results.into_iter().zip(1..) {
+            done[place] = Some(result);
+            step(number);
+        }
     });
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
+    done.into_iter().flatten().collect()
 }
 
 fn at<T>(items: &[T], place: usize) -> Option<(usize, &T)> {
