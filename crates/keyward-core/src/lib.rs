@@ -8,7 +8,8 @@
 //! A key exists if and only if its secret was delivered. So the secret is handed to a function of yours, and the key is
 //! kept where that says that it took it.
 //!
-//! ```
+#![cfg_attr(feature = "sqlite", doc = "```")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 //! use keyward_core::issuer::{self, Seed};
 //! use keyward_core::rules::setting::Settings;
 //! use keyward_core::store::{Stamp, Store};
@@ -35,7 +36,8 @@
 //!
 //! A [`verifier::Gate`] serves all threads of a service. What another process changes counts at the next question.
 //!
-//! ```
+#![cfg_attr(feature = "sqlite", doc = "```")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 //! use keyward_core::rules::credential::parse_line;
 //! use keyward_core::rules::decision::{Request, Transport};
 //! use keyward_core::store::Store;
@@ -75,9 +77,11 @@
 //! | `platform` | what is the operating system's own |
 //!
 //! The order is `{issuer, verifier} → store → rules → platform`, and a test holds it. Without the feature `sqlite` there
-//! is no store, and so neither an issuer nor a verifier: what is left are the rules.
+//! is no store, and so no verifier: what is left are the rules, and secrets that are minted for a store of your own.
 
-#[cfg(feature = "sqlite")]
+// Of a build without a store, the links above that lead to it lead nowhere.
+#![cfg_attr(not(feature = "sqlite"), allow(rustdoc::broken_intra_doc_links))]
+
 pub mod issuer;
 #[cfg(feature = "sqlite")]
 mod platform;

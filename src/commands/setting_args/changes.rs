@@ -99,7 +99,7 @@ impl ChangeArgs {
     /// Adds these changes to `patch`.
     ///
     /// # Errors
-    /// [`Code::Usage`] where two flags contradict each other.
+    /// [`Code::Usage`](crate::error::Code::Usage) where two flags contradict each other.
     pub fn extend(&self, patch: &mut SettingsPatch) -> Result<(), Error> {
         for (flags, texts) in &self.added {
             put(patch.add(flags.setting), texts)?;

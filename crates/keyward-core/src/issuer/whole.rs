@@ -1,0 +1,102 @@
+//! All of a minting at once, for who has one place to deliver to.
+
+use super::{Lease, Minted, Parcel, Seed, StagedSecret};
+use crate::rules::hashing::{HashError, Memory};
+use crate::rules::key::{Key, Settings};
+use crate::rules::names::Name;
+use crate::rules::time::Duration;
+use crate::rules::token::Secret;
+use crate::store::{Changes, NewKey, NewSecret, Staging, Stamp, Store, StoreError, Subject};
+
+/// Why there is no new key, or no new secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssueError<E> {
+    /// The store refused it, or cannot be used. Nothing was delivered.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store asks for a hash that cannot be computed. Nothing was delivered.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// Whoever was to take the secret did not. Everything is as it was.
+    #[error("the secret was not delivered: {0}")]
+    NotDelivered(E),
+    /// The secret was delivered, and the change was not made: a new key does not exist. Of a rotation, both secrets
+    /// work.
+    #[error("the secret was delivered, and the change was not made: {0}")]
+    NotCommitted(StoreError),
+    /// The grace ends later than any time that can be written.
+    #[error("the grace ends after the year 9999")]
+    GraceTooLong,
+}
+
+/// Makes a key with these settings, once `deliver` has taken its secret.
+///
+/// # Errors
+/// [`IssueError`] says how far it came.
+pub fn create<E>(
+    store: &mut Store,
+    stamp: Stamp<'_>,
+    name: &Name,
+    settings: &Settings,
+    seed: &Seed,
+    deliver: impl FnOnce(&Key, &Secret) -> Result<(), E>,
+) -> Result<Key, IssueError<E>> {
+    let minted = mint(store, seed, settings)?;
+    let secret = stored(&minted);
+    let new = NewKey { id: minted.key_id(), name, settings, secret: &secret };
+    let parcel = Parcel { subject: Subject::Name(name.clone()), secret: secret.id.clone(), is_announced: false };
+    hand_over(store, stamp, parcel, None, &minted, deliver, |changes| changes.insert_key(&new))
+}
+
+/// Replaces the current secret of a key, once `deliver` has taken the new one. The old one works for the grace.
+///
+/// # Errors
+/// [`IssueError`] says how far it came.
+pub fn rotate<E>(
+    store: &mut Store,
+    stamp: Stamp<'_>,
+    key: &Key,
+    grace: Duration,
+    seed: &Seed,
+    deliver: impl FnOnce(&Key, &Secret) -> Result<(), E>,
+) -> Result<Key, IssueError<E>> {
+    let grace_end = grace.after(stamp.now).ok_or(IssueError::GraceTooLong)?;
+    let minted = mint(store, seed, &key.settings)?;
+    let secret = stored(&minted);
+    let parcel = Parcel { subject: Subject::Key(key.id.clone()), secret: secret.id.clone(), is_announced: false };
+    let staged = StagedSecret { key, secret: &secret, staging: Staging::Told };
+    hand_over(store, stamp, parcel, Some(staged), &minted, deliver, |changes| {
+        changes.replace_secret(key, &secret, grace_end)
+    })
+}
+
+fn mint<E>(store: &Store, seed: &Seed, settings: &Settings) -> Result<Minted, IssueError<E>> {
+    let cost = store.view()?.settings()?.hash_cost;
+    Ok(Minted::new(seed, &settings.prefix, cost, &mut Memory::default())?)
+}
+
+fn stored(minted: &Minted) -> NewSecret {
+    NewSecret { id: minted.secret().id().clone(), hash: minted.hash().clone() }
+}
+
+fn hand_over<E>(
+    store: &mut Store,
+    stamp: Stamp<'_>,
+    parcel: Parcel,
+    staged: Option<StagedSecret<'_>>,
+    minted: &Minted,
+    deliver: impl FnOnce(&Key, &Secret) -> Result<(), E>,
+    change: impl Fn(&Changes<'_>) -> Result<Key, StoreError>,
+) -> Result<Key, IssueError<E>> {
+    let (key, lease) = Lease::take(store, stamp, vec![parcel], staged, &change)?;
+    if let Err(error) = deliver(&key, minted.secret()) {
+        // Where this fails too, a lease stays that ends by itself, and of a rotation a secret that nobody has.
+        let _ = lease.give_back(store, stamp);
+        return Err(IssueError::NotDelivered(error));
+    }
+    lease.commit(store, stamp, &change).map_err(|error| {
+        let _ = lease.end(store, stamp);
+        IssueError::NotCommitted(error)
+    })
+}
