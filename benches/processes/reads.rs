@@ -19,11 +19,13 @@ const KEY: &str = "
     SELECT k.public_id, k.name, k.description, g.name, o.name, r.name, t.name, k.read_only, k.require_secure, k.enabled,
            k.expires_at, k.prefix, k.created_at, k.created_by, k.updated_at, u.last_used_at, coalesce(u.use_count, 0),
            coalesce(o.enabled, 1), coalesce(t.enabled, 1), r.rank, p.name, p.rank,
+           k.key_group, k.owner, k.role, k.tenant, o.role, k.scope_count, k.level_count, k.address_count, k.label_count,
            (SELECT group_concat(scope) FROM key_scope WHERE key = k.id),
            (SELECT group_concat(level) FROM key_level WHERE key = k.id),
            (SELECT group_concat(network) FROM key_address WHERE key = k.id),
            (SELECT group_concat(label || '=' || value) FROM key_label WHERE key = k.id),
-           (SELECT group_concat(public_id || ' ' || created_at || ' ' || coalesce(expires_at, '')) FROM secret WHERE key = k.id)
+           (SELECT group_concat(public_id || ' ' || created_at || ' ' || coalesce(expires_at, '') || ' ' || staged)
+              FROM secret WHERE key = k.id)
       FROM key k LEFT JOIN key_group g ON g.id = k.key_group LEFT JOIN user o ON o.id = k.owner
            LEFT JOIN role r ON r.id = k.role LEFT JOIN tenant t ON t.id = k.tenant LEFT JOIN role p ON p.id = o.role
            LEFT JOIN key_use u ON u.key = k.id";

@@ -14,19 +14,19 @@ const NAMED: u64 = 20;
 
 /// The damaged keys and users that a command came across.
 #[derive(Debug, Default)]
-pub struct Damaged {
+pub struct DamageReport {
     count: u64,
     named: Vec<String>,
 }
 
-impl Damaged {
+impl DamageReport {
     /// Takes note of the key, if it is damaged.
-    pub fn look_at(&mut self, key: &Key) {
+    pub fn add_key(&mut self, key: &Key) {
         self.note("key", &key.name, key.damage.as_deref());
     }
 
     /// The same for an entry of the directory.
-    pub fn look_at_entry(&mut self, entry: &Entry) {
+    pub fn add_entry(&mut self, entry: &Entry) {
         self.note(entry.draft.facts.kind().as_str(), &entry.draft.name, entry.damage.as_deref());
     }
 

@@ -103,7 +103,7 @@ fn ensure_once(
             let prefix = patch.apply(&key.settings).prefix;
             let with = Rotation { prefix: &prefix, grace: Duration::default(), sink: &sink, patience: Patience::Long };
             let after = rotate_key(session, &mut store, &key, with, &|changes| Ok(change(changes)?))?;
-            tell(session, &key, &after, Effect::Rotated, &patch);
+            report_effect(session, &key, &after, Effect::Rotated, &patch);
             return Ok(());
         }
         PlaceState::Bad(why) => {
@@ -111,11 +111,11 @@ fn ensure_once(
                 .hint("nothing was changed; to put a new secret there, which stops the old one: --rotate-if-missing"));
         }
     };
-    tell(session, &key, &after, outcome, &patch);
+    report_effect(session, &key, &after, outcome, &patch);
     if session.json() { print_outcome(session, &after, outcome) } else { Ok(()) }
 }
 
-fn tell(session: &mut Session, before: &Key, after: &Key, outcome: Effect, patch: &SettingsPatch) {
+fn report_effect(session: &mut Session, before: &Key, after: &Key, outcome: Effect, patch: &SettingsPatch) {
     let name = &after.name;
     let changed = changes(name, &before.settings, name, &patch.apply(&before.settings));
     let lines = if changed.is_empty() { changed } else { format!("\n{changed}") };

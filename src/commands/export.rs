@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::damaged::Damaged;
+use super::damaged::DamageReport;
 use crate::error::{Error, Exit};
 use crate::formats::manifest::{KINDS, key_to_json, key_to_toml, to_json, to_toml};
 use crate::session::Session;
@@ -35,11 +35,11 @@ impl Export {
             return Ok(Exit::DONE);
         };
         let view = store.view()?;
-        let mut damaged = Damaged::default();
+        let mut damaged = DamageReport::default();
         let mut entries: Vec<Draft> = vec![];
         for kind in KINDS {
             for entry in view.entries(kind)? {
-                damaged.look_at_entry(&entry);
+                damaged.add_entry(&entry);
                 entries.push(entry.draft);
             }
         }
@@ -53,11 +53,16 @@ impl Export {
     }
 }
 
-fn print_toml(session: &mut Session, view: &View<'_>, entries: &[Draft], damaged: &mut Damaged) -> Result<(), Error> {
+fn print_toml(
+    session: &mut Session,
+    view: &View<'_>,
+    entries: &[Draft],
+    damaged: &mut DamageReport,
+) -> Result<(), Error> {
     session.terminal.print(&to_toml(entries))?;
     let now = session.now();
     view.each_key(&Filter::default(), now, |key| {
-        damaged.look_at(&key);
+        damaged.add_key(&key);
         session.terminal.print(&key_to_toml(&key.name, &key.settings))
     })
 }
@@ -69,13 +74,18 @@ fn with_keys(entries: &[Draft]) -> serde_json::Value {
 }
 
 /// The keys stand at the end of the one object, so they can be written one by one.
-fn print_json(session: &mut Session, view: &View<'_>, entries: &[Draft], damaged: &mut Damaged) -> Result<(), Error> {
+fn print_json(
+    session: &mut Session,
+    view: &View<'_>,
+    entries: &[Draft],
+    damaged: &mut DamageReport,
+) -> Result<(), Error> {
     let text = with_keys(entries).to_string();
     let start = text.strip_suffix("]}").unwrap_or(&text);
     session.terminal.print(start)?;
     let (now, mut before) = (session.now(), "");
     view.each_key(&Filter::default(), now, |key| {
-        damaged.look_at(&key);
+        damaged.add_key(&key);
         session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
         session.terminal.print(&key_to_json(&key.name, &key.settings).to_string())
     })?;

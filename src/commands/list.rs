@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
-use super::damaged::Damaged;
+use super::damaged::DamageReport;
 use super::views::{KEY_COLUMNS, key_row};
 use crate::error::{Code, Error, Exit};
 use crate::session::{Session, no_such_entry};
@@ -175,7 +175,7 @@ impl List {
 /// The keys that were listed.
 struct Listing {
     count: u64,
-    damaged: Damaged,
+    damaged: DamageReport,
 }
 
 fn print(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
@@ -189,11 +189,12 @@ fn print(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<List
 }
 
 fn print_array(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
-    let mut before = "[";
+    let (mut before, mut line) = (b"[".as_slice(), vec![]);
     let seen = each(session, view, filter, |session, key| {
-        let json = serde_json::to_string(&key.to_json(session.now())).map_err(anyhow::Error::new)?;
-        session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
-        session.terminal.print(&json)
+        line.clear();
+        line.extend_from_slice(std::mem::replace(&mut before, b",\n"));
+        serde_json::to_writer(&mut line, &key.to_json(session.now())).map_err(anyhow::Error::new)?;
+        session.terminal.print_bytes(&line)
     })?;
     session.terminal.print(if seen.count == 0 { "[]\n" } else { "]\n" })?;
     Ok(seen)
@@ -268,10 +269,10 @@ fn each(
     mut f: impl FnMut(&mut Session, keyward_core::rules::key::Key) -> Result<(), Error>,
 ) -> Result<Listing, Error> {
     let now = session.now();
-    let mut seen = Listing { count: 0, damaged: Damaged::default() };
+    let mut seen = Listing { count: 0, damaged: DamageReport::default() };
     view.each_key(filter, now, |key| {
         seen.count += 1;
-        seen.damaged.look_at(&key);
+        seen.damaged.add_key(&key);
         if session.terminal.is_unread() { Ok(()) } else { f(session, key) }
     })?;
     Ok(seen)

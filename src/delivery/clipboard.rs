@@ -51,7 +51,7 @@ impl Keeper {
 /// Who took the secret.
 #[derive(Debug)]
 pub(super) enum Holder {
-    /// A clipboard, for so many seconds.
+    /// A clipboard, and the number of seconds until it is cleared.
     Keeper(u64, Keeper),
     /// The terminal, which does not say what it did with it.
     Terminal,
@@ -120,7 +120,7 @@ pub(super) fn deliver(
     }
 }
 
-/// Copies `secret` for so many seconds.
+/// Copies `secret`, to be cleared after this number of seconds.
 pub(super) fn copy(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Result<Holder> {
     let has_display = has_display(session);
     let kept =

@@ -59,7 +59,7 @@ pub enum Sink {
     Screen,
     /// The clipboard.
     Clipboard {
-        /// After so many seconds it is cleared, if it still holds the secret.
+        /// The number of seconds after which it is cleared, if it still holds the secret.
         seconds: u64,
         /// Take for granted that a terminal took the secret, which it does not say.
         trusting: bool,

@@ -235,7 +235,7 @@ mod tests {
             let found = located(from_toml(source).unwrap_err(), source);
             assert!(found[0].starts_with(says), "{source}: {found:?}");
         }
-        // Not the first alone.
+        // Not only the first.
         assert_eq!(from_toml("a = x\nb = y\n").unwrap_err().len(), 2);
         for (source, says) in [
             ("", "1:1 there is nothing"),

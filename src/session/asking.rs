@@ -103,7 +103,7 @@ pub fn no_such_key(store: Option<&Store>, text: &str) -> Error {
     let names = store.and_then(|store| store.view().ok()?.some_names().ok()).unwrap_or_default();
     match closest(&names, text) {
         Some(name) => error.hint(format!("did you mean {name}?")),
-        None => error.hint("see the keys that there are with: keyward list"),
+        None => error.hint("see all keys with: keyward list"),
     }
 }
 
@@ -114,7 +114,7 @@ pub fn no_such_entry(store: Option<&Store>, kind: Kind, name: &Name) -> Error {
     let error = Error::new(Code::NotFound, format!("there is no {kind} {name}"));
     match closest(&names, name.as_str()) {
         Some(name) => error.hint(format!("did you mean {name}?")),
-        None => error.hint(format!("see the {kind}s that there are with: keyward {kind} list")),
+        None => error.hint(format!("see all {kind}s with: keyward {kind} list")),
     }
 }
 

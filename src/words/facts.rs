@@ -7,9 +7,9 @@ use keyward_core::rules::decision::{Check, Facts, Outcome, Reason, Transport};
 use keyward_core::rules::key::Key;
 use keyward_core::rules::time::rfc3339;
 
-use super::{Told, text};
+use super::{CheckWords, text};
 
-impl Told<'_> {
+impl CheckWords<'_> {
     /// A sentence that does not depend on the key or the request.
     pub(super) fn fixed(&self) -> Option<&'static str> {
         let Check { reason, outcome, facts, .. } = self.check;
@@ -78,7 +78,7 @@ impl Told<'_> {
                 match (outcome, &request.tenant) {
                     (Outcome::Pass, _) => write!(f, "the key works for {own}"),
                     (_, Some(wanted)) => write!(f, "the key works for {own}, not for {wanted}"),
-                    (_, None) => write!(f, "the key works for {own} alone, and the request names no tenant"),
+                    (_, None) => write!(f, "the key works only for {own}, and the request names no tenant"),
                 }
             }
             (Reason::MethodNotAllowed, _) => {

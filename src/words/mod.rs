@@ -1,4 +1,4 @@
-//! What a person is told about a check: the one place that has the sentences, the remedies and the commands in them.
+//! What a person reads about a check: the one place that has the sentences, the remedies and the commands in them.
 //!
 //! The core decides in data; a sentence is made here, from the check, the key and the request.
 //! The sentences stand in JSON too (`detail`) and are a part of what scripts show to people, so they change seldom; who
@@ -29,34 +29,34 @@ pub struct Checks<'c> {
 }
 
 impl<'c> Checks<'c> {
-    /// Each check with what can be told of it.
-    pub fn told(self) -> impl ExactSizeIterator<Item = Told<'c>> {
-        self.checks.iter().map(move |check| Told { check, key: self.key, request: self.request })
+    /// Each check in words.
+    pub fn in_words(self) -> impl ExactSizeIterator<Item = CheckWords<'c>> {
+        self.checks.iter().map(move |check| CheckWords { check, key: self.key, request: self.request })
     }
 }
 
 impl Checks<'_> {
-    /// Writes the JSON that [`Serialize`] makes, for who writes millions: a sentence that is the same each time is
+    /// Writes the JSON that [`Serialize`] makes, for whoever writes millions: a sentence that is the same each time is
     /// copied, and not looked through for what JSON escapes.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         out.push(b'[');
-        for (number, told) in self.told().enumerate() {
-            let outcome = match told.check.outcome {
+        for (number, words) in self.in_words().enumerate() {
+            let outcome = match words.check.outcome {
                 Outcome::Pass => "\",\"outcome\":\"pass\",\"detail\":\"",
                 Outcome::Fail => "\",\"outcome\":\"fail\",\"detail\":\"",
                 Outcome::Skip => "\",\"outcome\":\"skip\",\"detail\":\"",
             };
-            let (start, reason) = (if number == 0 { "{\"check\":\"" } else { ",{\"check\":\"" }, told.check.reason);
+            let (start, reason) = (if number == 0 { "{\"check\":\"" } else { ",{\"check\":\"" }, words.check.reason);
             out.extend_from_slice(start.as_bytes());
             out.extend_from_slice(reason.as_str().as_bytes());
             out.extend_from_slice(outcome.as_bytes());
-            if let Some(text) = told.fixed() {
+            if let Some(text) = words.fixed() {
                 out.extend_from_slice(text.as_bytes());
                 out.extend_from_slice(b"\"}");
             } else {
                 // What is written begins with the quotation mark that stands there already. A text cannot fail to be JSON.
                 out.pop();
-                let _ = serde_json::to_writer(&mut *out, &Detail(told));
+                let _ = serde_json::to_writer(&mut *out, &Detail(words));
                 out.push(b'}');
             }
         }
@@ -67,8 +67,8 @@ impl Checks<'_> {
 impl Serialize for Checks<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(Some(self.checks.len()))?;
-        for told in self.told() {
-            list.serialize_element(&told)?;
+        for words in self.in_words() {
+            list.serialize_element(&words)?;
         }
         list.end()
     }
@@ -76,14 +76,14 @@ impl Serialize for Checks<'_> {
 
 /// A check in words: its facts as `Display`, its remedy apart.
 #[derive(Debug, Clone, Copy)]
-pub struct Told<'c> {
+pub struct CheckWords<'c> {
     /// The check.
     pub check: &'c Check,
     key: Option<&'c Key>,
     request: &'c Request,
 }
 
-impl Serialize for Told<'_> {
+impl Serialize for CheckWords<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut check = serializer.serialize_struct("Check", 3)?;
         check.serialize_field("check", &self.check.reason)?;
@@ -93,8 +93,8 @@ impl Serialize for Told<'_> {
     }
 }
 
-/// Its facts alone. Most of them are one and the same sentence each time, which is then not put together again.
-struct Detail<'c>(Told<'c>);
+/// Only its facts. Most of them are one and the same sentence each time, which is then not put together again.
+struct Detail<'c>(CheckWords<'c>);
 
 impl Serialize for Detail<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -105,7 +105,7 @@ impl Serialize for Detail<'_> {
     }
 }
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for CheckWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.fixed(), self.key) {
             (Some(text), _) => f.write_str(text),

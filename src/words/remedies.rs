@@ -6,10 +6,10 @@ use keyward_core::rules::decision::{Facts, Outcome, Reason};
 use keyward_core::rules::key::Key;
 use keyward_core::rules::token::TokenError;
 
-use super::{Told, text};
+use super::{CheckWords, text};
 use crate::text::shell_word;
 
-impl Told<'_> {
+impl CheckWords<'_> {
     /// What can be done about it, for a check that failed.
     pub fn remedy(&self) -> Option<String> {
         if self.check.outcome != Outcome::Fail {

@@ -65,12 +65,12 @@ fn request(words: &str) -> Request {
 }
 
 /// What is told, a line a check, and the remedy of one that failed behind an arrow.
-fn told(decision: &Decision, key: Option<&Key>, request: &Request) -> String {
+fn in_words(decision: &Decision, key: Option<&Key>, request: &Request) -> String {
     let checks = Checks { checks: decision.checks(), key, request };
     let mut written = vec![];
     checks.write_json(&mut written);
     assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&checks).unwrap());
-    let lines = checks.told().map(|told| {
+    let lines = checks.in_words().map(|told| {
         assert_eq!(told.remedy().is_some(), told.check.outcome == Outcome::Fail, "{told}");
         // No check is left without a sentence of its own.
         assert_ne!(told.to_string(), told.check.reason.as_str());
@@ -96,7 +96,7 @@ fn what_is_allowed_or_not_asked_for() {
         the request asks for no scope
         the request asks for no level
         the request asks for no role"]]
-    .assert_eq(&told(&decide(&key, &secret(None), &request, at(1_000)), Some(&key), &request));
+    .assert_eq(&in_words(&decide(&key, &secret(None), &request, at(1_000)), Some(&key), &request));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn what_was_restricted_and_is_allowed() {
         the key has rest
         the key holds A, A/B
         the key acts as viewer"]]
-    .assert_eq(&told(&decide(&key, &secret(Some(3_000)), &request, at(1_000)), Some(&key), &request));
+    .assert_eq(&in_words(&decide(&key, &secret(Some(3_000)), &request, at(1_000)), Some(&key), &request));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn what_is_refused() {
         the key is read-only, and POST is not GET, HEAD, OPTIONS or TRACE → let it write with: keyward edit k --read-write
         the key lacks ui, $(x); it has rest → add it with: keyward edit k --add-scope 'ui,$(x)'
         the key does not hold C; it holds A/B → add it with: keyward edit k --add-level C
-        the key acts as viewer, and editor is needed → raise its owner with: keyward user edit ann --role editor"]].assert_eq(&told(&decide(&key, &secret(Some(1_000)), &request, at(1_000)), Some(&key), &request));
+        the key acts as viewer, and editor is needed → raise its owner with: keyward user edit ann --role editor"]].assert_eq(&in_words(&decide(&key, &secret(Some(1_000)), &request, at(1_000)), Some(&key), &request));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn what_is_not_known() {
                 its tenant acme is enabled
                 the request is local, which counts as secure
                 the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known → say where the request came from: --ip ADDRESS
-                the key works for acme alone, and the request names no tenant → say whose data is asked for: --tenant TENANT
+                the key works only for acme, and the request names no tenant → say whose data is asked for: --tenant TENANT
                 the key is read-only, and the method is not known → say what the request does: --method METHOD
                 the request asks for no scope
                 the request asks for no level
@@ -174,13 +174,13 @@ fn what_is_not_known() {
                 its tenant acme is enabled
                 the request is local, which counts as secure
                 the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known → say where the request came from: --ip ADDRESS
-                the key works for acme alone, and the request names no tenant → say whose data is asked for: --tenant TENANT
+                the key works only for acme, and the request names no tenant → say whose data is asked for: --tenant TENANT
                 the key is read-only, and the method is not known → say what the request does: --method METHOD
                 the request asks for no scope
                 the request asks for no level
                 this store has no role nosuchrole → name a role that exists: keyward role list"]],
         };
-        expected.assert_eq(&told(&decide(&key, &secret(None), &request, at(1_000)), Some(&key), &request));
+        expected.assert_eq(&in_words(&decide(&key, &secret(None), &request, at(1_000)), Some(&key), &request));
     }
 }
 
@@ -198,7 +198,7 @@ fn what_is_refused_before_a_key_is_known() {
         (Reason::Malformed, Facts::Token(TokenError::Checksum)),
         (Reason::NotGenuine, Facts::None),
     ];
-    let all = refusals.map(|(reason, facts)| told(&Decision::refused(reason, facts), None, &request)).join("\n");
+    let all = refusals.map(|(reason, facts)| in_words(&Decision::refused(reason, facts), None, &request)).join("\n");
     expect_test::expect![[r#"
         no credential was presented → send the secret, for example as Authorization: Bearer SECRET
         a credential stood in the query of a URL, where this store accepts none → send it in a header, such as Authorization: Bearer SECRET, and rotate the key: logs keep URLs

@@ -41,7 +41,8 @@ impl Sandbox {
         let sandbox = Self::empty();
         let now = sandbox.now();
         let mut store = Store::create(&sandbox.store(), now).unwrap();
-        let settings = StoreSettings { hash_cost: Cost::FLOOR, ..StoreSettings::default() };
+        let mut settings = StoreSettings::default();
+        settings.hash_cost = Cost::FLOOR;
         store.write(Stamp { now, actor: None }, |changes| changes.save_settings(&settings)).unwrap();
         sandbox
     }

@@ -247,7 +247,8 @@ fn a_hash_of_another_cost_is_renewed_at_the_next_success() {
         let conn = rusqlite::Connection::open(sandbox.store()).unwrap();
         conn.query_row("SELECT hash FROM secret", [], |row| row.get::<_, String>(0)).unwrap()
     };
-    let settings = StoreSettings { hash_cost: Cost { passes: 2, ..Cost::FLOOR }, ..StoreSettings::default() };
+    let mut settings = StoreSettings::default();
+    settings.hash_cost = Cost { passes: 2, ..Cost::FLOOR };
     let now = "2026-01-31T12:00:00Z".parse().unwrap();
     let mut store = Store::open(&sandbox.store()).unwrap();
     store.write(Stamp { now, actor: None }, |changes| changes.save_settings(&settings)).unwrap();

@@ -30,7 +30,8 @@ fn seed(number: u8) -> Seed {
 /// A store that hashes at the lowest cost that is allowed.
 fn store(folder: &tempfile::TempDir) -> Store {
     let mut store = Store::create(&folder.path().join("keys.db"), now()).unwrap();
-    let settings = StoreSettings { hash_cost: Cost::FLOOR, ..StoreSettings::default() };
+    let mut settings = StoreSettings::default();
+    settings.hash_cost = Cost::FLOOR;
     store.write(at(0), |changes| changes.save_settings(&settings)).unwrap();
     store
 }

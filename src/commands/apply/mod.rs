@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 
 use self::places::make_folder;
-use self::report::{PlanDocument, print_plan, tell};
+use self::report::{PlanDocument, print_plan, report_steps};
 use super::mint::{mint_all, stored};
 use crate::delivery::{Handover, Order, Patience, Place, Sink, hand_over};
 use crate::error::{Code, Error, Exit};
@@ -126,7 +126,7 @@ impl Apply {
         if session.json() {
             session.terminal.print_json(&PlanDocument::new(outcome, &planned.steps))?;
         }
-        tell(session, &planned.steps, outcome);
+        report_steps(session, &planned.steps, outcome);
         Ok(if self.fail_if_any && !planned.steps.is_empty() { Exit::FOUND } else { Exit::DONE })
     }
 

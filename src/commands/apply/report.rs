@@ -67,7 +67,7 @@ pub(super) fn print_plan(session: &mut Session, steps: &[Step]) -> Result<(), Er
 }
 
 /// Tells a person what came of the plan.
-pub(super) fn tell(session: &mut Session, steps: &[Step], outcome: &str) {
+pub(super) fn report_steps(session: &mut Session, steps: &[Step], outcome: &str) {
     let number = |action| steps.iter().filter(|step| step.action == action).count();
     let (made, changed, gone) = (number(Action::Create), number(Action::Change), number(Action::Delete));
     let what = format!("{made} to create, {changed} to change, {gone} to delete");

@@ -206,7 +206,7 @@ pub fn field_in_words(field: &str) -> String {
 pub enum Question {
     /// For a text.
     Text,
-    /// For one of the groups, users, roles or tenants that there are.
+    /// For an existing group, user, role or tenant.
     Entry,
     /// For items that are separated by commas; with what to write, for example.
     Items(&'static str),

@@ -84,14 +84,14 @@ fn checklist(session: &Session, answer: &Answer, request: &Request) -> String {
         (Some(reason), None) => format!("refused: {} ({})\n", reason.as_str(), answer.decision.status()),
     };
     let checks = Checks { checks: answer.decision.checks(), key: answer.key(), request };
-    for told in checks.told() {
-        let (mark, tone) = match told.check.outcome {
+    for words in checks.in_words() {
+        let (mark, tone) = match words.check.outcome {
             Outcome::Pass => (pass, Tone::Good),
             Outcome::Fail => (fail, Tone::Bad),
             Outcome::Skip => (skip, Tone::Faint),
         };
-        text.push_str(&format!("  {} {}\n", session.terminal.paint(mark, tone), told));
-        if let Some(remedy) = told.remedy() {
+        text.push_str(&format!("  {} {}\n", session.terminal.paint(mark, tone), words));
+        if let Some(remedy) = words.remedy() {
             text.push_str(&format!("  {:width$} {remedy}\n", "", width = mark.chars().count()));
         }
     }

@@ -76,7 +76,7 @@ enum Undo {
     Exchanged(Spot),
     /// The former file is gone: this file system cannot exchange two.
     Replaced,
-    /// The file was so many bytes long.
+    /// The length of the file before, in bytes.
     Appended { file: File, length: u64, longer: u64 },
     /// There was no file, and it was made to be added to.
     Begun(PathBuf),

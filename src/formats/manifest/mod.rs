@@ -24,7 +24,7 @@ use crate::formats::settings_draft::SettingsDraft;
 use keyward_core::rules::directory::{Draft, Kind};
 use keyward_core::rules::names::Name;
 
-/// The kinds of the directory, in an order in which each refers to earlier ones alone.
+/// The kinds of the directory, in an order in which each refers only to earlier ones.
 pub const KINDS: [Kind; 4] = [Kind::Role, Kind::Tenant, Kind::Group, Kind::User];
 
 /// The fields of each kind.

@@ -133,7 +133,7 @@ pub fn is_link_error(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::LOOP)
 }
 
-/// Opens a file to be added to and read. With `new`, it is made, for its owner alone from its first moment, and must
+/// Opens a file to be added to and read. With `new`, it is made, private to its owner from the start, and must
 /// not be there.
 ///
 /// # Errors

@@ -51,7 +51,7 @@ impl std::fmt::Debug for Seed {
     }
 }
 
-/// A secret that nobody has yet: in plain for who gets it, hashed for the store.
+/// A secret that nobody has yet: plain for its owner, hashed for the store.
 #[derive(Debug)]
 pub struct Minted {
     key_id: Id,

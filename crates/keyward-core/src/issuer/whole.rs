@@ -1,4 +1,4 @@
-//! All of a minting at once, for who has one place to deliver to.
+//! Mint, reserve, deliver and commit in one call, for one place to deliver to.
 
 use super::{Lease, Minted, Parcel, Seed, StagedSecret};
 use crate::rules::hashing::{HashError, Memory};

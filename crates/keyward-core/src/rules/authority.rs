@@ -1,6 +1,6 @@
 //! What an acting user may do.
 //!
-//! `--as USER` guards against mistakes; the permissions of the store's file are the security
+//! To act as a user guards against mistakes; the permissions of the store's file are the security
 //! boundary. Nobody acting means the owner of the store, who may do everything. The rules for
 //! everybody else:
 //!

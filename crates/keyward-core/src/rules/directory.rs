@@ -167,7 +167,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry as the object that `--json` shows.
+    /// The entry as the object that JSON documents show.
     pub fn to_json(&self) -> Value {
         let mut fields: Map<String, Value> =
             self.draft.fields().into_iter().map(|(field, value)| (field.to_owned(), value)).collect();

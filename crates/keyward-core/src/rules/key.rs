@@ -197,7 +197,7 @@ impl Key {
         Some(if *rank < own.1 { (name, *rank) } else { own })
     }
 
-    /// The key as the object that every `--json` output shows.
+    /// The key as the object that every JSON document shows.
     pub fn to_json(&self, now: Timestamp) -> KeyJson<'_> {
         KeyJson { key: self, now }
     }

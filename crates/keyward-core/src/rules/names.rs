@@ -199,7 +199,7 @@ fn check_prefix(text: &str) -> Result<(), InvalidText> {
     }
 }
 
-/// Whether `text` is a prefix, for who looks at many and tells nobody why not.
+/// Whether `text` is a prefix, for callers that check many and need no reason.
 pub(super) fn is_prefix(text: &str) -> bool {
     (1..=16).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())

@@ -6,6 +6,8 @@ use super::digits::{CROCKFORD, ID_DIGITS};
 
 /// The least number of digits of a secret that make a text suspicious.
 const SECRET_DIGITS: usize = 8;
+/// No word shorter than this looks like a secret: an id between underscores, and the beginning of a secret.
+const LEAST_WORD: usize = 1 + ID_DIGITS + 1 + SECRET_DIGITS;
 /// A run of letters and digits that is as long as this can be the random part of a secret, or a
 /// secret in base64.
 const ENCODED_DIGITS: usize = 40;
@@ -16,7 +18,7 @@ pub fn is_obeyed(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// So many of something: `1 key`, `2 keys`.
+/// A number of things: `1 key`, `2 keys`.
 pub fn count(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
@@ -31,7 +33,8 @@ pub fn holds_secret(text: &str) -> bool {
 /// repeated in a message about it.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let is_end = |c: char| c.is_whitespace() || "'\"`;<>()[]{}".contains(c);
-    if !text.split(is_end).any(looks_secret) {
+    // Every name that is read from a store comes here, and most are short.
+    if text.len() < LEAST_WORD || !text.split(is_end).any(looks_secret) {
         return Cow::Borrowed(text);
     }
     let mut redacted = String::with_capacity(text.len());
@@ -50,6 +53,9 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 /// A word with an id between underscores and the beginning of a secret behind it, or with something
 /// encoded in it.
 fn looks_secret(word: &str) -> bool {
+    if word.len() < LEAST_WORD {
+        return false;
+    }
     let bytes = word.as_bytes();
     let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
     let plain = (0..bytes.len()).any(|start| {

@@ -128,7 +128,7 @@ impl FromStr for When {
     }
 }
 
-/// A moment in the past for `--since`: a duration back from now, a date, or an RFC 3339 time.
+/// A moment in the past, from which on something is looked at: a duration back from now, a date, or an RFC 3339 time.
 #[derive(Debug, Clone, Copy)]
 pub enum Since {
     /// So long before the present.
@@ -179,7 +179,7 @@ pub fn whole_seconds(time: Timestamp) -> Timestamp {
     i64::try_from(seconds).ok().and_then(|s| Timestamp::from_second(s).ok()).unwrap_or(time)
 }
 
-/// RFC 3339 in UTC with a `Z` and whole seconds: the form of every time in `--json`.
+/// RFC 3339 in UTC with a `Z` and whole seconds: the form of every time in JSON documents.
 pub fn rfc3339(time: Timestamp) -> Rfc3339 {
     Rfc3339(time)
 }

@@ -14,7 +14,7 @@
 //! store, and lets secret scanners recognise a leaked one.
 //!
 //! [`Secret`] is the plain text. It is wiped when dropped, has no `Display` and no `Serialize`,
-//! and its `Debug` shows the public id alone. What is stored is [`super::hashing::HashedSecret`].
+//! and its `Debug` shows only the public id. What is stored is [`super::hashing::HashedSecret`].
 
 use std::fmt;
 use std::str::FromStr;

@@ -117,7 +117,7 @@ pub enum StoreError {
         kind: &'static str,
         /// The name that was given.
         name: Name,
-        /// Those that there are, for whoever wants to say which of them was meant; not all in a large store.
+        /// Existing ones, to find out which of them was meant; not all in a large store.
         known: Vec<String>,
     },
     /// Another process put a new secret in the place of the key's old one in the meantime.
@@ -135,7 +135,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The error for who would decide something by a key of the store at `path` that is damaged.
+    /// The error for a decision that would rest on a damaged key of the store at `path`.
     pub(super) fn check_whole(path: &Path, key: &Key) -> Result<(), Self> {
         let Some(damage) = &key.damage else { return Ok(()) };
         Err(Self::Corrupt { path: path.to_owned(), detail: format!("the key {}: {damage}", key.name) })

@@ -41,7 +41,7 @@ pub struct Filter {
     pub sort: Sort,
     /// The other way round.
     pub reverse: bool,
-    /// At most so many.
+    /// The greatest number of keys to return.
     pub limit: Option<u64>,
 }
 

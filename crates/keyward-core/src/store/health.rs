@@ -6,7 +6,7 @@ use super::db::Conn;
 use super::error::StoreError;
 use crate::rules::hashing::{Cost, HashedSecret};
 
-/// Facts about all keys, as names: at most so many of each are told, beside how many there are.
+/// Facts about all keys, as names: a few of each, beside how many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NameCount {

@@ -5,8 +5,8 @@
 //! [`Store::write`], in a transaction that takes the write lock at its start, by [`Changes`], which is a view too. A
 //! change and its row in the history are one transaction.
 //!
-//! `db` is the seam to an engine, and `sqlite` is what only a store in a file has: an engine's own interface is used in
-//! these two alone.
+//! `db` is the seam to an engine, and `sqlite` is what only a store in a file has. Only these two use an engine's own
+//! interface.
 
 mod changes;
 mod completion;
@@ -55,7 +55,7 @@ use sqlite::{OpenFile, backup};
 pub struct Store {
     conn: Conn,
     path: PathBuf,
-    read_only: Option<String>,
+    unwritable: Option<String>,
     exposure: Option<Exposure>,
 }
 
@@ -74,8 +74,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] says which of the many reasons it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let OpenFile { engine, path, read_only, exposure } = sqlite::open(path)?;
-        Ok(Self { conn: Conn::new(engine), path, read_only, exposure })
+        let OpenFile { engine, path, unwritable, exposure } = sqlite::open(path)?;
+        Ok(Self { conn: Conn::new(engine), path, unwritable, exposure })
     }
 
     /// Opens the store at `path`, and makes it first where there is none.
@@ -94,7 +94,7 @@ impl Store {
     pub fn in_memory(now: Timestamp) -> Result<Self, StoreError> {
         let path = PathBuf::from(":memory:");
         let conn = Conn::new(sqlite::in_memory(path.clone(), now)?);
-        Ok(Self { conn, path, read_only: None, exposure: None })
+        Ok(Self { conn, path, unwritable: None, exposure: None })
     }
 
     /// Where the store is.
@@ -109,15 +109,15 @@ impl Store {
 
     /// Whether the system refuses to write this store.
     pub fn is_read_only(&self) -> bool {
-        self.read_only.is_some()
+        self.unwritable.is_some()
     }
 
-    /// The error for who would write it nevertheless.
+    /// Refuses to go on where it cannot be written.
     ///
     /// # Errors
     /// [`StoreError::Unusable`], if the system refuses to write this store.
     pub fn check_writable(&self) -> Result<(), StoreError> {
-        match &self.read_only {
+        match &self.unwritable {
             None => Ok(()),
             Some(why) => Err(StoreError::Unusable { path: self.path.clone(), verb: "written", detail: why.clone() }),
         }

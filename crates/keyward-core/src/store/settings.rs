@@ -10,6 +10,7 @@ use crate::rules::time::Duration;
 
 /// What a store decides for all of its keys.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct StoreSettings {
     /// What new secrets start with, unless their key says otherwise.
     pub prefix: Prefix,

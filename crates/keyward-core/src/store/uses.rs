@@ -13,7 +13,7 @@ use crate::rules::token::Id;
 pub struct Uses(BTreeMap<Id, (u64, Timestamp)>);
 
 impl Uses {
-    /// So many are not kept waiting.
+    /// With this many waiting, they are written.
     const MANY: usize = 10_000;
 
     /// One use of this key.
@@ -46,7 +46,7 @@ impl Uses {
         self.0.is_empty()
     }
 
-    /// Whether there are so many keys that they should be written.
+    /// Whether enough keys are waiting that they should be written.
     pub fn are_many(&self) -> bool {
         self.0.len() >= Self::MANY
     }

@@ -42,7 +42,7 @@ impl<'c> View<'c> {
         Ok(Self { conn, is_over: false })
     }
 
-    /// The connection, for who writes.
+    /// The connection, for writing.
     pub(super) fn conn(&self) -> &'c Conn {
         self.conn
     }

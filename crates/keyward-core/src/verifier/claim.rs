@@ -56,7 +56,7 @@ impl Claim {
     }
 
     /// The refusal of what stood in the query of a URL, where the store accepts none.
-    pub(super) fn look_at_place(&self, settings: &StoreSettings) -> Result<(), Box<Answer>> {
+    pub(super) fn check_place(&self, settings: &StoreSettings) -> Result<(), Box<Answer>> {
         if self.in_query && !settings.query_credentials {
             let answer = Answer::refusal(Reason::NoCredential, Facts::InQuery, Some(self.presentation), self.in_query);
             return Err(Box::new(answer));

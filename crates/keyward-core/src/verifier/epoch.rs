@@ -7,7 +7,7 @@
 //!
 //! What may break: a change that leaves the head of the history as it is (another tool, or the counting of another
 //! process) between two looks at which ours has written too. The recorder sees it at its next commit, because its own
-//! connection's version tells it of others alone, and then all is old as well.
+//! connection's version tells it only of others, and then all is old as well.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::rules::token::Id;
 use crate::store::{Head, Store, StoreError, Uses};
 
-/// So many commits are told of: a reader that has not looked for longer forgets all it has read.
+/// How many commits are told of: a reader that has not looked for longer forgets all it has read.
 const TOLD: usize = 16;
 
 /// What one commit of the recorder changed, for those who have read the rows.
@@ -72,15 +72,15 @@ impl Commits {
     }
 }
 
-/// What a reader has to do after a look.
+/// How much of what a reader has read is old, and what it does about that.
 #[derive(Debug)]
-pub(super) enum Seen {
-    /// Go on with what it has.
-    Nothing,
-    /// Take in what our recorder wrote.
-    Written(Vec<Written>),
-    /// Forget everything.
-    Change,
+pub(super) enum Staleness {
+    /// Nothing is old: go on.
+    None,
+    /// The counts are: add what our recorder wrote.
+    Counts(Vec<Written>),
+    /// Everything is: forget it.
+    All,
 }
 
 /// The moment that a reader's knowledge is of.
@@ -97,7 +97,7 @@ impl Epoch {
     ///
     /// # Errors
     /// Where the store cannot be read: then the next look says that everything is old.
-    pub(super) fn look(&mut self, store: &Store, commits: &Commits) -> Result<Seen, StoreError> {
+    pub(super) fn look(&mut self, store: &Store, commits: &Commits) -> Result<Staleness, StoreError> {
         // In this order: what is written meanwhile is seen at the next look once more, and not missed.
         let (others, finished) = (commits.others.load(SeqCst), commits.finished.load(SeqCst));
         let before = std::mem::take(&mut self.version);
@@ -108,16 +108,16 @@ impl Epoch {
             let is_ours = commits.started() > self.finished && others == self.others;
             if before.is_none() || !is_ours || head != self.head {
                 *self = Self { version, head, finished, others };
-                return Ok(Seen::Change);
+                return Ok(Staleness::All);
             }
         }
         self.version = version;
         if finished == self.finished {
-            return Ok(Seen::Nothing);
+            return Ok(Staleness::None);
         }
         let written = commits.between(self.finished, finished);
         self.finished = finished;
-        Ok(written.map_or(Seen::Change, Seen::Written))
+        Ok(written.map_or(Staleness::All, Staleness::Counts))
     }
 
     /// Forgets when it was.

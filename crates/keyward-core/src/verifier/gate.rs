@@ -182,7 +182,7 @@ impl Turn<'_> {
         };
         let front = &self.gate.0.front;
         let Some(reader) = &mut self.reader else { return Err(VerifyError::GivenUp) };
-        if let Err(refusal) = claim.look_at_place(reader.settings()) {
+        if let Err(refusal) = claim.check_place(reader.settings()) {
             return Ok(Verdict::Ready(Ok(*refusal)));
         }
         match front.known(reader, claim, request, now)? {

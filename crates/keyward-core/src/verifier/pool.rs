@@ -35,7 +35,7 @@ struct State {
 }
 
 impl Pool {
-    /// So many threads, and so many jobs that may wait for one of them.
+    /// A pool of this many threads, with room for this many jobs that wait for one of them.
     pub(super) fn new(threads: usize, queue: usize) -> Result<Self, VerifyError> {
         let state = State { most: threads.saturating_add(queue), ..State::default() };
         let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new() });

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::epoch::{Commits, Epoch, Seen, Written};
+use super::epoch::{Commits, Epoch, Staleness, Written};
 use super::matches::Matches;
 use super::rows::{Row, Rows};
 use crate::rules::token::Id;
@@ -44,8 +44,8 @@ impl Reader {
             *self = present;
         }
         match self.epoch.look(&self.store, commits)? {
-            Seen::Nothing => {}
-            Seen::Written(all) => {
+            Staleness::None => {}
+            Staleness::Counts(all) => {
                 for written in all {
                     match written {
                         Written::Nothing => {}
@@ -54,7 +54,7 @@ impl Reader {
                     }
                 }
             }
-            Seen::Change => {
+            Staleness::All => {
                 self.rows.forget_all();
                 match self.store.view().and_then(|view| view.settings()) {
                     Ok(settings) => self.settings = Arc::new(settings),

@@ -85,7 +85,7 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<Answer, VerifyError> {
         let examined = Claim::of(credential).and_then(|claim| {
-            claim.look_at_place(&self.settings)?;
+            claim.check_place(&self.settings)?;
             Ok(claim)
         });
         let claim = match examined {

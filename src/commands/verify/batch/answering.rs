@@ -62,7 +62,7 @@ fn answer(gate: &Gate, now: Timestamp, documents: &mut Documents, answered: &mut
         }
         let asked = match &mut turn {
             Ok(turn) => ask(turn, text, now),
-            // Once more, and this time for this line alone: it may be another one by now.
+            // Once more, this time only for this line: the store may be another one by now.
             Err(_) => gate.turn().map_err(Error::from).and_then(|mut turn| ask(&mut turn, text, now)),
         };
         if waiting.is_empty() && !matches!(asked, Ok((_, Verdict::Hashing(_)))) {

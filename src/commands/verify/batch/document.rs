@@ -16,7 +16,7 @@ use keyward_core::rules::decision::Request;
 use keyward_core::store::Presented;
 use keyward_core::verifier::Answer;
 
-/// So many texts are kept: more keys than this are seldom used in one second.
+/// How many texts are kept: more keys than this are seldom used in one second.
 const MOST: usize = 1_024;
 
 /// Texts about keys, of one second.

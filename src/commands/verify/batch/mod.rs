@@ -27,8 +27,9 @@ use keyward_core::verifier::{Answer, Gate, Options};
 
 /// Lines in a chunk at most: few, because each may cost an Argon2id.
 const CHUNK: usize = 64;
-/// Chunks that are on their way at most.
-const ROOMS: usize = 24;
+/// Chunks that are on their way at most, for each thread that asks: what was answered and not yet printed is old by as
+/// long as it takes to read.
+const ROOMS: usize = 4;
 
 /// What a chunk needs in memory. It is used again and again.
 #[derive(Default)]
@@ -74,9 +75,13 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
     let gate = Gate::new(session.existing_store()?, session.random()?, options)?;
     let recorder = gate.recorder(session.now())?;
 
-    let channel = mpsc::sync_channel;
-    let ways = Ways { rooms: mpsc::sync_channel(ROOMS), questions: mpsc::sync_channel(ROOMS), answers: channel(ROOMS) };
-    for _ in 0..ROOMS {
+    let rooms = askers.get() * ROOMS;
+    let ways = Ways {
+        rooms: mpsc::sync_channel(rooms),
+        questions: mpsc::sync_channel(rooms),
+        answers: mpsc::sync_channel(rooms),
+    };
+    for _ in 0..rooms {
         let _ = ways.rooms.0.send(Room::default());
     }
     let asked = Arc::new(Mutex::new(ways.questions.1));

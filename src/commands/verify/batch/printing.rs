@@ -56,7 +56,7 @@ pub(super) fn print(
     // What was answered is counted, also where nobody takes the answers any more.
     counting.flush(session);
     printed.and_then(|()| session.terminal.flush())?;
-    counting.tell(session);
+    counting.warn_of_lost_uses(session);
     Ok(worst)
 }
 
@@ -110,7 +110,7 @@ impl Counting {
     }
 
     /// Says what was lost.
-    fn tell(&mut self, session: &mut Session) {
+    fn warn_of_lost_uses(&mut self, session: &mut Session) {
         if let Some(error) = self.failed.take().or(self.not_renewed.take()) {
             session.terminal.warn(&format!("some uses were not recorded: {}", error.message()));
         }

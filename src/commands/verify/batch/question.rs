@@ -71,7 +71,7 @@ pub(super) fn read(turn: &Turn<'_>, line: &[u8]) -> Result<Asked, Error> {
         return Err(wrong("not a question: expected a JSON object".to_owned()));
     }
     let question: Question<'_> = serde_json::from_slice(line).map_err(|error| {
-        // Where in the input the line stands, the answer says; the parser knows this line alone.
+        // The answer says where in the input the line stands; the parser knows only this line.
         wrong(format!("not a question: {}", error.to_string().replace(" at line 1 column ", " at column ")))
     })?;
     let Question { credential, method, ip, tenant, scopes, levels, role, transport } = question;

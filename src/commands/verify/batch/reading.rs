@@ -1,4 +1,4 @@
-//! Reads lines into chunks: as many as are there, so that a question that comes alone is answered at once.
+//! Reads lines into chunks: as many as are there, so that a single question is answered at once.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, SyncSender};

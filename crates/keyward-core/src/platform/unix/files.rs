@@ -74,7 +74,7 @@ pub(crate) fn is_full(folder: &Path) -> bool {
     statvfs(folder).is_ok_and(|system| system.f_bavail == 0)
 }
 
-/// Makes the folder and those above it, as far as they are not there, for their owner alone from their first moment.
+/// Makes the folder and those above it, as far as they are not there, private to their owner from the start.
 pub(crate) fn private_folders(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -1,6 +1,6 @@
 //! Processes of this machine: a name for each, by which another one can tell whether it is still there.
 //!
-//! A number alone does not do: numbers are used again, and in a container they are others. So a name holds when the
+//! A number is not enough: numbers are used again, and in a container they are others. So a name holds when the
 //! machine was started, in which namespace the number counts, the number, and when the process was started. Of a name
 //! that was given on another machine or in another namespace nobody here knows anything.
 

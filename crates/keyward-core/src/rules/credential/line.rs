@@ -131,7 +131,7 @@ fn basic(encoded: &str) -> Result<Credential, CredentialError> {
 
 /// All credentials in the query of a URL or of a request target.
 pub(super) fn from_url(url: &str) -> Vec<Credential> {
-    // What follows # is for the browser alone, question marks included (RFC 3986 section 3.5).
+    // What follows # is only for the browser, question marks included (RFC 3986 section 3.5).
     let url = url.split('#').next().unwrap_or_default();
     let Some((_, query)) = url.split_once('?') else { return vec![] };
     form_urlencoded::parse(query.as_bytes())

@@ -77,7 +77,7 @@ fn trim_blanks(line: &[u8]) -> &[u8] {
     &line[start..end]
 }
 
-/// The head alone, its folded fields on one line each, with an empty line at the end; `None` where
+/// The head without the body, its folded fields on one line each, with an empty line at the end; `None` where
 /// the last line has no end.
 fn unfolded_head(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut head = Zeroizing::new(Vec::with_capacity(bytes.len() + 4));

@@ -44,7 +44,7 @@ impl Changes<'_> {
         directory::insert(self.conn(), draft, self.now())?;
         let kind = draft.facts.kind();
         let entry = self.required_entry(kind, &draft.name)?;
-        self.tell_entry(kind, "create", &draft.name, json!({"settings": as_json(draft.as_new())}))?;
+        self.record_entry(kind, "create", &draft.name, json!({"settings": as_json(draft.as_new())}))?;
         Ok(entry)
     }
 
@@ -70,7 +70,7 @@ impl Changes<'_> {
             None if changed.is_empty() => return Ok(entry.clone()),
             None => directory::update(self.conn(), name, draft, self.now())?,
         }
-        self.tell_entry(kind, verb(&changed), name, json!({"settings": as_json(changed)}))?;
+        self.record_entry(kind, verb(&changed), name, json!({"settings": as_json(changed)}))?;
         self.required_entry(kind, &draft.name)
     }
 
@@ -89,7 +89,7 @@ impl Changes<'_> {
         keys.iter().try_for_each(|key| self.remove(key))?;
         directory::delete(self.conn(), kind, name)?;
         let detail = json!({"deleted_keys": keys.len()});
-        self.tell_entry(kind, "delete", name, detail)?;
+        self.record_entry(kind, "delete", name, detail)?;
         Ok(keys.len() as u64)
     }
 

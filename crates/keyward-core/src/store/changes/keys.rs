@@ -29,7 +29,7 @@ impl Changes<'_> {
         let key = self.reload(new.id, new.name)?;
         let defaults = Settings::with_prefix(new.settings.prefix.clone());
         let detail = json!({"settings": as_json(differences(&defaults, new.settings)), "secret": new.secret.id});
-        self.tell("key.create", &key, detail)?;
+        self.record("key.create", &key, detail)?;
         Ok(key)
     }
 
@@ -58,7 +58,7 @@ impl Changes<'_> {
             changed.push(Difference { field: "name".to_owned(), old: json!(key.name), new: json!(name) });
         }
         let action = format!("key.{}", verb(&changed));
-        self.tell(&action, key, json!({"settings": as_json(changed)}))?;
+        self.record(&action, key, json!({"settings": as_json(changed)}))?;
         self.reload(&key.id, name)
     }
 
@@ -79,7 +79,7 @@ impl Changes<'_> {
         let row = self.row_of(key)?;
         keys::switch(self.conn(), row, enabled, self.now())?;
         let changed = vec![Difference { field: "enabled".to_owned(), old: json!(!enabled), new: json!(enabled) }];
-        self.tell(&format!("key.{}", verb(&changed)), key, json!({"settings": as_json(changed)}))?;
+        self.record(&format!("key.{}", verb(&changed)), key, json!({"settings": as_json(changed)}))?;
         self.reload(&key.id, &key.name)
     }
 
@@ -125,6 +125,10 @@ impl Changes<'_> {
         self.check_authority(Some(key), None)?;
         let row = self.row_of(key)?;
         keys::delete(self.conn(), row)?;
-        self.tell("key.delete", key, json!({"use_count": key.use_count, "last_used_at": key.last_used_at.map(rfc3339)}))
+        self.record(
+            "key.delete",
+            key,
+            json!({"use_count": key.use_count, "last_used_at": key.last_used_at.map(rfc3339)}),
+        )
     }
 }

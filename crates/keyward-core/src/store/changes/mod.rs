@@ -67,11 +67,11 @@ impl<'c> Changes<'c> {
         tried
     }
 
-    pub(super) fn tell(&self, action: &str, key: &Key, detail: Value) -> Result<(), StoreError> {
+    pub(super) fn record(&self, action: &str, key: &Key, detail: Value) -> Result<(), StoreError> {
         self.append(action, "key", Some(&key.id), key.name.as_str(), detail)
     }
 
-    pub(super) fn tell_entry(&self, kind: Kind, verb: &str, name: &Name, detail: Value) -> Result<(), StoreError> {
+    pub(super) fn record_entry(&self, kind: Kind, verb: &str, name: &Name, detail: Value) -> Result<(), StoreError> {
         let kind = kind.as_str();
         self.append(&format!("{kind}.{verb}"), kind, None, name.as_str(), detail)
     }

@@ -37,7 +37,7 @@ impl Changes<'_> {
         let row = self.row_to_rotate(key, &secret.id)?;
         secrets::replace(self.conn(), row, secret, grace_end, self.now())?;
         self.end_lease(&Subject::Key(key.id.clone()), &secret.id)?;
-        self.tell("key.rotate", key, json!({"secret": secret.id, "grace_end": rfc3339(grace_end)}))?;
+        self.record("key.rotate", key, json!({"secret": secret.id, "grace_end": rfc3339(grace_end)}))?;
         self.reload(&key.id, &key.name)
     }
 
@@ -66,7 +66,7 @@ impl Changes<'_> {
         let row = self.row_to_rotate(key, &secret.id)?;
         secrets::insert(self.conn(), row, secret, true, self.now())?;
         match staging {
-            Staging::Told => self.tell("key.stage", key, json!({"secret": secret.id})),
+            Staging::Told => self.record("key.stage", key, json!({"secret": secret.id})),
             Staging::Quiet => Ok(()),
         }
     }
@@ -77,7 +77,7 @@ impl Changes<'_> {
     /// Where the store cannot be written.
     pub fn unstage_secret(&self, key: &Key, secret: &Id, staging: Staging) -> Result<(), StoreError> {
         match (secrets::unstage(self.conn(), secret)?, staging) {
-            (true, Staging::Told) => self.tell("key.unstage", key, json!({"secret": secret})),
+            (true, Staging::Told) => self.record("key.unstage", key, json!({"secret": secret})),
             _ => Ok(()),
         }
     }
@@ -93,7 +93,7 @@ impl Changes<'_> {
             return Err(StoreError::SecretChanged(key.name.clone()));
         }
         self.end_lease(&Subject::Key(key.id.clone()), secret)?;
-        self.tell("key.rotate", key, json!({"secret": secret, "grace_end": rfc3339(now)}))?;
+        self.record("key.rotate", key, json!({"secret": secret, "grace_end": rfc3339(now)}))?;
         self.reload(&key.id, &key.name)
     }
 

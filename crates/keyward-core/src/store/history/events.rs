@@ -23,7 +23,7 @@ pub struct EventFilter {
     pub by: Option<Name>,
     /// This action, such as `key.create`, or either of its parts.
     pub action: Option<String>,
-    /// The newest so many.
+    /// How many to return, the newest.
     pub limit: Option<u64>,
 }
 

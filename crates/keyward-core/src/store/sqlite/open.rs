@@ -12,7 +12,7 @@
 //!   keyward are recognised and left alone. Only SQLite opens the file: the system drops all of a
 //!   process's locks on a file when that process closes it anywhere.
 //! - **Files and folders that cannot be written, full disks.** SQLite cannot share a WAL store there. Where nothing
-//!   is left in a `-wal` file, the store is opened as immutable, for reading alone.
+//!   is left in a `-wal` file, the store is opened as immutable, only for reading.
 //! - **Network file systems.** WAL needs shared memory, so a store on NFS or SMB is not supported.
 
 use std::fs;
@@ -42,7 +42,7 @@ pub(in crate::store) struct OpenFile {
     pub engine: Sqlite,
     pub path: PathBuf,
     /// Why nothing can be written, if that is so.
-    pub read_only: Option<String>,
+    pub unwritable: Option<String>,
     pub exposure: Option<Exposure>,
 }
 
@@ -58,8 +58,8 @@ pub(in crate::store) fn open(path: &Path) -> Result<OpenFile, StoreError> {
     match prepare(&conn, &path) {
         Ok(()) => {
             let is_read_only = conn.is_readonly("main").map_err(|error| error_of(&path, error))?;
-            let read_only = is_read_only.then(|| READ_ONLY.to_owned());
-            Ok(OpenFile { engine: Sqlite::new(conn, path.clone(), None), path, read_only, exposure })
+            let unwritable = is_read_only.then(|| READ_ONLY.to_owned());
+            Ok(OpenFile { engine: Sqlite::new(conn, path.clone(), None), path, unwritable, exposure })
         }
         // A folder that cannot be written, or a disk without room for the memory that is shared.
         Err(StoreError::Unusable { path: of, verb, detail }) if nothing_in_the_log(&path) => {
@@ -75,7 +75,7 @@ fn open_immutable(path: PathBuf, exposure: Option<Exposure>, why: String) -> Res
     let frozen = Frozen(Version::of(&path));
     let conn = connect_immutable(&path)?;
     prepare(&conn, &path)?;
-    Ok(OpenFile { engine: Sqlite::new(conn, path.clone(), Some(frozen)), path, read_only: Some(why), exposure })
+    Ok(OpenFile { engine: Sqlite::new(conn, path.clone(), Some(frozen)), path, unwritable: Some(why), exposure })
 }
 
 /// What a file was that is read without locks, because nobody here can write it. SQLite itself never looks again at one
@@ -125,7 +125,7 @@ pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreE
     schema::create(&conn, now).map_err(sql)
 }
 
-/// A new store in memory alone.
+/// A new store in memory, without a file.
 pub(in crate::store) fn in_memory(path: PathBuf, now: Timestamp) -> Result<Sqlite, StoreError> {
     let make = || {
         let conn = Connection::open_in_memory()?;
