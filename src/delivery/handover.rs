@@ -137,8 +137,12 @@ struct Sent<'h> {
 /// protocol would be compiled once for each command.)
 ///
 /// # Errors
-/// What `change` says; [`Code::Conflict`](crate::error::Code::Conflict) where somebody else mints for the same name or key;
-/// [`Code::NotDelivered`](crate::error::Code::NotDelivered) or [`Code::Cancelled`](crate::error::Code::Cancelled) where a sink did not take its secret. Then the store is as it was.
+/// What `change` says; [`Code::Conflict`] where somebody else mints for the same name or key; [`Code::NotDelivered`] or
+/// [`Code::Cancelled`] where a sink did not take its secret. Then the store is as it was.
+///
+/// [`Code::Conflict`]: crate::error::Code::Conflict
+/// [`Code::NotDelivered`]: crate::error::Code::NotDelivered
+/// [`Code::Cancelled`]: crate::error::Code::Cancelled
 pub fn hand_over(
     session: &mut Session,
     store: &mut Store,

@@ -123,8 +123,8 @@ impl Gate {
         Ok(Turn { gate: self, reader: Some(self.0.front.take()?) })
     }
 
-    /// Who counts the uses of this gate, from `now` on. There should be one: of several, each takes the others for strangers, and what
-    /// the gate has read is forgotten more often than it would have to be.
+    /// A recorder of the uses of this gate, from `now` on. One is enough: several take each other for strangers, and
+    /// what the gate has read is then forgotten more often.
     ///
     /// # Errors
     /// Where the store cannot be read.

@@ -156,8 +156,8 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// Refuses a file that is no store, or that others can change, before SQLite opens it. Returns what others can do to one that
-/// is used all the same.
+/// Refuses a file that is not a store, or that others can change, before SQLite opens it. Returns what others can do
+/// to one that is used all the same.
 fn check_file(path: &Path) -> Result<Option<Exposure>, StoreError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
