@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use keyward_core::rules::token::Secret;
 use serde_json::{Value, json};
 
 use crate::harness::Sandbox;
@@ -83,6 +84,10 @@ fn no_command_decides_or_changes_by_a_damaged_key() {
             assert!(message.contains("the key deploy: ") && message.contains(what), "{loss}: {line}: {message}");
         }
         assert_eq!(sandbox.run("show deploy --json").json(), before, "{loss}");
+        // Who does not have the secret learns nothing of it.
+        let id = Secret::parse(scene.secret.trim()).unwrap().id().clone();
+        let guessed = Secret::build(&"kw".parse().unwrap(), id, &[7; 32]);
+        assert_eq!(sandbox.reason("", guessed.expose()), "not_genuine", "{loss}");
         assert_eq!(sandbox.reason("", &scene.other), "allowed", "{loss}");
     }
 }

@@ -136,7 +136,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// The error for a decision that would rest on a damaged key of the store at `path`.
-    pub(super) fn check_whole(path: &Path, key: &Key) -> Result<(), Self> {
+    pub(crate) fn check_whole(path: &Path, key: &Key) -> Result<(), Self> {
         let Some(damage) = &key.damage else { return Ok(()) };
         Err(Self::Corrupt { path: path.to_owned(), detail: format!("the key {}: {damage}", key.name) })
     }

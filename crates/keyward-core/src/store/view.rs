@@ -99,6 +99,13 @@ impl<'c> View<'c> {
     /// # Errors
     /// [`StoreError::Corrupt`] for a damaged key, or where the store cannot be read.
     pub fn presented(&self, secret: &Id) -> Result<Option<Presented>, StoreError> {
+        let found = self.presented_or_damaged(secret)?;
+        found.as_ref().map_or(Ok(()), |found| self.check_whole(&found.key))?;
+        Ok(found)
+    }
+
+    /// The same, also of a damaged key: whoever decides by it has to call [`View::check_whole`] first.
+    pub(crate) fn presented_or_damaged(&self, secret: &Id) -> Result<Option<Presented>, StoreError> {
         keys::presented(self.conn, secret)
     }
 

@@ -3,6 +3,7 @@
 //! What may break here is time: a verification that fails must take as long whichever secret it met, and whether it
 //! met any. So a claim that is not genuine costs one Argon2id of every cost that the store's hashes have.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use crate::rules::credential::{Credential, CredentialError, Presentation};
 use crate::rules::decision::{Facts, Reason, Request, decide};
 use crate::rules::hashing::{Cost, HashError, Memory, spend};
 use crate::rules::token::Secret;
-use crate::store::{Presented, StoreSettings};
+use crate::store::{Presented, StoreError, StoreSettings};
 
 /// A credential that has the form of one of ours.
 pub(super) struct Claim {
@@ -109,17 +110,23 @@ impl Claim {
         Ok(())
     }
 
-    /// The answer to a genuine claim. `has_old_cost` says whether the hash was made at another cost than it would now.
+    /// The answer to a genuine claim on a key of the store at `path`. `has_old_cost` says whether the hash was made at
+    /// another cost than it would now.
+    ///
+    /// # Errors
+    /// Where the key is damaged. Only here: nothing about a key is told before its secret has matched.
     pub(super) fn decide(
         self,
+        path: &Path,
         presented: Arc<Presented>,
         has_old_cost: bool,
         request: &Request,
         now: Timestamp,
-    ) -> Answer {
+    ) -> Result<Answer, StoreError> {
+        StoreError::check_whole(path, &presented.key)?;
         let decision = decide(&presented.key, &presented.secret, request, now);
         let renewal = (has_old_cost && decision.is_allowed()).then_some(self.secret);
-        Answer::about(decision, self.presentation, self.in_query, presented, renewal)
+        Ok(Answer::about(decision, self.presentation, self.in_query, presented, renewal))
     }
 
     /// The answer to one that is not.

@@ -246,7 +246,7 @@ impl Front {
             return Ok(Err(claim));
         }
         let has_old_cost = row.has_old_cost(reader.settings().hash_cost);
-        Ok(Ok(claim.decide(row.presented, has_old_cost, request, now)))
+        claim.decide(&self.path, row.presented, has_old_cost, request, now).map(Ok)
     }
 
     /// The answer to a claim of which nothing is known yet. Of the moment at which its hash begins to be computed.
@@ -280,7 +280,7 @@ impl Front {
             return Ok(claim.refuse());
         }
         let has_old_cost = row.has_old_cost(settings.hash_cost);
-        Ok(claim.decide(row.presented, has_old_cost, request, now))
+        Ok(claim.decide(&self.path, row.presented, has_old_cost, request, now)?)
     }
 }
 

@@ -74,7 +74,7 @@ impl Reader {
             return Ok(Some(row.clone()));
         }
         let was_quiet = self.epoch.is_quiet(commits);
-        let Some(presented) = self.store.view()?.presented(secret)? else { return Ok(None) };
+        let Some(presented) = self.store.view()?.presented_or_damaged(secret)? else { return Ok(None) };
         let row = row(presented, matches);
         if was_quiet && self.epoch.is_quiet(commits) {
             self.rows.keep(secret, row.clone());

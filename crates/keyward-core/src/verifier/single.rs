@@ -92,13 +92,13 @@ impl Verifier {
             Ok(claim) => claim,
             Err(refusal) => return Ok(*refusal),
         };
-        let presented = self.store.view()?.presented(claim.secret.id())?;
+        let presented = self.store.view()?.presented_or_damaged(claim.secret.id())?;
         let proof = claim.prove(presented.as_ref(), &self.settings, &mut self.memory.borrow_mut())?;
         let Some(presented) = presented.filter(|_| proof.is_genuine) else {
             return Ok(claim.refuse());
         };
         let has_old_cost = presented.hash.needs_renewal(self.settings.hash_cost);
-        Ok(claim.decide(Arc::new(presented), has_old_cost, request, now))
+        Ok(claim.decide(self.store.path(), Arc::new(presented), has_old_cost, request, now)?)
     }
 
     /// Counts the request of an allowed answer, and renews the hash of its secret if that was made
