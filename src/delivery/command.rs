@@ -90,14 +90,14 @@ fn ending(status: ExitStatus) -> String {
 }
 
 /// Reads a stream of the command to its end, so that the command never waits for a reader.
-struct Collector<S> {
-    stream: mpsc::Sender<S>,
+struct Collector {
+    stream: mpsc::Sender<Box<dyn Read + Send>>,
     text: mpsc::Receiver<Zeroizing<Vec<u8>>>,
 }
 
-impl<S: Read + Send + 'static> Collector<S> {
+impl Collector {
     fn start() -> std::io::Result<Self> {
-        let (stream, given) = mpsc::channel::<S>();
+        let (stream, given) = mpsc::channel::<Box<dyn Read + Send>>();
         let (done, text) = mpsc::channel();
         std::thread::Builder::new().spawn(move || {
             let Ok(mut stream) = given.recv() else { return };
@@ -112,8 +112,8 @@ impl<S: Read + Send + 'static> Collector<S> {
         Ok(Self { stream, text })
     }
 
-    fn read(&self, stream: Option<S>) {
-        let _ = stream.map(|stream| self.stream.send(stream));
+    fn read(&self, stream: Option<impl Read + Send + 'static>) {
+        let _ = stream.map(|stream| self.stream.send(Box::new(stream)));
     }
 
     /// What the stream held, for people.

@@ -19,7 +19,7 @@ pub(super) enum Bound<'v> {
 
 impl<'v> Conditions<'v> {
     /// Adds a condition; each `?` in it takes the next of `values`.
-    pub(super) fn and(&mut self, sql: &str, values: impl IntoIterator<Item = Bound<'v>>) {
+    pub(super) fn and(&mut self, sql: &str, values: Vec<Bound<'v>>) {
         self.sql.push_str(if self.sql.is_empty() { "WHERE " } else { " AND " });
         let mut parts = sql.split('?');
         self.sql.push_str(parts.next().unwrap_or_default());

@@ -102,8 +102,8 @@ impl Filter {
         if let Some(pattern) = &self.name {
             // What stands before the first wildcard is a range of the index.
             let start = pattern.split(['*', '?', '[']).next().unwrap_or_default();
-            all.and(&dialect.fits("k.name"), [Bound::Text(pattern)]);
-            all.and("k.name >= ? AND k.name < ?", [Bound::Text(start), Bound::Made(behind(start))]);
+            all.and(&dialect.fits("k.name"), vec![Bound::Text(pattern)]);
+            all.and("k.name >= ? AND k.name < ?", vec![Bound::Text(start), Bound::Made(behind(start))]);
         }
         for (kind, name) in [
             (Kind::Group, &self.group),
@@ -114,17 +114,17 @@ impl Filter {
             let (table, column) = table(kind);
             if let Some(name) = name {
                 let condition = format!("k.{column} = (SELECT id FROM {table} WHERE name = ?)");
-                all.and(&condition, [Bound::Text(name.as_str())]);
+                all.and(&condition, vec![Bound::Text(name.as_str())]);
             }
         }
         for scope in &self.scopes {
-            all.and("k.id IN (SELECT key FROM key_scope WHERE scope = ?)", [Bound::Text(scope.as_str())]);
+            all.and("k.id IN (SELECT key FROM key_scope WHERE scope = ?)", vec![Bound::Text(scope.as_str())]);
         }
         for level in &self.levels {
             // '0' is the character after '/': together they enclose everything below the level.
             all.and(
                 "k.id IN (SELECT key FROM key_level WHERE level = ? OR (level >= ? AND level < ?))",
-                [Bound::Text(level.as_str()), Bound::Made(format!("{level}/")), Bound::Made(format!("{level}0"))],
+                vec![Bound::Text(level.as_str()), Bound::Made(format!("{level}/")), Bound::Made(format!("{level}0"))],
             );
         }
         for label in &self.labels {
@@ -132,21 +132,21 @@ impl Filter {
             match &label.value {
                 Some(value) => all.and(
                     "k.id IN (SELECT key FROM key_label WHERE label = ? AND value = ?)",
-                    [key, Bound::Text(value.as_str())],
+                    vec![key, Bound::Text(value.as_str())],
                 ),
-                None => all.and("k.id IN (SELECT key FROM key_label WHERE label = ?)", [key]),
+                None => all.and("k.id IN (SELECT key FROM key_label WHERE label = ?)", vec![key]),
             }
         }
         if let Some(state) = self.state {
             in_state(&mut all, state, now, dialect);
         }
         if let Some(end) = self.expires_by {
-            all.and("k.expires_at > ? AND k.expires_at <= ?", [seconds(now), seconds(end)]);
+            all.and("k.expires_at > ? AND k.expires_at <= ?", vec![seconds(now), seconds(end)]);
         }
         if let Some(since) = self.unused_since {
             all.and(
                 "k.created_at <= ? AND (u.last_used_at IS NULL OR u.last_used_at <= ?)",
-                [seconds(since), seconds(since)],
+                vec![seconds(since), seconds(since)],
             );
         }
         all
@@ -164,9 +164,9 @@ fn in_state(all: &mut Conditions<'_>, state: State, now: Timestamp, dialect: Dia
     let suspended = "(coalesce(o.enabled, 1) = 0 OR coalesce(t.enabled, 1) = 0)";
     let expired = dialect.rarely("k.expires_at <= ?");
     match state {
-        State::Disabled => all.and("k.enabled = 0", []),
-        State::Expired => all.and(&format!("k.enabled = 1 AND {expired}"), [seconds(now)]),
-        State::Suspended => all.and(&format!("k.enabled = 1 AND {not_expired} AND {suspended}"), [seconds(now)]),
-        State::Active => all.and(&format!("k.enabled = 1 AND {not_expired} AND NOT {suspended}"), [seconds(now)]),
+        State::Disabled => all.and("k.enabled = 0", vec![]),
+        State::Expired => all.and(&format!("k.enabled = 1 AND {expired}"), vec![seconds(now)]),
+        State::Suspended => all.and(&format!("k.enabled = 1 AND {not_expired} AND {suspended}"), vec![seconds(now)]),
+        State::Active => all.and(&format!("k.enabled = 1 AND {not_expired} AND NOT {suspended}"), vec![seconds(now)]),
     }
 }

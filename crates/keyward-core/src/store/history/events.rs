@@ -33,21 +33,21 @@ impl EventFilter {
         let mut all = Conditions::default();
         let second = |time: Timestamp| Bound::Integer(time.as_second());
         if let Some(key) = &self.key {
-            all.and("subject_kind = 'key' AND subject_id = ?", [Bound::Text(key.as_str())]);
+            all.and("subject_kind = 'key' AND subject_id = ?", vec![Bound::Text(key.as_str())]);
         }
         if let Some(since) = self.since {
-            all.and("at >= ?", [second(since)]);
+            all.and("at >= ?", vec![second(since)]);
         }
         if let Some(until) = self.until {
-            all.and("at < ?", [second(until)]);
+            all.and("at < ?", vec![second(until)]);
         }
         if let Some(by) = &self.by {
-            all.and("coalesce(actor, 'owner') = ?", [Bound::Text(by.as_str())]);
+            all.and("coalesce(actor, 'owner') = ?", vec![Bound::Text(by.as_str())]);
         }
         if let Some(action) = &self.action {
             // The action itself, or what it is about, or what was done.
             let texts = [action, action, action].map(|action| Bound::Text(action));
-            all.and("(action = ? OR subject_kind = ? OR action = subject_kind || '.' || ?)", texts);
+            all.and("(action = ? OR subject_kind = ? OR action = subject_kind || '.' || ?)", texts.into());
         }
         let columns = "seq, at, actor, action, subject_kind, subject_id, subject_name, detail";
         let select = format!("SELECT {columns} FROM history {}", all.sql());
