@@ -9,7 +9,7 @@ use keyward_core::rules::hashing::{HashError, Memory};
 use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::time::Duration;
-use keyward_core::store::{Changes, NewKey, NewSecret, Store, StoreError, Subject};
+use keyward_core::store::{Changes, NewKey, Store, StoreError, Subject};
 
 use crate::delivery::{
     CLEAR_AFTER, Effect, Existing, Handover, Order, Patience, Place, Sink, StepFile, hand_over, needs_an_answer,
@@ -154,11 +154,6 @@ fn fresh_seed(session: &mut Session, store: &Store) -> Result<Seed, Error> {
     }
 }
 
-/// What the store keeps of a secret.
-pub fn stored(minted: &Minted) -> NewSecret {
-    NewSecret { id: minted.secret().id().clone(), hash: minted.hash().clone() }
-}
-
 fn bad_cost(error: &HashError) -> Error {
     Error::new(Code::InvalidValue, format!("the store's hash parameters cannot be used: {error}"))
         .hint("set others with: keyward settings set hash-parameters m=19456,t=2,p=1")
@@ -189,7 +184,7 @@ pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>
         return Err(StoreError::NameTaken { kind: "key", name: name.clone() }.into());
     }
     let minted = mint(session, store, &settings.prefix)?;
-    let secret = stored(&minted);
+    let secret = minted.stored();
     let new = NewKey { id: &minted.key_id().clone(), name, settings, secret: &secret };
     let order = Order { sink, secret: minted.into_secret(), subject: Subject::Name(name.clone()) };
     let handover = Handover { orders: vec![order], rotation: None, patience };
@@ -234,7 +229,7 @@ pub fn rotate_key(
 ) -> Result<Key, Error> {
     let Rotation { prefix, grace, sink, patience } = with;
     let minted = mint(session, store, prefix)?;
-    let secret = stored(&minted);
+    let secret = minted.stored();
     let order = Order { sink, secret: minted.into_secret(), subject: Subject::Key(key.id.clone()) };
     let handover = Handover { orders: vec![order], rotation: Some((key, &secret)), patience };
     hand_over_one(session, store, handover, &|changes| {

@@ -31,10 +31,10 @@ impl SettingsDraft {
         Self { settings, expires: None, has_prefix: false }
     }
 
-    /// Reads a setting; `false` where the field is no setting of a key.
+    /// Reads a setting; `false` where the field is not a setting of a key.
     ///
     /// # Errors
-    /// Everything for which its value cannot be.
+    /// All that is wrong with its value.
     pub fn read(&mut self, field: &Field) -> Result<bool, Vec<Mistake>> {
         let Some(setting) = Setting::named(&field.name) else { return Ok(false) };
         let node = &field.node;

@@ -137,7 +137,7 @@ impl Terminal {
         style.apply_to(text).to_string()
     }
 
-    /// How many columns a line of stdout may have; `None` where stdout is no terminal.
+    /// How many columns a line of stdout may have; `None` where stdout is not a terminal.
     pub fn width(&self) -> Option<u16> {
         if self.kinds.stdout_is_terminal { Some(self.kinds.width.unwrap_or(80)) } else { None }
     }
@@ -152,11 +152,7 @@ impl Terminal {
     /// # Errors
     /// Where stdout takes nothing more for another reason, such as a full disk.
     pub fn print(&mut self, text: &str) -> Result<(), Error> {
-        if self.stdout_is_lost {
-            return Ok(());
-        }
-        let written = self.stdout.write_all(text.as_bytes());
-        self.after_write(written)
+        self.print_bytes(text.as_bytes())
     }
 
     /// As [`Terminal::print`], for text that is bytes already.

@@ -77,7 +77,7 @@
 //! | `platform` | what is the operating system's own |
 //!
 //! The order is `{issuer, verifier} → store → rules → platform`, and a test holds it. Without the feature `sqlite` there
-//! is no store, and so no verifier: what is left are the rules, and secrets that are minted for a store of your own.
+//! is neither a store nor a verifier, but the rules are there, and secrets can be minted for a store of your own.
 
 // Of a build without a store, the links above that lead to it lead nowhere.
 #![cfg_attr(not(feature = "sqlite"), allow(rustdoc::broken_intra_doc_links))]

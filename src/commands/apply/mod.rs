@@ -10,7 +10,7 @@ use clap::{Args, ValueHint};
 
 use self::places::make_folder;
 use self::report::{PlanDocument, print_plan, report_steps};
-use super::mint::{mint_all, stored};
+use super::mint::mint_all;
 use crate::delivery::{Handover, Order, Patience, Place, Sink, hand_over};
 use crate::error::{Code, Error, Exit};
 use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject as Target, plan, read};
@@ -212,7 +212,7 @@ impl Apply {
             for (number, step) in planned.steps.iter().enumerate() {
                 let minted = Minted::stand_in(number as u64);
                 self.take(changes, step, text, |name, settings| {
-                    changes.insert_key(&NewKey { id: minted.key_id(), name, settings, secret: &stored(&minted) })
+                    changes.insert_key(&NewKey { id: minted.key_id(), name, settings, secret: &minted.stored() })
                 })?;
             }
             Ok::<_, Error>(())
@@ -321,7 +321,7 @@ fn mint(
     let prefixes = wanted.iter().map(|(_, prefix, _)| prefix.clone()).collect();
     let fresh = wanted.into_iter().zip(mint_all(session, store, prefixes)?);
     let fresh = fresh.map(|((name, _, place), minted)| {
-        let stored = stored(&minted);
+        let stored = minted.stored();
         let fresh = Fresh { id: minted.key_id().clone(), name, stored, sink: Sink::Place(place) };
         (fresh, minted.into_secret())
     });

@@ -61,7 +61,7 @@ fn flags_manifests_and_json_cover_the_same_settings() {
         assert_eq!(documented.fields.iter().filter(|(name, ..)| *name == setting.name).count(), 1, "{setting:?}");
         assert!(manifest.get(setting.name).is_some(), "{setting:?}");
     }
-    // A name for the key, and nothing that is no setting.
+    // The name of the key, and otherwise only settings.
     assert_eq!(manifest.as_object().unwrap().len(), Setting::ALL.len() + 1);
     let has_items =
         |setting: &Setting| !matches!(setting.slot(&mut blank()), SettingSlot::Texts(_) | SettingSlot::Labels(_));

@@ -11,7 +11,7 @@ use rustix::termios::{InputModes, LocalModes, OptionalActions, QueueSelector, Te
 pub struct TerminalModes(Box<Termios>);
 
 impl TerminalModes {
-    /// The modes now; `None` where standard input is no terminal.
+    /// The modes now; `None` where standard input is not a terminal.
     pub fn save() -> Option<Self> {
         tcgetattr(rustix::stdio::stdin()).ok().map(|modes| Self(Box::new(modes)))
     }
@@ -38,7 +38,7 @@ impl RawMode {
     /// Begins. What was typed before is thrown away: it was no answer to what is asked now.
     ///
     /// # Errors
-    /// Where standard input is no terminal.
+    /// Where standard input is not a terminal.
     pub fn begin() -> io::Result<Self> {
         let stdin = rustix::stdio::stdin();
         let before = tcgetattr(stdin)?;

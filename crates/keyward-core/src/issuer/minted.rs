@@ -71,7 +71,7 @@ impl Minted {
     }
 
     /// What stands for the secret with this number while it is found out whether a key can be made at all, without the
-    /// cost of a hash. Its hash is no hash, and matches nothing.
+    /// cost of a hash. Nothing matches its hash.
     pub fn stand_in(number: u64) -> Self {
         let id = Id::from_random(number.to_be_bytes());
         let secret = Secret::build(&Prefix::default(), id.clone(), &[0; SECRET_BYTES]);
@@ -93,9 +93,15 @@ impl Minted {
         self.secret
     }
 
-    /// What the store keeps of it, beside its public id.
+    /// The hash of it.
     pub fn hash(&self) -> &HashedSecret {
         &self.hash
+    }
+
+    /// What the store keeps of it.
+    #[cfg(feature = "sqlite")]
+    pub fn stored(&self) -> crate::store::NewSecret {
+        crate::store::NewSecret { id: self.secret.id().clone(), hash: self.hash.clone() }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::rules::key::{Key, Settings};
 use crate::rules::names::Name;
 use crate::rules::time::Duration;
 use crate::rules::token::Secret;
-use crate::store::{Changes, NewKey, NewSecret, Staging, Stamp, Store, StoreError, Subject};
+use crate::store::{Changes, NewKey, Staging, Stamp, Store, StoreError, Subject};
 
 /// Why there is no new key, or no new secret.
 #[derive(Debug, thiserror::Error)]
@@ -43,10 +43,10 @@ pub fn create<E>(
     deliver: impl FnOnce(&Key, &Secret) -> Result<(), E>,
 ) -> Result<Key, IssueError<E>> {
     let minted = mint(store, seed, settings)?;
-    let secret = stored(&minted);
-    let new = NewKey { id: minted.key_id(), name, settings, secret: &secret };
+    let secret = minted.stored();
+    let new = NewKey { id: &minted.key_id().clone(), name, settings, secret: &secret };
     let parcel = Parcel { subject: Subject::Name(name.clone()), secret: secret.id.clone(), is_announced: false };
-    hand_over(store, stamp, parcel, None, &minted, deliver, |changes| changes.insert_key(&new))
+    hand_over(store, stamp, parcel, None, minted.into_secret(), deliver, |changes| changes.insert_key(&new))
 }
 
 /// Replaces the current secret of a key, once `deliver` has taken the new one. The old one works for the grace.
@@ -63,10 +63,10 @@ pub fn rotate<E>(
 ) -> Result<Key, IssueError<E>> {
     let grace_end = grace.after(stamp.now).ok_or(IssueError::GraceTooLong)?;
     let minted = mint(store, seed, &key.settings)?;
-    let secret = stored(&minted);
+    let secret = minted.stored();
     let parcel = Parcel { subject: Subject::Key(key.id.clone()), secret: secret.id.clone(), is_announced: false };
     let staged = StagedSecret { key, secret: &secret, staging: Staging::Told };
-    hand_over(store, stamp, parcel, Some(staged), &minted, deliver, |changes| {
+    hand_over(store, stamp, parcel, Some(staged), minted.into_secret(), deliver, |changes| {
         changes.replace_secret(key, &secret, grace_end)
     })
 }
@@ -76,21 +76,20 @@ fn mint<E>(store: &Store, seed: &Seed, settings: &Settings) -> Result<Minted, Is
     Ok(Minted::new(seed, &settings.prefix, cost, &mut Memory::default())?)
 }
 
-fn stored(minted: &Minted) -> NewSecret {
-    NewSecret { id: minted.secret().id().clone(), hash: minted.hash().clone() }
-}
-
 fn hand_over<E>(
     store: &mut Store,
     stamp: Stamp<'_>,
     parcel: Parcel,
     staged: Option<StagedSecret<'_>>,
-    minted: &Minted,
+    secret: Secret,
     deliver: impl FnOnce(&Key, &Secret) -> Result<(), E>,
     change: impl Fn(&Changes<'_>) -> Result<Key, StoreError>,
 ) -> Result<Key, IssueError<E>> {
     let (key, lease) = Lease::take(store, stamp, vec![parcel], staged, &change)?;
-    if let Err(error) = deliver(&key, minted.secret()) {
+    let delivered = deliver(&key, &secret);
+    // It is wiped before the change is made.
+    drop(secret);
+    if let Err(error) = delivered {
         // Where this fails too, a lease stays that ends by itself, and of a rotation a secret that nobody has.
         let _ = lease.give_back(store, stamp);
         return Err(IssueError::NotDelivered(error));

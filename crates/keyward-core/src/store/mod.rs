@@ -148,7 +148,7 @@ impl Store {
     /// Writes a copy of the store to `path`, which must not exist, while others read and write.
     ///
     /// # Errors
-    /// [`BackupError`]; then there is no file.
+    /// [`BackupError`]. Then no file is left behind.
     pub fn backup(&self, path: &Path) -> Result<BackupReport, BackupError> {
         backup::write(self.conn.sqlite().connection(), &self.path, path)
     }

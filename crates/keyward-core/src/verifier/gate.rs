@@ -106,7 +106,7 @@ impl Gate {
     /// Asks whether the credential may make `request` at `now`. What others had changed before counts. Nothing is
     /// written: who counts uses hands the answer to a [`Recorder`].
     ///
-    /// An error is in the verdict: the credential could not be checked. That is no refusal, and no permission either.
+    /// An error is in the verdict: the credential could not be checked, which means neither yes nor no.
     pub fn ask(&self, credential: Result<Credential, CredentialError>, request: &Request, now: Timestamp) -> Verdict {
         match self.turn() {
             Ok(mut turn) => turn.ask(credential, request, now),

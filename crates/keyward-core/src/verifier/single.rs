@@ -77,7 +77,7 @@ impl Verifier {
     /// Decides whether the credential may make `request` at `now`. Nothing is written.
     ///
     /// # Errors
-    /// Where it could not be checked. That is no refusal, and no permission either.
+    /// Where it could not be checked, which means neither yes nor no.
     pub fn verify(
         &self,
         credential: Result<Credential, CredentialError>,
