@@ -130,7 +130,7 @@ fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
             "prefix": settings.prefix,
             "hash_parameters": {"memory_kib": memory_kib, "passes": passes, "lanes": lanes},
             "query_credentials": settings.query_credentials,
-            "longest_life": life,
+            "max_lifetime": life,
         });
         return session.terminal.print_json(&document);
     }

@@ -263,7 +263,7 @@ const SHAPES: &[Shape] = &[
             ("prefix", Text, "what new secrets start with"),
             ("hash_parameters", Object("hash parameters"), "what hashing a new secret costs"),
             ("query_credentials", Switch, "whether a credential in the query of a URL is accepted"),
-            ("longest_life", MaybeText, "the most time until a new expiry; null for unlimited"),
+            ("max_lifetime", MaybeText, "the most time until a new expiry; null for unlimited"),
         ]),
     },
     Shape {

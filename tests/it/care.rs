@@ -359,8 +359,8 @@ fn a_setting_takes_what_it_says_and_nothing_else() {
         ),
         ("query-credentials", "query_credentials", "refuse", serde_json::json!(false)),
         ("query-credentials", "query_credentials", "allow", serde_json::json!(true)),
-        ("longest-life", "longest_life", "365d", serde_json::json!("365d")),
-        ("longest-life", "longest_life", "unlimited", serde_json::json!(null)),
+        ("longest-life", "max_lifetime", "365d", serde_json::json!("365d")),
+        ("longest-life", "max_lifetime", "unlimited", serde_json::json!(null)),
     ] {
         run(&sandbox, &format!("settings set {name} {value}"));
         assert_eq!(shown(field), json, "{name} {value}");

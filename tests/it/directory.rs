@@ -294,7 +294,7 @@ fn settings_are_checked_and_told_in_the_history() {
         sandbox.run("settings list --json").json(),
         serde_json::json!({
             "prefix": "app", "hash_parameters": {"memory_kib": 1024, "passes": 1, "lanes": 1},
-            "query_credentials": false, "longest_life": "30d",
+            "query_credentials": false, "max_lifetime": "30d",
         })
     );
     for (line, code) in [("create x", 1), ("create x --expires 31d", 1), ("create x --expires 30d", 0)] {

@@ -61,7 +61,7 @@ impl StoreSettings {
             ("prefix", Some(self.prefix.to_string())),
             ("hash_cost", Some(self.hash_cost.to_string())),
             ("query_credentials", Some(self.query_credentials.to_string())),
-            ("longest_life", self.longest_life.map(|life| life.to_string())),
+            ("max_lifetime", self.longest_life.map(|life| life.to_string())),
         ]
     }
 }
@@ -75,7 +75,7 @@ pub(super) fn load(conn: &Conn) -> Result<StoreSettings, StoreError> {
             "hash_cost" => settings.hash_cost = row.parsed(0)?,
             "former_costs" => settings.former_costs = row.parsed::<Costs>(0)?.0,
             "query_credentials" => settings.query_credentials = row.parsed(0)?,
-            "longest_life" => settings.longest_life = Some(row.parsed(0)?),
+            "max_lifetime" => settings.longest_life = Some(row.parsed(0)?),
             _ => {}
         }
         Ok::<_, StoreError>(())

@@ -12,12 +12,13 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x6b77_7264;
 
 /// The migrations, in order; the first makes a new store.
-const MIGRATIONS: [&str; 3] = [include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql")];
+const MIGRATIONS: [&str; 4] =
+    [include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql"), include_str!("0004.sql")];
 
 /// The schema that a new store starts from.
 pub(super) const FIRST_VERSION: i64 = 1;
 /// The schema that this program writes: how many migrations there are.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// Turns an empty database into a store with its default roles, in one transaction. Harmless where
 /// another process just did.
