@@ -216,8 +216,8 @@ fn lists_search_by_their_filters() {
         ("suspended", with(|f| f.state = Some(State::Suspended)), vec![BY_NAME]),
         ("unused", with(|f| f.unused_since = Some(at(9))), vec![BY_NAME]),
         ("the oldest", with(|f| f.sort = Sort::Created), vec!["SCAN k USING INDEX key_by_creation"]),
-        // What has no end, and what was never used, stands in no index.
-        ("the next to expire", with(|f| f.sort = Sort::Expires), vec!["SCAN k", SORTED]),
+        ("the next to expire", with(|f| f.sort = Sort::Expires), vec!["SCAN k USING INDEX key_by_expiry"]),
+        // What was never used stands in no index.
         ("the longest unused", with(|f| f.sort = Sort::Used), vec!["SCAN k", SORTED]),
     ] {
         let list =
