@@ -111,8 +111,9 @@ fn complete_from(arg: Arg, store: &Path, names: Names) -> Arg {
             Some((before, last)) if matches!(names, Names::Scopes | Names::Levels) => (format!("{before},"), last),
             _ => (String::new(), typed),
         };
-        let found =
-            Store::open(&store).and_then(|store| store.view()?.names_starting(names, typed)).unwrap_or_default();
+        let found = Store::open_to_read(&store)
+            .and_then(|store| store.view()?.names_starting(names, typed))
+            .unwrap_or_default();
         found.into_iter().map(|name| CompletionCandidate::new(format!("{before}{name}"))).collect()
     }))
 }

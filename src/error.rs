@@ -75,6 +75,7 @@ pub enum Code {
     StoreForeign,
     StoreInsecure,
     StoreUnwritable,
+    StoreRewound,
     NotDelivered,
     Internal,
     Interrupted,
@@ -107,6 +108,7 @@ impl Code {
             Self::StoreForeign => ("store_foreign", Exit(6)),
             Self::StoreInsecure => ("store_insecure", Exit(6)),
             Self::StoreUnwritable => ("store_unwritable", Exit(6)),
+            Self::StoreRewound => ("store_rewound", Exit(6)),
             Self::NotDelivered => ("not_delivered", Exit(7)),
             Self::Internal => ("internal", Exit(70)),
             // To a script an interruption is a cancellation; the shell sees the usual 130.

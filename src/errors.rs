@@ -34,6 +34,15 @@ impl From<StoreError> for Error {
             StoreError::Newer { .. } => {
                 Self::new(Code::StoreNewer, message).hint("nothing was changed; use the newer keyward with this store")
             }
+            StoreError::OldSchema { .. } => Self::new(Code::StoreUnwritable, message).hint(
+                "make it writable, and let a command that changes something bring it up to date: keyward settings set",
+            ),
+            StoreError::Replaced(_) => Self::new(Code::Conflict, message)
+                .hint("nothing was changed in the store that is there now; look at it, then try again"),
+            StoreError::Rewound(_) => Self::new(Code::StoreRewound, message).hint(
+                "if an older copy is meant to be there, start this program again; `keyward restore BACKUP` puts a backup in \
+                 place and keeps what was revoked since",
+            ),
             StoreError::Foreign { .. } => Self::new(Code::StoreForeign, message)
                 .hint("nothing was changed; name a store, or a path where there is nothing yet, with --store"),
             StoreError::Insecure { path, weakness } => {
@@ -109,6 +118,22 @@ fn close(path: &Path, weakness: &Weakness) -> String {
         Weakness::StrayFile(file) | Weakness::ForeignFile(file) => format!(
             "find out who put it there; then remove it, and move the store to a folder of your own: rm {}",
             shell_path(file)
+        ),
+        Weakness::SecondName => format!(
+            "find the other name with `find / -xdev -samefile {}`, and remove one of the two; to copy a store: keyward \
+             backup FILE",
+            shell_path(path)
+        ),
+        Weakness::MountedFile => "mount the folder that the store is in, and name the store in there; \
+                                  see `keyward help store`"
+            .to_owned(),
+        Weakness::LogReplaced => {
+            "start this program again; nobody may remove the files beside a store that is in use".to_owned()
+        }
+        Weakness::StaleLog(log) => format!(
+            "stop all programs that use the store, remove the log with `rm {}`, and start them again; `keyward restore \
+             BACKUP` needs none of this",
+            shell_path(log)
         ),
         _ => "move the store to a folder of your own".to_owned(),
     }

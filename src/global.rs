@@ -43,7 +43,11 @@ impl GlobalArgs {
     /// Where a variable holds a value that does not parse.
     pub fn or_environment(mut self, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let set = |name: &str| environment(name).filter(|value| !value.is_empty());
-        self.store = self.store.or_else(|| set("KEYWARD_STORE").map(PathBuf::from));
+        let (from, named) = match self.store.take() {
+            Some(path) => ("--store", Some(path)),
+            None => ("KEYWARD_STORE", set("KEYWARD_STORE").map(PathBuf::from)),
+        };
+        self.store = named.map(|path| expanded(path, from)).transpose()?;
         if self.acting.is_none()
             && let Some(user) = set("KEYWARD_AS")
         {
@@ -55,4 +59,19 @@ impl GlobalArgs {
         }
         Ok(self)
     }
+}
+
+/// Refuses a path with a tilde or a variable that a shell would have replaced, and did not: a new store in a folder of
+/// that name is not what was meant.
+fn expanded(path: PathBuf, from: &str) -> Result<PathBuf, Error> {
+    let text = path.to_string_lossy();
+    let (what, instead) = match text.as_bytes() {
+        [b'~'] | [b'~', b'/', ..] => ("~", "your home folder"),
+        [b'$', ..] => ("$", "its value"),
+        _ => return Ok(path),
+    };
+    let message = format!("{from} is {text}, and no shell replaced the {what} by {instead}");
+    Err(Error::new(Code::Usage, message)
+        .hint("write the whole path; within quotes, and in most configuration files, nothing is replaced")
+        .hint(format!("for a folder that is really called so: ./{text}")))
 }

@@ -36,7 +36,18 @@ pub fn run(mut world: World) -> Exit {
     let result = cli.command.run(&mut session).and_then(|exit| session.terminal.flush().map(|()| exit));
     match result {
         Ok(exit) => exit,
-        Err(error) => session.terminal.report(&error, session.json()),
+        Err(error) => {
+            let error = with_place(error, &session);
+            session.terminal.report(&error, session.json())
+        }
+    }
+}
+
+/// What is not there is perhaps in another store.
+fn with_place(error: Error, session: &Session) -> Error {
+    match session.store_path() {
+        Some(path) if error.code() == Code::NotFound => error.hint(format!("looked at the store {}", path.display())),
+        _ => error,
     }
 }
 

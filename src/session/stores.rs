@@ -1,13 +1,16 @@
-//! How the store is opened for a command: five ways, which differ in what a missing store means, and in whether the
+//! How the store is opened for a command: six ways, which differ in what a missing store means, and in whether the
 //! store has to take changes.
 //!
-//! | | no store | warnings | must be writable |
-//! |---|---|---|---|
-//! | [`Session::store_to_make`] | is made | yes | yes |
-//! | [`Session::store_to_change`] | an error | yes | yes |
-//! | [`Session::store_to_read`] | none, where nobody named one | yes | no |
-//! | [`Session::existing_store`] | an error | yes | no |
-//! | [`Session::store_to_plan`] | none | not yet | no |
+//! | | no store | warnings | must be writable | brings an older one up to date |
+//! |---|---|---|---|---|
+//! | [`Session::store_to_make`] | is made, and said | yes | yes | yes |
+//! | [`Session::store_to_change`] | an error | yes | yes | yes |
+//! | [`Session::store_to_record`] | an error | yes | no | yes |
+//! | [`Session::store_to_read`] | none, where nobody named one | yes | no | no |
+//! | [`Session::existing_store`] | an error | yes | no | no |
+//! | [`Session::store_to_plan`] | none | not yet | no | no |
+
+use std::path::Path;
 
 use super::{Session, StorePath};
 use crate::error::Error;
@@ -24,7 +27,12 @@ impl Session {
             StorePath::Named(path) | StorePath::Default(path) => path,
             StorePath::Nowhere => return Err(StoreError::Nowhere.into()),
         };
+        let is_new = path.try_exists().is_ok_and(|exists| !exists);
         let store = Store::create(path, self.now)?;
+        // Whoever mistyped the path of their store sees it here.
+        if is_new {
+            self.terminal.note(&format!("made a new store: {}", store.path().display()));
+        }
         self.admit(store)
     }
 
@@ -33,8 +41,18 @@ impl Session {
     /// # Errors
     /// As [`Session::store_to_make`], and where there is no store.
     pub fn store_to_change(&mut self) -> Result<Store, Error> {
-        let store = self.open()?;
+        let store = self.open(Store::open)?;
         self.admit(store)
+    }
+
+    /// Opens the store for a command that answers, and records what it answered where the store takes it.
+    ///
+    /// # Errors
+    /// As [`Session::existing_store`].
+    pub fn store_to_record(&mut self) -> Result<Store, Error> {
+        let store = self.open(Store::open)?;
+        self.warn_of_exposure(&store);
+        Ok(store)
     }
 
     /// Opens the store for a command that only reads; `None` where nobody named a store and there
@@ -43,12 +61,15 @@ impl Session {
     /// # Errors
     /// Where there is a store that cannot be read, or none where one was named.
     pub fn store_to_read(&mut self) -> Result<Option<Store>, Error> {
-        match self.open() {
+        match self.open(Store::open_to_read) {
             Ok(store) => {
                 self.warn_of_exposure(&store);
                 Ok(Some(store))
             }
-            Err(StoreError::Missing(_)) if matches!(self.store, StorePath::Default(_)) => Ok(None),
+            Err(StoreError::Missing(path)) if matches!(self.store, StorePath::Default(_)) => {
+                self.terminal.note(&format!("there is no store yet at {}", path.display()));
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -58,7 +79,7 @@ impl Session {
     /// # Errors
     /// Where there is no store that can be read.
     pub fn existing_store(&mut self) -> Result<Store, Error> {
-        let store = self.open()?;
+        let store = self.open(Store::open_to_read)?;
         self.warn_of_exposure(&store);
         Ok(store)
     }
@@ -68,16 +89,16 @@ impl Session {
     /// # Errors
     /// Where there is one that cannot be read.
     pub fn store_to_plan(&mut self) -> Result<Option<Store>, Error> {
-        match self.open() {
+        match self.open(Store::open_to_read) {
             Ok(store) => Ok(Some(store)),
             Err(StoreError::Missing(_) | StoreError::Nowhere) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn open(&self) -> Result<Store, StoreError> {
+    fn open(&self, open: fn(&Path) -> Result<Store, StoreError>) -> Result<Store, StoreError> {
         match &self.store {
-            StorePath::Named(path) | StorePath::Default(path) => Store::open(path),
+            StorePath::Named(path) | StorePath::Default(path) => open(path),
             StorePath::Nowhere => Err(StoreError::Nowhere),
         }
     }

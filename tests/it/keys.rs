@@ -150,9 +150,12 @@ fn without_a_store_a_list_is_empty_and_verify_an_error() {
     let unnamed = |line: &str| sandbox.run_env(line, &[("KEYWARD_STORE", "")]);
     expect![[r#"
         code: 0
+        stderr: there is no store yet at [sandbox]/data/keys.db
         stderr: there are no keys yet; make the first one with: keyward create first-key
     "#]]
-    .assert_eq(&unnamed("list").to_string());
+    .assert_eq(
+        &unnamed("list").to_string().replace(sandbox.path("").to_str().unwrap().trim_end_matches('/'), "[sandbox]"),
+    );
     assert_eq!(unnamed("list --json").json(), serde_json::json!([]));
     assert_eq!(unnamed("list --fail-if-any").code, 0);
     assert_eq!(unnamed("history --json").json(), serde_json::json!([]));

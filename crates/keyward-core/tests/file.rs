@@ -29,7 +29,18 @@ fn secret(byte: u8) -> NewSecret {
     NewSecret { id: Id::from_random([byte; 8]), hash: HashedSecret::from_stored("made up".to_owned()) }
 }
 
-/// What the third schema added, taken away again: a store as the program before it wrote it.
+/// What the fourth schema added, taken away again: a store as the program before it wrote it.
+const BACK_TO_3: &str = "
+    ALTER TABLE history_head DROP COLUMN store_id;
+    DROP INDEX secret_current;
+    CREATE UNIQUE INDEX secret_current ON secret (key) WHERE expires_at IS NULL AND staged = 0;
+    DROP INDEX key_by_enabled;
+    CREATE INDEX key_disabled ON key (name) WHERE enabled = 0;
+    DROP INDEX history_by_name;
+    CREATE INDEX history_by_key_name ON history (subject_name, seq) WHERE subject_kind = 'key';
+    PRAGMA user_version = 3;";
+
+/// What the third schema added, taken away again.
 const BACK_TO_2: &str = "
     UPDATE secret SET expires_at = 253402128000, staged = 0 WHERE staged = 1;
     DROP INDEX secret_current;
@@ -46,8 +57,11 @@ const BACK_TO_2: &str = "
 
 #[test]
 fn an_older_store_is_brought_up_to_date() {
-    for (version, back) in [(2, String::new()), (1, "DROP TABLE announced_secret; PRAGMA user_version = 1".to_owned())]
-    {
+    for (version, back) in [
+        (3, BACK_TO_3.to_owned()),
+        (2, format!("{BACK_TO_3}{BACK_TO_2}")),
+        (1, format!("{BACK_TO_3}{BACK_TO_2}DROP TABLE announced_secret; PRAGMA user_version = 1")),
+    ] {
         let (_folder, path) = place();
         let mut store = Store::create(&path, at(0)).unwrap();
         let mut settings = Settings::with_prefix(Prefix::default());
@@ -73,7 +87,7 @@ fn an_older_store_is_brought_up_to_date() {
             .unwrap();
         drop(store);
         let conn = rusqlite::Connection::open(&path).unwrap();
-        conn.execute_batch(&format!("{BACK_TO_2}{back}")).unwrap();
+        conn.execute_batch(&back).unwrap();
         drop(conn);
 
         let mut store = Store::open(&path).unwrap();

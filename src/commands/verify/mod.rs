@@ -139,7 +139,9 @@ impl Verify {
         let (credential, mut request) = self.examine(&input)?;
         drop(input);
         let at = self.at.unwrap_or(session.now());
-        let verifier = Verifier::new(session.existing_store()?)?;
+        let records = !self.no_record && self.at.is_none();
+        let store = if records { session.store_to_record()? } else { session.existing_store()? };
+        let verifier = Verifier::new(store)?;
         let mut verifier = verifier.with_memory(memory.and_then(|thread| thread.join().ok()).unwrap_or_default());
         if let Some(name) = &self.role {
             request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().view()?.rank_of(name)? });
@@ -151,7 +153,7 @@ impl Verify {
         if verifier.store().exposure().is_some() {
             answer.warnings.push("store_permissions");
         }
-        if !self.no_record && self.at.is_none() {
+        if records {
             record(session, &mut verifier, &mut answer);
         }
         // From here on it is only told what came of it.

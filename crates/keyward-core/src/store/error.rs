@@ -45,6 +45,22 @@ pub enum StoreError {
         /// The newest schema of this program.
         known: i64,
     },
+    /// An earlier keyward wrote it, and it is too large to be read without being brought up to date.
+    #[error("the store {} has the older schema {found}, and is too large to be read before it has schema {known}", .path.display())]
+    OldSchema {
+        /// The store.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// That of this program.
+        known: i64,
+    },
+    /// Another store took its place while it was open: a restored backup, or another file.
+    #[error("the store {} was replaced in the meantime", .0.display())]
+    Replaced(PathBuf),
+    /// What is at its path now is an older state of it than was seen before, or a different one.
+    #[error("the store {} has lost changes that were there before: an older copy of it was put in its place", .0.display())]
+    Rewound(PathBuf),
     /// It is something else.
     #[error("{} is not a keyward store: it is {what}", .path.display())]
     Foreign {

@@ -20,6 +20,14 @@ pub enum Weakness {
     StrayFile(PathBuf),
     /// A file beside it counts as if it stood in the store, and belongs to another user.
     ForeignFile(PathBuf),
+    /// The file has another name, by a hard link.
+    SecondName,
+    /// The file was mounted by itself, and so has another path.
+    MountedFile,
+    /// Its log was removed or replaced while it was open.
+    LogReplaced,
+    /// The file was replaced, and the log of the former one is still beside it.
+    StaleLog(PathBuf),
 }
 
 impl fmt::Display for Weakness {
@@ -41,6 +49,16 @@ impl fmt::Display for Weakness {
                 "the file {} beside it belongs to another user, and what stands in it counts as if it stood in the store",
                 file.display()
             ),
+            Self::SecondName => f.write_str(
+                "the file has a second name, a hard link; what is changed under one name is not seen under the other",
+            ),
+            Self::MountedFile => f.write_str(
+                "the file is mounted by itself, so it has a second path; what is changed under one is not seen under the other",
+            ),
+            Self::LogReplaced => f.write_str("its log was removed or replaced while the store was open"),
+            Self::StaleLog(log) => {
+                write!(f, "the file was replaced, and {} still belongs to the former one", log.display())
+            }
         }
     }
 }

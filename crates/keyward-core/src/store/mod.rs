@@ -11,6 +11,7 @@
 mod changes;
 mod completion;
 mod conditions;
+mod continuity;
 mod db;
 mod directory;
 mod error;
@@ -33,11 +34,13 @@ use jiff::Timestamp;
 
 pub use changes::{Changes, Staging, Subject};
 pub use completion::Names;
+pub use continuity::Freshness;
+pub(crate) use continuity::Way;
 pub use error::{DISK_FULL, StoreError};
 pub use exposure::{Exposure, Weakness};
 pub use filter::{Filter, Sort};
 pub use health::NameCount;
-pub use history::{ChainCheck, Event, EventFilter, Head};
+pub use history::{ChainCheck, Event, EventFilter, Head, StoreId};
 pub use keys::{NewKey, Presented};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;
@@ -47,8 +50,9 @@ pub use uses::Uses;
 pub use view::View;
 
 use crate::rules::names::Name;
+use continuity::Known;
 use db::Conn;
-use sqlite::{OpenFile, backup};
+use sqlite::{Purpose, backup};
 
 /// An open store.
 #[derive(Debug)]
@@ -57,6 +61,13 @@ pub struct Store {
     path: PathBuf,
     unwritable: Option<String>,
     exposure: Option<Exposure>,
+    purpose: Purpose,
+    /// Which store it was at the last look, and the end of its history then.
+    known: Known,
+    /// How often a look has found that it is not what it was.
+    sightings: u64,
+    /// Whether it has still to be compared with what is known of it.
+    is_unsure: bool,
 }
 
 /// Who changes something, and when.
@@ -69,13 +80,21 @@ pub struct Stamp<'s> {
 }
 
 impl Store {
-    /// Opens the store at `path`.
+    /// Opens the store at `path`, to be read and changed. One of an older schema is brought up to date.
     ///
     /// # Errors
     /// [`StoreError`] says which of the many reasons it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let OpenFile { engine, path, unwritable, exposure } = sqlite::open(path)?;
-        Ok(Self { conn: Conn::new(engine), path, unwritable, exposure })
+        Self::open_for(path, Purpose::Change)
+    }
+
+    /// Opens the store at `path` to be read, and leaves the file as it is. One of an older schema is read from a copy in
+    /// memory, which does not change with the file while it is looked at.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`StoreError::OldSchema`] for one of an older schema that has more than 256 MiB.
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        Self::open_for(path, Purpose::Read)
     }
 
     /// Opens the store at `path`, and makes it first where there is none.
@@ -94,7 +113,17 @@ impl Store {
     pub fn in_memory(now: Timestamp) -> Result<Self, StoreError> {
         let path = PathBuf::from(":memory:");
         let conn = Conn::new(sqlite::in_memory(path.clone(), now)?);
-        Ok(Self { conn, path, unwritable: None, exposure: None })
+        let known = history::identity(&conn)?;
+        Ok(Self {
+            conn,
+            path,
+            unwritable: None,
+            exposure: None,
+            purpose: Purpose::Change,
+            known,
+            sightings: 0,
+            is_unsure: false,
+        })
     }
 
     /// Where the store is.
@@ -123,18 +152,9 @@ impl Store {
         }
     }
 
-    /// A number that is another one as soon as another connection has changed the store. Costs a look at shared
-    /// memory.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn version(&self) -> Result<i64, StoreError> {
-        self.conn.version()
-    }
-
-    /// Whether somebody wrote to a file that is read as one that nobody writes: then the store has to be opened again.
-    pub fn is_outdated(&self) -> bool {
-        self.conn.is_outdated()
+    /// Which store it is; `None` where somebody removed that.
+    pub fn id(&self) -> Option<&StoreId> {
+        self.known.as_ref().map(|(id, _)| id)
     }
 
     /// What the store holds now, and goes on telling for as long as the view lives.
@@ -156,13 +176,14 @@ impl Store {
     /// Makes the changes of `f` in one transaction: all of them, or none where it fails.
     ///
     /// # Errors
-    /// What `f` returns, or where the store cannot be written.
+    /// What `f` returns, or where the store cannot be written; [`StoreError::Replaced`] where another store has taken
+    /// its place since it was opened.
     pub fn write<T, E: From<StoreError>>(
         &mut self,
         stamp: Stamp<'_>,
         f: impl FnOnce(&Changes<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let changes = Changes::begin(&self.conn, stamp)?;
+        let changes = self.begin(stamp)?;
         let result = f(&changes)?;
         changes.commit()?;
         Ok(result)
@@ -178,8 +199,9 @@ impl Store {
         stamp: Stamp<'_>,
         f: impl FnOnce(&Changes<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.check_same()?;
         let light = self.conn.lightly()?;
-        let changes = Changes::begin(&self.conn, stamp)?;
+        let changes = self.begin_known(stamp)?;
         let result = f(&changes)?;
         changes.commit()?;
         drop(light);
@@ -196,7 +218,30 @@ impl Store {
         stamp: Stamp<'_>,
         f: impl FnOnce(&Changes<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let changes = Changes::begin(&self.conn, stamp)?;
+        let changes = self.begin(stamp)?;
         f(&changes)
+    }
+
+    /// Begins to change the store. What was decided about one is not to be done to another that took its place.
+    fn begin<'s>(&'s mut self, stamp: Stamp<'s>) -> Result<Changes<'s>, StoreError> {
+        self.check_same()?;
+        self.begin_known(stamp)
+    }
+
+    fn check_same(&mut self) -> Result<(), StoreError> {
+        match self.refresh()? {
+            Freshness::Same | Freshness::Changed => Ok(()),
+            Freshness::Anew => Err(StoreError::Replaced(self.path.clone())),
+        }
+    }
+
+    /// Begins to change a store that was the same a moment ago.
+    fn begin_known<'s>(&'s self, stamp: Stamp<'s>) -> Result<Changes<'s>, StoreError> {
+        let changes = Changes::begin(&self.conn, stamp)?;
+        if history::identity(&self.conn)?.as_ref().map(|(id, _)| id) == self.id() {
+            Ok(changes)
+        } else {
+            Err(StoreError::Replaced(self.path.clone()))
+        }
     }
 }

@@ -1,8 +1,7 @@
 //! When is what was read old?
 //!
-//! `PRAGMA data_version` costs a look at shared memory and says whether anybody has written to the store since, but not
-//! what. Most of what is written while credentials are verified are the uses that our own recorder counts, and of these
-//! the readers are told in another way. So: the same version, nothing has changed. Another version, the same head of
+//! A look at the store costs microseconds and says whether anybody has written to it since, but not what. Most of what is written while credentials are verified are the uses that our own recorder counts, and of these
+//! the readers are told in another way. So: nobody has written, nothing has changed. The same head of
 //! the history, and our recorder has written in between: only uses were counted. Everything else: all is old.
 //!
 //! What may break: a change that leaves the head of the history as it is (another tool, or the counting of another
@@ -14,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::rules::token::Id;
-use crate::store::{Head, Store, StoreError, Uses};
+use crate::store::{Freshness, Head, Store, StoreError, Uses};
 
 /// How many commits are told of: a reader that has not looked for longer forgets all it has read.
 const TOLD: usize = 16;
@@ -86,32 +85,34 @@ pub(super) enum Staleness {
 /// The moment that a reader's knowledge is of.
 #[derive(Debug, Default)]
 pub(super) struct Epoch {
-    version: Option<i64>,
+    /// How often the store was found changed by then.
+    sightings: Option<u64>,
     head: Option<Head>,
     finished: u64,
     others: u64,
 }
 
 impl Epoch {
-    /// Looks whether what was read at this epoch is old, and moves on to the present one.
+    /// Looks at the store, and whether what was read at this epoch is old; moves on to the present one.
     ///
     /// # Errors
-    /// Where the store cannot be read: then the next look says that everything is old.
-    pub(super) fn look(&mut self, store: &Store, commits: &Commits) -> Result<Staleness, StoreError> {
+    /// As [`Store::refresh`]: then the next look says that everything is old.
+    pub(super) fn look(&mut self, store: &mut Store, commits: &Commits) -> Result<Staleness, StoreError> {
         // In this order: what is written meanwhile is seen at the next look once more, and not missed.
         let (others, finished) = (commits.others.load(SeqCst), commits.finished.load(SeqCst));
-        let before = std::mem::take(&mut self.version);
-        let version = Some(store.version()?);
-        let is_same = version == before && others == self.others;
+        let before = std::mem::take(&mut self.sightings);
+        let freshness = store.refresh()?;
+        let sightings = Some(store.sightings());
+        let is_same = sightings == before && others == self.others;
         if !is_same {
-            let head = Some(store.view()?.head()?);
-            let is_ours = commits.started() > self.finished && others == self.others;
+            let head = store.known_head();
+            let is_ours = commits.started() > self.finished && others == self.others && freshness != Freshness::Anew;
             if before.is_none() || !is_ours || head != self.head {
-                *self = Self { version, head, finished, others };
+                *self = Self { sightings, head, finished, others };
                 return Ok(Staleness::All);
             }
         }
-        self.version = version;
+        self.sightings = sightings;
         if finished == self.finished {
             return Ok(Staleness::None);
         }
@@ -122,7 +123,7 @@ impl Epoch {
 
     /// Forgets when it was.
     pub(super) fn reset(&mut self) {
-        self.version = None;
+        self.sightings = None;
     }
 
     /// Whether what is read now is of this epoch: no recorder is writing whose uses would be added a second time.

@@ -9,14 +9,13 @@
 //! have not matched yet, and none that have.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
 use jiff::Timestamp;
 
 use super::claim::Claim;
-use super::epoch::Commits;
+use super::connections::Connections;
 use super::hashing::Hashing;
 use super::matches::{KEY_BYTES, Matches};
 use super::pool::Pool;
@@ -57,11 +56,8 @@ struct Inner {
 
 /// What the threads that ask and those that hash have in common.
 struct Front {
-    path: PathBuf,
     matches: Matches,
-    commits: Arc<Commits>,
-    /// Connections that nobody uses at the moment. There are as many as were ever needed at once.
-    readers: Mutex<Vec<Reader>>,
+    connections: Arc<Connections>,
 }
 
 /// What came of a question.
@@ -97,9 +93,8 @@ impl Gate {
     /// # Errors
     /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives no threads.
     pub fn new(store: Store, key: [u8; KEY_BYTES], options: Options) -> Result<Self, VerifyError> {
-        let (path, reader) = (store.path().to_owned(), Reader::new(store)?);
-        let (matches, commits) = (Matches::new(key), Arc::default());
-        let front = Arc::new(Front { path, matches, commits, readers: Mutex::new(vec![reader]) });
+        let (matches, connections) = (Matches::new(key), Arc::new(Connections::new(store)?));
+        let front = Arc::new(Front { matches, connections });
         Ok(Self(Arc::new(Inner { pool: Pool::new(options.threads.get(), options.queue)?, front })))
     }
 
@@ -120,7 +115,7 @@ impl Gate {
     /// # Errors
     /// Where the store cannot be read.
     pub fn turn(&self) -> Result<Turn<'_>, StoreError> {
-        Ok(Turn { gate: self, reader: Some(self.0.front.take()?) })
+        Ok(Turn { gate: self, reader: Some(self.0.front.connections.take()?) })
     }
 
     /// A recorder of the uses of this gate, from `now` on. One is enough: several take each other for strangers, and
@@ -129,13 +124,13 @@ impl Gate {
     /// # Errors
     /// Where the store cannot be read.
     pub fn recorder(&self, now: Timestamp) -> Result<Recorder, StoreError> {
-        Recorder::new(Store::open(&self.0.front.path)?, Arc::clone(&self.0.front.commits), now)
+        Recorder::new(&self.0.front.connections, now)
     }
 }
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Gate({})", self.0.front.path.display())
+        write!(f, "Gate({})", self.0.front.connections.path.display())
     }
 }
 
@@ -195,7 +190,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if let Some(reader) = self.reader.take() {
-            self.gate.0.front.give_back(reader);
+            self.gate.0.front.connections.give_back(reader);
         }
     }
 }
@@ -210,26 +205,6 @@ impl Inner {
 }
 
 impl Front {
-    /// A connection, with what was read through it, as of now.
-    fn take(&self) -> Result<Reader, StoreError> {
-        let free = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut reader = match free {
-            Some(reader) => reader,
-            None => Reader::open(&self.path)?,
-        };
-        match reader.look(&self.commits) {
-            Ok(()) => Ok(reader),
-            Err(error) => {
-                self.give_back(reader);
-                Err(error)
-            }
-        }
-    }
-
-    fn give_back(&self, reader: Reader) {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-    }
-
     /// The answer to a claim that has matched before, or the claim.
     fn known(
         &self,
@@ -238,7 +213,7 @@ impl Front {
         request: &Request,
         now: Timestamp,
     ) -> Result<Result<Answer, Claim>, StoreError> {
-        let Some(row) = reader.row(claim.secret.id(), &self.matches, &self.commits)? else {
+        let Some(row) = reader.row(claim.secret.id(), &self.matches, &self.connections.commits)? else {
             return Ok(Err(claim));
         };
         // A wrong name costs what a wrong secret does.
@@ -246,7 +221,7 @@ impl Front {
             return Ok(Err(claim));
         }
         let has_old_cost = row.has_old_cost(reader.settings().hash_cost);
-        claim.decide(&self.path, row.presented, has_old_cost, request, now).map(Ok)
+        claim.decide(&self.connections.path, row.presented, has_old_cost, request, now).map(Ok)
     }
 
     /// The answer to a claim of which nothing is known yet. Of the moment at which its hash begins to be computed.
@@ -257,15 +232,15 @@ impl Front {
         now: Timestamp,
         memory: &mut Memory,
     ) -> Result<Answer, VerifyError> {
-        let mut reader = self.take()?;
+        let mut reader = self.connections.take()?;
         // Another question may have had the same secret, and been before this one.
         let found = self.known(&mut reader, claim, request, now);
         let row = match &found {
-            Ok(Err(claim)) => reader.row(claim.secret.id(), &self.matches, &self.commits),
+            Ok(Err(claim)) => reader.row(claim.secret.id(), &self.matches, &self.connections.commits),
             _ => Ok(None),
         };
         let settings = Arc::clone(reader.settings());
-        self.give_back(reader);
+        self.connections.give_back(reader);
         let claim = match found? {
             Ok(answer) => return Ok(answer),
             Err(claim) => claim,
@@ -280,7 +255,7 @@ impl Front {
             return Ok(claim.refuse());
         }
         let has_old_cost = row.has_old_cost(settings.hash_cost);
-        Ok(claim.decide(&self.path, row.presented, has_old_cost, request, now)?)
+        Ok(claim.decide(&self.connections.path, row.presented, has_old_cost, request, now)?)
     }
 }
 

@@ -51,6 +51,7 @@
 
 mod answer;
 mod claim;
+mod connections;
 mod epoch;
 mod gate;
 mod hashing;

@@ -1,6 +1,5 @@
 //! One connection to the store with what was read through it, and the moment that it is of.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::epoch::{Commits, Epoch, Staleness, Written};
@@ -11,19 +10,27 @@ use crate::store::{Presented, Store, StoreError, StoreSettings};
 
 pub(super) struct Reader {
     store: Store,
+    /// Which of the files it reads that were at the path.
+    file: u64,
     epoch: Epoch,
     settings: Arc<StoreSettings>,
     rows: Rows,
 }
 
 impl Reader {
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::new(Store::open(path)?)
+    pub(super) fn new(store: Store, file: u64) -> Result<Self, StoreError> {
+        let settings = Arc::new(store.view()?.settings()?);
+        Ok(Self { store, file, epoch: Epoch::default(), settings, rows: Rows::new() })
     }
 
-    pub(super) fn new(store: Store) -> Result<Self, StoreError> {
-        let settings = Arc::new(store.view()?.settings()?);
-        Ok(Self { store, epoch: Epoch::default(), settings, rows: Rows::new() })
+    /// Which of the files it reads that were at the path.
+    pub(super) fn file(&self) -> u64 {
+        self.file
+    }
+
+    /// The same, that counts as a reader of another file: it is there to notice when the store can be opened again.
+    pub(super) fn of_file(self, file: u64) -> Self {
+        Self { file, ..self }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -34,16 +41,12 @@ impl Reader {
         &self.settings
     }
 
-    /// Forgets or mends what was read, if the store has changed since.
-    pub(super) fn look(&mut self, commits: &Commits) -> Result<(), StoreError> {
-        // A file that is read as one that nobody writes has to be opened again when somebody did. Where that cannot
-        // be done now, reading it will say so.
-        if self.store.is_outdated()
-            && let Ok(present) = Self::open(self.store.path())
-        {
-            *self = present;
-        }
-        match self.epoch.look(&self.store, commits)? {
+    /// Forgets or mends what was read, if the store has changed since, and returns whether any of it is left.
+    ///
+    /// # Errors
+    /// As [`Store::refresh`].
+    pub(super) fn look(&mut self, commits: &Commits) -> Result<bool, StoreError> {
+        match self.epoch.look(&mut self.store, commits)? {
             Staleness::None => {}
             Staleness::Counts(all) => {
                 for written in all {
@@ -63,9 +66,10 @@ impl Reader {
                         return Err(error);
                     }
                 }
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The row of the secret with this public id.

@@ -8,27 +8,30 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::epoch::{Commits, Written};
+use super::connections::{Connections, Slot};
+use super::epoch::Written;
 use super::{Answer, VerifyError};
 use crate::rules::hashing::SALT_BYTES;
 use crate::store::{Stamp, Store, StoreError, Uses};
 
 /// Counts the uses of one gate, and writes them.
-#[derive(Debug)]
 pub struct Recorder {
-    store: Store,
-    commits: Arc<Commits>,
+    connections: Arc<Connections>,
+    slot: Arc<Slot>,
     uses: Uses,
-    /// That of the own connection: another one only where others have written.
-    version: i64,
+    /// How often the own connection had found the store changed by others.
+    sightings: u64,
+    can_write: bool,
     flushed_at: Timestamp,
     has_failed: bool,
 }
 
 impl Recorder {
-    pub(super) fn new(store: Store, commits: Arc<Commits>, now: Timestamp) -> Result<Self, StoreError> {
-        let version = store.version()?;
-        Ok(Self { store, commits, uses: Uses::default(), version, flushed_at: now, has_failed: false })
+    pub(super) fn new(connections: &Arc<Connections>, now: Timestamp) -> Result<Self, StoreError> {
+        let (connections, slot) = (Arc::clone(connections), connections.slot()?);
+        let can_write = connections.write(&slot, |store| Ok::<_, StoreError>(!store.is_read_only()))?;
+        let uses = Uses::default();
+        Ok(Self { connections, slot, uses, sightings: 0, can_write, flushed_at: now, has_failed: false })
     }
 
     /// Takes in one use, if the answer is a yes.
@@ -45,7 +48,7 @@ impl Recorder {
 
     /// Whether the system lets the store be written at all.
     pub fn can_write(&self) -> bool {
-        !self.store.is_read_only()
+        self.can_write
     }
 
     /// Whether there is something that has not been written.
@@ -70,12 +73,10 @@ impl Recorder {
         self.flushed_at = now;
         let uses = Arc::new(std::mem::take(&mut self.uses));
         let stamp = Stamp { now, actor: None };
-        let result = self.store.check_writable().and_then(|()| {
-            self.writing(
-                |store| store.write(stamp, |changes| changes.record_uses(&uses)),
-                |()| Written::Uses(Arc::clone(&uses)),
-            )
-        });
+        let result = self.writing(
+            |store| store.write(stamp, |changes| changes.record_uses(&uses)),
+            |()| Written::Uses(Arc::clone(&uses)),
+        );
         self.has_failed = result.is_err();
         if result.is_err() {
             self.uses.merge(Arc::unwrap_or_clone(uses));
@@ -89,7 +90,6 @@ impl Recorder {
     /// Where the store cannot be written.
     pub fn renew(&mut self, answer: &Answer, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
         let Some(secret) = answer.renewal() else { return Ok(()) };
-        self.store.check_writable()?;
         self.writing(|store| answer.renew(store, salt, now), |()| Written::Hash(secret.id().clone()))
     }
 
@@ -98,13 +98,28 @@ impl Recorder {
         write: impl FnOnce(&mut Store) -> Result<T, E>,
         tell: impl FnOnce(&T) -> Written,
     ) -> Result<T, E> {
-        self.commits.start();
-        let result = write(&mut self.store);
-        // A commit of one's own does not change the version that one sees.
-        let version = self.store.version();
-        let saw_others = version.as_ref().ok() != Some(&self.version);
-        self.version = version.unwrap_or(i64::MIN);
-        self.commits.finish(result.as_ref().map_or(Written::Nothing, tell), saw_others);
+        let commits = &self.connections.commits;
+        commits.start();
+        // Where the store could not be looked at, others may have written.
+        let mut sightings = u64::MAX;
+        let result = self.connections.write(&self.slot, |store| {
+            store.check_writable()?;
+            let result = write(store);
+            // What oneself has written is not found.
+            if store.refresh().is_ok() {
+                sightings = store.sightings();
+            }
+            result
+        });
+        let saw_others = sightings != self.sightings;
+        self.sightings = sightings;
+        commits.finish(result.as_ref().map_or(Written::Nothing, tell), saw_others);
         result
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Recorder({})", self.connections.path.display())
     }
 }

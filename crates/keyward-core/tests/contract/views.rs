@@ -1,6 +1,6 @@
 //! Views: whatever others write, what a view tells is of one moment.
 
-use keyward_core::store::{ChainCheck, Filter, StoreError};
+use keyward_core::store::{ChainCheck, Filter, Freshness, StoreError};
 
 use crate::{Fixture, NOW, at, insert, name, stamp};
 
@@ -59,9 +59,11 @@ pub(crate) fn a_walk_through_all_keys_can_end_early<F: Fixture>() {
 
 pub(crate) fn another_connection_notices_a_change<F: Fixture>() {
     let place = F::new();
-    let (store, mut other) = (place.open(), place.open());
-    let before = store.version().unwrap();
-    assert_eq!(store.version().unwrap(), before);
+    let (mut store, mut other) = (place.open(), place.open());
+    assert_eq!(store.refresh().unwrap(), Freshness::Same);
     other.write(stamp(), |changes| insert(changes, "one", 1)).unwrap();
-    assert_ne!(store.version().unwrap(), before);
+    assert_eq!(store.refresh().unwrap(), Freshness::Changed);
+    assert_eq!(store.refresh().unwrap(), Freshness::Same);
+    store.write(stamp(), |changes| insert(changes, "two", 2)).unwrap();
+    assert_eq!(store.refresh().unwrap(), Freshness::Same, "what it wrote itself");
 }

@@ -72,7 +72,8 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
     let mut options = Options::default();
     // All that can be on its way at once: nothing is ever refused here for want of a thread.
     options.queue = askers.get() * CHUNK;
-    let gate = Gate::new(session.existing_store()?, session.random()?, options)?;
+    let store = if record { session.store_to_record()? } else { session.existing_store()? };
+    let gate = Gate::new(store, session.random()?, options)?;
     let recorder = gate.recorder(session.now())?;
 
     let rooms = askers.get() * ROOMS;

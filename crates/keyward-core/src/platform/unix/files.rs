@@ -92,16 +92,3 @@ pub(crate) fn private_file(path: &Path) -> io::Result<File> {
 pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(PRIVATE))
 }
-
-/// What tells one state of a file from another, without a look at what is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Version(Option<[i64; 5]>);
-
-impl Version {
-    /// That of the file at `path` now.
-    pub(crate) fn of(path: &Path) -> Self {
-        Self(fs::metadata(path).ok().map(|found| {
-            [found.ino().cast_signed(), found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()]
-        }))
-    }
-}

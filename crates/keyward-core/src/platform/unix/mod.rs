@@ -2,3 +2,4 @@
 
 pub(super) mod files;
 pub(crate) mod process;
+pub(super) mod status;

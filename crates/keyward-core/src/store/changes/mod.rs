@@ -47,6 +47,7 @@ impl<'c> Changes<'c> {
     }
 
     pub(super) fn commit(self) -> Result<(), StoreError> {
+        self.conn().check_place()?;
         self.view.commit()
     }
 

@@ -20,10 +20,11 @@ use std::path::Path;
 
 pub(super) use dialect::Dialect;
 pub(super) use row::Row;
-pub(super) use sqlite::Engine as Sqlite;
+pub(super) use sqlite::{Engine as Sqlite, Kept};
 pub(super) use value::Value;
 
 use super::error::StoreError;
+pub(super) use super::sqlite::Sight;
 
 /// A connection to a store.
 #[derive(Debug)]
@@ -174,14 +175,15 @@ impl Conn {
         Ok(Light(self))
     }
 
-    /// A number that changes when another connection changes the store.
-    pub(super) fn version(&self) -> Result<i64, StoreError> {
-        self.engine().version()
+    /// Looks whether the store is still where it was, and as the engine knows it.
+    pub(super) fn look(&mut self) -> Result<Sight, StoreError> {
+        let Engine::Sqlite(engine) = &mut self.engine;
+        engine.look()
     }
 
-    /// Whether what is read by this connection may be of another moment than it seems.
-    pub(super) fn is_outdated(&self) -> bool {
-        self.engine().is_outdated()
+    /// Makes sure that the store is still where it was.
+    pub(super) fn check_place(&self) -> Result<(), StoreError> {
+        self.engine().check_place()
     }
 }
 

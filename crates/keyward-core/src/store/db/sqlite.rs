@@ -8,20 +8,31 @@ use rusqlite::{Connection, ToSql};
 use super::row::Row;
 use super::value::Value;
 use crate::store::error::StoreError;
-use crate::store::sqlite::{Frozen, error_of};
+use crate::store::sqlite::{Sight, Watch, error_of};
 
 /// An open database, and where it is.
 #[derive(Debug)]
 pub(in crate::store) struct Engine {
     conn: Connection,
     place: PathBuf,
-    /// What the file was, where it is read as one that nobody writes.
-    frozen: Option<Frozen>,
+    /// Dropped after the connection.
+    kept: Kept,
+}
+
+/// Where the rows are.
+#[derive(Debug)]
+pub(in crate::store) enum Kept {
+    /// In a file, and what was seen of it. Or in a copy of it in memory.
+    InFile(Watch),
+    /// In memory.
+    InMemory,
+    /// Nowhere: the connection to the file is closed, and it has to be opened again.
+    Nowhere,
 }
 
 impl Engine {
-    pub(in crate::store) fn new(conn: Connection, place: PathBuf, frozen: Option<Frozen>) -> Self {
-        Self { conn, place, frozen }
+    pub(in crate::store) fn new(conn: Connection, place: PathBuf, kept: Kept) -> Self {
+        Self { conn, place, kept }
     }
 
     /// The connection itself, for what only a file has.
@@ -83,18 +94,34 @@ impl Engine {
         self.conn.pragma_update(None, "synchronous", level).map_err(|error| self.error(error))
     }
 
-    pub(super) fn version(&self) -> Result<i64, StoreError> {
-        self.optional("PRAGMA data_version", &[], |row| row.integer(0)).map(Option::unwrap_or_default)
+    /// Looks at the file: whether it is still the one at its path, and as SQLite knows it.
+    pub(super) fn look(&mut self) -> Result<Sight, StoreError> {
+        match &mut self.kept {
+            Kept::InFile(watch) => watch.look(&self.conn),
+            Kept::InMemory => Ok(Sight::Same),
+            Kept::Nowhere => Ok(Sight::Touched),
+        }
     }
 
-    pub(super) fn is_outdated(&self) -> bool {
-        self.frozen.as_ref().is_some_and(|frozen| frozen.is_outdated(&self.place))
+    /// Makes sure that the file is still the one at its path.
+    pub(super) fn check_place(&self) -> Result<(), StoreError> {
+        self.watch().map_or(Ok(()), Watch::check)
+    }
+
+    /// Moves what stands in the log into the file, which is not at its path any more.
+    pub(in crate::store) fn take_log_along(&self) -> Result<(), StoreError> {
+        self.watch().map_or(Ok(()), |watch| watch.take_log_along(&self.conn))
+    }
+
+    fn watch(&self) -> Option<&Watch> {
+        if let Kept::InFile(watch) = &self.kept { Some(watch) } else { None }
     }
 
     /// A file that was taken for one that nobody writes, and to which somebody wrote after all, may have been read half
     /// before and half after.
     fn check_frozen(&self) -> Result<(), StoreError> {
-        if self.is_outdated() { Err(StoreError::Locked(self.place.clone())) } else { Ok(()) }
+        let is_outdated = self.watch().is_some_and(Watch::is_outdated);
+        if is_outdated { Err(StoreError::Locked(self.place.clone())) } else { Ok(()) }
     }
 
     fn error(&self, error: rusqlite::Error) -> StoreError {

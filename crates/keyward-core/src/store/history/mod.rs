@@ -82,10 +82,37 @@ pub struct Head {
     pub hash: [u8; 32],
 }
 
+/// Which store it is: a random number that a restored backup gets anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreId(String);
+
+/// As hexadecimal digits.
+impl std::fmt::Display for StoreId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which store it is, and the end of its history. `None` where somebody removed that: a check of the history tells.
+pub(super) fn identity(conn: &Conn) -> Result<Option<(StoreId, Head)>, StoreError> {
+    let read = |row: &Row<'_>| {
+        let id = StoreId(row.text(0)?.to_owned());
+        Ok((id, Head { seq: row.integer(1)?, hash: row.hash(2)? }))
+    };
+    conn.optional("SELECT store_id, seq, hash FROM history_head", &[], read)
+}
+
 pub(super) fn head(conn: &Conn) -> Result<Head, StoreError> {
-    let read = |row: &Row<'_>| Ok(Head { seq: row.integer(0)?, hash: row.hash(1)? });
-    let head = conn.optional("SELECT seq, hash FROM history_head", &[], read)?;
-    Ok(head.unwrap_or(Head { seq: 0, hash: START }))
+    Ok(identity(conn)?.map_or(Head { seq: 0, hash: START }, |(_, head)| head))
+}
+
+/// Whether the history has this end, or had it once.
+pub(super) fn has_been_at(conn: &Conn, end: &Head) -> Result<bool, StoreError> {
+    if *end == (Head { seq: 0, hash: START }) {
+        return Ok(true);
+    }
+    let found = conn.optional("SELECT hash FROM history WHERE seq = ?1", &[end.seq.into()], |row| row.hash(0))?;
+    Ok(found == Some(end.hash))
 }
 
 pub(super) fn append(conn: &Conn, entry: &NewEvent<'_>) -> Result<(), StoreError> {
@@ -118,12 +145,7 @@ pub(super) fn append(conn: &Conn, entry: &NewEvent<'_>) -> Result<(), StoreError
             entry.detail.get("secret").and_then(Value::as_str).into(),
         ],
     )?;
-    conn.execute(
-        "INSERT INTO history_head (one, seq, hash) VALUES (1, ?1, ?2)
-         ON CONFLICT (one) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
-        &[row.seq.into(), (&hash).into()],
-    )
-    .map(drop)
+    conn.execute("UPDATE history_head SET seq = ?1, hash = ?2", &[row.seq.into(), (&hash).into()]).map(drop)
 }
 
 /// How many rows there are.

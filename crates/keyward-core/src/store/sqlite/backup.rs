@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{beside, error_of};
 use crate::platform;
-use crate::store::db::{Conn, Sqlite};
+use crate::store::db::{Conn, Kept, Sqlite};
 use crate::store::error::StoreError;
 use crate::store::history::{self, ChainCheck};
 
@@ -102,7 +102,7 @@ fn look_through(store: &Connection, path: &Path) -> Result<BackupReport, BackupE
             return Err(BackupError::Unsound(format!("it has another {pragma}")));
         }
     }
-    let copy = Conn::new(Sqlite::new(copy, path.to_owned(), None));
+    let copy = Conn::new(Sqlite::new(copy, path.to_owned(), Kept::InMemory));
     let unsound = |error: StoreError| BackupError::Unsound(error.to_string());
     let events = match history::check(&copy, |_| {}).map_err(unsound)? {
         ChainCheck::Intact { rows } => rows,

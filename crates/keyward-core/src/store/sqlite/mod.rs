@@ -3,14 +3,20 @@
 
 pub(super) mod backup;
 pub(super) mod beside;
+mod connection;
+mod create;
 mod error;
 mod integrity;
 mod open;
+mod place;
 mod schema;
+mod watch;
 
+pub(super) use create::{create, in_memory, nothing};
 pub(super) use error::error_of;
 pub(super) use integrity::damage;
-pub(super) use open::{Frozen, OpenFile, create, in_memory, open};
+pub(super) use open::{OpenFile, Purpose, open};
+pub(super) use watch::{Sight, Watch};
 
 #[cfg(test)]
 mod plan_tests;

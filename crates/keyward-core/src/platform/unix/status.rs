@@ -1,0 +1,131 @@
+//! What the system tells of a file without a look at what is in it: which file it is, in which state, and under how many
+//! names it can be reached.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+/// Which file it is: no other one has the same at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+/// A file as the system tells it: another state of it has another status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// Which file it is.
+    pub(crate) id: FileId,
+    /// Whether it has further names, in places that nobody looked at.
+    pub(crate) has_other_names: bool,
+    /// Whether it was mounted by itself, so that another path leads to it as well. `None` where the system does not
+    /// tell: Linux before 5.8, and systems that have no such mounts.
+    pub(crate) is_mounted: Option<bool>,
+    size: u64,
+    /// When it was written, and when anything about it was changed, as seconds and nanoseconds.
+    times: [i64; 4],
+}
+
+impl Status {
+    /// Whether nothing is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// That of the file at `path` now. A link is not followed.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        match linux::status(path) {
+            // An old system, or one that lets this process ask only in the old way.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {}
+            found => return Ok(found?),
+        }
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self {
+            id: FileId { device: found.dev(), inode: found.ino() },
+            has_other_names: found.nlink() > 1,
+            is_mounted: None,
+            size: found.len(),
+            times: [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()],
+        })
+    }
+}
+
+/// Whether the file at `path`, which is absolute and without links, was mounted by itself: by Docker's `-v FILE:FILE`,
+/// Kubernetes' `subPath`, systemd's `BindPaths=FILE` or `mount --bind`. Then it has another path, too.
+///
+/// # Errors
+/// Where the system tells it in no way.
+pub(crate) fn is_mounted(path: &Path, status: &Status) -> io::Result<bool> {
+    match status.is_mounted {
+        Some(is_mounted) => Ok(is_mounted),
+        #[cfg(target_os = "linux")]
+        None => Ok(linux::is_mount_point(path, &fs::read("/proc/self/mountinfo")?)),
+        #[cfg(not(target_os = "linux"))]
+        None => Ok(false),
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::path::Path;
+
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, StatxTimestamp, makedev, statx};
+
+    use super::{FileId, Status};
+
+    pub(super) fn status(path: &Path) -> rustix::io::Result<Status> {
+        let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
+        let tells = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+        let [written, changed] = [found.stx_mtime, found.stx_ctime]
+            .map(|StatxTimestamp { tv_sec, tv_nsec, .. }| [tv_sec, i64::from(tv_nsec)]);
+        Ok(Status {
+            id: FileId { device: makedev(found.stx_dev_major, found.stx_dev_minor), inode: found.stx_ino },
+            has_other_names: found.stx_nlink > 1,
+            is_mounted: tells.then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+            size: found.stx_size,
+            times: [written[0], written[1], changed[0], changed[1]],
+        })
+    }
+
+    /// Whether the path is one of the mount points in the text of proc_pid_mountinfo(5), where a blank, a tab, a line end
+    /// and a backslash are written as octal numbers.
+    pub(super) fn is_mount_point(path: &Path, mounts: &[u8]) -> bool {
+        let mut escaped = Vec::with_capacity(path.as_os_str().len());
+        for &byte in path.as_os_str().as_bytes() {
+            match byte {
+                b' ' | b'\t' | b'\n' | b'\\' => escaped.extend(format!("\\{byte:03o}").into_bytes()),
+                _ => escaped.push(byte),
+            }
+        }
+        let point = |line: &[u8]| line.split(|&byte| byte == b' ').nth(4).is_some_and(|point| point == escaped);
+        mounts.split(|&byte| byte == b'\n').any(point)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn mount_points_are_found_in_the_list_of_mounts() {
+            let mounts = b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw\n\
+                36 35 98:0 /a /data/keys.db rw - ext4 /dev/sda rw\n\
+                37 35 98:0 / /with\\040blank\\134and\\011tab rw - ext4 /dev/sda rw\n";
+            for (path, is_mounted) in [
+                ("/data/keys.db", true),
+                ("/mnt2", true),
+                ("/with blank\\and\ttab", true),
+                ("/mnt1", false),
+                ("/data", false),
+                ("/data/keys.db-wal", false),
+                ("rw", false),
+                ("", false),
+            ] {
+                assert_eq!(is_mount_point(Path::new(path), mounts), is_mounted, "{path:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A store that stays open, and what others do to it meanwhile.
+//!
+//! Others write to it, which is what stores are for. But somebody may also put another file in its place, or copy an
+//! older state of it over the present one, and then what was revoked since works again. So a store that is open knows
+//! which store it is and where the end of its history was, and looks whether both still hold.
+
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::history::{self, Head, StoreId};
+use super::sqlite::{Purpose, Sight};
+use super::{Conn, Store, sqlite};
+
+/// What has become of a store since the last look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Nobody else wrote to it.
+    Same,
+    /// It goes on from where it was.
+    Changed,
+    /// It is another one: a restored backup. Nothing that was known of it holds.
+    Anew,
+}
+
+/// Which store it was, and the end of its history then; `None` where that was missing already.
+pub(crate) type Known = Option<(StoreId, Head)>;
+
+impl Store {
+    /// Looks what has become of the store, and opens it again where only that tells.
+    ///
+    /// # Errors
+    /// [`StoreError::Replaced`], where another file is at the path: it can be opened when nobody in this process has the
+    /// former one open any more. [`StoreError::Rewound`] for an older state of this store, and whatever keeps it from
+    /// being read.
+    pub fn refresh(&mut self) -> Result<Freshness, StoreError> {
+        let sight = self.conn.look();
+        if !matches!(sight, Ok(Sight::Same)) {
+            (self.sightings, self.is_unsure) = (self.sightings + 1, true);
+        }
+        match sight? {
+            Sight::Same if !self.is_unsure => Ok(Freshness::Same),
+            Sight::Same | Sight::Written => self.compare(),
+            Sight::Touched => {
+                // The old connection first: the last one takes what SQLite remembers of the file with it.
+                self.conn = Conn::new(sqlite::nothing(self.path.clone())?);
+                let (known, sightings) = (self.known.clone(), self.sightings);
+                *self = Self { known, sightings, is_unsure: true, ..Self::open_for(&self.path, self.purpose)? };
+                self.compare()
+            }
+            Sight::Replaced => Err(StoreError::Replaced(self.path.clone())),
+        }
+    }
+
+    /// How often a look has found that it is not what it was.
+    pub(crate) fn sightings(&self) -> u64 {
+        self.sightings
+    }
+
+    /// The end of the history at the last look.
+    pub(crate) fn known_head(&self) -> Option<Head> {
+        self.known.as_ref().map(|(_, head)| *head)
+    }
+
+    /// How another connection to the same store is opened, by whoever knows this much of it.
+    pub(crate) fn way(&self) -> Way {
+        Way { path: self.path.clone(), purpose: self.purpose, known: self.known.clone() }
+    }
+
+    /// Moves what stands in the log into the file, where another file is at the path by now: nothing else can be done for
+    /// the former one, and its log would be taken for that of the other.
+    ///
+    /// # Errors
+    /// Where the log goes on standing at its place.
+    pub(crate) fn take_log_along(&self) -> Result<(), StoreError> {
+        self.conn.sqlite().take_log_along()
+    }
+
+    /// Compares what is known of the store with what it is, and knows that from now on.
+    fn compare(&mut self) -> Result<Freshness, StoreError> {
+        self.conn.begin_to_read()?;
+        let found = self.compared();
+        self.conn.end();
+        let (now, freshness) = found?;
+        (self.known, self.is_unsure) = (now, false);
+        Ok(freshness)
+    }
+
+    fn compared(&self) -> Result<(Known, Freshness), StoreError> {
+        let now = history::identity(&self.conn)?;
+        let freshness = match (&self.known, &now) {
+            // Only what the history does not tell of was written, such as uses.
+            (known, now) if known == now => Freshness::Changed,
+            (Some((id, _)), Some((other, _))) if other != id => Freshness::Anew,
+            (Some((_, head)), Some((_, end))) if end.seq >= head.seq && history::has_been_at(&self.conn, head)? => {
+                Freshness::Changed
+            }
+            (None, _) => Freshness::Anew,
+            (Some(_), _) => return Err(StoreError::Rewound(self.path.clone())),
+        };
+        Ok((now, freshness))
+    }
+
+    /// Opens the store at `path` for `purpose`.
+    pub(super) fn open_for(path: &Path, purpose: Purpose) -> Result<Self, StoreError> {
+        let sqlite::OpenFile { engine, path, unwritable, exposure } = sqlite::open(path, purpose)?;
+        let conn = Conn::new(engine);
+        let known = history::identity(&conn)?;
+        Ok(Self { conn, path, unwritable, exposure, purpose, known, sightings: 0, is_unsure: false })
+    }
+}
+
+/// How a store is opened once more, and what was known of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    path: PathBuf,
+    purpose: Purpose,
+    known: Known,
+}
+
+impl Way {
+    /// Learns what is known of this store of the same path by now.
+    pub(crate) fn learn(&mut self, store: &Store) {
+        if self.known != store.known {
+            self.known.clone_from(&store.known);
+        }
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`StoreError::Rewound`], where it is an older state of what is known.
+    pub(crate) fn open(&mut self) -> Result<Store, StoreError> {
+        let mut store = Store::open_for(&self.path, self.purpose)?;
+        store.known.clone_from(&self.known);
+        store.compare()?;
+        self.learn(&store);
+        Ok(store)
+    }
+}

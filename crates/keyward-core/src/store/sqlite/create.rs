@@ -1,0 +1,70 @@
+//! How a store comes to be: in a file, and in memory.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags};
+
+use super::connection::{connect, harden};
+use super::place::{check_folder, check_names, parent, resolve};
+use super::{beside, error_of, schema};
+use crate::platform;
+use crate::store::db::{Kept, Sqlite};
+use crate::store::error::StoreError;
+
+/// Makes the store at `path` unless there is something at that path.
+pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| StoreError::from_io(path, "created", &error);
+    let folder = parent(path);
+    let journal = beside::journal_of(path);
+    // Whoever was making it may have been killed: then it is empty as soon as SQLite has looked at its journal.
+    let is_whole = |found: fs::Metadata| !found.is_file() || found.len() > 0 && !journal.exists();
+    if fs::symlink_metadata(path).is_ok_and(is_whole) {
+        return Ok(());
+    }
+    platform::private_folders(&folder).map_err(failed)?;
+    match platform::private_file(path) {
+        Ok(file) => file.sync_all().and_then(|()| fs::File::open(&folder)?.sync_all()).map_err(failed)?,
+        // Somebody reserved the name, with mktemp for example. Nothing is in it yet.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            check_folder(&folder)?;
+            let found = fs::symlink_metadata(path).map_err(failed)?;
+            let resolved = resolve(path)?;
+            check_names(&resolved)?;
+            beside::check(&resolved, &found)?;
+            if found.len() == 0 {
+                platform::make_private(path).map_err(failed)?;
+            }
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    let conn = connect(&resolve(path)?, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let sql = |error| error_of(path, error);
+    harden(&conn).map_err(sql)?;
+    // Something may be in it after all, and be another program's: then nothing is done to it.
+    let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sql);
+    if number("page_count")? > 0 && number("application_id")? != schema::APPLICATION_ID {
+        return Ok(());
+    }
+    schema::create(&conn, now).map_err(sql)
+}
+
+/// A new store in memory, without a file.
+pub(in crate::store) fn in_memory(path: PathBuf, now: Timestamp) -> Result<Sqlite, StoreError> {
+    let make = || {
+        let conn = Connection::open_in_memory()?;
+        harden(&conn)?;
+        schema::create(&conn, now)?;
+        Ok(conn)
+    };
+    let conn = make().map_err(|error| error_of(&path, error))?;
+    Ok(Sqlite::new(conn, path, Kept::InMemory))
+}
+
+/// An empty database in memory, in the place of one that is closed.
+pub(in crate::store) fn nothing(path: PathBuf) -> Result<Sqlite, StoreError> {
+    let conn = Connection::open_in_memory().map_err(|error| error_of(&path, error))?;
+    Ok(Sqlite::new(conn, path, Kept::Nowhere))
+}

@@ -1,0 +1,161 @@
+//! The connections of one gate to its store: those that read, of which each thread takes one for a moment, and those of
+//! its recorders.
+//!
+//! What may break: another file is put at the path of the store. The first who notices has everybody close their
+//! connection to the former one, and only then is the other one opened, because SQLite would read it with what it knows
+//! of the former. Who comes in between is told that the store is locked, which is not a yes.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use super::epoch::Commits;
+use super::reader::Reader;
+use crate::store::{Store, StoreError, Way};
+
+/// How often it is tried to open another file, and how long after the last time: others have a turn until then.
+const TRIES: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The connection of a recorder, while it has one.
+pub(super) type Slot = Mutex<Option<Store>>;
+
+pub(super) struct Connections {
+    pub(super) path: PathBuf,
+    pub(super) commits: Commits,
+    way: Mutex<Way>,
+    /// Connections that nobody uses at the moment. There are as many as were ever needed at once.
+    idle: Mutex<Idle>,
+    recorders: Mutex<Vec<Weak<Slot>>>,
+}
+
+struct Idle {
+    readers: Vec<Reader>,
+    /// How often another file was found at the path.
+    files: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Connections {
+    pub(super) fn new(store: Store) -> Result<Self, StoreError> {
+        let (path, way) = (store.path().to_owned(), Mutex::new(store.way()));
+        let idle = Mutex::new(Idle { readers: vec![Reader::new(store, 0)?], files: 0 });
+        Ok(Self { path, commits: Commits::default(), way, idle, recorders: Mutex::default() })
+    }
+
+    /// A connection, with what was read through it, as of now.
+    pub(super) fn take(&self) -> Result<Reader, StoreError> {
+        let (free, files) = {
+            let mut idle = lock(&self.idle);
+            (idle.readers.pop(), idle.files)
+        };
+        let mut reader = match free {
+            Some(reader) => reader,
+            None => Reader::new(self.open()?, files)?,
+        };
+        match reader.look(&self.commits) {
+            Ok(true) => Ok(reader),
+            Ok(false) => {
+                lock(&self.way).learn(reader.store());
+                Ok(reader)
+            }
+            Err(StoreError::Replaced(_)) => {
+                let files = self.give_up_others();
+                if let Err(error) = reader.store().take_log_along() {
+                    self.give_back(reader.of_file(files));
+                    return Err(error);
+                }
+                drop(reader);
+                let mut reader = Reader::new(self.open_soon()?, files)?;
+                reader.look(&self.commits)?;
+                Ok(reader)
+            }
+            Err(error) => {
+                self.give_back(reader);
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn give_back(&self, reader: Reader) {
+        let mut idle = lock(&self.idle);
+        if reader.file() == idle.files {
+            idle.readers.push(reader);
+        }
+    }
+
+    /// A place for the connection of a recorder.
+    pub(super) fn slot(&self) -> Result<Arc<Slot>, StoreError> {
+        let slot = Arc::new(Mutex::new(Some(self.open()?)));
+        let mut recorders = lock(&self.recorders);
+        recorders.retain(|slot| slot.strong_count() > 0);
+        recorders.push(Arc::downgrade(&slot));
+        Ok(slot)
+    }
+
+    /// Lets `write` change the store by the connection of the slot.
+    pub(super) fn write<T, E: From<StoreError>>(
+        &self,
+        slot: &Slot,
+        write: impl FnOnce(&mut Store) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut own = lock(slot);
+        let mut store = match own.take() {
+            Some(store) => store,
+            None => self.open()?,
+        };
+        if let Err(error) = store.refresh() {
+            if !matches!(error, StoreError::Replaced(_)) {
+                *own = Some(store);
+                return Err(error.into());
+            }
+            // Whoever gives up the others waits for this slot.
+            drop(own);
+            self.give_up_others();
+            if let Err(error) = store.take_log_along() {
+                *lock(slot) = Some(store);
+                return Err(error.into());
+            }
+            drop(store);
+            store = self.open_soon()?;
+            own = lock(slot);
+        }
+        let written = write(&mut store);
+        *own = Some(store);
+        written
+    }
+
+    fn open(&self) -> Result<Store, StoreError> {
+        lock(&self.way).open()
+    }
+
+    /// Opens the store when everybody has closed the former file.
+    fn open_soon(&self) -> Result<Store, StoreError> {
+        for _ in 1..TRIES {
+            match self.open() {
+                Err(StoreError::Locked(_)) => thread::sleep(PAUSE),
+                found => return found,
+            }
+        }
+        self.open()
+    }
+
+    /// Has all connections to the present file closed as soon as they are not used, and returns which the next file is.
+    fn give_up_others(&self) -> u64 {
+        let files = {
+            let mut idle = lock(&self.idle);
+            idle.readers.clear();
+            idle.files += 1;
+            idle.files
+        };
+        let slots: Vec<_> = lock(&self.recorders).iter().filter_map(Weak::upgrade).collect();
+        for slot in slots {
+            *lock(&slot) = None;
+        }
+        files
+    }
+}
