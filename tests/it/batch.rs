@@ -106,29 +106,30 @@ fn many_lines_are_answered_in_order_and_counted_exactly() {
     assert_eq!(sandbox.run("show k0 --json").json()["use_count"], asked.iter().filter(|&&key| key == 0).count());
 }
 
-struct Conversation {
+pub(crate) struct Conversation {
     child: std::process::Child,
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Conversation {
-    fn start(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
         Self::start_as(sandbox.binary("verify --batch"))
     }
 
-    fn start_as(mut command: Command) -> Self {
+    pub(crate) fn start_as(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (questions, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Self { child, questions, answers: BufReader::new(answers) }
     }
 
-    fn ask(&mut self, secret: &str) -> String {
+    /// The reason of the answer, or the code of an error.
+    pub(crate) fn ask(&mut self, secret: &str) -> String {
         writeln!(self.questions, "{}", json!({"credential": secret})).unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
         let answer: Value = serde_json::from_str(&line).unwrap();
-        answer["reason"].as_str().unwrap().to_owned()
+        answer["reason"].as_str().or(answer["error"]["code"].as_str()).unwrap().to_owned()
     }
 }
 

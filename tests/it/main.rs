@@ -38,6 +38,7 @@ mod filters;
 mod fuzz_seeds;
 mod generated;
 mod help;
+mod identity;
 mod json_reference;
 mod keys;
 mod leaks;

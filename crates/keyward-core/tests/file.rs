@@ -32,6 +32,7 @@ fn secret(byte: u8) -> NewSecret {
 /// What the fourth schema added, taken away again: a store as the program before it wrote it.
 const BACK_TO_3: &str = "
     ALTER TABLE history_head DROP COLUMN store_id;
+    ALTER TABLE history_head DROP COLUMN former_id;
     DROP INDEX secret_current;
     CREATE UNIQUE INDEX secret_current ON secret (key) WHERE expires_at IS NULL AND staged = 0;
     DROP INDEX key_by_enabled;

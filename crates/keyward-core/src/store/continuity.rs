@@ -47,7 +47,11 @@ impl Store {
                 *self = Self { known, sightings, is_unsure: true, ..Self::open_for(&self.path, self.purpose)? };
                 self.compare()
             }
-            Sight::Replaced => Err(StoreError::Replaced(self.path.clone())),
+            Sight::Replaced => {
+                // Or else the log would be taken for that of the file that is there now.
+                self.conn.sqlite().take_log_along()?;
+                Err(StoreError::Replaced(self.path.clone()))
+            }
         }
     }
 
@@ -64,15 +68,6 @@ impl Store {
     /// How another connection to the same store is opened, by whoever knows this much of it.
     pub(crate) fn way(&self) -> Way {
         Way { path: self.path.clone(), purpose: self.purpose, known: self.known.clone() }
-    }
-
-    /// Moves what stands in the log into the file, where another file is at the path by now: nothing else can be done for
-    /// the former one, and its log would be taken for that of the other.
-    ///
-    /// # Errors
-    /// Where the log goes on standing at its place.
-    pub(crate) fn take_log_along(&self) -> Result<(), StoreError> {
-        self.conn.sqlite().take_log_along()
     }
 
     /// Compares what is known of the store with what it is, and knows that from now on.

@@ -65,10 +65,6 @@ impl Connections {
             }
             Err(StoreError::Replaced(_)) => {
                 let files = self.give_up_others();
-                if let Err(error) = reader.store().take_log_along() {
-                    self.give_back(reader.of_file(files));
-                    return Err(error);
-                }
                 drop(reader);
                 let mut reader = Reader::new(self.open_soon()?, files)?;
                 reader.look(&self.commits)?;
@@ -116,10 +112,6 @@ impl Connections {
             // Whoever gives up the others waits for this slot.
             drop(own);
             self.give_up_others();
-            if let Err(error) = store.take_log_along() {
-                *lock(slot) = Some(store);
-                return Err(error.into());
-            }
             drop(store);
             store = self.open_soon()?;
             own = lock(slot);

@@ -28,11 +28,6 @@ impl Reader {
         self.file
     }
 
-    /// The same, that counts as a reader of another file: it is there to notice when the store can be opened again.
-    pub(super) fn of_file(self, file: u64) -> Self {
-        Self { file, ..self }
-    }
-
     pub(super) fn store(&self) -> &Store {
         &self.store
     }

@@ -53,3 +53,9 @@ pub(super) fn harden(conn: &Connection) -> rusqlite::Result<()> {
     // FULL: what was reported as done survives a power cut. secure_delete: old hashes are overwritten.
     conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
 }
+
+/// Has the last connection that closes leave the log where it is, and not move it into the file.
+pub(super) fn leave_log(conn: &Connection) {
+    // Where it cannot be set, nothing else can be done either.
+    let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+}

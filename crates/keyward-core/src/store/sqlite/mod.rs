@@ -7,6 +7,7 @@ mod connection;
 mod create;
 mod error;
 mod integrity;
+mod mixture;
 mod open;
 mod place;
 mod schema;

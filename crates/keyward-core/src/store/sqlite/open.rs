@@ -25,7 +25,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{connect, connect_immutable, harden};
+use super::connection::{connect, connect_immutable, harden, leave_log};
+use super::mixture::check_log;
 use super::place::{check_file, resolve};
 use super::watch::Watch;
 use super::{beside, error_of, schema};
@@ -83,6 +84,9 @@ fn open_shared(path: &Path, purpose: Purpose) -> Result<(Sqlite, Option<String>)
     let mut watch = Watch::of_a_shared(path)?;
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let schema = recognise(&conn, path)?;
+    if !nothing_in_the_log(path) {
+        check_log(&conn, path).inspect_err(|_| leave_log(&conn))?;
+    }
     let is_read_only = conn.is_readonly("main").map_err(sql)?;
     if schema < schema::VERSION && (purpose == Purpose::Read || is_read_only) {
         let watch = Watch::of_a_frozen(path)?;
@@ -127,7 +131,7 @@ fn copied(conn: &Connection, path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Whether everything that was written is in the main file.
-fn nothing_in_the_log(path: &Path) -> bool {
+pub(super) fn nothing_in_the_log(path: &Path) -> bool {
     fs::metadata(beside::log_of(path)).map_or(true, |found| found.len() == 0)
 }
 

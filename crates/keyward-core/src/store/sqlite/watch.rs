@@ -4,8 +4,8 @@
 //! somebody copied another over: its own counter, `data_version`, tells only of what came by way of SQLite. So a glance
 //! at the path, which costs a microsecond, precedes each answer and each commit.
 //!
-//! What may break: a copy over a file with a full log. SQLite then mixes the log with the copy, and nobody can tell
-//! before the file is looked through (`doctor`). `restore` goes by way of SQLite, and does not have this trouble.
+//! What may break: a copy over a file that has something in its log, which SQLite then mixes with the copy; see
+//! [`mixture`](super::mixture). `restore` goes by way of SQLite, and does not have this trouble.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,9 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
 
+use super::connection::leave_log;
+use super::mixture::check_log;
+use super::open::nothing_in_the_log;
 use super::place::check_names;
 use super::{beside, error_of, schema};
 use crate::platform::{FileId, Status};
@@ -106,7 +109,13 @@ impl Watch {
         *known = log;
         let version = number(conn, path, DATA_VERSION)?;
         if version == self.version {
-            return Ok(if now == self.status { Sight::Same } else { Sight::Touched });
+            if now == self.status {
+                return Ok(Sight::Same);
+            }
+            if !nothing_in_the_log(path) {
+                check_log(conn, path).inspect_err(|_| leave_log(conn))?;
+            }
+            return Ok(Sight::Touched);
         }
         // A newer keyward may have changed the schema under our feet.
         let (found, known) = (number(conn, path, USER_VERSION)?, schema::VERSION);

@@ -3,6 +3,8 @@
 -- Which store this is, beside the end of its history: a process that has it open reads both at once, and knows whether
 -- another store, or an older state of the same one, was put in its place. A restored backup gets another id.
 ALTER TABLE history_head ADD COLUMN store_id TEXT NOT NULL DEFAULT '';
+-- The id of the store that this one replaced by the last restore.
+ALTER TABLE history_head ADD COLUMN former_id TEXT;
 INSERT INTO history_head (one, seq, hash) VALUES (1, 0, zeroblob(32)) ON CONFLICT (one) DO NOTHING;
 UPDATE history_head SET store_id = lower(hex(randomblob(16)));
 

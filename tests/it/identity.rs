@@ -1,0 +1,292 @@
+//! Which file is the store: one with two paths is refused, and one that was put in the place of an open one is noticed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::batch::Conversation;
+use crate::harness::{Output, Sandbox, binary, finish, words};
+
+fn sql(store: &Path, statements: &str) {
+    rusqlite::Connection::open(store).unwrap().execute_batch(statements).unwrap();
+}
+
+/// Ends with 6 because of how the store lies there, and says what to do.
+fn assert_refused(output: &Output, says: &str, what: &str) {
+    assert_eq!((output.code, output.error()["code"].as_str()), (6, Some("store_insecure")), "{what}: {output}");
+    assert!(output.stderr.contains(says), "{what}: {output}");
+}
+
+const ALL: [&str; 6] =
+    ["list --json", "create x --json", "disable a --json", "verify --json", "doctor --json", "backup copy --json"];
+
+#[test]
+fn a_store_with_a_second_name_is_refused_by_either_name() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("a");
+    let other = sandbox.path("other.db");
+    fs::hard_link(sandbox.store(), &other).unwrap();
+    for name in [sandbox.store(), other.clone()] {
+        for line in ALL {
+            assert_refused(&finish(&mut binary(&name, &words(line))), "hard link", line);
+        }
+    }
+    fs::remove_file(other).unwrap();
+    assert_eq!(sandbox.run("list -q").stdout, "a\n");
+}
+
+#[test]
+fn an_empty_file_with_a_second_name_does_not_become_a_store() {
+    let sandbox = Sandbox::empty();
+    fs::write(sandbox.store(), "").unwrap();
+    fs::hard_link(sandbox.store(), sandbox.path("other.db")).unwrap();
+    assert_refused(&sandbox.run("create x --json"), "hard link", "create");
+    assert_eq!(fs::read(sandbox.store()).unwrap(), b"");
+}
+
+#[test]
+fn a_name_that_is_added_while_the_store_is_open_is_noticed() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("a");
+    let mut conversation = Conversation::start(&sandbox);
+    assert_eq!(conversation.ask(&secret), "allowed");
+    fs::hard_link(sandbox.store(), sandbox.path("other.db")).unwrap();
+    assert_eq!(conversation.ask(&secret), "store_insecure");
+    fs::remove_file(sandbox.path("other.db")).unwrap();
+    assert_eq!(conversation.ask(&secret), "allowed");
+}
+
+/// Runs a script as root in a place of its own, where it may mount what it wants.
+fn mounted(sandbox: &Sandbox, script: &str) -> Output {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-euc", script]).current_dir(sandbox.path(""));
+    command.env("keyward", env!("CARGO_BIN_EXE_keyward")).env_remove("KEYWARD_STORE");
+    finish(&mut command)
+}
+
+#[test]
+#[ignore = "needs root and unshare"]
+fn a_store_that_is_mounted_as_a_file_is_refused_by_that_name() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("a");
+    for empty in ["mounted.db", "with blank.db"] {
+        fs::write(sandbox.path(empty), "").unwrap();
+        for line in ALL {
+            let script = format!("mount --bind keys.db '{empty}'; exec \"$keyward\" --store '{empty}' {line}");
+            assert_refused(&mounted(&sandbox, &script), "mount the folder", line);
+        }
+    }
+    // The folder is what has to be mounted, and the name by which a file was mounted does not show from the first one.
+    fs::create_dir(sandbox.path("volume")).unwrap();
+    for script in [
+        "mount --bind . volume; exec \"$keyward\" --store volume/keys.db list -q",
+        "mount --bind keys.db mounted.db; exec \"$keyward\" --store keys.db list -q",
+    ] {
+        let output = mounted(&sandbox, script);
+        assert_eq!((output.code, output.stdout.as_str()), (0, "a\n"), "{script}: {output}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and unshare"]
+fn an_empty_file_that_is_mounted_does_not_become_a_store() {
+    let sandbox = Sandbox::empty();
+    fs::write(sandbox.path("keys.db"), "").unwrap();
+    fs::write(sandbox.path("mounted.db"), "").unwrap();
+    let output =
+        mounted(&sandbox, "mount --bind keys.db mounted.db; exec \"$keyward\" --store mounted.db create x --json");
+    assert_refused(&output, "mount the folder", "create");
+    assert_eq!(fs::read(sandbox.store()).unwrap(), b"");
+}
+
+/// Two stores with the same key: an open one in which it is active, and a copy in which it is not.
+struct Two {
+    sandbox: Sandbox,
+    secret: String,
+}
+
+impl Two {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let secret = sandbox.mint("a");
+        Self { sandbox, secret }
+    }
+
+    /// Copies the store, which nobody has open, to `name`.
+    fn copy_to(&self, name: &str) {
+        fs::copy(self.sandbox.store(), self.sandbox.path(name)).unwrap();
+    }
+
+    fn ask(&self, conversation: &mut Conversation) -> String {
+        conversation.ask(&self.secret)
+    }
+}
+
+/// Another store with the same keys, as a restore makes it.
+const ANOTHER: &str = "UPDATE history_head SET store_id = 'another'; UPDATE key SET enabled = 0;";
+
+#[test]
+fn a_store_that_was_replaced_is_read_anew_from_the_next_line_on() {
+    for flags in ["", " --no-record"] {
+        let two = Two::new();
+        two.copy_to("other.db");
+        sql(&two.sandbox.path("other.db"), ANOTHER);
+        let mut conversation = Conversation::start_as(two.sandbox.binary(&format!("verify --batch{flags}")));
+        // More often than there are threads: each of them has looked by now.
+        for _ in 0..20 {
+            assert_eq!(two.ask(&mut conversation), "allowed");
+        }
+        fs::rename(two.sandbox.path("other.db"), two.sandbox.store()).unwrap();
+        for _ in 0..20 {
+            assert_eq!(two.ask(&mut conversation), "key_disabled", "{flags}");
+        }
+        // It is a store as any other from now on.
+        two.sandbox.run("enable a");
+        for _ in 0..20 {
+            assert_eq!(two.ask(&mut conversation), "allowed", "{flags}");
+        }
+        assert_eq!(two.sandbox.run("history --check").code, 0);
+    }
+}
+
+#[test]
+fn what_was_counted_by_then_stays_with_the_store_that_was_replaced() {
+    let two = Two::new();
+    two.copy_to("other.db");
+    sql(&two.sandbox.path("other.db"), ANOTHER);
+    let mut conversation = Conversation::start(&two.sandbox);
+    for _ in 0..5 {
+        assert_eq!(two.ask(&mut conversation), "allowed");
+    }
+    // The uses stand in the log, a second later.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    assert_eq!(two.ask(&mut conversation), "allowed");
+    let used = |store: &Path| finish(&mut binary(store, &words("show a --json"))).json()["use_count"].as_u64().unwrap();
+    assert!(used(&two.sandbox.store()) >= 5);
+    fs::rename(two.sandbox.store(), two.sandbox.path("former.db")).unwrap();
+    fs::rename(two.sandbox.path("other.db"), two.sandbox.store()).unwrap();
+    assert_eq!(two.ask(&mut conversation), "key_disabled");
+    assert!(used(&two.sandbox.path("former.db")) >= 5, "its log came along");
+    assert_eq!(used(&two.sandbox.store()), 0);
+    assert_eq!(two.sandbox.run("doctor --json").code, 0);
+}
+
+#[test]
+fn a_store_that_was_removed_is_no_answer_until_it_is_back() {
+    let two = Two::new();
+    let mut conversation = Conversation::start(&two.sandbox);
+    assert_eq!(two.ask(&mut conversation), "allowed");
+    fs::rename(two.sandbox.store(), two.sandbox.path("away.db")).unwrap();
+    for _ in 0..20 {
+        assert_eq!(two.ask(&mut conversation), "store_missing");
+    }
+    fs::rename(two.sandbox.path("away.db"), two.sandbox.store()).unwrap();
+    for _ in 0..20 {
+        assert_eq!(two.ask(&mut conversation), "allowed");
+    }
+}
+
+#[test]
+fn a_store_that_was_brought_up_to_date_by_a_newer_program_is_no_answer() {
+    let two = Two::new();
+    let mut conversation = Conversation::start(&two.sandbox);
+    assert_eq!(two.ask(&mut conversation), "allowed");
+    sql(
+        &two.sandbox.store(),
+        "ALTER TABLE key ADD COLUMN forbidden INTEGER NOT NULL DEFAULT 1; PRAGMA user_version = 99;",
+    );
+    for _ in 0..20 {
+        assert_eq!(two.ask(&mut conversation), "store_newer");
+    }
+}
+
+#[test]
+fn an_older_state_that_was_put_in_place_is_no_answer_until_the_program_starts_again() {
+    for way in ["copied over it", "moved to it"] {
+        let two = Two::new();
+        two.copy_to("backup.db");
+        two.sandbox.run("create b");
+        two.sandbox.run("disable a");
+        let mut conversation = Conversation::start_as(two.sandbox.binary("verify --batch --no-record"));
+        for _ in 0..20 {
+            assert_eq!(two.ask(&mut conversation), "key_disabled", "{way}");
+        }
+        let backup = two.sandbox.path("backup.db");
+        match way {
+            "moved to it" => fs::rename(&backup, two.sandbox.store()).unwrap(),
+            _ => drop(fs::copy(&backup, two.sandbox.store()).unwrap()),
+        }
+        for _ in 0..20 {
+            assert_eq!(two.ask(&mut conversation), "store_rewound", "{way}");
+        }
+        // What is added to it makes it no better.
+        for name in ["c", "d", "e"] {
+            assert_eq!(finish(&mut two.sandbox.binary(&format!("create {name}"))).code, 0);
+            assert_eq!(two.ask(&mut conversation), "store_rewound", "{way}");
+        }
+        drop(conversation);
+        assert_eq!(two.ask(&mut Conversation::start(&two.sandbox)), "allowed", "{way}");
+    }
+}
+
+#[test]
+fn another_store_that_was_copied_over_it_is_noticed() {
+    let two = Two::new();
+    two.copy_to("other.db");
+    sql(&two.sandbox.path("other.db"), ANOTHER);
+    let mut conversation = Conversation::start_as(two.sandbox.binary("verify --batch --no-record"));
+    for _ in 0..20 {
+        assert_eq!(two.ask(&mut conversation), "allowed");
+    }
+    fs::copy(two.sandbox.path("other.db"), two.sandbox.store()).unwrap();
+    for _ in 0..20 {
+        assert_eq!(two.ask(&mut conversation), "key_disabled");
+    }
+}
+
+#[test]
+fn a_log_that_was_removed_while_the_store_is_open_is_noticed() {
+    let two = Two::new();
+    let mut conversation = Conversation::start(&two.sandbox);
+    assert_eq!(two.ask(&mut conversation), "allowed");
+    fs::remove_file(two.sandbox.path("keys.db-wal")).unwrap();
+    for _ in 0..5 {
+        assert_eq!(two.ask(&mut conversation), "store_insecure");
+    }
+}
+
+#[test]
+fn what_was_decided_about_one_store_is_not_done_to_another() {
+    for (replace, code) in [
+        ("mv other.db keys.db", (1, "conflict")),
+        // What was reserved stands in the log.
+        ("cp other.db keys.db", (6, "store_corrupt")),
+        ("rm keys.db", (6, "store_missing")),
+        ("mv newer.db keys.db", (1, "conflict")),
+    ] {
+        for (verb, says) in [("create new", "opens nothing"), ("rotate a", "a")] {
+            let two = Two::new();
+            two.copy_to("other.db");
+            sql(&two.sandbox.path("other.db"), ANOTHER);
+            let newer = two.sandbox.path("newer.db");
+            two.copy_to("newer.db");
+            sql(&newer, "PRAGMA user_version = 99");
+            let sink = format!("cat > /dev/null; {replace}");
+            let mut args = words(&format!("{verb} --json --secret-to"));
+            args.push(sink);
+            let output = finish(
+                binary(&two.sandbox.store(), &args).current_dir(two.sandbox.path("")).env("PATH", "/usr/bin:/bin"),
+            );
+            assert_eq!(
+                (output.code, output.error()["code"].as_str()),
+                (code.0, Some(code.1)),
+                "{verb}, {replace}: {output}"
+            );
+            assert!(output.stderr.contains(says), "{verb}, {replace}: {output}");
+            if replace.starts_with("mv other") {
+                assert_eq!(two.sandbox.run("list -q").stdout, "a\n", "{verb}, {replace}");
+                assert_eq!(two.sandbox.run("history --check").code, 0, "{verb}, {replace}");
+            }
+        }
+    }
+}
