@@ -12,6 +12,7 @@ use clap::{Arg, Command};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{EnvCompleter, Shells};
 
+use crate::text::clean;
 use keyward_core::store::{Names, Store};
 
 /// The environment variable by which the scripts ask for candidates. A name of our own: with the
@@ -55,7 +56,7 @@ pub fn answer(shell: &OsStr, args: &[OsString], default_store: Option<PathBuf>, 
     let shells = Shells::builtins();
     let shell = shells.completer(shell.to_str()?)?;
     let store = named_store(&words).or(default_store)?;
-    let mut command = with_candidates(command, &store, None);
+    let mut command = with_candidates(command, &store, None, Quoting::of(shell.name()));
     let mut answer = Vec::new();
     shell.write_complete(&mut command, words, None, &mut answer).ok()?;
     Some(answer)
@@ -69,7 +70,7 @@ fn named_store(words: &[OsString]) -> Option<PathBuf> {
 }
 
 /// The command with candidates for all of its values that the store holds.
-fn with_candidates(command: Command, store: &Path, kind: Option<Names>) -> Command {
+fn with_candidates(command: Command, store: &Path, kind: Option<Names>, shell: Quoting) -> Command {
     let kind = match command.get_name() {
         "group" => Some(Names::Groups),
         "user" => Some(Names::Users),
@@ -81,10 +82,10 @@ fn with_candidates(command: Command, store: &Path, kind: Option<Names>) -> Comma
     };
     command
         .mut_args(|arg| match names_for(&arg, kind) {
-            Some(names) => complete_from(arg, store, names),
+            Some(names) => complete_from(arg, store, names, shell),
             None => arg,
         })
-        .mut_subcommands(|verb| with_candidates(verb, store, kind))
+        .mut_subcommands(|verb| with_candidates(verb, store, kind, shell))
 }
 
 fn names_for(arg: &Arg, kind: Option<Names>) -> Option<Names> {
@@ -102,7 +103,7 @@ fn names_for(arg: &Arg, kind: Option<Names>) -> Option<Names> {
     }
 }
 
-fn complete_from(arg: Arg, store: &Path, names: Names) -> Arg {
+fn complete_from(arg: Arg, store: &Path, names: Names, shell: Quoting) -> Arg {
     let store = store.to_owned();
     arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
         let typed = typed.to_str().unwrap_or_default();
@@ -114,6 +115,38 @@ fn complete_from(arg: Arg, store: &Path, names: Names) -> Arg {
         let found = Store::open_to_read(&store)
             .and_then(|store| store.view()?.names_starting(names, typed))
             .unwrap_or_default();
-        found.into_iter().map(|name| CompletionCandidate::new(format!("{before}{name}"))).collect()
+        let typeable = found.into_iter().filter(|name| *clean(name) == **name && !name.contains('\n'));
+        typeable.map(|name| CompletionCandidate::new(quoted(&format!("{before}{name}"), shell))).collect()
     }))
+}
+
+/// The shells that put a candidate on the command line as it is, and would obey what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quoting {
+    /// It quotes candidates itself: zsh, fish, elvish.
+    Own,
+    /// A backslash before each character.
+    Bash,
+    /// Single quotes, doubled inside.
+    PowerShell,
+}
+
+impl Quoting {
+    fn of(shell: &str) -> Self {
+        match shell {
+            "bash" => Self::Bash,
+            "powershell" => Self::PowerShell,
+            _ => Self::Own,
+        }
+    }
+}
+
+/// The candidate as the shell takes it for one word, and obeys nothing in it.
+fn quoted(text: &str, quoting: Quoting) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-@/:,+=%".contains(c);
+    match quoting {
+        Quoting::Bash => text.chars().flat_map(|c| (!is_plain(c)).then_some('\\').into_iter().chain([c])).collect(),
+        Quoting::PowerShell if !text.chars().all(is_plain) => format!("'{}'", text.replace('\'', "''")),
+        Quoting::PowerShell | Quoting::Own => text.to_owned(),
+    }
 }

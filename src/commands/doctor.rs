@@ -6,10 +6,10 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::error::{Error, Exit};
-use crate::platform::{self, OtherUsers, User};
+use crate::platform::{self, FileSystem, OtherUsers, User};
 use crate::session::Session;
 use crate::terminal::Tone;
-use crate::text::{count, shell_path};
+use crate::text::{clean, count, shell_path};
 use keyward_core::rules::hashing::Cost;
 use keyward_core::rules::key::State;
 use keyward_core::rules::time::Duration;
@@ -117,12 +117,15 @@ impl Doctor {
 }
 
 fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
-    let mut findings = vec![permissions(store.path()), file_system(store.path())];
+    let path = store.path();
+    let name = Diagnosis::ok("store", format!("the store is {}", path.display()));
+    let mut findings = vec![name, permissions(path), file_system(path)];
     let view = &store.view()?;
     let sound = integrity(session, view)?;
     let is_sound = sound.level == Severity::Ok;
     findings.push(sound);
     if is_sound {
+        findings.push(schema(path, view)?);
         findings.push(history(session, view)?);
         findings.extend(hashing(session, view)?);
         findings.extend(keys(session, view)?);
@@ -168,12 +171,27 @@ fn permissions(path: &Path) -> Diagnosis {
 /// SQLite's log needs memory that all users of the file share, which file servers do not give.
 fn file_system(path: &Path) -> Diagnosis {
     let check = "file_system";
-    if platform::is_on_network(path) == Some(true) {
-        let meaning = "two machines that write it at once can damage it";
-        let remedy = "move it to a local disk, and let other machines ask the machine that has it".to_owned();
-        return Diagnosis::bad(check, Severity::Problem, "the store is on a network file system", meaning, remedy);
-    }
-    Diagnosis::ok(check, "the store is on a local file system")
+    let (level, finding, meaning) = match platform::file_system(path) {
+        FileSystem::Local => return Diagnosis::ok(check, "the store is on a local file system"),
+        FileSystem::Untold => return Diagnosis::ok(check, "the system does not tell what the store is kept on"),
+        FileSystem::Network(name) => (
+            Severity::Problem,
+            format!("the store is on a network file system ({name})"),
+            "two machines that write it at once can damage it",
+        ),
+        FileSystem::Program => (
+            Severity::Warning,
+            "the store is on a file system that a program provides (FUSE)".to_owned(),
+            "it may lead to another machine, or not keep the locks that several commands at once need",
+        ),
+        FileSystem::Unknown(number) => (
+            Severity::Warning,
+            format!("the store is on a file system that keyward does not know (0x{number:x})"),
+            "perhaps it does not keep the locks that several commands at once need",
+        ),
+    };
+    let remedy = "move it to a local disk, and let other machines ask the machine that has it".to_owned();
+    Diagnosis::bad(check, level, finding, meaning, remedy)
 }
 
 fn integrity(session: &Session, view: &View<'_>) -> Result<Diagnosis, Error> {
@@ -195,6 +213,25 @@ fn integrity(session: &Session, view: &View<'_>) -> Result<Diagnosis, Error> {
         Ok(Some(damage)) | Err(StoreError::Corrupt { detail: damage, .. }) => bad(damage),
         Err(error) => return Err(error.into()),
     })
+}
+
+/// What keyward did not make, it does not obey; but who put it there could do other things.
+fn schema(path: &Path, view: &View<'_>) -> Result<Diagnosis, Error> {
+    const SHOWN: usize = 5;
+    let mut found = view.strange_parts()?;
+    if found.is_empty() {
+        return Ok(Diagnosis::ok("schema", "the file has the tables and indexes of keyward, and nothing else"));
+    }
+    let more = found.len().saturating_sub(SHOWN);
+    found.truncate(SHOWN);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    Ok(Diagnosis::bad(
+        "schema",
+        Severity::Problem,
+        format!("{}{more}", found.join(", ")),
+        "somebody changed the file without keyward; triggers and views are not obeyed, and the rest is not relied on",
+        format!("find out who could write {}, and restore a backup from before", shell_path(path)),
+    ))
 }
 
 /// The keys of which something is missing, and what.
@@ -333,11 +370,11 @@ fn print(session: &mut Session, findings: &[Diagnosis]) -> Result<(), Error> {
             (Severity::Problem, false) => ("FAIL", Tone::Plain),
         };
         let blanks = " ".repeat(mark.chars().count());
-        text.push_str(&format!("{} {}\n", session.terminal.paint(mark, tone), finding.finding));
+        text.push_str(&format!("{} {}\n", session.terminal.paint(mark, tone), clean(&finding.finding)));
         if !finding.keys.is_empty() {
             let more = finding.count.saturating_sub(finding.keys.len() as u64);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            text.push_str(&format!("{blanks}   {}{more}\n", finding.keys.join(", ")));
+            text.push_str(&format!("{blanks}   {}{more}\n", clean(&finding.keys.join(", "))));
         }
         for line in finding.meaning.into_iter().chain(finding.remedy.as_deref()) {
             text.push_str(&format!("{blanks}   {line}\n"));

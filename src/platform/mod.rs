@@ -13,9 +13,10 @@ mod unix;
 use unix as system;
 
 pub use system::clipboard::{has_clipboard_without_display, keep_in_clipboard};
+pub use system::file_system::{FileSystem, file_system};
 pub use system::files::{
-    Folder, Identity, OtherUsers, Owner, User, append_file, give, is_link_error, is_on_network, make_private, mode,
-    owner, private_folder, publish,
+    Folder, Identity, OtherUsers, Owner, User, append_file, give, is_link_error, make_private, mode, owner,
+    private_folder, publish,
 };
 pub use system::processes::{
     Process, ending_signal, has_input, keep_memory_private, leave_terminal, shell, shell_with_file, unread,

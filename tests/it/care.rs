@@ -170,10 +170,12 @@ fn finding(output: &Output, check: &str) -> Value {
     found.unwrap_or_else(|| panic!("no {check}: {output}")).clone()
 }
 
-const CHECKS: [&str; 12] = [
+const CHECKS: [&str; 14] = [
+    "store",
     "permissions",
     "file_system",
     "integrity",
+    "schema",
     "history",
     "hash_parameters",
     "old_hashes",

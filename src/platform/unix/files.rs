@@ -113,21 +113,6 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Whether the path leads to another machine; `None` where the system does not tell.
-pub fn is_on_network(path: &Path) -> Option<bool> {
-    #[cfg(target_os = "linux")]
-    {
-        // The numbers of statfs(2): NFS, SMB, SMB2, CIFS, AFS, 9P, Ceph.
-        const REMOTE: [i64; 7] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x5346_414f, 0x0102_1997, 0x00c3_6400];
-        rustix::fs::statfs(path).ok().map(|found| REMOTE.contains(&(found.f_type & 0xffff_ffff)))
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = path;
-        None
-    }
-}
-
 /// Whether the last part of the name of a file that was to be opened is a link.
 pub fn is_link_error(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::LOOP)

@@ -258,6 +258,16 @@ impl<'c> View<'c> {
         found.map_err(|error| sqlite::error_of(self.conn.place(), error))
     }
 
+    /// What is in the store that keyward did not make so, or is missing: a trigger, an index, a column. Nothing of it is
+    /// obeyed.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn strange_parts(&self) -> Result<Vec<String>, StoreError> {
+        let found = sqlite::strange_parts(self.conn.sqlite().connection());
+        found.map_err(|error| sqlite::error_of(self.conn.place(), error))
+    }
+
     /// Keys whose present secret was hashed at another cost than `cost`.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ mod watch;
 
 pub(super) use create::{create, in_memory, nothing};
 pub(super) use error::error_of;
-pub(super) use integrity::damage;
+pub(super) use integrity::{damage, strange_parts};
 pub(super) use open::{OpenFile, Purpose, open};
 pub(super) use watch::{Sight, Watch};
 
