@@ -45,6 +45,7 @@ mod leaks;
 mod manifest;
 mod manifest_secrets;
 mod memory;
+mod older;
 mod planted;
 mod processes;
 mod readme;

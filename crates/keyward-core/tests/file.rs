@@ -29,17 +29,8 @@ fn secret(byte: u8) -> NewSecret {
     NewSecret { id: Id::from_random([byte; 8]), hash: HashedSecret::from_stored("made up".to_owned()) }
 }
 
-/// What the fourth schema added, taken away again: a store as the program before it wrote it.
-const BACK_TO_3: &str = "
-    ALTER TABLE history_head DROP COLUMN store_id;
-    ALTER TABLE history_head DROP COLUMN former_id;
-    DROP INDEX secret_current;
-    CREATE UNIQUE INDEX secret_current ON secret (key) WHERE expires_at IS NULL AND staged = 0;
-    DROP INDEX key_by_enabled;
-    CREATE INDEX key_disabled ON key (name) WHERE enabled = 0;
-    DROP INDEX history_by_name;
-    CREATE INDEX history_by_key_name ON history (subject_name, seq) WHERE subject_kind = 'key';
-    PRAGMA user_version = 3;";
+/// What the fourth schema added, taken away again.
+const BACK_TO_3: &str = include_str!("back_to_3.sql");
 
 /// What the third schema added, taken away again.
 const BACK_TO_2: &str = "

@@ -63,7 +63,7 @@ impl Watch {
 
     /// For a file that is read as one that nobody writes.
     pub(super) fn of_a_frozen(path: &Path) -> Result<Self, StoreError> {
-        Self::new(path, Log::Frozen(Status::of(&beside::log_of(path)).ok()))
+        Self::new(path, Log::Frozen(filled(&beside::log_of(path))))
     }
 
     fn new(path: &Path, log: Log) -> Result<Self, StoreError> {
@@ -158,7 +158,7 @@ impl Watch {
     /// Whether somebody wrote to a file that is read as one that nobody writes. SQLite itself never looks again at one.
     pub(in crate::store) fn is_outdated(&self) -> bool {
         let Log::Frozen(log) = &self.log else { return false };
-        Status::of(&self.held.path).ok() != Some(self.status) || Status::of(&self.log_path).ok() != *log
+        Status::of(&self.held.path).ok() != Some(self.status) || filled(&self.log_path) != *log
     }
 
     fn log_now(&self) -> Option<FileId> {
@@ -171,6 +171,11 @@ fn status(path: &Path) -> Result<Status, StoreError> {
         ErrorKind::NotFound => StoreError::Missing(path.to_owned()),
         _ => StoreError::from_io(path, "opened", &error),
     })
+}
+
+/// The status of a log that something stands in. An empty one comes and goes with those who look at the store.
+fn filled(log: &Path) -> Option<Status> {
+    Status::of(log).ok().filter(|found| !found.is_empty())
 }
 
 /// A counter of SQLite's that moves when another connection commits.
