@@ -17,7 +17,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use self::asking::{Enter, cancelled, find_key, no_such_entry, no_such_key};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::global::GlobalArgs;
 use crate::terminal::{Interrupts, Options, Terminal};
 pub use crate::world::Clock;
@@ -151,7 +151,11 @@ impl Session {
     /// Where the operating system gives none.
     pub fn random<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let mut bytes = [0; N];
-        (self.outside.random)(&mut bytes)?;
+        (self.outside.random)(&mut bytes).map_err(|error| {
+            let message = format!("the system gives no random numbers, of which secrets are made: {error}");
+            Error::new(Code::NotDelivered, message)
+                .hint("nothing was changed; in a container or a chroot, see whether /dev/urandom is there")
+        })?;
         Ok(bytes)
     }
 

@@ -1,6 +1,9 @@
 -- What the fourth schema added, taken away again: a store as the program before it wrote it.
 ALTER TABLE history_head DROP COLUMN store_id;
-ALTER TABLE history_head DROP COLUMN former_id;
+ALTER TABLE history_head DROP COLUMN file_id;
+ALTER TABLE history_head DROP COLUMN commits;
+ALTER TABLE history_head DROP COLUMN log_base;
+ALTER TABLE history_head DROP COLUMN log_salt;
 DROP INDEX secret_current;
 CREATE UNIQUE INDEX secret_current ON secret (key) WHERE expires_at IS NULL AND staged = 0;
 DROP INDEX key_by_enabled;

@@ -263,7 +263,7 @@ fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer) {
     }
     let recorded = verifier.store().check_writable().map_err(Error::from).and_then(|()| {
         let now = session.now();
-        verifier.record(answer, || session.random(), now)
+        verifier.record(answer, || session.random().ok(), now).map_err(Error::from)
     });
     if let Err(error) = recorded {
         answer.warnings.push("use_not_recorded");

@@ -47,6 +47,7 @@ impl Store {
                 *self = Self { known, sightings, is_unsure: true, ..Self::open_for(&self.path, self.purpose)? };
                 self.compare()
             }
+            Sight::Suspect => Err(StoreError::Replaced(self.path.clone())),
             Sight::Replaced => {
                 // Or else the log would be taken for that of the file that is there now.
                 self.conn.sqlite().take_log_along()?;
@@ -100,6 +101,10 @@ impl Store {
         let sqlite::OpenFile { engine, path, unwritable, exposure } = sqlite::open(path, purpose)?;
         let conn = Conn::new(engine);
         let known = history::identity(&conn)?;
+        // Who only reads does not wait for the disk to put away what others left.
+        if purpose == Purpose::Read && conn.sqlite().has_log() {
+            conn.sqlite().leave_log();
+        }
         Ok(Self { conn, path, unwritable, exposure, purpose, known, sightings: 0, is_unsure: false })
     }
 }

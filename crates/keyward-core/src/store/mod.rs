@@ -208,6 +208,12 @@ impl Store {
         Ok(result)
     }
 
+    /// From now on, what stands in the log stays there when the store is closed, until there is enough of it: to move it
+    /// into the file takes waiting for the disk. For whoever opens the store for a single use.
+    pub fn leave_log(&self) {
+        self.conn.sqlite().leave_log();
+    }
+
     /// Makes the changes of `f` and takes them back: to learn whether they can be made, and what
     /// would come of them, without holding the lock while a person thinks.
     ///

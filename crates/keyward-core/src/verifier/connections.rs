@@ -70,6 +70,11 @@ impl Connections {
                 reader.look(&self.commits)?;
                 Ok(reader)
             }
+            Err(error @ StoreError::Rewound(_)) => {
+                // What was known of it is kept, and nothing else: it stands in the way of who mends it.
+                self.give_up_others();
+                Err(error)
+            }
             Err(error) => {
                 self.give_back(reader);
                 Err(error)

@@ -1,7 +1,8 @@
 //! Counts uses, and renews hashes.
 //!
 //! Uses are summed in memory and written in groups, one transaction a group, off the path of the questions. What could
-//! not be written is kept and comes along the next time; only the end of the process before that loses it. The readers
+//! not be written is kept and comes along the next time; only the end of the process before that loses it, and a power
+//! cut within seconds after, because nobody waits for the disk. The readers
 //! of the same gate learn what was written from here, and keep what they have read.
 
 use std::sync::Arc;
@@ -74,7 +75,7 @@ impl Recorder {
         let uses = Arc::new(std::mem::take(&mut self.uses));
         let stamp = Stamp { now, actor: None };
         let result = self.writing(
-            |store| store.write(stamp, |changes| changes.record_uses(&uses)),
+            |store| store.write_lightly(stamp, |changes| changes.record_uses(&uses)),
             |()| Written::Uses(Arc::clone(&uses)),
         );
         self.has_failed = result.is_err();

@@ -102,31 +102,30 @@ impl Verifier {
     }
 
     /// Counts the request of an allowed answer, and renews the hash of its secret if that was made
-    /// at another cost than the store's present one. Only for that, `salt` is asked for random bytes.
+    /// at another cost than the store's present one. Only for that, `salt` is asked for random bytes; where there are
+    /// none, it is left to the next time.
     ///
     /// # Errors
-    /// Where the store cannot be written, or `salt` fails.
-    pub fn record<E>(
+    /// Where the store cannot be written.
+    pub fn record(
         &mut self,
         answer: &Answer,
-        salt: impl FnOnce() -> Result<[u8; SALT_BYTES], E>,
+        salt: impl FnOnce() -> Option<[u8; SALT_BYTES]>,
         now: Timestamp,
-    ) -> Result<(), E>
-    where
-        E: From<VerifyError>,
-    {
+    ) -> Result<(), VerifyError> {
         let Some(key) = answer.key().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
-        let renewed = match answer.renewal() {
-            Some(secret) => Some(renewed(secret, salt()?, self.settings.hash_cost).map_err(VerifyError::from)?),
+        let renewed = match answer.renewal().and_then(|secret| Some((secret, salt()?))) {
+            Some((secret, salt)) => Some(renewed(secret, salt, self.settings.hash_cost)?),
             None => None,
         };
-        self.store
-            .write(Stamp { now, actor: None }, |changes| {
-                if let Some((id, hash)) = &renewed {
-                    changes.renew_hash(id, hash)?;
-                }
-                changes.record_use(key)
-            })
-            .map_err(|error: StoreError| VerifyError::from(error).into())
+        // A use that is lost in a power cut is no reason to let every request wait for the disk.
+        self.store.leave_log();
+        let recorded = self.store.write_lightly(Stamp { now, actor: None }, |changes| {
+            if let Some((id, hash)) = &renewed {
+                changes.renew_hash(id, hash)?;
+            }
+            changes.record_use(key)
+        });
+        recorded.map_err(StoreError::into)
     }
 }

@@ -73,7 +73,9 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
     // All that can be on its way at once: nothing is ever refused here for want of a thread.
     options.queue = askers.get() * CHUNK;
     let store = if record { session.store_to_record()? } else { session.existing_store()? };
-    let gate = Gate::new(store, session.random()?, options)?;
+    // Without a key of its own, nothing can be remembered safely, and nothing is answered.
+    let key = session.random().map_err(|error| Error::new(Code::StoreUnwritable, error.message()))?;
+    let gate = Gate::new(store, key, options)?;
     let recorder = gate.recorder(session.now())?;
 
     let rooms = askers.get() * ROOMS;

@@ -143,7 +143,7 @@ impl Conn {
 
     /// Makes what was written last.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
-        self.execute("COMMIT", &[])?;
+        self.engine().commit()?;
         self.views.set(0);
         Ok(())
     }

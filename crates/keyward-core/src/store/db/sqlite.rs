@@ -1,5 +1,6 @@
 //! SQLite behind the seam.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -8,7 +9,7 @@ use rusqlite::{Connection, ToSql};
 use super::row::Row;
 use super::value::Value;
 use crate::store::error::StoreError;
-use crate::store::sqlite::{Sight, Watch, error_of};
+use crate::store::sqlite::{BIND_LOG, Sight, Watch, error_of, keep_log_small, leave_log};
 
 /// An open database, and where it is.
 #[derive(Debug)]
@@ -17,6 +18,18 @@ pub(in crate::store) struct Engine {
     place: PathBuf,
     /// Dropped after the connection.
     kept: Kept,
+    /// Whether the log stays as it is when the connection is closed.
+    leaves_log: Cell<bool>,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // An empty log goes. One that perhaps belongs to another file is not moved into this one.
+        let leaves_log = |watch: &Watch| watch.has_log() && (self.leaves_log.get() || watch.is_suspect());
+        if self.watch().is_some_and(leaves_log) {
+            leave_log(&self.conn);
+        }
+    }
 }
 
 /// Where the rows are.
@@ -32,7 +45,7 @@ pub(in crate::store) enum Kept {
 
 impl Engine {
     pub(in crate::store) fn new(conn: Connection, place: PathBuf, kept: Kept) -> Self {
-        Self { conn, place, kept }
+        Self { conn, place, kept, leaves_log: Cell::new(false) }
     }
 
     /// The connection itself, for what only a file has.
@@ -88,6 +101,14 @@ impl Engine {
         self.execute("BEGIN IMMEDIATE", &[]).map(drop)
     }
 
+    /// Makes what was written last, and tells how the file and its log belong together.
+    pub(super) fn commit(&self) -> Result<(), StoreError> {
+        if let Some(watch) = self.watch() {
+            self.execute(BIND_LOG, &[watch.log_salt().into()])?;
+        }
+        self.execute("COMMIT", &[]).map(drop)
+    }
+
     /// FULL: what was reported as done survives a power cut. NORMAL: it may not, and the file stays sound.
     pub(super) fn wait_for_the_disk(&self, wait: bool) -> Result<(), StoreError> {
         let level = if wait { "FULL" } else { "NORMAL" };
@@ -100,6 +121,19 @@ impl Engine {
             Kept::InFile(watch) => watch.look(&self.conn),
             Kept::InMemory => Ok(Sight::Same),
             Kept::Nowhere => Ok(Sight::Touched),
+        }
+    }
+
+    /// Whether something stands in the log.
+    pub(in crate::store) fn has_log(&self) -> bool {
+        self.watch().is_some_and(Watch::has_log)
+    }
+
+    /// Has what stands in the log stay there when the connection is closed.
+    pub(in crate::store) fn leave_log(&self) {
+        if let Kept::InFile(_) = self.kept {
+            self.leaves_log.set(true);
+            keep_log_small(&self.conn);
         }
     }
 

@@ -80,6 +80,7 @@ pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> R
         StoreError::Unusable { detail, .. } => failed(std::io::Error::other(detail)),
         error => BackupError::Store(error),
     })?;
+    become_another_file(&unfinished.0)?;
     let copied = look_through(conn, &unfinished.0)?;
     let written = fs::File::open(&unfinished.0).and_then(|file| file.sync_all());
     // Unlike a rename, a link replaces nothing that came in the meantime.
@@ -90,6 +91,14 @@ pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> R
     drop(unfinished);
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     Ok(copied)
+}
+
+/// The pages of a copy are in another order: a log of the store does not fit to it.
+fn become_another_file(path: &Path) -> Result<(), BackupError> {
+    let sql = |error: rusqlite::Error| BackupError::Unsound(error.to_string());
+    let copy = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;
+    copy.execute("UPDATE history_head SET file_id = lower(hex(randomblob(16)))", []).map_err(sql)?;
+    Ok(())
 }
 
 /// Opens the copy as a stranger would, and reads all of it.

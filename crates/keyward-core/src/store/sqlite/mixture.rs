@@ -1,63 +1,78 @@
 //! Whether the log beside a file is the log of this file.
 //!
 //! SQLite takes any log that lies there for the right one, and reads what is in both as one store. Where somebody put
-//! another file at the path while a program had the former one open, or after one was killed, pages of two stores are
-//! mixed, and a key that was disabled may work again. The history tells: what the file knows of it alone has to be where
-//! the history once was that file and log have together, with no row missing in between.
+//! another file at the path while a program had the former one open, or beside a log that was left behind, pages of two
+//! files are mixed, and a key that was disabled may work again. So each commit writes down which file it is for, how
+//! many commits there were, and how many when the log was begun. What the file has of that alone has to fit to what file
+//! and log have together.
 //!
-//! What may break: a change that the history does not tell of, such as a use.
+//! What may break: a copy of the file alone, made by hand after the present log was begun and put back while there is
+//! something in the log. A copy by `backup` is another file.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
-use super::connection::connect_immutable;
-use super::error_of;
+use super::connection::{connect_immutable, harden};
+use super::{beside, error_of};
 use crate::store::error::StoreError;
+use crate::store::exposure::Weakness;
 
-/// The schema from which on a store has an identity.
-const WITH_IDENTITY: i64 = 4;
-
-/// Makes sure that the log, which is not empty, belongs to the file at `path`.
-///
-/// # Errors
-/// [`StoreError::Corrupt`].
-pub(super) fn check_log(shared: &Connection, path: &Path) -> Result<(), StoreError> {
-    match is_mixed(shared, path) {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(StoreError::Corrupt {
-            path: path.to_owned(),
-            detail: "the log beside it belongs to another file, which was at this path before".to_owned(),
-        }),
-        // The file alone may not be a store yet: it has all of it in the log. And it may be damaged, as may any.
-        Err(_) if shared.query_row("SELECT seq FROM history_head", [], |_| Ok(())).is_ok() => Ok(()),
-        Err(error) => Err(error_of(path, error)),
-    }
+/// What tells one run of a log from the next: its salt, in bytes 16 to 24 (file format of SQLite, 4.1). `None` for an
+/// empty log.
+pub(in crate::store) fn salt_of(log: &Path) -> Option<i64> {
+    let mut header = [0; 24];
+    File::open(log).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+    header[16..].try_into().ok().map(i64::from_be_bytes)
 }
 
-fn is_mixed(shared: &Connection, path: &Path) -> rusqlite::Result<bool> {
-    // As if there were no log. It is read in one piece: the end of the history stands on one page.
-    let alone = connect_immutable(path).map_err(|_| rusqlite::Error::InvalidQuery)?;
-    let head = |conn: &Connection| {
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?));
-        conn.query_row("SELECT seq, hash FROM history_head", [], read).optional()
-    };
-    let Some((from, hash)) = head(&alone)? else { return Ok(false) };
-    let tx = shared.unchecked_transaction()?;
-    let Some((to, _)) = head(&tx)? else { return Ok(false) };
-    let schema = |conn: &Connection| conn.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
-    if schema(&alone)? >= WITH_IDENTITY && schema(&tx)? >= WITH_IDENTITY {
-        let own: String = alone.query_row("SELECT store_id FROM history_head", [], |row| row.get(0))?;
-        let same = "SELECT store_id IS ?1, former_id IS ?1 FROM history_head";
-        let (is_same, was_restored): (bool, bool) = tx.query_row(same, [&own], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if !is_same {
-            return Ok(!was_restored);
+/// The statement by which a commit tells how the file and its log belong together, from the salt of the log.
+///
+/// An empty log begins with this commit. One with another salt was begun anew by the commit before, in the same place.
+pub(in crate::store) const BIND_LOG: &str = "
+    UPDATE history_head SET
+        log_base = CASE WHEN ?1 IS NULL THEN commits WHEN log_salt IS NOT ?1 THEN max(commits - 1, 0) ELSE log_base END,
+        log_salt = ?1, commits = commits + 1";
+
+/// What the last commit wrote down: the file, how many commits there were, and how many when the log was begun.
+pub(super) struct Binding {
+    file: String,
+    commits: i64,
+    log_base: i64,
+}
+
+impl Binding {
+    fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        conn.query_row("SELECT file_id, commits, log_base FROM history_head", [], |row| {
+            Ok(Self { file: row.get(0)?, commits: row.get(1)?, log_base: row.get(2)? })
+        })
+    }
+
+    /// That of the file at `path`, as if there were no log. `None` where it cannot be told: a file that is new, or of an
+    /// older schema, has none.
+    ///
+    /// Nobody in this process may have the file open: SQLite opens it here without locks, and when it is closed again,
+    /// the system drops those that the process has on it.
+    pub(super) fn of_the_file_alone(path: &Path) -> Option<Self> {
+        Self::read(&connect_immutable(path).ok()?).ok()
+    }
+
+    /// Makes sure that the log belongs to the file at `path`, of which this is the binding. `shared` reads both, and is set
+    /// up for that.
+    ///
+    /// # Errors
+    /// [`Weakness::StaleLog`], or where it cannot be read.
+    pub(super) fn check(&self, shared: &Connection, path: &Path) -> Result<(), StoreError> {
+        match harden(shared).and_then(|()| Self::read(shared)).map_err(|error| error_of(path, error)) {
+            Ok(both) if self.file == both.file && (both.log_base..=both.commits).contains(&self.commits) => {
+                return Ok(());
+            }
+            // What can be read, and only without the log, is not damaged.
+            Ok(_) | Err(StoreError::Corrupt { .. }) => {}
+            Err(error) => return Err(error),
         }
+        Err(StoreError::Insecure { path: path.to_owned(), weakness: Weakness::StaleLog(beside::log_of(path)) })
     }
-    if from == 0 {
-        return Ok(false);
-    }
-    let there = "SELECT count(*), coalesce(max(CASE WHEN seq = ?1 THEN hash = ?2 END), 0) FROM history WHERE seq >= ?1";
-    let (rows, is_there): (i64, bool) = tx.query_row(there, (from, hash), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(!is_there || rows.checked_add(from) != to.checked_add(1))
 }

@@ -13,9 +13,11 @@ mod place;
 mod schema;
 mod watch;
 
+pub(super) use connection::{keep_log_small, leave_log};
 pub(super) use create::{create, in_memory, nothing};
 pub(super) use error::error_of;
 pub(super) use integrity::{damage, strange_parts};
+pub(super) use mixture::BIND_LOG;
 pub(super) use open::{OpenFile, Purpose, open};
 pub(super) use watch::{Sight, Watch};
 

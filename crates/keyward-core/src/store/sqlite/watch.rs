@@ -9,13 +9,11 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
-use super::connection::leave_log;
-use super::mixture::check_log;
-use super::open::nothing_in_the_log;
+use super::mixture::salt_of;
 use super::place::check_names;
 use super::{beside, error_of, schema};
 use crate::platform::{FileId, Status};
@@ -32,6 +30,8 @@ pub(in crate::store) enum Sight {
     /// The file is not as it was, and SQLite does not know why: it has to be opened again. Perhaps only a log was
     /// merged into it.
     Touched,
+    /// The same, and there is a log that may not belong to it any more: everybody in this process has to close it first.
+    Suspect,
     /// Another file is at the path.
     Replaced,
 }
@@ -78,7 +78,7 @@ impl Watch {
             // It was replaced while it was opened.
             return Err(StoreError::Locked(self.held.path.clone()));
         }
-        let now = self.log_now();
+        let now = self.own_log(conn);
         if let Log::Shared(log) = &mut self.log {
             *log = now;
         }
@@ -99,23 +99,24 @@ impl Watch {
         if now.has_other_names || now.is_mounted == Some(true) {
             check_names(path)?;
         }
-        let log = self.log_now();
-        let Log::Shared(known) = &mut self.log else {
-            return Ok(if self.is_outdated() { Sight::Touched } else { Sight::Same });
-        };
-        if known.is_some() && *known != log {
-            return Err(StoreError::Insecure { path: path.clone(), weakness: Weakness::LogReplaced });
+        match self.log {
+            Log::Frozen(_) if self.is_outdated() => return Ok(Sight::Touched),
+            Log::Frozen(_) => return Ok(Sight::Same),
+            Log::Shared(Some(known)) if self.log_now() != Some(known) => {
+                return Err(StoreError::Insecure { path: path.clone(), weakness: Weakness::LogReplaced });
+            }
+            Log::Shared(Some(_)) => {}
+            Log::Shared(None) => self.log = Log::Shared(self.own_log(conn)),
         }
-        *known = log;
+        let path = &self.held.path;
         let version = number(conn, path, DATA_VERSION)?;
         if version == self.version {
             if now == self.status {
                 return Ok(Sight::Same);
             }
-            if !nothing_in_the_log(path) {
-                check_log(conn, path).inspect_err(|_| leave_log(conn))?;
-            }
-            return Ok(Sight::Touched);
+            // Whether its log still belongs to it is seen by who opens it first.
+            let is_suspect = filled(&self.log_path).is_some() && !self.held.suspect();
+            return Ok(if is_suspect { Sight::Suspect } else { Sight::Touched });
         }
         // A newer keyward may have changed the schema under our feet.
         let (found, known) = (number(conn, path, USER_VERSION)?, schema::VERSION);
@@ -124,6 +125,16 @@ impl Watch {
         }
         (self.version, self.status) = (version, now);
         Ok(Sight::Written)
+    }
+
+    /// Whether nobody else in this process has the file open.
+    pub(super) fn is_first(&self) -> bool {
+        self.held.is_alone()
+    }
+
+    /// Whether something was done to the file of which SQLite does not know.
+    pub(in crate::store) fn is_suspect(&self) -> bool {
+        Status::of(&self.held.path).ok() != Some(self.status)
     }
 
     /// Makes sure that the file is still the one at its path, between a look and a commit.
@@ -161,6 +172,23 @@ impl Watch {
         Status::of(&self.held.path).ok() != Some(self.status) || filled(&self.log_path) != *log
     }
 
+    /// Whether something stands in the log.
+    pub(in crate::store) fn has_log(&self) -> bool {
+        filled(&self.log_path).is_some()
+    }
+
+    /// What tells the present run of the log from the next; `None` for an empty one.
+    pub(in crate::store) fn log_salt(&self) -> Option<i64> {
+        salt_of(&self.log_path)
+    }
+
+    /// The log that SQLite works with, if it is there by now. One may lie there that belongs to nobody.
+    fn own_log(&self, conn: &Connection) -> Option<FileId> {
+        let has_log = |mode: String| mode == "wal";
+        let uses_one = conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).is_ok_and(has_log);
+        self.log_now().filter(|_| uses_one)
+    }
+
     fn log_now(&self) -> Option<FileId> {
         Status::of(&self.log_path).ok().map(|found| found.id)
     }
@@ -189,7 +217,18 @@ fn number(conn: &Connection, path: &Path, pragma: &str) -> Result<i64, StoreErro
 }
 
 /// The files that this process has open as stores.
-static OPEN: Mutex<Vec<(PathBuf, FileId)>> = Mutex::new(vec![]);
+static OPEN: Mutex<Vec<Open>> = Mutex::new(vec![]);
+
+struct Open {
+    path: PathBuf,
+    id: FileId,
+    /// Whether it has to be closed before it is opened again.
+    is_suspect: bool,
+}
+
+fn open() -> MutexGuard<'static, Vec<Open>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A file that this process has open as a store.
 ///
@@ -203,19 +242,35 @@ struct Held {
 
 impl Held {
     fn new(path: &Path, id: FileId) -> Result<Self, StoreError> {
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.iter().any(|(other, of)| other == path && *of != id) {
+        let mut open = open();
+        if open.iter().any(|other| other.path == path && (other.id != id || other.is_suspect)) {
             return Err(StoreError::Locked(path.to_owned()));
         }
-        open.push((path.to_owned(), id));
+        open.push(Open { path: path.to_owned(), id, is_suspect: false });
         Ok(Self { path: path.to_owned(), id })
+    }
+
+    /// Whether nobody else in this process has it open.
+    fn is_alone(&self) -> bool {
+        open().iter().filter(|other| other.path == self.path).count() == 1
+    }
+
+    /// Has it closed by all before it is opened again, and returns whether there is nobody else.
+    fn suspect(&self) -> bool {
+        let mut open = open();
+        let others: Vec<_> = open.iter_mut().filter(|other| other.path == self.path).collect();
+        let is_alone = others.len() == 1;
+        if !is_alone {
+            others.into_iter().for_each(|other| other.is_suspect = true);
+        }
+        is_alone
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = open.iter().position(|(path, id)| *path == self.path && *id == self.id) {
+        let mut open = open();
+        if let Some(own) = open.iter().position(|other| other.path == self.path && other.id == self.id) {
             open.swap_remove(own);
         }
     }
