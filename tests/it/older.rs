@@ -118,7 +118,8 @@ fn one_that_is_too_large_to_be_copied_is_refused_with_what_to_do() {
         assert!(output.stderr.contains("bring it up to date"), "{output}");
     }
     assert_eq!(version(&sandbox.store()), 3);
-    assert_eq!(finish(&mut sandbox.binary("settings set prefix kw")).code, 0);
+    let output = finish(&mut sandbox.binary("settings set prefix kw"));
+    assert_eq!(output.code, 0, "{output}");
     assert_eq!(finish(&mut sandbox.binary("list --json")).code, 0);
 }
 

@@ -1,7 +1,6 @@
 -- What the fourth schema added, taken away again: a store as the program before it wrote it.
 ALTER TABLE history_head DROP COLUMN store_id;
-ALTER TABLE history_head DROP COLUMN file_id;
-ALTER TABLE history_head DROP COLUMN commits;
+ALTER TABLE history_head DROP COLUMN binding;
 ALTER TABLE history_head DROP COLUMN log_base;
 ALTER TABLE history_head DROP COLUMN log_salt;
 DROP INDEX secret_current;

@@ -12,7 +12,7 @@ use unix as system;
 
 pub(crate) use system::files::{
     OtherUsers, anybody_may_replace_in, has_other_names, is_full, is_trusted_beside, make_private, may_read, may_write,
-    mode, private_file, private_folders,
+    mode, open_to_read, private_file, private_folders,
 };
 pub(crate) use system::process;
 pub(crate) use system::status::{FileId, Status, is_mounted};

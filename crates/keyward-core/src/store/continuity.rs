@@ -40,14 +40,12 @@ impl Store {
         match sight? {
             Sight::Same if !self.is_unsure => Ok(Freshness::Same),
             Sight::Same | Sight::Written => self.compare(),
-            Sight::Touched => {
-                // The old connection first: the last one takes what SQLite remembers of the file with it.
+            Sight::Old => {
                 self.conn = Conn::new(sqlite::nothing(self.path.clone())?);
                 let (known, sightings) = (self.known.clone(), self.sightings);
                 *self = Self { known, sightings, is_unsure: true, ..Self::open_for(&self.path, self.purpose)? };
                 self.compare()
             }
-            Sight::Suspect => Err(StoreError::Replaced(self.path.clone())),
             Sight::Replaced => {
                 // Or else the log would be taken for that of the file that is there now.
                 self.conn.sqlite().take_log_along()?;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{Access, access, statvfs};
+use rustix::fs::{Access, OFlags, access, statvfs};
 
 /// Only the owner, reading and writing.
 const PRIVATE: u32 = 0o600;
@@ -91,4 +91,10 @@ pub(crate) fn private_file(path: &Path) -> io::Result<File> {
 /// Only the owner has anything to do with the file from now on.
 pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(PRIVATE))
+}
+
+/// Opens a file to be read, and does not follow a link, or wait for the other end of a pipe.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }

@@ -1,7 +1,7 @@
 //! What the system tells of a file without a look at what is in it: which file it is, in which state, and under how many
 //! names it can be reached.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -29,6 +29,16 @@ pub(crate) struct Status {
 }
 
 impl Status {
+    /// That of an open file.
+    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        match linux::status_of(file) {
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {}
+            found => return Ok(found?),
+        }
+        Ok(Self::from(&file.metadata()?))
+    }
+
     /// Whether nothing is in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.size == 0
@@ -42,14 +52,19 @@ impl Status {
             Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {}
             found => return Ok(found?),
         }
-        let found = fs::symlink_metadata(path)?;
-        Ok(Self {
+        Ok(Self::from(&fs::symlink_metadata(path)?))
+    }
+}
+
+impl From<&Metadata> for Status {
+    fn from(found: &Metadata) -> Self {
+        Self {
             id: FileId { device: found.dev(), inode: found.ino() },
             has_other_names: found.nlink() > 1,
             is_mounted: None,
             size: found.len(),
             times: [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()],
-        })
+        }
     }
 }
 
@@ -70,25 +85,33 @@ pub(crate) fn is_mounted(path: &Path, status: &Status) -> io::Result<bool> {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::fs::File;
     use std::os::unix::ffi::OsStrExt as _;
     use std::path::Path;
 
-    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, StatxTimestamp, makedev, statx};
+    use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, StatxTimestamp, makedev, statx};
 
     use super::{FileId, Status};
 
     pub(super) fn status(path: &Path) -> rustix::io::Result<Status> {
-        let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
+        statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS).map(|found| told(&found))
+    }
+
+    pub(super) fn status_of(file: &File) -> rustix::io::Result<Status> {
+        statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).map(|found| told(&found))
+    }
+
+    fn told(found: &Statx) -> Status {
         let tells = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
         let [written, changed] = [found.stx_mtime, found.stx_ctime]
             .map(|StatxTimestamp { tv_sec, tv_nsec, .. }| [tv_sec, i64::from(tv_nsec)]);
-        Ok(Status {
+        Status {
             id: FileId { device: makedev(found.stx_dev_major, found.stx_dev_minor), inode: found.stx_ino },
             has_other_names: found.stx_nlink > 1,
             is_mounted: tells.then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
             size: found.stx_size,
             times: [written[0], written[1], changed[0], changed[1]],
-        })
+        }
     }
 
     /// Whether the path is one of the mount points in the text of proc_pid_mountinfo(5), where a blank, a tab, a line end

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ToSql};
 use super::row::Row;
 use super::value::Value;
 use crate::store::error::StoreError;
-use crate::store::sqlite::{BIND_LOG, Sight, Watch, error_of, keep_log_small, leave_log};
+use crate::store::sqlite::{Sight, Watch, bind, error_of, keep_log_small, leave_log};
 
 /// An open database, and where it is.
 #[derive(Debug)]
@@ -20,12 +20,14 @@ pub(in crate::store) struct Engine {
     kept: Kept,
     /// Whether the log stays as it is when the connection is closed.
     leaves_log: Cell<bool>,
+    /// How many rows had been changed when the transaction began.
+    before: Cell<u64>,
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
         // An empty log goes. One that perhaps belongs to another file is not moved into this one.
-        let leaves_log = |watch: &Watch| watch.has_log() && (self.leaves_log.get() || watch.is_suspect());
+        let leaves_log = |watch: &Watch| watch.has_log() && (self.leaves_log.get() || !watch.fits(&self.conn));
         if self.watch().is_some_and(leaves_log) {
             leave_log(&self.conn);
         }
@@ -45,7 +47,7 @@ pub(in crate::store) enum Kept {
 
 impl Engine {
     pub(in crate::store) fn new(conn: Connection, place: PathBuf, kept: Kept) -> Self {
-        Self { conn, place, kept, leaves_log: Cell::new(false) }
+        Self { conn, place, kept, leaves_log: Cell::new(false), before: Cell::new(0) }
     }
 
     /// The connection itself, for what only a file has.
@@ -98,13 +100,16 @@ impl Engine {
     }
 
     pub(super) fn begin_to_write(&self) -> Result<(), StoreError> {
-        self.execute("BEGIN IMMEDIATE", &[]).map(drop)
+        self.execute("BEGIN IMMEDIATE", &[])?;
+        self.before.set(self.conn.total_changes());
+        Ok(())
     }
 
     /// Makes what was written last, and tells how the file and its log belong together.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
-        if let Some(watch) = self.watch() {
-            self.execute(BIND_LOG, &[watch.log_salt().into()])?;
+        let has_changed = self.conn.total_changes() != self.before.get();
+        if let Some(watch) = self.watch().filter(|_| has_changed) {
+            bind(&self.conn, watch.log_salt()).map_err(|error| self.error(error))?;
         }
         self.execute("COMMIT", &[]).map(drop)
     }
@@ -120,7 +125,7 @@ impl Engine {
         match &mut self.kept {
             Kept::InFile(watch) => watch.look(&self.conn),
             Kept::InMemory => Ok(Sight::Same),
-            Kept::Nowhere => Ok(Sight::Touched),
+            Kept::Nowhere => Ok(Sight::Old),
         }
     }
 

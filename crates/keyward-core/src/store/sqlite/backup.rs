@@ -97,7 +97,9 @@ pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> R
 fn become_another_file(path: &Path) -> Result<(), BackupError> {
     let sql = |error: rusqlite::Error| BackupError::Unsound(error.to_string());
     let copy = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;
-    copy.execute("UPDATE history_head SET file_id = lower(hex(randomblob(16)))", []).map_err(sql)?;
+    let another =
+        "UPDATE history_head SET binding = 'keyward-file:' || lower(hex(randomblob(16))) || substr(binding, 46)";
+    copy.execute(another, []).map_err(sql)?;
     Ok(())
 }
 

@@ -3,21 +3,21 @@
 
 pub(super) mod backup;
 pub(super) mod beside;
+mod binding;
 mod connection;
 mod create;
 mod error;
 mod integrity;
-mod mixture;
 mod open;
 mod place;
 mod schema;
 mod watch;
 
+pub(super) use binding::bind;
 pub(super) use connection::{keep_log_small, leave_log};
 pub(super) use create::{create, in_memory, nothing};
 pub(super) use error::error_of;
 pub(super) use integrity::{damage, strange_parts};
-pub(super) use mixture::BIND_LOG;
 pub(super) use open::{OpenFile, Purpose, open};
 pub(super) use watch::{Sight, Watch};
 

@@ -21,13 +21,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
 use super::connection::{connect, connect_immutable, harden, leave_log};
-use super::mixture::Binding;
 use super::place::{check_file, resolve};
 use super::watch::Watch;
 use super::{beside, error_of, schema};
@@ -38,9 +36,6 @@ use crate::store::exposure::Exposure;
 
 /// The largest store of an older schema that is copied into memory to be read: 256 MiB.
 const LARGEST_COPY: i64 = 256 << 20;
-
-/// Whose turn it is to open a store in this process.
-static OPENING: Mutex<()> = Mutex::new(());
 
 /// What the store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,17 +80,13 @@ pub(in crate::store) fn open(path: &Path, purpose: Purpose) -> Result<OpenFile, 
 /// Opens it as one that others read and write meanwhile.
 fn open_shared(path: &Path, purpose: Purpose) -> Result<(Sqlite, Option<String>), StoreError> {
     let sql = |error| error_of(path, error);
-    // One after the other: the first one in this process looks at the file without its log.
-    let _turn = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut watch = Watch::of_a_shared(path)?;
-    let has_log = watch.is_first() && !nothing_in_the_log(path);
-    let alone = if has_log { Binding::of_the_file_alone(path) } else { None };
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    match alone {
-        Some(alone) => alone.check(&conn, path).inspect_err(|_| leave_log(&conn))?,
-        None => harden(&conn).map_err(sql)?,
-    }
+    harden(&conn).map_err(sql)?;
     let schema = recognise(&conn, path)?;
+    if schema == schema::VERSION {
+        watch.check_log(&conn).inspect_err(|_| leave_log(&conn))?;
+    }
     let is_read_only = conn.is_readonly("main").map_err(sql)?;
     if schema < schema::VERSION && (purpose == Purpose::Read || is_read_only) {
         let watch = Watch::of_a_frozen(path)?;
@@ -141,7 +132,7 @@ fn copied(conn: &Connection, path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Whether everything that was written is in the main file.
-pub(super) fn nothing_in_the_log(path: &Path) -> bool {
+fn nothing_in_the_log(path: &Path) -> bool {
     fs::metadata(beside::log_of(path)).map_or(true, |found| found.len() == 0)
 }
 

@@ -2,21 +2,22 @@
 //!
 //! SQLite does not look. It goes on with a file that was replaced or removed, and with what it has read of one that
 //! somebody copied another over: its own counter, `data_version`, tells only of what came by way of SQLite. So a glance
-//! at the path, which costs a microsecond, precedes each answer and each commit.
-//!
-//! What may break: a copy over a file that has something in its log, which SQLite then mixes with the copy; see
-//! [`mixture`](super::mixture). `restore` goes by way of SQLite, and does not have this trouble.
+//! at the path, which costs a microsecond, precedes each answer and each commit. Where the file was changed and SQLite
+//! has no commit to tell of, either a log was moved into it, or something else: [`binding`](super::binding) tells which.
 
+use std::cell::Cell;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rusqlite::Connection;
 
-use super::mixture::salt_of;
+use super::binding::{Binding, Page, Together, salt_of};
 use super::place::check_names;
 use super::{beside, error_of, schema};
-use crate::platform::{FileId, Status};
+use crate::platform::{self, FileId, Status};
 use crate::store::error::StoreError;
 use crate::store::exposure::Weakness;
 
@@ -27,23 +28,24 @@ pub(in crate::store) enum Sight {
     Same,
     /// Another connection has written to it.
     Written,
-    /// The file is not as it was, and SQLite does not know why: it has to be opened again. Perhaps only a log was
-    /// merged into it.
-    Touched,
-    /// The same, and there is a log that may not belong to it any more: everybody in this process has to close it first.
-    Suspect,
-    /// Another file is at the path.
+    /// The connection reads what is not there any more: it has to be opened again.
+    Old,
+    /// Another file is at the path, or was copied over this one: everybody in this process has to close it first.
     Replaced,
 }
 
 /// What was seen of the file of an open store.
 #[derive(Debug)]
 pub(in crate::store) struct Watch {
-    held: Held,
+    held: Arc<Held>,
     status: Status,
     log_path: PathBuf,
     log: Log,
     version: i64,
+    /// Where in the file its binding stands.
+    page: Option<Page>,
+    /// The commits of the file alone at the last look: there are never fewer.
+    commits: Cell<u64>,
 }
 
 /// What was seen of the log.
@@ -67,8 +69,9 @@ impl Watch {
     }
 
     fn new(path: &Path, log: Log) -> Result<Self, StoreError> {
-        let status = status(path)?;
-        Ok(Self { held: Held::new(path, status.id)?, status, log_path: beside::log_of(path), log, version: 0 })
+        let held = Held::of(path)?;
+        let status = Status::of_file(&held.file).map_err(|error| StoreError::from_io(path, "opened", &error))?;
+        Ok(Self { held, status, log_path: beside::log_of(path), log, version: 0, page: None, commits: Cell::new(0) })
     }
 
     /// SQLite has opened the file.
@@ -78,11 +81,38 @@ impl Watch {
             // It was replaced while it was opened.
             return Err(StoreError::Locked(self.held.path.clone()));
         }
-        let now = self.own_log(conn);
-        if let Log::Shared(log) = &mut self.log {
-            *log = now;
+        self.log = Log::Shared(self.own_log(conn));
+        if self.page.is_none() {
+            self.page = Page::find(conn).ok();
+            self.fits(conn);
         }
         Ok(())
+    }
+
+    /// Makes sure that the log belongs to the file, if something stands in it.
+    ///
+    /// # Errors
+    /// [`Weakness::StaleLog`], or where the store cannot be read.
+    pub(super) fn check_log(&mut self, conn: &Connection) -> Result<(), StoreError> {
+        self.page = Some(Page::find(conn).map_err(|error| error_of(&self.held.path, error))?);
+        if !self.has_log() || self.fits(conn) { Ok(()) } else { Err(self.stale_log()) }
+    }
+
+    fn stale_log(&self) -> StoreError {
+        StoreError::Insecure { path: self.held.path.clone(), weakness: Weakness::StaleLog(self.log_path.clone()) }
+    }
+
+    /// Whether what stands in the file alone may be what `conn` reads as one with the log.
+    pub(in crate::store) fn fits(&self, conn: &Connection) -> bool {
+        // A store whose history has no end any more has no binding either.
+        let (Some(page), Ok(together)) = (self.page, Together::read(conn)) else { return true };
+        let Some(alone) = Binding::alone(&self.held.file, &page) else { return false };
+        let fits = together.binding.fits(&alone, &together.possible(self.log_salt()));
+        let goes_on = alone.commits >= self.commits.get();
+        if fits && goes_on {
+            self.commits.set(alone.commits);
+        }
+        fits && goes_on
     }
 
     /// Looks whether the store is as it was at the last look, and takes what it sees for known, if SQLite can explain
@@ -100,7 +130,7 @@ impl Watch {
             check_names(path)?;
         }
         match self.log {
-            Log::Frozen(_) if self.is_outdated() => return Ok(Sight::Touched),
+            Log::Frozen(_) if self.is_outdated() => return Ok(Sight::Old),
             Log::Frozen(_) => return Ok(Sight::Same),
             Log::Shared(Some(known)) if self.log_now() != Some(known) => {
                 return Err(StoreError::Insecure { path: path.clone(), weakness: Weakness::LogReplaced });
@@ -114,9 +144,13 @@ impl Watch {
             if now == self.status {
                 return Ok(Sight::Same);
             }
-            // Whether its log still belongs to it is seen by who opens it first.
-            let is_suspect = filled(&self.log_path).is_some() && !self.held.suspect();
-            return Ok(if is_suspect { Sight::Suspect } else { Sight::Touched });
+            // Only a log was moved into it, or it was touched.
+            if self.page.is_some() && self.fits(conn) {
+                self.status = now;
+                return Ok(Sight::Same);
+            }
+            self.held.give_up();
+            return Ok(Sight::Replaced);
         }
         // A newer keyward may have changed the schema under our feet.
         let (found, known) = (number(conn, path, USER_VERSION)?, schema::VERSION);
@@ -124,17 +158,11 @@ impl Watch {
             return Err(StoreError::Newer { path: path.clone(), found, known });
         }
         (self.version, self.status) = (version, now);
+        if self.page.is_some() {
+            // Nobody but another program moves the page.
+            self.page = Page::find(conn).ok();
+        }
         Ok(Sight::Written)
-    }
-
-    /// Whether nobody else in this process has the file open.
-    pub(super) fn is_first(&self) -> bool {
-        self.held.is_alone()
-    }
-
-    /// Whether something was done to the file of which SQLite does not know.
-    pub(in crate::store) fn is_suspect(&self) -> bool {
-        Status::of(&self.held.path).ok() != Some(self.status)
     }
 
     /// Makes sure that the file is still the one at its path, between a look and a commit.
@@ -155,13 +183,14 @@ impl Watch {
     /// [`Weakness::StaleLog`], where the log is still there. Nobody may open the other file then.
     pub(in crate::store) fn take_log_along(&self, conn: &Connection) -> Result<(), StoreError> {
         let Log::Shared(Some(own)) = self.log else { return Ok(()) };
+        if status(&self.held.path).is_ok_and(|now| now.id == self.status.id) {
+            // Something was copied over the file, and what stands in the log is worth nothing with that.
+            return if self.has_log() { Err(self.stale_log()) } else { Ok(()) };
+        }
         // What came of it is seen from the file.
         let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        let (path, log) = (&self.held.path, &self.log_path);
-        match Status::of(log) {
-            Ok(found) if found.id == own && !found.is_empty() => {
-                Err(StoreError::Insecure { path: path.clone(), weakness: Weakness::StaleLog(log.clone()) })
-            }
+        match Status::of(&self.log_path) {
+            Ok(found) if found.id == own && !found.is_empty() => Err(self.stale_log()),
             _ => Ok(()),
         }
     }
@@ -217,20 +246,9 @@ fn number(conn: &Connection, path: &Path, pragma: &str) -> Result<i64, StoreErro
 }
 
 /// The files that this process has open as stores.
-static OPEN: Mutex<Vec<Open>> = Mutex::new(vec![]);
+static OPEN: Mutex<Vec<Weak<Held>>> = Mutex::new(vec![]);
 
-struct Open {
-    path: PathBuf,
-    id: FileId,
-    /// Whether it has to be closed before it is opened again.
-    is_suspect: bool,
-}
-
-fn open() -> MutexGuard<'static, Vec<Open>> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A file that this process has open as a store.
+/// A file that this process has open as a store, once for all of its connections.
 ///
 /// SQLite shares memory by the name of the file that holds it. Of two files that are open at one path, one after the
 /// other, the second would be read with what is known of the first. So the first has to be closed before.
@@ -238,40 +256,33 @@ fn open() -> MutexGuard<'static, Vec<Open>> {
 struct Held {
     path: PathBuf,
     id: FileId,
+    /// To read the file past SQLite. It stays open for as long as any connection does: when it is closed, the system
+    /// drops all locks that the process has on the file.
+    file: File,
+    /// Whether it has to be closed by all before it is opened again.
+    is_given_up: AtomicBool,
 }
 
 impl Held {
-    fn new(path: &Path, id: FileId) -> Result<Self, StoreError> {
-        let mut open = open();
-        if open.iter().any(|other| other.path == path && (other.id != id || other.is_suspect)) {
-            return Err(StoreError::Locked(path.to_owned()));
+    fn of(path: &Path) -> Result<Arc<Self>, StoreError> {
+        let mut open: MutexGuard<'_, _> = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|other| other.strong_count() > 0);
+        let same: Vec<_> = open.iter().filter_map(Weak::upgrade).filter(|other| other.path == path).collect();
+        let id = status(path)?.id;
+        if let Some(other) = same.first() {
+            // Several are there only where one of them is given up.
+            let is_good = other.id == id && !other.is_given_up.load(Ordering::SeqCst);
+            return if is_good { Ok(Arc::clone(other)) } else { Err(StoreError::Locked(path.to_owned())) };
         }
-        open.push(Open { path: path.to_owned(), id, is_suspect: false });
-        Ok(Self { path: path.to_owned(), id })
+        let failed = |error: std::io::Error| StoreError::from_io(path, "opened", &error);
+        let file = platform::open_to_read(path).map_err(failed)?;
+        let id = Status::of_file(&file).map_err(failed)?.id;
+        let held = Arc::new(Self { path: path.to_owned(), id, file, is_given_up: AtomicBool::new(false) });
+        open.push(Arc::downgrade(&held));
+        Ok(held)
     }
 
-    /// Whether nobody else in this process has it open.
-    fn is_alone(&self) -> bool {
-        open().iter().filter(|other| other.path == self.path).count() == 1
-    }
-
-    /// Has it closed by all before it is opened again, and returns whether there is nobody else.
-    fn suspect(&self) -> bool {
-        let mut open = open();
-        let others: Vec<_> = open.iter_mut().filter(|other| other.path == self.path).collect();
-        let is_alone = others.len() == 1;
-        if !is_alone {
-            others.into_iter().for_each(|other| other.is_suspect = true);
-        }
-        is_alone
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let mut open = open();
-        if let Some(own) = open.iter().position(|other| other.path == self.path && other.id == self.id) {
-            open.swap_remove(own);
-        }
+    fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::SeqCst);
     }
 }

@@ -3,14 +3,14 @@
 -- Which store this is, beside the end of its history: a process that has it open reads both at once, and knows whether
 -- another store, or an older state of the same one, was put in its place. A restored backup gets another id.
 ALTER TABLE history_head ADD COLUMN store_id TEXT NOT NULL DEFAULT '';
--- Which file it is in, how many commits there were, and how many when the present log was begun: a log that does not
+-- Which file it is in and how many commits there were, and how many when the present log was begun: a log that does not
 -- belong to the file beside it is recognised by these. A backup is another file of the same store.
-ALTER TABLE history_head ADD COLUMN file_id TEXT NOT NULL DEFAULT '';
-ALTER TABLE history_head ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE history_head ADD COLUMN binding TEXT NOT NULL DEFAULT '';
 ALTER TABLE history_head ADD COLUMN log_base INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE history_head ADD COLUMN log_salt INTEGER;
 INSERT INTO history_head (one, seq, hash) VALUES (1, 0, zeroblob(32)) ON CONFLICT (one) DO NOTHING;
-UPDATE history_head SET store_id = lower(hex(randomblob(16))), file_id = lower(hex(randomblob(16)));
+UPDATE history_head SET store_id = lower(hex(randomblob(16))),
+                        binding = 'keyward-file:' || lower(hex(randomblob(16))) || '0000000000000000';
 
 -- A check of the file counts the entries of an index only where every row has one. So each of these has all rows.
 DROP INDEX key_by_group;

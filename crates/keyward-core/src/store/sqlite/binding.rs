@@ -1,0 +1,201 @@
+//! Whether the log beside a file is the log of this file, and whether a file is in the state that its readers know.
+//!
+//! SQLite takes any log that lies there for the right one, and reads what is in both as one store. Where somebody put
+//! another file at the path while a program had the former one open, or beside a log that was left behind, pages of two
+//! files are mixed, and a key that was disabled may work again. So each commit writes down which file it is for, how
+//! many commits there were, and how many when the log was begun. That stands in the file too, as of when the log was
+//! last moved into it, and there it is read past SQLite: the one has to fit to the other.
+//!
+//! What may break: a copy of the file alone, made by hand after the present log was begun and put back while there is
+//! something in the log. A copy by `backup` is another file.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::schema;
+
+/// Which file of the store it is, and how many commits there were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Binding {
+    file: String,
+    pub(super) commits: u64,
+}
+
+/// How the text begins in which it is kept. After it come the file, 32 hexadecimal digits, and the commits, 16 of them:
+/// always at the same length, so that it can be found in a page.
+const MARK: &str = "keyward-file:";
+const FILE: usize = 32;
+const COMMITS: usize = 16;
+
+impl Binding {
+    fn parse(text: &str) -> Option<Self> {
+        let (file, commits) = text.strip_prefix(MARK)?.split_at_checked(FILE)?;
+        Some(Self { file: file.to_owned(), commits: u64::from_str_radix(commits.get(..COMMITS)?, 16).ok()? })
+    }
+
+    fn text(&self) -> String {
+        format!("{MARK}{}{:0COMMITS$x}", self.file, self.commits)
+    }
+
+    /// That of the file alone, as if there were no log. `None` where it cannot be told, because somebody moved the page.
+    pub(super) fn alone(file: &File, page: &Page) -> Option<Self> {
+        if has_no_binding(file) {
+            return Some(Self { file: String::new(), commits: 0 });
+        }
+        // The page may be written at this moment.
+        (0..3).find_map(|_| {
+            let bytes = page.read(file).ok()?;
+            let at = bytes.windows(MARK.len()).position(|part| part == MARK.as_bytes())?;
+            Self::parse(str::from_utf8(bytes.get(at..at + MARK.len() + FILE + COMMITS)?).ok()?)
+        })
+    }
+
+    /// Whether the file may be in the state of `alone` when it is read as this with a log that was begun after the first
+    /// of `commits`. Without a log, they are one number.
+    pub(super) fn fits(&self, alone: &Self, commits: &RangeInclusive<u64>) -> bool {
+        // A file of an older schema has none yet: what brought it up to date is in the log.
+        (self.file == alone.file || alone.file.is_empty()) && commits.contains(&alone.commits)
+    }
+}
+
+/// The schema from which on a store has a binding.
+const SINCE: u32 = 4;
+
+/// Whether the file alone is of an older schema. Its number stands in bytes 60 to 64 (file format of SQLite, 1.3).
+fn has_no_binding(mut file: &File) -> bool {
+    let mut header = [0; 64];
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut header));
+    read.is_ok() && header[60..].try_into().is_ok_and(|bytes| u32::from_be_bytes(bytes) < SINCE)
+}
+
+/// What stands in the file and its log together.
+pub(super) struct Together {
+    pub(super) binding: Binding,
+    /// How many commits there were when the log was begun.
+    log_base: u64,
+    log_salt: Option<i64>,
+}
+
+impl Together {
+    /// Reads it by a connection.
+    pub(super) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        let mut statement = conn.prepare_cached("SELECT binding, log_base, log_salt FROM history_head")?;
+        statement.query_row([], |row| {
+            // A text that somebody else wrote fits to nothing.
+            let binding =
+                Binding::parse(row.get_ref(0)?.as_str()?).unwrap_or(Binding { file: String::new(), commits: 0 });
+            Ok(Self { binding, log_base: row.get::<_, i64>(1)?.cast_unsigned(), log_salt: row.get(2)? })
+        })
+    }
+
+    /// What the file alone may have. `salt` is that of the log.
+    pub(super) fn possible(&self, salt: Option<i64>) -> RangeInclusive<u64> {
+        let most = self.binding.commits;
+        if salt.is_some() { self.log_base..=most } else { most..=most }
+    }
+
+    /// Writes down that there is one commit more.
+    ///
+    /// An empty log begins with this commit. One with another salt was begun anew by the commit before, in the same place.
+    fn next(self, salt: Option<i64>) -> Self {
+        let Self { binding: Binding { file, commits }, log_base, log_salt } = self;
+        let log_base = match salt {
+            None => commits,
+            Some(_) if salt != log_salt => commits.saturating_sub(1),
+            Some(_) => log_base,
+        };
+        Self { binding: Binding { file, commits: commits.wrapping_add(1) }, log_base, log_salt: salt }
+    }
+}
+
+/// Writes down, in a transaction that is about to be committed, how the file and its log belong together. `salt` is that
+/// of the log.
+pub(in crate::store) fn bind(conn: &Connection, salt: Option<i64>) -> rusqlite::Result<()> {
+    let next = match Together::read(conn) {
+        Ok(found) => {
+            if salt.is_none() || salt != found.log_salt {
+                // So that the first page, which leads to all others, is in the log: with another file, it would not lead
+                // to where the binding is.
+                conn.pragma_update(None, "user_version", schema::VERSION)?;
+            }
+            found.next(salt)
+        }
+        // The end of the history was removed: the next change makes it anew.
+        Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    conn.prepare_cached("UPDATE history_head SET binding = ?1, log_base = ?2, log_salt = ?3")?
+        .execute((next.binding.text(), next.log_base.cast_signed(), next.log_salt))
+        .map(drop)
+}
+
+/// Where in the file the binding stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Page {
+    start: u64,
+    size: usize,
+}
+
+impl Page {
+    pub(super) fn find(conn: &Connection) -> rusqlite::Result<Self> {
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'history_head'";
+        let number = conn.query_row(root, [], |row| row.get::<_, u32>(0))?;
+        let size = conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?;
+        Ok(Self { start: u64::from(number.saturating_sub(1)) * u64::from(size), size: size as usize })
+    }
+
+    fn read(&self, mut file: &File) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.size];
+        file.seek(SeekFrom::Start(self.start))?;
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// What tells one run of a log from the next: its salt, in bytes 16 to 24 (file format of SQLite, 4.1). `None` for an
+/// empty log.
+pub(super) fn salt_of(log: &Path) -> Option<i64> {
+    let mut header = [0; 24];
+    File::open(log).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+    header[16..].try_into().ok().map(i64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn together(commits: u64, log_base: u64, log_salt: Option<i64>) -> Together {
+        Together { binding: Binding { file: "f".repeat(FILE), commits }, log_base, log_salt }
+    }
+
+    #[test]
+    fn a_binding_is_found_in_a_page() {
+        let binding = Binding { file: "0123456789abcdef".repeat(2), commits: 0x1_0203 };
+        assert_eq!(Binding::parse(&binding.text()), Some(binding.clone()));
+        for text in ["", "keyward-file:", "keyward-file:0123", &format!("{MARK}{}", "g".repeat(FILE + COMMITS))] {
+            assert_eq!(Binding::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_fits_to_a_log_from_where_that_was_begun() {
+        // The first commit begins the log, the next ones add to it.
+        let mut now = together(7, 0, None);
+        for (salt, possible) in [(None, 7..=8), (Some(1), 7..=9), (Some(1), 7..=10)] {
+            now = now.next(salt);
+            assert_eq!(now.possible(Some(1)), possible);
+        }
+        // It was begun anew by the third: this is the first to see it.
+        now = now.next(Some(2));
+        assert_eq!((now.possible(Some(2)), now.possible(None)), (9..=11, 11..=11));
+        let alone = |commits| Binding { file: "f".repeat(FILE), commits };
+        for (commits, fits) in [(8, false), (9, true), (11, true), (12, false)] {
+            assert_eq!(now.binding.fits(&alone(commits), &now.possible(Some(2))), fits, "{commits}");
+        }
+        assert!(!now.binding.fits(&Binding { file: "e".repeat(FILE), commits: 10 }, &now.possible(Some(2))));
+    }
+}
