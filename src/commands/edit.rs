@@ -2,16 +2,18 @@
 
 use clap::Args;
 
-use super::setting_args::{ChangeArgs, SettingArgs};
+use super::mint::tell_expiry;
+use super::setting_args::{ChangeArgs, SettingArgs, end_of};
 use super::views::{KeyDocument, changes};
 use crate::delivery::{Effect, Patience};
 use crate::error::{Code, Error, Exit};
-use crate::formats::settings_text::{mark, parse, render, unmark};
+use crate::formats::settings_text::{Edited, mark, parse, render, unmark};
 use crate::session::{Enter, Session};
 use crate::terminal::Scratch;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::names::Name;
 use keyward_core::rules::setting::{Setting, SettingSlot};
+use keyward_core::rules::time::When;
 use keyward_core::store::{Store, StoreError};
 
 /// Change the settings of a key
@@ -67,7 +69,9 @@ impl Edit {
                 store.write(session.stamp(), |changes| {
                     let key = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
                     let name = self.name.as_ref().unwrap_or(&key.name);
-                    let edited = changes.update_key(&key, name, &patch.apply(&key.settings))?;
+                    let mut settings = patch.apply(&key.settings);
+                    self.settings.put_end(&mut settings, changes.now())?;
+                    let edited = changes.update_key(&key, name, &settings)?;
                     Ok::<_, Error>((key, edited))
                 })
             })?
@@ -90,6 +94,9 @@ fn report(session: &mut Session, before: &Key, after: &Key) -> Result<(), Error>
             changes(&before.name, &before.settings, &after.name, &after.settings)
         ),
     });
+    if before.settings.expires_at != after.settings.expires_at {
+        tell_expiry(session, after);
+    }
     Ok(())
 }
 
@@ -107,7 +114,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         if edited == original {
             return Ok((key.clone(), key));
         }
-        let (name, settings) = match parse(&edited, &key.name, &key.settings, session.now()) {
+        let Edited { name, settings, end } = match parse(&edited, &key.name, &key.settings, session.now()) {
             Ok(read) => read,
             Err(mistakes) => {
                 for (marks, mistake) in mistakes.iter().enumerate() {
@@ -132,11 +139,16 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
             let written = store.write(session.stamp(), |changes| {
                 let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
                 if present.revision != key.revision {
-                    return Err(StoreError::KeyChanged(key.name.clone()));
+                    return Err(Error::from(StoreError::KeyChanged(key.name.clone())));
                 }
-                changes.update_key(&present, &name, &settings)
+                // Counted from the moment that stands in the key: the person took a while to answer.
+                let mut settings = settings.clone();
+                if let Some(end @ When::In(_)) = end {
+                    settings.expires_at = end_of(end, changes.now())?;
+                }
+                Ok(changes.update_key(&present, &name, &settings)?)
             });
-            Ok(written?)
+            written
         });
         return match written {
             Ok(after) => Ok((key, after)),

@@ -284,7 +284,7 @@ fn what_is_refused_changes_nothing() {
         "role edit viewer --manages-keys",
         "edit deploy --role editor",
         "create above --role admin",
-        "settings set longest-life 60d",
+        "settings set max-lifetime 60d",
     ] {
         assert_eq!(sandbox.run(line).code, 0, "{line}");
     }

@@ -468,7 +468,7 @@ fn what_only_this_store_forbids_is_told_with_its_place() {
         "create above --role admin",
         "user create ed --role editor",
         "user create adm --role admin",
-        "settings set longest-life 60d",
+        "settings set max-lifetime 60d",
     ] {
         assert_eq!(sandbox.run(line).code, 0, "{line}");
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -170,6 +171,13 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
         return Some(midnight.timestamp());
     }
     text.parse().ok().map(whole_seconds)
+}
+
+/// The system's time. It can tell times that no [`Timestamp`] can: for those, the last or the first of all timestamps,
+/// so that what has an end has ended where the clock is beyond the year 9999.
+pub fn from_system(time: SystemTime) -> Timestamp {
+    let end = if time < SystemTime::UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::try_from(time).unwrap_or(end)
 }
 
 /// The time without its fraction of a second.
