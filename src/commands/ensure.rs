@@ -5,7 +5,7 @@
 //! secret in it still verifies. A secret without a key, which is what a crash leaves behind, is recognised
 //! and replaced. No second secret is minted unless that was asked for.
 
-use super::mint::{Creation, DeliveryArgs, Rotation, mint_key, rotate_key, tell_cuts};
+use super::mint::{Creation, DeliveryArgs, Rotation, mint_key, rotate_key, tell_cuts, tell_expiry};
 use super::setting_args::SettingArgs;
 use super::views::changes;
 use crate::delivery::{Effect, Existing, Patience, Place, Proof, Sink, Told, print_outcome};
@@ -124,6 +124,9 @@ fn report_effect(session: &mut Session, before: &Key, after: &Key, outcome: Effe
         Effect::Rotated => format!("rotated the key {name}; the old secret no longer works{lines}"),
         _ => format!("changed the key {name}{lines}"),
     });
+    if before.settings.expires_at != after.settings.expires_at {
+        tell_expiry(session, after);
+    }
 }
 
 /// The sink, which may replace what is in its file where that is nothing but a secret that `may_go`.

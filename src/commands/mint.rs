@@ -122,6 +122,21 @@ impl DeliveryArgs {
 const EXPIRY_CUT: &str = "expiry_cut";
 /// The warning of a grace that ends with its key.
 const GRACE_CUT: &str = "grace_cut";
+/// The warning of a new key that expires in under an hour.
+const EXPIRES_SOON: &str = "expires_soon";
+
+/// The warnings that apply.
+fn applying(warnings: &[(bool, &'static str)]) -> Vec<&'static str> {
+    warnings.iter().filter(|(applies, _)| *applies).map(|(_, warning)| *warning).collect()
+}
+
+/// Whether a key expires in under an hour.
+fn expires_soon(key: &Key, now: Timestamp) -> bool {
+    key.settings.expires_at.is_some_and(|end| end.as_second() - now.as_second() < HOUR)
+}
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
 
 /// For how many seconds a clipboard may keep a secret: a day is more than anybody needs to paste.
 const CLEAR_RANGE: std::ops::RangeInclusive<u64> = 1..=86_400;
@@ -213,7 +228,8 @@ pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>
         let key = changes.insert_key(&NewKey { id: &id, name, settings: &settings, secret: &secret })?;
         // A copy should have had the end of its source.
         let is_cut = source.is_some() && end.is_none() && settings.expires_at != kept;
-        Ok(Change { keys: vec![key], warnings: if is_cut { vec![EXPIRY_CUT] } else { vec![] } })
+        let warnings = [(is_cut, EXPIRY_CUT), (expires_soon(&key, changes.now()), EXPIRES_SOON)];
+        Ok(Change { keys: vec![key], warnings: applying(&warnings) })
     })?;
     session.terminal.note(&format!("created the key {name} (id {})", key.id));
     tell_expiry(session, &key);
@@ -263,24 +279,20 @@ pub fn tell_cuts(
     Ok(())
 }
 
-/// Tells when a key expires; an end that is near may be a mistake.
+/// Tells when a key expires. In under an hour may be a mistake.
 pub fn tell_expiry(session: &mut Session, key: &Key) {
-    const DAY: i64 = 86_400;
-    const HOUR: i64 = 3_600;
     let Some(end) = key.settings.expires_at else { return };
-    let left = end.as_second() - session.now().as_second();
-    let when = match left {
-        ..HOUR => {
-            let words = format!("it expires {} ({})", relative(end, session.now()), rfc3339(end));
-            return session.terminal.warn(&words);
-        }
-        HOUR..172_800 => format!("{} ({})", relative(end, session.now()), rfc3339(end)),
-        _ => {
-            let date = rfc3339(end).to_string();
-            format!("in {} days ({})", (left + DAY / 2) / DAY, date.split('T').next().unwrap_or_default())
-        }
-    };
-    session.terminal.note(&format!("it expires {when}"));
+    let (now, time) = (session.now(), rfc3339(end).to_string());
+    if expires_soon(key, now) {
+        return session.terminal.warn(&format!("it expires {} ({time})", relative(end, now)));
+    }
+    let left = end.as_second() - now.as_second();
+    session.terminal.note(&if left < 2 * DAY {
+        format!("it expires {} ({time})", relative(end, now))
+    } else {
+        let date = time.split('T').next().unwrap_or_default();
+        format!("it expires in {} days ({date})", (left + DAY / 2) / DAY)
+    });
 }
 
 /// Replaces the current secret of a key, which works until the grace has passed from the moment at which the new one
@@ -312,8 +324,7 @@ pub fn rotate_key(
         let is_cut = |old: &SecretInfo| Some(&old.id) == key.current_secret() && old.expires_at < Some(grace_end);
         let warnings =
             [(rotated.settings.expires_at != kept, EXPIRY_CUT), (rotated.secrets.iter().any(is_cut), GRACE_CUT)];
-        let warnings = warnings.into_iter().filter_map(|(applies, warning)| applies.then_some(warning)).collect();
-        Ok(Change { keys: vec![rotated], warnings })
+        Ok(Change { keys: vec![rotated], warnings: applying(&warnings) })
     })
 }
 

@@ -144,7 +144,7 @@ const SHAPES: &[Shape] = &[
                 "warnings",
                 Texts,
                 "expiry_cut: the key ends earlier than it would have, because of max-lifetime; grace_cut: the grace is \
-                 shorter than was asked for, because the key ends",
+                 shorter than was asked for, because the key ends; expires_soon: the new key ends in under an hour",
             ),
         ]),
     },

@@ -297,9 +297,12 @@ fn settings_are_checked_and_told_in_the_history() {
             "query_credentials": false, "max_lifetime": "30d",
         })
     );
-    for (line, code) in [("create x", 1), ("create x --expires 31d", 1), ("create x --expires 30d", 0)] {
+    for (line, code) in
+        [("create x --expires never", 1), ("create x --expires 31d", 1), ("create x --expires 30d", 0), ("create y", 0)]
+    {
         assert_eq!(sandbox.run(line).code, code, "{line}");
     }
+    assert_eq!(sandbox.run("show y --json").json()["expires_at"], "2026-03-02T12:00:00Z");
     assert!(sandbox.run("show x --json").json()["prefix"] == "app");
     assert_eq!(sandbox.run("edit x --expires never --json").error()["code"], "invalid_value");
     assert_eq!(sandbox.run("edit x --description y").code, 0);

@@ -141,20 +141,23 @@ fn the_same_duration_again_changes_nothing() {
     }
 }
 
-/// A manifest is not refused as a whole because a duration in it was over before somebody changed its key.
+/// Another duration counts from when the key was made, and one that is over then is refused with what it counts from.
 #[test]
-fn a_key_that_has_expired_stays_so_whatever_its_duration_was() {
+fn another_duration_counts_from_when_the_key_was_made() {
     let sandbox = Sandbox::new();
-    ok(&sandbox, "create a --expires 2026-02-10");
-    sandbox.pass(91.days());
-    let text = "[[key]]\nname = 'a'\nexpires_at = '90d'\n";
-    assert_eq!(apply(&sandbox, "--json", text).json()["outcome"], "unchanged");
-    assert_eq!(sandbox.run("create a --ensure --json --expires 90d").json()["outcome"], "unchanged");
-    // One that works is not ended by a duration that is over.
-    ok(&sandbox, "edit a --expires 2030-01-01");
-    for output in [apply(&sandbox, "--json", text), sandbox.run("create a --ensure --json --expires 90d")] {
-        assert!(refused(&output, "invalid_value").contains("in the past"));
-    }
+    ok(&sandbox, "create a --expires 2030-01-01");
+    sandbox.pass(10.days());
+    ok(&sandbox, "rotate a");
+    let text = |duration: &str| format!("[[key]]\nname = 'a'\nexpires_at = '{duration}'\n");
+    assert_eq!(apply(&sandbox, "", &text("90d")).code, 0);
+    assert_eq!(show(&sandbox, "a")["expires_at"], "2026-05-01T12:00:00Z");
+    ok(&sandbox, "create a --ensure --expires 60d");
+    assert_eq!(show(&sandbox, "a")["expires_at"], "2026-04-01T12:00:00Z");
+    sandbox.pass(30.days());
+    let says = refused(&apply(&sandbox, "--json", &text("30d")), "invalid_value");
+    assert!(says.contains("in the past") && says.contains("2026-01-31T12:00:00Z"), "{says}");
+    let says = refused(&sandbox.run("create a --ensure --json --expires 30d"), "invalid_value");
+    assert!(says.contains("in the past"), "{says}");
 }
 
 /// Where nothing is said about its end, a key keeps the one that it has, and `export` says which.
@@ -189,6 +192,8 @@ fn what_was_decided_is_echoed() {
         assert!(said.contains(says) && said.contains("warning: ") == warns, "{line}: {said}");
     }
     assert!(!ok(&sandbox, "create g").stderr.contains("expires"));
+    assert_eq!(ok(&sandbox, "create h --json --expires 59m").json()["warnings"], json!(["expires_soon"]));
+    assert_eq!(ok(&sandbox, "create i --json --expires 1h").json()["warnings"], json!([]));
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl SettingArgs {
     pub fn patch_for(&self, key: &Key, now: Timestamp) -> Result<SettingsPatch, Error> {
         let mut patch = self.patch_but_expiry()?;
         let Some(when) = self.expires else { return Ok(patch) };
-        let end = key.end_said_again(when, now);
+        let end = key.end_said_again(when);
         if end.as_ref().is_ok_and(|end| *end == key.settings.expires_at) {
             return Ok(patch);
         }

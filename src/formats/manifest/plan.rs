@@ -11,7 +11,7 @@ use keyward_core::rules::directory::{Draft, Kind};
 use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{InvalidText, Name};
 use keyward_core::rules::patch::{Difference, differences};
-use keyward_core::rules::time::When;
+use keyward_core::rules::time::{When, rfc3339};
 use keyward_core::store::StoreSettings;
 
 /// What there is.
@@ -189,13 +189,16 @@ fn end_of_present(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Mistake> {
     let Some((at, when)) = wanted.draft.expires else { return Ok(key.settings.expires_at) };
-    let end = key.end_said_again(when, now).map_err(|error| Mistake::new(at, error.to_string()))?;
+    let end = key.end_said_again(when).map_err(|error| Mistake::new(at, error.to_string()))?;
     if end == key.settings.expires_at {
         return Ok(end);
     }
     // A key that is at work is not ended by a time gone by.
     if end.is_some_and(|end| end <= now) {
-        return Err(is_over(at));
+        let mistake = is_over(at);
+        let from = format!("; a duration counts from when the key was made, {}", rfc3339(key.created_at));
+        let is_duration = matches!(when, When::In(_));
+        return Err(if is_duration { Mistake::new(at, mistake.what + &from) } else { mistake });
     }
     store.check_end(end, key.minted_at()).map_err(|error| Mistake::new(at, error.about(&key.name).to_string()))?;
     Ok(end)
