@@ -136,7 +136,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
             return Err(kept(scratch, error));
         }
         let written = Patience::Short.wait(session, |session| {
-            let written = store.write(session.stamp(), |changes| {
+            store.write(session.stamp(), |changes| {
                 let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
                 if present.revision != key.revision {
                     return Err(Error::from(StoreError::KeyChanged(key.name.clone())));
@@ -147,8 +147,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
                     settings.expires_at = end_of(end, changes.now())?;
                 }
                 Ok(changes.update_key(&present, &name, &settings)?)
-            });
-            written
+            })
         });
         return match written {
             Ok(after) => Ok((key, after)),

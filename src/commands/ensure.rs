@@ -5,7 +5,7 @@
 //! secret in it still verifies. A secret without a key, which is what a crash leaves behind, is recognised
 //! and replaced. No second secret is minted unless that was asked for.
 
-use super::mint::{Creation, DeliveryArgs, Rotation, mint_key, rotate_key, tell_cuts, tell_expiry};
+use super::mint::{Creation, DeliveryArgs, EXPIRY_CUT, Rotation, mint_key, rotate_key, tell_cuts, tell_expiry};
 use super::setting_args::SettingArgs;
 use super::views::changes;
 use crate::delivery::{Effect, Existing, Patience, Place, Proof, Sink, Told, print_outcome};
@@ -80,6 +80,7 @@ fn ensure_once(
         let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
         changes.update_key(&present, name, &patch.apply(&present.settings))
     };
+    let mut warnings: &[&'static str] = &[];
     let (after, outcome) = match state_of_place(&store, &key, proof.as_ref(), session)? {
         PlaceState::Good => {
             if proof.is_some() {
@@ -91,8 +92,15 @@ fn ensure_once(
             (after, outcome)
         }
         PlaceState::Staged(secret) => {
-            let finish = |changes: &Changes<'_>| changes.promote_secret(&change(changes)?, &secret);
-            let after = store.write(session.stamp(), finish)?;
+            let finish = |changes: &Changes<'_>| {
+                let kept = change(changes)?;
+                let after = changes.promote_secret(&kept, &secret)?;
+                Ok::<_, StoreError>((kept.settings.expires_at != after.settings.expires_at, after))
+            };
+            let (is_cut, after) = store.write(session.stamp(), finish)?;
+            if is_cut {
+                warnings = &[EXPIRY_CUT];
+            }
             sink.place().map_or(Ok(()), Place::clear_up)?;
             (after, Effect::Rotated)
         }
@@ -112,7 +120,8 @@ fn ensure_once(
         }
     };
     report_effect(session, &key, &after, outcome);
-    if session.json() { print_outcome(session, &after, Told { outcome, warnings: &[] }) } else { Ok(()) }
+    tell_cuts(session, &store, &after, Duration::default(), warnings)?;
+    if session.json() { print_outcome(session, &after, Told { outcome, warnings }) } else { Ok(()) }
 }
 
 fn report_effect(session: &mut Session, before: &Key, after: &Key, outcome: Effect) {

@@ -119,7 +119,7 @@ impl DeliveryArgs {
 }
 
 /// The warning of a key whose end had to be earlier than it was.
-const EXPIRY_CUT: &str = "expiry_cut";
+pub const EXPIRY_CUT: &str = "expiry_cut";
 /// The warning of a grace that ends with its key.
 const GRACE_CUT: &str = "grace_cut";
 /// The warning of a new key that expires in under an hour.
@@ -271,9 +271,10 @@ pub fn tell_cuts(
         session.terminal.warn(&format!("max-lifetime is {max}, so {name} expires at {}", rfc3339(end)));
     }
     if warnings.contains(&GRACE_CUT) {
-        session.terminal.warn(&match end > session.now() {
-            true => format!("{name} expires then, so the grace is shorter than {grace}"),
-            false => format!("{name} has expired, so there is no grace"),
+        session.terminal.warn(&if end > session.now() {
+            format!("{name} expires then, so the grace is shorter than {grace}")
+        } else {
+            format!("{name} has expired, so there is no grace")
         });
     }
     Ok(())

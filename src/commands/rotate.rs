@@ -49,6 +49,10 @@ impl Rotate {
         };
         session.terminal.note(&format!("rotated the key {}; {old}", key.name));
         tell_cuts(session, &store, &key, self.grace, &warnings)?;
+        if key.is_expired(session.now()) {
+            let name = &key.name;
+            session.terminal.warn(&format!("{name} has expired, so the new secret works once you give it another end: keyward edit {name} --expires WHEN"));
+        }
         Ok(Exit::DONE)
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Output, Sandbox, words};
 use crate::manifest::apply;
+use crate::pty::Screen;
 
 fn time(value: &Value) -> Timestamp {
     value.as_str().unwrap_or_else(|| panic!("no time: {value}")).parse().unwrap()
@@ -57,7 +58,7 @@ fn a_duration_counts_from_the_moment_that_is_stamped() {
             ("ensured", "create ensured --expires 90d --ensure"),
         ] {
             ok(&sandbox, line);
-            assert_eq!(run_words(&sandbox, line, &[]).code, if name == "ensured" { 0 } else { 1 });
+            assert_eq!(run_words(&sandbox, line, &[]).code, u8::from(name != "ensured"));
         }
         for (name, line) in [
             ("command", "create command --expires 90d --secret-to"),
@@ -66,9 +67,8 @@ fn a_duration_counts_from_the_moment_that_is_stamped() {
         ] {
             assert_eq!(run_words(&sandbox, line, &[&sink]).code, 0, "{name}");
         }
-        let manifest: String = (0..3)
-            .map(|n| format!("[[key]]\nname = 'm{n}'\nexpires_at = '90d'\ndeliver = {{ secret_to = '{sink}' }}\n"))
-            .collect();
+        let key = |n| format!("[[key]]\nname = 'm{n}'\nexpires_at = '90d'\ndeliver = {{ secret_to = '{sink}' }}\n");
+        let manifest = [key(0), key(1), key(2)].concat();
         assert_eq!(apply(&sandbox, "", &manifest).code, 0);
         let names = ["line", "document", "ensured", "command", "copy", "ensured-command", "m0", "m1", "m2"];
         for name in names {
@@ -437,6 +437,10 @@ fn a_grace_ends_with_its_key_and_that_is_said() {
     sandbox.pass(2.days());
     let said = ok(&sandbox, "rotate d --grace 7d").stderr;
     assert!(said.contains("the old secret no longer works"), "{said}");
+    assert!(
+        said.contains("d has expired, so there is no grace") && said.contains("keyward edit d --expires"),
+        "{said}"
+    );
     ok(&sandbox, "edit d --expires 7d");
     assert_eq!(sandbox.reason("", &old), "secret_retired");
 }
@@ -463,4 +467,39 @@ fn a_clock_that_steps_back_moves_nothing_else() {
     for line in ["list", "show a", "history", "doctor", "history --check"] {
         ok(&sandbox, line);
     }
+}
+
+/// A person who takes a while to answer: what they agreed to counts from the moment that is stamped.
+#[test]
+fn a_person_may_take_their_time() {
+    let sandbox = Sandbox::new();
+    let wait = || std::thread::sleep(std::time::Duration::from_millis(1_300));
+    let mut screen = Screen::start(&sandbox.store(), "create a --expires 90d", 100);
+    screen.wait_for("I have stored it");
+    wait();
+    screen.press("\r");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    let key = show(&sandbox, "a");
+    assert_eq!(key["expires_at"], after(&key, "created_at", "90d"));
+    let editor = r#"sed -i -e 's/^expires_at = .*/expires_at = "30d"/'"#;
+    let variables = [("TERM", "xterm-256color"), ("EDITOR", editor), ("PATH", "/usr/bin:/bin")];
+    let mut screen = Screen::start_with(&sandbox.store(), "edit a", 100, &variables);
+    screen.wait_for("Make these changes?");
+    wait();
+    screen.press("y");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    let key = show(&sandbox, "a");
+    assert_eq!(key["expires_at"], after(&key, "updated_at", "30d"));
+    // A plan that is confirmed, and a command that takes the secret of a new key.
+    let text = "[[key]]\nname = 'b'\nexpires_at = '90d'\ndeliver = { secret_to = 'cat > /dev/null; sleep 1.3' }\n";
+    fs::write(sandbox.path("m.toml"), text).unwrap();
+    let line = format!("apply {} --prune", sandbox.path("m.toml").display());
+    let mut screen = Screen::start(&sandbox.store(), &line, 100);
+    screen.wait_for("permanently?");
+    wait();
+    screen.press("y");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    let key = show(&sandbox, "b");
+    assert_eq!(key["expires_at"], after(&key, "created_at", "90d"));
+    assert_eq!(ok(&sandbox, &format!("{line} --json")).json()["outcome"], "unchanged");
 }

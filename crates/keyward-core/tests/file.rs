@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use keyward_core::rules::hashing::HashedSecret;
-use keyward_core::rules::key::{SecretState, Settings};
+use keyward_core::rules::key::SecretState::{Current, Grace, Retired, Staged};
+use keyward_core::rules::key::Settings;
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::token::Id;
 use keyward_core::store::{ChainCheck, NewKey, NewSecret, Staging, Stamp, Store, StoreError};
@@ -105,8 +106,7 @@ fn an_older_store_is_brought_up_to_date() {
         let mut store = Store::open(&path).unwrap();
         let found = store.view().unwrap().find("k").unwrap().unwrap();
         let states: Vec<_> = found.secrets.iter().map(|info| (info.state(at(1_000)), info.expires_at)).collect();
-        let expected =
-            [(SecretState::Staged, None), (SecretState::Current, None), (SecretState::Grace, Some(at(2_000)))];
+        let expected = [(Staged, None), (Current, None), (Grace, Some(at(2_000)))];
         assert_eq!(states, expected, "from {version}");
         assert_eq!(found.settings, settings);
         // What was written then proves as well as what is written now, and the columns say what the details say.
@@ -165,7 +165,6 @@ fn what_an_older_store_kept_of_secrets_without_a_grace_stays_over() {
     conn.execute_batch(BACK_TO_3).unwrap();
     drop(conn);
 
-    use SecretState::{Current, Grace, Retired};
     let store = Store::open(&path).unwrap();
     let view = store.view().unwrap();
     for (name, before, later) in [

@@ -147,6 +147,7 @@ impl StoreError {
     }
 
     /// The same, of a key that is there already.
+    #[must_use]
     pub fn about(mut self, key: &Name) -> Self {
         if let Self::LivesTooLong { name, .. } = &mut self {
             *name = Some(key.clone());
