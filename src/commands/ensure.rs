@@ -5,7 +5,8 @@
 //! secret in it still verifies. A secret without a key, which is what a crash leaves behind, is recognised
 //! and replaced. No second secret is minted unless that was asked for.
 
-use super::mint::{Creation, DeliveryArgs, EXPIRY_CUT, Rotation, mint_key, rotate_key, tell_cuts, tell_expiry};
+use super::expiry::{EXPIRY_CUT, tell_cuts, tell_expiry};
+use super::mint::{Creation, DeliveryArgs, Rotation, mint_key, rotate_key};
 use super::setting_args::SettingArgs;
 use super::views::changes;
 use crate::delivery::{Effect, Existing, Patience, Place, Proof, Sink, Told, print_outcome};
@@ -92,13 +93,9 @@ fn ensure_once(
             (after, outcome)
         }
         PlaceState::Staged(secret) => {
-            let finish = |changes: &Changes<'_>| {
-                let kept = change(changes)?;
-                let after = changes.promote_secret(&kept, &secret)?;
-                Ok::<_, StoreError>((kept.settings.expires_at != after.settings.expires_at, after))
-            };
-            let (is_cut, after) = store.write(session.stamp(), finish)?;
-            if is_cut {
+            let finish = |changes: &Changes<'_>| changes.promote_secret(&change(changes)?, &secret);
+            let after = store.write(session.stamp(), finish)?;
+            if after.settings.expires_at != patch.apply(&key.settings).expires_at {
                 warnings = &[EXPIRY_CUT];
             }
             sink.place().map_or(Ok(()), Place::clear_up)?;

@@ -9,9 +9,10 @@ use keyward_core::issuer::{Minted, Seed, mint_many};
 use keyward_core::rules::hashing::{HashError, Memory};
 use keyward_core::rules::key::{Key, SecretInfo, Settings};
 use keyward_core::rules::names::{Name, Prefix};
-use keyward_core::rules::time::{Duration, When, relative, rfc3339};
+use keyward_core::rules::time::{Duration, When};
 use keyward_core::store::{Changes, NewKey, Store, StoreError, Subject};
 
+use super::expiry::{EXPIRES_SOON, EXPIRY_CUT, GRACE_CUT, applying, expires_soon, tell_cuts, tell_expiry};
 use super::setting_args::{check_expiry, end_of};
 use crate::delivery::{
     CLEAR_AFTER, Change, Effect, Existing, Handover, Order, Patience, Place, Sink, StepFile, Told, hand_over,
@@ -117,26 +118,6 @@ impl DeliveryArgs {
         Ok(Sink::Clipboard { seconds, trusting: self.yes })
     }
 }
-
-/// The warning of a key whose end had to be earlier than it was.
-pub const EXPIRY_CUT: &str = "expiry_cut";
-/// The warning of a grace that ends with its key.
-const GRACE_CUT: &str = "grace_cut";
-/// The warning of a new key that expires in under an hour.
-const EXPIRES_SOON: &str = "expires_soon";
-
-/// The warnings that apply.
-fn applying(warnings: &[(bool, &'static str)]) -> Vec<&'static str> {
-    warnings.iter().filter(|(applies, _)| *applies).map(|(_, warning)| *warning).collect()
-}
-
-/// Whether a key expires in under an hour.
-fn expires_soon(key: &Key, now: Timestamp) -> bool {
-    key.settings.expires_at.is_some_and(|end| end.as_second() - now.as_second() < HOUR)
-}
-
-const HOUR: i64 = 3_600;
-const DAY: i64 = 24 * HOUR;
 
 /// For how many seconds a clipboard may keep a secret: a day is more than anybody needs to paste.
 const CLEAR_RANGE: std::ops::RangeInclusive<u64> = 1..=86_400;
@@ -251,49 +232,6 @@ pub struct Rotation<'r> {
     pub sink: &'r Sink,
     /// How long to wait for others who rotate the key.
     pub patience: Patience,
-}
-
-/// Tells what was cut, as the warnings of a document name it.
-///
-/// # Errors
-/// Where the store cannot be read.
-pub fn tell_cuts(
-    session: &mut Session,
-    store: &Store,
-    key: &Key,
-    grace: Duration,
-    warnings: &[&'static str],
-) -> Result<(), Error> {
-    let (name, Some(end)) = (&key.name, key.settings.expires_at) else { return Ok(()) };
-    if warnings.contains(&EXPIRY_CUT)
-        && let Some(max) = store.view()?.settings()?.max_lifetime
-    {
-        session.terminal.warn(&format!("max-lifetime is {max}, so {name} expires at {}", rfc3339(end)));
-    }
-    if warnings.contains(&GRACE_CUT) {
-        session.terminal.warn(&if end > session.now() {
-            format!("{name} expires then, so the grace is shorter than {grace}")
-        } else {
-            format!("{name} has expired, so there is no grace")
-        });
-    }
-    Ok(())
-}
-
-/// Tells when a key expires. In under an hour may be a mistake.
-pub fn tell_expiry(session: &mut Session, key: &Key) {
-    let Some(end) = key.settings.expires_at else { return };
-    let (now, time) = (session.now(), rfc3339(end).to_string());
-    if expires_soon(key, now) {
-        return session.terminal.warn(&format!("it expires {} ({time})", relative(end, now)));
-    }
-    let left = end.as_second() - now.as_second();
-    session.terminal.note(&if left < 2 * DAY {
-        format!("it expires {} ({time})", relative(end, now))
-    } else {
-        let date = time.split('T').next().unwrap_or_default();
-        format!("it expires in {} days ({date})", (left + DAY / 2) / DAY)
-    });
 }
 
 /// Replaces the current secret of a key, which works until the grace has passed from the moment at which the new one

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::mint::{DeliveryArgs, Rotation, rotate_key, tell_cuts};
+use super::expiry::tell_cuts;
+use super::mint::{DeliveryArgs, Rotation, rotate_key};
 use crate::delivery::Patience;
 use crate::error::{Error, Exit};
 use crate::session::Session;
