@@ -71,8 +71,11 @@ impl From<StoreError> for Error {
             StoreError::Reserved { .. } => {
                 Self::new(Code::Conflict, message).hint("nothing was changed; try again in a minute").reserved()
             }
-            StoreError::LivesTooLong { longest, .. } => Self::new(Code::InvalidValue, message)
-                .hint(format!("give it an earlier end, such as --expires {longest:?}")),
+            StoreError::LivesTooLong { max, name: None, .. } => Self::new(Code::InvalidValue, message)
+                .hint(format!("give it an earlier end, such as --expires {max:?}")),
+            StoreError::LivesTooLong { latest, name: Some(name), .. } => Self::new(Code::InvalidValue, message).hint(
+                format!("the latest end is --expires {latest}; another secret may live on: keyward rotate {name}"),
+            ),
             StoreError::Denied(Denied::NotPermitted(_)) => Self::new(Code::NotPermitted, message)
                 .hint("act as somebody who may, or leave --as and KEYWARD_AS out to act as the owner of the store"),
             StoreError::Denied(Denied::Ceiling { .. }) => Self::new(Code::RoleCeiling, message)

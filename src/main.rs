@@ -8,12 +8,13 @@ use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use keyward::error::{Error, Exit};
 use keyward::platform::{self, SignalHandler, StandardStream};
 use keyward::terminal::{Interruption, Interrupts, TerminalState};
 use keyward::world::World;
+use keyward_core::rules::time::from_system;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     let world = World {
         args: std::env::args_os().collect(),
         environment: Box::new(|name| std::env::var_os(name)),
-        clock: Arc::new(jiff::Timestamp::now),
+        clock: Arc::new(|| from_system(SystemTime::now())),
         random: Box::new(|bytes| SysRng.try_fill_bytes(bytes).map_err(anyhow::Error::new)),
         data_folder: directories::ProjectDirs::from("", "", "keyward").map(|folders| folders.data_dir().to_owned()),
         program: std::env::current_exe().ok(),

@@ -36,8 +36,8 @@ pub struct Create {
     /// Make the key if it does not exist; otherwise change the named settings that differ
     ///
     /// A key that exists gets no new secret. Where the secret goes to a file or a dotenv file, keyward checks that
-    /// the file holds a working secret of this key. A duration in --expires counts from when the key was made, so
-    /// that the same command again changes nothing.
+    /// the file holds a working secret of this key. A duration in --expires that the key was given already changes
+    /// nothing; another one counts from when the key was made.
     #[arg(long, requires = "name", help_heading = "Provisioning")]
     ensure: bool,
     /// With --ensure: rotate the key if the file holds no working secret of it
@@ -63,8 +63,8 @@ impl Create {
         let patch = self.settings.patch(session.now())?;
         let mut store = session.store_to_make()?;
         let settings = patch.apply(&session.default_settings(&store)?);
-        let creation =
-            Creation { name: &name, settings: &settings, source: None, sink: &sink, patience: Patience::Short };
+        let (end, patience) = (self.settings.end(), Patience::Short);
+        let creation = Creation { name: &name, settings: &settings, end, source: None, sink: &sink, patience };
         mint_key(session, &mut store, creation)?;
         Ok(Exit::DONE)
     }

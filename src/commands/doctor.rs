@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::error::{Error, Exit};
@@ -305,22 +306,35 @@ fn keys(session: &Session, view: &View<'_>) -> Result<Vec<Diagnosis>, Error> {
     };
     let span = |text: &str| text.parse::<Duration>().unwrap_or_default();
     let state = |state| Filter { state: Some(state), ..Filter::default() };
-    let soon = Filter { expires_by: span(SOON).after(now), ..Filter::default() };
-    let unused = Filter { unused_since: span(LONG).before(now), ..Filter::default() };
+    let soon = Filter { expires_by: Some(span(SOON).after(now).unwrap_or(Timestamp::MAX)), ..Filter::default() };
+    let unused = Filter { unused_since: Some(span(LONG).before(now).unwrap_or(Timestamp::MIN)), ..Filter::default() };
+    // No advice that the store refuses.
+    let (never, soon_ends) = match view.settings()?.max_lifetime {
+        None => (
+            "keyward edit KEY --expires 90d; for new keys: keyward settings set max-lifetime 365d".to_owned(),
+            "to keep one: keyward edit KEY --expires 90d".to_owned(),
+        ),
+        Some(max) => (
+            format!("keyward rotate KEY: the new secret expires within {max}, as max-lifetime says"),
+            format!(
+                "to keep one: keyward rotate KEY, then keyward edit KEY --expires WHEN, within {max} of the rotation"
+            ),
+        ),
+    };
     Ok(vec![
         Diagnosis::about(
             "never_expires",
             view.keys_without_end()?,
             ["every key expires", "never expires", "never expire"],
             "a leaked secret stays valid until someone notices",
-            "keyward edit KEY --expires 90d; for new keys: keyward settings set longest-life 365d",
+            &never,
         ),
         Diagnosis::about(
             "expires_soon",
             named(&soon)?,
             ["no key expires within 14 days", "expires within 14 days", "expire within 14 days"],
             "their clients will be refused then",
-            "to keep one: keyward edit KEY --expires 90d",
+            &soon_ends,
         ),
         Diagnosis::about(
             "expired",

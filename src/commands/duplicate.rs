@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::form;
 use super::mint::{Creation, DeliveryArgs, mint_key};
-use super::setting_args::{SettingArgs, check_expiry};
+use super::setting_args::SettingArgs;
 use crate::delivery::Patience;
 use crate::error::{Error, Exit};
 use crate::session::Session;
@@ -12,7 +12,8 @@ use keyward_core::rules::names::Name;
 
 /// Mint a new key with the settings of another
 ///
-/// The copy has the same settings, except for those that you name. Its secret is new, and delivered as by `create`.
+/// The copy has the same settings, except for those that you name, and an expiry within the store's
+/// max-lifetime. Its secret is new, and delivered as by `create`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward duplicate deploy deploy-staging
@@ -47,12 +48,9 @@ impl Duplicate {
             Some(name) => name.clone(),
             None => form::new_name(session, &store)?,
         };
-        let settings = patch.apply(&key.settings);
-        if let Some(time) = settings.expires_at {
-            check_expiry(time, session.now())?;
-        }
         let (name, source, patience) = (&new_name, Some(&key), Patience::Short);
-        mint_key(session, &mut store, Creation { name, settings: &settings, source, sink: &sink, patience })?;
+        let (end, settings) = (self.settings.end(), patch.apply(&key.settings));
+        mint_key(session, &mut store, Creation { name, settings: &settings, end, source, sink: &sink, patience })?;
         Ok(Exit::DONE)
     }
 }

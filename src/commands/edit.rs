@@ -1,17 +1,20 @@
 //! `keyward edit`
 
 use clap::Args;
+use jiff::Timestamp;
 
-use super::setting_args::{ChangeArgs, SettingArgs};
+use super::expiry::tell_expiry;
+use super::setting_args::{ChangeArgs, SettingArgs, end_of};
 use super::views::{KeyDocument, changes};
 use crate::delivery::{Effect, Patience};
 use crate::error::{Code, Error, Exit};
-use crate::formats::settings_text::{mark, parse, render, unmark};
+use crate::formats::settings_text::{Edited, mark, parse, render, unmark};
 use crate::session::{Enter, Session};
 use crate::terminal::Scratch;
-use keyward_core::rules::key::Key;
+use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::setting::{Setting, SettingSlot};
+use keyward_core::rules::time::When;
 use keyward_core::store::{Store, StoreError};
 
 /// Change the settings of a key
@@ -61,20 +64,34 @@ impl Edit {
             session.check_key_manager(&store)?;
             in_editor(session, &mut store, key)?
         } else {
-            // The key is read again inside the transaction, so that no change in the meantime is lost.
-            // Somebody may be about to mint for the new name: most are done in a moment.
-            Patience::Short.wait(session, |session| {
-                store.write(session.stamp(), |changes| {
-                    let key = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
-                    let name = self.name.as_ref().unwrap_or(&key.name);
-                    let edited = changes.update_key(&key, name, &patch.apply(&key.settings))?;
-                    Ok::<_, Error>((key, edited))
-                })
-            })?
+            let edited = |key: &Key, now: Timestamp| {
+                let mut settings = patch.apply(&key.settings);
+                self.settings.put_end(&mut settings, now)?;
+                Ok((self.name.clone().unwrap_or_else(|| key.name.clone()), settings))
+            };
+            change(session, &mut store, &key, &edited)?
         };
         report(session, &before, &after)?;
         Ok(Exit::DONE)
     }
+}
+
+/// What a change makes of a key at its time: its name and its settings.
+type Change<'e> = &'e dyn Fn(&Key, Timestamp) -> Result<(Name, Settings), Error>;
+
+/// Gives the key the name and the settings that `edited` makes of it at the time of the change. Returns it as it was and
+/// as it is.
+fn change(session: &mut Session, store: &mut Store, key: &Key, edited: Change<'_>) -> Result<(Key, Key), Error> {
+    // The key is read again inside the transaction, so that no change in the meantime is lost. Somebody may be about
+    // to mint for the new name: most are done in a moment.
+    Patience::Short.wait(session, |session| {
+        store.write(session.stamp(), |changes| {
+            let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+            let (name, settings) = edited(&present, changes.now())?;
+            let after = changes.update_key(&present, &name, &settings)?;
+            Ok::<_, Error>((present, after))
+        })
+    })
 }
 
 fn report(session: &mut Session, before: &Key, after: &Key) -> Result<(), Error> {
@@ -90,6 +107,9 @@ fn report(session: &mut Session, before: &Key, after: &Key) -> Result<(), Error>
             changes(&before.name, &before.settings, &after.name, &after.settings)
         ),
     });
+    if before.settings.expires_at != after.settings.expires_at {
+        tell_expiry(session, after);
+    }
     Ok(())
 }
 
@@ -107,7 +127,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         if edited == original {
             return Ok((key.clone(), key));
         }
-        let (name, settings) = match parse(&edited, &key.name, &key.settings, session.now()) {
+        let Edited { name, settings, end } = match parse(&edited, &key.name, &key.settings, session.now()) {
             Ok(read) => read,
             Err(mistakes) => {
                 for (marks, mistake) in mistakes.iter().enumerate() {
@@ -128,18 +148,19 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         if let Err(error) = session.confirm("Make these changes?", Enter::MeansNo) {
             return Err(kept(scratch, error));
         }
-        let written = Patience::Short.wait(session, |session| {
-            let written = store.write(session.stamp(), |changes| {
-                let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
-                if present.revision != key.revision {
-                    return Err(StoreError::KeyChanged(key.name.clone()));
-                }
-                changes.update_key(&present, &name, &settings)
-            });
-            Ok(written?)
+        let written = change(session, store, &key, &|present, now| {
+            if present.revision != key.revision {
+                return Err(StoreError::KeyChanged(key.name.clone()).into());
+            }
+            // Counted from the moment that stands in the key: the person took a while to answer.
+            let mut settings = settings.clone();
+            if let Some(end @ When::In(_)) = end {
+                settings.expires_at = end_of(end, now)?;
+            }
+            Ok((name.clone(), settings))
         });
         return match written {
-            Ok(after) => Ok((key, after)),
+            Ok((_, after)) => Ok((key, after)),
             Err(error) => Err(kept(scratch, error)),
         };
     }

@@ -5,10 +5,11 @@
 //! secret in it still verifies. A secret without a key, which is what a crash leaves behind, is recognised
 //! and replaced. No second secret is minted unless that was asked for.
 
+use super::expiry::{EXPIRY_CUT, tell_cuts, tell_expiry};
 use super::mint::{Creation, DeliveryArgs, Rotation, mint_key, rotate_key};
 use super::setting_args::SettingArgs;
 use super::views::changes;
-use crate::delivery::{Effect, Existing, Patience, Place, Proof, Sink, print_outcome};
+use crate::delivery::{Effect, Existing, Patience, Place, Proof, Sink, Told, print_outcome};
 use crate::error::{Code, Error};
 use crate::session::Session;
 use keyward_core::rules::key::{Key, SecretInfo, SecretState, State};
@@ -68,8 +69,8 @@ fn ensure_once(
     let Some(key) = store.view()?.find(name.as_str())?.filter(|key| key.name == *name) else {
         let sink = over_a_leftover(sink, proof.as_ref(), |id| Ok(store.view()?.is_leftover(id)?))?;
         check(session, &sink)?;
-        let wanted = settings.patch(session.now())?.apply(&session.default_settings(&store)?);
-        let creation = Creation { name, settings: &wanted, source: None, sink: &sink, patience: Patience::Long };
+        let (end, wanted) = (settings.end(), settings.patch(session.now())?.apply(&session.default_settings(&store)?));
+        let creation = Creation { name, settings: &wanted, end, source: None, sink: &sink, patience: Patience::Long };
         return mint_key(session, &mut store, creation).map(drop);
     };
     // Another process may have made the key since the place was looked at. A secret is in its place before its key is
@@ -80,6 +81,7 @@ fn ensure_once(
         let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
         changes.update_key(&present, name, &patch.apply(&present.settings))
     };
+    let mut warnings: &[&'static str] = &[];
     let (after, outcome) = match state_of_place(&store, &key, proof.as_ref(), session)? {
         PlaceState::Good => {
             if proof.is_some() {
@@ -93,6 +95,9 @@ fn ensure_once(
         PlaceState::Staged(secret) => {
             let finish = |changes: &Changes<'_>| changes.promote_secret(&change(changes)?, &secret);
             let after = store.write(session.stamp(), finish)?;
+            if after.settings.expires_at != patch.apply(&key.settings).expires_at {
+                warnings = &[EXPIRY_CUT];
+            }
             sink.place().map_or(Ok(()), Place::clear_up)?;
             (after, Effect::Rotated)
         }
@@ -102,28 +107,32 @@ fn ensure_once(
             session.terminal.note(&why);
             let prefix = patch.apply(&key.settings).prefix;
             let with = Rotation { prefix: &prefix, grace: Duration::default(), sink: &sink, patience: Patience::Long };
-            let after = rotate_key(session, &mut store, &key, with, &|changes| Ok(change(changes)?))?;
-            report_effect(session, &key, &after, Effect::Rotated, &patch);
-            return Ok(());
+            let (after, warnings) = rotate_key(session, &mut store, &key, with, &|changes| Ok(change(changes)?))?;
+            report_effect(session, &key, &after, Effect::Rotated);
+            return tell_cuts(session, &store, &after, Duration::default(), &warnings);
         }
         PlaceState::Bad(why) => {
             return Err(Error::new(Code::Conflict, why)
                 .hint("nothing was changed; to put a new secret there, which stops the old one: --rotate-if-missing"));
         }
     };
-    report_effect(session, &key, &after, outcome, &patch);
-    if session.json() { print_outcome(session, &after, outcome) } else { Ok(()) }
+    report_effect(session, &key, &after, outcome);
+    tell_cuts(session, &store, &after, Duration::default(), warnings)?;
+    if session.json() { print_outcome(session, &after, Told { outcome, warnings }) } else { Ok(()) }
 }
 
-fn report_effect(session: &mut Session, before: &Key, after: &Key, outcome: Effect, patch: &SettingsPatch) {
+fn report_effect(session: &mut Session, before: &Key, after: &Key, outcome: Effect) {
     let name = &after.name;
-    let changed = changes(name, &before.settings, name, &patch.apply(&before.settings));
+    let changed = changes(name, &before.settings, name, &after.settings);
     let lines = if changed.is_empty() { changed } else { format!("\n{changed}") };
     session.terminal.note(&match outcome {
         Effect::Unchanged => format!("{name} is unchanged"),
         Effect::Rotated => format!("rotated the key {name}; the old secret no longer works{lines}"),
         _ => format!("changed the key {name}{lines}"),
     });
+    if before.settings.expires_at != after.settings.expires_at {
+        tell_expiry(session, after);
+    }
 }
 
 /// The sink, which may replace what is in its file where that is nothing but a secret that `may_go`.

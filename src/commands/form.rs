@@ -167,7 +167,6 @@ impl Form<'_> {
     /// An expiry in the future, within what the store allows.
     fn expiry(&mut self, question: &str) -> Result<When, Error> {
         const TIMES: [&str; 5] = ["90d", "30d", "1y", "never", "another time"];
-        let now = self.session.now();
         let settings = self.store.map(|store| store.view()?.settings()).transpose()?.unwrap_or_default();
         loop {
             let chosen = self.one_of(question, &TIMES)?;
@@ -182,10 +181,11 @@ impl Form<'_> {
                     None => continue,
                 },
             };
+            let now = self.session.now();
             match when.resolve(now) {
                 Err(error) => self.complain(&error),
                 Ok(Some(end)) if end <= now => self.complain(&"that is in the past"),
-                Ok(end) => match settings.check_life(end, now) {
+                Ok(end) => match settings.check_end(end, now) {
                     Ok(()) => return Ok(when),
                     Err(error) => self.complain(&error),
                 },
@@ -195,12 +195,14 @@ impl Form<'_> {
 
     fn one_of(&mut self, question: &str, items: &[&str]) -> Result<usize, Error> {
         let chosen = self.session.terminal.select_and_show(&self.section, question, items)?;
+        self.session.look_at_the_clock();
         given(chosen)
     }
 
     fn line(&mut self, question: &str, hint: &str) -> Result<String, Error> {
         let question = if hint.is_empty() { question.to_owned() } else { format!("{question} ({hint})") };
         let line = self.session.terminal.line(&self.section, &question)?;
+        self.session.look_at_the_clock();
         given(line)
     }
 

@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use jiff::Timestamp;
 
 use keyward_core::issuer::{Minted, Seed, mint_many};
 use keyward_core::rules::hashing::{HashError, Memory};
-use keyward_core::rules::key::{Key, Settings};
+use keyward_core::rules::key::{Key, SecretInfo, Settings};
 use keyward_core::rules::names::{Name, Prefix};
-use keyward_core::rules::time::Duration;
+use keyward_core::rules::time::{Duration, When};
 use keyward_core::store::{Changes, NewKey, Store, StoreError, Subject};
 
+use super::expiry::{EXPIRES_SOON, EXPIRY_CUT, GRACE_CUT, applying, expires_soon, tell_cuts, tell_expiry};
+use super::setting_args::{check_expiry, end_of};
 use crate::delivery::{
-    CLEAR_AFTER, Effect, Existing, Handover, Order, Patience, Place, Sink, StepFile, hand_over, needs_an_answer,
-    print_outcome,
+    CLEAR_AFTER, Change, Effect, Existing, Handover, Order, Patience, Place, Sink, StepFile, Told, hand_over,
+    needs_an_answer, print_outcome,
 };
 use crate::error::{Code, Error};
 use crate::formats::dotenv::{OutputName, Variable};
@@ -104,12 +107,13 @@ impl DeliveryArgs {
         }
         let seconds = match self.clear_after {
             None => CLEAR_AFTER,
-            Some(time) => {
-                time.seconds_after(session.now()).filter(|seconds| CLEAR_RANGE.contains(seconds)).ok_or_else(|| {
+            Some(time) => time
+                .seconds_after(Timestamp::UNIX_EPOCH)
+                .filter(|seconds| CLEAR_RANGE.contains(seconds))
+                .ok_or_else(|| {
                     Error::new(Code::InvalidValue, "--clear-after takes from a second to a day")
                         .hint("for example: --clear-after 45s")
-                })?
-            }
+                })?,
         };
         Ok(Sink::Clipboard { seconds, trusting: self.yes })
     }
@@ -164,8 +168,10 @@ fn bad_cost(error: &HashError) -> Error {
 pub struct Creation<'c> {
     /// Its name.
     pub name: &'c Name,
-    /// Its settings.
+    /// Its settings, with the end that it has where nobody names one.
     pub settings: &'c Settings,
+    /// When it is to end, if somebody names that: seen from the moment at which it is made.
+    pub end: Option<When>,
     /// The key whose settings they were, if it is a copy.
     pub source: Option<&'c Key>,
     /// Where its secret goes.
@@ -179,23 +185,36 @@ pub struct Creation<'c> {
 /// # Errors
 /// What the store or the sink says; then there is no key.
 pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>) -> Result<Key, Error> {
-    let Creation { name, settings, source, sink, patience } = creation;
+    let Creation { name, settings, end, source, sink, patience } = creation;
     if store.view()?.find(name.as_str())?.is_some() {
         return Err(StoreError::NameTaken { kind: "key", name: name.clone() }.into());
     }
     let minted = mint(session, store, &settings.prefix)?;
     let secret = minted.stored();
-    let new = NewKey { id: &minted.key_id().clone(), name, settings, secret: &secret };
+    let id = minted.key_id().clone();
     let order = Order { sink, secret: minted.into_secret(), subject: Subject::Name(name.clone()) };
     let handover = Handover { orders: vec![order], rotation: None, patience };
-    let key = hand_over_one(session, store, handover, &|changes| {
+    let (key, warnings) = hand_over_one(session, store, handover, &|changes| {
         if let Some(source) = source {
             changes.check_source(source)?;
         }
-        Ok(changes.insert_key(&new)?)
+        let (mut settings, limits) = (settings.clone(), changes.settings()?);
+        let kept = settings.expires_at;
+        settings.expires_at = match end {
+            Some(when) => end_of(when, changes.now())?,
+            None => limits.cut_end(kept, changes.now()),
+        };
+        // That of a copy may be over, and so is all that a clock at the end of time can give.
+        settings.expires_at.map_or(Ok(()), |end| check_expiry(end, changes.now()))?;
+        let key = changes.insert_key(&NewKey { id: &id, name, settings: &settings, secret: &secret })?;
+        // A copy should have had the end of its source.
+        let is_cut = source.is_some() && end.is_none() && settings.expires_at != kept;
+        let warnings = [(is_cut, EXPIRY_CUT), (expires_soon(&key, changes.now()), EXPIRES_SOON)];
+        Ok(Change { keys: vec![key], warnings: applying(&warnings) })
     })?;
-    let id = &key.id;
-    session.terminal.note(&format!("created the key {name} (id {id})"));
+    session.terminal.note(&format!("created the key {name} (id {})", key.id));
+    tell_expiry(session, &key);
+    tell_cuts(session, store, &key, Duration::default(), &warnings)?;
     if !key.settings.enabled {
         session.terminal.note(&format!("it is disabled; let it be used with: keyward enable {name}"));
     }
@@ -216,7 +235,8 @@ pub struct Rotation<'r> {
 }
 
 /// Replaces the current secret of a key, which works until the grace has passed from the moment at which the new one
-/// was delivered. `prepare` makes what else changes together with the secret, and returns the key as it is then.
+/// was delivered. `prepare` makes what else changes together with the secret, and returns the key as it is then. Returns
+/// the key as it is at last, and what was cut.
 ///
 /// # Errors
 /// What the store or the sink says; then the old secret is as it was.
@@ -226,7 +246,7 @@ pub fn rotate_key(
     key: &Key,
     with: Rotation<'_>,
     prepare: &dyn Fn(&Changes<'_>) -> Result<Key, Error>,
-) -> Result<Key, Error> {
+) -> Result<(Key, Vec<&'static str>), Error> {
     let Rotation { prefix, grace, sink, patience } = with;
     let minted = mint(session, store, prefix)?;
     let secret = minted.stored();
@@ -238,7 +258,12 @@ pub fn rotate_key(
                 .hint("give a shorter one, such as --grace 24h")
         })?;
         let key = prepare(changes)?;
-        Ok(changes.replace_secret(&key, &secret, grace_end)?)
+        let kept = changes.key(&key.id)?.and_then(|present| present.settings.expires_at);
+        let rotated = changes.replace_secret(&key, &secret, grace_end)?;
+        let is_cut = |old: &SecretInfo| Some(&old.id) == key.current_secret() && old.expires_at < Some(grace_end);
+        let warnings =
+            [(rotated.settings.expires_at != kept, EXPIRY_CUT), (rotated.secrets.iter().any(is_cut), GRACE_CUT)];
+        Ok(Change { keys: vec![rotated], warnings: applying(&warnings) })
     })
 }
 
@@ -247,14 +272,14 @@ fn hand_over_one(
     session: &mut Session,
     store: &mut Store,
     handover: Handover<'_>,
-    change: &dyn Fn(&Changes<'_>) -> Result<Key, Error>,
-) -> Result<Key, Error> {
+    change: &dyn Fn(&Changes<'_>) -> Result<Change, Error>,
+) -> Result<(Key, Vec<&'static str>), Error> {
     let is_printed = handover.orders.iter().any(|order| *order.sink == Sink::Document);
     let outcome = if handover.rotation.is_some() { Effect::Rotated } else { Effect::Created };
-    let keys = hand_over(session, store, handover, &|changes| Ok(vec![change(changes)?]))?;
+    let Change { keys, warnings } = hand_over(session, store, handover, change)?;
     let key = keys.into_iter().next().ok_or_else(|| anyhow::anyhow!("a change without its key"))?;
     if session.json() && !is_printed {
-        print_outcome(session, &key, outcome)?;
+        print_outcome(session, &key, Told { outcome, warnings: &warnings })?;
     }
-    Ok(key)
+    Ok((key, warnings))
 }

@@ -15,6 +15,7 @@ pub mod duplicate;
 pub mod edit;
 pub mod enable;
 pub mod ensure;
+pub mod expiry;
 pub mod export;
 pub mod form;
 pub mod help;

@@ -2,17 +2,20 @@
 
 use clap::Args;
 
+use super::expiry::tell_cuts;
 use super::mint::{DeliveryArgs, Rotation, rotate_key};
 use crate::delivery::Patience;
 use crate::error::{Error, Exit};
 use crate::session::Session;
+use keyward_core::rules::key::{SecretInfo, SecretState};
 use keyward_core::rules::time::{Duration, rfc3339};
 
 /// Replace a key's secret
 ///
 /// The key keeps its name, its id and its settings. The old secret works until the grace period
-/// ends, by default at once; secrets before it end then at the latest. If the new secret cannot be
-/// delivered, the old one stays as it was.
+/// ends, by default at once; secrets before it end then at the latest, and none outlives the key. Without
+/// a grace period it is over for good, also where a clock goes back. The key keeps its expiry, or gets the
+/// latest one that max-lifetime allows. If the new secret cannot be delivered, the old one stays as it was.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward rotate deploy --grace 24h      give clients a day to change over
@@ -39,14 +42,22 @@ impl Rotate {
         let key = session.find_or_ask(&store, self.key.as_deref(), "Rotate which key?")?;
         let old = key.current_secret().cloned();
         let with = Rotation { prefix: &key.settings.prefix, grace: self.grace, sink: &sink, patience: Patience::Short };
-        let key = rotate_key(session, &mut store, &key, with, &|_| Ok(key.clone()))?;
-        let end =
-            key.secrets.iter().find(|secret| Some(&secret.id) == old.as_ref()).and_then(|secret| secret.expires_at);
-        let old = match end {
-            Some(end) if end > session.now() => format!("the old secret works until {}", rfc3339(end)),
-            _ => "the old secret no longer works".to_owned(),
+        let (key, warnings) = rotate_key(session, &mut store, &key, with, &|_| Ok(key.clone()))?;
+        let old = key.secrets.iter().find(|secret| Some(&secret.id) == old.as_ref());
+        let old = match old.and_then(|secret| secret.expires_at.filter(|_| works(secret, session))) {
+            Some(end) => format!("the old secret works until {}", rfc3339(end)),
+            None => "the old secret no longer works".to_owned(),
         };
         session.terminal.note(&format!("rotated the key {}; {old}", key.name));
+        tell_cuts(session, &store, &key, self.grace, &warnings)?;
+        if key.is_expired(session.now()) {
+            let name = &key.name;
+            session.terminal.warn(&format!("{name} has expired, so the new secret works once you give it another end: keyward edit {name} --expires WHEN"));
+        }
         Ok(Exit::DONE)
     }
+}
+
+fn works(secret: &SecretInfo, session: &Session) -> bool {
+    secret.state(session.now()) == SecretState::Grace
 }

@@ -16,7 +16,7 @@ use keyward_core::store::StoreSettings;
 #[command(after_help = "Examples:
   keyward settings list
   keyward settings set query-credentials refuse
-  keyward settings set longest-life 365d")]
+  keyward settings set max-lifetime 365d")]
 pub struct Settings {
     #[command(subcommand)]
     verb: Verb,
@@ -46,7 +46,11 @@ enum Setting {
     HashParameters,
     /// Whether a credential in the query of a URL is accepted: allow or refuse
     QueryCredentials,
-    /// The most time until a new expiry: a duration such as 365d, or unlimited
+    /// How long a secret may live from its minting: a duration such as 365d, or unlimited. No key expires later than
+    /// its secret may live, whatever is edited; rotate mints another secret
+    MaxLifetime,
+    /// What max-lifetime was called at first
+    #[value(hide = true)]
     LongestLife,
 }
 
@@ -107,13 +111,17 @@ fn change(settings: &mut StoreSettings, name: Setting, value: &str) -> Result<()
             };
         }
         Setting::LongestLife => {
+            return Err(Error::new(Code::Usage, "longest-life is called max-lifetime now")
+                .hint(format!("keyward settings set max-lifetime {value}")));
+        }
+        Setting::MaxLifetime => {
             let hint = "for example: 365d, 12w, unlimited";
-            settings.longest_life = if value == "unlimited" {
+            settings.max_lifetime = if value == "unlimited" {
                 None
             } else {
                 let life = value.parse::<Duration>().map_err(|why| refused(why.to_string(), hint))?;
                 if life.is_zero() {
-                    return Err(refused("a key has to live for a second at least".to_owned(), hint));
+                    return Err(refused("a secret has to live for a second at least".to_owned(), hint));
                 }
                 Some(life)
             };
@@ -123,7 +131,7 @@ fn change(settings: &mut StoreSettings, name: Setting, value: &str) -> Result<()
 }
 
 fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
-    let life = settings.longest_life.map(|life| life.to_string());
+    let life = settings.max_lifetime.map(|life| life.to_string());
     if session.json() {
         let Cost { memory_kib, passes, lanes } = settings.hash_cost;
         let document: Value = json!({
@@ -140,7 +148,7 @@ fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
             ("prefix", settings.prefix.to_string().into()),
             ("hash-parameters", settings.hash_cost.to_string().into()),
             ("query-credentials", if settings.query_credentials { "allow" } else { "refuse" }.to_owned().into()),
-            ("longest-life", life.unwrap_or_else(|| "unlimited".to_owned()).into()),
+            ("max-lifetime", life.unwrap_or_else(|| "unlimited".to_owned()).into()),
         ],
     );
     session.terminal.print(&card)

@@ -12,7 +12,7 @@ use crate::delivery::Effect;
 use crate::error::Error;
 use crate::session::{Session, find_key};
 use crate::terminal::{Cell, Column, Tone, card};
-use keyward_core::rules::key::{Key, KeyJson, State};
+use keyward_core::rules::key::{Key, KeyJson, SecretState, State};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::differences;
 use keyward_core::rules::setting::{SettingValue, Settings};
@@ -62,11 +62,12 @@ fn state(key: &Key, now: Timestamp) -> Cell {
 pub fn key_card(session: &Session, key: &Key) -> String {
     let now = session.now();
     let moment = |time: Timestamp| format!("{} ({})", rfc3339(time), relative(time, now));
-    let secrets = key.secrets.iter().map(|secret| match secret.expires_at {
-        _ if secret.staged => format!("{} (works too: its delivery did not come to its end)", secret.id),
-        None => format!("{} (current)", secret.id),
-        Some(end) if end > now => format!("{} (replaced, works until {})", secret.id, rfc3339(end)),
-        Some(end) => format!("{} (retired {})", secret.id, relative(end, now)),
+    let secrets = key.secrets.iter().map(|secret| match (secret.state(now), secret.expires_at) {
+        (SecretState::Staged, _) => format!("{} (works too: its delivery did not come to its end)", secret.id),
+        (SecretState::Grace, Some(end)) => format!("{} (replaced, works until {})", secret.id, rfc3339(end)),
+        (_, Some(end)) if end > now => format!("{} (retired)", secret.id),
+        (_, Some(end)) => format!("{} (retired {})", secret.id, relative(end, now)),
+        _ => format!("{} (current)", secret.id),
     });
     let made = match &key.created_by {
         Some(user) => format!("{} by {user}", moment(key.created_at)),

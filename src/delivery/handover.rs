@@ -27,7 +27,7 @@ use keyward_core::rules::text::count;
 use keyward_core::rules::token::Secret;
 use keyward_core::store::{Changes, NewSecret, Stamp, Store, Subject};
 
-use super::{Deposit, Effect, Sink};
+use super::{Deposit, Effect, Sink, Told};
 use crate::error::Error;
 use crate::session::Session;
 use crate::terminal::Interrupts;
@@ -125,6 +125,15 @@ impl<'h> Handover<'h> {
     }
 }
 
+/// What a change made.
+#[derive(Debug)]
+pub struct Change {
+    /// The keys that the secrets belong to, in their order.
+    pub keys: Vec<Key>,
+    /// What came differently from what was asked for.
+    pub warnings: Vec<&'static str>,
+}
+
 /// What is left of a handover once its secrets are delivered.
 struct Sent<'h> {
     orders: usize,
@@ -132,9 +141,9 @@ struct Sent<'h> {
     rotation: Option<(&'h Key, &'h NewSecret)>,
 }
 
-/// Delivers the secrets and makes the `change` that belongs to them, as the module describes. `change` returns the
-/// keys that the secrets belong to, and is called twice, the first time in vain. (It is no parameter of the type: the
-/// protocol would be compiled once for each command.)
+/// Delivers the secrets and makes the `change` that belongs to them, as the module describes. `change` is called twice,
+/// the first time in vain; what it counts from the present has to count from [`Changes::now`], which may be another time
+/// the second time. (It is no parameter of the type: the protocol would be compiled once for each command.)
 ///
 /// # Errors
 /// What `change` says; [`Code::Conflict`] where somebody else mints for the same name or key; [`Code::NotDelivered`] or
@@ -147,12 +156,12 @@ pub fn hand_over(
     session: &mut Session,
     store: &mut Store,
     handover: Handover<'_>,
-    change: &dyn Fn(&Changes<'_>) -> Result<Vec<Key>, Error>,
-) -> Result<Vec<Key>, Error> {
-    let (keys, lease) = reserve(session, store, &handover, change)?;
+    change: &dyn Fn(&Changes<'_>) -> Result<Change, Error>,
+) -> Result<Change, Error> {
+    let (rehearsed, lease) = reserve(session, store, &handover, change)?;
     let mut deposit = Deposit::default();
     let watch = handover.orders.iter().any(|order| order.sink.may_wait()).then(|| Watch::start(session, store, &lease));
-    let delivered = deliver(session, &handover, &keys, &lease, &mut deposit);
+    let delivered = deliver(session, &handover, &rehearsed, &lease, &mut deposit);
     drop(watch);
     if handover.orders.iter().any(|order| order.sink.waits_for_someone()) {
         session.look_at_the_clock();
@@ -165,9 +174,9 @@ pub fn hand_over(
         return Err(error);
     }
     match lease.commit(store, session.stamp(), change) {
-        Ok(keys) => {
+        Ok(made) => {
             deposit.keep(session);
-            Ok(keys)
+            Ok(made)
         }
         Err(error) => Err(not_committed(session, store, &sent, &lease, deposit, error)),
     }
@@ -178,8 +187,8 @@ fn reserve(
     session: &mut Session,
     store: &mut Store,
     handover: &Handover<'_>,
-    change: &dyn Fn(&Changes<'_>) -> Result<Vec<Key>, Error>,
-) -> Result<(Vec<Key>, Lease), Error> {
+    change: &dyn Fn(&Changes<'_>) -> Result<Change, Error>,
+) -> Result<(Change, Lease), Error> {
     handover.patience.wait(session, |session| {
         Lease::take(store, session.stamp(), handover.parcels(), handover.staged(session), change)
     })
@@ -188,17 +197,18 @@ fn reserve(
 fn deliver(
     session: &mut Session,
     handover: &Handover<'_>,
-    keys: &[Key],
+    rehearsed: &Change,
     lease: &Lease,
     deposit: &mut Deposit,
 ) -> Result<(), Error> {
-    let orders = || handover.orders.iter().zip(keys);
+    let told = Told { outcome: handover.outcome(), warnings: &rehearsed.warnings };
+    let orders = || handover.orders.iter().zip(&rehearsed.keys);
     let commands = orders().filter(|(order, _)| order.sink.is_command());
     let others = orders().filter(|(order, _)| !order.sink.is_command());
     let mut commands_done = 0;
     for (order, key) in commands.chain(others) {
         let is_staged = lease.has_staged();
-        if let Err(error) = order.sink.take(session, key, &order.secret, handover.outcome(), is_staged, deposit) {
+        if let Err(error) = order.sink.take(session, key, &order.secret, told, is_staged, deposit) {
             return Err(if commands_done == 0 { error } else { error.hint(void(commands_done)) });
         }
         commands_done += u64::from(order.sink.is_command());

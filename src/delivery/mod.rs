@@ -21,7 +21,7 @@ use clipboard::Keeper;
 pub use clipboard::{CLEAR_AFTER, hold as hold_clipboard, needs_an_answer};
 use files::Files;
 pub use github::StepFile;
-pub use handover::{Handover, Order, Patience, hand_over};
+pub use handover::{Change, Handover, Order, Patience, hand_over};
 pub use place::{Existing, Place, Proof};
 pub use stdout::print_outcome;
 
@@ -46,6 +46,15 @@ pub enum Effect {
     Unchanged,
     /// It is gone.
     Deleted,
+}
+
+/// What is told of a key beside the key itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'t> {
+    /// What became of it.
+    pub outcome: Effect,
+    /// What came differently from what was asked for, as the `warnings` of a document name it.
+    pub warnings: &'t [&'static str],
 }
 
 /// Where a secret goes.
@@ -138,14 +147,14 @@ impl Sink {
         session: &mut Session,
         key: &Key,
         secret: &Secret,
-        outcome: Effect,
+        told: Told<'_>,
         is_staged: bool,
         deposit: &mut Deposit,
     ) -> Result<(), Error> {
         match self {
             Self::Line => stdout::write(session, &stdout::line(secret), is_staged, deposit),
             Self::Document => {
-                let document = stdout::document(session, key, secret, outcome)?;
+                let document = stdout::document(session, key, secret, told)?;
                 stdout::write(session, &document, is_staged, deposit)
             }
             Self::Screen => reveal::reveal(session, key, secret, deposit),

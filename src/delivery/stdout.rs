@@ -5,7 +5,7 @@ use keyward_core::rules::token::Secret;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{Deposit, Effect};
+use super::{Deposit, Effect, Told};
 use crate::error::{Code, Error};
 use crate::session::Session;
 
@@ -15,14 +15,16 @@ struct MintDocument<'d> {
     key: KeyJson<'d>,
     secret: Option<&'d str>,
     outcome: Effect,
+    warnings: &'d [&'static str],
 }
 
 /// Prints the JSON document of a command that shows no secret.
 ///
 /// # Errors
 /// Where stdout takes nothing.
-pub fn print_outcome(session: &mut Session, key: &Key, outcome: Effect) -> Result<(), Error> {
-    let document = MintDocument { key: key.to_json(session.now()), secret: None, outcome };
+pub fn print_outcome(session: &mut Session, key: &Key, told: Told<'_>) -> Result<(), Error> {
+    let Told { outcome, warnings } = told;
+    let document = MintDocument { key: key.to_json(session.now()), secret: None, outcome, warnings };
     session.terminal.print_json(&document)
 }
 
@@ -31,9 +33,10 @@ pub(super) fn document(
     session: &Session,
     key: &Key,
     secret: &Secret,
-    outcome: Effect,
+    Told { outcome, warnings }: Told<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let document = MintDocument { key: key.to_json(session.now()), secret: Some(secret.expose()), outcome };
+    let (key, secret) = (key.to_json(session.now()), Some(secret.expose()));
+    let document = MintDocument { key, secret, outcome, warnings };
     // Room for all of it at once: a buffer that grows leaves copies of the secret behind.
     let mut text = Zeroizing::new(Vec::with_capacity(64 * 1024));
     serde_json::to_writer(&mut *text, &document).map_err(anyhow::Error::new)?;

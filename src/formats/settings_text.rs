@@ -12,7 +12,7 @@ use super::settings_draft::{SettingsDraft, no_such_field, one};
 use super::tree::{LocatedMistake, Mistake, from_toml, locate};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::setting::{Setting, SettingValue, Settings};
-use keyward_core::rules::time::rfc3339;
+use keyward_core::rules::time::{When, rfc3339};
 
 /// What starts the lines that mark mistakes; they are comments, and taken out again.
 const MARK: &str = "#!";
@@ -56,16 +56,22 @@ fn on_one_line(value: SettingValue<'_>) -> Option<Value> {
     })
 }
 
+/// What a text asks for.
+#[derive(Debug, Clone)]
+pub struct Edited {
+    /// The name.
+    pub name: Name,
+    /// The settings, with the end as it is meant at the time of reading.
+    pub settings: Settings,
+    /// How the text names the end, if it does.
+    pub end: Option<When>,
+}
+
 /// Reads a text back: the name and the settings that it asks for, on the basis of those that were.
 ///
 /// # Errors
 /// All mistakes, by their lines.
-pub fn parse(
-    text: &str,
-    name: &Name,
-    settings: &Settings,
-    now: Timestamp,
-) -> Result<(Name, Settings), Vec<LocatedMistake>> {
+pub fn parse(text: &str, name: &Name, settings: &Settings, now: Timestamp) -> Result<Edited, Vec<LocatedMistake>> {
     let fields = from_toml(text).map_err(|mistakes| locate(text, mistakes))?;
     let (mut new_name, mut draft, mut mistakes) = (name.clone(), SettingsDraft::new(settings.clone()), vec![]);
     for field in &fields {
@@ -104,7 +110,11 @@ pub fn parse(
             Ok(end) => draft.settings.expires_at = end,
         }
     }
-    if mistakes.is_empty() { Ok((new_name, draft.settings)) } else { Err(locate(text, mistakes)) }
+    if mistakes.is_empty() {
+        Ok(Edited { name: new_name, settings: draft.settings, end: draft.expires.map(|(_, when)| when) })
+    } else {
+        Err(locate(text, mistakes))
+    }
 }
 
 /// The text with its mistakes marked, each above its line.
@@ -134,7 +144,7 @@ mod tests {
 
     fn read(text: &str) -> Result<(Name, Settings), Vec<LocatedMistake>> {
         let key = sample();
-        parse(text, &key.name, &key.settings, at(1_000))
+        parse(text, &key.name, &key.settings, at(1_000)).map(|edited| (edited.name, edited.settings))
     }
 
     #[test]
@@ -149,7 +159,8 @@ mod tests {
         settings.read_only = true;
         settings.expires_at = Some(at(5));
         let text = render(&key.name, &key.settings);
-        assert_eq!(parse(&text, &key.name, &key.settings, at(1_000)), Ok((key.name.clone(), key.settings.clone())));
+        let read = parse(&text, &key.name, &key.settings, at(1_000)).unwrap();
+        assert_eq!((read.name, read.settings), (key.name.clone(), key.settings.clone()));
     }
 
     #[test]
@@ -157,7 +168,7 @@ mod tests {
         let mut key = sample();
         key.settings.description = Some("text".parse().unwrap());
         key.settings.scopes = ["a".parse().unwrap()].into();
-        let read = |text| parse(text, &key.name, &key.settings, at(1_000)).unwrap().1;
+        let read = |text| parse(text, &key.name, &key.settings, at(1_000)).unwrap().settings;
         assert_eq!(read(""), key.settings);
         assert_eq!((read("description = \"\"").description, read("scopes = []").scopes.len()), (None, 0));
         assert_eq!(read("expires_at = \"1h\"").expires_at, Some(at(4_600)));

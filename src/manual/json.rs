@@ -140,6 +140,12 @@ const SHAPES: &[Shape] = &[
             ("key", Object("key"), "the key as it is now"),
             ("secret", MaybeText, "the secret; null where it was delivered elsewhere, or none was minted"),
             ("outcome", Text, "created, rotated, updated or unchanged"),
+            (
+                "warnings",
+                Texts,
+                "expiry_cut: the key ends earlier than it would have, because of max-lifetime; grace_cut: the grace is \
+                 shorter than was asked for, because the key ends; expires_soon: the new key ends in under an hour",
+            ),
         ]),
     },
     Shape {
@@ -263,7 +269,7 @@ const SHAPES: &[Shape] = &[
             ("prefix", Text, "what new secrets start with"),
             ("hash_parameters", Object("hash parameters"), "what hashing a new secret costs"),
             ("query_credentials", Switch, "whether a credential in the query of a URL is accepted"),
-            ("max_lifetime", MaybeText, "the most time until a new expiry; null for unlimited"),
+            ("max_lifetime", MaybeText, "how long a secret may live from its minting; null for unlimited"),
         ]),
     },
     Shape {

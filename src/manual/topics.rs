@@ -123,12 +123,15 @@ fn manifest() -> Vec<Part> {
         Part::Lines("{\"group\": [{\"name\": \"ci\"}], \"key\": [{\"name\": \"deploy\", \"group\": \"ci\"}]}"),
         Part::Text(
             "What is left out has its default, also in what is there already: a manifest says all there is to say \
-             about what it names. Only `prefix` is left as it is where it is not named. What is not named at all \
+             about what it names. Only `prefix` and `expires_at` are left as they are where they are not named. What is \
+             not named at all \
              stays, unless `--prune` is given; then it is deleted. An empty text, an empty list and null all stand \
              for nothing.",
         ),
         Part::Text(
-            "A duration in `expires_at` counts from when the key was made, so that it means the same each time. \
+            "A duration in `expires_at` counts from when the key is made. The duration that a key was given already, by a \
+             manifest or by hand, changes nothing, whatever the clock did meanwhile; another one counts from when the \
+             key was made. A new key about whose end nothing is said never expires, or as late as `max-lifetime` allows. \
              Names are looked up in the manifest first, then in the store. Unknown fields are refused; all \
              mistakes are reported at once, each with its file, line and column.",
         ),

@@ -70,7 +70,9 @@ impl Session {
             );
         }
         let section = self.question();
-        match self.terminal.search(&section, what, &names)? {
+        let chosen = self.terminal.search(&section, what, &names)?;
+        self.look_at_the_clock();
+        match chosen {
             Answer::Given(index) => find_key(store, &names[index]),
             Answer::Declined => Err(cancelled()),
         }

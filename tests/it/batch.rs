@@ -129,9 +129,6 @@ impl Conversation {
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
         let answer: Value = serde_json::from_str(&line).unwrap();
-        if answer["reason"].is_null() {
-            println!("{answer}");
-        }
         answer["reason"].as_str().or(answer["error"]["code"].as_str()).unwrap().to_owned()
     }
 }

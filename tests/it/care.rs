@@ -361,8 +361,8 @@ fn a_setting_takes_what_it_says_and_nothing_else() {
         ),
         ("query-credentials", "query_credentials", "refuse", serde_json::json!(false)),
         ("query-credentials", "query_credentials", "allow", serde_json::json!(true)),
-        ("longest-life", "max_lifetime", "365d", serde_json::json!("365d")),
-        ("longest-life", "max_lifetime", "unlimited", serde_json::json!(null)),
+        ("max-lifetime", "max_lifetime", "365d", serde_json::json!("365d")),
+        ("max-lifetime", "max_lifetime", "unlimited", serde_json::json!(null)),
     ] {
         run(&sandbox, &format!("settings set {name} {value}"));
         assert_eq!(shown(field), json, "{name} {value}");
@@ -393,7 +393,7 @@ fn a_setting_takes_what_it_says_and_nothing_else() {
             ],
         ),
         ("query-credentials", &["", "yes", "Allow", "true"]),
-        ("longest-life", &["", "0", "0d", "365", "-1d", "never", "1x", "99999999999999y"]),
+        ("max-lifetime", &["", "0", "0d", "365", "-1d", "never", "1x", "99999999999999y"]),
         ("nosuch", &["x"]),
     ] {
         for value in values {

@@ -282,12 +282,12 @@ fn settings_are_checked_and_told_in_the_history() {
         ("settings set hash-parameters m=1,t=1,p=1", "invalid_value"),
         ("settings set hash-parameters m=999999999,t=1,p=1", "invalid_value"),
         ("settings set query-credentials maybe", "invalid_value"),
-        ("settings set longest-life soon", "invalid_value"),
+        ("settings set max-lifetime soon", "invalid_value"),
         ("settings set nosuch x", "usage"),
     ] {
         assert_eq!(sandbox.run(&format!("{line} --json")).error()["code"], code, "{line}");
     }
-    for line in ["settings set prefix app", "settings set query-credentials refuse", "settings set longest-life 30d"] {
+    for line in ["settings set prefix app", "settings set query-credentials refuse", "settings set max-lifetime 30d"] {
         assert_eq!(sandbox.run(line).code, 0, "{line}");
     }
     assert_eq!(
@@ -297,14 +297,17 @@ fn settings_are_checked_and_told_in_the_history() {
             "query_credentials": false, "max_lifetime": "30d",
         })
     );
-    for (line, code) in [("create x", 1), ("create x --expires 31d", 1), ("create x --expires 30d", 0)] {
+    for (line, code) in
+        [("create x --expires never", 1), ("create x --expires 31d", 1), ("create x --expires 30d", 0), ("create y", 0)]
+    {
         assert_eq!(sandbox.run(line).code, code, "{line}");
     }
+    assert_eq!(sandbox.run("show y --json").json()["expires_at"], "2026-03-02T12:00:00Z");
     assert!(sandbox.run("show x --json").json()["prefix"] == "app");
     assert_eq!(sandbox.run("edit x --expires never --json").error()["code"], "invalid_value");
     assert_eq!(sandbox.run("edit x --description y").code, 0);
     let events = sandbox.run("history --json").json();
     assert_eq!(events.as_array().unwrap().iter().filter(|event| event["action"] == "settings.edit").count(), 4);
-    assert_eq!(sandbox.run("settings set longest-life unlimited").code, 0);
+    assert_eq!(sandbox.run("settings set max-lifetime unlimited").code, 0);
     assert_eq!(sandbox.run("edit x --expires never").code, 0);
 }

@@ -187,6 +187,7 @@ fn settings_that_differ_are_named_and_no_secret_is_minted_for_them() {
         stderr:   scopes: rest → rest, ui
         stderr:   read only: false → true
         stderr:   expires: none → 2026-05-01T12:00:00Z
+        stderr: it expires in 89 days (2026-05-01)
     "#]]
     .assert_eq(&run("--scope ui,rest --read-only --expires 90d"));
     // What is not named stays.
@@ -284,7 +285,7 @@ fn what_is_refused_changes_nothing() {
         "role edit viewer --manages-keys",
         "edit deploy --role editor",
         "create above --role admin",
-        "settings set longest-life 60d",
+        "settings set max-lifetime 60d",
     ] {
         assert_eq!(sandbox.run(line).code, 0, "{line}");
     }

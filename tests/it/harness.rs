@@ -1,6 +1,6 @@
 //! A world for each test.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use jiff::{Span, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp};
 use keyward::terminal::Interrupts;
 use keyward::world::{StreamKinds, World};
 use keyward_core::rules::hashing::Cost;
@@ -24,6 +24,8 @@ use regex::Regex;
 pub struct Sandbox {
     folder: tempfile::TempDir,
     now: Arc<Mutex<Timestamp>>,
+    /// Seconds that pass at each look at the clock.
+    tick: Cell<i64>,
     random: Rc<RefCell<ChaCha20Rng>>,
 }
 
@@ -52,6 +54,7 @@ impl Sandbox {
         Self {
             folder: tempfile::tempdir().unwrap(),
             now: Arc::new(Mutex::new("2026-01-31T12:00:00Z".parse().unwrap())),
+            tick: Cell::new(0),
             random: Rc::new(RefCell::new(ChaCha20Rng::seed_from_u64(7))),
         }
     }
@@ -102,6 +105,16 @@ impl Sandbox {
     pub fn pass(&self, span: Span) {
         let later = self.now().to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).unwrap();
         *self.now.lock().unwrap() = later.timestamp();
+    }
+
+    /// Lets this many seconds pass at each look at the clock, from now on.
+    pub fn tick(&self, seconds: i64) {
+        self.tick.set(seconds);
+    }
+
+    /// Sets the clock.
+    pub fn set_clock(&self, time: Timestamp) {
+        *self.now.lock().unwrap() = time;
     }
 
     /// Runs a command line, split at white space, with nothing on stdin.
@@ -159,11 +172,16 @@ impl Sandbox {
         let mut environment: HashMap<String, OsString> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
         environment.entry("KEYWARD_STORE".to_owned()).or_insert_with(|| self.store().into());
-        let (now, random) = (Arc::clone(&self.now), Rc::clone(&self.random));
+        let (now, tick, random) = (Arc::clone(&self.now), self.tick.get(), Rc::clone(&self.random));
         World {
             args: std::iter::once("keyward".into()).chain(args.iter().map(OsString::from)).collect(),
             environment: Box::new(move |name| environment.get(name).cloned()),
-            clock: Arc::new(move || *now.lock().unwrap()),
+            clock: Arc::new(move || {
+                let mut now = now.lock().unwrap();
+                let read = *now;
+                *now = read.checked_add(SignedDuration::from_secs(tick)).unwrap_or(read);
+                read
+            }),
             random: Box::new(move |bytes| {
                 random.borrow_mut().fill_bytes(bytes);
                 Ok(())

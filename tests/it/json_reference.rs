@@ -120,7 +120,7 @@ fn every_output_has_exactly_the_documented_fields() {
     seen.check_all("key", &json("list"));
     seen.check_all("event", &json("history"));
     seen.check("history check", &json("history --check"));
-    seen.check("settings", &json("settings set longest-life 365d"));
+    seen.check("settings", &json("settings set max-lifetime 365d"));
     seen.check("settings", &json("settings list"));
     std::fs::write(
         sandbox.path("m.toml"),

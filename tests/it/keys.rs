@@ -260,6 +260,7 @@ fn edit_replaces_adds_takes_away_and_empties() {
         stderr:   labels: team=web → env=x
         stderr:   read only: false → true
         stderr:   expires: none → 2027-01-01T00:00:00Z
+        stderr: it expires in 334 days (2027-01-01)
     "#]].assert_eq(
         &sandbox
             .run(

@@ -468,16 +468,17 @@ fn what_only_this_store_forbids_is_told_with_its_place() {
         "create above --role admin",
         "user create ed --role editor",
         "user create adm --role admin",
-        "settings set longest-life 60d",
+        "settings set max-lifetime 60d",
     ] {
         assert_eq!(sandbox.run(line).code, 0, "{line}");
     }
     let before = sandbox.files();
-    let text = "[[key]]\nname = 'old'\n[[key]]\nname = 'a'\n[[key]]\nname = 'b'\nexpires_at = '61d'\n";
+    let text = "[[key]]\nname = 'old'\n[[key]]\nname = 'a'\nexpires_at = 'never'\n[[key]]\nname = 'b'\n\
+                expires_at = '61d'\n[[key]]\nname = 'c'\n";
     let found = mistakes(&apply(&sandbox, "", text));
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(found[0].starts_with("3:1: ") && found[0].contains("never expire"), "{found:?}");
-    assert!(found[1].starts_with("5:1: ") && found[1].contains("60d"), "{found:?}");
+    assert!(found[0].starts_with("5:14: ") && found[0].contains("never expire"), "{found:?}");
+    assert!(found[1].starts_with("8:14: ") && found[1].contains("60d"), "{found:?}");
     for (actor, text, code) in [
         ("ed", "\n[[key]]\nname = 'new'\nexpires_at = '1d'\nrole = 'admin'\n", "role_ceiling"),
         ("ed", "\n[[key]]\nname = 'above'\n", "role_ceiling"),
@@ -529,7 +530,9 @@ fn a_duration_means_the_same_at_every_time() {
     let found = mistakes(&run(text));
     assert!(found[0].starts_with("3:14: this time is in the past"), "{found:?}");
     assert_eq!(run("[[key]]\nname = 'a'\n").code, 0);
-    assert_eq!(end(), serde_json::Value::Null, "what is left out has its default");
+    assert_eq!(end(), "2028-01-01T00:00:00Z", "an end that nobody names stays");
+    assert_eq!(run("[[key]]\nname = 'a'\nexpires_at = 'never'\n").code, 0);
+    assert_eq!(end(), serde_json::Value::Null);
 }
 
 #[test]

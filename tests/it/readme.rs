@@ -43,6 +43,7 @@ fn comparable(text: &str) -> String {
     let text = replace(text, r"kw_[0-9a-z]{12}_[0-9A-Za-z]{49}\b", "SECRET");
     let text = replace(&text, r"\b[0-9a-hjkmnp-tv-z]{12}\b", "ID");
     let text = replace(&text, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME");
+    let text = replace(&text, r"\(\d{4}-\d\d-\d\d\)", "(DATE)");
     let text = replace(&text, r"\b(now|\d+ seconds? ago)(\s|$)", "NOW$2");
     let text = replace(&text, r"(made a new store): .*", "$1");
     replace(&text, r"(?m)[ ]+", " ")

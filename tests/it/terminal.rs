@@ -300,7 +300,7 @@ fn verify_asks_for_the_credential_and_does_not_show_it() {
 fn the_form_asks_for_everything_and_mints_what_was_said() {
     let sandbox = Sandbox::new();
     sandbox.mint("old --scope rest,ui");
-    for line in ["user create ann --role admin", "group create ci", "settings set longest-life 60d"] {
+    for line in ["user create ann --role admin", "group create ci", "settings set max-lifetime 60d"] {
         sandbox.run(line);
     }
     let mut screen = Screen::start(&sandbox.store(), "create", 100);

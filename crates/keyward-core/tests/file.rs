@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use keyward_core::rules::hashing::HashedSecret;
-use keyward_core::rules::key::{SecretState, Settings};
-use keyward_core::rules::names::Prefix;
+use keyward_core::rules::key::SecretState::{Current, Grace, Retired, Staged};
+use keyward_core::rules::key::Settings;
+use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::token::Id;
 use keyward_core::store::{ChainCheck, NewKey, NewSecret, Staging, Stamp, Store, StoreError};
 
@@ -32,7 +33,7 @@ fn secret(byte: u8) -> NewSecret {
 /// What the fourth schema added, taken away again.
 const BACK_TO_3: &str = include_str!("back_to_3.sql");
 
-/// What the third schema added, taken away again.
+/// What the third schema added, taken away after that.
 const BACK_TO_2: &str = "
     UPDATE secret SET expires_at = 253402128000, staged = 0 WHERE staged = 1;
     DROP INDEX secret_current;
@@ -85,8 +86,7 @@ fn an_older_store_is_brought_up_to_date() {
         let mut store = Store::open(&path).unwrap();
         let found = store.view().unwrap().find("k").unwrap().unwrap();
         let states: Vec<_> = found.secrets.iter().map(|info| (info.state(at(1_000)), info.expires_at)).collect();
-        let expected =
-            [(SecretState::Staged, None), (SecretState::Current, None), (SecretState::Grace, Some(at(2_000)))];
+        let expected = [(Staged, None), (Current, None), (Grace, Some(at(2_000)))];
         assert_eq!(states, expected, "from {version}");
         assert_eq!(found.settings, settings);
         // What was written then proves as well as what is written now, and the columns say what the details say.
@@ -99,4 +99,66 @@ fn an_older_store_is_brought_up_to_date() {
         store.write(stamp(), |changes| changes.promote_secret(&key, &secret(3).id)).unwrap();
         assert_eq!(store.view().unwrap().find("k").unwrap().unwrap().current_secret(), Some(&secret(3).id));
     }
+}
+
+/// What ended without a grace in an older store is over at any time, and what has a grace still has it.
+#[test]
+fn what_an_older_store_kept_of_secrets_without_a_grace_stays_over() {
+    let (_folder, path) = place();
+    let mut store = Store::create(&path, at(0)).unwrap();
+    let mut limits = store.view().unwrap().settings().unwrap();
+    limits.max_lifetime = "365d".parse().ok();
+    store.write(stamp(), |changes| changes.save_settings(&limits)).unwrap();
+    let mut settings = Settings::with_prefix(Prefix::default());
+    settings.expires_at = Some(at(10_000));
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        secret(number)
+    };
+    // When each rotation was, and when the secret before it ends.
+    let stories: [(&str, &[(i64, i64)]); 5] = [
+        ("at-once", &[(2_000, 2_000)]),
+        ("grace", &[(2_000, 3_000)]),
+        ("both", &[(2_000, 3_000), (2_500, 2_500)]),
+        ("twice", &[(2_000, 2_000), (2_500, 4_000)]),
+        ("promoted", &[]),
+    ];
+    for (name, rotations) in stories {
+        let (first, name): (_, Name) = (next(), name.parse().unwrap());
+        let id = Id::from_random([100 + first.id.as_str().as_bytes()[0]; 8]);
+        let new = NewKey { id: &id, name: &name, settings: &settings, secret: &first };
+        let mut key = store.write(stamp(), |changes| changes.insert_key(&new)).unwrap();
+        for (now, end) in rotations {
+            let stamp = Stamp { now: at(*now), actor: None };
+            key = store.write(stamp, |changes| changes.replace_secret(&key, &next(), at(*end))).unwrap();
+        }
+        if rotations.is_empty() {
+            let staged = next();
+            store.write(stamp(), |changes| changes.stage_secret(&key, &staged, Staging::Quiet)).unwrap();
+            let stamp = Stamp { now: at(2_000), actor: None };
+            store.write(stamp, |changes| changes.promote_secret(&key, &staged.id)).unwrap();
+        }
+    }
+    drop(store);
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute_batch(BACK_TO_3).unwrap();
+    drop(conn);
+
+    let store = Store::open(&path).unwrap();
+    let view = store.view().unwrap();
+    for (name, before, later) in [
+        ("at-once", vec![Current, Retired], vec![Current, Retired]),
+        ("grace", vec![Current, Grace], vec![Current, Retired]),
+        ("both", vec![Current, Retired, Retired], vec![Current, Retired, Retired]),
+        ("twice", vec![Current, Grace, Retired], vec![Current, Grace, Retired]),
+        ("promoted", vec![Current, Retired], vec![Current, Retired]),
+    ] {
+        let key = view.find(name).unwrap().unwrap();
+        let states = |now| key.secrets.iter().map(|secret| secret.state(at(now))).collect::<Vec<_>>();
+        assert_eq!((states(1), states(3_500)), (before, later), "{name}");
+        assert_eq!(key.expiry_set_at, key.created_at);
+    }
+    assert_eq!(view.settings().unwrap().max_lifetime.map(|max| max.to_string()).as_deref(), Some("365d"));
+    assert!(matches!(view.check_history(|_| {}).unwrap(), ChainCheck::Intact { .. }));
 }

@@ -11,9 +11,9 @@ use clap::{Args, ValueHint};
 use self::places::make_folder;
 use self::report::{PlanDocument, print_plan, report_steps};
 use super::mint::mint_all;
-use crate::delivery::{Handover, Order, Patience, Place, Sink, hand_over};
+use crate::delivery::{Change, Handover, Order, Patience, Place, Sink, hand_over};
 use crate::error::{Code, Error, Exit};
-use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject as Target, plan, read};
+use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject as Target, end_named, plan, read};
 use crate::formats::tree::{Mistake, locate};
 use crate::session::{Enter, Session};
 use crate::text::count;
@@ -102,7 +102,7 @@ impl Apply {
         let found = session.store_to_plan()?;
         let exists = found.is_some();
         let mut store = found.map_or_else(|| Store::in_memory(session.now()), Ok)?;
-        let planned = self.plan(session, &store, &manifest, &text)?;
+        let mut planned = self.plan(session, &store, &manifest, &text)?;
         let outcome = match (planned.steps.is_empty(), self.dry_run) {
             (true, _) => "unchanged",
             (false, true) => "planned",
@@ -117,7 +117,8 @@ impl Apply {
             if !self.dry_run {
                 self.confirm(session, &planned.steps)?;
                 let mut store = if exists { session.store_to_change()? } else { session.store_to_make()? };
-                self.make(session, &mut store, &planned, &text, wanted)?;
+                let made = self.make(session, &mut store, &planned, &text, wanted)?;
+                planned.steps.iter_mut().for_each(|step| step.set_end(&made));
             }
         }
         if !self.dry_run && session.check_key_manager(&store).is_ok() {
@@ -168,8 +169,7 @@ impl Apply {
     fn plan(&self, session: &Session, store: &Store, manifest: &Manifest, text: &str) -> Result<Planned, Error> {
         let view = store.view()?;
         let head = view.head()?;
-        let settings = view.settings()?;
-        let mut present = Present { prefix: settings.prefix.clone(), ..Present::default() };
+        let mut present = Present { settings: view.settings()?, ..Present::default() };
         for kind in KINDS {
             present.entries.extend(view.entries(kind)?.into_iter().map(|entry| entry.draft));
         }
@@ -188,19 +188,7 @@ impl Apply {
         present.keys.iter().filter(|key| named.contains(&key.name)).try_for_each(|key| view.check_whole(key))?;
         let planned = plan(manifest, &present, self.prune, session.now());
         let steps = planned.map_err(|wrongs| self.mistakes(text, wrongs))?;
-        // What only this store forbids is a mistake like the others.
-        let mut wrongs = vec![];
-        for step in &steps {
-            let Target::Key { settings: wanted, .. } = &step.subject else { continue };
-            let ends_anew = step.action == Action::Create || step.differences.iter().any(|d| d.field == "expires_at");
-            if step.action != Action::Delete
-                && ends_anew
-                && let Err(error) = settings.check_life(wanted.expires_at, session.now())
-            {
-                wrongs.push(Mistake::new(step.at.unwrap_or(0), error.to_string()));
-            }
-        }
-        if wrongs.is_empty() { Ok(Planned { steps, head }) } else { Err(self.mistakes(text, wrongs)) }
+        Ok(Planned { steps, head })
     }
 
     /// Whether all of it can be done, before anybody is asked and anything is hashed.
@@ -235,7 +223,13 @@ impl Apply {
             (Target::Entry(draft), Action::Delete) => {
                 entry(changes, draft).and_then(|entry| changes.delete_entry(&entry, false)).map(|_| None)
             }
-            (Target::Key { name, settings, .. }, Action::Create) => mint(name, settings).map(Some),
+            (Target::Key { name, settings, end, .. }, Action::Create) => {
+                // The end counts from the moment at which the key is made.
+                let mut settings = settings.clone();
+                settings.expires_at = end_named(*end, &changes.settings()?, changes.now())
+                    .map_err(|error| Error::new(Code::InvalidValue, format!("{name}: expires_at: {error}")))?;
+                mint(name, &settings).map(Some)
+            }
             (Target::Key { name, settings, .. }, action) => changes.named(name).and_then(|key| {
                 let key = key.ok_or_else(|| StoreError::KeyGone(name.clone()))?;
                 match action {
@@ -286,7 +280,7 @@ impl Apply {
         planned: &Planned,
         text: &str,
         wanted: Vec<(Name, Prefix, Place)>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Key>, Error> {
         if let Some(folder) = &self.secrets_dir {
             make_folder(folder)?;
         }
@@ -306,9 +300,9 @@ impl Apply {
                     changes.insert_key(&NewKey { id: &key.id, name, settings, secret: &key.stored })
                 })?);
             }
-            Ok(made)
+            Ok(Change { keys: made, warnings: vec![] })
         })
-        .map(drop)
+        .map(|made| made.keys)
     }
 }
 

@@ -21,7 +21,7 @@ impl Apply {
     ) -> Result<Vec<(Name, Prefix, Place)>, Error> {
         let mut wanted: Vec<(Name, Prefix, Place)> = vec![];
         for step in steps.iter().filter(|step| step.action == Action::Create) {
-            let Subject::Key { name, settings, deliver } = &step.subject else { continue };
+            let Subject::Key { name, settings, deliver, .. } = &step.subject else { continue };
             if self.dry_run && deliver.is_none() && self.secrets_dir.is_none() {
                 session.terminal.warn(&format!("nothing says where the secret of {name} goes: add --secrets-dir DIR"));
                 continue;

@@ -29,34 +29,48 @@ pub struct SettingArgs {
 }
 
 impl SettingArgs {
-    /// The change that these flags ask for.
+    /// The change that these flags ask for. A duration until the end counts from `now`: who makes the change at
+    /// another moment has to say so with [`SettingArgs::put_end`].
     ///
     /// # Errors
     /// For an expiry that is over at `now`, and for a label that is given twice.
     pub fn patch(&self, now: Timestamp) -> Result<SettingsPatch, Error> {
         let mut patch = self.patch_but_expiry()?;
         if let Some(when) = self.expires {
-            set_expiry(&mut patch, when.resolve(now), now)?;
+            put_expiry(&mut patch, end_of(when, now)?);
         }
         Ok(patch)
     }
 
-    /// The change that these flags ask for in a key that is there already and may be asked for again: a
-    /// duration until its end counts from when the key was made.
+    /// When the key is to end, if these flags say so.
+    pub fn end(&self) -> Option<When> {
+        self.expires
+    }
+
+    /// Puts the end that these flags name into `settings`, as seen from the moment of the change, `now`.
+    ///
+    /// # Errors
+    /// For an expiry that is over at `now`.
+    pub fn put_end(&self, settings: &mut Settings, now: Timestamp) -> Result<(), Error> {
+        if let Some(when) = self.expires {
+            settings.expires_at = end_of(when, now)?;
+        }
+        Ok(())
+    }
+
+    /// The change that these flags ask for in a key that is there already and may be asked for again, as
+    /// [`Key::end_said_again`] says.
     ///
     /// # Errors
     /// As [`SettingArgs::patch`]; an end that the key has already may be over.
     pub fn patch_for(&self, key: &Key, now: Timestamp) -> Result<SettingsPatch, Error> {
         let mut patch = self.patch_but_expiry()?;
         let Some(when) = self.expires else { return Ok(patch) };
-        let end = match when {
-            When::In(_) => when.resolve(key.created_at),
-            When::At(_) | When::Never => when.resolve(now),
-        };
+        let end = key.end_said_again(when);
         if end.as_ref().is_ok_and(|end| *end == key.settings.expires_at) {
             return Ok(patch);
         }
-        set_expiry(&mut patch, end, now)?;
+        put_expiry(&mut patch, checked(end, now)?);
         Ok(patch)
     }
 
@@ -203,20 +217,25 @@ fn put(mut slot: SettingSlot<'_>, texts: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A key that has expired before it exists is a mistake, whatever way the time was written.
-fn set_expiry(
-    patch: &mut SettingsPatch,
-    end: Result<Option<Timestamp>, InvalidText>,
-    now: Timestamp,
-) -> Result<(), Error> {
+/// The end that is named at `now`. A key that has expired before it exists is a mistake, whatever way the time was
+/// written.
+///
+/// # Errors
+/// [`Code::InvalidValue`].
+pub fn end_of(when: When, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+    checked(when.resolve(now), now)
+}
+
+fn checked(end: Result<Option<Timestamp>, InvalidText>, now: Timestamp) -> Result<Option<Timestamp>, Error> {
     let end = end.map_err(|error| Error::new(Code::InvalidValue, format!("--expires: {error}")))?;
-    if let Some(time) = end {
-        check_expiry(time, now)?;
-    }
+    end.map_or(Ok(()), |time| check_expiry(time, now))?;
+    Ok(end)
+}
+
+fn put_expiry(patch: &mut SettingsPatch, end: Option<Timestamp>) {
     if let SettingSlot::Time(place) = patch.replace(Setting::EXPIRES_AT) {
         *place = end;
     }
-    Ok(())
 }
 
 /// Refuses a time that is over.

@@ -9,9 +9,10 @@ use crate::formats::tree::Mistake;
 use crate::text::closest;
 use keyward_core::rules::directory::{Draft, Kind};
 use keyward_core::rules::key::{Key, Settings};
-use keyward_core::rules::names::{Name, Prefix};
+use keyward_core::rules::names::{InvalidText, Name};
 use keyward_core::rules::patch::{Difference, differences};
-use keyward_core::rules::time::When;
+use keyward_core::rules::time::{When, rfc3339};
+use keyward_core::store::StoreSettings;
 
 /// What there is.
 #[derive(Debug, Clone, Default)]
@@ -20,12 +21,12 @@ pub struct Present {
     pub entries: Vec<Draft>,
     /// Keys: those that the manifest names, or all of them where others are to be deleted.
     pub keys: Vec<Key>,
-    /// What the secrets of a new key start with, where nothing else is said.
-    pub prefix: Prefix,
+    /// What the store decides for its keys, where nothing else is said and beyond what may be said.
+    pub settings: StoreSettings,
 }
 
 /// What a step is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Subject {
     /// A group, user, role or tenant, as it will be, or as it was where it goes.
     Entry(Draft),
@@ -35,6 +36,8 @@ pub enum Subject {
         name: Name,
         /// Its settings, as they will be, or as they were where it goes.
         settings: Box<Settings>,
+        /// How the manifest names the end of a new key, which is seen from the moment at which it is made.
+        end: Option<When>,
         /// Where its secret goes.
         deliver: Option<Deliver>,
     },
@@ -70,7 +73,7 @@ pub enum Action {
 }
 
 /// A change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Step {
     /// What happens.
     pub action: Action,
@@ -80,6 +83,16 @@ pub struct Step {
     pub differences: Vec<Difference>,
     /// Where the manifest says so, in bytes; nowhere for what it does not name.
     pub at: Option<usize>,
+}
+
+impl Step {
+    /// Takes over when a new key of `made` ends: it was made later than it was planned.
+    pub fn set_end(&mut self, made: &[Key]) {
+        let key = made.iter().find(|key| self.action == Action::Create && key.name == *self.subject.name());
+        let (Some(key), Subject::Key { settings, .. }) = (key, &mut self.subject) else { return };
+        settings.expires_at = key.settings.expires_at;
+        self.differences = differences(&Settings::with_prefix(settings.prefix.clone()), settings);
+    }
 }
 
 /// The changes that make what is present what the manifest says, in the order in which they can be made. With
@@ -106,7 +119,7 @@ pub fn plan(manifest: &Manifest, present: &Present, prune: bool, now: Timestamp)
     }
     let keys: BTreeMap<&Name, &Key> = present.keys.iter().map(|key| (&key.name, key)).collect();
     for wanted in &manifest.keys {
-        match key_step(wanted, keys.get(&wanted.name).copied(), &present.prefix, now) {
+        match key_step(wanted, keys.get(&wanted.name).copied(), &present.settings, now) {
             Ok(step) => steps.extend(step),
             Err(mistake) => mistakes.push(mistake),
         }
@@ -125,14 +138,17 @@ fn id(draft: &Draft) -> (&'static str, &Name) {
 fn key_step(
     wanted: &ManifestKey,
     before: Option<&Key>,
-    prefix: &Prefix,
+    store: &StoreSettings,
     now: Timestamp,
 ) -> Result<Option<Step>, Mistake> {
     let mut settings = wanted.draft.settings.clone();
     if !wanted.draft.has_prefix {
-        settings.prefix.clone_from(before.map_or(prefix, |key| &key.settings.prefix));
+        settings.prefix.clone_from(before.map_or(&store.prefix, |key| &key.settings.prefix));
     }
-    settings.expires_at = end(wanted, before, now)?;
+    settings.expires_at = match before {
+        Some(key) => end_of_present(wanted, key, store, now)?,
+        None => end_of_new(wanted, store, now)?,
+    };
     let (action, differences) = match before {
         None => (Action::Create, differences(&Settings::with_prefix(settings.prefix.clone()), &settings)),
         Some(key) => (Action::Change, differences(&key.settings, &settings)),
@@ -141,24 +157,55 @@ fn key_step(
         return Ok(None);
     }
     let (name, deliver) = (wanted.name.clone(), wanted.deliver.clone());
-    let subject = Subject::Key { name, settings: Box::new(settings), deliver };
+    let end = wanted.draft.expires.map(|(_, when)| when);
+    let subject = Subject::Key { name, settings: Box::new(settings), end, deliver };
     Ok(Some(Step { action, subject, differences, at: Some(wanted.at) }))
 }
 
-/// When a key ends. A duration counts from when the key was made, so that it means the same each time.
-fn end(wanted: &ManifestKey, before: Option<&Key>, now: Timestamp) -> Result<Option<Timestamp>, Mistake> {
-    let Some((at, when)) = wanted.draft.expires else { return Ok(None) };
-    let from = match when {
-        When::In(_) => before.map_or(now, |key| key.created_at),
-        When::At(_) | When::Never => now,
-    };
-    let end = when.resolve(from).map_err(|error| Mistake::new(at, error.to_string()))?;
-    let is_new = before.is_none_or(|key| key.settings.expires_at != end);
-    // A key that is over may be made elsewhere as it is; one that is at work is not ended by a time gone by.
-    if is_new && (before.is_some() || matches!(when, When::In(_))) && end.is_some_and(|end| end <= now) {
-        return Err(Mistake::new(at, "this time is in the past; a key is stopped with enabled = false"));
+/// When a new key ends that is made at `now`: as the manifest says, or else as the store does. A key that is over may
+/// be made elsewhere as it is.
+///
+/// # Errors
+/// When the time lies beyond the year 9999.
+pub fn end_named(when: Option<When>, store: &StoreSettings, now: Timestamp) -> Result<Option<Timestamp>, InvalidText> {
+    when.map_or_else(|| Ok(store.cut_end(None, now)), |when| when.resolve(now))
+}
+
+fn end_of_new(wanted: &ManifestKey, store: &StoreSettings, now: Timestamp) -> Result<Option<Timestamp>, Mistake> {
+    let (at, when) = wanted.draft.expires.map_or((wanted.at, None), |(at, when)| (at, Some(when)));
+    let end = end_named(when, store, now).map_err(|error| Mistake::new(at, error.to_string()))?;
+    if !matches!(when, Some(When::At(_))) && end.is_some_and(|end| end <= now) {
+        return Err(is_over(at));
     }
+    store.check_end(end, now).map_err(|error| Mistake::new(at, error.to_string()))?;
     Ok(end)
+}
+
+/// When a key ends that is there. What was said before changes nothing, and where nothing is said, it stays.
+fn end_of_present(
+    wanted: &ManifestKey,
+    key: &Key,
+    store: &StoreSettings,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Mistake> {
+    let Some((at, when)) = wanted.draft.expires else { return Ok(key.settings.expires_at) };
+    let end = key.end_said_again(when).map_err(|error| Mistake::new(at, error.to_string()))?;
+    if end == key.settings.expires_at {
+        return Ok(end);
+    }
+    // A key that is at work is not ended by a time gone by.
+    if end.is_some_and(|end| end <= now) {
+        let mistake = is_over(at);
+        let from = format!("; a duration counts from when the key was made, {}", rfc3339(key.created_at));
+        let is_duration = matches!(when, When::In(_));
+        return Err(if is_duration { Mistake::new(at, mistake.what + &from) } else { mistake });
+    }
+    store.check_end(end, key.minted_at()).map_err(|error| Mistake::new(at, error.about(&key.name).to_string()))?;
+    Ok(end)
+}
+
+fn is_over(at: usize) -> Mistake {
+    Mistake::new(at, "this time is in the past; a key is stopped with enabled = false")
 }
 
 fn check_references(manifest: &Manifest, present: &Present, prune: bool, mistakes: &mut Vec<Mistake>) {
@@ -191,6 +238,7 @@ fn deletions<'p>(manifest: &'p Manifest, present: &'p Present) -> impl Iterator<
     let keys = present.keys.iter().filter(move |key| !keys.contains(&key.name)).map(|key| Subject::Key {
         name: key.name.clone(),
         settings: Box::new(key.settings.clone()),
+        end: None,
         deliver: None,
     });
     let wanted: BTreeSet<_> = manifest.entries.iter().map(|wanted| id(&wanted.draft)).collect();

@@ -86,7 +86,7 @@ fn a_plan_names_what_differs_in_an_order_that_works() {
     key.settings.prefix = "live".parse().unwrap();
     let old =
         Draft { name: "old".parse().unwrap(), description: None, facts: keyward_core::rules::directory::Facts::Group };
-    let present = Present { entries: vec![old], keys: vec![key], prefix: "kw".parse().unwrap() };
+    let present = Present { entries: vec![old], keys: vec![key], ..Present::default() };
     let text = r#"
         [[key]]
         name = "new"
@@ -152,7 +152,7 @@ fn what_is_written_is_read_back() {
     .into_iter()
     .map(|facts| Draft { name: "x".parse().unwrap(), description: Some("why".parse().unwrap()), facts })
     .collect();
-    let present = Present { entries: entries.clone(), keys: vec![key.clone()], prefix: "kw".parse().unwrap() };
+    let present = Present { entries: entries.clone(), keys: vec![key.clone()], ..Present::default() };
     let toml = to_toml(&entries) + &key_to_toml(&key.name, &key.settings);
     let mut json = to_json(&entries);
     json.insert("key".to_owned(), serde_json::Value::Array(vec![key_to_json(&key.name, &key.settings)]));

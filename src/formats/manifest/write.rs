@@ -13,7 +13,8 @@ use keyward_core::rules::setting::{Setting, SettingValue, Settings};
 
 /// The start of a manifest in TOML: the directory. Keys follow, one by one, each made by [`key_to_toml`].
 ///
-/// What has its default is left out, but for what a key's secrets start with: that default is the store's.
+/// What has its default is left out, but for what a key's secrets start with and when it ends: those defaults are the
+/// store's.
 pub fn to_toml(entries: &[Draft]) -> String {
     let mut text = "# A manifest of keyward: man 5 keyward-manifest. It holds no secrets.\n".to_owned();
     for kind in KINDS {
@@ -32,7 +33,7 @@ pub fn key_to_toml(name: &Name, settings: &Settings) -> String {
     let mut fields = key_fields(name, settings);
     for setting in Setting::ALL {
         let is_default = setting.is_same(settings, &defaults);
-        if is_default && !matches!(setting.value(settings), SettingValue::Prefix(_)) {
+        if is_default && !matches!(setting.value(settings), SettingValue::Prefix(_) | SettingValue::Time(_)) {
             fields.shift_remove(setting.name);
         }
     }
@@ -65,7 +66,13 @@ fn entry_fields(entry: &Draft) -> Map<String, Value> {
 }
 
 fn key_fields(name: &Name, settings: &Settings) -> Map<String, Value> {
-    std::iter::once(("name".to_owned(), json!(name))).chain(fields(settings)).collect()
+    let mut all: Map<String, Value> =
+        std::iter::once(("name".to_owned(), json!(name))).chain(fields(settings)).collect();
+    // Where nothing is said about its end, a key keeps the one that it has.
+    if let Some(end) = all.get_mut(Setting::EXPIRES_AT.name).filter(|end| end.is_null()) {
+        *end = json!("never");
+    }
+    all
 }
 
 /// One table of a list.

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use super::names::{InvalidText, Name};
 use super::setting::Setting;
 pub use super::setting::Settings;
-use super::time::rfc3339;
+use super::time::{When, rfc3339};
 use super::token::Id;
 
 /// One of a key's secrets, without the secret.
@@ -25,6 +25,8 @@ pub struct SecretInfo {
     pub expires_at: Option<Timestamp>,
     /// Whether a rotation put it beside the current one and has not come to its end.
     pub staged: bool,
+    /// Whether it is over at any time, whatever a clock says: it was replaced without a grace.
+    pub retired: bool,
 }
 
 /// Whether one of a key's secrets works, and why.
@@ -83,6 +85,8 @@ pub struct Key {
     pub created_by: Option<Name>,
     /// When its settings or its secret last changed.
     pub updated_at: Timestamp,
+    /// When its expiry was last changed, or it was made: a duration counted from then.
+    pub expiry_set_at: Timestamp,
     /// When a request was last allowed with it.
     pub last_used_at: Option<Timestamp>,
     /// How many requests were allowed with it.
@@ -154,6 +158,7 @@ impl Key {
             created_at,
             created_by: None,
             updated_at: created_at,
+            expiry_set_at: created_at,
             last_used_at: None,
             use_count: 0,
             secrets: vec![],
@@ -178,7 +183,33 @@ impl Key {
 
     /// The public id of the current secret.
     pub fn current_secret(&self) -> Option<&Id> {
-        self.secrets.iter().find(|secret| secret.is_current()).map(|secret| &secret.id)
+        self.current().map(|secret| &secret.id)
+    }
+
+    /// When the current secret was minted; of a damaged key that has none, when the key was made.
+    pub fn minted_at(&self) -> Timestamp {
+        self.current().map_or(self.created_at, |secret| secret.created_at)
+    }
+
+    fn current(&self) -> Option<&SecretInfo> {
+        self.secrets.iter().find(|secret| secret.is_current())
+    }
+
+    /// The end that is meant by who says the same again and again: a manifest, or `create --ensure`. What was said
+    /// before changes nothing, whatever the clock did meanwhile, and whatever else about the key has changed: a
+    /// duration that led to the present end means that end. Another one counts from when the key was made.
+    ///
+    /// # Errors
+    /// When the time lies beyond the year 9999.
+    pub fn end_said_again(&self, when: When) -> Result<Option<Timestamp>, InvalidText> {
+        let (When::In(duration), present) = (when, self.settings.expires_at) else {
+            return when.resolve(self.created_at);
+        };
+        let led_to_it = |from| present.is_some() && duration.after(from) == present;
+        if led_to_it(self.expiry_set_at) || led_to_it(self.created_at) {
+            return Ok(present);
+        }
+        when.resolve(self.created_at)
     }
 
     /// Whether the key's time is over at `now`.
@@ -206,12 +237,14 @@ impl Key {
 impl SecretInfo {
     /// The current secret of a key.
     pub fn new(id: Id, created_at: Timestamp) -> Self {
-        Self { id, created_at, expires_at: None, staged: false }
+        Self { id, created_at, expires_at: None, staged: false, retired: false }
     }
 
-    /// The state at `now`. A secret stops working in the second that `expires_at` names.
+    /// The state at `now`. A secret stops working in the second that `expires_at` names, and one that was replaced
+    /// without a grace is over at any time.
     pub fn state(&self, now: Timestamp) -> SecretState {
         match self.expires_at {
+            _ if self.retired => SecretState::Retired,
             _ if self.staged => SecretState::Staged,
             None => SecretState::Current,
             Some(end) if end > now => SecretState::Grace,
@@ -220,7 +253,7 @@ impl SecretInfo {
     }
 
     fn is_current(&self) -> bool {
-        self.expires_at.is_none() && !self.staged
+        self.expires_at.is_none() && !self.staged && !self.retired
     }
 }
 
@@ -317,14 +350,16 @@ pub(crate) mod tests {
 
     #[test]
     fn a_secret_is_staged_or_current_or_has_an_end() {
-        let mut secret = SecretInfo { id: Id::from_random([2; 8]), created_at: at(0), expires_at: None, staged: false };
-        for (staged, expires_at, state) in [
-            (true, None, SecretState::Staged),
-            (false, None, SecretState::Current),
-            (false, Some(101), SecretState::Grace),
-            (false, Some(100), SecretState::Retired),
+        let mut secret = SecretInfo::new(Id::from_random([2; 8]), at(0));
+        for (staged, retired, expires_at, state) in [
+            (true, false, None, SecretState::Staged),
+            (false, false, None, SecretState::Current),
+            (false, false, Some(101), SecretState::Grace),
+            (false, false, Some(100), SecretState::Retired),
+            (false, true, Some(101), SecretState::Retired),
+            (false, true, Some(100), SecretState::Retired),
         ] {
-            secret.staged = staged;
+            (secret.staged, secret.retired) = (staged, retired);
             secret.expires_at = expires_at.map(at);
             assert_eq!(secret.state(at(100)), state);
         }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -172,6 +173,13 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
     text.parse().ok().map(whole_seconds)
 }
 
+/// The system's time. It can tell times that no [`Timestamp`] can: for those, the last or the first of all timestamps,
+/// so that what has an end has ended where the clock is beyond the year 9999.
+pub fn from_system(time: SystemTime) -> Timestamp {
+    let end = if time < SystemTime::UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::try_from(time).unwrap_or(end)
+}
+
 /// The time without its fraction of a second.
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     // Rounding a time down to a second that the type can hold cannot fail; keep it as it is if so.
@@ -221,6 +229,8 @@ pub fn relative(time: Timestamp, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn now() -> Timestamp {
@@ -273,6 +283,62 @@ mod tests {
     fn durations_are_shown_as_they_are_read() {
         for text in ["90d", "12h", "2w", "1d 6h", "1y 6mo"] {
             assert_eq!(text.parse::<Duration>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_system_time_that_cannot_be_told_is_the_nearest_that_can() {
+        let system = |second: i64| {
+            let length = std::time::Duration::from_secs(second.unsigned_abs());
+            let epoch = SystemTime::UNIX_EPOCH;
+            if second < 0 { epoch.checked_sub(length) } else { epoch.checked_add(length) }
+        };
+        let (first, last) = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+        for (second, told) in [
+            (i64::MIN, first),
+            (first - 1, first),
+            (first, first),
+            (-1, -1),
+            (0, 0),
+            (last, last),
+            (last + 1, last),
+            (253_402_300_800, last),
+            (i64::MAX, last),
+        ] {
+            assert_eq!(whole_seconds(from_system(system(second).unwrap())).as_second(), told, "{second}");
+        }
+    }
+
+    proptest! {
+        /// Every second that a clock can tell, the ends of all times and their neighbours often.
+        #[test]
+        fn no_clock_makes_a_conversion_fail(
+            second in prop_oneof![
+                any::<i64>(),
+                Timestamp::MIN.as_second() - 10..Timestamp::MIN.as_second() + 1_000_000,
+                Timestamp::MAX.as_second() - 1_000_000..Timestamp::MAX.as_second() + 10,
+                -1_000_000i64..1_000_000,
+            ],
+            other in any::<i64>(),
+            duration in prop_oneof![Just("0s"), Just("1s"), Just("90d"), Just("1y 6mo"), Just("9999y"), Just("19998y")],
+        ) {
+            let length = std::time::Duration::from_secs(second.unsigned_abs());
+            let epoch = SystemTime::UNIX_EPOCH;
+            let system = if second < 0 { epoch.checked_sub(length) } else { epoch.checked_add(length) };
+            let now = whole_seconds(from_system(system.unwrap()));
+            let other = Timestamp::from_second(other % Timestamp::MAX.as_second()).unwrap();
+            prop_assert_eq!(now.as_second(), second.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second()));
+            // What is shown is read back, as far as RFC 3339 has years.
+            let shown = rfc3339(now).to_string();
+            prop_assert!(shown.starts_with('-') || parse_time(&shown) == Some(now), "{}", shown);
+            relative(now, other);
+            relative(other, now);
+            let duration: Duration = duration.parse().unwrap();
+            prop_assert!(duration.after(now).is_none_or(|after| after >= now));
+            prop_assert!(duration.before(now).is_none_or(|before| before <= now));
+            duration.seconds_after(now);
+            let _ = When::In(duration).resolve(now);
+            prop_assert!(Since::Ago(duration).resolve(now) <= now);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::rules::authority::Denied;
 use crate::rules::key::Key;
 use crate::rules::names::Name;
 use crate::rules::text::count;
+use crate::rules::time::Rfc3339;
 
 /// What is said of a disk without room.
 pub const DISK_FULL: &str = "the disk is full";
@@ -103,13 +104,17 @@ pub enum StoreError {
         /// The name of the key that will be, or that is.
         name: String,
     },
-    /// The store does not let keys live for so long.
-    #[error("keys here must expire within {longest}, and this one would {instead}")]
+    /// The store does not let a secret live for so long.
+    #[error("keys here must expire within {max} of their secret's minting, by {latest}; this one would {instead}")]
     LivesTooLong {
-        /// How long a key may live.
-        longest: String,
+        /// How long a secret may live.
+        max: String,
+        /// When the key has to end.
+        latest: Rfc3339,
         /// What it would do instead.
         instead: &'static str,
+        /// The name of the key, if there is one already.
+        name: Option<Name>,
     },
     /// Keys or users refer to it.
     #[error("the {kind} {name} is in use by {}", counted(*.keys, *.users))]
@@ -155,6 +160,15 @@ impl StoreError {
     pub(crate) fn check_whole(path: &Path, key: &Key) -> Result<(), Self> {
         let Some(damage) = &key.damage else { return Ok(()) };
         Err(Self::Corrupt { path: path.to_owned(), detail: format!("the key {}: {damage}", key.name) })
+    }
+
+    /// The same, of a key that is there already.
+    #[must_use]
+    pub fn about(mut self, key: &Name) -> Self {
+        if let Self::LivesTooLong { name, .. } = &mut self {
+            *name = Some(key.clone());
+        }
+        self
     }
 
     /// The error that a failed file operation means for the store at `path`.

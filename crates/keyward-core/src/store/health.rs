@@ -34,7 +34,7 @@ pub(super) fn other_cost(conn: &Conn, cost: Cost, now: Timestamp) -> Result<Name
     let mut found = NameCount::default();
     conn.each(
         "SELECT k.name, s.hash FROM secret s JOIN key k ON k.id = s.key
-          WHERE s.expires_at IS NULL OR s.expires_at > ?1 ORDER BY k.name",
+          WHERE s.retired = 0 AND (s.expires_at IS NULL OR s.expires_at > ?1) ORDER BY k.name",
         &[now.into()],
         |row| {
             if HashedSecret::from_stored(row.text(1)?.to_owned()).needs_renewal(cost) {

@@ -66,7 +66,7 @@ pub(super) fn by_id(conn: &Conn, id: &Id) -> Result<Option<Key>, StoreError> {
 
 /// One statement, so that the secret and its key are of the same moment. The key may be damaged.
 pub(super) fn presented(conn: &Conn, secret: &Id) -> Result<Option<Presented>, StoreError> {
-    const MORE: &str = ", s.hash, s.created_at, s.expires_at, s.staged";
+    const MORE: &str = ", s.hash, s.created_at, s.expires_at, s.staged, s.retired";
     let sql = select_key(MORE, "JOIN secret s ON s.key = k.id WHERE s.public_id = ?1");
     conn.optional(&sql, &[secret.into()], |row| {
         Ok(Presented {
@@ -77,6 +77,7 @@ pub(super) fn presented(conn: &Conn, secret: &Id) -> Result<Option<Presented>, S
                 created_at: row.time(rows::COLUMNS + 1)?,
                 expires_at: row.optional_time(rows::COLUMNS + 2)?,
                 staged: row.flag(rows::COLUMNS + 3)?,
+                retired: row.flag(rows::COLUMNS + 4)?,
             },
         })
     })
@@ -126,11 +127,21 @@ pub(super) fn update(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    set_expiry(conn, key, settings.expires_at, now)?;
     conn.execute(
         "UPDATE key SET name = ?2, updated_at = ?3, revision = revision + 1 WHERE id = ?1",
         &[key.into(), name.into(), now.into()],
     )?;
     key_settings::write(conn, key, settings)
+}
+
+/// Gives the key another end, if it is another one, and notes when that was.
+pub(super) fn set_expiry(conn: &Conn, key: i64, end: Option<Timestamp>, now: Timestamp) -> Result<(), StoreError> {
+    conn.execute(
+        "UPDATE key SET expires_at = ?2, expiry_set_at = ?3 WHERE id = ?1 AND expires_at IS DISTINCT FROM ?2",
+        &[key.into(), end.into(), now.into()],
+    )
+    .map(drop)
 }
 
 /// Switches the key on or off, and touches nothing else.

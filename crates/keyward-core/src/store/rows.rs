@@ -26,7 +26,7 @@ const SETTINGS: usize = 2;
 const REST: usize = SETTINGS + key_settings::WIDTH;
 
 /// How many columns a key has; further ones follow from this index on.
-pub(super) const COLUMNS: usize = REST + 13;
+pub(super) const COLUMNS: usize = REST + 14;
 
 const KEY_COLUMNS: &str = "
            k.created_at, k.created_by, k.updated_at, k.revision,
@@ -34,8 +34,10 @@ const KEY_COLUMNS: &str = "
            coalesce(o.enabled, 1), coalesce(t.enabled, 1), r.rank, p.name, p.rank, o.role,
            (SELECT string_agg(public_id || '\u{1e}' || CAST(created_at AS TEXT)
                                         || '\u{1e}' || coalesce(CAST(expires_at AS TEXT), '')
-                                        || '\u{1e}' || CAST(staged AS TEXT), '\u{1f}' ORDER BY id DESC)
-              FROM secret WHERE key = k.id)";
+                                        || '\u{1e}' || CAST(staged AS TEXT)
+                                        || '\u{1e}' || CAST(retired AS TEXT), '\u{1f}' ORDER BY id DESC)
+              FROM secret WHERE key = k.id),
+           coalesce(k.expiry_set_at, k.created_at)";
 
 const KEY_TABLES: &str = "
       FROM key k
@@ -64,6 +66,7 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
         created_at: row.time(REST)?,
         created_by: row.optional_parsed(REST + 1)?,
         updated_at: row.time(REST + 2)?,
+        expiry_set_at: row.time(REST + 13)?,
         revision: row.integer(REST + 3)?,
         last_used_at: row.optional_time(REST + 4)?,
         use_count: row.count(REST + 5)?,
@@ -79,12 +82,13 @@ fn secrets(row: &Row<'_>, column: usize) -> Result<Vec<SecretInfo>, StoreError> 
         .map(|item| {
             let mut parts = item.split('\u{1e}');
             let mut part = || parts.next().ok_or_else(|| row.damage(column));
-            let (id, created_at, expires_at, staged) = (part()?, part()?, part()?, part()?);
+            let (id, created_at, expires_at, staged, retired) = (part()?, part()?, part()?, part()?, part()?);
             Ok(SecretInfo {
                 id: row.parse(id, column)?,
                 created_at: time(created_at)?,
                 expires_at: if expires_at.is_empty() { None } else { Some(time(expires_at)?) },
                 staged: staged == "1",
+                retired: retired == "1",
             })
         })
         .collect()

@@ -40,7 +40,7 @@ pub(super) fn unstage(conn: &Conn, secret: &Id) -> Result<bool, StoreError> {
 }
 
 /// Puts `secret`, which may be staged, in the place of the current one. What works until later than
-/// `grace_end` stops then.
+/// `grace_end` stops then; without a grace it is over at any time.
 pub(super) fn replace(
     conn: &Conn,
     key: i64,
@@ -49,33 +49,30 @@ pub(super) fn replace(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     unstage(conn, &secret.id)?;
-    retire(conn, key, grace_end)?;
+    retire(conn, key, grace_end, now)?;
     insert(conn, key, secret, false, now)?;
     keys::touch(conn, key, now)
 }
 
-/// Makes a staged secret the current one. What works until later than `grace_end` stops then. Returns whether there
-/// is such a secret; else the key has none that works without an end.
-pub(super) fn promote(
-    conn: &Conn,
-    key: i64,
-    secret: &Id,
-    grace_end: Timestamp,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    retire(conn, key, grace_end)?;
+/// Makes a staged secret the current one; every other is over at any time. Returns whether there is such a secret;
+/// else the key has none that works.
+pub(super) fn promote(conn: &Conn, key: i64, secret: &Id, now: Timestamp) -> Result<bool, StoreError> {
+    retire(conn, key, now, now)?;
     let promoted = conn.execute(
-        "UPDATE secret SET expires_at = NULL WHERE key = ?1 AND public_id = ?2",
+        "UPDATE secret SET expires_at = NULL, retired = 0 WHERE key = ?1 AND public_id = ?2",
         &[key.into(), secret.into()],
     )?;
     keys::touch(conn, key, now)?;
     Ok(promoted == 1)
 }
 
-fn retire(conn: &Conn, key: i64, end: Timestamp) -> Result<(), StoreError> {
+/// Gives all secrets of a key an end. Those that have ended by now, or are to end now, are over at any time.
+fn retire(conn: &Conn, key: i64, end: Timestamp, now: Timestamp) -> Result<(), StoreError> {
     conn.execute(
-        "UPDATE secret SET expires_at = ?2, staged = 0 WHERE key = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
-        &[key.into(), end.into()],
+        "UPDATE secret SET expires_at = CASE WHEN expires_at < ?2 THEN expires_at ELSE ?2 END, staged = 0,
+                           retired = CASE WHEN expires_at <= ?3 THEN 1 ELSE ?4 END
+          WHERE key = ?1 AND retired = 0",
+        &[key.into(), end.into(), now.into(), (end <= now).into()],
     )
     .map(drop)
 }

@@ -6,7 +6,7 @@ use super::db::Conn;
 use super::error::StoreError;
 use crate::rules::hashing::{Cost, HashError, HashedSecret};
 use crate::rules::names::Prefix;
-use crate::rules::time::Duration;
+use crate::rules::time::{Duration, rfc3339, whole_seconds};
 
 /// What a store decides for all of its keys.
 #[derive(Debug, Clone)]
@@ -21,8 +21,8 @@ pub struct StoreSettings {
     /// What other hashes of this store cost, since its parameters were changed: a verification that fails spends
     /// all of them, so that its time does not tell which one was checked.
     pub former_costs: Vec<Cost>,
-    /// How long a key may live at most, from the moment at which its expiry is set.
-    pub longest_life: Option<Duration>,
+    /// How long a secret may live at most, from its minting.
+    pub max_lifetime: Option<Duration>,
 }
 
 impl Default for StoreSettings {
@@ -32,25 +32,41 @@ impl Default for StoreSettings {
             hash_cost: Cost::default(),
             query_credentials: true,
             former_costs: vec![],
-            longest_life: None,
+            max_lifetime: None,
         }
     }
 }
 
 impl StoreSettings {
-    /// A new expiry may not be further away than the store allows. Keys that were made before the
-    /// store said so keep theirs.
+    /// When a key with a secret that was minted at `minted_at` has to end; `None` where the store says nothing.
+    pub fn latest_end(&self, minted_at: Timestamp) -> Option<Timestamp> {
+        let max = self.max_lifetime?;
+        // What lies beyond all times that can be told ends with the last of them.
+        Some(max.after(minted_at).unwrap_or(whole_seconds(Timestamp::MAX)))
+    }
+
+    /// An end that nobody named, or that was named for another secret, as far as the store allows it for one that was
+    /// minted at `minted_at`.
+    pub fn cut_end(&self, end: Option<Timestamp>, minted_at: Timestamp) -> Option<Timestamp> {
+        match (end, self.latest_end(minted_at)) {
+            (Some(end), Some(latest)) => Some(end.min(latest)),
+            (end, latest) => end.or(latest),
+        }
+    }
+
+    /// Refuses an end that lies beyond what the store allows for a secret that was minted at `minted_at`. Keys that
+    /// were made before the store said so keep theirs.
     ///
     /// # Errors
     /// [`StoreError::LivesTooLong`].
-    pub fn check_life(&self, expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), StoreError> {
-        let Some(longest) = self.longest_life else { return Ok(()) };
-        let instead = match (expires_at, longest.after(now)) {
-            (None, _) => "never expire",
-            (Some(end), Some(latest)) if end > latest => "live longer",
-            _ => return Ok(()),
+    pub fn check_end(&self, end: Option<Timestamp>, minted_at: Timestamp) -> Result<(), StoreError> {
+        let (Some(max), Some(latest)) = (self.max_lifetime, self.latest_end(minted_at)) else { return Ok(()) };
+        let instead = match end {
+            None => "never expire",
+            Some(end) if end > latest => "live longer",
+            Some(_) => return Ok(()),
         };
-        Err(StoreError::LivesTooLong { longest: longest.to_string(), instead })
+        Err(StoreError::LivesTooLong { max: max.to_string(), latest: rfc3339(latest), instead, name: None })
     }
 
     /// Names and values, as they are stored and told in the history; `None` for what is not limited.
@@ -61,7 +77,7 @@ impl StoreSettings {
             ("prefix", Some(self.prefix.to_string())),
             ("hash_cost", Some(self.hash_cost.to_string())),
             ("query_credentials", Some(self.query_credentials.to_string())),
-            ("max_lifetime", self.longest_life.map(|life| life.to_string())),
+            ("max_lifetime", self.max_lifetime.map(|life| life.to_string())),
         ]
     }
 }
@@ -75,7 +91,7 @@ pub(super) fn load(conn: &Conn) -> Result<StoreSettings, StoreError> {
             "hash_cost" => settings.hash_cost = row.parsed(0)?,
             "former_costs" => settings.former_costs = row.parsed::<Costs>(0)?.0,
             "query_credentials" => settings.query_credentials = row.parsed(0)?,
-            "max_lifetime" => settings.longest_life = Some(row.parsed(0)?),
+            "max_lifetime" => settings.max_lifetime = Some(row.parsed(0)?),
             _ => {}
         }
         Ok::<_, StoreError>(())

@@ -78,7 +78,7 @@ mod tests {
     fn row(number: u64) -> (Id, Row) {
         let (mut key, id) = (sample(), Id::from_random(number.to_be_bytes()));
         key.id = id.clone();
-        let secret = SecretInfo { id: id.clone(), created_at: at(0), expires_at: None, staged: false };
+        let secret = SecretInfo::new(id.clone(), at(0));
         let presented = Presented { key, hash: HashedSecret::from_stored(String::new()), secret };
         let seal = Matches::new([0; 32]).seal(&presented.hash);
         (id, Row { presented: Arc::new(presented), seal, cost: None })

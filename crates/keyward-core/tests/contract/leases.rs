@@ -45,6 +45,22 @@ pub(crate) fn a_lease_ends_by_itself_or_is_given_back<F: Fixture>() {
     reserve(&mut store, NOW + 100, &subject("k"), &secret(3).id).unwrap();
 }
 
+/// The end of a lease that was taken before the clock went back lies far ahead: it would keep everybody away until then.
+pub(crate) fn a_lease_of_a_clock_that_went_back_ends_too<F: Fixture>() {
+    let place = F::new();
+    let mut store = place.open();
+    for subject in [subject("k"), Subject::Key(secret(9).id)] {
+        reserve(&mut store, NOW + 86_400, &subject, &secret(1).id).unwrap();
+        let now = keyward_core::store::Stamp { now: at(NOW), actor: None };
+        let is_reserved = store.write_lightly(now, |changes| changes.is_reserved(&subject)).unwrap();
+        assert!(!is_reserved, "{subject:?}");
+        reserve(&mut store, NOW, &subject, &secret(2).id).unwrap();
+    }
+    // A little is no step: two processes do not look at the clock at once.
+    reserve(&mut store, NOW + 300, &subject("l"), &secret(3).id).unwrap();
+    is_reserved(reserve(&mut store, NOW, &subject("l"), &secret(4).id), "l");
+}
+
 fn prepared(store: &mut Store) -> Key {
     let key = store.write(stamp(), |changes| insert(changes, "old", 1)).unwrap();
     reserve(store, NOW, &Subject::Key(key.id.clone()), &secret(2).id).unwrap();

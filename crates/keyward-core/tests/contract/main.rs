@@ -147,6 +147,7 @@ promises! {
     leases:
         of_two_who_want_a_name_the_second_is_refused
         a_lease_ends_by_itself_or_is_given_back
+        a_lease_of_a_clock_that_went_back_ends_too
         a_lease_keeps_others_from_minting_and_from_nothing_else
         what_was_minted_ends_its_lease
         a_lease_leaves_no_trace_in_the_history

@@ -23,7 +23,7 @@ impl Changes<'_> {
         let lease = Subject::Name(new.name.clone());
         self.check_lease(&lease, Some(&new.secret.id))?;
         self.check_references(new.settings)?;
-        self.settings()?.check_life(new.settings.expires_at, self.now())?;
+        self.settings()?.check_end(new.settings.expires_at, self.now())?;
         keys::insert(self.conn(), new, self.now(), self.stamp.actor)?;
         self.end_lease(&lease, &new.secret.id)?;
         let key = self.reload(new.id, new.name)?;
@@ -49,7 +49,8 @@ impl Changes<'_> {
         }
         self.check_references(settings)?;
         if settings.expires_at != key.settings.expires_at {
-            self.settings()?.check_life(settings.expires_at, self.now())?;
+            let checked = self.settings()?.check_end(settings.expires_at, key.minted_at());
+            checked.map_err(|error| error.about(&key.name))?;
         }
         let row = self.row_of(key)?;
         keys::update(self.conn(), row, name, settings, self.now())?;

@@ -7,7 +7,7 @@
 //! It is a courtesy and no lock: what commits after the end of its lease goes through where nothing else stands in the
 //! way. Taking one makes no row in the history and moves no head.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Changes;
 use crate::platform::process;
@@ -36,7 +36,7 @@ impl Subject {
 }
 
 impl Changes<'_> {
-    /// Takes a lease on each of the subjects until `until`, for the secret beside it; renews it where that secret
+    /// Takes a lease on each of the subjects until `until`, a quarter of an hour ahead at most, for the secret beside it; renews it where that secret
     /// holds one already. A lease that has ended counts for nothing.
     ///
     /// # Errors
@@ -119,6 +119,12 @@ impl Changes<'_> {
     }
 }
 
+/// No lease ends later than this. One that seems to was taken before the clock went back: it counts for nothing, until
+/// its process renews it by the same clock.
+fn too_late(now: Timestamp) -> Timestamp {
+    now.checked_add(SignedDuration::from_mins(16)).unwrap_or(Timestamp::MAX)
+}
+
 /// Whether the lease was taken or renewed.
 fn take(
     conn: &Conn,
@@ -132,8 +138,15 @@ fn take(
         "INSERT INTO reservation (subject, secret, holder, until) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (subject) DO UPDATE
             SET secret = excluded.secret, holder = excluded.holder, until = excluded.until
-          WHERE reservation.until <= ?5 OR reservation.secret = excluded.secret",
-        &[subject.in_the_table().as_str().into(), secret.into(), holder.into(), until.into(), now.into()],
+          WHERE reservation.until <= ?5 OR reservation.until > ?6 OR reservation.secret = excluded.secret",
+        &[
+            subject.in_the_table().as_str().into(),
+            secret.into(),
+            holder.into(),
+            until.into(),
+            now.into(),
+            too_late(now).into(),
+        ],
     )?;
     Ok(taken == 1)
 }
@@ -141,8 +154,8 @@ fn take(
 /// The secret that holds a lease on the subject.
 fn holder(conn: &Conn, subject: &Subject, now: Timestamp) -> Result<Option<String>, StoreError> {
     conn.optional(
-        "SELECT secret FROM reservation WHERE subject = ?1 AND until > ?2",
-        &[subject.in_the_table().as_str().into(), now.into()],
+        "SELECT secret FROM reservation WHERE subject = ?1 AND until > ?2 AND until <= ?3",
+        &[subject.in_the_table().as_str().into(), now.into(), too_late(now).into()],
         |row| Ok(row.text(0)?.to_owned()),
     )
 }

@@ -3,12 +3,15 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Changes, Subject};
+use super::{Changes, Subject, as_json};
 use crate::rules::hashing::HashedSecret;
 use crate::rules::key::Key;
+use crate::rules::patch::Difference;
+use crate::rules::setting::Setting;
 use crate::rules::time::rfc3339;
 use crate::rules::token::Id;
 use crate::store::error::StoreError;
+use crate::store::keys;
 use crate::store::secrets::{self, NewSecret};
 
 /// When the history tells of a secret that is staged.
@@ -21,8 +24,17 @@ pub enum Staging {
     Quiet,
 }
 
+/// The end of a key before and after a rotation.
+#[derive(Clone, Copy)]
+struct CutExpiry {
+    old: Option<Timestamp>,
+    end: Option<Timestamp>,
+}
+
 impl Changes<'_> {
-    /// Puts a new secret in the place of the current one, which works until `grace_end`.
+    /// Puts a new secret in the place of the current one, which works until `grace_end`, and no longer than the key:
+    /// without a grace it is over at any time. The key keeps its end, as far as the store allows it for a secret that is
+    /// minted now.
     ///
     /// # Errors
     /// [`StoreError::SecretChanged`] where the current secret is not the one that `key` tells of: the
@@ -35,10 +47,37 @@ impl Changes<'_> {
             return Ok(present);
         }
         let row = self.row_to_rotate(key, &secret.id)?;
-        secrets::replace(self.conn(), row, secret, grace_end, self.now())?;
+        let now = self.now();
+        let cut = self.cut_expiry(row, &present, now)?;
+        let grace_end = cut.end.map_or(grace_end, |end| grace_end.min(end)).max(now);
+        secrets::replace(self.conn(), row, secret, grace_end, now)?;
         self.end_lease(&Subject::Key(key.id.clone()), &secret.id)?;
-        self.record("key.rotate", key, json!({"secret": secret.id, "grace_end": rfc3339(grace_end)}))?;
+        self.record_rotation(key, &secret.id, grace_end, cut)?;
         self.reload(&key.id, &key.name)
+    }
+
+    /// Makes the key end when the store wants it to that has a secret which was minted at `minted_at`.
+    fn cut_expiry(&self, row: i64, key: &Key, minted_at: Timestamp) -> Result<CutExpiry, StoreError> {
+        let old = key.settings.expires_at;
+        let end = self.settings()?.cut_end(old, minted_at);
+        keys::set_expiry(self.conn(), row, end, self.now())?;
+        Ok(CutExpiry { old, end })
+    }
+
+    fn record_rotation(
+        &self,
+        key: &Key,
+        secret: &Id,
+        grace_end: Timestamp,
+        CutExpiry { old, end }: CutExpiry,
+    ) -> Result<(), StoreError> {
+        let mut detail = json!({"secret": secret, "grace_end": rfc3339(grace_end)});
+        if old != end {
+            let (field, old, new) =
+                (Setting::EXPIRES_AT.name.to_owned(), json!(old.map(rfc3339)), json!(end.map(rfc3339)));
+            detail["settings"] = as_json(vec![Difference { field, old, new }]).into();
+        }
+        self.record("key.rotate", key, detail)
     }
 
     /// Writes down that these secrets are about to be delivered into files, before their keys are made.
@@ -89,11 +128,13 @@ impl Changes<'_> {
     pub fn promote_secret(&self, key: &Key, secret: &Id) -> Result<Key, StoreError> {
         let row = self.row_to_rotate(key, secret)?;
         let now = self.now();
-        if !secrets::promote(self.conn(), row, secret, now, now)? {
+        if !secrets::promote(self.conn(), row, secret, now)? {
             return Err(StoreError::SecretChanged(key.name.clone()));
         }
+        let present = self.reload(&key.id, &key.name)?;
+        let cut = self.cut_expiry(row, &present, present.minted_at())?;
         self.end_lease(&Subject::Key(key.id.clone()), secret)?;
-        self.record("key.rotate", key, json!({"secret": secret, "grace_end": rfc3339(now)}))?;
+        self.record_rotation(key, secret, now, cut)?;
         self.reload(&key.id, &key.name)
     }
 

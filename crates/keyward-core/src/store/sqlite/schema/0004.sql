@@ -33,5 +33,16 @@ CREATE INDEX history_by_name ON history (subject_kind, subject_name, seq);
 -- One current secret a key. NULL is not equal to NULL, so any number of others.
 CREATE UNIQUE INDEX secret_current ON secret (CASE WHEN expires_at IS NULL AND staged = 0 THEN key END);
 
+-- A secret that was replaced without a grace, or whose grace a later rotation saw ended, is over at any time: a clock
+-- that goes back does not revive it. What earlier schemas kept of that is when it ended: at the moment of a rotation.
+ALTER TABLE secret ADD COLUMN retired INTEGER NOT NULL DEFAULT 0
+    CHECK (retired = 0 OR retired = 1 AND expires_at IS NOT NULL AND staged = 0);
+UPDATE secret SET retired = 1
+ WHERE expires_at IN (SELECT h.at FROM key k JOIN history h ON h.subject_kind = 'key' AND h.subject_id = k.public_id
+                       WHERE k.id = secret.key AND h.action = 'key.rotate');
+
+-- When the expiry of a key was last changed, which is what a duration counted from; NULL for when the key was made.
+ALTER TABLE key ADD COLUMN expiry_set_at INTEGER;
+
 -- The name of a setting that limits the whole life of a secret now.
 UPDATE setting SET name = 'max_lifetime' WHERE name = 'longest_life';
