@@ -16,7 +16,8 @@ use crate::delivery::{
     print_outcome,
 };
 use crate::error::{Code, Error};
-use crate::formats::dotenv::{OutputName, Variable};
+use crate::formats::dotenv::Variable;
+use crate::formats::runner::{OutputName, StepVariable};
 use crate::session::Session;
 
 /// Where the secret goes.
@@ -49,9 +50,14 @@ pub struct DeliveryArgs {
     #[arg(long, value_name = "COMMAND", group = "sink", value_hint = ValueHint::CommandString)]
     pub secret_to: Option<String>,
     /// In a step of GitHub Actions: mask the secret, and set a variable for the steps that follow
+    ///
+    /// Names that the runner keeps for itself are refused: GITHUB_* except GITHUB_TOKEN, RUNNER_*, NODE_OPTIONS, PATH
+    /// and CI.
     #[arg(long, value_name = "NAME", group = "sink")]
-    pub github_env: Option<Variable>,
+    pub github_env: Option<StepVariable>,
     /// In a step of GitHub Actions: mask the secret, and set an output of the step
+    ///
+    /// The names that --github-env refuses are refused here too.
     #[arg(long, value_name = "NAME", group = "sink")]
     pub github_output: Option<OutputName>,
     /// In a terminal: print the secret without asking whether you have stored it

@@ -48,6 +48,7 @@ mod processes;
 mod readme;
 mod recipes;
 mod rooms;
+mod runner_names;
 mod sinks;
 mod store_files;
 mod surroundings;
