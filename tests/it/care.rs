@@ -46,7 +46,8 @@ fn the_filters_of_the_history_agree_in_json_and_in_the_table() {
         ("", "1 2 3 4 5 6 7 8 9 10"),
         // A name that a key has now, that it had once, and an id.
         ("web", "4 6"),
-        ("deploy", "10"),
+        // Of a name that two keys had, both.
+        ("deploy", "3 5 7 9 10"),
         ("release", "3 5 7 9"),
         ("--since 2h", "8 9 10"),
         ("--since 2026-01-31T20:00:00Z", "9 10"),

@@ -84,6 +84,16 @@ pub(super) fn renew_hash(conn: &Conn, secret: &Id, hash: &HashedSecret) -> Resul
     conn.execute("UPDATE secret SET hash = ?2 WHERE public_id = ?1", &[secret.into(), hash.as_phc().into()]).map(drop)
 }
 
+/// The secrets of a key of which the history tells nothing: they were staged, and something came in between.
+pub(super) fn untold(conn: &Conn, key: i64) -> Result<Vec<Id>, StoreError> {
+    conn.all(
+        "SELECT public_id FROM secret s
+          WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM history h WHERE h.secret_id = s.public_id) ORDER BY id",
+        &[key.into()],
+        |row| row.parsed(0),
+    )
+}
+
 /// Writes down that these secrets are on their way.
 pub(super) fn announce(conn: &Conn, secrets: &[&Id], now: Timestamp) -> Result<(), StoreError> {
     for &secret in secrets {

@@ -11,7 +11,7 @@ use super::db::Conn;
 use super::error::StoreError;
 use super::filter::Filter;
 use super::health::{self, NameCount};
-use super::history::{self, ChainCheck, Event, EventFilter, Head};
+use super::history::{self, ChainCheck, Event, EventFilter, Head, PastKey};
 use super::keys::{self, Presented};
 use super::settings::{self, StoreSettings};
 use super::{directory, rows, secrets, sqlite};
@@ -231,6 +231,15 @@ impl<'c> View<'c> {
     /// Where the store cannot be read.
     pub fn last_key_named(&self, name: &str) -> Result<Option<Id>, StoreError> {
         history::last_key_named(self.conn, name)
+    }
+
+    /// All keys that `text` names, or once named, whether they still exist or not: as a name, as an id, or as the
+    /// public id of any secret that a key ever had. The oldest first.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn keys_ever_named(&self, text: &str) -> Result<Vec<PastKey>, StoreError> {
+        history::keys_ever_named(self.conn, text)
     }
 
     /// How many events there are.

@@ -9,6 +9,7 @@ use crate::rules::patch::{Difference, differences};
 use crate::rules::time::rfc3339;
 use crate::store::error::StoreError;
 use crate::store::keys::{self, NewKey};
+use crate::store::secrets;
 use crate::store::uses::{self, Uses};
 
 impl Changes<'_> {
@@ -124,6 +125,10 @@ impl Changes<'_> {
     pub(super) fn remove(&self, key: &Key) -> Result<(), StoreError> {
         self.check_authority(Some(key), None)?;
         let row = self.row_of(key)?;
+        // A secret that turns up later leads to its key, whatever happened to it.
+        for secret in secrets::untold(self.conn(), row)? {
+            self.record("key.stage", key, json!({"secret": secret}))?;
+        }
         keys::delete(self.conn(), row)?;
         self.record(
             "key.delete",

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-pub use events::EventFilter;
-pub(super) use events::{each, last_key_named};
+pub use events::{EventFilter, PastKey};
+pub(super) use events::{each, keys_ever_named, last_key_named};
 
 use super::db::{Conn, Row};
 use super::error::StoreError;
