@@ -82,6 +82,14 @@ pub struct Step {
     pub at: Option<usize>,
 }
 
+impl Step {
+    /// Whether the other does the same, whatever there was before.
+    pub fn has_same_aim(&self, other: &Self) -> bool {
+        let aims = |step: &Self| step.differences.iter().map(|d| (d.field.clone(), d.new.clone())).collect::<Vec<_>>();
+        self.action == other.action && self.subject == other.subject && aims(self) == aims(other)
+    }
+}
+
 /// The changes that make what is present what the manifest says, in the order in which they can be made. With
 /// `prune`, what the manifest does not name goes.
 ///
