@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::db::Conn;
 use super::directory;
 use super::error::StoreError;
+use super::former_costs;
 use super::key_settings;
 use super::rows::{self, select_key};
 use super::secrets::{self, NewSecret};
@@ -154,5 +155,6 @@ pub(super) fn row_of(conn: &Conn, key: &Id) -> Result<Option<i64>, StoreError> {
 }
 
 pub(super) fn delete(conn: &Conn, key: i64) -> Result<(), StoreError> {
-    conn.execute("DELETE FROM key WHERE id = ?1", &[key.into()]).map(drop)
+    conn.execute("DELETE FROM key WHERE id = ?1", &[key.into()])?;
+    former_costs::end(conn)
 }

@@ -16,6 +16,7 @@ mod directory;
 mod error;
 mod exposure;
 mod filter;
+mod former_costs;
 mod health;
 mod history;
 mod key_settings;

@@ -44,25 +44,35 @@ impl Reader {
             *self = present;
         }
         match self.epoch.look(&self.store, commits)? {
-            Staleness::None => {}
+            Staleness::None => Ok(()),
             Staleness::Counts(all) => {
+                let mut is_renewed = false;
                 for written in all {
                     match written {
                         Written::Nothing => {}
                         Written::Uses(uses) => self.rows.count(&uses),
-                        Written::Hash(secret) => self.rows.forget(&secret),
+                        Written::Hash(secret) => {
+                            self.rows.forget(&secret);
+                            is_renewed = true;
+                        }
                     }
                 }
+                // It may have been the last hash of a former cost.
+                if is_renewed { self.read_settings() } else { Ok(()) }
             }
             Staleness::All => {
                 self.rows.forget_all();
-                match self.store.view().and_then(|view| view.settings()) {
-                    Ok(settings) => self.settings = Arc::new(settings),
-                    Err(error) => {
-                        self.epoch.reset();
-                        return Err(error);
-                    }
-                }
+                self.read_settings()
+            }
+        }
+    }
+
+    fn read_settings(&mut self) -> Result<(), StoreError> {
+        match self.store.view().and_then(|view| view.settings()) {
+            Ok(settings) => self.settings = Arc::new(settings),
+            Err(error) => {
+                self.epoch.reset();
+                return Err(error);
             }
         }
         Ok(())
