@@ -21,6 +21,8 @@ impl Exit {
     pub const UNAUTHENTICATED: Self = Self(3);
     /// `verify`: genuine, and not allowed to make this request (HTTP 403).
     pub const FORBIDDEN: Self = Self(4);
+    /// The store can't be used.
+    pub const UNUSABLE: Self = Self(6);
     /// `--fail-if-any` found something.
     pub const FOUND: Self = Self(8);
 

@@ -8,7 +8,7 @@ use crate::error::{Code, Error};
 use crate::text::{closest, shell_path};
 use crate::words;
 use keyward_core::rules::authority::Denied;
-use keyward_core::store::{DISK_FULL, StoreError, Weakness};
+use keyward_core::store::{DISK_FULL, NO_MEMORY, StoreError, Weakness};
 use keyward_core::verifier::VerifyError;
 
 impl From<anyhow::Error> for Error {
@@ -42,6 +42,7 @@ impl From<StoreError> for Error {
             StoreError::Unusable { detail, .. } => {
                 Self::new(Code::StoreUnwritable, message).hint(match detail.as_str() {
                     DISK_FULL => "nothing was changed; free some space and try again",
+                    NO_MEMORY => "allow this process more memory, see `ulimit -v` and `ulimit -d`",
                     _ => "look at the permissions and the owner of the file and of its folder",
                 })
             }

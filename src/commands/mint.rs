@@ -19,6 +19,7 @@ use crate::error::{Code, Error};
 use crate::formats::dotenv::Variable;
 use crate::formats::runner::{OutputName, StepVariable};
 use crate::session::Session;
+use crate::words::no_memory;
 
 /// Where the secret goes.
 #[derive(Debug, Clone, Default, Args)]
@@ -161,6 +162,9 @@ fn fresh_seed(session: &mut Session, store: &Store) -> Result<Seed, Error> {
 }
 
 fn bad_cost(error: &HashError) -> Error {
+    if matches!(error, HashError::NoMemory(_)) {
+        return no_memory(error);
+    }
     Error::new(Code::InvalidValue, format!("the store's hash parameters cannot be used: {error}"))
         .hint("set others with: keyward settings set hash-parameters m=19456,t=2,p=1")
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Error};
-use crate::platform;
+use crate::platform::{self, start_thread};
 use crate::session::Session;
 use crate::terminal::Hold;
 use keyward_core::rules::text::redact;
@@ -99,7 +99,7 @@ impl Collector {
     fn start() -> std::io::Result<Self> {
         let (stream, given) = mpsc::channel::<Box<dyn Read + Send>>();
         let (done, text) = mpsc::channel();
-        std::thread::Builder::new().spawn(move || {
+        start_thread(move || {
             let Ok(mut stream) = given.recv() else { return };
             let mut kept = Zeroizing::new(Vec::with_capacity(MOST));
             let mut chunk = Zeroizing::new([0; 1024]);

@@ -43,6 +43,7 @@ mod help;
 mod json_reference;
 mod keys;
 mod leaks;
+mod limits;
 mod manifest;
 mod manifest_secrets;
 mod memory;

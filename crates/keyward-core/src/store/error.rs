@@ -11,6 +11,9 @@ use crate::rules::text::count;
 /// What is said of a disk without room.
 pub const DISK_FULL: &str = "the disk is full";
 
+/// What is said where the system gives no memory.
+pub const NO_MEMORY: &str = "the system does not give the memory for it";
+
 /// What is said of a store that the system refuses to write.
 pub(super) const READ_ONLY: &str = "it is read-only";
 

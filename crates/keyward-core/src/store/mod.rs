@@ -34,7 +34,7 @@ use jiff::Timestamp;
 
 pub use changes::{Changes, Staging, Subject};
 pub use completion::Names;
-pub use error::{DISK_FULL, StoreError};
+pub use error::{DISK_FULL, NO_MEMORY, StoreError};
 pub use exposure::{Exposure, Weakness};
 pub use filter::{Filter, Sort};
 pub use health::NameCount;
@@ -48,7 +48,7 @@ pub use uses::Uses;
 pub use view::View;
 
 use crate::rules::names::Name;
-use db::Conn;
+use db::{Conn, for_want_of_memory};
 use sqlite::{OpenFile, backup};
 
 /// An open store.
@@ -75,7 +75,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] says which of the many reasons it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let OpenFile { engine, path, unwritable, exposure } = sqlite::open(path)?;
+        let opened = sqlite::open(path).map_err(|error| for_want_of_memory(path, error));
+        let OpenFile { engine, path, unwritable, exposure } = opened?;
         Ok(Self { conn: Conn::new(engine), path, unwritable, exposure })
     }
 
@@ -84,7 +85,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn create(path: &Path, now: Timestamp) -> Result<Self, StoreError> {
-        sqlite::create(path, now)?;
+        sqlite::create(path, now).map_err(|error| for_want_of_memory(path, error))?;
         Self::open(path)
     }
 
@@ -94,7 +95,8 @@ impl Store {
     /// None that can happen, short of a lack of memory.
     pub fn in_memory(now: Timestamp) -> Result<Self, StoreError> {
         let path = PathBuf::from(":memory:");
-        let conn = Conn::new(sqlite::in_memory(path.clone(), now)?);
+        let engine = sqlite::in_memory(path.clone(), now).map_err(|error| for_want_of_memory(&path, error))?;
+        let conn = Conn::new(engine);
         Ok(Self { conn, path, unwritable: None, exposure: None })
     }
 

@@ -95,7 +95,7 @@ impl Gate {
     /// A gate to this store. `key` is random: under it is kept which credentials have matched.
     ///
     /// # Errors
-    /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives no threads.
+    /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives not even one thread.
     pub fn new(store: Store, key: [u8; KEY_BYTES], options: Options) -> Result<Self, VerifyError> {
         let (path, reader) = (store.path().to_owned(), Reader::new(store)?);
         let (matches, commits) = (Matches::new(key), Arc::default());
