@@ -64,7 +64,12 @@ impl Scene {
     fn check(&self, limit: &str, line: &str, input: &[u8]) -> Output {
         let (output, signal) = self.run(limit, line, input);
         assert_eq!(signal, None, "{limit}: {line}: ended by a signal: {output}");
-        assert!(matches!(output.code, 0 | 6 | 7), "{limit}: {line}: {output}");
+        let is_ours = match output.code {
+            // A backup, or what is printed, that cannot be written.
+            1 => output.error()["code"] == "output_failed",
+            code => matches!(code, 0 | 6 | 7),
+        };
+        assert!(is_ours, "{limit}: {line}: {output}");
         for word in ["panic", "memory allocation of", "backtrace", "bug in keyward"] {
             assert!(!output.stderr.contains(word), "{limit}: {line}: {output}");
         }
@@ -144,4 +149,54 @@ fn too_little_memory_is_an_error_of_ours() {
         assert_eq!(scene.check(&limit, &format!("create enough-{flag} --json"), b"").code, 0);
     }
     assert_eq!(scene.sandbox.run("history --check").code, 0);
+}
+
+/// No file may become longer than so many blocks: the store's, its log's, the shared memory's, or one with a secret.
+#[test]
+fn a_file_that_may_not_grow_is_an_error_of_ours() {
+    for blocks in [0, 1, 4, 40, 64, 100, 160, 300] {
+        let scene = Scene::new();
+        let limit = format!("ulimit -f {blocks}");
+        scene.check_all(&limit, blocks);
+        assert_eq!(scene.sandbox.run("history --check").code, 0, "{blocks}");
+        assert_eq!(scene.sandbox.run_with("verify -q", &scene.live).code, 0, "{blocks}");
+        // Beside a process that has the store open, with a log that is not empty: what stands there counts.
+        let held = rusqlite::Connection::open(scene.sandbox.store()).unwrap();
+        held.query_row("SELECT count(*) FROM key", [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(scene.sandbox.run("disable live").code, 0);
+        let (output, signal) = scene.run(&limit, "verify --json", scene.live.as_bytes());
+        assert!(signal.is_none() && matches!(output.code, 3 | 6), "{blocks}: {output}");
+    }
+    // What is printed into a file that is full.
+    let scene = Scene::new();
+    for line in ["list --json >out", "verify --json >out", "create to-file >out", "man >out"] {
+        std::fs::write(scene.sandbox.path("out"), vec![b'x'; 4096]).unwrap();
+        let line = line.replace(">out", ">>out");
+        let (output, signal) = scene.run("ulimit -f 8", &line, scene.live.as_bytes());
+        assert!(signal.is_none(), "{line}: {output}");
+        assert!(matches!(output.code, 0 | 1 | 6 | 7), "{line}: {output}");
+        assert!(!line.starts_with("create") || output.code != 0, "{line}: {output}");
+    }
+    assert_eq!(scene.sandbox.run("show to-file").code, 1);
+    // A program that is started from here has the limit as it always is.
+    let line = "create command --json --secret-to 'head -c 100000 /dev/zero >big'";
+    assert_eq!(scene.run("ulimit -f 150", line, b"").0.code, 7);
+}
+
+/// From as many files on as the command that says its version needs.
+#[test]
+fn too_few_files_are_an_error_of_ours() {
+    for files in 4..=14 {
+        let scene = Scene::new();
+        let limit = format!("ulimit -n {files}");
+        let (version, _) = scene.run(&limit, "--version", b"");
+        assert_eq!(version.code, 0, "{files}: {version}");
+        scene.check_all(&limit, files);
+        assert_eq!(scene.sandbox.run("history --check").code, 0, "{files}");
+        let held = rusqlite::Connection::open(scene.sandbox.store()).unwrap();
+        held.query_row("SELECT count(*) FROM key", [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(scene.sandbox.run("disable live").code, 0);
+        let (output, signal) = scene.run(&limit, "verify --json", scene.live.as_bytes());
+        assert!(signal.is_none() && matches!(output.code, 3 | 6), "{files}: {output}");
+    }
 }
