@@ -8,6 +8,7 @@ use crate::error::{Code, Error};
 use crate::text::{closest, shell_path};
 use crate::words;
 use keyward_core::rules::authority::Denied;
+use keyward_core::rules::names::{NOT, RESERVED};
 use keyward_core::store::{DISK_FULL, NO_MEMORY, StoreError, Weakness};
 use keyward_core::verifier::VerifyError;
 
@@ -65,6 +66,15 @@ impl From<StoreError> for Error {
             }
             StoreError::LivesTooLong { longest, .. } => Self::new(Code::InvalidValue, message)
                 .hint(format!("give it an earlier end, such as --expires {longest:?}")),
+            StoreError::ReservedWord { what, word } => {
+                let error = Self::new(Code::InvalidValue, message);
+                let others = RESERVED.join(", ");
+                error.hint(if word.starts_with(NOT) {
+                    format!("choose another {what}, without {NOT} in front")
+                } else {
+                    format!("choose another {what}; these words are kept: {others}")
+                })
+            }
             StoreError::Denied(Denied::NotPermitted(_)) => Self::new(Code::NotPermitted, message)
                 .hint("act as somebody who may, or leave --as and KEYWARD_AS out to act as the owner of the store"),
             StoreError::Denied(Denied::Ceiling { .. }) => Self::new(Code::RoleCeiling, message)

@@ -48,7 +48,8 @@ pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Resu
     drop(writer);
     // They are there before the command is: it must not run when there is nobody to read what it prints.
     let not_started = |what: &str, error| {
-        failed(&format!("{what}: {error}")).hint("it needs a shell, `sh`, a few processes and a few open files: see `ulimit -u` and `ulimit -n`")
+        failed(&format!("{what}: {error}"))
+            .hint("it needs a shell, `sh`, a few processes and a few open files: see `ulimit -u` and `ulimit -n`")
     };
     let nobody_reads = |error| not_started("the system gives no thread to read what it prints", error);
     let (printed, said) = (Collector::start().map_err(nobody_reads)?, Collector::start().map_err(nobody_reads)?);

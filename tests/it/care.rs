@@ -171,7 +171,7 @@ fn finding(output: &Output, check: &str) -> Value {
     found.unwrap_or_else(|| panic!("no {check}: {output}")).clone()
 }
 
-const CHECKS: [&str; 12] = [
+const CHECKS: [&str; 13] = [
     "permissions",
     "file_system",
     "integrity",
@@ -184,6 +184,7 @@ const CHECKS: [&str; 12] = [
     "unused",
     "suspended",
     "staged_secret",
+    "reserved_names",
 ];
 
 /// A store in which the doctor finds nothing: the default parameters, and a key that ends.

@@ -50,6 +50,7 @@ mod memory;
 mod processes;
 mod readme;
 mod recipes;
+mod reserved_words;
 mod rooms;
 mod runner_names;
 mod sinks;

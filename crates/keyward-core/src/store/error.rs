@@ -98,6 +98,14 @@ pub enum StoreError {
         /// What it would do instead.
         instead: &'static str,
     },
+    /// Filters would read it as something else.
+    #[error("{word} cannot be a new {what}: filters would read it as something else")]
+    ReservedWord {
+        /// `name`, `scope` or `level`.
+        what: &'static str,
+        /// What it would have been.
+        word: String,
+    },
     /// Keys or users refer to it.
     #[error("the {kind} {name} is in use by {}", counted(*.keys, *.users))]
     InUse {

@@ -100,6 +100,12 @@ pub(super) fn id_is_taken(conn: &Conn, id: &Id) -> Result<bool, StoreError> {
     )
 }
 
+/// Whether a key has this scope or level.
+pub(super) fn has_word(conn: &Conn, what: &str, word: &str) -> Result<bool, StoreError> {
+    let sql = format!("SELECT CASE WHEN EXISTS (SELECT 1 FROM key_{what} WHERE {what} = ?1) THEN 1 ELSE 0 END");
+    conn.alone(&sql, &[word.into()], |row| row.flag(0))
+}
+
 /// Names of keys, for suggestions; not all of them in a large store.
 pub(super) fn some_names(conn: &Conn) -> Result<Vec<String>, StoreError> {
     conn.all("SELECT name FROM key ORDER BY name LIMIT 10000", &[], |row| Ok(row.text(0)?.to_owned()))

@@ -283,6 +283,14 @@ impl<'c> View<'c> {
         health::staged(self.conn)
     }
 
+    /// What is called by a word that filters read as something else: each with its kind, as in `user owner`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn reserved_names(&self) -> Result<NameCount, StoreError> {
+        health::reserved_names(self.conn)
+    }
+
     /// Keys that never expire.
     ///
     /// # Errors

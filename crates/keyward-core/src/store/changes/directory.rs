@@ -104,6 +104,9 @@ impl Changes<'_> {
         }
         authority.write(&draft.facts)?;
         let is_new_name = before.is_none_or(|before| before.name != draft.name);
+        if is_new_name {
+            Self::check_new_name(&draft.name)?;
+        }
         if is_new_name && directory::exists(self.conn(), kind, &draft.name)? {
             return Err(StoreError::NameTaken { kind: kind.as_str(), name: draft.name.clone() });
         }
