@@ -44,8 +44,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(move |panic| {
         is_bug.store(true, Ordering::Relaxed);
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let error = Error::from(anyhow::anyhow!("a panic at {place}"));
-        let _ = std::io::stderr().write_all(error.report(json).as_bytes());
+        let _ = std::io::stderr().write_all(Error::panic(&place).report(json).as_bytes());
     }));
     let exit = std::panic::catch_unwind(AssertUnwindSafe(|| keyward::run(world)));
     ExitCode::from(exit.unwrap_or(Exit::BUG).0)
