@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::absent::note_events;
 use super::views::in_words;
 use crate::error::{Code, Error, Exit};
 use crate::session::{Session, no_such_key};
@@ -40,6 +41,9 @@ pub struct History {
     #[arg(long, value_name = "WHO")]
     by: Option<Name>,
     /// Only this action: key.create; `key` for everything about keys, `create` for everything created
+    ///
+    /// It is about a key, group, user, role, tenant or the settings, and is one of create, edit, enable, disable, rotate,
+    /// stage, unstage and delete. One that nothing has is named on standard error.
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
     /// Show only the newest N
@@ -117,7 +121,9 @@ impl History {
             ..EventFilter::default()
         };
         if session.json() {
-            print_array(session, &view, &filter)?;
+            if print_array(session, &view, &filter)? == 0 {
+                note_events(session, &view, &filter)?;
+            }
             return Ok(Exit::DONE);
         }
         let mut events = vec![];
@@ -126,6 +132,7 @@ impl History {
             Ok::<_, Error>(())
         })?;
         if events.is_empty() {
+            note_events(session, &view, &filter)?;
             session.terminal.note("no matching events");
         } else {
             print(session, &events, keys.len() > 1)?;
@@ -137,15 +144,17 @@ impl History {
     }
 }
 
-/// The events one by one: there may be very many.
-fn print_array(session: &mut Session, view: &View<'_>, filter: &EventFilter) -> Result<(), Error> {
-    let mut before = "[";
+/// The events one by one: there may be very many. Returns how many there were.
+fn print_array(session: &mut Session, view: &View<'_>, filter: &EventFilter) -> Result<u64, Error> {
+    let (mut before, mut number) = ("[", 0);
     view.each_event(filter, |event| {
         let line = serde_json::to_string(&json(&event)).map_err(anyhow::Error::new)?;
         session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
+        number += 1;
         session.terminal.print(&line)
     })?;
-    session.terminal.print(if before == "[" { "[]\n" } else { "]\n" })
+    session.terminal.print(if before == "[" { "[]\n" } else { "]\n" })?;
+    Ok(number)
 }
 
 /// Says which keys a text meant that is not the name of one key.

@@ -20,6 +20,7 @@
 mod harness;
 mod pty;
 
+mod absent;
 mod apply_race;
 mod attribution;
 mod authority;

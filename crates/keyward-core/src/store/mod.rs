@@ -38,7 +38,7 @@ pub use error::{DISK_FULL, NO_MEMORY, StoreError};
 pub use exposure::{Exposure, Weakness};
 pub use filter::{Filter, Sort};
 pub use health::NameCount;
-pub use history::{ChainCheck, Event, EventFilter, Head, PastKey};
+pub use history::{ACTIONS, ChainCheck, Event, EventFilter, Head, PastKey};
 pub use keys::{NewKey, Presented};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;

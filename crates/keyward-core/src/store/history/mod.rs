@@ -61,6 +61,35 @@ pub enum ChainCheck {
     },
 }
 
+/// Everything that the history tells of.
+pub const ACTIONS: [&str; 25] = [
+    "key.create",
+    "key.edit",
+    "key.enable",
+    "key.disable",
+    "key.rotate",
+    "key.stage",
+    "key.unstage",
+    "key.delete",
+    "group.create",
+    "group.edit",
+    "group.delete",
+    "user.create",
+    "user.edit",
+    "user.enable",
+    "user.disable",
+    "user.delete",
+    "role.create",
+    "role.edit",
+    "role.delete",
+    "tenant.create",
+    "tenant.edit",
+    "tenant.enable",
+    "tenant.disable",
+    "tenant.delete",
+    "settings.edit",
+];
+
 /// What is to be written down.
 pub(super) struct NewEvent<'e> {
     pub at: Timestamp,
@@ -89,6 +118,7 @@ pub(super) fn head(conn: &Conn) -> Result<Head, StoreError> {
 }
 
 pub(super) fn append(conn: &Conn, entry: &NewEvent<'_>) -> Result<(), StoreError> {
+    debug_assert!(ACTIONS.contains(&entry.action), "{} is not on the list of actions", entry.action);
     let Head { seq: last, hash: before } = head(conn)?;
     let no_number = || StoreError::Corrupt { path: conn.place().to_owned(), detail: "the history is full".to_owned() };
     let row = Stored {
