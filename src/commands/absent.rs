@@ -10,15 +10,26 @@ use crate::text::closest;
 /// The code of such a note in JSON.
 const CODE: &str = "nothing_has";
 
+/// One value of a filter.
+struct Asked<'f> {
+    /// The filter with nothing else.
+    only: Filter,
+    /// What a key with it does.
+    what: String,
+    /// What it is, and which others could have been meant.
+    names: Option<(Names, &'f str)>,
+}
+
 /// Says which values of the filter no key has.
 pub(super) fn note_keys(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<(), Error> {
     let nobody = Filter::default;
-    let mut asked: Vec<(Filter, String, Option<(Names, &str)>)> = vec![];
+    let mut asked = vec![];
     if let Some(pattern) = &filter.name {
         let is_name = !pattern.contains(['*', '?', '[']);
         let what = if is_name { "is called" } else { "has a name like" };
         let names = is_name.then_some((Names::Keys, pattern.as_str()));
-        asked.push((Filter { name: filter.name.clone(), ..nobody() }, format!("{what} {pattern}"), names));
+        let only = Filter { name: filter.name.clone(), ..nobody() };
+        asked.push(Asked { only, what: format!("{what} {pattern}"), names });
     }
     for (kind, name) in
         [("group", &filter.group), ("owner", &filter.owner), ("role", &filter.role), ("tenant", &filter.tenant)]
@@ -31,25 +42,24 @@ pub(super) fn note_keys(session: &mut Session, view: &View<'_>, filter: &Filter)
             "role" => only.role = Some(name.clone()),
             _ => only.tenant = Some(name.clone()),
         }
-        asked.push((only, format!("has the {kind} {name}"), None));
+        asked.push(Asked { only, what: format!("has the {kind} {name}"), names: None });
     }
     for scope in &filter.scopes {
         let only = Filter { scopes: vec![scope.clone()], ..nobody() };
-        asked.push((only, format!("has the scope {scope}"), Some((Names::Scopes, scope.as_str()))));
+        let names = Some((Names::Scopes, scope.as_str()));
+        asked.push(Asked { only, what: format!("has the scope {scope}"), names });
     }
     for level in &filter.levels {
         let only = Filter { levels: vec![level.clone()], ..nobody() };
-        asked.push((only, format!("holds the level {level}"), Some((Names::Levels, level.as_str()))));
+        let names = Some((Names::Levels, level.as_str()));
+        asked.push(Asked { only, what: format!("holds the level {level}"), names });
     }
     for label in &filter.labels {
         let value = label.value.as_ref().map_or_else(String::new, |value| format!("={value}"));
-        asked.push((
-            Filter { labels: vec![label.clone()], ..nobody() },
-            format!("has the label {}{value}", label.key),
-            None,
-        ));
+        let only = Filter { labels: vec![label.clone()], ..nobody() };
+        asked.push(Asked { only, what: format!("has the label {}{value}", label.key), names: None });
     }
-    for (only, what, names) in asked {
+    for Asked { only, what, names } in asked {
         if view.count_keys(&only, session.now(), 1)? > 0 {
             continue;
         }

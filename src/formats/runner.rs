@@ -18,8 +18,9 @@ const KEPT_BEGINNINGS: [&str; 2] = ["GITHUB_", "RUNNER_"];
 const FREE: &str = "GITHUB_TOKEN";
 
 fn check_is_free(name: &str) -> Result<(), InvalidText> {
-    let begins = |start: &&str| name.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));
-    let is_kept = KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept)) || KEPT_BEGINNINGS.iter().any(|s| begins(&s));
+    let begins = |start: &str| name.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));
+    let is_kept =
+        KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept)) || KEPT_BEGINNINGS.iter().any(|start| begins(start));
     if is_kept && !name.eq_ignore_ascii_case(FREE) {
         return Err(InvalidText::new(format!(
             "the runner keeps the name {name} for itself and would throw the secret away; choose another, such as API_KEY"

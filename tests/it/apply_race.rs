@@ -24,7 +24,9 @@ fn beside<T>(writers: usize, write: impl Fn(usize, usize) + Sync, read: impl FnO
         let threads: Vec<_> = (0..writers).map(|writer| scope.spawn(move || work(writer))).collect();
         let done = read();
         over.store(true, Ordering::SeqCst);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         (done, count.load(Ordering::SeqCst))
     })
 }
