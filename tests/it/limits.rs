@@ -200,3 +200,19 @@ fn too_few_files_are_an_error_of_ours() {
         assert!(signal.is_none() && matches!(output.code, 3 | 6), "{files}: {output}");
     }
 }
+
+/// Where the standard library itself gives up, no signal ends the command either.
+#[test]
+fn a_manifest_for_which_there_is_no_memory_is_no_abort() {
+    let scene = Scene::new();
+    let label = |n: u32| {
+        format!("[[key]]\nname = \"key-{n:07}\"\nscopes = [\"a\", \"b\"]\nlabels = {{ a = \"b\", c = \"d\" }}\n")
+    };
+    let text: String = (0..60_000).map(label).collect();
+    std::fs::write(scene.sandbox.path("large.toml"), text).unwrap();
+    for kib in [60_000, 80_000, 100_000] {
+        let line = "apply large.toml --dry-run --json --secrets-dir secrets";
+        let (output, signal) = scene.run(&format!("ulimit -v {kib}"), line, b"");
+        assert_eq!((signal, output.code), (None, 6), "{kib}: {output}");
+    }
+}
