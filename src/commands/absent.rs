@@ -10,79 +10,59 @@ use crate::text::closest;
 /// The code of such a note in JSON.
 const CODE: &str = "nothing_has";
 
-/// One value of a filter.
-struct Asked<'f> {
-    /// The filter with nothing else.
-    only: Filter,
-    /// What a key with it does.
-    what: String,
-    /// What it is, and which others could have been meant.
-    names: Option<(Names, &'f str)>,
-}
-
 /// Says which values of the filter no key has.
 pub(super) fn note_keys(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<(), Error> {
-    let nobody = Filter::default;
-    let mut asked = vec![];
-    if let Some(pattern) = &filter.name {
-        let is_name = !pattern.contains(['*', '?', '[']);
-        let what = if is_name { "is called" } else { "has a name like" };
-        let names = is_name.then_some((Names::Keys, pattern.as_str()));
-        let only = Filter { name: filter.name.clone(), ..nobody() };
-        asked.push(Asked { only, what: format!("{what} {pattern}"), names });
-    }
-    for (kind, name) in
-        [("group", &filter.group), ("owner", &filter.owner), ("role", &filter.role), ("tenant", &filter.tenant)]
-    {
-        let Some(name) = name else { continue };
-        let mut only = nobody();
-        match kind {
-            "group" => only.group = Some(name.clone()),
-            "owner" => only.owner = Some(name.clone()),
-            "role" => only.role = Some(name.clone()),
-            _ => only.tenant = Some(name.clone()),
-        }
-        asked.push(Asked { only, what: format!("has the {kind} {name}"), names: None });
-    }
-    for scope in &filter.scopes {
-        let only = Filter { scopes: vec![scope.clone()], ..nobody() };
-        let names = Some((Names::Scopes, scope.as_str()));
-        asked.push(Asked { only, what: format!("has the scope {scope}"), names });
-    }
-    for level in &filter.levels {
-        let only = Filter { levels: vec![level.clone()], ..nobody() };
-        let names = Some((Names::Levels, level.as_str()));
-        asked.push(Asked { only, what: format!("holds the level {level}"), names });
-    }
-    for label in &filter.labels {
-        let value = label.value.as_ref().map_or_else(String::new, |value| format!("={value}"));
-        let only = Filter { labels: vec![label.clone()], ..nobody() };
-        asked.push(Asked { only, what: format!("has the label {}{value}", label.key), names: None });
-    }
-    for Asked { only, what, names } in asked {
+    for (only, what, names, value) in values(filter) {
         if view.count_keys(&only, session.now(), 1)? > 0 {
             continue;
         }
-        let known = names.map_or_else(|| Ok(vec![]), |(names, _)| view.names_starting(names, ""))?;
-        let meant = names.and_then(|(_, text)| closest(&known, text));
-        session.terminal.note_with_code(CODE, &with_hint(format!("no key {what}"), meant));
+        let known = names.map_or_else(|| Ok(vec![]), |names| view.names_starting(names, ""))?;
+        let note = format!("no key {what} {value}");
+        session.terminal.note_with_code(CODE, &with_hint(note, closest(&known, &value)));
     }
     Ok(())
 }
 
+/// Each value of a filter: the filter with nothing else, what a key with it does, what else could have been meant, and
+/// the value.
+fn values(filter: &Filter) -> Vec<(Filter, &'static str, Option<Names>, String)> {
+    let none = Filter::default;
+    let mut all = vec![];
+    if let Some(pattern) = &filter.name {
+        let is_name = !pattern.contains(['*', '?', '[']);
+        let what = if is_name { "is called" } else { "has a name like" };
+        let only = Filter { name: filter.name.clone(), ..none() };
+        all.push((only, what, is_name.then_some(Names::Keys), pattern.clone()));
+    }
+    let (group, owner, role, tenant) = (&filter.group, &filter.owner, &filter.role, &filter.tenant);
+    for (only, what, value) in [
+        (Filter { group: group.clone(), ..none() }, "has the group", group),
+        (Filter { owner: owner.clone(), ..none() }, "has the owner", owner),
+        (Filter { role: role.clone(), ..none() }, "has the role", role),
+        (Filter { tenant: tenant.clone(), ..none() }, "has the tenant", tenant),
+    ] {
+        all.extend(value.as_ref().map(|value| (only, what, None, value.to_string())));
+    }
+    all.extend(filter.scopes.iter().map(|scope| {
+        let only = Filter { scopes: vec![scope.clone()], ..none() };
+        (only, "has the scope", Some(Names::Scopes), scope.to_string())
+    }));
+    all.extend(filter.levels.iter().map(|level| {
+        let only = Filter { levels: vec![level.clone()], ..none() };
+        (only, "holds the level", Some(Names::Levels), level.to_string())
+    }));
+    all.extend(filter.labels.iter().map(|label| {
+        let value = label.value.as_ref().map_or_else(String::new, |value| format!("={value}"));
+        (Filter { labels: vec![label.clone()], ..none() }, "has the label", None, format!("{}{value}", label.key))
+    }));
+    all
+}
+
 /// Says which values of the filter no event has.
 pub(super) fn note_events(session: &mut Session, view: &View<'_>, filter: &EventFilter) -> Result<(), Error> {
-    let is_told = |filter: EventFilter| {
-        let mut is_told = false;
-        view.each_event(&EventFilter { limit: Some(1), ..filter }, |_| {
-            is_told = true;
-            Ok::<_, Error>(())
-        })?;
-        Ok::<_, Error>(is_told)
-    };
     let mut notes = vec![];
     if let Some(by) = filter.by.as_ref().filter(|by| by.as_str() != "owner")
-        && !is_told(EventFilter { by: Some(by.clone()), ..EventFilter::default() })?
+        && !view.has_event(&EventFilter { by: Some(by.clone()), ..EventFilter::default() })?
     {
         let note = format!("no event is by {by}");
         notes.push(if view.entry(Kind::User, by)?.is_some() {
@@ -93,7 +73,7 @@ pub(super) fn note_events(session: &mut Session, view: &View<'_>, filter: &Event
         });
     }
     if let Some(action) = &filter.action
-        && !is_told(EventFilter { action: Some(action.clone()), ..EventFilter::default() })?
+        && !view.has_event(&EventFilter { action: Some(action.clone()), ..EventFilter::default() })?
     {
         // The action itself, what it is about, or what is done.
         let parts = ACTIONS.iter().flat_map(|action| action.split('.'));

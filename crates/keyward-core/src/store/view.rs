@@ -225,6 +225,14 @@ impl<'c> View<'c> {
         history::each(self.conn, filter, f)
     }
 
+    /// Whether there is an event that is wanted.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn has_event(&self, filter: &EventFilter) -> Result<bool, StoreError> {
+        history::is_told(self.conn, filter)
+    }
+
     /// The id of the key that last had this name, or that has this id, whether it still exists or not.
     ///
     /// # Errors

@@ -89,6 +89,12 @@ pub(in crate::store) fn each<E: From<StoreError>>(
     })
 }
 
+/// Whether there is such an event.
+pub(in crate::store) fn is_told(conn: &Conn, filter: &EventFilter) -> Result<bool, StoreError> {
+    let (statement, conditions) = filter.statement();
+    conn.optional(&statement, &conditions.values(), |_| Ok(())).map(|found| found.is_some())
+}
+
 /// A key that there is or was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
