@@ -21,6 +21,8 @@ impl Exit {
     pub const UNAUTHENTICATED: Self = Self(3);
     /// `verify`: genuine, and not allowed to make this request (HTTP 403).
     pub const FORBIDDEN: Self = Self(4);
+    /// The store can't be used.
+    pub const UNUSABLE: Self = Self(6);
     /// `--fail-if-any` found something.
     pub const FOUND: Self = Self(8);
 
@@ -53,32 +55,57 @@ impl Exit {
     ];
 }
 
-/// What kind of error it is, for scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it, and exit_code() groups them")]
-pub enum Code {
-    NotFound,
-    NameTaken,
-    InUse,
-    RoleCeiling,
-    NotPermitted,
-    InvalidValue,
-    Conflict,
-    OutputFailed,
-    Usage,
-    Cancelled,
-    ConfirmationRequired,
-    StoreMissing,
-    StoreLocked,
-    StoreCorrupt,
-    StoreNewer,
-    StoreForeign,
-    StoreInsecure,
-    StoreUnwritable,
-    StoreRewound,
-    NotDelivered,
-    Internal,
-    Interrupted,
+/// Declares the codes: each with its name in JSON, the exit code that goes with it, and what it means.
+macro_rules! codes {
+    ($($name:ident $code:literal $exit:literal $meaning:literal,)+) => {
+        /// What kind of error it is, for scripts.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the table says what each means")]
+        pub enum Code {
+            $($name,)+
+        }
+
+        impl Code {
+            /// All of them, grouped by their exit codes.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            fn row(self) -> (&'static str, Exit, &'static str) {
+                match self {
+                    $(Self::$name => ($code, Exit($exit), $meaning),)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    NotFound "not_found" 1 "there is no such key, group, user, role or tenant",
+    NameTaken "name_taken" 1 "something else has this name, or an id that reads like it",
+    InUse "in_use" 1 "keys or users refer to it, so it is not deleted",
+    RoleCeiling "role_ceiling" 1 "the role of the acting user ranks too low",
+    NotPermitted "not_permitted" 1 "the acting user may not do this",
+    InvalidValue "invalid_value" 1 "a value cannot be used here, or its source cannot be read",
+    Conflict "conflict" 1 "somebody else changed it, or mints for it; try again",
+    OutputFailed "output_failed" 1 "standard output, or a file that is no secret, cannot be written",
+    AddressInUse "address_in_use" 1 "another program listens on the address",
+    Usage "usage" 2 "the command line does not parse",
+    Cancelled "cancelled" 5 "the person said no; with exit code 130: a signal came",
+    ConfirmationRequired "confirmation_required" 5 "nobody could be asked; see --yes",
+    StoreMissing "store_missing" 6 "there is no store where one is needed",
+    StoreLocked "store_locked" 6 "other processes kept the store busy for too long",
+    StoreCorrupt "store_corrupt" 6 "the store is damaged, or its history is not as it was written",
+    StoreNewer "store_newer" 6 "a newer keyward wrote the store",
+    StoreForeign "store_foreign" 6 "it is not a keyward store",
+    StoreInsecure "store_insecure" 6 "others could change the store",
+    StoreUnwritable "store_unwritable" 6
+        "the system does not let keyward use the store: permissions, a full disk, too little memory",
+    StoreMoved "store_moved" 6 "the store was moved; the message names where to",
+    StoreRewound "store_rewound" 6 "the store is older than what this process has seen of it",
+    UnknownOutcome "unknown_outcome" 6 "the connection was lost, and nobody knows whether the change was made",
+    NotDelivered "not_delivered" 7 "the place for the secret did not take it, so no key was kept",
+    Internal "internal" 70 "a bug in keyward",
+    // To a script an interruption is a cancellation; the shell sees the usual 130.
+    Interrupted "cancelled" 130 "a signal came",
 }
 
 impl Code {
@@ -87,33 +114,14 @@ impl Code {
         self.row().0
     }
 
-    /// The code in `--json`, and the exit code that goes with it.
-    fn row(self) -> (&'static str, Exit) {
-        match self {
-            Self::NotFound => ("not_found", Exit(1)),
-            Self::NameTaken => ("name_taken", Exit(1)),
-            Self::InUse => ("in_use", Exit(1)),
-            Self::RoleCeiling => ("role_ceiling", Exit(1)),
-            Self::NotPermitted => ("not_permitted", Exit(1)),
-            Self::InvalidValue => ("invalid_value", Exit(1)),
-            Self::Conflict => ("conflict", Exit(1)),
-            Self::OutputFailed => ("output_failed", Exit(1)),
-            Self::Usage => ("usage", Exit(2)),
-            Self::Cancelled => ("cancelled", Exit(5)),
-            Self::ConfirmationRequired => ("confirmation_required", Exit(5)),
-            Self::StoreMissing => ("store_missing", Exit(6)),
-            Self::StoreLocked => ("store_locked", Exit(6)),
-            Self::StoreCorrupt => ("store_corrupt", Exit(6)),
-            Self::StoreNewer => ("store_newer", Exit(6)),
-            Self::StoreForeign => ("store_foreign", Exit(6)),
-            Self::StoreInsecure => ("store_insecure", Exit(6)),
-            Self::StoreUnwritable => ("store_unwritable", Exit(6)),
-            Self::StoreRewound => ("store_rewound", Exit(6)),
-            Self::NotDelivered => ("not_delivered", Exit(7)),
-            Self::Internal => ("internal", Exit(70)),
-            // To a script an interruption is a cancellation; the shell sees the usual 130.
-            Self::Interrupted => ("cancelled", Exit(130)),
-        }
+    /// The exit code that goes with it.
+    pub fn exit(self) -> Exit {
+        self.row().1
+    }
+
+    /// The codes in `--json`, each once, with the exit code and what it means.
+    pub fn table() -> impl Iterator<Item = (&'static str, Exit, &'static str)> {
+        Self::ALL.iter().filter(|code| **code != Self::Interrupted).map(|code| code.row())
     }
 }
 
@@ -150,6 +158,11 @@ impl Error {
     pub fn bug(cause: anyhow::Error) -> Self {
         Self { cause: Some(cause), ..Self::new(Code::Internal, "this is a bug in keyward") }
             .hint("nothing was changed; please report it with the command that you ran and this message")
+    }
+
+    /// A panic at this place in the source. What it said is left out: it may hold anything.
+    pub fn panic(place: &str) -> Self {
+        Self::bug(anyhow::anyhow!("a panic at {place}"))
     }
 
     /// The same error after a secret was delivered: another attempt would deliver another secret.
@@ -207,7 +220,7 @@ impl Error {
 
     /// The exit code of the command that ends with it.
     pub fn exit(&self) -> Exit {
-        self.code.row().1
+        self.code.exit()
     }
 
     /// The error in the form that was asked for.
@@ -268,30 +281,34 @@ mod tests {
 
     #[test]
     fn every_exit_code_is_documented() {
-        for code in [
-            Code::NotFound,
-            Code::NameTaken,
-            Code::InUse,
-            Code::RoleCeiling,
-            Code::NotPermitted,
-            Code::InvalidValue,
-            Code::Conflict,
-            Code::OutputFailed,
-            Code::Usage,
-            Code::Cancelled,
-            Code::ConfirmationRequired,
-            Code::StoreMissing,
-            Code::StoreLocked,
-            Code::StoreCorrupt,
-            Code::StoreNewer,
-            Code::StoreForeign,
-            Code::StoreInsecure,
-            Code::StoreUnwritable,
-            Code::NotDelivered,
-            Code::Internal,
-            Code::Interrupted,
-        ] {
-            assert!(Exit::TABLE.iter().any(|(exit, _)| *exit == code.row().1), "{code:?}");
+        for code in Code::ALL {
+            assert!(Exit::TABLE.iter().any(|(exit, _)| *exit == code.exit()), "{code:?}");
         }
+    }
+
+    /// The contract names these, and no others.
+    #[test]
+    fn every_code_of_the_contract_is_there_once() {
+        let mut contract = "conflict output_failed address_in_use store_moved store_rewound unknown_outcome not_found \
+                            name_taken in_use role_ceiling not_permitted invalid_value usage cancelled \
+                            confirmation_required store_missing store_locked store_corrupt store_newer store_foreign \
+                            store_insecure store_unwritable not_delivered internal"
+            .split_whitespace()
+            .collect::<Vec<_>>();
+        let mut own: Vec<_> = Code::table().map(|(code, ..)| code).collect();
+        contract.sort_unstable();
+        own.sort_unstable();
+        assert_eq!(own, contract);
+    }
+
+    #[test]
+    fn a_panic_is_told_in_the_form_that_was_asked_for() {
+        let json: serde_json::Value = serde_json::from_str(&Error::panic("src/x.rs:1:2").report(true)).unwrap();
+        assert_eq!(json["error"]["code"], "internal");
+        assert!(json["error"]["message"].as_str().unwrap().contains("src/x.rs:1:2"), "{json}");
+        assert!(json["error"]["hint"].is_string());
+        let text = Error::panic("src/x.rs:1:2").report(false);
+        assert!(text.starts_with("error: this is a bug in keyward\ncause: a panic at src/x.rs:1:2\nhint: "), "{text}");
+        assert_eq!(Error::panic("").exit(), Exit::BUG);
     }
 }

@@ -8,7 +8,8 @@ use crate::error::{Code, Error};
 use crate::text::{closest, shell_path};
 use crate::words;
 use keyward_core::rules::authority::Denied;
-use keyward_core::store::{DISK_FULL, StoreError, Weakness};
+use keyward_core::rules::names::{NOT, RESERVED};
+use keyward_core::store::{DISK_FULL, NO_MEMORY, StoreError, Weakness};
 use keyward_core::verifier::VerifyError;
 
 impl From<anyhow::Error> for Error {
@@ -51,6 +52,7 @@ impl From<StoreError> for Error {
             StoreError::Unusable { detail, .. } => {
                 Self::new(Code::StoreUnwritable, message).hint(match detail.as_str() {
                     DISK_FULL => "nothing was changed; free some space and try again",
+                    NO_MEMORY => "allow this process more memory, see `ulimit -v` and `ulimit -d`",
                     _ => "look at the permissions and the owner of the file and of its folder",
                 })
             }
@@ -76,6 +78,15 @@ impl From<StoreError> for Error {
             StoreError::LivesTooLong { latest, name: Some(name), .. } => Self::new(Code::InvalidValue, message).hint(
                 format!("the latest end is --expires {latest}; another secret may live on: keyward rotate {name}"),
             ),
+            StoreError::ReservedWord { what, word } => {
+                let error = Self::new(Code::InvalidValue, message);
+                let others = RESERVED.join(", ");
+                error.hint(if word.starts_with(NOT) {
+                    format!("choose another {what}, without {NOT} in front")
+                } else {
+                    format!("choose another {what}; these words are kept: {others}")
+                })
+            }
             StoreError::Denied(Denied::NotPermitted(_)) => Self::new(Code::NotPermitted, message)
                 .hint("act as somebody who may, or leave --as and KEYWARD_AS out to act as the owner of the store"),
             StoreError::Denied(Denied::Ceiling { .. }) => Self::new(Code::RoleCeiling, message)

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use keyward::error::{Error, Exit};
@@ -20,6 +21,8 @@ use rand::rngs::SysRng;
 
 fn main() -> ExitCode {
     platform::keep_memory_private();
+    let is_bug = Arc::new(AtomicBool::new(false));
+    platform::survive_limits(Exit::UNUSABLE.0, Exit::BUG.0, &is_bug);
     let interrupts = Arc::new(Interrupts::default());
     let json = std::env::args_os().any(|arg| arg == "--json");
     let handler = OnSignal { interrupts: Arc::clone(&interrupts), json, suspended: None };
@@ -39,10 +42,10 @@ fn main() -> ExitCode {
         interrupts,
     };
     // A panic is a bug in keyward, and is reported like every other error.
-    std::panic::set_hook(Box::new(|panic| {
+    std::panic::set_hook(Box::new(move |panic| {
+        is_bug.store(true, Ordering::Relaxed);
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let error = Error::from(anyhow::anyhow!("a panic at {place}"));
-        let _ = std::io::stderr().write_all(error.render().as_bytes());
+        let _ = std::io::stderr().write_all(Error::panic(&place).report(json).as_bytes());
     }));
     let exit = std::panic::catch_unwind(AssertUnwindSafe(|| keyward::run(world)));
     ExitCode::from(exit.unwrap_or(Exit::BUG).0)

@@ -130,6 +130,7 @@ fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
         findings.push(history(session, view)?);
         findings.extend(hashing(session, view)?);
         findings.extend(keys(session, view)?);
+        findings.push(reserved_names(view)?);
     }
     Ok(findings)
 }
@@ -369,6 +370,23 @@ fn keys(session: &Session, view: &View<'_>) -> Result<Vec<Diagnosis>, Error> {
             "rotate it again: keyward rotate KEY, or run create --ensure again",
         ),
     ])
+}
+
+fn reserved_names(view: &View<'_>) -> Result<Diagnosis, Error> {
+    let check = "reserved_names";
+    let found = view.reserved_names()?;
+    if found.count == 0 {
+        return Ok(Diagnosis::ok(check, "no name is a word that filters read as something else"));
+    }
+    let finding = format!("{} that filters read as something else", count(found.count, "name"));
+    let meaning = "they go on working, but no filter finds them, and nothing new can be called so";
+    let remedy = "rename them: keyward edit KEY --name NEW, keyward user edit NAME --name NEW, or edit KEY --add-scope NEW \
+                  --remove-scope OLD";
+    Ok(Diagnosis {
+        count: found.count,
+        keys: found.names,
+        ..Diagnosis::bad(check, Severity::Warning, finding, meaning, remedy.to_owned())
+    })
 }
 
 fn print(session: &mut Session, findings: &[Diagnosis]) -> Result<(), Error> {

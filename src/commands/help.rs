@@ -8,7 +8,7 @@ use crate::error::{Code, Error, Exit};
 use crate::manual::TOPICS;
 use crate::session::Session;
 
-/// Explain a command, the exit codes, the manifest, or the JSON
+/// Explain a command, the exit codes and error codes, the manifest, or the JSON
 #[derive(Debug, Args)]
 pub struct Help {
     /// A command, or exit-codes, manifest, json
@@ -23,7 +23,7 @@ impl Help {
     /// Where there is no such topic.
     pub fn run(self, session: &mut Session, mut root: Command) -> Result<Exit, Error> {
         if self.topic == ["exit-codes"] {
-            session.terminal.print(&exit_codes())?;
+            session.terminal.print(&format!("{}\n{}", exit_codes(), error_codes()))?;
             return Ok(Exit::DONE);
         }
         if let Some(topic) = TOPICS.iter().find(|topic| self.topic == [topic.name]) {
@@ -55,6 +55,15 @@ pub fn after_long_help() -> String {
          Start with `keyward create first-key`. More about a command: `keyward help COMMAND`.",
         exit_codes()
     )
+}
+
+/// The codes of errors in JSON, each with its exit code.
+fn error_codes() -> String {
+    let mut text = "Error codes (with --json), their exit codes, and what they mean:\n".to_owned();
+    for (code, exit, meaning) in Code::table() {
+        let _ = writeln!(text, "  {code:<22} {:<4} {meaning}", exit.0);
+    }
+    text
 }
 
 fn exit_codes() -> String {

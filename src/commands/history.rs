@@ -4,15 +4,16 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::absent::note_events;
 use super::views::in_words;
 use crate::error::{Code, Error, Exit};
-use crate::session::{Session, find_key, no_such_key};
+use crate::session::{Session, no_such_key};
 use crate::terminal::{Cell, Column, Tone};
 use crate::text::{clean, count};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::time::{Rfc3339, Since, rfc3339};
 use keyward_core::rules::token::Id;
-use keyward_core::store::{ChainCheck, Event, EventFilter, Store, View};
+use keyward_core::store::{ChainCheck, Event, EventFilter, PastKey, Store, View};
 
 /// Show who did what, when
 ///
@@ -26,7 +27,9 @@ use keyward_core::store::{ChainCheck, Event, EventFilter, Store, View};
   keyward history --by ann --action rotate
   keyward history --check")]
 pub struct History {
-    /// Only this key, also after it was deleted
+    /// Only this key, also after it was deleted: its name, a former one, its id, or the public id of any of its secrets
+    ///
+    /// A name that several keys had, one after the other, shows all of them, each with its id.
     key: Option<String>,
     /// Start at this time: how long ago (7d, 12h), a date, or an RFC 3339 time
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
@@ -38,6 +41,9 @@ pub struct History {
     #[arg(long, value_name = "WHO")]
     by: Option<Name>,
     /// Only this action: key.create; `key` for everything about keys, `create` for everything created
+    ///
+    /// It is about a key, group, user, role, tenant or the settings, and is one of create, edit, enable, disable, rotate,
+    /// stage, unstage and delete. One that nothing has is named on standard error.
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
     /// Show only the newest N
@@ -56,6 +62,12 @@ const COLUMNS: [Column; 5] = [
     Column::new("name", Column::ALWAYS),
     Column::new("details", Column::ALWAYS),
 ];
+
+/// The id of the key, where there are several of one name.
+const KEY: Column = Column::new("key", Column::ALWAYS).whole();
+
+/// How many keys of one name are told apart in a note.
+const SHOWN: usize = 20;
 
 #[derive(Serialize)]
 struct EventJson<'e> {
@@ -91,21 +103,27 @@ impl History {
 
     fn show(&self, session: &mut Session, store: &Store) -> Result<Exit, Error> {
         let view = store.view()?;
-        let key = match &self.key {
-            None => None,
-            Some(text) => Some(id_of(store, &view, text)?),
+        let keys = match &self.key {
+            None => vec![],
+            Some(text) => view.keys_ever_named(text)?,
         };
+        if let Some(text) = self.key.as_ref().filter(|_| keys.is_empty()) {
+            return Err(no_such_key(Some(store), text));
+        }
         let now = session.now();
         let filter = EventFilter {
-            key,
+            named: self.key.clone(),
             since: self.since.map(|since| since.resolve(now)),
             until: self.until.map(|until| until.resolve(now)),
             by: self.by.clone(),
             action: self.action.clone(),
             limit: self.limit,
+            ..EventFilter::default()
         };
         if session.json() {
-            print_array(session, &view, &filter)?;
+            if print_array(session, &view, &filter)? == 0 {
+                note_events(session, &view, &filter)?;
+            }
             return Ok(Exit::DONE);
         }
         let mut events = vec![];
@@ -114,36 +132,76 @@ impl History {
             Ok::<_, Error>(())
         })?;
         if events.is_empty() {
+            note_events(session, &view, &filter)?;
             session.terminal.note("no matching events");
         } else {
-            print(session, &events)?;
+            print(session, &events, keys.len() > 1)?;
+        }
+        if let Some(text) = &self.key {
+            which_is_which(session, text, &keys)?;
         }
         Ok(Exit::DONE)
     }
 }
 
-/// The events one by one: there may be very many.
-fn print_array(session: &mut Session, view: &View<'_>, filter: &EventFilter) -> Result<(), Error> {
-    let mut before = "[";
+/// The events one by one: there may be very many. Returns how many there were.
+fn print_array(session: &mut Session, view: &View<'_>, filter: &EventFilter) -> Result<u64, Error> {
+    let (mut before, mut number) = ("[", 0);
     view.each_event(filter, |event| {
         let line = serde_json::to_string(&json(&event)).map_err(anyhow::Error::new)?;
         session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
+        number += 1;
         session.terminal.print(&line)
     })?;
-    session.terminal.print(if before == "[" { "[]\n" } else { "]\n" })
+    session.terminal.print(if before == "[" { "[]\n" } else { "]\n" })?;
+    Ok(number)
 }
 
-/// One row for each event; details that do not fit stand below it.
-fn print(session: &mut Session, events: &[Event]) -> Result<(), Error> {
+/// Says which keys a text meant that is not the name of one key.
+fn which_is_which(session: &mut Session, text: &str, keys: &[PastKey]) -> Result<(), Error> {
+    let note = match keys {
+        [] => return Ok(()),
+        [key] if !key.by_secret => return Ok(()),
+        [key] => {
+            let gone = if key.is_gone { ", which is gone" } else { "" };
+            format!("{text} is the public id of a secret of {} ({}){gone}", key.name, key.id)
+        }
+        keys => {
+            let about = |key: &PastKey| match key {
+                PastKey { id, is_gone: true, .. } => format!("{id} (gone)"),
+                PastKey { id, name, .. } => format!("{id} (now {name})"),
+            };
+            let all: Vec<_> = keys.iter().take(SHOWN).map(about).collect();
+            let more = if keys.len() > SHOWN { ", …" } else { "" };
+            format!("{} had the name {text}: {}{more}", count(keys.len() as u64, "key"), all.join(", "))
+        }
+    };
+    // What it is about comes first on a screen.
+    session.terminal.flush()?;
+    session.terminal.note(&note);
+    Ok(())
+}
+
+/// One row for each event; details that do not fit stand below it. With `ids`, each tells the id of its key.
+fn print(session: &mut Session, events: &[Event], ids: bool) -> Result<(), Error> {
     /// Columns that a table with details needs.
     const ROOM: u16 = 100;
     if session.terminal.width().is_none_or(|width| width >= ROOM) {
-        let rows: Vec<_> = events.iter().map(row).collect();
-        return session.terminal.print_table(&COLUMNS, &rows);
+        let mut columns = COLUMNS.to_vec();
+        let mut rows: Vec<_> = events.iter().map(row).collect();
+        if ids {
+            let place = columns.len() - 1;
+            columns.insert(place, KEY);
+            for (row, event) in rows.iter_mut().zip(events) {
+                row.insert(place, event.subject_id.as_ref().map_or_else(String::new, Id::to_string).into());
+            }
+        }
+        return session.terminal.print_table(&columns, &rows);
     }
     for event in events {
         let who = event.actor.as_ref().map_or("owner", Name::as_str);
-        let head = format!("{}  {}  {}  by {who}", rfc3339(event.at), event.action, event.subject_name);
+        let id = event.subject_id.as_ref().filter(|_| ids).map_or_else(String::new, |id| format!(" ({id})"));
+        let head = format!("{}  {}  {}{id}  by {who}", rfc3339(event.at), event.action, event.subject_name);
         let details = match details(&event.detail) {
             details if details.is_empty() => details,
             details => format!("    {details}\n"),
@@ -152,15 +210,6 @@ fn print(session: &mut Session, events: &[Event]) -> Result<(), Error> {
         session.terminal.print(&text)?;
     }
     Ok(())
-}
-
-/// The id of a key, by its name or id now, or by a former name.
-fn id_of(store: &Store, view: &View<'_>, text: &str) -> Result<Id, Error> {
-    match find_key(store, text) {
-        Ok(key) => Ok(key.id),
-        Err(error) if error.code() == Code::NotFound => view.last_key_named(text)?.ok_or(error),
-        Err(error) => Err(error),
-    }
 }
 
 fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {

@@ -3,6 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
+use super::absent::note_keys;
 use super::damaged::DamageReport;
 use super::views::{KEY_COLUMNS, key_row};
 use crate::error::{Code, Error, Exit};
@@ -16,6 +17,8 @@ use keyward_core::rules::time::Duration;
 use keyward_core::store::{Filter, Sort, Store, View};
 
 /// List the keys
+///
+/// Where the answer is empty because no key has what a filter names, a note on standard error says so.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward list --scope rest --state active
@@ -103,6 +106,10 @@ impl List {
             let view = store.view()?;
             self.check_names(&store, &view)?;
             let Listing { count, damaged } = print(session, &view, &filter)?;
+            if count == 0 {
+                note_keys(session, &view, &filter)?;
+                session.terminal.note(if filter == Filter::default() { NO_KEYS } else { "no key matches" });
+            }
             damaged.report(store.path())?;
             count
         } else {
@@ -219,9 +226,7 @@ fn print_table(session: &mut Session, view: &View<'_>, filter: &Filter) -> Resul
     } else if seen.count > 0 {
         session.terminal.print_table(&KEY_COLUMNS, &rows)?;
     }
-    if seen.count == 0 {
-        session.terminal.note(if *filter == Filter::default() { NO_KEYS } else { "no key matches" });
-    } else {
+    if seen.count > 0 {
         note_count(session, view, filter, seen.count)?;
     }
     Ok(seen)

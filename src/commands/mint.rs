@@ -19,8 +19,10 @@ use crate::delivery::{
     needs_an_answer, print_outcome,
 };
 use crate::error::{Code, Error};
-use crate::formats::dotenv::{OutputName, Variable};
+use crate::formats::dotenv::Variable;
+use crate::formats::runner::{OutputName, StepVariable};
 use crate::session::Session;
+use crate::words::no_memory;
 
 /// Where the secret goes.
 #[derive(Debug, Clone, Default, Args)]
@@ -52,9 +54,14 @@ pub struct DeliveryArgs {
     #[arg(long, value_name = "COMMAND", group = "sink", value_hint = ValueHint::CommandString)]
     pub secret_to: Option<String>,
     /// In a step of GitHub Actions: mask the secret, and set a variable for the steps that follow
+    ///
+    /// Names that the runner keeps for itself are refused: GITHUB_* except GITHUB_TOKEN, RUNNER_*, NODE_OPTIONS, PATH
+    /// and CI.
     #[arg(long, value_name = "NAME", group = "sink")]
-    pub github_env: Option<Variable>,
+    pub github_env: Option<StepVariable>,
     /// In a step of GitHub Actions: mask the secret, and set an output of the step
+    ///
+    /// The names that --github-env refuses are refused here too.
     #[arg(long, value_name = "NAME", group = "sink")]
     pub github_output: Option<OutputName>,
     /// In a terminal: print the secret without asking whether you have stored it
@@ -159,6 +166,9 @@ fn fresh_seed(session: &mut Session, store: &Store) -> Result<Seed, Error> {
 }
 
 fn bad_cost(error: &HashError) -> Error {
+    if matches!(error, HashError::NoMemory(_)) {
+        return no_memory(error);
+    }
     Error::new(Code::InvalidValue, format!("the store's hash parameters cannot be used: {error}"))
         .hint("set others with: keyward settings set hash-parameters m=19456,t=2,p=1")
 }

@@ -3,6 +3,7 @@
 //! A verb is thin: it reads like the sentence in its help. What several verbs need stands in
 //! [`mint`] (new secrets), [`setting_args`] (the flags of settings) and [`views`] (keys for people).
 
+mod absent;
 pub mod apply;
 pub mod backup;
 pub mod completions;

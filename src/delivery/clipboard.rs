@@ -194,7 +194,7 @@ pub fn hold(session: &mut Session, seconds: u64) -> Result<(), Error> {
     let (ended, end) = mpsc::channel();
     let (mine, withdrawn) = (Zeroizing::new(text.to_owned()), ended.clone());
     let own = move || ended.send(End::Lost(platform::keep_in_clipboard(&mine)));
-    thread::Builder::new().spawn(own).map_err(|error| no_clipboard(&error))?;
+    platform::start_thread(own).map_err(|error| no_clipboard(&error))?;
     wait_until_held(text, &end).map_err(|error| no_clipboard(&error))?;
     let listen = move || {
         // The end of the input means nothing: whoever started the keeper has gone.
@@ -202,7 +202,7 @@ pub fn hold(session: &mut Session, seconds: u64) -> Result<(), Error> {
             let _ = withdrawn.send(End::Withdrawn);
         }
     };
-    thread::Builder::new().spawn(listen).map_err(|error| no_clipboard(&error))?;
+    platform::start_thread(listen).map_err(|error| no_clipboard(&error))?;
     session.terminal.print(&format!("{READY}\n"))?;
     session.terminal.flush()?;
 

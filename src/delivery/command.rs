@@ -12,7 +12,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Error};
-use crate::platform;
+use crate::platform::{self, start_thread};
 use crate::session::Session;
 use crate::terminal::Hold;
 use keyward_core::rules::text::redact;
@@ -39,15 +39,17 @@ pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Resu
         )
     };
     // A pipe of our own, the reading end of which is kept: what is left in it was never read.
-    let (reader, mut writer) = std::io::pipe().map_err(|error| failed(&error))?;
-    let stdin = reader.try_clone().map_err(|error| failed(&error))?;
+    let no_pipe = |error: std::io::Error| failed(&error).hint("allow this process more open files: see `ulimit -n`");
+    let (reader, mut writer) = std::io::pipe().map_err(no_pipe)?;
+    let stdin = reader.try_clone().map_err(no_pipe)?;
     // A secret is shorter than any pipe is wide, so this never waits. It is there before the command is: a crash
     // in between would let the command take nothing for the secret, and put that in the place of the old one.
-    writer.write_all(secret.expose().as_bytes()).map_err(|error| failed(&error))?;
+    writer.write_all(secret.expose().as_bytes()).map_err(no_pipe)?;
     drop(writer);
     // They are there before the command is: it must not run when there is nobody to read what it prints.
     let not_started = |what: &str, error| {
-        failed(&format!("{what}: {error}")).hint("it needs a shell, `sh`, and a few processes: see `ulimit -u`")
+        failed(&format!("{what}: {error}"))
+            .hint("it needs a shell, `sh`, a few processes and a few open files: see `ulimit -u` and `ulimit -n`")
     };
     let nobody_reads = |error| not_started("the system gives no thread to read what it prints", error);
     let (printed, said) = (Collector::start().map_err(nobody_reads)?, Collector::start().map_err(nobody_reads)?);
@@ -99,7 +101,7 @@ impl Collector {
     fn start() -> std::io::Result<Self> {
         let (stream, given) = mpsc::channel::<Box<dyn Read + Send>>();
         let (done, text) = mpsc::channel();
-        std::thread::Builder::new().spawn(move || {
+        start_thread(move || {
             let Ok(mut stream) = given.recv() else { return };
             let mut kept = Zeroizing::new(Vec::with_capacity(MOST));
             let mut chunk = Zeroizing::new([0; 1024]);

@@ -29,6 +29,7 @@ use keyward_core::store::{Changes, NewSecret, Stamp, Store, Subject};
 
 use super::{Deposit, Effect, Sink, Told};
 use crate::error::Error;
+use crate::platform::start_thread;
 use crate::session::Session;
 use crate::terminal::Interrupts;
 
@@ -277,7 +278,7 @@ impl Watch {
             }
         };
         // Where the system gives no thread, the reservation ends early, and nothing else is lost.
-        let _ = thread::Builder::new().spawn(renew);
+        let _ = start_thread(renew);
         let (path, clock) = (store.path().to_owned(), session.clock());
         let actor = session.stamp().actor.cloned();
         session.interrupts.at_the_end(move || {

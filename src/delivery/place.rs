@@ -136,8 +136,11 @@ impl Place {
         match self {
             Self::File { path, .. } => Some((resolved(path), None)),
             Self::Dotenv { path, name } => Some((resolved(path), Some(name.as_str().to_owned()))),
-            // The runner names the file; here, its own name for it does.
-            Self::Step { file, name } => Some((PathBuf::from(file.variable()), Some(name.clone()))),
+            // The runner names the file; here, its own name for it does. Outputs have no case there.
+            Self::Step { file, name } => {
+                let name = if *file == StepFile::Output { name.to_ascii_lowercase() } else { name.clone() };
+                Some((PathBuf::from(file.variable()), Some(name)))
+            }
             Self::Command(_) => None,
         }
     }

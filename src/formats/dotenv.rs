@@ -32,30 +32,6 @@ impl FromStr for Variable {
     }
 }
 
-/// The name of an output of a step in GitHub Actions: `[A-Za-z_][A-Za-z0-9_-]*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutputName(String);
-
-impl OutputName {
-    /// The text itself.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for OutputName {
-    type Err = InvalidText;
-
-    fn from_str(text: &str) -> Result<Self, InvalidText> {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-        if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(is_name) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidText::new("an output has letters, digits, _ and -, and starts with a letter or _: api-key"))
-        }
-    }
-}
-
 /// The value of a variable; the last one where it is set several times, as the readers do.
 pub fn get<'t>(text: &'t str, name: &Variable) -> Option<&'t str> {
     values(text, name).pop().map(|value| &text[value])

@@ -1,7 +1,8 @@
-//! Files that people write: the manifest, the text of an editor, dotenv files.
+//! Files that people write: the manifest, the text of an editor, dotenv files, and the names in those of a runner.
 
 pub mod dotenv;
 pub mod manifest;
+pub mod runner;
 pub mod settings_draft;
 pub mod settings_text;
 pub mod tree;

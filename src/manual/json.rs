@@ -335,7 +335,7 @@ const SHAPES: &[Shape] = &[
         name: "error",
         printed_by: "every command that fails, on standard error, as the value of the one field `error`",
         fields: Cow::Borrowed(&[
-            ("code", Text, "what kind of error it is"),
+            ("code", Text, "what kind of error it is; `keyward help exit-codes` lists them"),
             ("message", Text, "what happened, for people"),
             ("hint", MaybeText, "what to do next, for people"),
         ]),

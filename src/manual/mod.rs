@@ -11,7 +11,7 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::error::Exit;
+use crate::error::{Code, Exit};
 pub use topics::{TOPICS, Topic};
 
 /// The day of the release that the pages describe. Not the day of a build: the same source makes
@@ -76,6 +76,10 @@ fn render(command: &Command, name: &str) -> anyhow::Result<String> {
         add_examples(&mut rest, &examples);
     }
     add_exit_status(&mut rest);
+    // They are the same for all commands.
+    if name == "keyward" {
+        add_error_codes(&mut rest);
+    }
     add_environment(&mut rest);
     add_files(&mut rest);
     add_see_also(&mut rest, name);
@@ -102,6 +106,16 @@ fn add_exit_status(page: &mut Roff) {
     for (exit, meaning) in Exit::TABLE {
         page.control("TP", []);
         page.text([bold(exit.0.to_string())]);
+        page.text([roman(meaning)]);
+    }
+}
+
+fn add_error_codes(page: &mut Roff) {
+    page.control("SH", ["ERROR CODES"]);
+    page.text([roman("With --json, an error is one object on standard error, and its code is one of these:")]);
+    for (code, exit, meaning) in Code::table() {
+        page.control("TP", []);
+        page.text([bold(code), roman(format!(" (exit status {})", exit.0))]);
         page.text([roman(meaning)]);
     }
 }

@@ -169,8 +169,11 @@ fn manifest() -> Vec<Part> {
         ("secret_file", "a new file of mode 0600"),
         ("env_file, env_name", "a variable in a dotenv file, the rest of which stays as it is"),
         ("secret_to", "the standard input of a command, which a shell reads"),
-        ("github_env", "a variable of the steps that follow in GitHub Actions"),
-        ("github_output", "an output of this step in GitHub Actions"),
+        (
+            "github_env",
+            "a variable of the steps that follow in GitHub Actions; no name that the runner keeps for itself",
+        ),
+        ("github_output", "an output of this step in GitHub Actions; the same names are refused"),
     ] {
         parts.push(Part::Term(place.to_owned(), meaning.to_owned()));
     }

@@ -7,6 +7,9 @@
 //! This room knows none of the others. What may break: a system that knows less than Linux. Where a promise can be
 //! kept in a weaker way only, the function says so.
 
+use std::io;
+use std::thread::{self, JoinHandle};
+
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
@@ -18,6 +21,7 @@ pub use system::files::{
     Folder, Identity, OtherUsers, Owner, User, append_file, give, is_link_error, make_private, mode, owner,
     private_folder, publish,
 };
+pub use system::limits::survive_limits;
 pub use system::processes::{
     Process, ending_signal, has_input, keep_memory_private, leave_terminal, shell, shell_with_file, unread,
 };
@@ -26,6 +30,18 @@ pub use system::streams::{
     StandardStream, controlling_terminal, read_stdin, stderr_for_child, stream_kinds, sync_stdout, write_stderr,
 };
 pub use system::terminal::{RawMode, TerminalModes, forget_typed_ahead};
+
+/// Starts a thread, where the limits of the process have room for all of it.
+///
+/// # Errors
+/// Where the system gives none.
+pub fn start_thread<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
+    if keyward_core::has_room_for_a_thread() {
+        thread::Builder::new().spawn(f)
+    } else {
+        Err(io::ErrorKind::OutOfMemory.into())
+    }
+}
 
 /// What the three standard streams are connected to.
 #[derive(Debug, Clone, Copy, Default)]

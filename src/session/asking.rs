@@ -6,7 +6,7 @@
 use super::Session;
 use crate::error::{Code, Error};
 use crate::terminal::{Answer, Section};
-use crate::text::closest;
+use crate::text::{closest, shell_word};
 use keyward_core::rules::directory::Kind;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::names::Name;
@@ -102,6 +102,13 @@ pub fn find_key(store: &Store, text: &str) -> Result<Key, Error> {
 /// The error for a key that is not there.
 pub fn no_such_key(store: Option<&Store>, text: &str) -> Error {
     let error = Error::new(Code::NotFound, format!("there is no key {text:?}"));
+    let past = store.and_then(|store| store.view().ok()?.keys_ever_named(text).ok()).unwrap_or_default();
+    if let Some(key) = past.iter().find(|key| !key.is_gone) {
+        return error.hint(format!("it is called {} now", key.name));
+    }
+    if !past.is_empty() {
+        return error.hint(format!("it is gone; who did what: keyward history {}", shell_word(text)));
+    }
     let names = store.and_then(|store| store.view().ok()?.some_names().ok()).unwrap_or_default();
     match closest(&names, text) {
         Some(name) => error.hint(format!("did you mean {name}?")),

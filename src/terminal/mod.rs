@@ -229,6 +229,16 @@ impl Terminal {
         }
     }
 
+    /// Writes a note that scripts want to know too: with `--json` as an object of its own, a line beside the document.
+    pub fn note_with_code(&mut self, code: &'static str, text: &str) {
+        if !self.options.json {
+            self.note(text);
+        } else if !self.options.quiet {
+            let warning = serde_json::json!({"warning": {"code": code, "message": redact(text)}});
+            let _ = writeln!(self.stderr, "{warning}");
+        }
+    }
+
     /// Writes a warning, under the same rules as [`Terminal::note`].
     pub fn warn(&mut self, text: &str) {
         self.note(&format!("warning: {text}"));

@@ -1,12 +1,13 @@
 //! Progress of what takes a while.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Terminal;
+use crate::platform::start_thread;
 
 /// What takes less than this shows no bar: it would only flicker.
 const SHOWN_AFTER: Duration = Duration::from_millis(500);
@@ -60,7 +61,7 @@ impl Terminal {
         }
         let (stop, stopped) = mpsc::channel::<()>();
         let goes_on = move |time| stopped.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
-        let shows = thread::Builder::new().spawn(move || {
+        let shows = start_thread(move || {
             if goes_on(SHOWN_AFTER) {
                 let spinner = ProgressBar::new_spinner().with_message(what);
                 spinner.tick();

@@ -11,6 +11,7 @@ mod remedies;
 use std::fmt;
 
 use keyward_core::rules::decision::{Check, Outcome, Request};
+use keyward_core::rules::hashing::HashError;
 use keyward_core::rules::key::Key;
 use keyward_core::verifier::VerifyError;
 use serde::ser::{Serialize, SerializeSeq as _, SerializeStruct as _, Serializer};
@@ -120,6 +121,7 @@ pub fn not_checked(error: VerifyError) -> Error {
     match error {
         VerifyError::Store(error) => error.into(),
         VerifyError::NoThread(error) => no_thread(&error),
+        VerifyError::Hash(error @ HashError::NoMemory(_)) => no_memory(&error),
         VerifyError::Hash(error) => {
             Error::new(Code::StoreCorrupt, format!("the credential could not be checked: {error}"))
                 .hint("nothing was decided; replace the secret with `keyward rotate KEY`, or put a backup in place")
@@ -130,8 +132,16 @@ pub fn not_checked(error: VerifyError) -> Error {
 
 /// The error for a thread that the system does not give.
 pub fn no_thread(error: &std::io::Error) -> Error {
-    Error::new(Code::InvalidValue, format!("the system gives no thread to verify on: {error}"))
-        .hint("allow this user more processes, see `ulimit -u`; or verify one credential at a time, without --batch")
+    Error::new(Code::StoreUnwritable, format!("the system gives no thread to verify on: {error}"))
+        .hint("allow this user more processes and memory, see `ulimit -u` and `ulimit -v`; or verify one credential at a time, without --batch")
+}
+
+/// The error for memory that the system does not give.
+pub fn no_memory(error: &HashError) -> Error {
+    Error::new(Code::StoreUnwritable, error.to_string()).hint(
+        "nothing was decided or changed; allow this process more memory, see `ulimit -v` and `ulimit -d`, or lower the \
+         cost for new secrets: keyward settings set hash-parameters",
+    )
 }
 
 /// What a check that speaks of it has found to be there.

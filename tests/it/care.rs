@@ -46,7 +46,8 @@ fn the_filters_of_the_history_agree_in_json_and_in_the_table() {
         ("", "1 2 3 4 5 6 7 8 9 10"),
         // A name that a key has now, that it had once, and an id.
         ("web", "4 6"),
-        ("deploy", "10"),
+        // Of a name that two keys had, both.
+        ("deploy", "3 5 7 9 10"),
         ("release", "3 5 7 9"),
         ("--since 2h", "8 9 10"),
         ("--since 2026-01-31T20:00:00Z", "9 10"),
@@ -170,7 +171,7 @@ fn finding(output: &Output, check: &str) -> Value {
     found.unwrap_or_else(|| panic!("no {check}: {output}")).clone()
 }
 
-const CHECKS: [&str; 14] = [
+const CHECKS: [&str; 15] = [
     "store",
     "permissions",
     "file_system",
@@ -185,6 +186,7 @@ const CHECKS: [&str; 14] = [
     "unused",
     "suspended",
     "staged_secret",
+    "reserved_names",
 ];
 
 /// A store in which the doctor finds nothing: the default parameters, and a key that ends.

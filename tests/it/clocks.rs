@@ -17,17 +17,17 @@ const COMMANDS: [&str; 30] = [
     "duplicate ends copy",
     "edit ends --expires 10d",
     "edit ends --description x",
-    "rotate never --grace 10y",
-    "rotate never --grace 0s --json",
-    "rotate never",
-    "disable never",
-    "enable never",
+    "rotate eternal --grace 10y",
+    "rotate eternal --grace 0s --json",
+    "rotate eternal",
+    "disable eternal",
+    "enable eternal",
     "list",
     "list --json",
     "list --expires-within 90d",
     "list --unused-for 90d",
     "list --state expired",
-    "show never",
+    "show eternal",
     "show ends --json",
     "history",
     "history --since 7d --until 1h --json",
@@ -50,7 +50,7 @@ fn is_sound(output: &Output, what: &str) {
 /// A store with keys of which one never expires, and one has ended for every clock behind 2026.
 fn prepared() -> (Sandbox, String, String) {
     let sandbox = Sandbox::new();
-    let never = sandbox.mint("never");
+    let never = sandbox.mint("eternal");
     let ends = sandbox.mint("ends --expires 90d");
     (sandbox, never, ends)
 }

@@ -52,3 +52,24 @@ fn nothing_at_all_shows_how_to_start() {
     assert!(output.stderr.contains("keyward create first-key"), "{output}");
     assert_eq!(Sandbox::empty().run("--version").stdout, format!("keyward {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn every_error_code_is_explained_in_the_help_and_in_the_manual() {
+    let help = Sandbox::empty().run("help exit-codes").stdout;
+    let (_, codes) = help.split_once("Error codes").expect("a part of its own");
+    let pages = keyward::manual::pages(<keyward::cli::Cli as clap::CommandFactory>::command()).unwrap();
+    let main = pages.iter().find(|page| page.file == "keyward.1").unwrap();
+    let (_, section) = main.text.split_once(".SH \"ERROR CODES\"\n").expect("a section of its own");
+    let section = section.split(".SH ").next().unwrap().replace('\n', " ").replace("\\-", "-");
+    let mut told = vec![];
+    for (code, exit, meaning) in keyward::error::Code::table() {
+        let line =
+            codes.lines().find(|line| line.split_whitespace().next() == Some(code)).unwrap_or_else(|| panic!("{code}"));
+        assert!(line.contains(meaning) && line.split_whitespace().nth(1) == Some(&exit.0.to_string()), "{line}");
+        assert!(section.contains(&format!("\\fB{code}\\fR")) && section.contains(meaning), "{code}: {section}");
+        told.push(code);
+    }
+    // And no other.
+    let listed: Vec<_> = codes.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(listed, told);
+}

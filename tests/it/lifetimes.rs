@@ -275,14 +275,14 @@ fn edit_does_not_stretch_the_life_of_a_secret() {
 #[test]
 fn rotate_keeps_the_end_and_sets_one_where_there_was_none() {
     let sandbox = Sandbox::new();
-    for line in ["create never", "create far --expires 300d", "create near --expires 30d"] {
+    for line in ["create eternal", "create far --expires 300d", "create near --expires 30d"] {
         ok(&sandbox, line);
     }
     ok(&sandbox, "settings set max-lifetime 60d");
     sandbox.pass(1.day());
     let cut = "2026-04-02T12:00:00Z";
     for (name, end, warnings) in [
-        ("never", cut, json!(["expiry_cut"])),
+        ("eternal", cut, json!(["expiry_cut"])),
         ("far", cut, json!(["expiry_cut"])),
         ("near", "2026-03-02T12:00:00Z", json!([])),
     ] {
@@ -299,12 +299,12 @@ fn rotate_keeps_the_end_and_sets_one_where_there_was_none() {
     ok(&sandbox, "history --check");
     // Without a maximum, nothing is cut.
     ok(&sandbox, "settings set max-lifetime unlimited");
-    ok(&sandbox, "edit never --expires never");
-    assert_eq!(ok(&sandbox, "rotate never --json").json()["key"]["expires_at"], Value::Null);
+    ok(&sandbox, "edit eternal --expires never");
+    assert_eq!(ok(&sandbox, "rotate eternal --json").json()["key"]["expires_at"], Value::Null);
     // A rotation that `--ensure` makes is one too.
     ok(&sandbox, "settings set max-lifetime 30d");
     let file = sandbox.path("secret").display().to_string();
-    let line = format!("create never --ensure --rotate-if-missing --secret-file {file} --json");
+    let line = format!("create eternal --ensure --rotate-if-missing --secret-file {file} --json");
     let ensured = ok(&sandbox, &line).json();
     assert_eq!(ensured["key"]["expires_at"], "2026-03-03T12:00:00Z");
     assert_eq!(ensured["warnings"], json!(["expiry_cut"]));
@@ -325,7 +325,7 @@ fn the_old_name_of_max_lifetime_is_refused_with_the_new_one() {
 #[test]
 fn doctor_advises_nothing_that_the_store_refuses() {
     let sandbox = Sandbox::new();
-    ok(&sandbox, "create never");
+    ok(&sandbox, "create eternal");
     ok(&sandbox, "create soon --expires 10d");
     let remedies = || {
         let found = ok(&sandbox, "doctor --json").json();

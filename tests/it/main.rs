@@ -20,6 +20,9 @@
 mod harness;
 mod pty;
 
+mod absent;
+mod apply_race;
+mod attribution;
 mod authority;
 mod bad_input;
 mod batch;
@@ -44,6 +47,7 @@ mod json_reference;
 mod keys;
 mod leaks;
 mod lifetimes;
+mod limits;
 mod manifest;
 mod manifest_secrets;
 mod memory;
@@ -52,7 +56,9 @@ mod planted;
 mod processes;
 mod readme;
 mod recipes;
+mod reserved_words;
 mod rooms;
+mod runner_names;
 mod sinks;
 mod store_files;
 mod surroundings;

@@ -388,7 +388,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
         stderr:   stdin:37:8: a name cannot be empty
         stderr:   stdin:38:11: a secret is delivered to one place: keep one of them
         stderr:   stdin:41:27: a path cannot be empty
-        stderr:   stdin:44:29: an output has letters, digits, _ and -, such as "api-key"
+        stderr:   stdin:44:29: an output has letters, digits, _ and -, such as api-key, and starts with a letter or _
         stderr:   stdin:47:11: write a table, such as { secret_file = "deploy.key" }
         stderr:   stdin:48:3: unknown field `keys`; did you mean `key`?
         stderr:   stdin:50:8: unknown field `x`; known are name, description

@@ -235,38 +235,40 @@ fn a_leftover_secret_is_replaced() {
 }
 
 #[test]
-fn what_somebody_else_changes_in_the_meantime_is_a_conflict() {
+fn what_somebody_else_changes_in_the_meantime_is_planned_again_where_it_matters() {
     let keyward = env!("CARGO_BIN_EXE_keyward");
-    for (line, conflict) in [
-        ("group create theirs", true),
-        ("create theirs -q --secret-to \"cat > /dev/null\"", true),
-        ("edit old --read-only", true),
-        // What changes nothing is no reason to begin again.
-        ("list", false),
-        ("edit old --read-write", false),
+    for (line, plans) in [
+        ("edit old --read-only", 2),
+        ("delete old --yes", 2),
+        // What is not in the manifest, or changes nothing, is no reason to begin again.
+        ("group create theirs", 1),
+        ("create theirs -q --secret-to \"cat > /dev/null\"", 1),
+        ("list", 1),
+        ("edit old --read-write", 1),
     ] {
         let sandbox = Sandbox::new();
         sandbox.mint("old");
         let text = format!(
-            "[[key]]\nname = 'first'\ndeliver = {{ secret_file = '{}' }}\n[[key]]\nname = 'new'\n\
-             deliver = {{ secret_to = 'cat > {}; {keyward} --store {} {line}' }}\n",
-            sandbox.path("first").display(),
+            "[[key]]\nname = 'first'\ndeliver = {{ secret_file = '{3}' }}\n[[key]]\nname = 'new'\n\
+             deliver = {{ secret_to = 'cat >> {0}; echo >> {0}; {keyward} --store {1} {line} || true' }}\n\
+             [[key]]\nname = 'old'\ndeliver = {{ secret_file = '{2}' }}\n",
             sandbox.path("taken").display(),
-            sandbox.store().display()
+            sandbox.store().display(),
+            sandbox.path("old").display(),
+            sandbox.path("first").display(),
         );
-        let output = apply(&sandbox, "--json", &text);
+        let output = apply(&sandbox, "", &text);
+        assert_eq!(output.code, 0, "{line}: {output}");
         let taken = fs::read_to_string(sandbox.path("taken")).unwrap();
-        assert_eq!(sandbox.run("show new").code == 0, !conflict, "{line}: {output}");
-        assert_eq!(sandbox.path("first").exists(), !conflict, "{line}: {output}");
+        let reasons: Vec<_> = taken.lines().map(|secret| sandbox.reason("", secret)).collect();
+        let expected = if plans == 1 { &["allowed"][..] } else { &["not_genuine", "allowed"] };
+        assert_eq!(reasons, expected, "{line}: {output}");
+        let is_told = output.stderr.contains("what 1 command took opens nothing");
+        assert_eq!(is_told, plans > 1, "{line}: {output}");
+        assert_eq!(output.stderr.contains("the plan is now"), plans > 1, "{line}: {output}");
+        assert_eq!(sandbox.reason("", &fs::read_to_string(sandbox.path("first")).unwrap()), "allowed");
+        assert_eq!(sandbox.run("show old --json").json()["read_only"], false);
         assert_eq!(sandbox.run("history --check").code, 0);
-        if conflict {
-            let error = output.error();
-            assert_eq!((output.code, error["code"].as_str()), (1, Some("conflict")), "{line}: {output}");
-            assert!(error["hint"].as_str().unwrap().contains("what 1 command took opens nothing"), "{output}");
-            assert_eq!(sandbox.reason("", &taken), "not_genuine");
-        } else {
-            assert_eq!((output.code, sandbox.reason("", &taken).as_str()), (0, "allowed"), "{line}: {output}");
-        }
     }
 }
 

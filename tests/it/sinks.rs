@@ -778,12 +778,33 @@ fn a_new_dotenv_file_is_private_whatever_the_umask_is() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_dotenv_file_keeps_its_owner_and_a_file_of_the_secret_alone_gets_ours() {
-    for (line, owner) in [(FORCE, 0), (DOTENV, 65_534)] {
-        let scene = Scene::new();
+fn a_file_that_is_replaced_keeps_its_owner_and_its_group() {
+    let group = |scene: &Scene| fs::metadata(scene.folder().join("key")).unwrap().gid();
+    for line in [FORCE, DOTENV] {
+        for (owner, mode) in [("65534:65533", "644"), ("65534:0", "600"), ("0:65533", "755"), ("65534:65534", "400")] {
+            let scene = Scene::new();
+            let before = format!("echo A=1 > key; chown {owner} key; chmod {mode} key");
+            let secret = || scene.read("key").lines().last().unwrap().replace("API_KEY=", "");
+            deliver(&scene, &before, line, DONE[2], secret);
+            // A file with nothing but the secret has the mode of a new one.
+            let kept = u32::from_str_radix(mode, 8).unwrap() & 0o700;
+            let (user, own_group) = owner.split_once(':').unwrap();
+            let mode = if line == FORCE { 0o600 } else { kept };
+            assert_eq!(scene.mode("key"), (mode, user.parse().unwrap()), "{line} {owner}");
+            assert_eq!(group(&scene).to_string(), own_group, "{line} {owner}");
+        }
         let before = "echo A=1 > key; chown 65534:65534 key; chmod 644 key";
-        deliver(&scene, before, line, DONE[2], || scene.read("key").lines().last().unwrap().replace("API_KEY=", ""));
-        assert_eq!(scene.mode("key"), (0o600, owner), "{line}");
+        // Where the delivery fails, the file is as it was.
+        let scene = Scene::new();
+        let full = "ulimit -f 0; ".to_owned() + line;
+        let output = scene.shell(before, &full, DONE[2].0);
+        assert_ne!(output.code, 0, "{line}: {output}");
+        assert_eq!((scene.mode("key"), scene.read("key").as_str()), ((0o644, 65_534), "A=1\n"), "{line}");
+        // Whoever may not give the file to its group keeps it from the group.
+        let scene = Scene::new();
+        let before_nobody = format!("echo A=1 > key; chown 65534:0 key; chown 65534 .; chmod 660 key; {AS_NOBODY}");
+        let output = scene.shell(&before_nobody, line, DONE[2].0);
+        assert_eq!((output.code, scene.mode("key")), (0, (0o600, 65_534)), "{line}: {output}");
         // Where everybody can put files, one of somebody else's is a trap.
         let scene = Scene::new();
         let output = scene.shell(&format!("{before}; chmod 1777 ."), line, DONE[2].0);

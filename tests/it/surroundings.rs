@@ -788,7 +788,7 @@ fn is_running(process: Pid) -> bool {
 #[test]
 fn a_signal_during_a_hidden_question_puts_the_terminal_back() {
     let sandbox = Sandbox::new();
-    for signal in ["TERM", "HUP", "INT", "QUIT"] {
+    for signal in ["TERM", "HUP", "INT", "QUIT", "XCPU"] {
         let mut screen = Screen::start(&sandbox.store(), "verify", 80);
         screen.wait_for("Credential (it is not shown):");
         screen.press("kw_half-of-it");

@@ -90,3 +90,6 @@ pub mod rules;
 pub mod store;
 #[cfg(feature = "sqlite")]
 pub mod verifier;
+
+#[cfg(feature = "sqlite")]
+pub use platform::has_room_for_a_thread;

@@ -1,5 +1,6 @@
 //! `keyward apply`
 
+mod attempts;
 mod places;
 mod report;
 
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
+use self::attempts::{Attempts, have_same_aim};
 use self::places::make_folder;
 use self::report::{PlanDocument, print_plan, report_steps};
 use super::mint::mint_all;
@@ -17,18 +19,21 @@ use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject a
 use crate::formats::tree::{Mistake, locate};
 use crate::session::{Enter, Session};
 use crate::text::count;
+use jiff::Timestamp;
 use keyward_core::issuer::Minted;
 use keyward_core::rules::directory::{Draft, Entry};
 use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::token::{Id, Secret};
-use keyward_core::store::{Changes, Head, NewKey, NewSecret, Store, StoreError, Subject};
+use keyward_core::store::{Changes, Head, NewKey, NewSecret, Store, StoreError, Subject, View};
 
 /// Make the store match a manifest
 ///
 /// Roles, tenants, groups, users and keys are made and changed in one transaction: either every change is made, or
 /// none. What the manifest does not name stays, unless --prune is given. The secret of a new key goes where its
-/// `deliver` table says, or into a file in --secrets-dir. Applying the same manifest again changes nothing.
+/// `deliver` table says, or into a file in --secrets-dir. Applying the same manifest again changes nothing. Where
+/// somebody else changes the same things meanwhile, it plans again, up to 5 times; a plan that you have confirmed is
+/// shown again if it has changed.
 /// `keyward help manifest` describes the format.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -65,6 +70,8 @@ struct Planned {
     steps: Vec<Step>,
     /// The end of the history at that time.
     head: Head,
+    /// The time that it is of.
+    now: Timestamp,
 }
 
 /// A key that is about to be made.
@@ -98,31 +105,54 @@ impl Apply {
             )
             .hint("nothing was changed; look at where the manifest comes from"));
         }
+        let mut attempts = Attempts::new(session.now());
+        loop {
+            match self.attempt(session, &manifest, &text, &mut attempts) {
+                Err(error) if !self.dry_run => attempts.go_on(session, error)?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Plans, shows the plan, asks, and makes the changes.
+    fn attempt(
+        &self,
+        session: &mut Session,
+        manifest: &Manifest,
+        text: &str,
+        attempts: &mut Attempts,
+    ) -> Result<Exit, Error> {
         // Where there is no store yet, it is planned with one that is nowhere, and made when all is well.
         let found = session.store_to_plan()?;
         let exists = found.is_some();
         let mut store = found.map_or_else(|| Store::in_memory(session.now()), Ok)?;
-        let mut planned = self.plan(session, &store, &manifest, &text)?;
+        let mut planned = self.plan(&store.view()?, manifest, text, attempts.now)?;
+        let is_known = attempts.knows(&planned.steps)?;
         let outcome = match (planned.steps.is_empty(), self.dry_run) {
             (true, _) => "unchanged",
             (false, true) => "planned",
             (false, false) => "applied",
         };
-        if !session.json() && (!session.quiet() || self.asks(&planned.steps)) {
+        if !is_known && !session.json() && (!session.quiet() || self.asks(&planned.steps)) {
+            attempts.introduce(session);
             print_plan(session, &planned.steps)?;
         }
+        attempts.show(&planned.steps);
         if !planned.steps.is_empty() {
-            self.rehearse(session, &mut store, &planned, &text)?;
+            let rehearse = |session: &mut Session| self.rehearse(session, &mut store, &planned, manifest, text);
+            Patience::Short.wait(session, rehearse)?;
             let wanted = self.places(session, &store, &planned.steps)?;
             if !self.dry_run {
-                self.confirm(session, &planned.steps)?;
+                if !is_known {
+                    self.confirm(session, &planned.steps)?;
+                }
                 let mut store = if exists { session.store_to_change()? } else { session.store_to_make()? };
-                let made = self.make(session, &mut store, &planned, &text, wanted)?;
+                let made = self.make(session, &mut store, (&planned, manifest, text), wanted)?;
                 planned.steps.iter_mut().for_each(|step| step.set_end(&made));
             }
         }
         if !self.dry_run && session.check_key_manager(&store).is_ok() {
-            self.clear_up(&manifest, &planned.steps);
+            self.clear_up(manifest, &planned.steps);
         }
         if session.json() {
             session.terminal.print_json(&PlanDocument::new(outcome, &planned.steps))?;
@@ -166,15 +196,14 @@ impl Apply {
         Error::new(Code::InvalidValue, message).hint("nothing was changed; the format: keyward help manifest")
     }
 
-    fn plan(&self, session: &Session, store: &Store, manifest: &Manifest, text: &str) -> Result<Planned, Error> {
-        let view = store.view()?;
+    fn plan(&self, view: &View<'_>, manifest: &Manifest, text: &str, now: Timestamp) -> Result<Planned, Error> {
         let head = view.head()?;
         let mut present = Present { settings: view.settings()?, ..Present::default() };
         for kind in KINDS {
             present.entries.extend(view.entries(kind)?.into_iter().map(|entry| entry.draft));
         }
         if self.prune {
-            view.each_key(&keyward_core::store::Filter::default(), session.now(), |key| {
+            view.each_key(&keyward_core::store::Filter::default(), now, |key| {
                 present.keys.push(key);
                 Ok::<_, Error>(())
             })?;
@@ -186,17 +215,42 @@ impl Apply {
         // What is compared with the manifest must be what the store was told. What is to be deleted goes as it is.
         let named: BTreeSet<&Name> = manifest.keys.iter().map(|wanted| &wanted.name).collect();
         present.keys.iter().filter(|key| named.contains(&key.name)).try_for_each(|key| view.check_whole(key))?;
-        let planned = plan(manifest, &present, self.prune, session.now());
+        let planned = plan(manifest, &present, self.prune, now);
         let steps = planned.map_err(|wrongs| self.mistakes(text, wrongs))?;
-        Ok(Planned { steps, head })
+        Ok(Planned { steps, head, now })
+    }
+
+    /// Makes sure that the plan is the one that would be made now: whatever others have changed since, it is not what
+    /// the manifest is about.
+    fn check_holds(
+        &self,
+        changes: &Changes<'_>,
+        planned: &Planned,
+        manifest: &Manifest,
+        text: &str,
+    ) -> Result<(), Error> {
+        if changes.head()? == planned.head
+            || have_same_aim(&self.plan(changes, manifest, text, planned.now)?.steps, &planned.steps)
+        {
+            return Ok(());
+        }
+        Err(Error::new(Code::Conflict, "somebody changed the store in the meantime"))
     }
 
     /// Whether all of it can be done, before anybody is asked and anything is hashed.
-    fn rehearse(&self, session: &Session, store: &mut Store, planned: &Planned, text: &str) -> Result<(), Error> {
+    fn rehearse(
+        &self,
+        session: &Session,
+        store: &mut Store,
+        planned: &Planned,
+        manifest: &Manifest,
+        text: &str,
+    ) -> Result<(), Error> {
         if store.is_read_only() {
             return Ok(());
         }
         store.rehearse(session.stamp(), |changes| {
+            self.check_holds(changes, planned, manifest, text)?;
             for (number, step) in planned.steps.iter().enumerate() {
                 let minted = Minted::stand_in(number as u64);
                 self.take(changes, step, text, |name, settings| {
@@ -277,8 +331,7 @@ impl Apply {
         &self,
         session: &mut Session,
         store: &mut Store,
-        planned: &Planned,
-        text: &str,
+        (planned, manifest, text): (&Planned, &Manifest, &str),
         wanted: Vec<(Name, Prefix, Place)>,
     ) -> Result<Vec<Key>, Error> {
         if let Some(folder) = &self.secrets_dir {
@@ -289,10 +342,7 @@ impl Apply {
         let handover = Handover { orders, rotation: None, patience: Patience::Short };
         let keys: BTreeMap<&Name, &Fresh> = fresh.iter().map(|key| (&key.name, key)).collect();
         hand_over(session, store, handover, &|changes| {
-            if changes.head()? != planned.head {
-                return Err(Error::new(Code::Conflict, "somebody changed the store in the meantime")
-                    .hint("nothing was changed; apply the manifest again"));
-            }
+            self.check_holds(changes, planned, manifest, text)?;
             let mut made = vec![];
             for step in &planned.steps {
                 made.extend(self.take(changes, step, text, |name, settings| {

@@ -5,7 +5,7 @@ mod batch;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgGroup, Args};
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Error, Exit};
+use crate::platform::start_thread;
 use crate::session::Session;
 use keyward_core::rules::address::parse_address;
 use keyward_core::rules::credential::{Credential, CredentialError, parse_line, parse_request};
@@ -247,7 +248,7 @@ impl Verify {
 
 /// Does something on another thread. Where the system gives none, it is not done, and what it owns is dropped.
 fn elsewhere<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Option<JoinHandle<T>> {
-    thread::Builder::new().spawn(f).ok()
+    start_thread(f).ok()
 }
 
 /// `echo` and editors end a line; that is not part of the credential.

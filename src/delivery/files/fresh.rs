@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::rc::Rc;
 
 use super::{ExistingFile, Spot};
-use crate::platform::{self, Folder};
+use crate::platform::{self, Folder, User};
 
 /// A file that has no name yet, or that of the neighbour, and then goes with it unless it gets its own.
 pub(super) struct Fresh {
@@ -62,9 +62,12 @@ impl Fresh {
         link().or_else(|error| remove_leftover(spot, name, error).and_then(|()| link()))
     }
 
-    /// Gives the file to whom the former one belongs.
+    /// Gives the file to whom the former one belongs. A group that this process may not give files to has nothing to do
+    /// with a file of ours anyway: then it keeps the one that it has.
     pub(super) fn keep_owner(&self, former: &ExistingFile) -> io::Result<()> {
-        platform::give(&self.file, platform::owner(&former.about))
+        let owner = platform::owner(&former.about);
+        let given = platform::give(&self.file, owner);
+        if owner.user == User::own() { Ok(()) } else { given }
     }
 }
 

@@ -12,8 +12,8 @@
 //! - **Two processes at once.** The folder is locked (flock) from before a file is read until the change is
 //!   made, so nobody's line in a dotenv file is lost. Editors know nothing of the lock.
 //! - **Links and devices.** The last part of a path is never followed, and only a regular file is replaced.
-//! - **Permissions.** A new file is 0600 from its first moment; a dotenv file keeps its owner, and a
-//!   replaced file of its mode what concerns the owner.
+//! - **Permissions.** A new file is 0600 from its first moment. One that is replaced keeps its owner and its group, and
+//!   a dotenv file of its mode what concerns the owner.
 
 mod fresh;
 
@@ -121,14 +121,15 @@ impl Files {
         Ok(Spot { folder, name: name.to_owned(), path: path.to_owned() })
     }
 
-    /// Puts a file there. `former` is what was found there; where nothing was found, nothing may be there.
-    /// With `keep_owner`, the new file belongs to whom the former one belonged.
+    /// Puts a file there, which belongs to whom the former one belonged. `former` is what was found there; where nothing
+    /// was found, nothing may be there. With `keep_mode`, its owner may do with it what they might do before, and else
+    /// what they may do with a new one.
     pub(super) fn put(
         &mut self,
         spot: &Spot,
         content: &[u8],
         former: Option<&ExistingFile>,
-        keep_owner: bool,
+        keep_mode: bool,
     ) -> Result<(), Error> {
         let spot = spot.clone();
         let failed = |error: std::io::Error| match error.kind() {
@@ -137,18 +138,16 @@ impl Files {
                 .hint("deliver to a file that is not mounted by itself, or mount its folder"),
             _ => failed(&spot.path, &error),
         };
-        let fresh = Fresh::write(&spot, content, former).map_err(failed)?;
+        let fresh = Fresh::write(&spot, content, former.filter(|_| keep_mode)).map_err(failed)?;
         let Some(former) = former else {
             fresh.name(&spot).map_err(failed)?;
             self.undo.push(Undo::Made(spot));
             return Ok(());
         };
-        if keep_owner {
-            fresh.keep_owner(former).map_err(|_| {
-                refused(&spot.path, "it belongs to another user, who would lose it")
-                    .hint("run keyward as that user, or deliver to a file of your own")
-            })?;
-        }
+        fresh.keep_owner(former).map_err(|_| {
+            refused(&spot.path, "it belongs to another user, who would lose it")
+                .hint("run keyward as that user, or deliver to a file of your own")
+        })?;
         // What this change has put there itself is not what would be put back, and its neighbour has to stay.
         let is_ours = self.undo.iter().any(|done| done.is_at(&spot));
         let neighbour = if is_ours { next(&spot.name) } else { neighbour(&spot.name) };

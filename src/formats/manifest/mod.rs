@@ -19,7 +19,8 @@ pub use plan::{Action, Present, Step, Subject, end_named, plan};
 pub use read::read;
 pub use write::{key_to_json, key_to_toml, to_json, to_toml};
 
-use crate::formats::dotenv::{OutputName, Variable};
+use crate::formats::dotenv::Variable;
+use crate::formats::runner::{OutputName, StepVariable};
 use crate::formats::settings_draft::SettingsDraft;
 use keyward_core::rules::directory::{Draft, Kind};
 use keyward_core::rules::names::Name;
@@ -100,7 +101,7 @@ pub enum Deliver {
     /// The standard input of a command.
     SecretTo(String),
     /// A variable of the following steps in GitHub Actions.
-    GithubEnv(Variable),
+    GithubEnv(StepVariable),
     /// An output of this step in GitHub Actions.
     GithubOutput(OutputName),
 }

@@ -26,7 +26,7 @@ pub struct Present {
 }
 
 /// What a step is about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// A group, user, role or tenant, as it will be, or as it was where it goes.
     Entry(Draft),
@@ -73,7 +73,7 @@ pub enum Action {
 }
 
 /// A change.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// What happens.
     pub action: Action,
@@ -92,6 +92,12 @@ impl Step {
         let (Some(key), Subject::Key { settings, .. }) = (key, &mut self.subject) else { return };
         settings.expires_at = key.settings.expires_at;
         self.differences = differences(&Settings::with_prefix(settings.prefix.clone()), settings);
+    }
+
+    /// Whether the other does the same, whatever there was before.
+    pub fn has_same_aim(&self, other: &Self) -> bool {
+        let aims = |step: &Self| step.differences.iter().map(|d| (d.field.clone(), d.new.clone())).collect::<Vec<_>>();
+        self.action == other.action && self.subject == other.subject && aims(self) == aims(other)
     }
 }
 

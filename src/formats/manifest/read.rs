@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{Deliver, KINDS, Manifest, ManifestEntry, ManifestKey, Reference, fields_of};
 use crate::formats::dotenv::Variable;
+use crate::formats::runner::{OutputName, StepVariable};
 use crate::formats::settings_draft::{SettingsDraft, no_such_field, one, switch, text};
 use crate::formats::tree::{Field, Mistake, Node, Value, from_json, from_toml};
 use keyward_core::rules::directory::{Draft, Facts, Kind};
@@ -185,9 +186,7 @@ fn deliver(field: &Field) -> Result<Option<Deliver>, Vec<Mistake>> {
         "" => Err(Mistake::new(node.at, "a path cannot be empty")),
         path => Ok(PathBuf::from(path)),
     };
-    let variable = |node: &Node| {
-        one::<Variable>(node)?.ok_or_else(|| Mistake::new(node.at, "name a variable, such as \"API_KEY\""))
-    };
+    let no_variable = |node: &Node| Mistake::new(node.at, "name a variable, such as \"API_KEY\"");
     let mut places = vec![];
     let mut add = |place: Result<Deliver, Mistake>| match place {
         Ok(place) => places.push(place),
@@ -198,7 +197,8 @@ fn deliver(field: &Field) -> Result<Option<Deliver>, Vec<Mistake>> {
     }
     match (get("env_file"), get("env_name")) {
         (Some(file), Some(name)) => {
-            add(path(file).and_then(|path| Ok(Deliver::EnvFile(path, variable(name)?))));
+            add(path(file)
+                .and_then(|path| Ok(Deliver::EnvFile(path, one::<Variable>(name)?.ok_or_else(|| no_variable(name))?))));
         }
         (None, None) => {}
         (Some(node), None) | (None, Some(node)) => {
@@ -209,12 +209,13 @@ fn deliver(field: &Field) -> Result<Option<Deliver>, Vec<Mistake>> {
         add(text(node).map(|command| Deliver::SecretTo(command.to_owned())));
     }
     if let Some(node) = get("github_env") {
-        add(variable(node).map(Deliver::GithubEnv));
+        let name = one::<StepVariable>(node).and_then(|name| name.ok_or_else(|| no_variable(node)));
+        add(name.map(Deliver::GithubEnv));
     }
     if let Some(node) = get("github_output") {
-        let what = "an output has letters, digits, _ and -, such as \"api-key\"";
-        let output = text(node).and_then(|name| name.parse().map_err(|_| Mistake::new(node.at, what)));
-        add(output.map(Deliver::GithubOutput));
+        let no_output = || Mistake::new(node.at, "name an output, such as \"api-key\"");
+        let name = one::<OutputName>(node).and_then(|name| name.ok_or_else(no_output));
+        add(name.map(Deliver::GithubOutput));
     }
     if !mistakes.is_empty() {
         return Err(mistakes);

@@ -3,6 +3,7 @@
 pub(super) mod clipboard;
 pub(super) mod file_system;
 pub(super) mod files;
+pub(super) mod limits;
 pub(super) mod processes;
 pub(super) mod signals;
 pub(super) mod streams;

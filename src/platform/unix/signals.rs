@@ -5,16 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGXCPU};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
+
+use crate::platform::start_thread;
 
 /// The library behind the questions takes a wait that SIGTSTP has ended for Ctrl-C, and raises SIGINT.
 const ECHO: Duration = Duration::from_millis(150);
 
 /// What the program does when a signal comes that would end or stop it.
 pub trait SignalHandler: Send + 'static {
-    /// One came that ends a program: SIGINT, SIGTERM, SIGHUP or SIGQUIT. Returns whether the system should do now
+    /// One came that ends a program: SIGINT, SIGTERM, SIGHUP, SIGQUIT or SIGXCPU. Returns whether the system should do now
     /// what it does to every program.
     fn end(&mut self) -> bool;
 
@@ -32,7 +34,7 @@ pub trait SignalHandler: Send + 'static {
 pub fn watch_signals(stops: Arc<AtomicBool>, mut handler: impl SignalHandler) {
     let ignored = ignored_signals();
     let is_wanted = |signal: &i32| ignored & (1 << (signal - 1)) == 0;
-    let ending = [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(is_wanted);
+    let ending = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU].into_iter().filter(is_wanted);
     let (start, given) = mpsc::channel::<Signals>();
     let is_stopping = Arc::clone(&stops);
     let watch = move || {
@@ -55,7 +57,7 @@ pub fn watch_signals(stops: Arc<AtomicBool>, mut handler: impl SignalHandler) {
             }
         }
     };
-    if std::thread::Builder::new().spawn(watch).is_err() {
+    if start_thread(watch).is_err() {
         return;
     }
     let Ok(signals) = Signals::new(ending) else { return };

@@ -111,19 +111,39 @@ impl Minted {
 ///
 /// # Errors
 /// As [`Minted::new`].
-pub fn mint_many(seeds: &[(Seed, Prefix)], cost: Cost, step: impl FnMut(u64)) -> Result<Vec<Minted>, HashError> {
+pub fn mint_many(seeds: &[(Seed, Prefix)], cost: Cost, mut step: impl FnMut(u64)) -> Result<Vec<Minted>, HashError> {
     let mint = |(seed, prefix): &(Seed, Prefix), memory: &mut Memory| Minted::new(seed, prefix, cost, memory);
-    in_parallel(seeds, mint, step).into_iter().collect()
+    let minted = in_parallel(seeds, threads(), mint, &mut step).into_iter().collect();
+    match minted {
+        // There may be enough for one at a time.
+        Err(HashError::NoMemory(_)) => in_parallel(seeds, 0, mint, &mut step).into_iter().collect(),
+        minted => minted,
+    }
 }
 
-/// What `work` makes of each item, in their order, by as many threads as there are processors, each with a state of
-/// its own.
+/// How many threads may work at once.
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(feature = "sqlite")]
+use crate::platform::has_room_for_a_thread;
+
+/// Without a store, nobody asks what the limits of the process are.
+#[cfg(not(feature = "sqlite"))]
+fn has_room_for_a_thread() -> bool {
+    true
+}
+
+/// What `work` makes of each item, in their order, by so many threads at most, each with a state of its own; where there
+/// are none, by this one.
 fn in_parallel<T: Sync, R: Send, S: Default>(
     items: &[T],
+    most: usize,
     work: impl Fn(&T, &mut S) -> R + Sync,
     mut step: impl FnMut(u64),
 ) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let threads = most.min(items.len());
     let next = AtomicUsize::new(0);
     let (sender, results) = mpsc::channel();
     let run = |sender: mpsc::Sender<(usize, R)>| {
@@ -136,7 +156,7 @@ fn in_parallel<T: Sync, R: Send, S: Default>(
     thread::scope(|scope| {
         let spawn = |_| {
             let (sender, run) = (sender.clone(), &run);
-            thread::Builder::new().spawn_scoped(scope, move || run(sender)).is_ok()
+            has_room_for_a_thread() && thread::Builder::new().spawn_scoped(scope, move || run(sender)).is_ok()
         };
         if (0..threads).map(spawn).filter(|is_running| *is_running).count() == 0 {
             run(sender.clone());

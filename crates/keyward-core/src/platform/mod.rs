@@ -1,5 +1,5 @@
-//! What is the operating system's own: who may do what with a file, what tells one state of it from another, and what
-//! tells one process from another.
+//! What is the operating system's own: who may do what with a file, what tells one state of it from another, what
+//! tells one process from another, and what the limits of this one leave room for.
 //!
 //! No other room names an operating system, or a crate that only one has. Each function here says what it promises,
 //! and each system keeps the promise in a folder of its own. Unix is the only one now. Another one comes by a folder
@@ -14,5 +14,6 @@ pub(crate) use system::files::{
     OtherUsers, anybody_may_replace_in, has_other_names, is_full, is_trusted_beside, make_private, may_read, may_write,
     mode, open_to_read, private_file, private_folders,
 };
+pub use system::limits::has_room_for_a_thread;
 pub(crate) use system::process;
 pub(crate) use system::status::{FileId, Status, is_mounted};

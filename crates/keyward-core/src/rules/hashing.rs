@@ -76,6 +76,9 @@ pub enum HashError {
     /// The parameters lie outside the floor and the ceiling.
     #[error("a stored hash has the parameters {0}, outside {floor} to {ceiling}", floor = Cost::FLOOR, ceiling = Cost::CEILING)]
     OutOfRange(Cost),
+    /// The system does not give the memory for it.
+    #[error("the system does not give the {} MiB of memory that a hash takes", .0.memory_kib.div_ceil(1024))]
+    NoMemory(Cost),
 }
 
 /// The hash of a secret as a PHC string: `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`.
@@ -86,7 +89,8 @@ impl HashedSecret {
     /// Hashes `secret`. Takes as long as `cost` says.
     ///
     /// # Errors
-    /// [`HashError::OutOfRange`] for a cost that could not be verified again later.
+    /// [`HashError::OutOfRange`] for a cost that could not be verified again later, [`HashError::NoMemory`] where the
+    /// system does not give what the cost asks for.
     pub fn new(secret: &Secret, salt: [u8; SALT_BYTES], cost: Cost) -> Result<Self, HashError> {
         Self::new_in(secret, salt, cost, &mut Memory::default())
     }
@@ -212,7 +216,7 @@ fn compute(
     }
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(OUTPUT_BYTES))
         .map_err(|_| HashError::OutOfRange(cost))?;
-    let blocks = memory.blocks(params.block_count());
+    let blocks = memory.blocks(params.block_count()).ok_or(HashError::NoMemory(cost))?;
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into_with_memory(secret.expose().as_bytes(), salt, output, blocks)
         .map_err(|_| HashError::NotArgon2id)
@@ -229,19 +233,21 @@ pub struct Memory(Vec<Block, HugeAlloc>);
 const HUGE_PAGE: usize = 2 * 1024 * 1024 / Block::SIZE;
 
 impl Memory {
-    /// Memory for hashes of `cost`, which is asked for now rather than when it is needed.
+    /// Memory for hashes of `cost`, which is asked for now rather than when it is needed. Where there is none now, there
+    /// may be some then.
     pub fn for_cost(cost: Cost) -> Self {
         let mut memory = Self::default();
-        memory.blocks(cost.memory_kib as usize);
+        let _ = memory.blocks(cost.memory_kib as usize);
         memory
     }
 
-    fn blocks(&mut self, count: usize) -> &mut [Block] {
+    fn blocks(&mut self, count: usize) -> Option<&mut [Block]> {
         if self.0.len() < count {
-            *self = Self(Vec::with_capacity_in(count.next_multiple_of(HUGE_PAGE), HugeAlloc));
+            *self = Self::default();
+            self.0.try_reserve_exact(count.next_multiple_of(HUGE_PAGE)).ok()?;
             self.0.resize(count, Block::new());
         }
-        &mut self.0[..count]
+        Some(&mut self.0[..count])
     }
 }
 

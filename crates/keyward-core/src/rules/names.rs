@@ -157,6 +157,13 @@ impl FromStr for LabelFilter {
     }
 }
 
+/// Words that filters, manifests and the history read as something else. Nothing new is called so, and what is called so
+/// already goes on working.
+pub const RESERVED: [&str; 4] = ["-", "none", "never", "owner"];
+
+/// The first character of what a filter leaves out. No new scope begins with it.
+pub const NOT: char = '!';
+
 fn check_name(text: &str) -> Result<(), InvalidText> {
     check_length("a name", text, 1, 100)?;
     check_characters("a name", text, "letters, digits and . _ - @ /", |c| {

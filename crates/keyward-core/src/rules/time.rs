@@ -45,6 +45,15 @@ impl Duration {
     }
 }
 
+/// The same units of each kind: a day is a day, and not 24 hours.
+impl PartialEq for Duration {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.fieldwise() == other.0
+    }
+}
+
+impl Eq for Duration {}
+
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The short form of the words that it is read from: 90d, 1d 6h.
@@ -78,7 +87,7 @@ impl FromStr for Duration {
 }
 
 /// When something ends: a duration from now, a date, an RFC 3339 time, or never.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// It does not end.
     Never,

@@ -10,7 +10,7 @@ pub(super) struct Conditions<'v> {
 }
 
 /// A value that is bound.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Bound<'v> {
     Integer(i64),
     Text(&'v str),

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::db::for_want_of_memory;
 use super::error::StoreError;
 use super::history::{self, Head, StoreId};
 use super::sqlite::{Purpose, Sight};
@@ -96,7 +97,8 @@ impl Store {
 
     /// Opens the store at `path` for `purpose`.
     pub(super) fn open_for(path: &Path, purpose: Purpose) -> Result<Self, StoreError> {
-        let sqlite::OpenFile { engine, path, unwritable, exposure } = sqlite::open(path, purpose)?;
+        let opened = sqlite::open(path, purpose).map_err(|error| for_want_of_memory(path, error));
+        let sqlite::OpenFile { engine, path, unwritable, exposure } = opened?;
         let conn = Conn::new(engine);
         let known = history::identity(&conn)?;
         // Who only reads does not wait for the disk to put away what others left.

@@ -12,6 +12,9 @@ use crate::rules::time::Rfc3339;
 /// What is said of a disk without room.
 pub const DISK_FULL: &str = "the disk is full";
 
+/// What is said where the system gives no memory.
+pub const NO_MEMORY: &str = "the system does not give the memory for it";
+
 /// What is said of a store that the system refuses to write.
 pub(super) const READ_ONLY: &str = "it is read-only";
 
@@ -115,6 +118,14 @@ pub enum StoreError {
         instead: &'static str,
         /// The name of the key, if there is one already.
         name: Option<Name>,
+    },
+    /// Filters would read it as something else.
+    #[error("{word} cannot be a new {what}: filters would read it as something else")]
+    ReservedWord {
+        /// `name`, `scope` or `level`.
+        what: &'static str,
+        /// What it would have been.
+        word: String,
     },
     /// Keys or users refer to it.
     #[error("the {kind} {name} is in use by {}", counted(*.keys, *.users))]

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::db::Conn;
 use super::error::StoreError;
 use crate::rules::hashing::{Cost, HashedSecret};
+use crate::rules::names::{NOT, RESERVED};
 
 /// Facts about all keys, as names: a few of each, beside how many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +58,29 @@ pub(super) fn staged(conn: &Conn) -> Result<NameCount, StoreError> {
             Ok::<_, StoreError>(())
         },
     )?;
+    Ok(found)
+}
+
+/// What is called by a word that filters read as something else, each with its kind.
+pub(super) fn reserved_names(conn: &Conn) -> Result<NameCount, StoreError> {
+    let mut found = NameCount::default();
+    let words = RESERVED.map(|word| format!("'{word}'")).join(", ");
+    for (kind, table, column) in [
+        ("key", "key", "name"),
+        ("group", "key_group", "name"),
+        ("user", "\"user\"", "name"),
+        ("role", "role", "name"),
+        ("tenant", "tenant", "name"),
+        ("scope", "key_scope", "scope"),
+        ("level", "key_level", "level"),
+    ] {
+        let more = if kind == "scope" { format!(" OR substr({column}, 1, 1) = '{NOT}'") } else { String::new() };
+        let sql = format!("SELECT DISTINCT {column} FROM {table} WHERE {column} IN ({words}){more} ORDER BY {column}");
+        conn.each(&sql, &[], |row| {
+            found.add(&format!("{kind} {}", row.text(0)?));
+            Ok::<_, StoreError>(())
+        })?;
+    }
     Ok(found)
 }
 

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::db::Conn;
 use super::directory;
 use super::error::StoreError;
+use super::former_costs;
 use super::key_settings;
 use super::rows::{self, select_key};
 use super::secrets::{self, NewSecret};
@@ -100,6 +101,12 @@ pub(super) fn id_is_taken(conn: &Conn, id: &Id) -> Result<bool, StoreError> {
     )
 }
 
+/// Whether a key has this scope or level.
+pub(super) fn has_word(conn: &Conn, what: &str, word: &str) -> Result<bool, StoreError> {
+    let sql = format!("SELECT CASE WHEN EXISTS (SELECT 1 FROM key_{what} WHERE {what} = ?1) THEN 1 ELSE 0 END");
+    conn.alone(&sql, &[word.into()], |row| row.flag(0))
+}
+
 /// Names of keys, for suggestions; not all of them in a large store.
 pub(super) fn some_names(conn: &Conn) -> Result<Vec<String>, StoreError> {
     conn.all("SELECT name FROM key ORDER BY name LIMIT 10000", &[], |row| Ok(row.text(0)?.to_owned()))
@@ -165,5 +172,6 @@ pub(super) fn row_of(conn: &Conn, key: &Id) -> Result<Option<i64>, StoreError> {
 }
 
 pub(super) fn delete(conn: &Conn, key: i64) -> Result<(), StoreError> {
-    conn.execute("DELETE FROM key WHERE id = ?1", &[key.into()]).map(drop)
+    conn.execute("DELETE FROM key WHERE id = ?1", &[key.into()])?;
+    former_costs::end(conn)
 }

@@ -17,6 +17,7 @@ mod directory;
 mod error;
 mod exposure;
 mod filter;
+mod former_costs;
 mod health;
 mod history;
 mod key_settings;
@@ -36,11 +37,11 @@ pub use changes::{Changes, Staging, Subject};
 pub use completion::Names;
 pub use continuity::Freshness;
 pub(crate) use continuity::Way;
-pub use error::{DISK_FULL, StoreError};
+pub use error::{DISK_FULL, NO_MEMORY, StoreError};
 pub use exposure::{Exposure, Weakness};
 pub use filter::{Filter, Sort};
 pub use health::NameCount;
-pub use history::{ChainCheck, Event, EventFilter, Head, StoreId};
+pub use history::{ACTIONS, ChainCheck, Event, EventFilter, Head, PastKey, StoreId};
 pub use keys::{NewKey, Presented};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;
@@ -51,7 +52,7 @@ pub use view::View;
 
 use crate::rules::names::Name;
 use continuity::Known;
-use db::Conn;
+use db::{Conn, for_want_of_memory};
 use sqlite::{Purpose, backup};
 
 /// An open store.
@@ -102,7 +103,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn create(path: &Path, now: Timestamp) -> Result<Self, StoreError> {
-        sqlite::create(path, now)?;
+        sqlite::create(path, now).map_err(|error| for_want_of_memory(path, error))?;
         Self::open(path)
     }
 
@@ -112,7 +113,8 @@ impl Store {
     /// None that can happen, short of a lack of memory.
     pub fn in_memory(now: Timestamp) -> Result<Self, StoreError> {
         let path = PathBuf::from(":memory:");
-        let conn = Conn::new(sqlite::in_memory(path.clone(), now)?);
+        let engine = sqlite::in_memory(path.clone(), now).map_err(|error| for_want_of_memory(&path, error))?;
+        let conn = Conn::new(engine);
         let known = history::identity(&conn)?;
         Ok(Self {
             conn,

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::db::Conn;
 use super::error::StoreError;
+use super::former_costs;
 use super::keys;
 use crate::rules::hashing::HashedSecret;
 use crate::rules::token::Id;
@@ -28,15 +29,19 @@ pub(super) fn insert(
     conn.execute(
         "INSERT INTO secret (public_id, key, hash, created_at, staged) VALUES (?1, ?2, ?3, ?4, ?5)",
         &[(&secret.id).into(), key.into(), secret.hash.as_phc().into(), now.into(), staged.into()],
-    )
-    .map(drop)
+    )?;
+    former_costs::meet(conn, &secret.id, &secret.hash)
 }
 
 /// Takes a secret away again that was staged, also where another rotation has given it an end in the meantime.
 /// Returns whether there was one.
 pub(super) fn unstage(conn: &Conn, secret: &Id) -> Result<bool, StoreError> {
-    conn.execute("DELETE FROM secret WHERE public_id = ?1 AND (staged = 1 OR expires_at IS NOT NULL)", &[secret.into()])
-        .map(|rows| rows > 0)
+    let sql = "DELETE FROM secret WHERE public_id = ?1 AND (staged = 1 OR expires_at IS NOT NULL)";
+    let was_there = conn.execute(sql, &[secret.into()])? > 0;
+    if was_there {
+        former_costs::end(conn)?;
+    }
+    Ok(was_there)
 }
 
 /// Puts `secret`, which may be staged, in the place of the current one. What works until later than
@@ -78,7 +83,21 @@ fn retire(conn: &Conn, key: i64, end: Timestamp, now: Timestamp) -> Result<(), S
 }
 
 pub(super) fn renew_hash(conn: &Conn, secret: &Id, hash: &HashedSecret) -> Result<(), StoreError> {
-    conn.execute("UPDATE secret SET hash = ?2 WHERE public_id = ?1", &[secret.into(), hash.as_phc().into()]).map(drop)
+    let sql = "UPDATE secret SET hash = ?2 WHERE public_id = ?1";
+    if conn.execute(sql, &[secret.into(), hash.as_phc().into()])? > 0 {
+        former_costs::meet(conn, secret, hash)?;
+    }
+    former_costs::end(conn)
+}
+
+/// The secrets of a key of which the history tells nothing: they were staged, and something came in between.
+pub(super) fn untold(conn: &Conn, key: i64) -> Result<Vec<Id>, StoreError> {
+    conn.all(
+        "SELECT public_id FROM secret s
+          WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM history h WHERE h.secret_id = s.public_id) ORDER BY id",
+        &[key.into()],
+        |row| row.parsed(0),
+    )
 }
 
 /// Writes down that these secrets are on their way.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::db::Conn;
 use super::error::StoreError;
-use crate::rules::hashing::{Cost, HashError, HashedSecret};
+use crate::rules::hashing::{Cost, HashError};
 use crate::rules::names::Prefix;
 use crate::rules::time::{Duration, rfc3339, whole_seconds};
 
@@ -18,8 +18,9 @@ pub struct StoreSettings {
     pub hash_cost: Cost,
     /// Whether a credential in the query of a URL is accepted.
     pub query_credentials: bool,
-    /// What other hashes of this store cost, since its parameters were changed: a verification that fails spends
-    /// all of them, so that its time does not tell which one was checked.
+    /// What hashes of this store cost that have not been renewed since its parameters were changed: a verification
+    /// that fails spends all of them, so that its time does not tell which one was checked. A cost ends with its last
+    /// hash. Who saves settings does not change it.
     pub former_costs: Vec<Cost>,
     /// How long a secret may live at most, from its minting.
     pub max_lifetime: Option<Duration>,
@@ -108,19 +109,6 @@ impl std::str::FromStr for Costs {
     fn from_str(text: &str) -> Result<Self, HashError> {
         text.split(';').map(str::parse).collect::<Result<_, _>>().map(Self)
     }
-}
-
-/// The costs of all hashes but `cost`. Reads every secret: for the moment at which the parameters change.
-pub(super) fn other_costs(conn: &Conn, cost: Cost) -> Result<Vec<Cost>, StoreError> {
-    let mut found: Vec<Cost> = vec![];
-    conn.each("SELECT hash FROM secret", &[], |row| {
-        let own = HashedSecret::from_stored(row.text(0)?.to_owned()).cost();
-        if let Some(own) = own.filter(|own| *own != cost && !found.contains(own)) {
-            found.push(own);
-        }
-        Ok::<_, StoreError>(())
-    })?;
-    Ok(found)
 }
 
 pub(super) fn save(conn: &Conn, settings: &StoreSettings) -> Result<(), StoreError> {

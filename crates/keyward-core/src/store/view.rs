@@ -11,7 +11,7 @@ use super::db::Conn;
 use super::error::StoreError;
 use super::filter::Filter;
 use super::health::{self, NameCount};
-use super::history::{self, ChainCheck, Event, EventFilter, Head};
+use super::history::{self, ChainCheck, Event, EventFilter, Head, PastKey};
 use super::keys::{self, Presented};
 use super::settings::{self, StoreSettings};
 use super::{directory, rows, secrets, sqlite};
@@ -225,12 +225,29 @@ impl<'c> View<'c> {
         history::each(self.conn, filter, f)
     }
 
+    /// Whether there is an event that is wanted.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn has_event(&self, filter: &EventFilter) -> Result<bool, StoreError> {
+        history::is_told(self.conn, filter)
+    }
+
     /// The id of the key that last had this name, or that has this id, whether it still exists or not.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub fn last_key_named(&self, name: &str) -> Result<Option<Id>, StoreError> {
         history::last_key_named(self.conn, name)
+    }
+
+    /// All keys that `text` names, or once named, whether they still exist or not: as a name, as an id, or as the
+    /// public id of any secret that a key ever had. The oldest first.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn keys_ever_named(&self, text: &str) -> Result<Vec<PastKey>, StoreError> {
+        history::keys_ever_named(self.conn, text)
     }
 
     /// How many events there are.
@@ -282,6 +299,14 @@ impl<'c> View<'c> {
     /// Where the store cannot be read.
     pub fn keys_with_staged_secrets(&self) -> Result<NameCount, StoreError> {
         health::staged(self.conn)
+    }
+
+    /// What is called by a word that filters read as something else: each with its kind, as in `user owner`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn reserved_names(&self) -> Result<NameCount, StoreError> {
+        health::reserved_names(self.conn)
     }
 
     /// Keys that never expire.

@@ -91,7 +91,7 @@ impl Gate {
     /// A gate to this store. `key` is random: under it is kept which credentials have matched.
     ///
     /// # Errors
-    /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives no threads.
+    /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives not even one thread.
     pub fn new(store: Store, key: [u8; KEY_BYTES], options: Options) -> Result<Self, VerifyError> {
         let (matches, connections) = (Matches::new(key), Arc::new(Connections::new(store)?));
         let front = Arc::new(Front { matches, connections });

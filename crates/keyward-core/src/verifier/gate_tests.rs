@@ -339,3 +339,19 @@ fn a_renewed_hash_is_read_again_and_renewed_once() {
     recorder.renew(&other, [2; 16], at(10)).unwrap();
     assert_eq!(hash(), first);
 }
+
+#[test]
+fn a_former_cost_is_not_spent_any_more_once_its_last_hash_is_renewed() {
+    let scene = scene(1, 4);
+    let mut settings = Store::open(&scene.path()).unwrap().view().unwrap().settings().unwrap();
+    settings.hash_cost = Cost { passes: 2, ..Cost::FLOOR };
+    write(&scene.path(), |changes| changes.save_settings(&settings));
+    let mut recorder = scene.gate.recorder(at(10)).unwrap();
+    let former = || scene.gate.turn().unwrap().reader.as_ref().unwrap().settings().former_costs.clone();
+    for number in 1..=4 {
+        assert_eq!(former(), [Cost::FLOOR], "{number}");
+        let answer = scene.answer(number);
+        recorder.renew(&answer, [number; 16], at(10)).unwrap();
+    }
+    assert_eq!(former(), []);
+}

@@ -4,11 +4,13 @@
 //! else. When the pool is dropped, what waits is given up, what runs comes to its end, and the memory is wiped.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::VerifyError;
+use crate::platform::has_room_for_a_thread;
 use crate::rules::hashing::Memory;
 
 /// Something that computes hashes.
@@ -35,15 +37,21 @@ struct State {
 }
 
 impl Pool {
-    /// A pool of this many threads, with room for this many jobs that wait for one of them.
+    /// A pool of this many threads, or of as many as the system gives, with room for this many jobs that wait for one of them.
     pub(super) fn new(threads: usize, queue: usize) -> Result<Self, VerifyError> {
         let state = State { most: threads.saturating_add(queue), ..State::default() };
         let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new() });
         let mut pool = Self { desk, threads: Vec::with_capacity(threads) };
         for _ in 0..threads {
             let desk = Arc::clone(&pool.desk);
-            let thread = thread::Builder::new().name("keyward-hash".to_owned()).spawn(move || desk.serve());
-            pool.threads.push(thread.map_err(VerifyError::NoThread)?);
+            let room = if has_room_for_a_thread() { Ok(()) } else { Err(ErrorKind::OutOfMemory.into()) };
+            let start = || thread::Builder::new().name("keyward-hash".to_owned()).spawn(move || desk.serve());
+            match room.and_then(|()| start()) {
+                Ok(thread) => pool.threads.push(thread),
+                Err(error) if pool.threads.is_empty() => return Err(VerifyError::NoThread(error)),
+                // Those that there are do all the work.
+                Err(_) => break,
+            }
         }
         Ok(pool)
     }

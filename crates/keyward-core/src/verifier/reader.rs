@@ -42,29 +42,42 @@ impl Reader {
     /// As [`Store::refresh`].
     pub(super) fn look(&mut self, commits: &Commits) -> Result<bool, StoreError> {
         match self.epoch.look(&mut self.store, commits)? {
-            Staleness::None => {}
+            Staleness::None => Ok(true),
             Staleness::Counts(all) => {
+                let mut is_renewed = false;
                 for written in all {
                     match written {
                         Written::Nothing => {}
                         Written::Uses(uses) => self.rows.count(&uses),
-                        Written::Hash(secret) => self.rows.forget(&secret),
+                        Written::Hash(secret) => {
+                            self.rows.forget(&secret);
+                            is_renewed = true;
+                        }
                     }
                 }
+                // It may have been the last hash of a former cost.
+                if is_renewed {
+                    self.read_settings()?;
+                }
+                Ok(true)
             }
             Staleness::All => {
                 self.rows.forget_all();
-                match self.store.view().and_then(|view| view.settings()) {
-                    Ok(settings) => self.settings = Arc::new(settings),
-                    Err(error) => {
-                        self.epoch.reset();
-                        return Err(error);
-                    }
-                }
-                return Ok(false);
+                self.read_settings()?;
+                Ok(false)
             }
         }
-        Ok(true)
+    }
+
+    fn read_settings(&mut self) -> Result<(), StoreError> {
+        match self.store.view().and_then(|view| view.settings()) {
+            Ok(settings) => self.settings = Arc::new(settings),
+            Err(error) => {
+                self.epoch.reset();
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// The row of the secret with this public id.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
 mod changes;
+mod costs;
 mod damage;
 mod filters;
 mod history;
@@ -125,6 +126,9 @@ promises! {
         an_announced_secret_is_a_leftover_until_its_key_is_there
         who_acts_may_do_what_their_role_allows
         what_is_in_use_stays_or_goes_with_its_keys;
+    costs:
+        a_former_cost_ends_with_its_last_hash
+        the_former_costs_are_those_of_the_hashes_whatever_is_done;
     views:
         a_view_is_of_one_moment
         a_view_hinders_nobody_and_waits_for_nobody

@@ -20,6 +20,7 @@ use std::thread::{self, JoinHandle};
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Error, Exit};
+use crate::platform::start_thread;
 use crate::session::Session;
 use crate::words::no_thread;
 use keyward_core::store::Uses;
@@ -87,15 +88,20 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
     for _ in 0..rooms {
         let _ = ways.rooms.0.send(Room::default());
     }
-    let asked = Arc::new(Mutex::new(ways.questions.1));
-    for _ in 0..askers.get() {
-        let (gate, asked, answers) = (gate.clone(), Arc::clone(&asked), ways.answers.0.clone());
-        let (clock, quiet) = (session.clock(), session.quiet());
-        spawn(move || answering::work(&gate, &asked, &answers, &clock, quiet))?;
-    }
-    drop((gate, ways.answers.0));
     let (stdin, rooms, questions) = (session.terminal.take_stdin(), ways.rooms.1, ways.questions.0);
     let reader = spawn(move || reading::read(stdin, &rooms, &questions))?;
+    let asked = Arc::new(Mutex::new(ways.questions.1));
+    for number in 0..askers.get() {
+        let (gate, asked, answers) = (gate.clone(), Arc::clone(&asked), ways.answers.0.clone());
+        let (clock, quiet) = (session.clock(), session.quiet());
+        match spawn(move || answering::work(&gate, &asked, &answers, &clock, quiet)) {
+            Err(error) if number == 0 => return Err(error),
+            // Those that there are do all the work.
+            Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    drop((gate, ways.answers.0));
 
     let mut counting = printing::Counting::new(recorder, record);
     let worst = printing::print(session, &mut counting, &stopping, &ways.answers.1, &ways.rooms.0)?;
@@ -113,5 +119,5 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
 
 /// Starts a thread.
 fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Error> {
-    thread::Builder::new().spawn(f).map_err(|error| no_thread(&error))
+    start_thread(f).map_err(|error| no_thread(&error))
 }

@@ -1,5 +1,6 @@
 //! Unix: Linux, macOS and the BSDs. What Linux alone tells is marked where it is used, with what the others get.
 
 pub(super) mod files;
+pub(super) mod limits;
 pub(crate) mod process;
 pub(super) mod status;

@@ -4,7 +4,7 @@ use super::Changes;
 use crate::rules::authority::Authority;
 use crate::rules::directory::{Entry, Kind};
 use crate::rules::key::{Key, Settings};
-use crate::rules::names::Name;
+use crate::rules::names::{NOT, Name, RESERVED};
 use crate::rules::token::Id;
 use crate::store::error::StoreError;
 use crate::store::{directory, keys};
@@ -22,6 +22,27 @@ impl Changes<'_> {
     /// What the acting user may do.
     pub(super) fn acting(&self) -> Result<Authority, StoreError> {
         self.authority(self.stamp.actor)
+    }
+
+    /// Words that filters read as something else are no new names.
+    pub(super) fn check_new_name(name: &Name) -> Result<(), StoreError> {
+        if RESERVED.contains(&name.as_str()) {
+            return Err(StoreError::ReservedWord { what: "name", word: name.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Nor are they new scopes and levels: those that a key of this store has already are not new.
+    pub(super) fn check_new_words(&self, settings: &Settings) -> Result<(), StoreError> {
+        let scopes = settings.scopes.iter().map(|scope| ("scope", scope.as_str()));
+        let levels = settings.levels.iter().map(|level| ("level", level.as_str()));
+        for (what, word) in scopes.chain(levels) {
+            let is_kept = RESERVED.contains(&word) || what == "scope" && word.starts_with(NOT);
+            if is_kept && !keys::has_word(self.conn(), what, word)? {
+                return Err(StoreError::ReservedWord { what, word: word.to_owned() });
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn row_of(&self, key: &Key) -> Result<i64, StoreError> {

@@ -7,7 +7,7 @@ use crate::rules::directory::{Draft, Entry, Facts, Kind};
 use crate::rules::patch::Difference;
 use crate::store::error::StoreError;
 use crate::store::settings::{self, StoreSettings};
-use crate::store::{directory, keys};
+use crate::store::{directory, former_costs, keys};
 
 impl Changes<'_> {
     /// Sets what the store decides for all of its keys.
@@ -19,9 +19,13 @@ impl Changes<'_> {
         let present = self.settings()?;
         let before = present.fields();
         let mut settings = settings.clone();
-        if settings.hash_cost != present.hash_cost {
-            settings.former_costs = settings::other_costs(self.conn(), settings.hash_cost)?;
-        }
+        settings.former_costs = if settings.hash_cost == present.hash_cost {
+            present.former_costs
+        } else {
+            let former = former_costs::of_all_but(self.conn(), settings.hash_cost)?;
+            former_costs::save(self.conn(), &former)?;
+            former.iter().map(|former| former.cost).collect()
+        };
         let settings = &settings;
         settings::save(self.conn(), settings)?;
         let changed = before.into_iter().zip(settings.fields()).filter(|(before, after)| before != after);
@@ -100,6 +104,9 @@ impl Changes<'_> {
         }
         authority.write(&draft.facts)?;
         let is_new_name = before.is_none_or(|before| before.name != draft.name);
+        if is_new_name {
+            Self::check_new_name(&draft.name)?;
+        }
         if is_new_name && directory::exists(self.conn(), kind, &draft.name)? {
             return Err(StoreError::NameTaken { kind: kind.as_str(), name: draft.name.clone() });
         }

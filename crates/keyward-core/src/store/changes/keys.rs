@@ -9,16 +9,19 @@ use crate::rules::patch::{Difference, differences};
 use crate::rules::time::rfc3339;
 use crate::store::error::StoreError;
 use crate::store::keys::{self, NewKey};
+use crate::store::secrets;
 use crate::store::uses::{self, Uses};
 
 impl Changes<'_> {
     /// Makes a key.
     ///
     /// # Errors
-    /// [`StoreError::Denied`], [`StoreError::NameTaken`], [`StoreError::Reserved`], [`StoreError::NoSuch`], or where
-    /// the store cannot be written.
+    /// [`StoreError::Denied`], [`StoreError::NameTaken`], [`StoreError::Reserved`], [`StoreError::ReservedWord`],
+    /// [`StoreError::NoSuch`], or where the store cannot be written.
     pub fn insert_key(&self, new: &NewKey<'_>) -> Result<Key, StoreError> {
         self.check_authority(None, Some(new.settings))?;
+        Self::check_new_name(new.name)?;
+        self.check_new_words(new.settings)?;
         self.check_name_is_free(new.name, None)?;
         let lease = Subject::Name(new.name.clone());
         self.check_lease(&lease, Some(&new.secret.id))?;
@@ -44,7 +47,9 @@ impl Changes<'_> {
             return Ok(key.clone());
         }
         self.check_name_is_free(name, Some(key))?;
+        self.check_new_words(settings)?;
         if *name != key.name {
+            Self::check_new_name(name)?;
             self.check_lease(&Subject::Name(name.clone()), None)?;
         }
         self.check_references(settings)?;
@@ -125,6 +130,10 @@ impl Changes<'_> {
     pub(super) fn remove(&self, key: &Key) -> Result<(), StoreError> {
         self.check_authority(Some(key), None)?;
         let row = self.row_of(key)?;
+        // A secret that turns up later leads to its key, whatever happened to it.
+        for secret in secrets::untold(self.conn(), row)? {
+            self.record("key.stage", key, json!({"secret": secret}))?;
+        }
         keys::delete(self.conn(), row)?;
         self.record(
             "key.delete",

@@ -64,8 +64,11 @@ impl<'c> Changes<'c> {
     pub fn try_out<T, E: From<StoreError>>(&self, f: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
         self.conn().begin_to_try()?;
         let tried = f(self);
-        self.conn().end_of_try()?;
-        tried
+        let ended = self.conn().end_of_try();
+        // Where the engine ended the whole transaction, because the disk is full, there is no place to go back to.
+        let value = tried?;
+        ended?;
+        Ok(value)
     }
 
     pub(super) fn record(&self, action: &str, key: &Key, detail: Value) -> Result<(), StoreError> {

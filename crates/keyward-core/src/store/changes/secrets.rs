@@ -19,8 +19,8 @@ use crate::store::secrets::{self, NewSecret};
 pub enum Staging {
     /// At once: a crash may leave it in the place of the old one.
     Told,
-    /// When it becomes the current one, or when somebody clears up after a crash. Where its delivery fails, nothing has
-    /// happened.
+    /// When it becomes the current one, when somebody clears up after a crash, or when its key is deleted. Where its
+    /// delivery fails, nothing has happened.
     Quiet,
 }
 

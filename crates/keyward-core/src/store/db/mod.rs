@@ -20,7 +20,7 @@ use std::path::Path;
 
 pub(super) use dialect::Dialect;
 pub(super) use row::Row;
-pub(super) use sqlite::{Engine as Sqlite, Kept};
+pub(super) use sqlite::{Engine as Sqlite, Kept, for_want_of_memory};
 pub(super) use value::Value;
 
 use super::error::StoreError;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ToSql};
 
 use super::row::Row;
 use super::value::Value;
-use crate::store::error::StoreError;
+use crate::store::error::{NO_MEMORY, StoreError};
 use crate::store::sqlite::{Sight, Watch, bind, error_of, keep_log_small, leave_log};
 
 /// An open database, and where it is.
@@ -109,7 +109,7 @@ impl Engine {
     pub(super) fn commit(&self) -> Result<(), StoreError> {
         let has_changed = self.conn.total_changes() != self.before.get();
         if let Some(watch) = self.watch().filter(|_| has_changed) {
-            bind(&self.conn, watch.log_salt()).map_err(|error| self.error(error))?;
+            bind(&self.conn, watch.run()).map_err(|error| self.error(error))?;
         }
         self.execute("COMMIT", &[]).map(drop)
     }
@@ -164,8 +164,18 @@ impl Engine {
     }
 
     fn error(&self, error: rusqlite::Error) -> StoreError {
-        error_of(&self.place, error)
+        for_want_of_memory(&self.place, error_of(&self.place, error))
     }
+}
+
+/// The same error, or what it means where the engine found no memory: no mistake of keyward's, and passing.
+pub(in crate::store) fn for_want_of_memory(path: &Path, error: StoreError) -> StoreError {
+    let StoreError::Bug(cause) = &error else { return error };
+    let code = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    if code != Some(rusqlite::ErrorCode::OutOfMemory) {
+        return error;
+    }
+    StoreError::Unusable { path: path.to_owned(), verb: "read", detail: NO_MEMORY.to_owned() }
 }
 
 impl ToSql for Value<'_> {

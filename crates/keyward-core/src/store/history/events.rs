@@ -15,6 +15,8 @@ use crate::store::error::StoreError;
 pub struct EventFilter {
     /// Those of this key.
     pub key: Option<Id>,
+    /// Those of all keys that this text names, or once named: see [`crate::store::View::keys_ever_named`].
+    pub named: Option<String>,
     /// From this time on.
     pub since: Option<Timestamp>,
     /// Before this time.
@@ -34,6 +36,10 @@ impl EventFilter {
         let second = |time: Timestamp| Bound::Integer(time.as_second());
         if let Some(key) = &self.key {
             all.and("subject_kind = 'key' AND subject_id = ?", vec![Bound::Text(key.as_str())]);
+        }
+        if let Some(text) = &self.named {
+            let condition = format!("subject_kind = 'key' AND subject_id IN ({})", ids_of("?"));
+            all.and(&condition, vec![Bound::Text(text); PLACES]);
         }
         if let Some(since) = self.since {
             all.and("at >= ?", vec![second(since)]);
@@ -80,6 +86,63 @@ pub(in crate::store) fn each<E: From<StoreError>>(
             subject_name: stored.subject_name.to_owned(),
             detail: serde_json::from_str(stored.detail).unwrap_or(Value::Null),
         })
+    })
+}
+
+/// Whether there is such an event.
+pub(in crate::store) fn is_told(conn: &Conn, filter: &EventFilter) -> Result<bool, StoreError> {
+    let (statement, conditions) = filter.statement();
+    conn.optional(&statement, &conditions.values(), |_| Ok(())).map(|found| found.is_some())
+}
+
+/// A key that there is or was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PastKey {
+    /// Its id.
+    pub id: Id,
+    /// Its name, or the last one that it had.
+    pub name: Name,
+    /// Whether it was deleted.
+    pub is_gone: bool,
+    /// Whether what named it is the public id of a secret of it.
+    pub by_secret: bool,
+}
+
+/// How often a text stands in [`ids_of`].
+const PLACES: usize = 6;
+
+/// A statement for the ids of all keys that a text names or once named, as a name, as an id or as the public id of a
+/// secret. The history knows every name but the one that a key has now, and every secret but one that is staged.
+fn ids_of(text: &str) -> String {
+    format!(
+        "SELECT subject_id FROM history WHERE subject_kind = 'key' AND subject_name = {text}
+         UNION SELECT subject_id FROM history WHERE subject_kind = 'key' AND subject_id = {text}
+         UNION SELECT subject_id FROM history WHERE secret_id = {text}
+         UNION SELECT public_id FROM key WHERE name = {text}
+         UNION SELECT public_id FROM key WHERE public_id = {text}
+         UNION SELECT k.public_id FROM secret s JOIN key k ON k.id = s.key WHERE s.public_id = {text}"
+    )
+}
+
+/// The keys that a text names or once named, the oldest first.
+pub(in crate::store) fn keys_ever_named(conn: &Conn, text: &str) -> Result<Vec<PastKey>, StoreError> {
+    let sql = format!(
+        "SELECT ids.subject_id, k.name,
+                (SELECT h.subject_name FROM history h WHERE h.subject_kind = 'key' AND h.subject_id = ids.subject_id
+                  ORDER BY h.seq DESC LIMIT 1),
+                (SELECT min(h.seq) FROM history h WHERE h.subject_kind = 'key' AND h.subject_id = ids.subject_id),
+                CASE WHEN EXISTS (SELECT 1 FROM history h WHERE h.secret_id = ?1 AND h.subject_id = ids.subject_id)
+                       OR EXISTS (SELECT 1 FROM secret s WHERE s.public_id = ?1 AND s.key = k.id) THEN 1 ELSE 0 END
+           FROM ({}) AS ids LEFT JOIN key k ON k.public_id = ids.subject_id
+          WHERE ids.subject_id IS NOT NULL ORDER BY 4",
+        ids_of("?1")
+    );
+    conn.all(&sql, &[text.into()], |row| {
+        let present: Option<Name> = row.optional_parsed(1)?;
+        let is_gone = present.is_none();
+        let name = present.map_or_else(|| row.parsed(2), Ok)?;
+        Ok(PastKey { id: row.parsed(0)?, name, is_gone, by_secret: row.flag(4)? })
     })
 }
 

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-pub use events::EventFilter;
-pub(super) use events::{each, last_key_named};
+pub use events::{EventFilter, PastKey};
+pub(super) use events::{each, is_told, keys_ever_named, last_key_named};
 
 use super::db::{Conn, Row};
 use super::error::StoreError;
@@ -60,6 +60,35 @@ pub enum ChainCheck {
         what: &'static str,
     },
 }
+
+/// Everything that the history tells of.
+pub const ACTIONS: [&str; 25] = [
+    "key.create",
+    "key.edit",
+    "key.enable",
+    "key.disable",
+    "key.rotate",
+    "key.stage",
+    "key.unstage",
+    "key.delete",
+    "group.create",
+    "group.edit",
+    "group.delete",
+    "user.create",
+    "user.edit",
+    "user.enable",
+    "user.disable",
+    "user.delete",
+    "role.create",
+    "role.edit",
+    "role.delete",
+    "tenant.create",
+    "tenant.edit",
+    "tenant.enable",
+    "tenant.disable",
+    "tenant.delete",
+    "settings.edit",
+];
 
 /// What is to be written down.
 pub(super) struct NewEvent<'e> {
@@ -116,6 +145,7 @@ pub(super) fn has_been_at(conn: &Conn, end: &Head) -> Result<bool, StoreError> {
 }
 
 pub(super) fn append(conn: &Conn, entry: &NewEvent<'_>) -> Result<(), StoreError> {
+    debug_assert!(ACTIONS.contains(&entry.action), "{} is not on the list of actions", entry.action);
     let Head { seq: last, hash: before } = head(conn)?;
     let no_number = || StoreError::Corrupt { path: conn.place().to_owned(), detail: "the history is full".to_owned() };
     let row = Stored {

@@ -10,7 +10,7 @@
 //! something in the log. A copy by `backup` is another file.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -92,37 +92,37 @@ impl Together {
         })
     }
 
-    /// What the file alone may have. `salt` is that of the log.
-    pub(super) fn possible(&self, salt: Option<i64>) -> RangeInclusive<u64> {
+    /// What the file alone may have.
+    pub(super) fn possible(&self, log: Run) -> RangeInclusive<u64> {
         let most = self.binding.commits;
-        if salt.is_some() { self.log_base..=most } else { most..=most }
+        if log == Run::Empty { most..=most } else { self.log_base..=most }
     }
 
     /// Writes down that there is one commit more.
     ///
     /// An empty log begins with this commit. One with another salt was begun anew by the commit before, in the same place.
-    fn next(self, salt: Option<i64>) -> Self {
+    fn next(self, log: Run) -> Self {
         let Self { binding: Binding { file, commits }, log_base, log_salt } = self;
-        let log_base = match salt {
-            None => commits,
-            Some(_) if salt != log_salt => commits.saturating_sub(1),
-            Some(_) => log_base,
+        let (log_base, log_salt) = match log {
+            Run::Empty => (commits, None),
+            Run::Salt(salt) if log_salt != Some(salt) => (commits.saturating_sub(1), Some(salt)),
+            Run::Salt(_) | Run::Untold => (log_base, log_salt),
         };
-        Self { binding: Binding { file, commits: commits.wrapping_add(1) }, log_base, log_salt: salt }
+        Self { binding: Binding { file, commits: commits.wrapping_add(1) }, log_base, log_salt }
     }
 }
 
-/// Writes down, in a transaction that is about to be committed, how the file and its log belong together. `salt` is that
-/// of the log.
-pub(in crate::store) fn bind(conn: &Connection, salt: Option<i64>) -> rusqlite::Result<()> {
+/// Writes down, in a transaction that is about to be committed, how the file and its log belong together.
+pub(in crate::store) fn bind(conn: &Connection, log: Run) -> rusqlite::Result<()> {
     let next = match Together::read(conn) {
         Ok(found) => {
-            if salt.is_none() || salt != found.log_salt {
+            let (before, next) = ((found.log_base, found.log_salt), found.next(log));
+            if log == Run::Empty || before != (next.log_base, next.log_salt) {
                 // So that the first page, which leads to all others, is in the log: with another file, it would not lead
                 // to where the binding is.
                 conn.pragma_update(None, "user_version", schema::VERSION)?;
             }
-            found.next(salt)
+            next
         }
         // The end of the history was removed: the next change makes it anew.
         Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(()),
@@ -156,12 +156,26 @@ impl Page {
     }
 }
 
-/// What tells one run of a log from the next: its salt, in bytes 16 to 24 (file format of SQLite, 4.1). `None` for an
-/// empty log.
-pub(super) fn salt_of(log: &Path) -> Option<i64> {
-    let mut header = [0; 24];
-    File::open(log).and_then(|mut file| file.read_exact(&mut header)).ok()?;
-    header[16..].try_into().ok().map(i64::from_be_bytes)
+/// A log, as far as it tells which run of it this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Run {
+    /// There is nothing in it.
+    Empty,
+    /// Its salt, in bytes 16 to 24 (file format of SQLite, 4.1), is another one in the next run.
+    Salt(i64),
+    /// It cannot be looked at now.
+    Untold,
+}
+
+impl Run {
+    pub(super) fn of(log: &Path) -> Self {
+        let mut header = [0; 24];
+        match File::open(log).and_then(|mut file| file.read_exact(&mut header)) {
+            Ok(()) => header[16..].try_into().map_or(Self::Untold, |salt| Self::Salt(i64::from_be_bytes(salt))),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => Self::Empty,
+            Err(_) => Self::Untold,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -185,17 +199,17 @@ mod tests {
     fn a_file_fits_to_a_log_from_where_that_was_begun() {
         // The first commit begins the log, the next ones add to it.
         let mut now = together(7, 0, None);
-        for (salt, possible) in [(None, 7..=8), (Some(1), 7..=9), (Some(1), 7..=10)] {
-            now = now.next(salt);
-            assert_eq!(now.possible(Some(1)), possible);
+        for (log, possible) in [(Run::Empty, 7..=8), (Run::Salt(1), 7..=9), (Run::Untold, 7..=10)] {
+            now = now.next(log);
+            assert_eq!(now.possible(Run::Salt(1)), possible);
         }
         // It was begun anew by the third: this is the first to see it.
-        now = now.next(Some(2));
-        assert_eq!((now.possible(Some(2)), now.possible(None)), (9..=11, 11..=11));
+        now = now.next(Run::Salt(2));
+        assert_eq!((now.possible(Run::Salt(2)), now.possible(Run::Empty)), (9..=11, 11..=11));
         let alone = |commits| Binding { file: "f".repeat(FILE), commits };
         for (commits, fits) in [(8, false), (9, true), (11, true), (12, false)] {
-            assert_eq!(now.binding.fits(&alone(commits), &now.possible(Some(2))), fits, "{commits}");
+            assert_eq!(now.binding.fits(&alone(commits), &now.possible(Run::Salt(2))), fits, "{commits}");
         }
-        assert!(!now.binding.fits(&Binding { file: "e".repeat(FILE), commits: 10 }, &now.possible(Some(2))));
+        assert!(!now.binding.fits(&Binding { file: "e".repeat(FILE), commits: 10 }, &now.possible(Run::Salt(2))));
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rusqlite::Connection;
 
-use super::binding::{Binding, Page, Together, salt_of};
+use super::binding::{Binding, Page, Run, Together};
 use super::place::check_names;
 use super::{beside, error_of, schema};
 use crate::platform::{self, FileId, Status};
@@ -107,7 +107,7 @@ impl Watch {
         // A store whose history has no end any more has no binding either.
         let (Some(page), Ok(together)) = (self.page, Together::read(conn)) else { return true };
         let Some(alone) = Binding::alone(&self.held.file, &page) else { return false };
-        let fits = together.binding.fits(&alone, &together.possible(self.log_salt()));
+        let fits = together.binding.fits(&alone, &together.possible(self.run()));
         let goes_on = alone.commits >= self.commits.get();
         if fits && goes_on {
             self.commits.set(alone.commits);
@@ -206,9 +206,9 @@ impl Watch {
         filled(&self.log_path).is_some()
     }
 
-    /// What tells the present run of the log from the next; `None` for an empty one.
-    pub(in crate::store) fn log_salt(&self) -> Option<i64> {
-        salt_of(&self.log_path)
+    /// Which run of the log this is.
+    pub(in crate::store) fn run(&self) -> Run {
+        Run::of(&self.log_path)
     }
 
     /// The log that SQLite works with, if it is there by now. One may lie there that belongs to nobody.
