@@ -2,6 +2,8 @@
 
 mod answer;
 mod batch;
+mod facts;
+mod input;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,13 +12,13 @@ use std::thread::{self, JoinHandle};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
-use zeroize::Zeroizing;
 
-use crate::error::{Code, Error, Exit};
+use crate::error::{Error, Exit};
 use crate::session::Session;
 use keyward_core::rules::address::parse_address;
-use keyward_core::rules::credential::{Credential, CredentialError, parse_line, parse_request};
-use keyward_core::rules::decision::{Method, Request, Transport, WantedRole};
+use keyward_core::rules::credential::{Accepted, Presentation};
+use keyward_core::rules::decision::{Method, Transport, WantedRole};
+use keyward_core::rules::forwarded::Trust;
 use keyward_core::rules::hashing::{Cost, Memory};
 use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
 use keyward_core::rules::time::parse_time;
@@ -62,6 +64,12 @@ pub struct Verify {
     /// Read the credential from this environment variable
     #[arg(long, value_name = "NAME", help_heading = "Credential", value_parser = variable)]
     from_env: Option<String>,
+    /// Look only at these presentations of a credential; repeated: at all of them
+    ///
+    /// What stands anywhere else is no credential then, whatever it holds: the token of your own application in
+    /// Authorization, for example, beside a key in X-API-Key. The names are those of `presentation` in the answer.
+    #[arg(long, value_name = "PRESENTATION", value_delimiter = ',', help_heading = "Credential", value_parser = presentation_parser())]
+    accept: Vec<Presentation>,
     /// The HTTP method; with --request, that of the request line
     #[arg(long, value_name = "METHOD", help_heading = "Context")]
     method: Option<Method>,
@@ -83,11 +91,24 @@ pub struct Verify {
     /// How the request came [default: local; with --request: http, or https for an https:// target]
     #[arg(long, help_heading = "Context", value_parser = transport_parser())]
     transport: Option<Transport>,
-    /// Take address and transport from the last hop in Forwarded, or X-Forwarded-For and -Proto
+    /// Take address and transport from the headers that your proxy writes
     ///
-    /// Only behind a proxy of yours that writes these headers: anybody else can write them too.
-    #[arg(long, help_heading = "Context", requires = "request", conflicts_with_all = ["ip", "transport"])]
-    trust_forwarded: bool,
+    /// Name the headers that it writes, whatever the client sends: for (X-Forwarded-For), proto
+    /// (X-Forwarded-Proto), for,proto, or forwarded alone (Forwarded). No other one is read. for goes with
+    /// --transport, proto with --ip. The last entry of a list counts; where it means nothing, it is not taken.
+    /// Without a value, all three are read, and where a request has both families, they have to agree. Without a
+    /// proxy that writes them, anybody can write them.
+    #[arg(
+        long,
+        value_name = "HEADERS",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = str::parse::<Trust>,
+        help_heading = "Context",
+        requires = "request"
+    )]
+    #[expect(clippy::option_option, reason = "clap's form for a flag that may stand without its value")]
+    trust_forwarded: Option<Option<Trust>>,
     /// What would the answer be at this time? A date or an RFC 3339 time. Records nothing
     #[arg(long, value_name = "TIME", help_heading = "Context", value_parser = time)]
     at: Option<Timestamp>,
@@ -104,6 +125,10 @@ pub struct Verify {
     /// its key is looked up each time.
     #[arg(long, conflicts_with_all = ["from_file", "from_env", "request", "method", "ip", "tenant", "scope", "level", "role", "transport", "at"])]
     batch: bool,
+}
+
+fn presentation_parser() -> impl clap::builder::TypedValueParser<Value = Presentation> {
+    PossibleValuesParser::new(Presentation::ALL.map(Presentation::as_str)).try_map(|text| text.parse::<Presentation>())
 }
 
 fn transport_parser() -> impl clap::builder::TypedValueParser<Value = Transport> {
@@ -129,14 +154,15 @@ impl Verify {
     /// Where it could not be verified; a refusal is no error but an exit code.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         if self.batch {
-            return batch::run(session, !self.no_record);
+            return batch::run(session, self.accepted(), !self.no_record);
         }
+        let said = self.said()?;
         // To get the memory of a hash takes a millisecond, in which the store can be opened.
         let memory = elsewhere(|| Memory::for_cost(Cost::default()));
         let input = self.read(session)?;
         // Reading may have taken any time, and what expired meanwhile has expired.
         session.look_at_the_clock();
-        let (credential, mut request) = self.examine(&input)?;
+        let (credential, mut request) = self.examine(&said, &input)?;
         drop(input);
         let at = self.at.unwrap_or(session.now());
         let verifier = Verifier::new(session.existing_store()?)?;
@@ -164,94 +190,15 @@ impl Verify {
         Ok(answer::exit_of(&answer.decision))
     }
 
-    /// The bytes that were presented: one more than are allowed, if there are too many.
-    fn read(&self, session: &mut Session) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let mut input = Zeroizing::new(Vec::new());
-        if let Some(path) = &self.from_file {
-            let failed = |error| {
-                Error::new(
-                    Code::InvalidValue,
-                    format!("the credential cannot be read from {}: {error}", path.display()),
-                )
-                .hint("name a file that holds the credential, and that you may read")
-            };
-            let file = std::fs::File::open(path).map_err(failed)?;
-            std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST_INPUT + 1), &mut input).map_err(failed)?;
-        } else if let Some(name) = &self.from_env {
-            let value = session.environment(name).ok_or_else(|| {
-                Error::new(Code::InvalidValue, format!("the environment variable {name} is not set"))
-                    .hint("set it for this command, or pipe the credential in")
-            })?;
-            let value = Zeroizing::new(value.into_encoded_bytes());
-            input.extend_from_slice(&value);
-        } else if !session.terminal.kinds().stdin_is_terminal {
-            session.terminal.read_input(MOST_INPUT, &mut input).map_err(|error| {
-                Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}"))
-                    .hint("pipe the credential in, or name where it is: --from-file PATH, --from-env NAME")
-            })?;
-        } else if session.terminal.can_ask() && !self.request {
-            input = session.terminal.hidden(&session.interrupts, "Credential (it is not shown)")?;
-        } else {
-            return Err(Error::new(Code::Usage, "no credential was given")
-                .hint("pipe it in, or name where it is: --from-file PATH, --from-env NAME"));
-        }
-        Ok(input)
-    }
-
-    /// What was presented, and what is known about the request.
-    ///
-    /// # Errors
-    /// Where the command line and the request contradict each other.
-    fn examine(&self, input: &[u8]) -> Result<(Result<Credential, CredentialError>, Request), Error> {
-        // A call on this machine, unless it is told to have been a request.
-        let transport = if self.request { Transport::Http } else { Transport::Local };
-        let mut request = Request::over(self.transport.unwrap_or(transport));
-        request.method.clone_from(&self.method);
-        request.ip = self.ip;
-        request.tenant.clone_from(&self.tenant);
-        request.scopes.clone_from(&self.scope);
-        request.levels.clone_from(&self.level);
-        if input.len() as u64 > MOST_INPUT {
-            let most = MOST_INPUT / 1024;
-            return Ok((Err(CredentialError::Malformed(format!("more than {most} KiB were presented"))), request));
-        }
-        if !self.request {
-            let credential = match std::str::from_utf8(input) {
-                Ok(text) => parse_line(without_line_end(text)),
-                Err(_) => Err(CredentialError::Malformed("the credential is not UTF-8 text".to_owned())),
-            };
-            return Ok((credential, request));
-        }
-        let head = match parse_request(input) {
-            Ok(head) => head,
-            Err(error) => return Ok((Err(error), request)),
-        };
-        if let Some(method) = self.method.as_ref().filter(|method| **method != head.method) {
-            return Err(Error::new(
-                Code::Usage,
-                format!("--method says {method}, and the request line {}", head.method),
-            )
-            .hint("leave --method out: with --request, the request line tells the method"));
-        }
-        request.method = Some(head.method);
-        request.transport = self.transport.unwrap_or(head.transport);
-        if self.trust_forwarded {
-            request.ip = head.forwarded.address;
-            request.transport = head.forwarded.transport.unwrap_or(Transport::Http);
-        }
-        Ok((Ok(head.credential), request))
+    /// The presentations that are looked at.
+    fn accepted(&self) -> Accepted {
+        if self.accept.is_empty() { Accepted::ALL } else { self.accept.iter().copied().collect() }
     }
 }
 
 /// Does something on another thread. Where the system gives none, it is not done, and what it owns is dropped.
 fn elsewhere<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Option<JoinHandle<T>> {
     thread::Builder::new().spawn(f).ok()
-}
-
-/// `echo` and editors end a line; that is not part of the credential.
-fn without_line_end(text: &str) -> &str {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    text.strip_suffix('\r').unwrap_or(text)
 }
 
 /// A use that cannot be recorded is told, and changes no answer: the store may be read-only.
