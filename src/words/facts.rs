@@ -164,7 +164,7 @@ fn not_taken(f: &mut fmt::Formatter<'_>, from: &Origin, it_means: &str) -> fmt::
             write!(f, "; {header} was not taken: its last entry is empty")
         }
         Origin::Meaningless { header, last } => {
-            write!(f, "; {header} was not taken: it ends in {last}, which {it_means}")?;
+            write!(f, "; {header} was not taken: it ends in `{last}`, which {it_means}")?;
             let is_address =
                 last.matches(':').count() > 1 && last.bytes().all(|b| b.is_ascii_hexdigit() || b":.".contains(&b));
             if is_address { f.write_str(" (with a port, IPv6 is written [::1]:80)") } else { Ok(()) }

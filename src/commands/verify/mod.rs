@@ -27,18 +27,38 @@ use keyward_core::verifier::{Answer, Verifier};
 /// More input than this is no credential and no request head.
 const MOST_INPUT: u64 = 64 * 1024;
 
+/// Each is run by a test as it stands here: the lines for nginx by nginx, those of the co-process by bash.
+const EXAMPLES: &str = "Examples:
+  printf %s \"$HTTP_AUTHORIZATION\" | keyward verify --method \"$REQUEST_METHOD\" --ip \"$REMOTE_ADDR\" --transport https
+  keyward verify --request --ip 203.0.113.9 --scope rest < request-head
+  keyward verify --from-env API_KEY --json | jq -r .reason
+  # Behind nginx, which passes other headers of the client on as they are:
+  proxy_set_header X-Forwarded-For $remote_addr;
+  proxy_set_header X-Forwarded-Proto $scheme;
+  keyward verify --request --trust-forwarded=for,proto < request-head
+  # Without the second line, where the service can only be reached over TLS:
+  keyward verify --request --trust-forwarded=for --transport https < request-head
+  # A co-process of bash, which answers as long as it lives:
+  coproc GUARD { keyward verify --batch; }
+  jq -Rc '{credential: .}' <<< \"$CREDENTIAL\" >&${GUARD[1]}
+  read -r ANSWER <&${GUARD[0]}; jq -r .reason <<< \"$ANSWER\"";
+
 /// Say whether a presented credential may make a request, and why not
 ///
 /// The credential is read from standard input (in a terminal from a hidden prompt), from a file or
 /// from an environment variable, never from the command line. It may be the bare secret, NAME:SECRET,
-/// a header line, a header's value, a URL, or with --request a whole HTTP request head.
+/// a header line, a header's value, a URL, or with --request a whole HTTP request head. A byte order mark
+/// at the start and line ends at the end are not part of it; blanks around it are refused.
 ///
 /// Headers that carry credentials: Authorization (Bearer, rest_api_key=, or Basic with the secret as user
 /// or as password and anything beside it), X-API-Key, X-Auth-Key, X-Api-Auth, apiKey and
-/// X-Ignition-API-Token. In the query of a URL: _auth_key and _api_auth.
+/// X-Ignition-API-Token. In the query of a URL: _auth_key and _api_auth. The same secret may stand in several
+/// places, also joined with commas; two different credentials are refused. An empty header, another scheme
+/// and a Basic without a secret in it are not credentials.
 ///
 /// With --request, the method and an https:// target are what the client wrote: where TLS ends in
-/// front of your service, say how the request came with --transport or --trust-forwarded. A line
+/// front of your service, say how the request came with --transport or --trust-forwarded. A gateway may have
+/// written the head: HTTP/2 and HTTP/3 are taken as versions. A line
 /// that begins like a header (x-api-key:, apiKey:) is read as that header, so do not name keys so.
 ///
 /// A restriction that cannot be checked refuses: a key with allowed IPs needs --ip, a tenant-bound
@@ -49,13 +69,10 @@ const MOST_INPUT: u64 = 64 * 1024;
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("source").args(["from_file", "from_env"])),
-    after_help = "Examples:
-  printf %s \"$HTTP_AUTHORIZATION\" | keyward verify --method \"$REQUEST_METHOD\" --ip \"$REMOTE_ADDR\" --transport https
-  keyward verify --request --ip 203.0.113.9 --scope rest < request-head
-  keyward verify --from-env API_KEY --json | jq -r .reason"
+    after_help = EXAMPLES
 )]
 pub struct Verify {
-    /// The input is a whole HTTP/1.0 or 1.1 request head
+    /// The input is the head of a whole HTTP request
     #[arg(long, help_heading = "Credential")]
     request: bool,
     /// Read the credential from this file
@@ -118,11 +135,14 @@ pub struct Verify {
     /// One JSON question per line on standard input, one JSON decision per line on standard output, in order
     ///
     /// A question is an object: {"credential":"…","method":"GET","ip":"203.0.113.9","tenant":"acme",
-    /// "scopes":["rest"],"levels":["A/B"],"role":"editor","transport":"https"}, of which all but the credential may
-    /// be left out. A line that is not a question gets an error instead of a decision, and the run goes on; an
-    /// empty line gets nothing. The exit code is 0 if all were allowed, else the greatest of all lines. All
-    /// processors are used; a credential that has matched once costs no second Argon2id, and everything else about
-    /// its key is looked up each time.
+    /// "scopes":["rest"],"levels":["A/B"],"role":"editor","transport":"https","accept":["bearer"]}, of which all but
+    /// the credential may be left out. In its place there may be "request", with the head of a request, or "headers",
+    /// a list of [name, value], and "target"; both may bring "trust_forwarded": true, or "for,proto" and whatever
+    /// else --trust-forwarded takes. A line that is not a question gets an error instead of a decision, and the run
+    /// goes on; an empty line gets nothing. Each line is answered as soon as it can be. The exit code is 0 if all
+    /// were allowed, else the first that occurs of 70, 6, 4, 3 and 1. All processors are used; a credential that has
+    /// matched once costs no second Argon2id, and everything else about its key is looked up each time. --accept is
+    /// for the lines that bring no "accept".
     #[arg(long, conflicts_with_all = ["from_file", "from_env", "request", "method", "ip", "tenant", "scope", "level", "role", "transport", "at"])]
     batch: bool,
 }
