@@ -118,7 +118,7 @@ impl Place {
         Ok(Some(match Secret::parse(text) {
             _ if text.trim().is_empty() => Proof::Nothing { content: found.content },
             Ok(secret) => Proof::Secret { secret, content: found.content },
-            Err(_) if Secret::has_form(text.trim_matches(is_around)) => Proof::Surrounded,
+            Err(_) if Secret::parse(text.trim_matches(is_around)).is_ok() => Proof::Surrounded,
             Err(_) => Proof::SomethingElse,
         }))
     }

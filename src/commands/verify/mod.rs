@@ -113,8 +113,8 @@ pub struct Verify {
     /// Name the headers that it writes, whatever the client sends: for (X-Forwarded-For), proto
     /// (X-Forwarded-Proto), for,proto, or forwarded alone (Forwarded). No other one is read. for goes with
     /// --transport, proto with --ip. The last entry of a list counts; where it means nothing, it is not taken.
-    /// Without a value, all three are read, and where a request has both families, they have to agree. Without a
-    /// proxy that writes them, anybody can write them.
+    /// Without a value, all three are read, and where a request has both families, they have to agree: only behind
+    /// a proxy that writes or removes all three. Without such a proxy, anybody can write them.
     #[arg(
         long,
         value_name = "HEADERS",

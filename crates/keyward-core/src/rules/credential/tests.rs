@@ -198,7 +198,108 @@ fn what_is_not_utf8_is_malformed() {
     assert!(matches!(parse_request(&head), Err(CredentialError::Malformed(_))));
 }
 
+/// What a request was found to hold, where only these presentations are looked at.
+fn found(fields: &[(&str, &[u8])], target: &str, accepted: Accepted) -> Result<Credential, CredentialError> {
+    let reading = Reading { accepted, ..Reading::default() };
+    parse_parts(&mut fields.iter().copied(), target, reading).map(|parts| parts.credential)
+}
+
+#[test]
+fn fields_and_a_target_are_read_as_a_head_is() {
+    let (one, other) = (secret(1), secret(2));
+    let bearer = format!("Bearer {one}");
+    let url = format!("https://h/?_auth_key={one}");
+    for (fields, target, expected) in [
+        (&[("x-api-key", one.as_bytes())][..], "/", "x_api_key"),
+        (&[(":path", b"/"), ("AUTHORIZATION", bearer.as_bytes())], "", "bearer"),
+        (&[("x-api-key", b"")], &url, "query_auth_key"),
+        (&[("x-api-key", one.as_bytes()), ("apikey", other.as_bytes())], "*", "ambiguous"),
+        (
+            &[("x-api-key", one.as_bytes())],
+            "/#",
+            "malformed: the target of the request has a fragment, which no client sends",
+        ),
+        (&[("x-api-key ", one.as_bytes())], "/", "malformed: the name of a header is not a token"),
+        (
+            &[("a", b"\r\nx"), ("x-api-key", one.as_bytes())],
+            "/",
+            "malformed: the value of a header holds a line end or a NUL",
+        ),
+        (&[], "/", "missing"),
+    ] {
+        assert_eq!(shown(&found(fields, target, Accepted::ALL)), expected, "{fields:?} {target}");
+    }
+}
+
+#[test]
+fn what_is_not_looked_at_is_no_credential() {
+    let (one, other) = (secret(1), secret(2));
+    let both = [("x-api-key", one.as_bytes()), ("x-auth-key", other.as_bytes())];
+    for (accepted, expected) in [
+        (Presentation::XApiKey, "x_api_key"),
+        (Presentation::Bearer, "not accepted: x_api_key"),
+        (Presentation::QueryAuthKey, "ambiguous"),
+    ] {
+        let accepted =
+            if accepted == Presentation::QueryAuthKey { Accepted::ALL } else { [accepted].into_iter().collect() };
+        assert_eq!(shown(&found(&both, "/", accepted)), expected);
+    }
+    for presentation in Presentation::ALL {
+        assert_eq!(presentation.as_str().parse(), Ok(presentation));
+        let only: Accepted = [presentation].into_iter().collect();
+        assert!(Presentation::ALL.into_iter().all(|other| only.contains(other) == (other == presentation)));
+    }
+    assert!("Bearer".parse::<Presentation>().is_err());
+}
+
+/// Pieces of which values of headers are made.
+fn soup() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "Bearer ",
+        "bearer",
+        "Basic ",
+        "rest_api_key=",
+        "Digest a=",
+        "Negotiate",
+        "{S}",
+        "{T}",
+        "{S}",
+        "deploy:",
+        ", ",
+        ",",
+        " ",
+        "\t",
+        "\"",
+        "=",
+        "B({S}:x)",
+        "B(u:p)",
+        "B({T})",
+        "x",
+    ]);
+    prop::collection::vec(piece, 0..8).prop_map(|pieces| fill(&pieces.concat()))
+}
+
 proptest! {
+    #[test]
+    fn no_request_with_two_secrets_has_one_credential(value in soup(), name in "(authorization|x-api-key|x-ignition-api-token)") {
+        let other = Secret::build(&"kw".parse().unwrap(), Id::from_random([3; 8]), &[3; 32]);
+        let one = found(&[(&name, value.as_bytes())], "/", Accepted::ALL);
+        for place in ["x-auth-key", "x-api-key"] {
+            let other = (place, other.expose().as_bytes());
+            let two = found(&[(&name, value.as_bytes()), other], "/", Accepted::ALL);
+            if one.is_ok() {
+                prop_assert!(matches!(two, Err(CredentialError::Ambiguous { .. })), "{name}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_and_its_field_are_one_credential(value in soup(), name in "(Authorization|X-API-Key)") {
+        let line = parse_line(&format!("{name}: {value}"));
+        let field = found(&[(&name, value.trim_matches([' ', '\t']).as_bytes())], "/", Accepted::ALL);
+        prop_assert_eq!(line.ok(), field.ok());
+    }
+
     #[test]
     fn any_line_and_any_bytes_are_read_without_a_panic(line in "\\PC{0,80}", bytes: Vec<u8>) {
         let _ = parse_line(&line);
