@@ -242,7 +242,7 @@ fn what_a_proxy_said_and_what_was_not_taken_of_it() {
         let words = in_words(&decision, Some(&key), &request);
         words.lines().filter(|line| line.contains(" → ")).collect::<Vec<_>>().join("\n")
     });
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         the request came over http, and the key requires a secure connection; X-Forwarded-For was there and was not taken: it is not trusted → name X-Forwarded-For with --trust-forwarded if your proxy writes it, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
         the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known; X-Forwarded-For was there and was not taken: it is not trusted → say where the request came from: --ip ADDRESS; or name X-Forwarded-For with --trust-forwarded if your proxy writes it, see `keyward help verify`
         the request came over http, and the key requires a secure connection; there was no X-Forwarded-For → send it over https and have your proxy say so, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
@@ -258,5 +258,5 @@ fn what_a_proxy_said_and_what_was_not_taken_of_it() {
         the request came over http, and the key requires a secure connection; Forwarded and X-Forwarded-For were not taken: they do not say the same → send it over https and have your proxy say so, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
         the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known; Forwarded and X-Forwarded-For were not taken: they do not say the same → have your proxy say where the request came from, see `keyward help verify`
         the request came over http (the last entry of X-Forwarded-For), and the key requires a secure connection → send it over https and have your proxy say so, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
-        203.0.113.9 (the last entry of X-Forwarded-For) is not in 10.0.0.0/8, ::1/128 → add it with: keyward edit k --add-allow-ip 203.0.113.9"#]].assert_eq(&told.join("\n"));
+        203.0.113.9 (the last entry of X-Forwarded-For) is not in 10.0.0.0/8, ::1/128 → add it with: keyward edit k --add-allow-ip 203.0.113.9"]].assert_eq(&told.join("\n"));
 }

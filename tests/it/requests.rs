@@ -311,6 +311,8 @@ fn what_is_no_question_about_a_request_gets_an_error() {
         assert!(!answer["error"]["hint"].is_null(), "{question}");
         assert!(!output.stdout.contains(&secret[16..40]), "{output}");
     }
+    let output = sandbox.run_with("verify --batch", b"{\"credential\":\"\xff\"}\n");
+    assert!(output.code == 1 && output.stdout.contains("UTF-8"), "{output}");
     // Like a flag that is not given.
     for question in [
         json!({"credential": secret, "trust_forwarded": false, "request": null, "headers": null, "accept": null}),
@@ -356,19 +358,14 @@ fn a_basic_credential_may_hold_any_bytes_beside_the_secret() {
             let (user, secret) = (user.to_vec(), secret.clone().into_bytes());
             let parts = if is_user { [user, secret] } else { [secret, user] };
             let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, parts.join(&b':'));
-            assert_eq!(
-                sandbox.reason("", &format!("Authorization: Basic {encoded}")),
-                "allowed",
-                "{user:?}",
-                user = parts
-            );
+            assert_eq!(sandbox.reason("", &format!("Authorization: Basic {encoded}")), "allowed", "{parts:?}");
         }
     }
     // Neither another alphabet nor a missing padding hides a secret from us and shows it to somebody else.
     let padded = basic(&format!("~~~?:{secret}"));
     let other = sandbox.mint("b");
     for encoded in
-        [padded.trim_end_matches('=').to_owned() + "=", padded.replace(['+', '/'], "_"), format!("{}\t=", padded)]
+        [padded.trim_end_matches('=').to_owned() + "=", padded.replace(['+', '/'], "_"), format!("{padded}\t=")]
     {
         if encoded == padded {
             continue;

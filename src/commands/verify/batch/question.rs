@@ -85,7 +85,11 @@ pub(super) fn read(turn: &Turn<'_>, accepted: Accepted, line: &[u8]) -> Result<A
     if !line.trim_ascii_start().starts_with(b"{") {
         return Err(wrong("not a question: expected a JSON object".to_owned()));
     }
-    let mut question: Question<'_> = serde_json::from_slice(line).map_err(|error| {
+    // As a text and not as bytes: the parser of texts is there already.
+    let Ok(line) = std::str::from_utf8(line) else {
+        return Err(wrong("not a question: the line is not UTF-8 text".to_owned()));
+    };
+    let mut question: Question<'_> = serde_json::from_str(line).map_err(|error| {
         // The answer says where in the input the line stands; the parser knows only this line.
         wrong(format!("not a question: {}", error.to_string().replace(" at line 1 column ", " at column ")))
     })?;

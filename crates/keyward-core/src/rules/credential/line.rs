@@ -62,7 +62,7 @@ pub fn parse_line_for(line: &[u8], accepted: Accepted) -> Result<Credential, Cre
     {
         // White space around a field's value does not belong to it (RFC 9110 section 5.5).
         search.field(field, value.trim_matches(BLANKS).as_bytes());
-        return search.finish(|| format!("the header {field} is empty"));
+        return search.finish("the header is empty");
     }
     if line.trim() != line {
         return Err(malformed("there is white space around the credential"));
@@ -74,8 +74,8 @@ pub fn parse_line_for(line: &[u8], accepted: Accepted) -> Result<Credential, Cre
     let is_url = line.contains("://") || line.starts_with('/') && line.contains('?');
     if is_url && !line.contains(' ') {
         search.query(line);
-        return search.finish(|| "the URL has neither _auth_key nor _api_auth in its query".to_owned());
+        return search.finish("the URL has neither _auth_key nor _api_auth in its query");
     }
     authorization::read(&mut search, line, Scheme::Bare);
-    search.finish(|| NOTHING.to_owned())
+    search.finish(NOTHING)
 }

@@ -63,7 +63,7 @@ pub fn parse_parts<'f>(
         forwarded.field(name, value);
     }
     search.query(target);
-    let credential = search.finish(|| "the request carries no credential that keyward knows".to_owned())?;
+    let credential = search.finish("the request carries no credential that keyward knows")?;
     let is_https = target.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
     let transport = if is_https { Transport::Https } else { Transport::Http };
     Ok(RequestParts { transport, credential, forwarded: forwarded.finish() })

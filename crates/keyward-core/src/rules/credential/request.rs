@@ -93,7 +93,7 @@ fn trim_blanks(line: &[u8]) -> &[u8] {
 fn unfolded_head(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     // Room for all of it at once: a buffer that grows leaves copies of a secret behind.
-    let line_ends = bytes.iter().filter(|&&byte| byte == b'\n').count();
+    let line_ends = bytes.split(|&byte| byte == b'\n').count();
     let mut head = Zeroizing::new(Vec::with_capacity(bytes.len() + line_ends + 8));
     let mut lines = 0;
     for line in bytes.split_inclusive(|&b| b == b'\n') {

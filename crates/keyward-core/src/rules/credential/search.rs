@@ -154,7 +154,7 @@ impl Search {
     ///
     /// # Errors
     /// [`CredentialError`] for none, for two that differ, and for one that cannot be one.
-    pub(super) fn finish(self, otherwise: impl FnOnce() -> String) -> Result<Credential, CredentialError> {
+    pub(super) fn finish(self, otherwise: &str) -> Result<Credential, CredentialError> {
         if let Some((one, other)) = self.differ {
             return Err(CredentialError::Ambiguous { one, other });
         }
@@ -165,7 +165,7 @@ impl Search {
             (Some(presentation), _) => CredentialError::NotAccepted(presentation),
             (None, Some(Nothing::Malformed(why))) => malformed(why),
             (None, Some(Nothing::NotOurs(why))) => CredentialError::Missing(why.to_owned()),
-            (None, None) => CredentialError::Missing(otherwise()),
+            (None, None) => CredentialError::Missing(otherwise.to_owned()),
         })
     }
 }
