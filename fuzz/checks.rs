@@ -343,7 +343,7 @@ fn came_from(credential: &Credential, input: &[u8]) {
     let read = match credential.presentation.as_str() {
         "query_auth_key" | "query_api_auth" => percent_decoded(input),
         "basic" => {
-            let encoded = input.split(|byte| !byte.is_ascii_graphic());
+            let encoded = input.split(|byte| !byte.is_ascii_graphic() || *byte == b',');
             encoded.filter_map(|word| STANDARD.decode(word).ok()).collect::<Vec<_>>().concat()
         }
         _ => input.to_vec(),
@@ -374,7 +374,7 @@ fn refused(error: &CredentialError) -> &'static str {
     assert!(!holds_secret(&format!("{error} {error:?}")), "{error}");
     match error {
         CredentialError::Missing(_) => "missing",
-        CredentialError::Ambiguous => "ambiguous",
+        CredentialError::Ambiguous { .. } => "ambiguous",
         CredentialError::ManyLines | CredentialError::Malformed(_) => "malformed",
         other => panic!("{other:?} has no name here"),
     }

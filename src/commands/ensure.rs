@@ -209,6 +209,12 @@ fn state_of_place(store: &Store, key: &Key, proof: Option<&Proof>, session: &Ses
         Some(Proof::SomethingElse) => {
             return Ok(PlaceState::Bad(format!("the file holds something else than a secret of {}", key.name)));
         }
+        // Who reads it may take it or not: neither is it as it should be, nor is there nothing to lose.
+        Some(Proof::Surrounded) => {
+            let message =
+                "the file holds a secret with blanks or other invisible characters around it; nothing was changed";
+            return Err(Error::new(Code::Conflict, message).hint("remove them, and leave the secret alone on its line"));
+        }
         Some(Proof::Secret { secret, .. }) => secret,
     };
     let Some(found) = store.view()?.presented(secret.id())? else {

@@ -9,6 +9,7 @@ use super::{Deposit, StepFile, command, github};
 use crate::error::Error;
 use crate::formats::dotenv::{self, Variable};
 use crate::session::Session;
+use keyward_core::rules::credential::trimmed;
 use keyward_core::rules::token::Secret;
 use keyward_core::store::files_beside;
 
@@ -61,6 +62,8 @@ pub enum Proof {
     },
     /// Something that keyward never put there.
     SomethingElse,
+    /// A secret with something around it that readers may or may not take for a part of it.
+    Surrounded,
     /// A secret, of this or of another key, now or once.
     Secret {
         /// It.
@@ -111,11 +114,12 @@ impl Place {
             (Ok(text), Some(name)) => dotenv::get(text, name).unwrap_or_default(),
             (Err(_), _) => return Ok(Some(Proof::SomethingElse)),
         };
-        let secret = Secret::parse(text.trim()).ok();
-        Ok(Some(match secret {
+        let text = trimmed(text);
+        Ok(Some(match Secret::parse(text) {
             _ if text.trim().is_empty() => Proof::Nothing { content: found.content },
-            None => Proof::SomethingElse,
-            Some(secret) => Proof::Secret { secret, content: found.content },
+            Ok(secret) => Proof::Secret { secret, content: found.content },
+            Err(_) if Secret::parse(text.trim_matches(is_around)).is_ok() => Proof::Surrounded,
+            Err(_) => Proof::SomethingElse,
         }))
     }
 
@@ -168,6 +172,11 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// What is no part of any secret, and what nobody sees.
+fn is_around(c: char) -> bool {
+    c.is_whitespace() || c == '\u{feff}'
 }
 
 /// A path with its folder resolved. The file itself may not be there yet.

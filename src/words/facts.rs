@@ -4,6 +4,7 @@ use std::fmt;
 
 use keyward_core::rules::credential::CredentialError;
 use keyward_core::rules::decision::{Check, Facts, Outcome, Reason, Transport};
+use keyward_core::rules::forwarded::Origin;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::time::rfc3339;
 
@@ -29,7 +30,9 @@ impl CheckWords<'_> {
                 "the request is local, which counts as secure"
             }
             (Reason::InsecureTransport, Outcome::Skip, _) => "the request came over http, which this key allows",
-            (Reason::InsecureTransport, ..) => "the request came over http, and the key requires a secure connection",
+            (Reason::InsecureTransport, ..) if self.request.transport_from == Origin::Elsewhere => {
+                "the request came over http, and the key requires a secure connection"
+            }
             (Reason::IpNotAllowed, Outcome::Skip, _) => "the key may be used from any address",
             (Reason::TenantMismatch, Outcome::Skip, _) => "the key works for every tenant",
             (Reason::MethodNotAllowed, Outcome::Skip, _) => "the key may read and write",
@@ -60,18 +63,32 @@ impl CheckWords<'_> {
             (Reason::TenantDisabled, _) => {
                 write!(f, "its tenant {} is {}", text(settings.tenant.as_ref()), enabled(*outcome))
             }
+            (Reason::InsecureTransport, _) => {
+                let from = &request.transport_from;
+                f.write_str("the request came over http")?;
+                if let Origin::Taken(header) = from {
+                    write!(f, " (the last entry of {header})")?;
+                }
+                f.write_str(", and the key requires a secure connection")?;
+                not_taken(f, from, "tells neither http nor https")
+            }
             (Reason::IpNotAllowed, Facts::Network(network)) => match request.ip {
                 Some(ip) => write!(f, "{} is in {network}", ip.to_canonical()),
                 None => Ok(()),
             },
             (Reason::IpNotAllowed, Facts::Address(ip)) => {
-                write!(f, "{ip} is not in ")?;
+                write!(f, "{ip}")?;
+                if let Origin::Taken(header) = request.ip_from {
+                    write!(f, " (the last entry of {header})")?;
+                }
+                f.write_str(" is not in ")?;
                 list(f, &settings.allowed_ips, "")
             }
             (Reason::IpNotAllowed, _) => {
                 f.write_str("the key is bound to ")?;
                 list(f, &settings.allowed_ips, "")?;
-                f.write_str(", and the caller's address is not known")
+                f.write_str(", and the caller's address is not known")?;
+                not_taken(f, &request.ip_from, "tells no address")
             }
             (Reason::TenantMismatch, _) => {
                 let own = text(settings.tenant.as_ref());
@@ -135,6 +152,27 @@ impl CheckWords<'_> {
             Facts::Token(error) => write!(f, "{error}"),
             _ => f.write_str(self.check.reason.as_str()),
         }
+    }
+}
+
+/// Adds which header of a proxy was not taken, and why: `it_means` says what its last entry does not tell.
+fn not_taken(f: &mut fmt::Formatter<'_>, from: &Origin, it_means: &str) -> fmt::Result {
+    match from {
+        Origin::NotTrusted(header) => write!(f, "; {header} was there and was not taken: it is not trusted"),
+        Origin::Missing(header) => write!(f, "; there was no {header}"),
+        Origin::Meaningless { header, last } if last.is_empty() => {
+            write!(f, "; {header} was not taken: its last entry is empty")
+        }
+        Origin::Meaningless { header, last } => {
+            write!(f, "; {header} was not taken: it ends in `{last}`, which {it_means}")?;
+            let is_address =
+                last.matches(':').count() > 1 && last.bytes().all(|b| b.is_ascii_hexdigit() || b":.".contains(&b));
+            if is_address { f.write_str(" (with a port, IPv6 is written [::1]:80)") } else { Ok(()) }
+        }
+        Origin::Disagreeing(header) => {
+            write!(f, "; Forwarded and {header} were not taken: they do not say the same")
+        }
+        _ => Ok(()),
     }
 }
 

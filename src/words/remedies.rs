@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use keyward_core::rules::credential::CredentialError;
 use keyward_core::rules::decision::{Facts, Outcome, Reason};
+use keyward_core::rules::forwarded::Origin;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::token::TokenError;
 
@@ -17,7 +19,7 @@ impl CheckWords<'_> {
         }
         Some(match self.key {
             Some(key) => self.remedy_of_key(key),
-            None => self.remedy_of_refusal().to_owned(),
+            None => self.remedy_of_refusal(),
         })
     }
 
@@ -35,13 +37,29 @@ impl CheckWords<'_> {
             (Reason::TenantDisabled, _) => {
                 format!("bring all of its keys back with: keyward tenant enable {}", text(settings.tenant.as_ref()))
             }
-            (Reason::InsecureTransport, _) => format!(
-                "send it over https (say so with --transport https), or allow http with: keyward edit {name} --allow-insecure"
-            ),
+            (Reason::InsecureTransport, _) => {
+                let allow = format!("or allow http with: keyward edit {name} --allow-insecure");
+                match &request.transport_from {
+                    Origin::Elsewhere => format!("send it over https (say so with --transport https), {allow}"),
+                    Origin::NotTrusted(header) => {
+                        format!(
+                            "name {header} with --trust-forwarded if your proxy writes it, see `keyward help verify`; {allow}"
+                        )
+                    }
+                    _ => format!("send it over https and have your proxy say so, see `keyward help verify`; {allow}"),
+                }
+            }
             (Reason::IpNotAllowed, Facts::Address(ip)) => {
                 format!("add it with: keyward edit {name} --add-allow-ip {ip}")
             }
-            (Reason::IpNotAllowed, _) => "say where the request came from: --ip ADDRESS".to_owned(),
+            (Reason::IpNotAllowed, _) => match &request.ip_from {
+                Origin::Elsewhere => "say where the request came from: --ip ADDRESS".to_owned(),
+                Origin::NotTrusted(header) => format!(
+                    "say where the request came from: --ip ADDRESS; or name {header} with --trust-forwarded if your proxy \
+                     writes it, see `keyward help verify`"
+                ),
+                _ => "have your proxy say where the request came from, see `keyward help verify`".to_owned(),
+            },
             (Reason::TenantMismatch, _) => match &request.tenant {
                 Some(wanted) => {
                     format!("use a key of {wanted}, or move this one with: keyward edit {name} --tenant {wanted}")
@@ -70,8 +88,8 @@ impl CheckWords<'_> {
         }
     }
 
-    fn remedy_of_refusal(&self) -> &'static str {
-        match (self.check.reason, &self.check.facts) {
+    fn remedy_of_refusal(&self) -> String {
+        let text = match (self.check.reason, &self.check.facts) {
             (_, Facts::InQuery) => {
                 "send it in a header, such as Authorization: Bearer SECRET, and rotate the key: logs keep URLs"
             }
@@ -80,13 +98,18 @@ impl CheckWords<'_> {
             }
             (_, Facts::Token(TokenError::Form)) => "send the secret as it was shown when the key was made",
             (_, Facts::Token(TokenError::Checksum)) => "copy the secret again from where it is kept",
+            (_, Facts::Credential(CredentialError::NotAccepted(presentation))) => {
+                let presentation = presentation.as_str();
+                return format!("send it where it is looked at, or have it looked at there: --accept {presentation}");
+            }
             (Reason::NoCredential, _) => "send the secret, for example as Authorization: Bearer SECRET",
-            (Reason::AmbiguousCredential, _) => "send one credential",
+            (Reason::AmbiguousCredential, _) => "send one credential, or name the place that counts with --accept",
             (Reason::NotGenuine, _) => {
                 "look for the key with `keyward list`; a lost secret is replaced with `keyward rotate KEY`"
             }
             _ => "send it in one of the forms that `keyward help verify` tells of",
-        }
+        };
+        text.to_owned()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Every fact in words: as a table, and byte for byte the same in both ways of writing JSON.
 
-use keyward_core::rules::credential::CredentialError;
+use keyward_core::rules::credential::{CredentialError, Presentation};
 use keyward_core::rules::decision::{Decision, Facts, Reason, Transport, WantedRole, decide};
+use keyward_core::rules::forwarded::Origin;
 use keyward_core::rules::key::{SecretInfo, Settings};
 use keyward_core::rules::names::Prefix;
 use keyward_core::rules::token::{Id, TokenError};
@@ -190,7 +191,12 @@ fn what_is_refused_before_a_key_is_known() {
     let refusals = [
         (Reason::NoCredential, Facts::Credential(CredentialError::Missing("no credential was presented".to_owned()))),
         (Reason::NoCredential, Facts::InQuery),
-        (Reason::AmbiguousCredential, Facts::Credential(CredentialError::Ambiguous)),
+        (Reason::NoCredential, Facts::Credential(CredentialError::NotAccepted(Presentation::XApiKey))),
+        (
+            Reason::AmbiguousCredential,
+            Facts::Credential(CredentialError::Ambiguous { one: "x-api-key", other: "_auth_key in the query" }),
+        ),
+        (Reason::AmbiguousCredential, Facts::Credential(CredentialError::Ambiguous { one: "apiKey", other: "apiKey" })),
         (Reason::Malformed, Facts::Credential(CredentialError::ManyLines)),
         (Reason::Malformed, Facts::Credential(CredentialError::Malformed("a \"quotation\"".to_owned()))),
         (Reason::Malformed, Facts::Token(TokenError::Spaces)),
@@ -202,11 +208,55 @@ fn what_is_refused_before_a_key_is_known() {
     expect_test::expect![[r#"
         no credential was presented → send the secret, for example as Authorization: Bearer SECRET
         a credential stood in the query of a URL, where this store accepts none → send it in a header, such as Authorization: Bearer SECRET, and rotate the key: logs keep URLs
-        the request carries two different credentials → send one credential
+        there is a credential in x-api-key, which is not looked at here → send it where it is looked at, or have it looked at there: --accept x_api_key
+        the request carries two different credentials, one in x-api-key and another in _auth_key in the query → send one credential, or name the place that counts with --accept
+        the request carries two different credentials, both in apiKey → send one credential, or name the place that counts with --accept
         more than one line was presented (a whole request head is read with --request) → send it in one of the forms that `keyward help verify` tells of
         a "quotation" → send it in one of the forms that `keyward help verify` tells of
         there is white space around the secret → send it without the white space, or in a header that `keyward help verify` names
         this does not have the form of a secret (prefix_id_secret) → send the secret as it was shown when the key was made
         the checksum does not match: a character is wrong or missing → copy the secret again from where it is kept
         this is not the secret of any key, or it came with the wrong name → look for the key with `keyward list`; a lost secret is replaced with `keyward rotate KEY`"#]].assert_eq(&all);
+}
+
+#[test]
+fn what_a_proxy_said_and_what_was_not_taken_of_it() {
+    let key = key(|key| restricted(key, true));
+    let meaningless = |header, last: &str| Origin::Meaningless { header, last: last.to_owned() };
+    let origins = [
+        Origin::NotTrusted("X-Forwarded-For"),
+        Origin::Missing("X-Forwarded-For"),
+        meaningless("X-Forwarded-For", ""),
+        meaningless("X-Forwarded-For", "unknown"),
+        meaningless("X-Forwarded-For", "::ffff:10.1.2.3:12345"),
+        meaningless("Forwarded", "for=_a;proto=b"),
+        Origin::Disagreeing("X-Forwarded-For"),
+        Origin::Taken("X-Forwarded-For"),
+    ];
+    let told = origins.map(|origin| {
+        let mut request = request("method=GET tenant=acme transport=http");
+        let is_taken = matches!(origin, Origin::Taken(_));
+        request.ip = is_taken.then(|| "203.0.113.9".parse().unwrap());
+        (request.ip_from, request.transport_from) = (origin.clone(), origin);
+        let decision = decide(&key, &secret(None), &request, at(1_000));
+        let words = in_words(&decision, Some(&key), &request);
+        words.lines().filter(|line| line.contains(" → ")).collect::<Vec<_>>().join("\n")
+    });
+    expect_test::expect![[r"
+        the request came over http, and the key requires a secure connection; X-Forwarded-For was there and was not taken: it is not trusted → name X-Forwarded-For with --trust-forwarded if your proxy writes it, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
+        the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known; X-Forwarded-For was there and was not taken: it is not trusted → say where the request came from: --ip ADDRESS; or name X-Forwarded-For with --trust-forwarded if your proxy writes it, see `keyward help verify`
+        the request came over http, and the key requires a secure connection; there was no X-Forwarded-For → send it over https and have your proxy say so, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
+        the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known; there was no X-Forwarded-For → have your proxy say where the request came from, see `keyward help verify`
+        the request came over http, and the key requires a secure connection; X-Forwarded-For was not taken: its last entry is empty → send it over https and have your proxy say so, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
+        the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known; X-Forwarded-For was not taken: its last entry is empty → have your proxy say where the request came from, see `keyward help verify`
+        the request came over http, and the key requires a secure connection; X-Forwarded-For was not taken: it ends in `unknown`, which tells neither http nor https → send it over https and have your proxy say so, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
+        the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known; X-Forwarded-For was not taken: it ends in `unknown`, which tells no address → have your proxy say where the request came from, see `keyward help verify`
+        the request came over http, and the key requires a secure connection; X-Forwarded-For was not taken: it ends in `::ffff:10.1.2.3:12345`, which tells neither http nor https (with a port, IPv6 is written [::1]:80) → send it over https and have your proxy say so, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
+        the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known; X-Forwarded-For was not taken: it ends in `::ffff:10.1.2.3:12345`, which tells no address (with a port, IPv6 is written [::1]:80) → have your proxy say where the request came from, see `keyward help verify`
+        the request came over http, and the key requires a secure connection; Forwarded was not taken: it ends in `for=_a;proto=b`, which tells neither http nor https → send it over https and have your proxy say so, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
+        the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known; Forwarded was not taken: it ends in `for=_a;proto=b`, which tells no address → have your proxy say where the request came from, see `keyward help verify`
+        the request came over http, and the key requires a secure connection; Forwarded and X-Forwarded-For were not taken: they do not say the same → send it over https and have your proxy say so, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
+        the key is bound to 10.0.0.0/8, ::1/128, and the caller's address is not known; Forwarded and X-Forwarded-For were not taken: they do not say the same → have your proxy say where the request came from, see `keyward help verify`
+        the request came over http (the last entry of X-Forwarded-For), and the key requires a secure connection → send it over https and have your proxy say so, see `keyward help verify`; or allow http with: keyward edit k --allow-insecure
+        203.0.113.9 (the last entry of X-Forwarded-For) is not in 10.0.0.0/8, ::1/128 → add it with: keyward edit k --add-allow-ip 203.0.113.9"]].assert_eq(&told.join("\n"));
 }

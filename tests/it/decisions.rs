@@ -39,7 +39,6 @@ const TABLE: &str = r#"
  | --request                   | GET / HTTP/1.1 ; x-api-key: {S} ; x-auth-key: {T}            | ambiguous_credential | 401
  | --request                   | GET / HTTP/1.1 ; x-api-key: {S} ; X-API-Key: {T}             | ambiguous_credential | 401
  | --request                   | GET /?_auth_key={T} HTTP/1.1 ; x-api-key: {S}                | ambiguous_credential | 401
- | --request                   | GET / HTTP/1.1 ; Authorization: Basic B(u:p) ; apiKey: {S}   | ambiguous_credential | 401
  | --request                   | GET / HTTP/1.1 ; Authorization: Bearer {NAME}:{S} ; X-Ignition-API-Token: other:{S} | ambiguous_credential | 401
  |                             | nonsense                                                     | malformed            | 401
  |                             | {DAMAGED}                                                    | malformed            | 401
@@ -51,7 +50,9 @@ const TABLE: &str = r#"
  |                             | Basic ???                                                    | malformed            | 401
  |                             | Basic B({S})                                                 | malformed            | 401
  | --request                   | {S}                                                          | malformed            | 401
- | --request                   | GET / HTTP/2.0 ; x-api-key: {S}                              | malformed            | 401
+ | --request                   | GET / HTTP/4 ; x-api-key: {S}                                | malformed            | 401
+ | --request                   | GET / HTTP/2.1 ; x-api-key: {S}                              | malformed            | 401
+ | --request                   | PRI * HTTP/2.0                                               | malformed            | 401
  | --request                   | GET{SP}{SP}/ ; x-api-key: {S}                                | malformed            | 401
  | --request --transport https | GET / HTTP/1.1 ; x-api-key: {DAMAGED}                        | malformed            | 401
  |                             | {UNKNOWN}                                                    | not_genuine          | 401
@@ -121,6 +122,89 @@ const TABLE: &str = r#"
  | --request --transport https | GET / HTTP/1.1 ; x-api-key: {S} ; x-api-key: {S}             |                    | 200
  | --request --transport https | GET / HTTP/1.1 ; x-api-key: {S} ; Authorization: Digest a=b  |                    | 200
  | --request --transport https | GET / HTTP/1.1 ; x-api-key: {S} ; Authorization: Bearer {NAME}:{S} |                    | 200
+
+# Heads that a gateway made of a request that never looked like this on the wire.
+ | --request --transport https | GET / HTTP/2 ; x-api-key: {S}                                |                    | 200
+ | --request --transport https | GET / HTTP/2.0 ; x-api-key: {S}                              |                    | 200
+ | --request --transport https | LF GET / HTTP/3 ; x-api-key: {S}                             |                    | 200
+ | --request                   | GET https://h/ HTTP/3.0 ; x-api-key: {S}                     |                    | 200
+
+# What cannot be a credential of ours is none.
+ | --request --transport https | GET / HTTP/1.1 ; Authorization: Basic B(u:p) ; apiKey: {S}   |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; apiKey: {S} ; Authorization: Basic B(u:)    |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; apiKey: {S} ; Authorization: Basic ???      |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; apiKey: {S} ; Authorization: Basic B(nocolon) |                    | 200
+ | --request --transport https | GET / HTTP/1.1 ; apiKey: {S} ; Authorization: Basic          |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; apiKey: {S} ; Authorization: Bearer{SP}     |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; apiKey: {S} ; Authorization: rest_api_key=  |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; apiKey: {S} ; Authorization:                |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; apiKey: {S} ; X-Ignition-API-Token:         |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; apiKey: {S} ; Authorization: Digest username="a, Bearer {T}", realm="r" | | 200
+ | --request --transport https | GET / HTTP/1.1 ; apiKey: {S} ; Authorization: Negotiate      |                      | 200
+ | --request --transport https | GET /?_auth_key=&_api_auth HTTP/1.1 ; apiKey: {S}            |                      | 200
+ | --request                   | GET / HTTP/1.1 ; Authorization: Basic B(u:p)                 | no_credential        | 401
+ | --request                   | GET / HTTP/1.1 ; Authorization: Bearer                       | no_credential        | 401
+ |                             | Basic B(u:p)                                                 | no_credential        | 401
+ |                             | Digest username="x", realm="y"                               | no_credential        | 401
+ |                             | Basic B({DAMAGED}:x)                                         | malformed            | 401
+ |                             | Basic B({S}{SP}:x)                                           | malformed            | 401
+ | --request                   | GET / HTTP/1.1 ; Authorization: Basic B({DAMAGED}:x) ; apiKey: {S} | ambiguous_credential | 401
+ | --request                   | GET / HTTP/1.1 ; Authorization: Basic B({T}) ; apiKey: {S}   | ambiguous_credential | 401
+ | --request                   | GET / HTTP/1.1 ; Authorization: Basic B({S}) ; apiKey: {S}   | malformed            | 401
+ | --request                   | GET / HTTP/1.1 ; Authorization: Bearer{TAB}{T} ; apiKey: {S} | ambiguous_credential | 401
+ | --request                   | GET / HTTP/1.1 ; Authorization: Bearer{TAB}{S} ; apiKey: {S} | malformed            | 401
+ | --request                   | GET / HTTP/1.1 ; X-Ignition-API-Token: {T} ; apiKey: {S}     | ambiguous_credential | 401
+ | --request                   | GET / HTTP/1.1 ; Authorization: Bearer mine ; apiKey: {S}    | ambiguous_credential | 401
+
+# Lines that somebody joined with commas are read as the lines they were.
+ | --request --transport https | GET / HTTP/1.1 ; x-api-key: {S}, {S}                         |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; x-api-key: {S},{S} ; apiKey: ,{TAB}{S} ,    |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; Authorization: Bearer {S}, Bearer {NAME}:{S} |                     | 200
+ | --request --transport https | GET / HTTP/1.1 ; Authorization: Bearer {S},{S}               |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; Authorization: Basic B(u:p), Bearer {S}     |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; Authorization: Bearer {S}, Basic B(u:p)     |                      | 200
+ | --request --transport https | GET / HTTP/1.1 ; Authorization: Digest a="b", c=d, Bearer {S} |                     | 200
+ | --request --transport https | GET / HTTP/1.1 ; X-Ignition-API-Token: {NAME}:{S}, {NAME}:{S} |                     | 200
+ | --request --transport https | GET /?_auth_key={S}&_auth_key={S}&_api_auth={S} HTTP/1.1     |                      | 200
+ |                             | {S}, {S}                                                     |                      | 200
+ |                             | {NAME}:{S},{S}                                               |                      | 200
+ |                             | Bearer {S}, Bearer {S}                                       |                      | 200
+ |                             | {S}, {T}                                                     | ambiguous_credential | 401
+ | --request                   | GET / HTTP/1.1 ; x-api-key: {S}, {T}                         | ambiguous_credential | 401
+ | --request                   | GET / HTTP/1.1 ; Authorization: Bearer {S}, Bearer {T}       | ambiguous_credential | 401
+ | --request                   | GET / HTTP/1.1 ; Authorization: Bearer {S}, {T}              | ambiguous_credential | 401
+ | --request                   | GET / HTTP/1.1 ; Authorization: Basic B({T}:x), Bearer {S}   | ambiguous_credential | 401
+ | --request                   | GET / HTTP/1.1 ; Authorization: Digest a="b, Bearer {T} ; apiKey: {S} | ambiguous_credential | 401
+
+# Only the presentations that count are looked at.
+ | --accept x_api_key --request --transport https | GET / HTTP/1.1 ; Authorization: Bearer mine ; x-api-key: {S} | | 200
+ | --accept x_api_key --request --transport https | GET / HTTP/1.1 ; Authorization: Basic B({T}:x) ; x-api-key: {S} | | 200
+ | --accept x_api_key --request --transport https | GET /?_auth_key={T} HTTP/1.1 ; x-api-key: {S} ; apiKey: {T} | | 200
+ | --accept bearer,x_api_key --request            | GET / HTTP/1.1 ; Authorization: Bearer {T} ; x-api-key: {S} | ambiguous_credential | 401
+ | --accept bearer --accept basic --request --transport https | GET / HTTP/1.1 ; Authorization: Basic B({S}:) ; x-api-key: {T} | | 200
+ | --accept x_api_key --request                   | GET / HTTP/1.1 ; Authorization: Bearer {S}                | no_credential        | 401
+ | --accept bearer --request                      | GET / HTTP/1.1 ; Authorization: Bearer {NAME}:{S}         | no_credential        | 401
+ | --accept bearer_named --request --transport https | GET / HTTP/1.1 ; Authorization: Bearer {NAME}:{S}, Bearer {T} | | 200
+ | --accept x_ignition_api_token                  | X-Ignition-API-Token: {NAME}:{S}                          |                      | 200
+ | --accept bearer                                | {S}                                                       | no_credential        | 401
+ | --accept bare                                  | {S}                                                       |                      | 200
+ | --accept bare                                  | {NAME}:{S}                                                | no_credential        | 401
+ | --accept query_auth_key                        | /a?_auth_key={S}&_api_auth={T}                            |                      | 200
+
+# A proxy that writes only some of the headers is believed only in these.
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=for,proto        | GET / HTTP/1.1 ; x-api-key: {S} ; X-Forwarded-For: 10.1.1.1 ; X-Forwarded-Proto: https ; Forwarded: for=203.0.113.9;proto=http | | 200
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=proto,for        | GET / HTTP/1.1 ; x-api-key: {S} ; Forwarded: for=10.1.1.1;proto=https | insecure_transport ip_not_allowed | 403
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=forwarded        | GET / HTTP/1.1 ; x-api-key: {S} ; Forwarded: for=10.1.1.1;proto=https ; X-Forwarded-For: 203.0.113.9 ; X-Forwarded-Proto: http | | 200
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=forwarded        | GET / HTTP/1.1 ; x-api-key: {S} ; X-Forwarded-For: 10.1.1.1 ; X-Forwarded-Proto: https | insecure_transport ip_not_allowed | 403
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=for              | GET / HTTP/1.1 ; x-api-key: {S} ; X-Forwarded-For: 10.1.1.1 ; X-Forwarded-Proto: https | insecure_transport | 403
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=for --transport https | GET / HTTP/1.1 ; x-api-key: {S} ; X-Forwarded-For: 10.1.1.1 ; X-Forwarded-Proto: http | | 200
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=for              | GET https://h/ HTTP/1.1 ; x-api-key: {S} ; X-Forwarded-For: 10.1.1.1 | | 200
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=proto            | GET / HTTP/1.1 ; x-api-key: {S} ; X-Forwarded-For: 10.1.1.1 ; X-Forwarded-Proto: https | ip_not_allowed | 403
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=proto --ip 10.1.1.1 | GET / HTTP/1.1 ; x-api-key: {S} ; X-Forwarded-For: 203.0.113.9 ; X-Forwarded-Proto: https | | 200
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=proto --ip 10.1.1.1 | GET https://h/ HTTP/1.1 ; x-api-key: {S} | insecure_transport | 403
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=for,proto        | GET / HTTP/1.1 ; x-api-key: {S} ; X-Forwarded-For: ::ffff:10.1.2.3:12345 ; X-Forwarded-Proto: https | ip_not_allowed | 403
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=for,proto        | GET / HTTP/1.1 ; x-api-key: {S} ; X-Forwarded-For: "10.1.2.3" ; X-Forwarded-Proto: https | ip_not_allowed | 403
+--allow-ip 10.0.0.0/8    | --request --trust-forwarded=for,proto        | GET / HTTP/1.1 ; x-api-key: {S} ; X-Forwarded-For: [::ffff:10.1.2.3]:12345 ; X-Forwarded-Proto: https | | 200
 
 # A credential in a URL, where the store accepts none there.
 store-refuses-queries            |                             | https://h/a?_auth_key={S}              | no_credential | 401

@@ -1,7 +1,7 @@
 //! The systems that keyward replaces, each told as the story of its API-key pages from the first
 //! key to the last, with the requests that its clients really send.
 
-mod capture;
+pub mod capture;
 mod story;
 
 mod auth_keys;

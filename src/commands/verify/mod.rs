@@ -2,6 +2,8 @@
 
 mod answer;
 mod batch;
+mod facts;
+mod input;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,14 +12,14 @@ use std::thread::JoinHandle;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
-use zeroize::Zeroizing;
 
-use crate::error::{Code, Error, Exit};
+use crate::error::{Error, Exit};
 use crate::platform::start_thread;
 use crate::session::Session;
 use keyward_core::rules::address::parse_address;
-use keyward_core::rules::credential::{Credential, CredentialError, parse_line, parse_request};
-use keyward_core::rules::decision::{Method, Request, Transport, WantedRole};
+use keyward_core::rules::credential::{Accepted, Presentation};
+use keyward_core::rules::decision::{Method, Transport, WantedRole};
+use keyward_core::rules::forwarded::Trust;
 use keyward_core::rules::hashing::{Cost, Memory};
 use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
 use keyward_core::rules::time::parse_time;
@@ -26,18 +28,38 @@ use keyward_core::verifier::{Answer, Verifier};
 /// More input than this is no credential and no request head.
 const MOST_INPUT: u64 = 64 * 1024;
 
+/// Each is run by a test as it stands here: the lines for nginx by nginx, those of the co-process by bash.
+const EXAMPLES: &str = "Examples:
+  printf %s \"$HTTP_AUTHORIZATION\" | keyward verify --method \"$REQUEST_METHOD\" --ip \"$REMOTE_ADDR\" --transport https
+  keyward verify --request --ip 203.0.113.9 --scope rest < request-head
+  keyward verify --from-env API_KEY --json | jq -r .reason
+  # Behind nginx, which passes other headers of the client on as they are:
+  proxy_set_header X-Forwarded-For $remote_addr;
+  proxy_set_header X-Forwarded-Proto $scheme;
+  keyward verify --request --trust-forwarded=for,proto < request-head
+  # Without the second line, where the service can only be reached over TLS:
+  keyward verify --request --trust-forwarded=for --transport https < request-head
+  # A co-process of bash, which answers as long as it lives:
+  coproc GUARD { keyward verify --batch; }
+  jq -Rc '{credential: .}' <<< \"$CREDENTIAL\" >&${GUARD[1]}
+  read -r ANSWER <&${GUARD[0]}; jq -r .reason <<< \"$ANSWER\"";
+
 /// Say whether a presented credential may make a request, and why not
 ///
 /// The credential is read from standard input (in a terminal from a hidden prompt), from a file or
 /// from an environment variable, never from the command line. It may be the bare secret, NAME:SECRET,
-/// a header line, a header's value, a URL, or with --request a whole HTTP request head.
+/// a header line, a header's value, a URL, or with --request a whole HTTP request head. A byte order mark
+/// at the start and line ends at the end are not part of it; blanks around it are refused.
 ///
 /// Headers that carry credentials: Authorization (Bearer, rest_api_key=, or Basic with the secret as user
 /// or as password and anything beside it), X-API-Key, X-Auth-Key, X-Api-Auth, apiKey and
-/// X-Ignition-API-Token. In the query of a URL: _auth_key and _api_auth.
+/// X-Ignition-API-Token. In the query of a URL: _auth_key and _api_auth. The same secret may stand in several
+/// places, also joined with commas; two different credentials are refused. An empty header, another scheme
+/// and a Basic without a secret in it are not credentials.
 ///
 /// With --request, the method and an https:// target are what the client wrote: where TLS ends in
-/// front of your service, say how the request came with --transport or --trust-forwarded. A line
+/// front of your service, say how the request came with --transport or --trust-forwarded. A gateway may have
+/// written the head: HTTP/2 and HTTP/3 are taken as versions. A line
 /// that begins like a header (x-api-key:, apiKey:) is read as that header, so do not name keys so.
 ///
 /// A restriction that cannot be checked refuses: a key with allowed IPs needs --ip, a tenant-bound
@@ -48,13 +70,10 @@ const MOST_INPUT: u64 = 64 * 1024;
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("source").args(["from_file", "from_env"])),
-    after_help = "Examples:
-  printf %s \"$HTTP_AUTHORIZATION\" | keyward verify --method \"$REQUEST_METHOD\" --ip \"$REMOTE_ADDR\" --transport https
-  keyward verify --request --ip 203.0.113.9 --scope rest < request-head
-  keyward verify --from-env API_KEY --json | jq -r .reason"
+    after_help = EXAMPLES
 )]
 pub struct Verify {
-    /// The input is a whole HTTP/1.0 or 1.1 request head
+    /// The input is the head of a whole HTTP request
     #[arg(long, help_heading = "Credential")]
     request: bool,
     /// Read the credential from this file
@@ -63,6 +82,12 @@ pub struct Verify {
     /// Read the credential from this environment variable
     #[arg(long, value_name = "NAME", help_heading = "Credential", value_parser = variable)]
     from_env: Option<String>,
+    /// Look only at these presentations of a credential; repeated: at all of them
+    ///
+    /// What stands anywhere else is no credential then, whatever it holds: the token of your own application in
+    /// Authorization, for example, beside a key in X-API-Key. The names are those of `presentation` in the answer.
+    #[arg(long, value_name = "PRESENTATION", value_delimiter = ',', help_heading = "Credential", value_parser = presentation_parser())]
+    accept: Vec<Presentation>,
     /// The HTTP method; with --request, that of the request line
     #[arg(long, value_name = "METHOD", help_heading = "Context")]
     method: Option<Method>,
@@ -84,11 +109,24 @@ pub struct Verify {
     /// How the request came [default: local; with --request: http, or https for an https:// target]
     #[arg(long, help_heading = "Context", value_parser = transport_parser())]
     transport: Option<Transport>,
-    /// Take address and transport from the last hop in Forwarded, or X-Forwarded-For and -Proto
+    /// Take address and transport from the headers that your proxy writes
     ///
-    /// Only behind a proxy of yours that writes these headers: anybody else can write them too.
-    #[arg(long, help_heading = "Context", requires = "request", conflicts_with_all = ["ip", "transport"])]
-    trust_forwarded: bool,
+    /// Name the headers that it writes, whatever the client sends: for (X-Forwarded-For), proto
+    /// (X-Forwarded-Proto), for,proto, or forwarded alone (Forwarded). No other one is read. for goes with
+    /// --transport, proto with --ip. The last entry of a list counts; where it means nothing, it is not taken.
+    /// Without a value, all three are read, and where a request has both families, they have to agree: only behind
+    /// a proxy that writes or removes all three. Without such a proxy, anybody can write them.
+    #[arg(
+        long,
+        value_name = "HEADERS",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = str::parse::<Trust>,
+        help_heading = "Context",
+        requires = "request"
+    )]
+    #[expect(clippy::option_option, reason = "clap's form for a flag that may stand without its value")]
+    trust_forwarded: Option<Option<Trust>>,
     /// What would the answer be at this time? A date or an RFC 3339 time. Records nothing
     #[arg(long, value_name = "TIME", help_heading = "Context", value_parser = time)]
     at: Option<Timestamp>,
@@ -98,13 +136,20 @@ pub struct Verify {
     /// One JSON question per line on standard input, one JSON decision per line on standard output, in order
     ///
     /// A question is an object: {"credential":"…","method":"GET","ip":"203.0.113.9","tenant":"acme",
-    /// "scopes":["rest"],"levels":["A/B"],"role":"editor","transport":"https"}, of which all but the credential may
-    /// be left out. A line that is not a question gets an error instead of a decision, and the run goes on; an
-    /// empty line gets nothing. The exit code is 0 if all were allowed, else the greatest of all lines. All
-    /// processors are used; a credential that has matched once costs no second Argon2id, and everything else about
-    /// its key is looked up each time.
+    /// "scopes":["rest"],"levels":["A/B"],"role":"editor","transport":"https","accept":["bearer"]}, of which all but
+    /// the credential may be left out. In its place there may be "request", with the head of a request, or "headers",
+    /// a list of [name, value], and "target"; both may bring "trust_forwarded": true, or "for,proto" and whatever
+    /// else --trust-forwarded takes. A line that is not a question gets an error instead of a decision, and the run
+    /// goes on; an empty line gets nothing. Each line is answered as soon as it can be. The exit code is 0 if all
+    /// were allowed, else the first that occurs of 70, 6, 4, 3 and 1. All processors are used; a credential that has
+    /// matched once costs no second Argon2id, and everything else about its key is looked up each time. --accept is
+    /// for the lines that bring no "accept".
     #[arg(long, conflicts_with_all = ["from_file", "from_env", "request", "method", "ip", "tenant", "scope", "level", "role", "transport", "at"])]
     batch: bool,
+}
+
+fn presentation_parser() -> impl clap::builder::TypedValueParser<Value = Presentation> {
+    PossibleValuesParser::new(Presentation::ALL.map(Presentation::as_str)).try_map(|text| text.parse::<Presentation>())
 }
 
 fn transport_parser() -> impl clap::builder::TypedValueParser<Value = Transport> {
@@ -130,14 +175,15 @@ impl Verify {
     /// Where it could not be verified; a refusal is no error but an exit code.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         if self.batch {
-            return batch::run(session, !self.no_record);
+            return batch::run(session, self.accepted(), !self.no_record);
         }
+        let said = self.said()?;
         // To get the memory of a hash takes a millisecond, in which the store can be opened.
         let memory = elsewhere(|| Memory::for_cost(Cost::default()));
         let input = self.read(session)?;
         // Reading may have taken any time, and what expired meanwhile has expired.
         session.look_at_the_clock();
-        let (credential, mut request) = self.examine(&input)?;
+        let (credential, mut request) = self.examine(&said, &input)?;
         drop(input);
         let at = self.at.unwrap_or(session.now());
         let records = !self.no_record && self.at.is_none();
@@ -167,94 +213,15 @@ impl Verify {
         Ok(answer::exit_of(&answer.decision))
     }
 
-    /// The bytes that were presented: one more than are allowed, if there are too many.
-    fn read(&self, session: &mut Session) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let mut input = Zeroizing::new(Vec::new());
-        if let Some(path) = &self.from_file {
-            let failed = |error| {
-                Error::new(
-                    Code::InvalidValue,
-                    format!("the credential cannot be read from {}: {error}", path.display()),
-                )
-                .hint("name a file that holds the credential, and that you may read")
-            };
-            let file = std::fs::File::open(path).map_err(failed)?;
-            std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST_INPUT + 1), &mut input).map_err(failed)?;
-        } else if let Some(name) = &self.from_env {
-            let value = session.environment(name).ok_or_else(|| {
-                Error::new(Code::InvalidValue, format!("the environment variable {name} is not set"))
-                    .hint("set it for this command, or pipe the credential in")
-            })?;
-            let value = Zeroizing::new(value.into_encoded_bytes());
-            input.extend_from_slice(&value);
-        } else if !session.terminal.kinds().stdin_is_terminal {
-            session.terminal.read_input(MOST_INPUT, &mut input).map_err(|error| {
-                Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}"))
-                    .hint("pipe the credential in, or name where it is: --from-file PATH, --from-env NAME")
-            })?;
-        } else if session.terminal.can_ask() && !self.request {
-            input = session.terminal.hidden(&session.interrupts, "Credential (it is not shown)")?;
-        } else {
-            return Err(Error::new(Code::Usage, "no credential was given")
-                .hint("pipe it in, or name where it is: --from-file PATH, --from-env NAME"));
-        }
-        Ok(input)
-    }
-
-    /// What was presented, and what is known about the request.
-    ///
-    /// # Errors
-    /// Where the command line and the request contradict each other.
-    fn examine(&self, input: &[u8]) -> Result<(Result<Credential, CredentialError>, Request), Error> {
-        // A call on this machine, unless it is told to have been a request.
-        let transport = if self.request { Transport::Http } else { Transport::Local };
-        let mut request = Request::over(self.transport.unwrap_or(transport));
-        request.method.clone_from(&self.method);
-        request.ip = self.ip;
-        request.tenant.clone_from(&self.tenant);
-        request.scopes.clone_from(&self.scope);
-        request.levels.clone_from(&self.level);
-        if input.len() as u64 > MOST_INPUT {
-            let most = MOST_INPUT / 1024;
-            return Ok((Err(CredentialError::Malformed(format!("more than {most} KiB were presented"))), request));
-        }
-        if !self.request {
-            let credential = match std::str::from_utf8(input) {
-                Ok(text) => parse_line(without_line_end(text)),
-                Err(_) => Err(CredentialError::Malformed("the credential is not UTF-8 text".to_owned())),
-            };
-            return Ok((credential, request));
-        }
-        let head = match parse_request(input) {
-            Ok(head) => head,
-            Err(error) => return Ok((Err(error), request)),
-        };
-        if let Some(method) = self.method.as_ref().filter(|method| **method != head.method) {
-            return Err(Error::new(
-                Code::Usage,
-                format!("--method says {method}, and the request line {}", head.method),
-            )
-            .hint("leave --method out: with --request, the request line tells the method"));
-        }
-        request.method = Some(head.method);
-        request.transport = self.transport.unwrap_or(head.transport);
-        if self.trust_forwarded {
-            request.ip = head.forwarded.address;
-            request.transport = head.forwarded.transport.unwrap_or(Transport::Http);
-        }
-        Ok((Ok(head.credential), request))
+    /// The presentations that are looked at.
+    fn accepted(&self) -> Accepted {
+        if self.accept.is_empty() { Accepted::ALL } else { self.accept.iter().copied().collect() }
     }
 }
 
 /// Does something on another thread. Where the system gives none, it is not done, and what it owns is dropped.
 fn elsewhere<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Option<JoinHandle<T>> {
     start_thread(f).ok()
-}
-
-/// `echo` and editors end a line; that is not part of the credential.
-fn without_line_end(text: &str) -> &str {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    text.strip_suffix('\r').unwrap_or(text)
 }
 
 /// A use that cannot be recorded is told, and changes no answer: the store may be read-only.

@@ -95,7 +95,7 @@ impl Client {
 }
 
 /// A machine's own proxy would get the request instead of the listener.
-const NO_PROXY: [(&str, &str); 2] = [("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")];
+pub const NO_PROXY: [(&str, &str); 2] = [("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")];
 
 /// Has curl send a request with these arguments; returns the bytes of its head.
 pub fn curl(path: &str, args: &[&str]) -> Vec<u8> {
@@ -126,7 +126,7 @@ fn curl_args(call: &Call) -> Vec<String> {
 
 /// The python that has `requests`: distributions install it for their own, which need not be the
 /// first on the path.
-fn python() -> &'static str {
+pub fn python() -> &'static str {
     static PYTHON: OnceLock<&str> = OnceLock::new();
     PYTHON.get_or_init(|| {
         let has_requests = |python: &&str| {
@@ -139,7 +139,7 @@ fn python() -> &'static str {
 }
 
 /// Listens while `send` makes its request to the URL that it is given; returns the request's head.
-fn capture(path: &str, send: impl FnOnce(&str) -> Output) -> Vec<u8> {
+pub fn capture(path: &str, send: impl FnOnce(&str) -> Output) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}{path}", listener.local_addr().unwrap());
     let head = std::thread::spawn(move || answer(listener.accept().unwrap().0));
@@ -150,7 +150,7 @@ fn capture(path: &str, send: impl FnOnce(&str) -> Output) -> Vec<u8> {
 }
 
 /// Reads the head of a request, and answers that all is well.
-fn answer(mut connection: TcpStream) -> Vec<u8> {
+pub fn answer(mut connection: TcpStream) -> Vec<u8> {
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut head = vec![];
     while !head.ends_with(b"\r\n\r\n") {

@@ -11,71 +11,33 @@
 //! | `bare`, `bare_named` | `SECRET`, `NAME:SECRET` |
 //!
 //! Field names and schemes match in any letter case (RFC 9110 sections 5.1 and 11.1). A request
-//! may carry a credential twice, but not two different ones: which of them counts would depend on
-//! who reads it. Nothing here decides whether a secret is genuine, and no message repeats one.
+//! may carry a credential twice, in two places, in two lines or with commas in between, but not two different ones: which
+//! of them counts would depend on who reads it. What cannot be a credential of ours is none: an empty header, another
+//! scheme, a Basic of which neither part has the form of a secret. Nothing here decides whether a secret is genuine, and
+//! no message repeats one.
+//!
+//! | file | what it reads |
+//! |---|---|
+//! | `line` | one line |
+//! | `request` | the head of a request, as a text |
+//! | `parts` | header fields and a target |
+//! | `search`, `authorization` | what all of these have in common: the search for the one credential |
 
+mod authorization;
 mod line;
+mod parts;
+mod presentation;
 mod request;
+mod search;
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
-pub use line::parse_line;
-pub use request::{RequestHead, parse_request};
-
-/// The way in which a credential was presented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table above says what each one is")]
-#[non_exhaustive]
-pub enum Presentation {
-    Bearer,
-    BearerNamed,
-    RestApiKey,
-    Basic,
-    XIgnitionApiToken,
-    XAuthKey,
-    XApiAuth,
-    XApiKey,
-    ApiKey,
-    QueryAuthKey,
-    QueryApiAuth,
-    Bare,
-    BareNamed,
-}
-
-impl Presentation {
-    /// The name in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Bearer => "bearer",
-            Self::BearerNamed => "bearer_named",
-            Self::RestApiKey => "rest_api_key",
-            Self::Basic => "basic",
-            Self::XIgnitionApiToken => "x_ignition_api_token",
-            Self::XAuthKey => "x_auth_key",
-            Self::XApiAuth => "x_api_auth",
-            Self::XApiKey => "x_api_key",
-            Self::ApiKey => "api_key",
-            Self::QueryAuthKey => "query_auth_key",
-            Self::QueryApiAuth => "query_api_auth",
-            Self::Bare => "bare",
-            Self::BareNamed => "bare_named",
-        }
-    }
-
-    /// Whether the secret stood in a URL, where logs and histories keep it.
-    pub fn is_query(self) -> bool {
-        matches!(self, Self::QueryAuthKey | Self::QueryApiAuth)
-    }
-}
-
-impl Serialize for Presentation {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
+pub use line::{parse_line, parse_line_for, trimmed, trimmed_bytes};
+pub use parts::{Reading, RequestParts, parse_parts};
+pub use presentation::{Accepted, Presentation};
+pub use request::{RequestHead, parse_request, parse_request_for};
 
 /// A presented credential, as it came: nothing about it has been checked.
 #[derive(Clone, PartialEq, Eq)]
@@ -86,14 +48,16 @@ pub struct Credential {
     pub name: Option<Zeroizing<String>>,
     /// Whether the secret stood in a URL, alone or in another place as well.
     pub in_query: bool,
+    place: &'static str,
     secret: Zeroizing<String>,
 }
 
 impl Credential {
-    fn new(presentation: Presentation, name: Option<&str>, secret: &str) -> Self {
+    fn new(presentation: Presentation, place: &'static str, name: Option<&str>, secret: &str) -> Self {
         let in_query = presentation.is_query();
         Self {
             presentation,
+            place,
             name: name.map(|name| Zeroizing::new(name.to_owned())),
             in_query,
             secret: Zeroizing::new(secret.to_owned()),
@@ -124,9 +88,17 @@ pub enum CredentialError {
     /// Nothing was presented.
     #[error("{0}")]
     Missing(String),
+    /// Something was, in a place that is not looked at.
+    #[error("there is a credential in {}, which is not looked at here", .0.place())]
+    NotAccepted(Presentation),
     /// Two different credentials were.
-    #[error("the request carries two different credentials")]
-    Ambiguous,
+    #[error("the request carries two different credentials, {}", places(one, other))]
+    Ambiguous {
+        /// The place of the first, in words.
+        one: &'static str,
+        /// The place of the first that differs from it.
+        other: &'static str,
+    },
     /// More than one line was, where one was expected: perhaps a whole request head.
     #[error("more than one line was presented")]
     ManyLines,
@@ -139,22 +111,8 @@ fn malformed(message: impl Into<String>) -> CredentialError {
     CredentialError::Malformed(message.into())
 }
 
-/// Makes one credential of all that were found in a request.
-///
-/// The same secret may stand in several places. If one of them names a key, the name counts; if one
-/// of them is a URL, that it stood there counts.
-fn only_one(found: Vec<Credential>) -> Result<Option<Credential>, CredentialError> {
-    let mut found = found.into_iter();
-    let Some(mut first) = found.next() else { return Ok(None) };
-    for other in found {
-        let names_differ = matches!((&first.name, &other.name), (Some(one), Some(two)) if one != two);
-        if names_differ || *first.secret != *other.secret {
-            return Err(CredentialError::Ambiguous);
-        }
-        first.name = first.name.or(other.name);
-        first.in_query |= other.in_query;
-    }
-    Ok(Some(first))
+fn places(one: &str, other: &str) -> String {
+    if one == other { format!("both in {one}") } else { format!("one in {one} and another in {other}") }
 }
 
 #[cfg(test)]

@@ -5,6 +5,43 @@ use std::str::FromStr;
 
 use super::names::InvalidText;
 
+/// The optional white space around the value of a field (RFC 9110 section 5.6.3).
+pub const BLANKS: [char; 2] = [' ', '\t'];
+
+/// Whether the text is a token, as names of fields and methods are (RFC 9110 section 5.6.2).
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// The parts between separators that stand outside quoted strings (RFC 9110 section 5.6.4); `None` where a quoted string
+/// has no end.
+pub fn split_unquoted(text: &str, separator: char) -> Option<Vec<&str>> {
+    let (mut parts, mut start, mut quoted, mut escaped) = (vec![], 0, false, false);
+    for (place, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            c if c == separator && !quoted => {
+                parts.push(&text[start..place]);
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    (!quoted).then_some(parts)
+}
+
+/// Hands over the items of a list with commas. Where a quoted string has no end, every comma counts: readers do not agree
+/// on such a list, and nothing in it is to be passed over.
+pub fn list_items(list: &str, take: &mut dyn FnMut(&str)) {
+    match list.contains('"').then(|| split_unquoted(list, ',')).flatten() {
+        Some(items) => items.into_iter().for_each(take),
+        None => list.split(',').for_each(take),
+    }
+}
+
 /// An HTTP method: a token, case-sensitive (RFC 9110 section 9.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Method(String);
@@ -20,8 +57,7 @@ impl FromStr for Method {
     type Err = InvalidText;
 
     fn from_str(text: &str) -> Result<Self, InvalidText> {
-        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if !text.is_empty() && text.len() <= 64 && text.bytes().all(is_token) {
+        if text.len() <= 64 && is_token(text) {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidText::new("not an HTTP method: write it like GET or POST"))
@@ -55,6 +91,27 @@ impl FromStr for Transport {
             "https" => Ok(Self::Https),
             "http" => Ok(Self::Http),
             _ => Err(InvalidText::new("a transport is local, https or http")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_split_outside_of_quoted_strings() {
+        for (list, items) in [
+            ("a", &["a"][..]),
+            ("a,,b", &["a", "", "b"]),
+            ("a=\"b,c\",d", &["a=\"b,c\"", "d"]),
+            ("a=\"b\\\",c\",d", &["a=\"b\\\",c\"", "d"]),
+            ("a=\"b,c", &["a=\"b", "c"]),
+            ("", &[""]),
+        ] {
+            let mut found = vec![];
+            list_items(list, &mut |item| found.push(item.to_owned()));
+            assert_eq!(found, items, "{list}");
         }
     }
 }

@@ -18,6 +18,18 @@ pub fn is_obeyed(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Bytes that somebody else wrote, as they may stand in a message: at most this many characters of them, without a secret
+/// and without anything that a terminal obeys.
+pub fn shown(bytes: &[u8], most: usize) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let text = redact(&text);
+    let mut shown: String = text.chars().take(most).map(|c| if is_obeyed(c) { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(most).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// A number of things: `1 key`, `2 keys`.
 pub fn count(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
@@ -114,6 +126,19 @@ mod tests {
         ] {
             assert_eq!(redact(&text), redacted);
             assert_eq!(holds_secret(&text), text != redacted);
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_is_shown_clean_and_short() {
+        for (bytes, text) in [
+            (b"plain".to_vec(), "plain".to_owned()),
+            (b"a\x1b[2J\xff".to_vec(), "a\u{fffd}[2J\u{fffd}".to_owned()),
+            ("a\u{202e}b".into(), "a\u{fffd}b".to_owned()),
+            (vec![b'x'; 11], "xxxxxxxxxx…".to_owned()),
+            (format!("for={}", secret()).into(), "[secret]".to_owned()),
+        ] {
+            assert_eq!(shown(&bytes, 10), text);
         }
     }
 

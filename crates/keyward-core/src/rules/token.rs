@@ -135,9 +135,10 @@ impl Secret {
         Ok(Self { text, id })
     }
 
-    /// Whether `text` is of the form of a secret, without a copy of it.
-    pub fn is_well_formed(text: &str) -> bool {
-        check(text).is_ok()
+    /// Whether `text` is of the form of a secret: one of ours, or one of ours that was damaged. White space around it and
+    /// a wrong checksum change nothing about that; [`Secret::parse`] refuses both.
+    pub fn has_form(text: &str) -> bool {
+        !matches!(check(text.trim()), Err(TokenError::Form))
     }
 
     /// The public id inside this secret.
@@ -274,6 +275,22 @@ mod tests {
         let with_checksum = |body: &str| format!("{body}{}", std::str::from_utf8(&checksum(body)).unwrap());
         assert!(with_checksum(body) == greatest && Secret::parse(&greatest).is_ok());
         assert_eq!(Secret::parse(&with_checksum(&more)).unwrap_err(), TokenError::Form);
+    }
+
+    #[test]
+    fn a_damaged_secret_has_the_form_of_one_and_another_text_has_not() {
+        let good = secret("kw", 7, [42; 32]).expose().to_owned();
+        for (text, has_form) in [
+            (good.clone(), true),
+            (format!(" {good}\n"), true),
+            (good.replacen("kw_", "kv_", 1), true),
+            (good[..good.len() - 1].to_owned(), false),
+            (format!("name:{good}"), false),
+            (format!("{good} {good}"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(Secret::has_form(&text), has_form, "{text}");
+        }
     }
 
     #[test]

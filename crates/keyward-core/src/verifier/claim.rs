@@ -42,8 +42,8 @@ impl Claim {
             Ok(credential) => credential,
             Err(error) => {
                 let reason = match &error {
-                    CredentialError::Missing(_) => Reason::NoCredential,
-                    CredentialError::Ambiguous => Reason::AmbiguousCredential,
+                    CredentialError::Missing(_) | CredentialError::NotAccepted(_) => Reason::NoCredential,
+                    CredentialError::Ambiguous { .. } => Reason::AmbiguousCredential,
                     CredentialError::ManyLines | CredentialError::Malformed(_) => Reason::Malformed,
                 };
                 return refuse(reason, Facts::Credential(error), None, false);

@@ -13,6 +13,7 @@ use super::question::{self, WrongJson};
 use super::{Answered, Chunk};
 use crate::error::{Error, Exit};
 use crate::session::Clock;
+use keyward_core::rules::credential::{Accepted, trimmed_bytes};
 use keyward_core::rules::decision::Request;
 use keyward_core::rules::time::whole_seconds;
 use keyward_core::store::Uses;
@@ -27,6 +28,7 @@ pub(super) fn work(
     asked: &Mutex<Receiver<Chunk>>,
     answers: &SyncSender<Answered>,
     clock: &Clock,
+    accepted: Accepted,
     quiet: bool,
 ) {
     let mut documents = Documents::new(whole_seconds(clock()));
@@ -36,7 +38,7 @@ pub(super) fn work(
         let mut answered = Answered { chunk, uses: Uses::default(), renewals: vec![], worst: Exit::DONE };
         let now = whole_seconds(clock());
         documents.look_at_the_clock(now);
-        answer(gate, now, &mut documents, &mut answered);
+        answer(gate, accepted, now, &mut documents, &mut answered);
         if quiet {
             answered.chunk.room.output.clear();
         }
@@ -46,7 +48,7 @@ pub(super) fn work(
     }
 }
 
-fn answer(gate: &Gate, now: Timestamp, documents: &mut Documents, answered: &mut Answered) {
+fn answer(gate: &Gate, accepted: Accepted, now: Timestamp, documents: &mut Documents, answered: &mut Answered) {
     let input = std::mem::take(&mut answered.chunk.room.input);
     let lines = std::mem::take(&mut answered.chunk.room.lines);
     answered.chunk.room.output.clear();
@@ -56,14 +58,14 @@ fn answer(gate: &Gate, now: Timestamp, documents: &mut Documents, answered: &mut
     let mut waiting: Vec<(u64, Asked)> = vec![];
     let mut writer = Writer { answered, documents, is_exposed, now };
     for (line, place) in &lines {
-        let text = &input[place.clone()];
+        let text = trimmed_bytes(&input[place.clone()]);
         if text.trim_ascii().is_empty() {
             continue;
         }
         let asked = match &mut turn {
-            Ok(turn) => ask(turn, text, now),
+            Ok(turn) => ask(turn, accepted, text, now),
             // Once more, this time only for this line: the store may be another one by now.
-            Err(_) => gate.turn().map_err(Error::from).and_then(|mut turn| ask(&mut turn, text, now)),
+            Err(_) => gate.turn().map_err(Error::from).and_then(|mut turn| ask(&mut turn, accepted, text, now)),
         };
         if waiting.is_empty() && !matches!(asked, Ok((_, Verdict::Hashing(_)))) {
             writer.finish(*line, asked);
@@ -79,8 +81,8 @@ fn answer(gate: &Gate, now: Timestamp, documents: &mut Documents, answered: &mut
     (room.input, room.lines) = (input, lines);
 }
 
-fn ask(turn: &mut Turn<'_>, text: &[u8], now: Timestamp) -> Asked {
-    let (credential, request) = question::read(turn, text)?;
+fn ask(turn: &mut Turn<'_>, accepted: Accepted, text: &[u8], now: Timestamp) -> Asked {
+    let (credential, request) = question::read(turn, accepted, text)?;
     let verdict = turn.ask(credential, &request, now);
     Ok((request, verdict))
 }

@@ -23,6 +23,7 @@ use crate::error::{Code, Error, Exit};
 use crate::platform::start_thread;
 use crate::session::Session;
 use crate::words::no_thread;
+use keyward_core::rules::credential::Accepted;
 use keyward_core::store::Uses;
 use keyward_core::verifier::{Answer, Gate, Options};
 
@@ -66,8 +67,9 @@ struct Ways {
     answers: (SyncSender<Answered>, Receiver<Answered>),
 }
 
-/// Verifies every line of standard input, and counts the uses if `record` says so.
-pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
+/// Verifies every line of standard input, and counts the uses if `record` says so. A question that does not say which
+/// presentations are looked at is read by `accepted`.
+pub(super) fn run(session: &mut Session, accepted: Accepted, record: bool) -> Result<Exit, Error> {
     let stopping = session.interrupts.stoppable();
     let askers = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut options = Options::default();
@@ -94,7 +96,7 @@ pub(super) fn run(session: &mut Session, record: bool) -> Result<Exit, Error> {
     for number in 0..askers.get() {
         let (gate, asked, answers) = (gate.clone(), Arc::clone(&asked), ways.answers.0.clone());
         let (clock, quiet) = (session.clock(), session.quiet());
-        match spawn(move || answering::work(&gate, &asked, &answers, &clock, quiet)) {
+        match spawn(move || answering::work(&gate, &asked, &answers, &clock, accepted, quiet)) {
             Err(error) if number == 0 => return Err(error),
             // Those that there are do all the work.
             Err(_) => break,

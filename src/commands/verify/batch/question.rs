@@ -2,16 +2,20 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::super::{MOST_INPUT, without_line_end};
+use super::super::MOST_INPUT;
+use super::super::facts::{Asked, Said, another_method, too_long};
 use crate::error::{Code, Error};
 use keyward_core::rules::address::parse_address;
-use keyward_core::rules::credential::{Credential, CredentialError, parse_line};
-use keyward_core::rules::decision::{Request, Transport, WantedRole};
+use keyward_core::rules::credential::{
+    Accepted, Presentation, Reading, parse_line_for, parse_parts, parse_request_for,
+};
+use keyward_core::rules::decision::{Method, Transport, WantedRole};
+use keyward_core::rules::forwarded::Trust;
 use keyward_core::rules::names::Name;
 use keyward_core::rules::text::redact;
 use keyward_core::verifier::Turn;
@@ -24,7 +28,12 @@ pub(super) const MOST_LINE: usize = 2 * MOST_INPUT as usize;
 #[serde(deny_unknown_fields)]
 struct Question<'q> {
     #[serde(borrow)]
-    credential: Cow<'q, str>,
+    credential: Option<Cow<'q, str>>,
+    request: Option<Text>,
+    headers: Option<Vec<(Text, Text)>>,
+    target: Option<Text>,
+    accept: Option<Vec<String>>,
+    trust_forwarded: Option<Value>,
     method: Option<String>,
     ip: Option<String>,
     tenant: Option<String>,
@@ -34,6 +43,15 @@ struct Question<'q> {
     levels: Vec<String>,
     role: Option<String>,
     transport: Option<String>,
+}
+
+/// A text that may hold a credential: it is wiped.
+struct Text(Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
 }
 
 /// What is said of a line that is no question: neither yes nor no.
@@ -58,11 +76,8 @@ impl<'w> WrongJson<'w> {
     }
 }
 
-/// What was presented, and for which request.
-type Asked = (Result<Credential, CredentialError>, Request);
-
 /// What a line asks. A field that there is not is refused: it may be a restriction that is spelled wrong.
-pub(super) fn read(turn: &Turn<'_>, line: &[u8]) -> Result<Asked, Error> {
+pub(super) fn read(turn: &Turn<'_>, accepted: Accepted, line: &[u8]) -> Result<Asked, Error> {
     if line.len() > MOST_LINE {
         return Err(wrong(format!("the line is longer than {} KiB", MOST_LINE / 1024)));
     }
@@ -70,31 +85,117 @@ pub(super) fn read(turn: &Turn<'_>, line: &[u8]) -> Result<Asked, Error> {
     if !line.trim_ascii_start().starts_with(b"{") {
         return Err(wrong("not a question: expected a JSON object".to_owned()));
     }
-    let question: Question<'_> = serde_json::from_slice(line).map_err(|error| {
+    // As a text and not as bytes: the parser of texts is there already.
+    let Ok(line) = std::str::from_utf8(line) else {
+        return Err(wrong("not a question: the line is not UTF-8 text".to_owned()));
+    };
+    let mut question: Question<'_> = serde_json::from_str(line).map_err(|error| {
         // The answer says where in the input the line stands; the parser knows only this line.
         wrong(format!("not a question: {}", error.to_string().replace(" at line 1 column ", " at column ")))
     })?;
-    let Question { credential, method, ip, tenant, scopes, levels, role, transport } = question;
-    let credential = match credential {
-        Cow::Borrowed(text) => parse_line(without_line_end(text)),
-        Cow::Owned(text) => parse_line(without_line_end(&Zeroizing::new(text))),
+    let (accepted, said) = (question.accepted(accepted)?, question.said()?);
+    let method: Option<Method> = parsed("method", question.method.as_deref())?;
+    let (credential, request) = (question.credential.take(), question.request.take());
+    let mut asked = match (credential, request, &question.headers, &question.target) {
+        (Some(text), None, None, None) => {
+            if said.trust != Trust::NONE {
+                return Err(wrong("trust_forwarded: a credential alone has no headers".to_owned()));
+            }
+            let credential = match text {
+                Cow::Borrowed(text) => parse_line_for(text.as_bytes(), accepted),
+                Cow::Owned(text) => parse_line_for(Zeroizing::new(text).as_bytes(), accepted),
+            };
+            (credential, said.request(Transport::Local))
+        }
+        (None, Some(head), None, None) => of_head(&head.0, method.as_ref(), accepted, &said)?,
+        (None, None, Some(headers), target) => {
+            let target = target.as_ref().map_or("", |target| target.0.as_str());
+            of_parts(headers, target, Reading { accepted, trust: said.trust }, &said)
+        }
+        (None, None, None, None) => {
+            return Err(wrong("not a question: expected a credential, a request, or headers and a target".to_owned()));
+        }
+        _ => return Err(wrong("expected only one of a credential, a request, and headers with a target".to_owned())),
     };
-    let mut request = Request::over(Transport::Local);
-    let role: Option<Name> = parsed("role", role.as_deref())?;
+    let request = &mut asked.1;
+    request.method = method.or(request.method.take());
+    let role: Option<Name> = parsed("role", question.role.as_deref())?;
     request.role = match role {
         Some(name) => Some(WantedRole { rank: turn.rank_of(&name)?, name }),
         None => None,
     };
-    request.method = parsed("method", method.as_deref())?;
-    let ip: Option<IpAddr> = ip.map(|text| parse_address(&text).map_err(|error| bad("ip", &error))).transpose()?;
-    request.ip = ip;
-    if let Some(transport) = parsed("transport", transport.as_deref())? {
-        request.transport = transport;
+    request.scopes = all("scopes", &question.scopes)?;
+    request.levels = all("levels", &question.levels)?;
+    request.tenant = parsed("tenant", question.tenant.as_deref())?;
+    Ok(asked)
+}
+
+/// What the head of a request asks.
+fn of_head(head: &str, method: Option<&Method>, accepted: Accepted, said: &Said) -> Result<Asked, Error> {
+    let mut request = said.request(Transport::Http);
+    if head.len() as u64 > MOST_INPUT {
+        return Ok((Err(too_long()), request));
     }
-    request.scopes = all("scopes", &scopes)?;
-    request.levels = all("levels", &levels)?;
-    request.tenant = parsed("tenant", tenant.as_deref())?;
-    Ok((credential, request))
+    let head = match parse_request_for(head.as_bytes(), Reading { accepted, trust: said.trust }) {
+        Ok(head) => head,
+        Err(error) => return Ok((Err(error), request)),
+    };
+    if let Some(message) = another_method("method", method, &head.method) {
+        return Err(wrong(message));
+    }
+    request.method = Some(head.method);
+    said.learn(&mut request, head.transport, head.forwarded);
+    Ok((Ok(head.credential), request))
+}
+
+/// What header fields and a target ask.
+fn of_parts(headers: &[(Text, Text)], target: &str, reading: Reading, said: &Said) -> Asked {
+    let mut request = said.request(Transport::Http);
+    let mut fields = headers.iter().map(|(name, value)| (name.0.as_str(), value.0.as_bytes()));
+    match parse_parts(&mut fields, target, reading) {
+        Ok(parts) => {
+            said.learn(&mut request, parts.transport, parts.forwarded);
+            (Ok(parts.credential), request)
+        }
+        Err(error) => (Err(error), request),
+    }
+}
+
+impl Question<'_> {
+    /// The presentations that are looked at.
+    fn accepted(&self, otherwise: Accepted) -> Result<Accepted, Error> {
+        let Some(names) = &self.accept else { return Ok(otherwise) };
+        if names.is_empty() {
+            return Err(wrong("accept: expected at least one presentation".to_owned()));
+        }
+        Ok(all::<Presentation>("accept", names)?.into_iter().collect())
+    }
+
+    fn said(&self) -> Result<Said, Error> {
+        let ip = self.ip.as_deref().map(|text| parse_address(text).map_err(|error| bad("ip", &error))).transpose()?;
+        let transport = parsed("transport", self.transport.as_deref())?;
+        let said = Said { ip, transport, trust: self.trust()? };
+        match said.contradiction() {
+            Some(field) => {
+                Err(wrong(format!("{field}: trust_forwarded takes it from a header; leave one of them out")))
+            }
+            None => Ok(said),
+        }
+    }
+
+    /// The value of the flag, a list of its words, or whether there is the flag at all.
+    fn trust(&self) -> Result<Trust, Error> {
+        let text = match &self.trust_forwarded {
+            None | Some(Value::Bool(false)) => return Ok(Trust::NONE),
+            Some(Value::Bool(true)) => return Ok(Trust::ALL),
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Array(words)) => {
+                words.iter().map(|word| word.as_str().unwrap_or("?")).collect::<Vec<_>>().join(",")
+            }
+            Some(_) => "?".to_owned(),
+        };
+        text.parse().map_err(|error| bad("trust_forwarded", &error))
+    }
 }
 
 fn parsed<T: std::str::FromStr<Err: Display>>(field: &str, text: Option<&str>) -> Result<Option<T>, Error> {

@@ -1,10 +1,11 @@
-//! The head of a whole HTTP/1.0 or HTTP/1.1 request (RFC 9112).
+//! The head of a whole request, as HTTP/1.0 and HTTP/1.1 have it on the wire (RFC 9112), and as gateways make one of a
+//! request that came by HTTP/2 or HTTP/3.
 
 use zeroize::Zeroizing;
 
-use super::line::{BLANKS, from_field, from_url, is_credential_field};
-use super::{Credential, CredentialError, malformed, only_one};
-use crate::rules::forwarded::Forwarded;
+use super::parts::{Reading, RequestParts, parse_parts};
+use super::{Credential, CredentialError, malformed};
+use crate::rules::forwarded::{Forwarded, Trust};
 use crate::rules::http::{Method, Transport};
 
 /// A head that ends in the middle of a line may have lost the lines that matter.
@@ -28,11 +29,20 @@ pub struct RequestHead {
 }
 
 /// Reads the head of a request: up to the empty line, or all there is. Lines may end in CRLF or
-/// in LF, and a folded field (RFC 9112 section 5.2) is unfolded.
+/// in LF, and a folded field (RFC 9112 section 5.2) is unfolded. All presentations are looked at, and all forwarding
+/// headers read.
 ///
 /// # Errors
 /// [`CredentialError`] for no credential, for two different ones, and for what is not HTTP.
 pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, CredentialError> {
+    parse_request_for(bytes, Reading { trust: Trust::ALL, ..Reading::default() })
+}
+
+/// The same, where only a part of it counts.
+///
+/// # Errors
+/// As [`parse_request`].
+pub fn parse_request_for(bytes: &[u8], reading: Reading) -> Result<RequestHead, CredentialError> {
     let head = unfolded_head(bytes).ok_or_else(|| malformed(CUT_SHORT))?;
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
@@ -49,24 +59,25 @@ pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, CredentialError> {
     let (Some(method), Some(target)) = (request.method, request.path) else {
         return Err(malformed("this is not the head of an HTTP request"));
     };
-    if target.contains('#') {
-        return Err(malformed("the target of the request has a fragment, which no client sends"));
+    // The first line of an HTTP/2 connection (RFC 9113 section 3.4) was made to look like a request and be none.
+    if (method, target) == ("PRI", "*") {
+        return Err(malformed("this is how an HTTP/2 connection begins, and not the head of a request"));
     }
     let method = method.parse().map_err(|_| malformed("the request's method is not an HTTP method"))?;
-    let is_https = target.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
-
-    let mut found = vec![];
-    for field in request.headers.iter().filter(|field| is_credential_field(field.name)) {
-        let value = std::str::from_utf8(field.value)
-            .map_err(|_| malformed(format!("the header {} is not UTF-8", field.name)))?;
-        found.extend(from_field(field.name, value.trim_matches(BLANKS))?);
-    }
-    found.extend(from_url(target));
-    let credential = only_one(found)?
-        .ok_or_else(|| CredentialError::Missing("the request carries no credential that keyward knows".to_owned()))?;
-    let forwarded = Forwarded::from_fields(request.headers.iter().map(|field| (field.name, field.value)));
-    let transport = if is_https { Transport::Https } else { Transport::Http };
+    let fields = &mut request.headers.iter().map(|field| (field.name, field.value));
+    let RequestParts { transport, credential, forwarded } = parse_parts(fields, target, reading)?;
     Ok(RequestHead { method, transport, credential, forwarded })
+}
+
+/// The request line with a version that the parser knows. A gateway that makes a head of a request writes the version by
+/// which it came, also where HTTP/1.1 has another form for it than the wire had.
+fn with_known_version(line: &[u8]) -> (&[u8], &[u8]) {
+    for version in [&b" HTTP/2"[..], b" HTTP/2.0", b" HTTP/3", b" HTTP/3.0"] {
+        if let Some(start) = line.strip_suffix(version) {
+            return (start, b" HTTP/1.1");
+        }
+    }
+    (line, b"")
 }
 
 /// The line without spaces and tabs at its ends. Every other white space is for the parser to refuse.
@@ -80,7 +91,10 @@ fn trim_blanks(line: &[u8]) -> &[u8] {
 /// The head without the body, its folded fields on one line each, with an empty line at the end; `None` where
 /// the last line has no end.
 fn unfolded_head(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let mut head = Zeroizing::new(Vec::with_capacity(bytes.len() + 4));
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    // Room for all of it at once: a buffer that grows leaves copies of a secret behind.
+    let line_ends = bytes.split(|&byte| byte == b'\n').count();
+    let mut head = Zeroizing::new(Vec::with_capacity(bytes.len() + line_ends + 8));
     let mut lines = 0;
     for line in bytes.split_inclusive(|&b| b == b'\n') {
         let line = line.strip_suffix(b"\n")?;
@@ -100,7 +114,9 @@ fn unfolded_head(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
             head.push(b' ');
             head.extend_from_slice(trim_blanks(line));
         } else {
+            let (line, version) = if lines == 1 { with_known_version(line) } else { (line, &[][..]) };
             head.extend_from_slice(line);
+            head.extend_from_slice(version);
         }
         head.extend_from_slice(b"\r\n");
     }

@@ -32,7 +32,8 @@ fn shown(result: &Result<Credential, CredentialError>) -> String {
             }
         }
         Err(CredentialError::Missing(_)) => "missing".to_owned(),
-        Err(CredentialError::Ambiguous) => "ambiguous".to_owned(),
+        Err(CredentialError::NotAccepted(presentation)) => format!("not accepted: {}", presentation.as_str()),
+        Err(CredentialError::Ambiguous { .. }) => "ambiguous".to_owned(),
         Err(error @ (CredentialError::ManyLines | CredentialError::Malformed(_))) => format!("malformed: {error}"),
     }
 }
@@ -57,9 +58,27 @@ fn lines() {
         ("Basic B({S}:{T})", "ambiguous"),
         ("Basic B({S})", "malformed: the Basic credential has no colon between user and password"),
         ("Basic ???", "malformed: Basic takes base64 (RFC 7617)"),
-        ("Bearer", "malformed: after Bearer come a space and the credential"),
-        ("Authorization: Bearer\t{S}", "malformed: after Bearer come a space and the credential"),
-        ("Authorization: Bearer\t {S}", "malformed: after Bearer come a space and the credential"),
+        ("Bearer", "missing"),
+        ("Authorization: Bearer\t{S}", "malformed: between a scheme and its credential stand spaces only"),
+        ("Authorization: Bearer\t {S}", "malformed: between a scheme and its credential stand spaces only"),
+        ("Bearer={S}", "malformed: between a scheme and its credential stand spaces only"),
+        ("Basic B(u:p)", "missing"),
+        ("Basic B(nocolon)", "malformed: the Basic credential has no colon between user and password"),
+        ("{S}, {S}", "bare"),
+        ("deploy:{S},{S}", "bare_named deploy"),
+        ("{S}, {T}", "ambiguous"),
+        ("{S},", "malformed: there is a comma around the credential"),
+        ("Bearer {S}, Bearer deploy:{S}", "bearer deploy"),
+        ("Bearer {S}, {T}", "ambiguous"),
+        ("Bearer {S}, Basic B(u:p)", "bearer"),
+        ("Basic B({S}:), {T}", "ambiguous"),
+        ("Basic {S}", "malformed: Basic takes base64 (RFC 7617)"),
+        ("\u{feff}{S}\r\n\r\n", "bare"),
+        ("\u{feff}\n", "missing"),
+        ("Negotiate abc", "missing"),
+        ("x-api-key: {S},, {S}", "x_api_key"),
+        ("x-api-key: {S}, {T}", "ambiguous"),
+        ("x-api-key: ,", "missing"),
         ("Bearer:{S}", "bare_named Bearer"),
         ("X-Ignition-API-Token: deploy:{S}", "x_ignition_api_token deploy"),
         ("x-ignition-api-token: {S}", "malformed: X-Ignition-API-Token takes NAME:SECRET"),
@@ -100,7 +119,7 @@ fn requests() {
             "GET / HTTP/1.1\r\nX-API-Key: {S}\r\nX-Auth-K",
             "malformed: this is not the head of an HTTP request: it is cut short",
         ),
-        ("GET / HTTP/1.1\r\nAuthorization: Basic B(user:pass)\r\nX-API-Key: {S}\r\n\r\n", "ambiguous"),
+        ("GET / HTTP/1.1\r\nAuthorization: Basic B(user:pass)\r\nX-API-Key: {S}\r\n\r\n", "x_api_key"),
         ("GET / HTTP/1.1\r\nx-auth-key:\t{S}  \r\n\r\n", "x_auth_key"),
         ("GET / HTTP/1.1\r\nAuthorization: Bearer\r\n  {S}\r\n\r\n", "bearer"),
         ("GET /?_auth_key={S} HTTP/1.1\r\n\r\n", "query_auth_key"),
@@ -112,8 +131,8 @@ fn requests() {
         ("GET /?_auth_key={T} HTTP/1.1\r\nx-api-key: {S}\r\n\r\n", "ambiguous"),
         ("GET / HTTP/1.1\r\nHost: x\r\n\r\nx-api-key: {S}", "missing"),
         (
-            "GET / HTTP/1.1\r\nx-api-key: {S}\r\nAuthorization: Bearer\t {T}\r\n\r\n",
-            "malformed: after Bearer come a space and the credential",
+            "GET / HTTP/1.1\r\nx-api-key: {S}\r\nAuthorization: Bearer\t {S}\r\n\r\n",
+            "malformed: between a scheme and its credential stand spaces only",
         ),
         (
             "GET /?a#&_auth_key={T} HTTP/1.1\r\nx-api-key: {S}\r\n\r\n",
@@ -139,7 +158,18 @@ fn requests() {
         ("GET / HTTP/1.1\r\nAuthorization: Digest a=b\r\nx-api-key: {S}\r\n\r\n", "x_api_key"),
         ("{S}\n", "malformed: this is not the head of an HTTP request: invalid token"),
         ("", "malformed: this is not the head of an HTTP request: it is cut short"),
-        ("GET / HTTP/2.0\r\n\r\n", "malformed: this is not the head of an HTTP request: invalid HTTP version"),
+        ("GET / HTTP/2.0\r\n\r\n", "missing"),
+        ("GET / HTTP/2\r\nx-api-key: {S}\r\n\r\n", "x_api_key"),
+        ("GET / HTTP/3\nx-api-key: {S}\n\n", "x_api_key"),
+        ("GET / HTTP/3.0\r\nx-api-key: {S}\r\n\r\n", "x_api_key"),
+        ("GET / HTTP/2.1\r\n\r\n", "malformed: this is not the head of an HTTP request: invalid HTTP version"),
+        ("GET / http/2\r\n\r\n", "malformed: this is not the head of an HTTP request: invalid HTTP version"),
+        ("GET /HTTP/2\r\n\r\n", "malformed: this is not the head of an HTTP request: invalid token"),
+        (
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "malformed: this is how an HTTP/2 connection begins, and not the head of a request",
+        ),
+        ("\u{feff}GET / HTTP/1.1\r\nx-api-key: {S}\r\n\r\n", "x_api_key"),
         (" x-api-key: {S}\r\n", "malformed: this is not the head of an HTTP request: invalid token"),
     ] {
         let head = fill(head);
@@ -168,7 +198,108 @@ fn what_is_not_utf8_is_malformed() {
     assert!(matches!(parse_request(&head), Err(CredentialError::Malformed(_))));
 }
 
+/// What a request was found to hold, where only these presentations are looked at.
+fn found(fields: &[(&str, &[u8])], target: &str, accepted: Accepted) -> Result<Credential, CredentialError> {
+    let reading = Reading { accepted, ..Reading::default() };
+    parse_parts(&mut fields.iter().copied(), target, reading).map(|parts| parts.credential)
+}
+
+#[test]
+fn fields_and_a_target_are_read_as_a_head_is() {
+    let (one, other) = (secret(1), secret(2));
+    let bearer = format!("Bearer {one}");
+    let url = format!("https://h/?_auth_key={one}");
+    for (fields, target, expected) in [
+        (&[("x-api-key", one.as_bytes())][..], "/", "x_api_key"),
+        (&[(":path", b"/"), ("AUTHORIZATION", bearer.as_bytes())], "", "bearer"),
+        (&[("x-api-key", b"")], &url, "query_auth_key"),
+        (&[("x-api-key", one.as_bytes()), ("apikey", other.as_bytes())], "*", "ambiguous"),
+        (
+            &[("x-api-key", one.as_bytes())],
+            "/#",
+            "malformed: the target of the request has a fragment, which no client sends",
+        ),
+        (&[("x-api-key ", one.as_bytes())], "/", "malformed: the name of a header is not a token"),
+        (
+            &[("a", b"\r\nx"), ("x-api-key", one.as_bytes())],
+            "/",
+            "malformed: the value of a header holds a line end or a NUL",
+        ),
+        (&[], "/", "missing"),
+    ] {
+        assert_eq!(shown(&found(fields, target, Accepted::ALL)), expected, "{fields:?} {target}");
+    }
+}
+
+#[test]
+fn what_is_not_looked_at_is_no_credential() {
+    let (one, other) = (secret(1), secret(2));
+    let both = [("x-api-key", one.as_bytes()), ("x-auth-key", other.as_bytes())];
+    for (accepted, expected) in [
+        (Presentation::XApiKey, "x_api_key"),
+        (Presentation::Bearer, "not accepted: x_api_key"),
+        (Presentation::QueryAuthKey, "ambiguous"),
+    ] {
+        let accepted =
+            if accepted == Presentation::QueryAuthKey { Accepted::ALL } else { [accepted].into_iter().collect() };
+        assert_eq!(shown(&found(&both, "/", accepted)), expected);
+    }
+    for presentation in Presentation::ALL {
+        assert_eq!(presentation.as_str().parse(), Ok(presentation));
+        let only: Accepted = [presentation].into_iter().collect();
+        assert!(Presentation::ALL.into_iter().all(|other| only.contains(other) == (other == presentation)));
+    }
+    assert!("Bearer".parse::<Presentation>().is_err());
+}
+
+/// Pieces of which values of headers are made.
+fn soup() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "Bearer ",
+        "bearer",
+        "Basic ",
+        "rest_api_key=",
+        "Digest a=",
+        "Negotiate",
+        "{S}",
+        "{T}",
+        "{S}",
+        "deploy:",
+        ", ",
+        ",",
+        " ",
+        "\t",
+        "\"",
+        "=",
+        "B({S}:x)",
+        "B(u:p)",
+        "B({T})",
+        "x",
+    ]);
+    prop::collection::vec(piece, 0..8).prop_map(|pieces| fill(&pieces.concat()))
+}
+
 proptest! {
+    #[test]
+    fn no_request_with_two_secrets_has_one_credential(value in soup(), name in "(authorization|x-api-key|x-ignition-api-token)") {
+        let other = Secret::build(&"kw".parse().unwrap(), Id::from_random([3; 8]), &[3; 32]);
+        let one = found(&[(&name, value.as_bytes())], "/", Accepted::ALL);
+        for place in ["x-auth-key", "x-api-key"] {
+            let other = (place, other.expose().as_bytes());
+            let two = found(&[(&name, value.as_bytes()), other], "/", Accepted::ALL);
+            if one.is_ok() {
+                prop_assert!(matches!(two, Err(CredentialError::Ambiguous { .. })), "{name}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_and_its_field_are_one_credential(value in soup(), name in "(Authorization|X-API-Key)") {
+        let line = parse_line(&format!("{name}: {value}"));
+        let field = found(&[(&name, value.trim_matches([' ', '\t']).as_bytes())], "/", Accepted::ALL);
+        prop_assert_eq!(line.ok(), field.ok());
+    }
+
     #[test]
     fn any_line_and_any_bytes_are_read_without_a_panic(line in "\\PC{0,80}", bytes: Vec<u8>) {
         let _ = parse_line(&line);

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::rules::forwarded::{Forwarded, Origin, Trust};
 pub use crate::rules::http::{Method, Transport};
 use crate::rules::names::{Level, Name, Scope};
 
@@ -45,12 +46,38 @@ pub struct Request {
     pub role: Option<WantedRole>,
     /// How it came.
     pub transport: Transport,
+    /// Which header of a proxy told the address, or why none did.
+    pub ip_from: Origin,
+    /// The same about the transport.
+    pub transport_from: Origin,
 }
 
 impl Request {
     /// A request that came in this way, and of which nothing else is known. It asks for nothing in particular.
     pub fn over(transport: Transport) -> Self {
-        Self { method: None, ip: None, tenant: None, scopes: vec![], levels: vec![], role: None, transport }
+        Self {
+            method: None,
+            ip: None,
+            tenant: None,
+            scopes: vec![],
+            levels: vec![],
+            role: None,
+            transport,
+            ip_from: Origin::Elsewhere,
+            transport_from: Origin::Elsewhere,
+        }
+    }
+
+    /// Takes what the trusted headers of a proxy say, and says of the others that they were not taken. Where a trusted
+    /// header does not tell how the request came, it came in the clear.
+    pub fn learn(&mut self, forwarded: Forwarded, trust: Trust) {
+        if trust.tells_address() {
+            self.ip = forwarded.address;
+        }
+        if trust.tells_transport() {
+            self.transport = forwarded.transport.unwrap_or(Transport::Http);
+        }
+        (self.ip_from, self.transport_from) = (forwarded.address_from, forwarded.transport_from);
     }
 }
 

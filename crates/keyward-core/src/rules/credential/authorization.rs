@@ -1,0 +1,149 @@
+//! The value of an `Authorization` header (RFC 9110 section 11.6.2), or several of them that somebody joined.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use zeroize::Zeroizing;
+
+use super::Presentation;
+use super::search::{Found, Nothing, Search};
+use crate::rules::http::{BLANKS, list_items};
+use crate::rules::token::Secret;
+
+/// Whose the next item without a scheme is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// There was none yet, where there should be one.
+    None,
+    /// There was none yet, where none is needed.
+    Bare,
+    Bearer,
+    RestApiKey,
+    Basic,
+    /// A scheme that is not for keys, and what follows are its parameters.
+    Other,
+}
+
+/// Adds the credentials of ours in a value.
+pub(super) fn read(search: &mut Search, value: &str, mut scheme: Scheme) {
+    list_items(value, &mut |item| {
+        let item = item.trim_matches(BLANKS);
+        if !item.is_empty() {
+            scheme = read_item(search, item, scheme);
+        }
+    });
+}
+
+/// Adds one item. Returns whose what follows is, if it brings no scheme of its own.
+fn read_item(search: &mut Search, item: &str, before: Scheme) -> Scheme {
+    let length = item.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-._".contains(b)).count();
+    let (word, rest) = item.split_at(length);
+    let own = match () {
+        () if word.eq_ignore_ascii_case("bearer") && !rest.starts_with(':') => Scheme::Bearer,
+        () if word.eq_ignore_ascii_case("basic") && !rest.starts_with(':') => Scheme::Basic,
+        () if word.eq_ignore_ascii_case("rest_api_key") && rest.starts_with('=') => {
+            if rest != "=" {
+                add(search, Scheme::RestApiKey, &rest[1..]);
+            }
+            return Scheme::RestApiKey;
+        }
+        () if !word.is_empty() && rest.starts_with(' ') && !Secret::has_form(word) => {
+            search.nothing(Nothing::NotOurs("the credential is of a scheme that is not for keys"));
+            return Scheme::Other;
+        }
+        () => {
+            add(search, before, item);
+            return before;
+        }
+    };
+    // Spaces alone stand between a scheme and what follows (RFC 9110 section 11.4). With anything else
+    // there, one reader would see a credential of ours and another one would not.
+    match rest.strip_prefix(' ') {
+        Some(parameter) => add(search, own, parameter.trim_start_matches(' ')),
+        None if rest.is_empty() => {}
+        None => {
+            let found = Found::named_or_not(Presentation::Bearer, Presentation::BearerNamed, rest.trim_matches(BLANKS));
+            let found = if own == Scheme::Basic { Found::new(Presentation::Basic, found.secret) } else { found };
+            search.add(&found.with_flaw("between a scheme and its credential stand spaces only"));
+        }
+    }
+    own
+}
+
+/// Adds what follows a scheme.
+fn add(search: &mut Search, scheme: Scheme, text: &str) {
+    const NEEDED: &str = "Authorization takes Bearer SECRET, Basic … or rest_api_key=SECRET";
+    match scheme {
+        Scheme::Bare => search.add(&Found::named_or_not(Presentation::Bare, Presentation::BareNamed, text)),
+        Scheme::Bearer => search.add(&Found::named_or_not(Presentation::Bearer, Presentation::BearerNamed, text)),
+        Scheme::RestApiKey => search.add(&Found::new(Presentation::RestApiKey, text)),
+        Scheme::Basic => basic(search, text),
+        Scheme::Other => {}
+        Scheme::None => {
+            let found = Found::named_or_not(Presentation::Bearer, Presentation::BearerNamed, text);
+            if text.split(' ').chain([found.secret]).any(Secret::has_form) {
+                search.add(&found.with_flaw(NEEDED));
+            } else {
+                search.nothing(Nothing::Malformed(NEEDED));
+            }
+        }
+    }
+}
+
+/// RFC 7617: base64 of `user:password`. The secret may be either of the two, and the other part may hold anything, in
+/// UTF-8, Latin-1 or no charset at all: neither the colon nor a secret depends on it. Where neither part has the form of
+/// a secret, it is a password of somebody else's.
+fn basic(search: &mut Search, encoded: &str) {
+    const NO_BASE64: &str = "Basic takes base64 (RFC 7617)";
+    const NO_COLON: &str = "the Basic credential has no colon between user and password";
+    let (decoded, flaw) = match STANDARD.decode(encoded) {
+        Ok(decoded) => (Zeroizing::new(decoded), None),
+        Err(_) => (decoded_anyhow(encoded), Some(NO_BASE64)),
+    };
+    let colon = decoded.iter().position(|&byte| byte == b':');
+    let (user, password) = colon.map_or((&decoded[..], &[][..]), |at| (&decoded[..at], &decoded[at + 1..]));
+    let flaw = flaw.or(if colon.is_none() { Some(NO_COLON) } else { None });
+    let mut is_ours = Secret::has_form(encoded);
+    if is_ours {
+        // As it is, without its base64.
+        search.add(&Found::new(Presentation::Basic, encoded).with_flaw(NO_BASE64));
+    }
+    for (part, place) in
+        [(password, "the password of Authorization: Basic"), (user, "the user of Authorization: Basic")]
+    {
+        if let Some(secret) = std::str::from_utf8(part).ok().filter(|part| Secret::has_form(part)) {
+            search.add(&Found { place: Some(place), flaw, ..Found::new(Presentation::Basic, secret) });
+            is_ours = true;
+        }
+    }
+    if !is_ours {
+        search.nothing(match flaw {
+            Some(flaw) => Nothing::Malformed(flaw),
+            None => Nothing::NotOurs(
+                "the Basic credential is not for keys: neither its user nor its password has the form of a secret",
+            ),
+        });
+    }
+}
+
+/// What a reader that is less strict makes of it. Nobody is to see a secret there that we pass over.
+fn decoded_anyhow(encoded: &str) -> Zeroizing<Vec<u8>> {
+    const ANYHOW: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
+    );
+    let mut digits = Zeroizing::new(Vec::with_capacity(encoded.len()));
+    digits.extend(encoded.bytes().filter_map(|byte| match byte {
+        b'-' => Some(b'+'),
+        b'_' => Some(b'/'),
+        _ => Some(byte).filter(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte)),
+    }));
+    // One digit more than whole bytes need stands for nothing.
+    if digits.len() % 4 == 1 {
+        digits.pop();
+    }
+    Zeroizing::new(ANYHOW.decode(&*digits).unwrap_or_default())
+}

@@ -1,0 +1,70 @@
+//! A request in parts: header fields and a target, as a server has them that has read the head already.
+
+use super::search::Search;
+use super::{Accepted, Credential, CredentialError, malformed};
+use crate::rules::forwarded::{Forwarded, Trust};
+use crate::rules::http::{Transport, is_token};
+
+/// Which of what a request says is believed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The presentations that are looked at.
+    pub accepted: Accepted,
+    /// The forwarding headers that a proxy is known to write.
+    pub trust: Trust,
+}
+
+/// What the fields and the target of a request say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestParts {
+    /// `https` where the target is an `https://…` URL, else `http`: whoever ends TLS in front of
+    /// the service knows better and says so.
+    pub transport: Transport,
+    /// The one credential that was found.
+    pub credential: Credential,
+    /// What the proxy says that is trusted.
+    pub forwarded: Forwarded,
+}
+
+/// Reads the header fields of a request, in order, and its target.
+///
+/// ```
+/// use keyward_core::rules::credential::{Reading, parse_parts};
+///
+/// # use keyward_core::rules::token::{Id, Secret};
+/// # let secret = Secret::build(&"kw".parse().unwrap(), Id::from_random([1; 8]), &[1; 32]);
+/// # let secret = secret.expose();
+/// let headers = [("host", b"api.example.org".as_slice()), ("x-api-key", secret.as_bytes())];
+/// let parts = parse_parts(&mut headers.into_iter(), "/orders?page=2", Reading::default()).unwrap();
+/// assert_eq!(parts.credential.presentation.as_str(), "x_api_key");
+/// ```
+///
+/// # Errors
+/// [`CredentialError`] for no credential, for two different ones, and for what no request can have.
+pub fn parse_parts<'f>(
+    fields: &mut dyn Iterator<Item = (&'f str, &'f [u8])>,
+    target: &str,
+    reading: Reading,
+) -> Result<RequestParts, CredentialError> {
+    if target.contains('#') {
+        return Err(malformed("the target of the request has a fragment, which no client sends"));
+    }
+    let (mut search, mut forwarded) = (Search::new(reading.accepted), Forwarded::reader(reading.trust));
+    for (name, value) in fields {
+        // HTTP/2 has fields with a colon in front, for what a request line has (RFC 9113 section 8.3).
+        if !is_token(name.strip_prefix(':').unwrap_or(name)) {
+            return Err(malformed("the name of a header is not a token"));
+        }
+        if value.iter().any(|byte| b"\r\n\0".contains(byte)) {
+            return Err(malformed("the value of a header holds a line end or a NUL"));
+        }
+        search.field(name, value);
+        forwarded.field(name, value);
+    }
+    search.query(target);
+    let credential = search.finish("the request carries no credential that keyward knows")?;
+    let is_https = target.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+    let transport = if is_https { Transport::Https } else { Transport::Http };
+    Ok(RequestParts { transport, credential, forwarded: forwarded.finish() })
+}

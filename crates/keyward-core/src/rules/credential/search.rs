@@ -1,0 +1,198 @@
+//! The search for the one credential of a request: every place adds what it holds, and the end says what came of it.
+//!
+//! What may break here: that another reader of the same request takes another credential for the one that counts. So two
+//! that differ are refused wherever they stand, and what looks like one of ours and is damaged is not passed over. What
+//! cannot be one of ours is nobody's, and in nobody's way.
+
+use std::borrow::Cow;
+
+use zeroize::Zeroizing;
+
+use super::{Accepted, Credential, CredentialError, Presentation, authorization, malformed};
+use crate::rules::http::BLANKS;
+
+/// What has been found so far.
+#[derive(Default)]
+pub(super) struct Search {
+    accepted: Accepted,
+    first: Option<Credential>,
+    /// The places of two that differ.
+    differ: Option<(&'static str, &'static str)>,
+    /// What is wrong with one that was found.
+    flaw: Option<&'static str>,
+    /// What is wrong with all that is found for now.
+    flaw_of_all: Option<&'static str>,
+    /// One that is not looked at.
+    passed_over: Option<Presentation>,
+    /// Why something was no credential: it is told where nothing else was one.
+    none: Option<Nothing>,
+}
+
+/// Why something was no credential.
+#[derive(Clone, Copy)]
+pub(super) enum Nothing {
+    /// It was for somebody else.
+    NotOurs(&'static str),
+    /// It was perhaps meant to be one of ours.
+    Malformed(&'static str),
+}
+
+/// Something in the place of a credential.
+pub(super) struct Found<'f> {
+    pub(super) presentation: Presentation,
+    pub(super) name: Option<&'f str>,
+    pub(super) secret: &'f str,
+    /// Where it stood, if its presentation does not say all.
+    pub(super) place: Option<&'static str>,
+    /// What is wrong with it.
+    pub(super) flaw: Option<&'static str>,
+}
+
+impl<'f> Found<'f> {
+    pub(super) fn new(presentation: Presentation, secret: &'f str) -> Self {
+        Self { presentation, name: None, secret, place: None, flaw: None }
+    }
+
+    /// `SECRET` as the one presentation, `NAME:SECRET` as the other one.
+    pub(super) fn named_or_not(without: Presentation, with: Presentation, text: &'f str) -> Self {
+        match text.rsplit_once(':') {
+            Some((name, secret)) => Self { name: Some(name), ..Self::new(with, secret) },
+            None => Self::new(without, text),
+        }
+    }
+
+    pub(super) fn with_flaw(self, flaw: &'static str) -> Self {
+        Self { flaw: Some(flaw), ..self }
+    }
+}
+
+impl Search {
+    pub(super) fn new(accepted: Accepted) -> Self {
+        Self { accepted, ..Self::default() }
+    }
+
+    /// Adds what was found. The same secret may stand in several places: if one of them names a key, the name counts; if
+    /// one of them is a URL, that it stood there counts.
+    pub(super) fn add(&mut self, found: &Found<'_>) {
+        if !self.accepted.contains(found.presentation) {
+            self.passed_over.get_or_insert(found.presentation);
+            return;
+        }
+        let place = found.place.unwrap_or(found.presentation.place());
+        self.flaw = self.flaw.or(found.flaw).or(self.flaw_of_all);
+        let Some(first) = &mut self.first else {
+            self.first = Some(Credential::new(found.presentation, place, found.name, found.secret));
+            return;
+        };
+        let names_differ = matches!((&first.name, found.name), (Some(one), Some(other)) if **one != *other);
+        if names_differ || *first.secret != *found.secret {
+            self.differ.get_or_insert((first.place, place));
+        }
+        if first.name.is_none() {
+            first.name = found.name.map(|name| Zeroizing::new(name.to_owned()));
+        }
+        first.in_query |= found.presentation.is_query();
+    }
+
+    /// Remembers that something was there, and was no credential.
+    pub(super) fn nothing(&mut self, why: Nothing) {
+        self.none.get_or_insert(why);
+    }
+
+    /// Adds what a header holds. Other headers than those for credentials hold nothing.
+    pub(super) fn field(&mut self, name: &str, value: &[u8]) {
+        let presentation = presentation_of(name);
+        if presentation.is_none() && !is_authorization(name) {
+            return;
+        }
+        match String::from_utf8_lossy(value) {
+            Cow::Borrowed(text) => self.text_of_field(presentation, text),
+            Cow::Owned(text) => {
+                let text = Zeroizing::new(text);
+                self.flaw_of_all = Some("a header with a credential is not UTF-8");
+                self.text_of_field(presentation, &text);
+                self.flaw_of_all = None;
+            }
+        }
+    }
+
+    fn text_of_field(&mut self, presentation: Option<Presentation>, value: &str) {
+        let Some(presentation) = presentation else {
+            authorization::read(self, value.trim_matches(BLANKS), authorization::Scheme::None);
+            return;
+        };
+        for item in items(value) {
+            self.add(&match presentation {
+                Presentation::XIgnitionApiToken => match item.rsplit_once(':') {
+                    Some((name, secret)) => Found { name: Some(name), ..Found::new(presentation, secret) },
+                    None => Found::new(presentation, item).with_flaw("X-Ignition-API-Token takes NAME:SECRET"),
+                },
+                _ => Found::new(presentation, item),
+            });
+        }
+    }
+
+    /// Adds what the query of a URL or of a request target holds.
+    pub(super) fn query(&mut self, url: &str) {
+        // What follows # is only for the browser, question marks included (RFC 3986 section 3.5).
+        let url = url.split('#').next().unwrap_or_default();
+        let Some((_, query)) = url.split_once('?') else { return };
+        for (field, value) in form_urlencoded::parse(query.as_bytes()) {
+            let value = Zeroizing::new(value.into_owned());
+            let presentation = match &*field {
+                "_auth_key" => Presentation::QueryAuthKey,
+                "_api_auth" => Presentation::QueryApiAuth,
+                _ => continue,
+            };
+            if !value.is_empty() {
+                self.add(&Found::new(presentation, &value));
+            }
+        }
+    }
+
+    /// The one credential that was found. `otherwise` says that nothing was there at all.
+    ///
+    /// # Errors
+    /// [`CredentialError`] for none, for two that differ, and for one that cannot be one.
+    pub(super) fn finish(self, otherwise: &str) -> Result<Credential, CredentialError> {
+        if let Some((one, other)) = self.differ {
+            return Err(CredentialError::Ambiguous { one, other });
+        }
+        if let Some(flaw) = self.flaw {
+            return Err(malformed(flaw));
+        }
+        self.first.ok_or_else(|| match (self.passed_over, self.none) {
+            (Some(presentation), _) => CredentialError::NotAccepted(presentation),
+            (None, Some(Nothing::Malformed(why))) => malformed(why),
+            (None, Some(Nothing::NotOurs(why))) => CredentialError::Missing(why.to_owned()),
+            (None, None) => CredentialError::Missing(otherwise.to_owned()),
+        })
+    }
+}
+
+/// The values that a header was given: proxies and clients join several lines of one name with commas (RFC 9110 section
+/// 5.3), which neither names nor secrets hold. Those that are empty are none.
+fn items(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(|item| item.trim_matches(BLANKS)).filter(|item| !item.is_empty())
+}
+
+/// Whether a header of this name carries credentials.
+pub(super) fn is_credential_field(name: &str) -> bool {
+    is_authorization(name) || presentation_of(name).is_some()
+}
+
+fn is_authorization(name: &str) -> bool {
+    name.eq_ignore_ascii_case("authorization")
+}
+
+fn presentation_of(name: &str) -> Option<Presentation> {
+    [
+        ("x-ignition-api-token", Presentation::XIgnitionApiToken),
+        ("x-auth-key", Presentation::XAuthKey),
+        ("x-api-auth", Presentation::XApiAuth),
+        ("x-api-key", Presentation::XApiKey),
+        ("apikey", Presentation::ApiKey),
+    ]
+    .into_iter()
+    .find_map(|(known, presentation)| name.eq_ignore_ascii_case(known).then_some(presentation))
+}
