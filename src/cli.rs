@@ -69,6 +69,7 @@ pub enum Command {
     Apply(commands::apply::Apply),
     Doctor(commands::doctor::Doctor),
     Backup(commands::backup::Backup),
+    Restore(commands::restore::Restore),
     Settings(commands::settings::Settings),
     Completions(commands::completions::Completions),
     Man(commands::man::Manual),
@@ -81,7 +82,7 @@ pub enum Command {
 type Verb = (&'static str, fn(clap::Command) -> clap::Command);
 
 /// The verbs of [`Command`]; a test compares the two.
-const VERBS: [Verb; 24] = [
+const VERBS: [Verb; 25] = [
     ("create", commands::create::Create::augment_args),
     ("list", commands::list::List::augment_args),
     ("show", commands::show::Show::augment_args),
@@ -101,6 +102,7 @@ const VERBS: [Verb; 24] = [
     ("apply", commands::apply::Apply::augment_args),
     ("doctor", commands::doctor::Doctor::augment_args),
     ("backup", commands::backup::Backup::augment_args),
+    ("restore", commands::restore::Restore::augment_args),
     ("settings", commands::settings::Settings::augment_args),
     ("completions", commands::completions::Completions::augment_args),
     ("man", commands::man::Manual::augment_args),
@@ -157,6 +159,7 @@ impl Command {
             Self::Apply(verb) => verb.run(session),
             Self::Doctor(verb) => verb.run(session),
             Self::Backup(verb) => verb.run(session),
+            Self::Restore(verb) => verb.run(session),
             Self::Settings(verb) => verb.run(session),
             Self::Completions(verb) => verb.run(session),
             Self::Man(verb) => verb.run(session, Cli::command()),

@@ -25,6 +25,7 @@ pub mod hold_clipboard;
 pub mod list;
 pub mod man;
 pub mod mint;
+pub mod restore;
 pub mod rotate;
 pub mod setting_args;
 pub mod settings;

@@ -332,6 +332,36 @@ const SHAPES: &[Shape] = &[
         ]),
     },
     Shape {
+        name: "restore",
+        printed_by: "restore",
+        fields: Cow::Borrowed(&[
+            ("backup", Text, "the backup"),
+            ("store", Text, "the store"),
+            ("as_it_was", Switch, "whether it is as the backup has it"),
+            ("keys", Number, "how many keys it holds"),
+            ("made_again", Objects("revocation"), "what was revoked since, and is again"),
+            ("revived", Objects("revocation"), "what was revoked since, and is not any more"),
+            ("left_out", Objects("left_out"), "keys that were made since, and are gone"),
+            ("kept", MaybeText, "where the former store is kept; null where there was none"),
+        ]),
+    },
+    Shape {
+        name: "revocation",
+        printed_by: "in what restore prints",
+        fields: Cow::Borrowed(&[
+            ("kind", Text, "key, user, tenant, role or settings"),
+            ("name", Text, "its name"),
+            ("id", MaybeText, "the id of a key; null for others"),
+            ("change", Text, "deleted, disabled, rotated or restricted"),
+            ("fields", Texts, "the settings that it is about"),
+        ]),
+    },
+    Shape {
+        name: "left_out",
+        printed_by: "in what restore prints",
+        fields: Cow::Borrowed(&[("name", Text, "the name of the key"), ("id", Text, "its id")]),
+    },
+    Shape {
         name: "error",
         printed_by: "every command that fails, on standard error, as the value of the one field `error`",
         fields: Cow::Borrowed(&[

@@ -589,7 +589,8 @@ fn the_clock_decides_as_at_foretells() {
         assert_eq!(&found, foretold, "{moment}");
         scene.sandbox.pass(1.second());
     }
-    assert_eq!(foretold[0], ["allowed", "allowed", "key_expired", "key_disabled"]);
+    // A grace ends with its key.
+    assert_eq!(foretold[0], ["allowed", "allowed", "secret_retired key_expired", "key_disabled"]);
     assert_eq!(
         foretold[1],
         ["key_expired", "secret_retired", "secret_retired key_expired", "key_disabled key_expired"]

@@ -60,6 +60,7 @@ mod readme;
 mod recipes;
 mod requests;
 mod reserved_words;
+mod restore;
 mod rooms;
 mod runner_names;
 mod sinks;

@@ -219,7 +219,7 @@ fn a_disk_that_becomes_full_in_the_middle_leaves_all_or_nothing() {
     ] {
         let before = scene.sandbox.run(done).stdout;
         let mut codes = String::new();
-        for kilobytes in (0..=120).step_by(12) {
+        for kilobytes in (0..=240).step_by(20) {
             let room = format!("{SMALL} head -c {kilobytes}k /dev/zero > room; {FILL}; rm room");
             let output = &scene.runs(&room, &[command], "rm fill")[0];
             let is_done = shown(done).stdout != before;

@@ -70,8 +70,13 @@ impl Lease {
     ) -> Result<(T, Self), E> {
         let announced: Vec<&Id> =
             parcels.iter().filter(|parcel| parcel.is_announced).map(|parcel| &parcel.secret).collect();
+        // First by itself: what is tried out and taken back would be written to the log all the same with what stays.
+        let (tried, head) = store.rehearse(stamp, |changes| {
+            let head = changes.head()?;
+            Ok::<_, E>((change(changes)?, head))
+        })?;
         let prepare = |changes: &Changes<'_>| -> Result<T, E> {
-            let value = changes.try_out(&change)?;
+            let value = if changes.head()? == head { tried } else { changes.try_out(&change)? };
             changes.reserve(&leases(&parcels), end(stamp.now))?;
             changes.announce(&announced)?;
             if let Some(StagedSecret { key, secret, staging }) = staged {

@@ -65,6 +65,25 @@ impl Store {
         self.known.as_ref().map(|(_, head)| *head)
     }
 
+    /// What is known of the store.
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Becomes a store of its own, in a file of its own: what was known of the one that it is a copy of does not hold.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(super) fn become_another(self) -> Result<(), StoreError> {
+        self.conn
+            .execute(
+                "UPDATE history_head SET store_id = lower(hex(randomblob(16))),
+                                     binding = 'keyward-file:' || lower(hex(randomblob(16))) || substr(binding, 46)",
+                &[],
+            )
+            .map(drop)
+    }
+
     /// How another connection to the same store is opened, by whoever knows this much of it.
     pub(crate) fn way(&self) -> Way {
         Way { path: self.path.clone(), purpose: self.purpose, known: self.known.clone() }

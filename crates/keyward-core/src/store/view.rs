@@ -157,6 +157,14 @@ impl<'c> View<'c> {
         self.conn.alone(&statement, &conditions.values(), |row| row.count(0))
     }
 
+    /// How many keys there are.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn count_all_keys(&self) -> Result<u64, StoreError> {
+        self.conn.alone("SELECT count(*) FROM key", &[], |row| row.count(0))
+    }
+
     /// The rank of a role, `None` where there is no such role.
     ///
     /// # Errors

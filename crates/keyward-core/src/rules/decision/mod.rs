@@ -138,4 +138,4 @@ pub fn decide(key: &Key, presented: &SecretInfo, request: &Request, now: Timesta
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

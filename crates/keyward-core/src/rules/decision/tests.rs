@@ -7,7 +7,7 @@ use crate::rules::address::parse_address;
 use crate::rules::key::tests::{at, sample};
 use crate::rules::token::Id;
 
-const NOW: i64 = 1_000;
+pub(crate) const NOW: i64 = 1_000;
 
 /// Restricts a key in the way that `what` names.
 fn restrict(key: &mut Key, what: &str) {
@@ -64,7 +64,7 @@ fn rank(role: &str) -> Option<i64> {
     }
 }
 
-fn build(key_words: &str, request_words: &str) -> (Key, Request) {
+pub(crate) fn build(key_words: &str, request_words: &str) -> (Key, Request) {
     let (mut key, mut request) = (sample(), Request::over(Transport::Local));
     key_words.split_whitespace().for_each(|word| restrict(&mut key, word));
     request_words.split_whitespace().for_each(|word| tell(&mut request, word));
@@ -140,7 +140,7 @@ fn table() {
 }
 
 /// A secret that stops working then; the current one without an end.
-fn secret(expires_at: Option<i64>) -> SecretInfo {
+pub(crate) fn secret(expires_at: Option<i64>) -> SecretInfo {
     let (id, expires_at) = (Id::from_random([2; 8]), expires_at.map(at));
     SecretInfo { id, created_at: at(0), expires_at, staged: false, retired: false }
 }

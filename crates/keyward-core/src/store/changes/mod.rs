@@ -80,7 +80,7 @@ impl<'c> Changes<'c> {
         self.append(&format!("{kind}.{verb}"), kind, None, name.as_str(), detail)
     }
 
-    fn append(
+    pub(super) fn append(
         &self,
         action: &str,
         subject_kind: &str,
@@ -104,6 +104,6 @@ fn verb(changed: &[Difference]) -> &'static str {
 }
 
 /// Differences as `{field: {old, new}}`.
-fn as_json(differences: Vec<Difference>) -> serde_json::Map<String, Value> {
+pub(super) fn as_json(differences: Vec<Difference>) -> serde_json::Map<String, Value> {
     differences.into_iter().map(|d| (d.field, json!({"old": d.old, "new": d.new}))).collect()
 }

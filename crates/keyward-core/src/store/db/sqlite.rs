@@ -134,6 +134,11 @@ impl Engine {
         self.watch().is_some_and(Watch::has_log)
     }
 
+    /// Moves what stands in the log into the file, if nobody is in the way.
+    pub(in crate::store) fn empty_log(&self) {
+        let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+
     /// Has what stands in the log stay there when the connection is closed.
     pub(in crate::store) fn leave_log(&self) {
         if let Kept::InFile(_) = self.kept {

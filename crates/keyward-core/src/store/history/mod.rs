@@ -62,7 +62,7 @@ pub enum ChainCheck {
 }
 
 /// Everything that the history tells of.
-pub const ACTIONS: [&str; 25] = [
+pub const ACTIONS: [&str; 26] = [
     "key.create",
     "key.edit",
     "key.enable",
@@ -88,6 +88,7 @@ pub const ACTIONS: [&str; 25] = [
     "tenant.disable",
     "tenant.delete",
     "settings.edit",
+    "store.restore",
 ];
 
 /// What is to be written down.

@@ -1,0 +1,148 @@
+//! How a restored state takes the place of what is there.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::RestoreError;
+use crate::platform;
+use crate::store::continuity::Known;
+use crate::store::error::StoreError;
+use crate::store::sqlite::backup::BackupError;
+use crate::store::sqlite::beside as files;
+use crate::store::{Changes, Stamp, Store};
+
+/// Tables that stay as they are: the end of the history, whose row is changed; what others are about to mint, which ends;
+/// and which secrets were on their way, of which none is forgotten.
+const APART: &str = "'history_head', 'reservation', 'announced_secret'";
+
+/// The hidden name beside the place for what is not finished.
+pub(super) fn beside(place: &Path, end: &str) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(place.file_name().unwrap_or_default());
+    name.push(end);
+    place.with_file_name(name)
+}
+
+/// The names for what was there before: the time, and a number where there is such a file already.
+fn names(place: &Path, now: Timestamp) -> impl Iterator<Item = PathBuf> {
+    let time = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let place = place.to_owned();
+    (1..).map(move |number| {
+        let mut name = place.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".before-restore-{time}"));
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        place.with_file_name(name)
+    })
+}
+
+/// Writes a backup of the present store beside it.
+pub(super) fn keep(store: &Store, now: Timestamp) -> Result<PathBuf, RestoreError> {
+    for path in names(store.path(), now) {
+        match store.backup(&path) {
+            Ok(_) => return Ok(path),
+            Err(BackupError::Exists(_)) => {}
+            Err(BackupError::Unsound(detail)) => {
+                return Err(StoreError::Corrupt { path: store.path().to_owned(), detail }.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    unreachable!("there is a name for every number")
+}
+
+/// Puts the rows of the restored state in the place of those that are there, in one transaction. The file stays the same
+/// one, so that whoever has it open sees what happened.
+pub(super) fn take_over(store: &mut Store, known: &Known, from: &Path, stamp: Stamp<'_>) -> Result<(), StoreError> {
+    let unchanged = |store: &Store| {
+        if store.known() == known { Ok(()) } else { Err(StoreError::Replaced(store.path().to_owned())) }
+    };
+    store.refresh()?;
+    unchanged(store)?;
+    let from = from.to_string_lossy();
+    store.conn.execute("ATTACH ?1 AS restored", &[(&*from).into()])?;
+    // The references are as right as they are there, whatever order the tables come in.
+    store.conn.execute("PRAGMA foreign_keys = OFF", &[])?;
+    let taken = take_rows(store, known, stamp);
+    store.conn.execute("PRAGMA foreign_keys = ON", &[])?;
+    store.conn.execute("DETACH restored", &[])?;
+    taken?;
+    store.conn.sqlite().empty_log();
+    Ok(())
+}
+
+fn take_rows(store: &Store, known: &Known, stamp: Stamp<'_>) -> Result<(), StoreError> {
+    let changes = Changes::begin(&store.conn, stamp)?;
+    if crate::store::history::identity(&store.conn)? != *known {
+        return Err(StoreError::Replaced(store.path().to_owned()));
+    }
+    let tables = format!(
+        "SELECT name FROM restored.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT IN ({APART})"
+    );
+    let tables = store.conn.all(&tables, &[], |row| Ok(row.text(0)?.to_owned()))?;
+    for table in &tables {
+        store.conn.execute(&format!("DELETE FROM main.\"{table}\""), &[])?;
+    }
+    for table in &tables {
+        store.conn.execute(&format!("INSERT INTO main.\"{table}\" SELECT * FROM restored.\"{table}\""), &[])?;
+    }
+    for statement in [
+        "INSERT OR IGNORE INTO main.announced_secret SELECT * FROM restored.announced_secret",
+        "DELETE FROM main.reservation",
+        "UPDATE main.history_head SET (seq, hash) = (SELECT seq, hash FROM restored.history_head),
+                                      store_id = lower(hex(randomblob(16)))",
+    ] {
+        store.conn.execute(statement, &[])?;
+    }
+    changes.commit()
+}
+
+/// Moves a store that cannot be read out of the way, with its log.
+pub(super) fn move_away(place: &Path, now: Timestamp) -> Result<PathBuf, RestoreError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| RestoreError::Io { path, error }
+    };
+    let Some(kept) = names(place, now).find(|path| fs::symlink_metadata(path).is_err()) else {
+        unreachable!("there is a name for every number")
+    };
+    // The log first: beside another file it would be taken for the log of that one.
+    for (from, to) in files::all_of(place).iter().zip(files::all_of(&kept)) {
+        match fs::rename(from, &to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&to)(error)),
+            _ => {}
+        }
+    }
+    fs::rename(place, &kept).map_err(failed(&kept))?;
+    Ok(kept)
+}
+
+/// Moves a finished store to a place where there is nothing.
+pub(super) fn move_in(from: &Path, place: &Path) -> Result<(), RestoreError> {
+    let failed = |error| RestoreError::Io { path: place.to_owned(), error };
+    Store::open(from)?.become_another()?;
+    for leftover in files::all_of(place) {
+        // Of a store that is gone.
+        let _ = fs::remove_file(leftover);
+    }
+    let file = File::open(from).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    // Unlike a rename, a link replaces nothing that came in the meantime.
+    fs::hard_link(from, place).map_err(failed)?;
+    fs::remove_file(from).map_err(failed)?;
+    let folder = place.parent().unwrap_or(Path::new("/"));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// Copies a file that nobody uses.
+pub(super) fn copy_file(from: &Path, to: &Path) -> Result<(), RestoreError> {
+    let failed = |error| RestoreError::Io { path: to.to_owned(), error };
+    let mut target = platform::private_file(to).map_err(failed)?;
+    let mut source = platform::open_to_read(from).map_err(|error| RestoreError::Io { path: from.to_owned(), error })?;
+    io::copy(&mut source, &mut target).map_err(failed)?;
+    target.sync_all().map_err(failed)
+}

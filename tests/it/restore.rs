@@ -1,0 +1,416 @@
+//! `restore`: a backup becomes the store, and what was revoked since stays revoked.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::ToSpan as _;
+use serde_json::{Value, json};
+
+use crate::batch::Conversation;
+use crate::harness::{Output, Sandbox, finish, words};
+
+struct Scene {
+    sandbox: Sandbox,
+    secrets: BTreeMap<String, String>,
+}
+
+impl Scene {
+    /// A store with these keys, each a line as behind `create`.
+    fn new(keys: &[&str]) -> Self {
+        let sandbox = Sandbox::new();
+        for line in ["user create ann --role editor", "user create ben", "tenant create acme", "group create ci"] {
+            assert_eq!(sandbox.run(line).code, 0);
+        }
+        let secret = |line: &&str| (line.split(' ').next().unwrap().to_owned(), sandbox.mint(line));
+        let secrets = keys.iter().map(secret).collect();
+        Self { sandbox, secrets }
+    }
+
+    fn backup(&self) -> PathBuf {
+        let path = self.sandbox.path("backup.db");
+        let output = self.sandbox.run(&format!("backup {}", path.display()));
+        assert_eq!(output.code, 0, "{output}");
+        path
+    }
+
+    fn run(&self, lines: &[&str]) {
+        for line in lines {
+            let output = self.sandbox.run(line);
+            assert_eq!(output.code, 0, "{line}: {output}");
+        }
+    }
+
+    fn restore(&self, flags: &str) -> Output {
+        self.sandbox.run(&format!("restore {} {flags}", self.sandbox.path("backup.db").display()))
+    }
+
+    fn restored(&self, flags: &str) -> Value {
+        let output = self.restore(&format!("--yes --json {flags}"));
+        assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{output}");
+        for check in ["history --check", "doctor --json"] {
+            assert_eq!(self.sandbox.run(check).code, 0, "{check}");
+        }
+        let doctor = self.sandbox.run("doctor --json").json();
+        for finding in doctor.as_array().unwrap().iter().filter(|finding| finding["level"] == "problem") {
+            panic!("{finding}");
+        }
+        output.json()
+    }
+
+    fn reason(&self, key: &str, flags: &str) -> String {
+        self.sandbox.reason(flags, &self.secrets[key])
+    }
+
+    fn names(&self) -> String {
+        self.sandbox.run("list -q").stdout
+    }
+}
+
+/// `kind name change fields`
+fn told(document: &Value, list: &str) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let fields = |value: &Value| value.as_array().unwrap().iter().map(text).collect::<Vec<_>>().join(",");
+    let line = |one: &Value| {
+        format!("{} {} {} {}", text(&one["kind"]), text(&one["name"]), text(&one["change"]), fields(&one["fields"]))
+    };
+    document[list].as_array().unwrap().iter().map(|one| line(one).trim_end().to_owned()).collect()
+}
+
+#[test]
+fn what_was_revoked_since_stays_revoked() {
+    let scene = Scene::new(&[
+        "disabled",
+        "deleted",
+        "rotated",
+        "narrowed --scope rest,ui --allow-insecure",
+        "renamed",
+        "kept --scope rest",
+        "owned --owner ann --role editor",
+        "tenants --tenant acme",
+    ]);
+    scene.backup();
+    scene.run(&[
+        "disable disabled",
+        "delete deleted --yes",
+        "edit narrowed --remove-scope ui --read-only --require-secure --allow-ip 10.0.0.0/8 --expires 30d --description x",
+        "edit renamed --name other",
+        "edit kept --add-scope ui --description later",
+        "user disable ann",
+        "tenant disable acme",
+        "user create eve",
+        "user delete ben --yes",
+    ]);
+    let newer = scene.sandbox.run("rotate rotated").stdout.trim_end().to_owned();
+    let later = scene.sandbox.mint("later");
+    let document = scene.restored("");
+    assert_eq!(
+        told(&document, "made_again"),
+        [
+            "tenant acme disabled enabled",
+            "user ann disabled enabled",
+            "key deleted deleted",
+            "key disabled disabled enabled",
+            "key narrowed restricted expires_at,scopes,read_only,require_secure,allowed_ips",
+            "key other restricted name",
+            "key rotated rotated",
+            "user ben deleted",
+        ]
+        .map(str::to_owned)
+        .into_iter()
+        .filter(|_| true)
+        .collect::<Vec<_>>(),
+        "{document:#}"
+    );
+    assert_eq!((document["keys"].as_u64(), document["as_it_was"].as_bool()), (Some(7), Some(false)));
+    assert_eq!(document["left_out"][0]["name"], "later");
+    assert_eq!(scene.names(), "disabled\nkept\nnarrowed\nother\nowned\nrotated\ntenants\n");
+    for (key, flags, reason) in [
+        ("disabled", "", "key_disabled"),
+        ("deleted", "", "not_genuine"),
+        ("rotated", "", "secret_retired"),
+        ("narrowed", "--scope ui --method GET --ip 10.1.2.3", "scope_missing"),
+        ("narrowed", "--scope rest --method GET --ip 10.1.2.3", "allowed"),
+        ("narrowed", "--scope rest --method POST --ip 192.0.2.1", "ip_not_allowed method_not_allowed"),
+        ("kept", "--scope rest", "allowed"),
+        ("kept", "--scope ui", "scope_missing"),
+        ("owned", "", "owner_disabled"),
+        ("tenants", "--tenant acme", "tenant_disabled"),
+        ("renamed", "", "allowed"),
+    ] {
+        assert_eq!(scene.reason(key, flags), reason, "{key} {flags}");
+    }
+    assert_eq!(scene.sandbox.reason("", &newer), "allowed", "the newer secret");
+    assert_eq!(scene.sandbox.reason("", &later), "not_genuine");
+    // What takes nothing away is as the backup has it.
+    assert_eq!(scene.sandbox.run("show kept --json").json()["description"], Value::Null);
+    assert_eq!(scene.sandbox.run("user show eve").code, 1);
+    assert_eq!(scene.sandbox.run("user show ben").code, 1);
+    // The history tells of all of it, and leads from the newer secret to its key.
+    let history = scene.sandbox.run("history --json").json();
+    let actions: Vec<_> = history.as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap()).collect();
+    assert!(actions.ends_with(&["user.delete", "store.restore"]), "{actions:?}");
+    let id = newer.split('_').nth(1).unwrap();
+    assert_eq!(scene.sandbox.run(&format!("history {id} --json")).json()[0]["subject_name"], "rotated");
+}
+
+#[test]
+fn what_is_restored_as_it_was_revives_what_was_revoked_and_says_so() {
+    let scene = Scene::new(&["disabled", "deleted", "rotated"]);
+    scene.backup();
+    scene.run(&["disable disabled", "delete deleted --yes", "rotate rotated", "create later"]);
+    let document = scene.restored("--as-it-was");
+    assert_eq!(told(&document, "made_again"), [""; 0]);
+    assert_eq!(
+        told(&document, "revived"),
+        ["key deleted deleted", "key disabled disabled enabled", "key rotated rotated"].map(str::to_owned)
+    );
+    for key in ["disabled", "deleted", "rotated"] {
+        assert_eq!(scene.reason(key, ""), "allowed", "{key}");
+    }
+    assert_eq!(scene.names(), "deleted\ndisabled\nrotated\n");
+}
+
+#[test]
+fn the_former_store_is_kept_and_can_be_restored_itself() {
+    let scene = Scene::new(&["a"]);
+    scene.backup();
+    scene.run(&["create b", "create c"]);
+    let document = scene.restored("");
+    let kept = Path::new(document["kept"].as_str().unwrap()).to_owned();
+    assert_eq!(kept.parent(), scene.sandbox.store().parent());
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(scene.names(), "a\n");
+    // Again, in the same second: both are kept.
+    let again = scene.restored("");
+    assert_ne!(again["kept"], document["kept"]);
+    // Its history is not that of the store any more: nothing can tell what was revoked since.
+    let refused = scene.sandbox.run(&format!("restore --yes --json {}", kept.display()));
+    assert_eq!((refused.code, refused.error()["code"].as_str()), (6, Some("store_corrupt")), "{refused}");
+    assert!(refused.stderr.contains("--as-it-was"), "{refused}");
+    let back = scene.sandbox.run(&format!("restore --yes --as-it-was {}", kept.display()));
+    assert_eq!(back.code, 0, "{back}");
+    assert_eq!(scene.names(), "a\nb\nc\n");
+}
+
+#[test]
+fn a_restored_store_can_be_restored_again() {
+    let scene = Scene::new(&["a", "b"]);
+    scene.backup();
+    scene.run(&["disable a"]);
+    assert_eq!(told(&scene.restored(""), "made_again"), ["key a disabled enabled"]);
+    scene.run(&["enable a", "disable b"]);
+    assert_eq!(told(&scene.restored(""), "made_again"), ["key b disabled enabled"]);
+    assert_eq!((scene.reason("a", ""), scene.reason("b", "")), ("allowed".into(), "key_disabled".into()));
+    assert_eq!(scene.sandbox.run("history --action store.restore --json").json().as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn where_there_is_no_store_the_backup_becomes_it() {
+    let scene = Scene::new(&["a"]);
+    let backup = scene.backup();
+    let elsewhere = scene.sandbox.path("new/folder/keys.db");
+    let line = format!("--store {} restore {} --json", elsewhere.display(), backup.display());
+    let output = scene.sandbox.run(&line);
+    assert_eq!((output.code, output.json()["kept"].clone()), (0, Value::Null), "{output}");
+    assert_eq!(fs::metadata(&elsewhere).unwrap().permissions().mode() & 0o777, 0o600);
+    let left: Vec<_> =
+        fs::read_dir(elsewhere.parent().unwrap()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["keys.db"]);
+    assert_eq!(scene.sandbox.run(&format!("--store {} list -q", elsewhere.display())).stdout, "a\n");
+    assert!(backup.exists(), "the backup stays");
+}
+
+#[test]
+fn nothing_is_replaced_without_a_question() {
+    let scene = Scene::new(&["a"]);
+    scene.backup();
+    scene.run(&["create b"]);
+    let before = scene.sandbox.files();
+    for flags in ["", "--as-it-was", "--json"] {
+        let output = scene.restore(flags);
+        assert_eq!(output.code, 5, "{flags}: {output}");
+        assert!(scene.sandbox.files() == before, "{flags}");
+    }
+}
+
+#[test]
+fn who_may_not_change_the_store_may_not_restore_one() {
+    let scene = Scene::new(&["a"]);
+    scene.backup();
+    let before = scene.sandbox.files();
+    let output =
+        scene.sandbox.run(&format!("--as ann restore --yes --json {}", scene.sandbox.path("backup.db").display()));
+    assert_eq!((output.code, output.error()["code"].as_str()), (1, Some("not_permitted")), "{output}");
+    assert!(scene.sandbox.files() == before);
+}
+
+#[test]
+fn what_is_no_sound_backup_is_refused_and_nothing_is_changed() {
+    let scene = Scene::new(&["a --scope rest"]);
+    scene.backup();
+    scene.run(&["create b"]);
+    let sql = |statements: &'static str| {
+        move |path: &Path| rusqlite::Connection::open(path).unwrap().execute_batch(statements).unwrap()
+    };
+    let cases: [(&str, Box<dyn Fn(&Path)>, &str); 8] = [
+        ("nothing", Box::new(|path| fs::remove_file(path).unwrap()), "store_missing"),
+        ("a text", Box::new(|path| fs::write(path, "x".repeat(4096)).unwrap()), "store_foreign"),
+        ("half a file", Box::new(|path| fs::write(path, &fs::read(path).unwrap()[..60_000]).unwrap()), "store_corrupt"),
+        ("a newer one", Box::new(sql("PRAGMA user_version = 99")), "store_newer"),
+        ("a changed history", Box::new(sql("UPDATE history SET at = 0 WHERE seq = 3")), "store_corrupt"),
+        ("a missing history", Box::new(sql("DELETE FROM history")), "store_corrupt"),
+        ("another store", Box::new(sql("UPDATE history_head SET hash = zeroblob(32)")), "store_corrupt"),
+        (
+            "a row that refers to nothing",
+            Box::new(sql("PRAGMA foreign_keys = OFF; DELETE FROM role WHERE id = 2")),
+            "store_corrupt",
+        ),
+    ];
+    let good = fs::read(scene.sandbox.path("backup.db")).unwrap();
+    for (what, damage, code) in cases {
+        fs::write(scene.sandbox.path("backup.db"), &good).unwrap();
+        damage(&scene.sandbox.path("backup.db"));
+        let before = scene.sandbox.files();
+        let output = scene.restore("--yes --json");
+        assert_eq!((output.code, output.error()["code"].as_str()), (6, Some(code)), "{what}: {output}");
+        assert!(scene.sandbox.files() == before, "{what}");
+    }
+    // A store of somebody else, which is sound, has another history.
+    let other = Sandbox::new();
+    other.mint("stranger");
+    let output = scene.sandbox.run(&format!("restore --yes --json {}", other.store().display()));
+    assert_eq!((output.code, output.error()["code"].as_str()), (6, Some("store_corrupt")), "{output}");
+    assert!(output.stderr.contains("--as-it-was"), "{output}");
+    let empty = Sandbox::new();
+    rusqlite::Connection::open(empty.store())
+        .unwrap()
+        .execute_batch("DELETE FROM history; UPDATE history_head SET seq = 0, hash = zeroblob(32)")
+        .unwrap();
+    let output = scene.sandbox.run(&format!("restore --yes --json {}", empty.store().display()));
+    assert_eq!(output.code, 6, "{output}");
+    assert_eq!(scene.names(), "a\nb\n");
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_put_aside_where_it_is_asked_for() {
+    let scene = Scene::new(&["a"]);
+    scene.backup();
+    let broken = fs::read(scene.sandbox.store()).unwrap()[..60_000].to_vec();
+    fs::write(scene.sandbox.store(), &broken).unwrap();
+    let refused = scene.restore("--yes --json");
+    assert_eq!((refused.code, refused.error()["code"].as_str()), (6, Some("store_corrupt")), "{refused}");
+    assert!(refused.stderr.contains("--as-it-was"), "{refused}");
+    let output = scene.restore("--yes --json --as-it-was");
+    assert_eq!(output.code, 0, "{output}");
+    assert_eq!(fs::read(output.json()["kept"].as_str().unwrap()).unwrap(), broken);
+    assert_eq!(scene.names(), "a\n");
+    assert_eq!(scene.reason("a", ""), "allowed");
+}
+
+#[test]
+fn backups_of_other_forms_are_taken_too() {
+    let scene = Scene::new(&["a"]);
+    scene.backup();
+    scene.run(&["disable a"]);
+    let backup = scene.sandbox.path("backup.db");
+    // A program that keeps backups links those that are alike.
+    fs::hard_link(&backup, scene.sandbox.path("linked.db")).unwrap();
+    assert_eq!(told(&scene.restored(""), "made_again"), ["key a disabled enabled"]);
+    fs::remove_file(scene.sandbox.path("linked.db")).unwrap();
+    // One of an older schema, and one that cannot be written.
+    scene.run(&["enable a"]);
+    rusqlite::Connection::open(&backup)
+        .unwrap()
+        .execute_batch(include_str!("../../crates/keyward-core/tests/back_to_3.sql"))
+        .unwrap();
+    fs::set_permissions(&backup, fs::Permissions::from_mode(0o400)).unwrap();
+    let before = fs::read(&backup).unwrap();
+    scene.restored("");
+    assert!(fs::read(&backup).unwrap() == before);
+    assert_eq!(scene.reason("a", ""), "allowed");
+}
+
+#[test]
+fn whoever_has_the_store_open_goes_on_with_the_restored_one() {
+    for flags in ["", " --no-record"] {
+        let scene = Scene::new(&["a", "b"]);
+        scene.backup();
+        scene.run(&["disable a", "create c"]);
+        let mut conversation = Conversation::start_as(scene.sandbox.binary(&format!("verify --batch{flags}")));
+        for _ in 0..20 {
+            assert_eq!(conversation.ask(&scene.secrets["a"]), "key_disabled");
+            assert_eq!(conversation.ask(&scene.secrets["b"]), "allowed");
+        }
+        let backup = scene.sandbox.path("backup.db").display().to_string();
+        let output = finish(&mut scene.sandbox.binary(&format!("restore --yes --as-it-was {backup}")));
+        assert_eq!(output.code, 0, "{output}");
+        for _ in 0..20 {
+            assert_eq!(conversation.ask(&scene.secrets["a"]), "allowed", "{flags}");
+        }
+        scene.run(&["disable b"]);
+        let output = finish(&mut scene.sandbox.binary(&format!("restore --yes {backup}")));
+        assert_eq!(output.code, 0, "{output}");
+        for _ in 0..20 {
+            assert_eq!(conversation.ask(&scene.secrets["b"]), "key_disabled", "{flags}");
+        }
+        drop(conversation);
+        assert_eq!(scene.sandbox.run("history --check").code, 0);
+        assert_eq!(scene.sandbox.run("list -q").stdout, "a\nb\n");
+    }
+}
+
+#[test]
+fn a_command_that_waited_meets_a_conflict() {
+    let scene = Scene::new(&["a"]);
+    let backup = scene.backup().display().to_string();
+    let mut args = words("create new --json --secret-to");
+    args.push(format!("cat > /dev/null; '{}' restore --yes '{backup}'", env!("CARGO_BIN_EXE_keyward")));
+    let output = finish(&mut crate::harness::binary(&scene.sandbox.store(), &args).env("PATH", "/usr/bin:/bin"));
+    assert_eq!((output.code, output.error()["code"].as_str()), (1, Some("conflict")), "{output}");
+    assert!(output.stderr.contains("opens nothing"), "{output}");
+    assert_eq!(scene.names(), "a\n");
+}
+
+/// A name may have gone from one key to another, and an entry of the directory may have another name.
+#[test]
+fn names_that_moved_are_where_they_are_now() {
+    let scene = Scene::new(&["a", "b", "c --owner ann --role editor --tenant acme"]);
+    scene.backup();
+    scene.run(&[
+        "edit a --name x",
+        "edit b --name a",
+        "edit x --name b",
+        "disable b",
+        "user edit ann --name anna",
+        "tenant edit acme --name acme2",
+        "role create reader --rank 5",
+        "edit c --role reader",
+    ]);
+    let document = scene.restored("");
+    assert_eq!(scene.names(), "a\nb\nc\n");
+    assert_eq!(
+        (scene.reason("a", ""), scene.reason("b", "")),
+        ("key_disabled".into(), "allowed".into()),
+        "{document:#}"
+    );
+    let shown = scene.sandbox.run("show c --json").json();
+    assert_eq!(
+        (&shown["owner"], &shown["tenant"], &shown["role"]),
+        (&json!("anna"), &json!("acme2"), &json!("reader"))
+    );
+    assert_eq!(scene.reason("c", "--tenant acme --role editor"), "tenant_mismatch role_too_low");
+}
+
+#[test]
+fn uses_are_not_forgotten() {
+    let scene = Scene::new(&["a"]);
+    scene.backup();
+    for _ in 0..3 {
+        assert_eq!(scene.reason("a", ""), "allowed");
+    }
+    scene.sandbox.pass(1.hours());
+    scene.restored("");
+    assert_eq!(scene.sandbox.run("show a --json").json()["use_count"], 3);
+}
