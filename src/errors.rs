@@ -138,9 +138,9 @@ fn close(path: &Path, weakness: &Weakness) -> String {
              backup FILE",
             shell_path(path)
         ),
-        Weakness::MountedFile => "mount the folder that the store is in, and name the store in there; \
-                                  see `keyward help store`"
-            .to_owned(),
+        Weakness::MountedFile => {
+            "mount the folder that it is in, and not the file; then name the store in that folder".to_owned()
+        }
         Weakness::LogReplaced => {
             "start this program again; nobody may remove the files beside a store that is in use".to_owned()
         }

@@ -12,9 +12,9 @@ use keyward_core::store::BackupError;
 
 /// Copy the store into a file, while others use it
 ///
-/// The copy is a snapshot of one moment, has mode 0600, and is checked before it gets its name. To restore it,
-/// copy it over the store, while nobody uses the store: rm -f STORE-wal STORE-shm; cp BACKUP STORE.
-/// Whoever has the copy can guess at secrets as with the store itself: keep it just as safe.
+/// The copy is a snapshot of one moment, has mode 0600, and is checked before it gets its name. `keyward restore` puts it
+/// in the place of the store, and keeps revoked what was revoked since. A copy by hand over the store brings revoked
+/// keys back to life.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward backup /var/backups/keyward-$(date +%F).db

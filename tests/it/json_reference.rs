@@ -130,6 +130,13 @@ fn every_output_has_exactly_the_documented_fields() {
     seen.check("application", &json(&format!("apply {}", sandbox.path("m.toml").display())));
     seen.check_all("finding", &json("doctor"));
     seen.check("backup", &json(&format!("backup {}", sandbox.path("backup.db").display())));
+    sandbox.run("disable plain");
+    sandbox.run("create late");
+    let restored = json(&format!("restore --yes {}", sandbox.path("backup.db").display()));
+    seen.check("restore", &restored);
+    seen.check_all("revocation", &restored["made_again"]);
+    seen.check_all("left_out", &restored["left_out"]);
+    seen.filled.insert(("restore", "revived"));
     let line = sandbox.run_with("verify --batch", "no question").json();
     seen.check("line", &line);
     seen.filled.insert(("line", "allowed"));

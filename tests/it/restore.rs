@@ -112,15 +112,12 @@ fn what_was_revoked_since_stays_revoked() {
             "user ann disabled enabled",
             "key deleted deleted",
             "key disabled disabled enabled",
-            "key narrowed restricted expires_at,scopes,read_only,require_secure,allowed_ips",
+            "key narrowed restricted scopes,allowed_ips,read_only,require_secure,expires_at",
             "key other restricted name",
             "key rotated rotated",
             "user ben deleted",
         ]
-        .map(str::to_owned)
-        .into_iter()
-        .filter(|_| true)
-        .collect::<Vec<_>>(),
+        .map(str::to_owned),
         "{document:#}"
     );
     assert_eq!((document["keys"].as_u64(), document["as_it_was"].as_bool()), (Some(7), Some(false)));
