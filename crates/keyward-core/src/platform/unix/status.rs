@@ -39,6 +39,11 @@ impl Status {
         Ok(Self::from(&file.metadata()?))
     }
 
+    /// How long it is, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Whether nothing is in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.size == 0

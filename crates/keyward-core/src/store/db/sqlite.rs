@@ -9,7 +9,7 @@ use rusqlite::{Connection, ToSql};
 use super::row::Row;
 use super::value::Value;
 use crate::store::error::{NO_MEMORY, StoreError};
-use crate::store::sqlite::{Sight, Watch, bind, error_of, keep_log_small, leave_log};
+use crate::store::sqlite::{Sight, Watch, bind, error_of, leave_log};
 
 /// An open database, and where it is.
 #[derive(Debug)]
@@ -24,10 +24,17 @@ pub(in crate::store) struct Engine {
     before: Cell<u64>,
 }
 
+/// How long a log is, in bytes, that is not left behind any more: some eighty uses.
+const LEFT: u64 = 1 << 20;
+
 impl Drop for Engine {
     fn drop(&mut self) {
-        // An empty log goes. One that perhaps belongs to another file is not moved into this one.
-        let leaves_log = |watch: &Watch| watch.has_log() && (self.leaves_log.get() || !watch.fits(&self.conn));
+        // An empty log goes, and a long one, because who opens the store next reads all of it. One that perhaps belongs
+        // to another file is not moved into this one.
+        let leaves_log = |watch: &Watch| {
+            let length = watch.log_length();
+            length > 0 && (self.leaves_log.get() && length < LEFT || !watch.fits(&self.conn))
+        };
         if self.watch().is_some_and(leaves_log) {
             leave_log(&self.conn);
         }
@@ -143,7 +150,6 @@ impl Engine {
     pub(in crate::store) fn leave_log(&self) {
         if let Kept::InFile(_) = self.kept {
             self.leaves_log.set(true);
-            keep_log_small(&self.conn);
         }
     }
 

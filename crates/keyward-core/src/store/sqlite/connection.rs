@@ -54,15 +54,6 @@ pub(super) fn harden(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
 }
 
-/// Pages in a log that is left behind, before it is moved into the file: who opens the store next reads them all.
-const LEFT_PAGES: i32 = 128;
-
-/// Has a log that is left behind moved into the file before whoever opens the store next would notice its length.
-pub(in crate::store) fn keep_log_small(conn: &Connection) {
-    // If this fails, SQLite's own length holds.
-    let _ = conn.pragma_update(None, "wal_autocheckpoint", LEFT_PAGES);
-}
-
 /// Has the last connection that closes leave the log where it is, and not move it into the file.
 pub(in crate::store) fn leave_log(conn: &Connection) {
     // Where it cannot be set, nothing else can be done either.

@@ -14,7 +14,7 @@ mod schema;
 mod watch;
 
 pub(super) use binding::bind;
-pub(super) use connection::{keep_log_small, leave_log};
+pub(super) use connection::leave_log;
 pub(super) use create::{create, in_memory, nothing};
 pub(super) use error::error_of;
 pub(super) use integrity::{damage, strange_parts};

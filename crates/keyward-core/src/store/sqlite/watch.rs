@@ -201,9 +201,14 @@ impl Watch {
         Status::of(&self.held.path).ok() != Some(self.status) || filled(&self.log_path) != *log
     }
 
+    /// How long the log is, in bytes.
+    pub(in crate::store) fn log_length(&self) -> u64 {
+        Status::of(&self.log_path).map_or(0, |found| found.size())
+    }
+
     /// Whether something stands in the log.
     pub(in crate::store) fn has_log(&self) -> bool {
-        filled(&self.log_path).is_some()
+        self.log_length() > 0
     }
 
     /// Which run of the log this is.
