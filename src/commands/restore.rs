@@ -92,7 +92,7 @@ impl Restore {
         for (changes, what) in [(&prepared.made_again, "again"), (&prepared.revived, "works again, was")] {
             for change in changes {
                 let MadeAgain { kind, name, change, fields, .. } = change;
-                let fields = if *change != "restricted" { String::new() } else { format!(" ({})", fields.join(", ")) };
+                let fields = if *change == "restricted" { format!(" ({})", fields.join(", ")) } else { String::new() };
                 session.terminal.note(&format!("  {what} {change}: the {kind} {name}{fields}"));
             }
         }

@@ -69,4 +69,5 @@ mod surroundings;
 mod systems;
 mod terminal;
 mod traps;
+mod uses;
 mod verify;

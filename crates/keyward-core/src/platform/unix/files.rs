@@ -98,3 +98,13 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
+
+/// Gives the file at `path` the mode of `other`, if it belongs to this process's user and has another one.
+pub(crate) fn give_mode_of(other: &Metadata, path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    let is_own = found.is_file() && found.uid() == rustix::process::geteuid().as_raw();
+    if !is_own || mode(&found) == mode(other) {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode(other)))
+}

@@ -58,3 +58,13 @@ pub(super) fn check(path: &Path, store: &fs::Metadata) -> Result<(), StoreError>
     }
     Ok(())
 }
+
+/// Gives what is beside the store at `path` the mode of the store: SQLite does so when it makes these files, and a log that
+/// was left behind keeps the mode that the store had then.
+pub(super) fn align(path: &Path) {
+    let Ok(store) = fs::symlink_metadata(path) else { return };
+    for file in all_of(path) {
+        // Where it may not be done, whoever may does it.
+        let _ = platform::give_mode_of(&store, &file);
+    }
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
+use super::beside;
 use crate::platform;
 use crate::store::error::{DISK_FULL, READ_ONLY, StoreError};
 
@@ -58,6 +59,8 @@ fn what_the_system_minds(path: &Path) -> Option<&'static str> {
     let folder = path.parent()?;
     if !platform::may_read(path) {
         Some("permission denied")
+    } else if beside::all_of(path).iter().any(|file| file.exists() && !platform::may_read(file)) {
+        Some("the files beside it, which belong to it, may not be read; give them the mode of the store")
     } else if platform::is_full(folder) {
         Some(DISK_FULL)
     } else {

@@ -100,6 +100,9 @@ fn open_shared(path: &Path, purpose: Purpose) -> Result<(Sqlite, Option<String>)
     }
     if purpose == Purpose::Change {
         schema::use_log(&conn).map_err(sql)?;
+        if watch.has_log() {
+            beside::align(path);
+        }
     }
     watch.begin(&conn)?;
     Ok((Sqlite::new(conn, path.to_owned(), Kept::InFile(watch)), is_read_only.then(|| READ_ONLY.to_owned())))
