@@ -366,7 +366,7 @@ fn a_command_that_waited_meets_a_conflict() {
     let backup = scene.backup().display().to_string();
     let mut args = words("create new --json --secret-to");
     args.push(format!("cat > /dev/null; '{}' restore --yes '{backup}'", env!("CARGO_BIN_EXE_keyward")));
-    let output = finish(&mut crate::harness::binary(&scene.sandbox.store(), &args).env("PATH", "/usr/bin:/bin"));
+    let output = finish(crate::harness::binary(&scene.sandbox.store(), &args).env("PATH", "/usr/bin:/bin"));
     assert_eq!((output.code, output.error()["code"].as_str()), (1, Some("conflict")), "{output}");
     assert!(output.stderr.contains("opens nothing"), "{output}");
     assert_eq!(scene.names(), "a\n");
