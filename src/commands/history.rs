@@ -133,7 +133,7 @@ impl History {
         })?;
         if events.is_empty() {
             note_events(session, &view, &filter)?;
-            session.terminal.note("no matching events");
+            session.note_nothing("no matching events");
         } else {
             print(session, &events, keys.len() > 1)?;
         }

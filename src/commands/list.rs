@@ -108,7 +108,7 @@ impl List {
             let Listing { count, damaged } = print(session, &view, &filter)?;
             if count == 0 {
                 note_keys(session, &view, &filter)?;
-                session.terminal.note(if filter == Filter::default() { NO_KEYS } else { "no key matches" });
+                session.note_nothing(if filter == Filter::default() { NO_KEYS } else { "no key matches" });
             }
             damaged.report(store.path())?;
             count

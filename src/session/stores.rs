@@ -109,6 +109,12 @@ impl Session {
         Ok(store)
     }
 
+    /// Says that there is nothing of what was asked for, and in which store: perhaps it is in another one.
+    pub fn note_nothing(&mut self, what: &str) {
+        let place = self.store_path().map(|path| format!(" (looked at the store {})", path.display()));
+        self.terminal.note(&format!("{what}{}", place.unwrap_or_default()));
+    }
+
     /// Warns of what others can do to the store.
     fn warn_of_exposure(&mut self, store: &Store) {
         let Some(exposure) = store.exposure() else { return };

@@ -53,6 +53,7 @@ mod manifest;
 mod manifest_secrets;
 mod memory;
 mod older;
+mod places;
 mod planted;
 mod processes;
 mod reading;

@@ -39,7 +39,7 @@ pub(super) fn list(session: &mut Session, kind: Kind) -> Result<Exit, Error> {
         }
     } else if entries.is_empty() {
         let kind = kind.as_str();
-        session.terminal.note(&format!("there are no {kind}s yet; make one with: keyward {kind} create NAME"));
+        session.note_nothing(&format!("there are no {kind}s yet; make one with: keyward {kind} create NAME"));
     } else {
         let rows: Vec<_> =
             entries.iter().map(|entry| cells(session, entry).into_iter().map(|(_, cell)| cell).collect()).collect();

@@ -10,13 +10,14 @@
 //! something in the log. A copy by `backup` is another file.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::io::{ErrorKind, Read as _};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::schema;
+use crate::platform;
 
 /// Which file of the store it is, and how many commits there were.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +47,9 @@ impl Binding {
         if has_no_binding(file) {
             return Some(Self { file: String::new(), commits: 0 });
         }
-        // The page may be written at this moment.
-        (0..3).find_map(|_| {
-            let bytes = page.read(file).ok()?;
-            let at = bytes.windows(MARK.len()).position(|part| part == MARK.as_bytes())?;
-            Self::parse(str::from_utf8(bytes.get(at..at + MARK.len() + FILE + COMMITS)?).ok()?)
-        })
+        let bytes = page.read(file).ok()?;
+        let at = bytes.windows(MARK.len()).position(|part| part == MARK.as_bytes())?;
+        Self::parse(str::from_utf8(bytes.get(at..at + MARK.len() + FILE + COMMITS)?).ok()?)
     }
 
     /// Whether the file may be in the state of `alone` when it is read as this with a log that was begun after the first
@@ -66,10 +64,10 @@ impl Binding {
 const SINCE: u32 = 4;
 
 /// Whether the file alone is of an older schema. Its number stands in bytes 60 to 64 (file format of SQLite, 1.3).
-fn has_no_binding(mut file: &File) -> bool {
+fn has_no_binding(file: &File) -> bool {
     let mut header = [0; 64];
-    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut header));
-    read.is_ok() && header[60..].try_into().is_ok_and(|bytes| u32::from_be_bytes(bytes) < SINCE)
+    platform::read_at(file, &mut header, 0).is_ok()
+        && header[60..].try_into().is_ok_and(|bytes| u32::from_be_bytes(bytes) < SINCE)
 }
 
 /// What stands in the file and its log together.
@@ -148,10 +146,9 @@ impl Page {
         Ok(Self { start: u64::from(number.saturating_sub(1)) * u64::from(size), size: size as usize })
     }
 
-    fn read(&self, mut file: &File) -> std::io::Result<Vec<u8>> {
+    fn read(&self, file: &File) -> std::io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.size];
-        file.seek(SeekFrom::Start(self.start))?;
-        file.read_exact(&mut bytes)?;
+        platform::read_at(file, &mut bytes, self.start)?;
         Ok(bytes)
     }
 }

@@ -57,6 +57,9 @@ enum Log {
     Frozen(Option<Status>),
 }
 
+/// How often it is looked before a log is held for that of another file.
+const LOOKS: u32 = 5;
+
 impl Watch {
     /// For a file that others read and write. [`Watch::begin`] follows when it is open.
     pub(super) fn of_a_shared(path: &Path) -> Result<Self, StoreError> {
@@ -104,15 +107,23 @@ impl Watch {
 
     /// Whether what stands in the file alone may be what `conn` reads as one with the log.
     pub(in crate::store) fn fits(&self, conn: &Connection) -> bool {
+        // Others may write in between, and a page may be read while it is written.
+        (0..LOOKS).any(|_| self.fits_now(conn))
+    }
+
+    fn fits_now(&self, conn: &Connection) -> bool {
+        let Some(page) = self.page else { return true };
+        // In this order: what others commit meanwhile is in the second, and not only in the first.
+        let alone = Binding::alone(&self.held.file, &page);
         // A store whose history has no end any more has no binding either.
-        let (Some(page), Ok(together)) = (self.page, Together::read(conn)) else { return true };
-        let Some(alone) = Binding::alone(&self.held.file, &page) else { return false };
+        let Ok(together) = Together::read(conn) else { return true };
+        let known = self.commits.get();
+        let Some(alone) = alone.filter(|alone| alone.commits >= known) else { return false };
         let fits = together.binding.fits(&alone, &together.possible(self.run()));
-        let goes_on = alone.commits >= self.commits.get();
-        if fits && goes_on {
+        if fits {
             self.commits.set(alone.commits);
         }
-        fits && goes_on
+        fits
     }
 
     /// Looks whether the store is as it was at the last look, and takes what it sees for known, if SQLite can explain
