@@ -149,7 +149,8 @@ fn what_was_revoked_since_stays_revoked() {
     // The history tells of all of it, and leads from the newer secret to its key.
     let history = scene.sandbox.run("history --json").json();
     let actions: Vec<_> = history.as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap()).collect();
-    assert!(actions.ends_with(&["user.delete", "store.restore"]), "{actions:?}");
+    // The last two: which secret of a key was made since, and the restore itself.
+    assert!(actions.ends_with(&["user.delete", "store.restore", "store.restore"]), "{actions:?}");
     let id = newer.split('_').nth(1).unwrap();
     assert_eq!(scene.sandbox.run(&format!("history {id} --json")).json()[0]["subject_name"], "rotated");
 }
@@ -412,4 +413,24 @@ fn uses_are_not_forgotten() {
     scene.sandbox.pass(1.hours());
     scene.restored("");
     assert_eq!(scene.sandbox.run("show a --json").json()["use_count"], 3);
+}
+
+/// A secret that turns up after a restore leads to its key, whatever became of both.
+#[test]
+fn every_secret_that_there_ever_was_is_remembered() {
+    for flags in ["", "--as-it-was"] {
+        let scene = Scene::new(&["a", "gone"]);
+        scene.backup();
+        let mut secrets = vec![];
+        for line in ["rotate a", "rotate a", "rotate gone", "create since", "rotate since"] {
+            let output = scene.sandbox.run(line);
+            secrets.push((line.split(' ').nth(1).unwrap(), output.stdout.split('_').nth(1).unwrap().to_owned()));
+        }
+        scene.run(&["delete gone --yes"]);
+        scene.restored(flags);
+        for (name, id) in secrets {
+            let events = scene.sandbox.run(&format!("history {id} --json")).json();
+            assert_eq!(events[0]["subject_name"], name, "{flags}: {id}");
+        }
+    }
 }

@@ -47,6 +47,21 @@ pub(super) fn left_out(restored: &Changes<'_>, present: &View<'_>) -> Result<Lef
     failed.map_or(Ok(found), Err)
 }
 
+/// Writes down the secrets that there were since and that the restored history does not know: one that turns up later
+/// leads to its key.
+pub(super) fn remember_secrets(restored: &Changes<'_>, present: &View<'_>) -> Result<(), StoreError> {
+    let select = "SELECT secret_id, subject_id, subject_name FROM history
+                   WHERE subject_kind = 'key' AND secret_id IS NOT NULL AND subject_id IS NOT NULL ORDER BY seq";
+    let known = "SELECT 1 FROM history WHERE secret_id = ?1 LIMIT 1";
+    present.conn().each(select, &[], |row| {
+        let (secret, key, name) = (row.parsed::<Id>(0)?, row.parsed::<Id>(1)?, row.text(2)?);
+        if restored.conn().optional(known, &[(&secret).into()], |_| Ok(()))?.is_none() {
+            restored.append("store.restore", "key", Some(&key), name, json!({"secret": secret}))?;
+        }
+        Ok::<_, StoreError>(())
+    })
+}
+
 struct Merge<'m, 'c> {
     restored: &'m Changes<'c>,
     present: &'m View<'c>,

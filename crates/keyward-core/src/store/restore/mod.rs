@@ -153,9 +153,16 @@ impl Restore {
                 if tells {
                     revived = copy.rehearse(stamp, |changes| Ok::<_, StoreError>(merge::merge(changes, &view)?.0))?;
                 }
-                left_out = copy.write(stamp, |changes| merge::left_out(changes, &view))?;
+                left_out = copy.write(stamp, |changes| {
+                    merge::remember_secrets(changes, &view)?;
+                    merge::left_out(changes, &view)
+                })?;
             } else if tells {
-                (made_again, left_out) = copy.write(stamp, |changes| merge::merge(changes, &view))?;
+                (made_again, left_out) = copy.write(stamp, |changes| {
+                    let merged = merge::merge(changes, &view)?;
+                    merge::remember_secrets(changes, &view)?;
+                    Ok::<_, StoreError>(merged)
+                })?;
             } else {
                 return Err(RestoreError::NoAncestor(place));
             }
