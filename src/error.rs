@@ -86,7 +86,7 @@ codes! {
     NotPermitted "not_permitted" 1 "the acting user may not do this",
     InvalidValue "invalid_value" 1 "a value cannot be used here, or its source cannot be read",
     Conflict "conflict" 1 "somebody else changed it, or mints for it; try again",
-    OutputFailed "output_failed" 1 "standard output, or a file that is no secret, cannot be written",
+    OutputFailed "output_failed" 1 "standard output, or a file without a secret, cannot be written",
     AddressInUse "address_in_use" 1 "another program listens on the address",
     Usage "usage" 2 "the command line does not parse",
     Cancelled "cancelled" 5 "the person said no; with exit code 130: a signal came",

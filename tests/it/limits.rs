@@ -151,7 +151,7 @@ fn too_little_memory_is_an_error_of_ours() {
     assert_eq!(scene.sandbox.run("history --check").code, 0);
 }
 
-/// No file may become longer than so many blocks: the store's, its log's, the shared memory's, or one with a secret.
+/// No file may become longer than this: the store's, its log's, the shared memory's, or one with a secret.
 #[test]
 fn a_file_that_may_not_grow_is_an_error_of_ours() {
     for blocks in [0, 1, 4, 40, 64, 100, 160, 300] {

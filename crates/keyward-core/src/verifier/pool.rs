@@ -49,7 +49,7 @@ impl Pool {
             match room.and_then(|()| start()) {
                 Ok(thread) => pool.threads.push(thread),
                 Err(error) if pool.threads.is_empty() => return Err(VerifyError::NoThread(error)),
-                // Those that there are do all the work.
+                // The threads that did start do all the work.
                 Err(_) => break,
             }
         }

@@ -83,7 +83,7 @@ pub(crate) fn a_former_cost_ends_with_its_last_hash<F: Fixture>() {
     assert_eq!(former(&store), costs(&[]));
 }
 
-/// Whatever is done, a refusal spends exactly the costs that there are: one too few tells an unknown id from a known
+/// Whatever is done, a refusal spends exactly the costs of the hashes: one too few tells an unknown id from a known
 /// one, one too many is time for nothing.
 pub(crate) fn the_former_costs_are_those_of_the_hashes_whatever_is_done<F: Fixture>() {
     let mut seed = 7_u64;

@@ -98,7 +98,7 @@ pub(super) fn run(session: &mut Session, accepted: Accepted, record: bool) -> Re
         let (clock, quiet) = (session.clock(), session.quiet());
         match spawn(move || answering::work(&gate, &asked, &answers, &clock, accepted, quiet)) {
             Err(error) if number == 0 => return Err(error),
-            // Those that there are do all the work.
+            // The threads that did start do all the work.
             Err(_) => break,
             Ok(_) => {}
         }

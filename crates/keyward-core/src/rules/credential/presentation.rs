@@ -103,7 +103,7 @@ impl Serialize for Presentation {
     }
 }
 
-/// The presentations that are looked at. What stands in the place of another one is no credential, whatever it holds.
+/// The presentations that are looked at. What stands elsewhere is not looked at, whatever it holds.
 ///
 /// ```
 /// use keyward_core::rules::credential::{Accepted, Presentation};

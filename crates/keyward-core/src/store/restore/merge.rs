@@ -254,7 +254,7 @@ impl Merge<'_, '_> {
         Ok(())
     }
 
-    /// The secrets are those that there are now: one that was replaced since opens nothing again.
+    /// The secrets are those of the present store: one that was replaced since opens nothing again.
     fn secrets(&mut self, row: i64, there: i64, later: &Key) -> Result<(), StoreError> {
         let (before, now) = (secrets_of(self.conn(), row)?, secrets_of(self.present.conn(), there)?);
         if before == now {

@@ -1,0 +1,158 @@
+//! `keyward doctor`
+
+mod file;
+mod keys;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::error::{Error, Exit};
+use crate::session::Session;
+use crate::terminal::Tone;
+use crate::text::clean;
+use keyward_core::store::{NameCount, Store};
+
+use self::file::{file_system, history, integrity, permissions, schema};
+use self::keys::{hashing, keys, reserved_names};
+
+/// Check the store and its keys, and suggest fixes
+///
+/// It checks permissions, the file system, the integrity of the file and of its history, the cost of hashing,
+/// and looks for keys that never expire, expire soon, have expired, are unused, are suspended, or were left in
+/// the middle of a rotation. It changes nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward doctor
+  keyward doctor --fail-if-any --json      a gate for CI: exit code 8")]
+pub struct Doctor {
+    /// End with exit code 8 if anything is found
+    #[arg(long)]
+    fail_if_any: bool,
+}
+
+/// How serious a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Severity {
+    /// In order.
+    Ok,
+    /// Worth a look.
+    Warning,
+    /// Has to be fixed.
+    Problem,
+}
+
+/// What was checked, and what was found.
+#[derive(Debug, Serialize)]
+struct Diagnosis {
+    check: &'static str,
+    level: Severity,
+    /// What was found.
+    finding: String,
+    /// What it means; `None` where all is well.
+    meaning: Option<&'static str>,
+    /// How to fix it; `None` where all is well.
+    remedy: Option<String>,
+    /// How many keys it is about.
+    count: u64,
+    /// The first of them.
+    keys: Vec<String>,
+}
+
+impl Diagnosis {
+    fn ok(check: &'static str, finding: impl Into<String>) -> Self {
+        let finding = finding.into();
+        Self { check, level: Severity::Ok, finding, meaning: None, remedy: None, count: 0, keys: vec![] }
+    }
+
+    fn bad(
+        check: &'static str,
+        level: Severity,
+        finding: impl Into<String>,
+        meaning: &'static str,
+        remedy: String,
+    ) -> Self {
+        let (meaning, remedy) = (Some(meaning), Some(remedy));
+        Self { level, meaning, remedy, ..Self::ok(check, finding) }
+    }
+
+    /// A finding about keys. The words say it of none, of one, and of several; the last two follow the number.
+    fn about(
+        check: &'static str,
+        found: NameCount,
+        [none, one, several]: [&str; 3],
+        meaning: &'static str,
+        remedy: &str,
+    ) -> Self {
+        let NameCount { count, names, .. } = found;
+        let finding = match count {
+            0 => return Self::ok(check, none),
+            1 => format!("1 key {one}"),
+            _ => format!("{count} keys {several}"),
+        };
+        Self { count, keys: names, ..Self::bad(check, Severity::Warning, finding, meaning, remedy.to_owned()) }
+    }
+}
+
+impl Doctor {
+    /// Runs all checks and prints the findings.
+    ///
+    /// # Errors
+    /// Where there is no store that can be read.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        let store = session.existing_store()?;
+        let findings = examine(session, &store)?;
+        if session.json() {
+            session.terminal.print_json(&findings)?;
+        } else {
+            print(session, &findings)?;
+        }
+        let found = findings.iter().any(|finding| finding.level != Severity::Ok);
+        Ok(if self.fail_if_any && found { Exit::FOUND } else { Exit::DONE })
+    }
+}
+
+fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
+    let path = store.path();
+    let name = Diagnosis::ok("store", format!("the store is {}", path.display()));
+    let mut findings = vec![name, permissions(path), file_system(path)];
+    let view = &store.view()?;
+    let sound = integrity(session, view)?;
+    let is_sound = sound.level == Severity::Ok;
+    findings.push(sound);
+    if is_sound {
+        findings.push(schema(path, view)?);
+        findings.push(history(session, view)?);
+        findings.extend(hashing(session, view)?);
+        findings.extend(keys(session, view)?);
+        findings.push(reserved_names(view)?);
+    }
+    Ok(findings)
+}
+
+fn print(session: &mut Session, findings: &[Diagnosis]) -> Result<(), Error> {
+    let symbols = session.terminal.stdout_has_symbols();
+    let mut text = String::new();
+    for finding in findings {
+        let (mark, tone) = match (finding.level, symbols) {
+            (Severity::Ok, true) => ("✓", Tone::Good),
+            (Severity::Warning, true) => ("!", Tone::Warning),
+            (Severity::Problem, true) => ("✗", Tone::Bad),
+            (Severity::Ok, false) => ("ok  ", Tone::Plain),
+            (Severity::Warning, false) => ("warn", Tone::Plain),
+            (Severity::Problem, false) => ("FAIL", Tone::Plain),
+        };
+        let blanks = " ".repeat(mark.chars().count());
+        text.push_str(&format!("{} {}\n", session.terminal.paint(mark, tone), clean(&finding.finding)));
+        if !finding.keys.is_empty() {
+            let more = finding.count.saturating_sub(finding.keys.len() as u64);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            text.push_str(&format!("{blanks}   {}{more}\n", clean(&finding.keys.join(", "))));
+        }
+        for line in finding.meaning.into_iter().chain(finding.remedy.as_deref()) {
+            text.push_str(&format!("{blanks}   {line}\n"));
+        }
+    }
+    let text = session.terminal.wrapped(&text, session.terminal.kinds().stdout_is_terminal);
+    session.terminal.print(&text)
+}
