@@ -135,7 +135,7 @@ fn has_room_for_a_thread() -> bool {
     true
 }
 
-/// What `work` makes of each item, in their order, by at most as many threads, each with a state of its own; where there
+/// What `work` makes of each item, in their order, by at most `most` threads, each with a state of its own; where there
 /// are none, by this one.
 fn in_parallel<T: Sync, R: Send, S: Default>(
     items: &[T],
