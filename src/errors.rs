@@ -145,8 +145,8 @@ fn close(path: &Path, weakness: &Weakness) -> String {
             "start this program again; nobody may remove the files beside a store that is in use".to_owned()
         }
         Weakness::StaleLog(log) => format!(
-            "stop all programs that use the store, put the log aside with `mv {log} {log}.old`, and start them again; \
-             `keyward restore BACKUP` needs none of this",
+            "stop all programs that use the store, put the log aside with `mv {log} {log}.old`, and start them again. \
+             `keyward restore` does not leave a file like this",
             log = shell_path(log)
         ),
         _ => "move the store to a folder of your own".to_owned(),

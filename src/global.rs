@@ -67,6 +67,7 @@ fn expanded(path: PathBuf, from: &str) -> Result<PathBuf, Error> {
     let text = path.to_string_lossy();
     let (what, instead) = match text.as_bytes() {
         [b'~'] | [b'~', b'/', ..] => ("~", "your home folder"),
+        [b'~', name @ ..] if name.contains(&b'/') => ("~", "somebody's home folder"),
         [b'$', ..] => ("$", "its value"),
         _ => return Ok(path),
     };

@@ -30,7 +30,7 @@ fn a_new_store_is_said_with_its_place() {
 #[test]
 fn a_path_that_no_shell_has_replaced_is_refused() {
     let sandbox = Sandbox::empty();
-    for path in ["~", "~/keys.db", "~/a/b/keys.db", "$HOME/keys.db", "${HOME}/keys.db", "$KEYS"] {
+    for path in ["~", "~/keys.db", "~root/keys.db", "~/a/b/keys.db", "$HOME/keys.db", "${HOME}/keys.db", "$KEYS"] {
         for line in ["create a --json", "list --json", "verify --json", "doctor --json"] {
             let mut by_flag = words(line);
             by_flag.extend(["--store".to_owned(), path.to_owned()]);

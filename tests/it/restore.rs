@@ -9,7 +9,7 @@ use jiff::ToSpan as _;
 use serde_json::{Value, json};
 
 use crate::batch::Conversation;
-use crate::harness::{Output, Sandbox, finish, words};
+use crate::harness::{Output, Sandbox, finish, finish_with, words};
 
 struct Scene {
     sandbox: Sandbox,
@@ -67,6 +67,9 @@ impl Scene {
     }
 }
 
+/// What somebody does to the bytes of a file.
+type BytesDamage = Box<dyn Fn(&mut Vec<u8>)>;
+
 /// What somebody does to a file.
 type Damage = Box<dyn Fn(&Path)>;
 
@@ -112,12 +115,12 @@ fn what_was_revoked_since_stays_revoked() {
         [
             "tenant acme disabled enabled",
             "user ann disabled enabled",
+            "user ben deleted",
             "key deleted deleted",
             "key disabled disabled enabled",
             "key narrowed restricted scopes,allowed_ips,read_only,require_secure,expires_at",
             "key other restricted name",
             "key rotated rotated",
-            "user ben deleted",
         ]
         .map(str::to_owned),
         "{document:#}"
@@ -150,7 +153,7 @@ fn what_was_revoked_since_stays_revoked() {
     let history = scene.sandbox.run("history --json").json();
     let actions: Vec<_> = history.as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap()).collect();
     // The last two: which secret of a key was made since, and the restore itself.
-    assert!(actions.ends_with(&["user.delete", "store.restore", "store.restore"]), "{actions:?}");
+    assert!(actions.ends_with(&["store.restore", "store.restore"]), "{actions:?}");
     let id = newer.split('_').nth(1).unwrap();
     assert_eq!(scene.sandbox.run(&format!("history {id} --json")).json()[0]["subject_name"], "rotated");
 }
@@ -432,5 +435,206 @@ fn every_secret_that_there_ever_was_is_remembered() {
             let events = scene.sandbox.run(&format!("history {id} --json")).json();
             assert_eq!(events[0]["subject_name"], name, "{flags}: {id}");
         }
+    }
+}
+
+/// Whatever became of the directory since: what the present store refuses by it, the restored one refuses.
+#[test]
+fn the_directory_is_as_strict_as_it_was() {
+    for (before, after, flags, refused) in [
+        (
+            "role create boss --rank 25; user create cat --role boss; create k --owner cat --role editor",
+            "user edit cat --role viewer; role delete boss --yes",
+            "--role editor",
+            "role_too_low",
+        ),
+        (
+            "tenant create t1; create k --tenant t1",
+            "edit k --clear tenant; tenant delete t1 --yes; WAIT; tenant create t1; edit k --tenant t1; tenant disable t1",
+            "--tenant t1",
+            "tenant_disabled",
+        ),
+        (
+            "user create cat --role admin; create k --owner cat --role editor",
+            "edit k --clear owner; user delete cat --yes; WAIT; user create cat --role viewer; edit k --owner cat; user disable cat",
+            "",
+            "owner_disabled",
+        ),
+        (
+            "create k --owner ann",
+            "user delete ben --yes; WAIT; user create ben; edit k --owner ben; user disable ben",
+            "",
+            "owner_disabled",
+        ),
+        (
+            "role create big --rank 25; create k --role big",
+            "edit k --clear role; role delete big --yes; WAIT; role create big --rank 5; edit k --role big",
+            "--role editor",
+            "role_too_low",
+        ),
+        (
+            "tenant create t1; tenant create t2; create k --tenant t1",
+            "tenant edit t1 --name t3; tenant edit t2 --name t1; tenant edit t3 --name t2; tenant disable t2",
+            "--tenant t2",
+            "tenant_disabled",
+        ),
+        (
+            "tenant create t1; tenant create t2; create k --tenant t1",
+            "tenant delete t2 --yes; tenant edit t1 --name t2; tenant disable t2",
+            "--tenant t2",
+            "tenant_disabled",
+        ),
+        (
+            "role create special --rank 15; create k --role special",
+            "edit k --role admin; role delete special --yes",
+            "--role special",
+            "role_too_low",
+        ),
+        (
+            "role create lo --rank 1; role create hi --rank 35; create k --role lo",
+            "role edit lo --name x; role edit hi --name lo; role edit x --name hi",
+            "--role lo",
+            "role_too_low",
+        ),
+    ] {
+        let mut scene = Scene::new(&[]);
+        let run = |scene: &Scene, lines: &str| {
+            let mut secret = String::new();
+            for line in lines.split("; ") {
+                if line == "WAIT" {
+                    scene.sandbox.pass(1.seconds());
+                    continue;
+                }
+                let output = scene.sandbox.run(line);
+                assert_eq!(output.code, 0, "{line}: {output}");
+                if line.starts_with("create k") {
+                    secret = output.stdout.trim_end().to_owned();
+                }
+            }
+            secret
+        };
+        let secret = run(&scene, before);
+        scene.secrets.insert("k".to_owned(), secret);
+        scene.backup();
+        run(&scene, after);
+        assert_eq!(scene.reason("k", flags), refused, "{after}");
+        let document = scene.restored("");
+        assert_eq!(scene.reason("k", flags), refused, "{after}: {document:#}");
+        assert!(!document["made_again"].as_array().unwrap().is_empty(), "{after}");
+    }
+}
+
+#[test]
+fn uses_while_a_person_thinks_are_counted() {
+    let scene = Scene::new(&["a", "b"]);
+    scene.backup();
+    scene.run(&["delete b --yes", "create c"]);
+    let backup = scene.sandbox.path("backup.db");
+    let line = format!("restore {}", backup.display());
+    let mut screen = crate::pty::Screen::start(&scene.sandbox.store(), &line, 200);
+    screen.wait_for("in the place of the store");
+    for _ in 0..5 {
+        assert_eq!(finish_with(&mut scene.sandbox.binary("verify -q"), scene.secrets["a"].as_bytes()).code, 0);
+    }
+    screen.press("y\r");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    assert_eq!(scene.sandbox.run("show a --json").json()["use_count"], 5);
+    assert_eq!(scene.names(), "a\n");
+}
+
+#[test]
+fn a_damaged_store_is_put_aside_in_every_form() {
+    let page = |from: usize| move |bytes: &mut Vec<u8>| bytes[from..from + 4096].fill(0);
+    let forms: [(&str, BytesDamage); 5] = [
+        ("without its first page", Box::new(page(0))),
+        ("with an empty page", Box::new(page(4096 * 12))),
+        ("another program's", Box::new(|bytes| bytes[68..72].fill(7))),
+        ("cut off", Box::new(|bytes| bytes.truncate(50_000))),
+        ("empty", Box::new(Vec::clear)),
+    ];
+    for (what, damage) in forms {
+        let scene = Scene::new(&["a"]);
+        scene.backup();
+        scene.run(&["disable a"]);
+        let mut bytes = fs::read(scene.sandbox.store()).unwrap();
+        damage(&mut bytes);
+        fs::write(scene.sandbox.store(), &bytes).unwrap();
+        let output = scene.restore("--yes --json --as-it-was");
+        assert_eq!(output.code, 0, "{what}: {output}");
+        assert_eq!((scene.names().as_str(), scene.reason("a", "").as_str()), ("a\n", "allowed"), "{what}");
+        if !bytes.is_empty() {
+            assert!(fs::read(output.json()["kept"].as_str().unwrap()).unwrap() == bytes, "{what}");
+        }
+    }
+    // A log that does not fit, as after a copy by hand.
+    let scene = Scene::new(&["a"]);
+    let backup = scene.backup();
+    scene.run(&["disable a"]);
+    assert_eq!(scene.reason("a", ""), "key_disabled");
+    scene.run(&["enable a"]);
+    assert_eq!(scene.reason("a", ""), "allowed");
+    fs::copy(&backup, scene.sandbox.store()).unwrap();
+    assert_eq!(scene.sandbox.run("list --json").error()["code"], "store_insecure");
+    assert!(fs::read(&backup).unwrap() == fs::read(scene.sandbox.store()).unwrap(), "nothing wrote to it");
+    assert_eq!(scene.restore("--yes --as-it-was").code, 0);
+    assert_eq!(scene.names(), "a\n");
+}
+
+#[test]
+fn what_was_planted_is_not_restored() {
+    let sql =
+        |path: &Path, statements: &str| rusqlite::Connection::open(path).unwrap().execute_batch(statements).unwrap();
+    for planted in [
+        "ALTER TABLE key ADD COLUMN more INTEGER",
+        "CREATE TABLE extra (x)",
+        "CREATE TRIGGER t AFTER UPDATE ON key BEGIN SELECT 1; END",
+        "CREATE INDEX i ON key (description)",
+    ] {
+        let scene = Scene::new(&["a"]);
+        scene.backup();
+        scene.run(&["disable a"]);
+        // In the store: it is put aside where that is asked for.
+        sql(&scene.sandbox.store(), planted);
+        let refused = scene.restore("--yes --json");
+        assert_eq!(
+            (refused.code, refused.error()["code"].as_str()),
+            (6, Some("store_corrupt")),
+            "{planted}: {refused}"
+        );
+        assert!(refused.stderr.contains("--as-it-was"), "{refused}");
+        assert_eq!(scene.restore("--yes --as-it-was").code, 0, "{planted}");
+        // In the backup: it does not become a store.
+        sql(&scene.sandbox.path("backup.db"), planted);
+        for flags in ["--yes --json", "--yes --json --as-it-was"] {
+            let refused = scene.restore(flags);
+            assert_eq!(
+                (refused.code, refused.error()["code"].as_str()),
+                (6, Some("store_corrupt")),
+                "{planted}: {refused}"
+            );
+        }
+    }
+}
+
+#[test]
+fn two_restores_at_once_do_not_meet() {
+    let scene = Scene::new(&["a"]);
+    let backup = scene.backup().display().to_string();
+    scene.run(&["disable a"]);
+    let start = |flags: &str| {
+        let mut command = scene.sandbox.binary(&format!("restore --yes --json {flags} {backup}"));
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    for _ in 0..5 {
+        let all: Vec<_> = (0..4).map(|_| start("")).collect();
+        for child in all {
+            let output = child.wait_with_output().unwrap();
+            let error = String::from_utf8_lossy(&output.stderr);
+            // The history of a store that was restored meanwhile does not contain the changes since.
+            assert!(matches!(output.status.code(), Some(0 | 1 | 6)), "{error}");
+            assert!(!error.contains("internal"), "{error}");
+        }
+        assert_eq!(scene.reason("a", ""), "key_disabled");
+        assert_eq!(scene.sandbox.run("history --check").code, 0);
     }
 }

@@ -11,8 +11,8 @@ mod unix;
 use unix as system;
 
 pub(crate) use system::files::{
-    OtherUsers, anybody_may_replace_in, give_mode_of, has_other_names, is_full, is_trusted_beside, make_private,
-    may_read, may_write, mode, open_to_read, private_file, private_folders, read_at,
+    OtherUsers, anybody_may_replace_in, give_access_of, has_other_names, is_full, is_trusted_beside, make_private,
+    may_read, may_write, mode, open_to_read, private_file, private_folders, read_at, rename_new,
 };
 pub use system::limits::has_room_for_a_thread;
 pub(crate) use system::process;

@@ -43,8 +43,8 @@ impl Store {
             Sight::Same | Sight::Written => self.compare(),
             Sight::Old => {
                 self.conn = Conn::new(sqlite::nothing(self.path.clone())?);
-                let (known, sightings) = (self.known.clone(), self.sightings);
-                *self = Self { known, sightings, is_unsure: true, ..Self::open_for(&self.path, self.purpose)? };
+                let (known, former, sightings) = (self.known.clone(), self.former.clone(), self.sightings);
+                *self = Self { known, former, sightings, is_unsure: true, ..Self::open_for(&self.path, self.purpose)? };
                 self.compare()
             }
             Sight::Replaced => {
@@ -86,7 +86,7 @@ impl Store {
 
     /// How another connection to the same store is opened, by whoever knows this much of it.
     pub(crate) fn way(&self) -> Way {
-        Way { path: self.path.clone(), purpose: self.purpose, known: self.known.clone() }
+        Way { path: self.path.clone(), purpose: self.purpose, known: self.known.clone(), former: self.former.clone() }
     }
 
     /// Compares what is known of the store with what it is, and knows that from now on.
@@ -95,6 +95,11 @@ impl Store {
         let found = self.compared();
         self.conn.end();
         let (now, freshness) = found?;
+        if freshness == Freshness::Anew
+            && let Some((id, _)) = &self.known
+        {
+            self.former.push(id.clone());
+        }
         (self.known, self.is_unsure) = (now, false);
         Ok(freshness)
     }
@@ -104,6 +109,10 @@ impl Store {
         let freshness = match (&self.known, &now) {
             // Only what the history does not tell of was written, such as uses.
             (known, now) if known == now => Freshness::Changed,
+            // A store that was replaced by a restore does not come back but as an older copy.
+            (Some((id, _)), Some((other, _))) if other != id && self.former.contains(other) => {
+                return Err(StoreError::Rewound(self.path.clone()));
+            }
             (Some((id, _)), Some((other, _))) if other != id => Freshness::Anew,
             (Some((_, head)), Some((_, end))) if end.seq >= head.seq && history::has_been_at(&self.conn, head)? => {
                 Freshness::Changed
@@ -124,7 +133,7 @@ impl Store {
         if purpose == Purpose::Read && conn.sqlite().has_log() {
             conn.sqlite().leave_log();
         }
-        Ok(Self { conn, path, unwritable, exposure, purpose, known, sightings: 0, is_unsure: false })
+        Ok(Self { conn, path, unwritable, exposure, purpose, known, former: vec![], sightings: 0, is_unsure: false })
     }
 }
 
@@ -134,6 +143,7 @@ pub(crate) struct Way {
     path: PathBuf,
     purpose: Purpose,
     known: Known,
+    former: Vec<StoreId>,
 }
 
 impl Way {
@@ -141,6 +151,7 @@ impl Way {
     pub(crate) fn learn(&mut self, store: &Store) {
         if self.known != store.known {
             self.known.clone_from(&store.known);
+            self.former.clone_from(&store.former);
         }
     }
 
@@ -151,6 +162,7 @@ impl Way {
     pub(crate) fn open(&mut self) -> Result<Store, StoreError> {
         let mut store = Store::open_for(&self.path, self.purpose)?;
         store.known.clone_from(&self.known);
+        store.former.clone_from(&self.former);
         store.compare()?;
         self.learn(&store);
         Ok(store)

@@ -67,6 +67,8 @@ pub struct Store {
     purpose: Purpose,
     /// Which store it was at the last look, and the end of its history then.
     known: Known,
+    /// The stores that it was before.
+    former: Vec<StoreId>,
     /// How often a look has found that it is not what it was.
     sightings: u64,
     /// Whether it has still to be compared with what is known of it.
@@ -125,6 +127,7 @@ impl Store {
             exposure: None,
             purpose: Purpose::Change,
             known,
+            former: vec![],
             sightings: 0,
             is_unsure: false,
         })

@@ -6,6 +6,10 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, Open
 use std::path::Path;
 
 use rustix::fs::{Access, OFlags, access, statvfs};
+#[cfg(target_os = "linux")]
+use rustix::fs::{CWD, RenameFlags};
+#[cfg(target_os = "linux")]
+use rustix::io::Errno;
 
 /// Only the owner, reading and writing.
 const PRIVATE: u32 = 0o600;
@@ -99,11 +103,16 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-/// Gives the file at `path` the mode of `other`, if it belongs to this process's user and has another one.
-pub(crate) fn give_mode_of(other: &Metadata, path: &Path) -> io::Result<()> {
+/// Gives the file at `path` the group and the mode of `other`, unless it has them.
+///
+/// # Errors
+/// Where this process may not do that.
+pub(crate) fn give_access_of(other: &Metadata, path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
-    let is_own = found.is_file() && found.uid() == rustix::process::geteuid().as_raw();
-    if !is_own || mode(&found) == mode(other) {
+    if found.gid() != other.gid() && mode(other) & 0o070 != 0 {
+        std::os::unix::fs::lchown(path, None, Some(other.gid()))?;
+    }
+    if mode(&found) == mode(other) {
         return Ok(());
     }
     fs::set_permissions(path, Permissions::from_mode(mode(other)))
@@ -112,4 +121,17 @@ pub(crate) fn give_mode_of(other: &Metadata, path: &Path) -> io::Result<()> {
 /// Fills `bytes` with what stands in the file from `start` on. Several threads may do so at once.
 pub(crate) fn read_at(file: &File, bytes: &mut [u8], start: u64) -> io::Result<()> {
     file.read_exact_at(bytes, start)
+}
+
+/// Gives the file another name, at which there must be nothing. Where the system cannot do that at once, the file has
+/// both names for a moment.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // An old system, or a file system that cannot do it.
+        Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {}
+        done => return Ok(done?),
+    }
+    fs::hard_link(from, to)?;
+    fs::remove_file(from)
 }

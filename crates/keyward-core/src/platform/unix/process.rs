@@ -23,6 +23,11 @@ pub(crate) fn has_ended(name: &str) -> bool {
     }
 }
 
+/// Whether there is a process of this number here. Where the system does not tell, there is.
+pub(crate) fn is_running(number: u32) -> bool {
+    !fs::exists("/proc/self").unwrap_or(false) || fs::exists(format!("/proc/{number}")).unwrap_or(true)
+}
+
 /// This start of this machine, and this namespace of process numbers.
 fn machine() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;

@@ -20,7 +20,7 @@ impl<'r> Row<'r> {
     }
 
     /// What the column holds.
-    fn value(&self, column: usize) -> Result<Value<'_>, StoreError> {
+    pub(in crate::store) fn value(&self, column: usize) -> Result<Value<'_>, StoreError> {
         use rusqlite::types::ValueRef;
         let value = self.row.get_ref(column).map_err(|error| StoreError::Bug(error.into()))?;
         Ok(match value {

@@ -33,10 +33,11 @@ impl Drop for Engine {
         // to another file is not moved into this one.
         let leaves_log = |watch: &Watch| {
             let length = watch.log_length();
-            length > 0 && (self.leaves_log.get() && length < LEFT || !watch.fits(&self.conn))
+            let may_stay = || length < LEFT && watch.others_can_read_log();
+            watch.has_lost_log() || length > 0 && (self.leaves_log.get() && may_stay() || !watch.fits(&self.conn))
         };
         if self.watch().is_some_and(leaves_log) {
-            leave_log(&self.conn);
+            leave_log(&self.conn, true);
         }
     }
 }
@@ -45,7 +46,7 @@ impl Drop for Engine {
 #[derive(Debug)]
 pub(in crate::store) enum Kept {
     /// In a file, and what was seen of it. Or in a copy of it in memory.
-    InFile(Watch),
+    InFile(Box<Watch>),
     /// In memory.
     InMemory,
     /// Nowhere: the connection to the file is closed, and it has to be opened again.

@@ -1,6 +1,6 @@
 //! What was revoked since the backup, found by comparing it with the present store, and done to the restored state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
@@ -21,11 +21,12 @@ type LeftOut = Vec<(Name, Id)>;
 
 /// Revokes in `restored` what was revoked in `present` since, and tells what that is, and which keys were made since.
 pub(super) fn merge(restored: &Changes<'_>, present: &View<'_>) -> Result<(Vec<MadeAgain>, LeftOut), StoreError> {
-    let mut merge = Merge { restored, present, made: vec![] };
+    // What refers to what is only right again when all is done.
+    restored.conn().execute("PRAGMA defer_foreign_keys = ON", &[])?;
+    let mut merge = Merge { restored, present, made: vec![], gone: BTreeSet::new() };
     merge.settings()?;
-    let gone = merge.entries()?;
+    merge.directory()?;
     merge.keys()?;
-    gone.into_iter().try_for_each(|(kind, name)| merge.delete_entry(kind, &name))?;
     let former = former_costs::of_all_but(restored.conn(), restored.settings()?.hash_cost)?;
     former_costs::save(restored.conn(), &former)?;
     Ok((merge.made, left_out(restored, present)?))
@@ -66,6 +67,8 @@ struct Merge<'m, 'c> {
     restored: &'m Changes<'c>,
     present: &'m View<'c>,
     made: Vec<MadeAgain>,
+    /// The entries that were deleted since, by the column that refers to them: a row may have been used again.
+    gone: BTreeSet<(&'static str, i64)>,
 }
 
 /// Rows that make an entry or a secret the same in both: what it was made as.
@@ -106,83 +109,108 @@ impl Merge<'_, '_> {
         Ok(())
     }
 
-    /// Roles, tenants and users get what they were restricted to. Returns those that were deleted since.
-    fn entries(&mut self) -> Result<Vec<(Kind, Name)>, StoreError> {
-        let mut gone = vec![];
-        // A user may come to have a role or a tenant of another name.
+    /// Roles, tenants and users are those of the present store, under their present names: a name may have gone to
+    /// another one, and a request names a role or a tenant. What was deleted since is gone, what was made since is not
+    /// there unless a key refers to it, and what was disabled in the backup stays so.
+    fn directory(&mut self) -> Result<(), StoreError> {
         for kind in [Kind::Role, Kind::Tenant, Kind::User] {
-            let later = origins(self.present.conn(), kind)?;
-            for (origin, name) in origins(self.conn(), kind)? {
-                match later.get(&origin) {
-                    None => gone.push((kind, name)),
-                    Some(now) => self.entry(kind, &name, now)?,
+            let (before, now) = (entries(self.conn(), kind)?, entries(self.present.conn(), kind)?);
+            // All go first: names may have changed places.
+            let (table, _) = directory::table(kind);
+            self.conn().execute(&format!("DELETE FROM {table}"), &[])?;
+            for (origin, name) in &before {
+                let Some((draft, later)) = now.get(origin).map(|later| (&name.1, later)) else {
+                    self.gone.insert((directory::table(kind).1, origin.0));
+                    self.tell_entry(kind, &name.1, None)?;
+                    continue;
+                };
+                if kind == Kind::User {
+                    self.ensure(kind, Some(origin.0))?;
                 }
+                self.copy_entry(kind, origin.0)?;
+                let mut merged = later.1.clone();
+                match (&mut merged.facts, &draft.facts) {
+                    (Facts::Tenant { enabled }, Facts::Tenant { enabled: was })
+                    | (Facts::User { enabled, .. }, Facts::User { enabled: was, .. }) => *enabled &= was,
+                    _ => {}
+                }
+                if merged != later.1 {
+                    directory::update(self.conn(), &merged.name, &merged, self.restored.now())?;
+                }
+                self.tell_entry(kind, draft, Some(&merged))?;
             }
         }
-        Ok(gone)
+        Ok(())
     }
 
-    fn entry(&mut self, kind: Kind, name: &Name, later: &Name) -> Result<(), StoreError> {
-        let (Some(before), Some(now)) =
-            (directory::find(self.conn(), kind, name)?, directory::find(self.present.conn(), kind, later)?)
-        else {
-            return Ok(());
+    /// Takes the row over as it is in the present store.
+    fn copy_entry(&self, kind: Kind, id: i64) -> Result<(), StoreError> {
+        let (table, _) = directory::table(kind);
+        let columns = match kind {
+            Kind::Role => "id, name, description, rank, manages_keys, created_at, updated_at",
+            Kind::User => "id, name, description, enabled, role, tenant, created_at, updated_at",
+            Kind::Tenant => "id, name, description, enabled, created_at, updated_at",
+            Kind::Group => return Ok(()),
         };
-        let mut draft = before.draft.clone();
-        if draft.name != now.draft.name && !directory::exists(self.conn(), kind, &now.draft.name)? {
-            draft.name = now.draft.name.clone();
-        }
-        match (&mut draft.facts, &now.draft.facts) {
-            // Requests name a role, and who has a lower one is refused: a change either way refuses some.
-            (facts @ Facts::Role { .. }, role) => *facts = role.clone(),
-            (Facts::Tenant { enabled }, Facts::Tenant { enabled: still }) => *enabled &= still,
-            (Facts::User { role, enabled, .. }, Facts::User { role: later, enabled: still, .. }) => {
-                *enabled &= still;
-                let rank = |role: &Option<Name>| role.as_ref().map(|role| self.present.rank_of(role)).transpose();
-                if rank(later)?.flatten() < rank(role)?.flatten() {
-                    role.clone_from(later);
-                }
-            }
-            _ => {}
-        }
-        let changed = before.draft.differences(&draft);
+        let select = format!("SELECT {columns} FROM {table} WHERE id = ?1");
+        let width = columns.split(',').count();
+        self.present.conn().each(&select, &[id.into()], |row| {
+            let values = (0..width).map(|column| row.value(column)).collect::<Result<Vec<_>, _>>()?;
+            let places: Vec<_> = (1..=width).map(|place| format!("?{place}")).collect();
+            let insert = format!("INSERT OR IGNORE INTO {table} ({columns}) VALUES ({})", places.join(", "));
+            self.conn().execute(&insert, &values).map(drop)
+        })
+    }
+
+    /// Tells what became of an entry, if a request is refused by it that was allowed before.
+    fn tell_entry(&mut self, kind: Kind, before: &Draft, after: Option<&Draft>) -> Result<(), StoreError> {
+        let Some(after) = after else {
+            self.tell(kind.as_str(), before.name.as_str(), None, "deleted", &[]);
+            return self.restored.record_entry(kind, "delete", &before.name, json!({"deleted_keys": 0}));
+        };
+        let changed: Vec<_> = before.differences(after).into_iter().filter(|one| one.field != "description").collect();
         if changed.is_empty() {
             return Ok(());
         }
-        if let Facts::User { role: Some(role), .. } = &draft.facts {
-            self.ensure(Kind::Role, role)?;
-        }
-        directory::update(self.conn(), name, &draft, self.restored.now())?;
-        let is_off = changed.iter().all(|difference| difference.field == "enabled");
-        self.tell(kind.as_str(), draft.name.as_str(), None, if is_off { "disabled" } else { "restricted" }, &changed);
+        let is_off = changed.iter().all(|one| one.field == "enabled");
+        self.tell(kind.as_str(), after.name.as_str(), None, if is_off { "disabled" } else { "restricted" }, &changed);
         let verb = if is_off { "disable" } else { "edit" };
-        self.restored.record_entry(kind, verb, name, json!({"settings": as_json(changed)}))
+        self.restored.record_entry(kind, verb, &before.name, json!({"settings": as_json(changed)}))
+    }
+
+    /// What the key refers to is there, and is what it referred to: else it refers to what it refers to now.
+    fn refer(&self, row: i64, there: i64) -> Result<(), StoreError> {
+        for kind in [Kind::Role, Kind::Tenant, Kind::User] {
+            let (_, column) = directory::table(kind);
+            let select = format!("SELECT {column} FROM key WHERE id = ?1");
+            let id = |conn: &Conn, row: i64| {
+                Ok::<_, StoreError>(conn.optional(&select, &[row.into()], |row| row.optional_integer(0))?.flatten())
+            };
+            if !id(self.conn(), row)?.is_some_and(|id| self.gone.contains(&(column, id))) {
+                continue;
+            }
+            let now = id(self.present.conn(), there)?;
+            self.ensure(kind, now)?;
+            let update = format!("UPDATE key SET {column} = ?2 WHERE id = ?1");
+            self.conn().execute(&update, &[row.into(), now.into()])?;
+        }
+        Ok(())
     }
 
     /// Makes an entry that something refers to, as it is in the present store.
-    fn ensure(&self, kind: Kind, name: &Name) -> Result<(), StoreError> {
-        if directory::exists(self.conn(), kind, name)? {
-            return Ok(());
+    fn ensure(&self, kind: Kind, id: Option<i64>) -> Result<(), StoreError> {
+        let Some(id) = id else { return Ok(()) };
+        if kind == Kind::User {
+            let select = "SELECT role, tenant FROM \"user\" WHERE id = ?1";
+            let found = self
+                .present
+                .conn()
+                .optional(select, &[id.into()], |row| Ok((row.optional_integer(0)?, row.optional_integer(1)?)))?;
+            let (role, tenant) = found.unwrap_or_default();
+            self.ensure(Kind::Role, role)?;
+            self.ensure(Kind::Tenant, tenant)?;
         }
-        let Some(found) = directory::find(self.present.conn(), kind, name)? else { return Ok(()) };
-        if let Facts::User { role, tenant, .. } = &found.draft.facts {
-            role.as_ref().map_or(Ok(()), |role| self.ensure(Kind::Role, role))?;
-            tenant.as_ref().map_or(Ok(()), |tenant| self.ensure(Kind::Tenant, tenant))?;
-        }
-        directory::insert(self.conn(), &found.draft, self.restored.now())?;
-        self.restored.record_entry(kind, "create", name, json!({"settings": as_json(found.draft.as_new())}))
-    }
-
-    /// What was deleted since goes again, unless a key or a user still has it.
-    fn delete_entry(&mut self, kind: Kind, name: &Name) -> Result<(), StoreError> {
-        let Some(Draft { .. }) =
-            directory::find(self.conn(), kind, name)?.filter(|e| e.keys + e.users == 0).map(|e| e.draft)
-        else {
-            return Ok(());
-        };
-        directory::delete(self.conn(), kind, name)?;
-        self.tell(kind.as_str(), name.as_str(), None, "deleted", &[]);
-        self.restored.record_entry(kind, "delete", name, json!({"deleted_keys": 0}))
+        self.copy_entry(kind, id)
     }
 
     fn keys(&mut self) -> Result<(), StoreError> {
@@ -207,6 +235,9 @@ impl Merge<'_, '_> {
             }
         }
         for (id, row) in left {
+            if let Some(there) = keys::row_of(self.present.conn(), &id)? {
+                self.refer(row, there)?;
+            }
             let (Some(mut before), Some(later)) = (keys::by_id(self.conn(), &id)?, self.present.key(&id)?) else {
                 continue;
             };
@@ -229,7 +260,6 @@ impl Merge<'_, '_> {
         self.present.check_whole(later)?;
         let Some(there) = keys::row_of(self.present.conn(), &later.id)? else { return Ok(()) };
         self.secrets(row, there, later)?;
-        self.uses(row, there)?;
         let settings = as_strict(before, later);
         let mut changed = differences(&before.settings, &settings);
         if before.name != later.name {
@@ -238,10 +268,11 @@ impl Merge<'_, '_> {
         if changed.is_empty() {
             return Ok(());
         }
-        for (kind, name) in
-            [(Kind::User, &settings.owner), (Kind::Role, &settings.role), (Kind::Tenant, &settings.tenant)]
-        {
-            name.as_ref().map_or(Ok(()), |name| self.ensure(kind, name))?;
+        for kind in [Kind::Role, Kind::Tenant, Kind::User] {
+            let (_, column) = directory::table(kind);
+            let select = format!("SELECT {column} FROM key WHERE id = ?1");
+            let now = self.present.conn().optional(&select, &[there.into()], |row| row.optional_integer(0))?.flatten();
+            self.ensure(kind, now)?;
         }
         keys::update(self.conn(), row, &later.name, &settings, self.restored.now())?;
         let (off, others): (Vec<_>, Vec<_>) = changed.into_iter().partition(|difference| difference.field == "enabled");
@@ -276,17 +307,6 @@ impl Merge<'_, '_> {
         self.tell("key", later.name.as_str(), Some(&later.id), "rotated", &[]);
         self.restored.record("key.rotate", later, json!({"secret": later.current_secret()}))
     }
-
-    /// A key was used as often as it was.
-    fn uses(&self, row: i64, there: i64) -> Result<(), StoreError> {
-        let select = "SELECT last_used_at, use_count FROM key_use WHERE key = ?1";
-        let found =
-            self.present.conn().optional(select, &[there.into()], |row| Ok((row.integer(0)?, row.integer(1)?)))?;
-        let Some((last, count)) = found else { return Ok(()) };
-        let insert = "INSERT INTO key_use (key, last_used_at, use_count) VALUES (?1, ?2, ?3)
-                      ON CONFLICT (key) DO UPDATE SET last_used_at = excluded.last_used_at, use_count = excluded.use_count";
-        self.conn().execute(insert, &[row.into(), last.into(), count.into()]).map(drop)
-    }
 }
 
 fn difference(field: &str, old: impl serde::Serialize, new: impl serde::Serialize) -> Difference {
@@ -294,11 +314,17 @@ fn difference(field: &str, old: impl serde::Serialize, new: impl serde::Serializ
 }
 
 /// The entries of a kind by what they were made as: a name may change, and be given to another one.
-fn origins(conn: &Conn, kind: Kind) -> Result<BTreeMap<Origin, Name>, StoreError> {
+fn entries(conn: &Conn, kind: Kind) -> Result<BTreeMap<Origin, (Name, Draft)>, StoreError> {
     let (table, _) = directory::table(kind);
     let sql = format!("SELECT id, created_at, name FROM {table}");
     let all = conn.all(&sql, &[], |row| Ok(((row.integer(0)?, row.integer(1)?), row.parsed::<Name>(2)?)))?;
-    Ok(all.into_iter().collect())
+    let mut found = BTreeMap::new();
+    for (origin, name) in all {
+        if let Some(entry) = directory::find(conn, kind, &name)? {
+            found.insert(origin, (name, entry.draft));
+        }
+    }
+    Ok(found)
 }
 
 fn secrets_of(conn: &Conn, key: i64) -> Result<Vec<SecretRow>, StoreError> {

@@ -5,7 +5,7 @@
 //! has the store open meets another identity, and reads it anew.
 //!
 //! What may break: somebody changes the store in between. Then nothing is done, and it can be tried again. A kill leaves
-//! the copy, which the next restore removes, and the store as it was.
+//! the copy, under a hidden name, and the store as it was.
 
 mod merge;
 mod place;
@@ -18,6 +18,7 @@ use super::continuity::Known;
 use super::error::StoreError;
 use super::exposure::Weakness;
 use super::history::{self, ChainCheck};
+use super::sqlite::Unfinished;
 use super::sqlite::backup::{self, BackupError};
 use super::sqlite::beside;
 use super::{Changes, Stamp, Store};
@@ -103,7 +104,7 @@ pub struct Restore {
     place: PathBuf,
     present: Present,
     copy: Option<Store>,
-    file: Leftover,
+    file: Unfinished,
     /// What was revoked since the backup and will be again.
     pub made_again: Vec<MadeAgain>,
     /// What was revoked since the backup and will not be any more.
@@ -114,24 +115,6 @@ pub struct Restore {
     pub keys: u64,
 }
 
-/// A file that goes, with its logs, whatever happens.
-#[derive(Debug)]
-struct Leftover(PathBuf);
-
-impl Leftover {
-    fn remove(&self) {
-        for file in beside::all_of(&self.0).iter().chain([&self.0]) {
-            let _ = std::fs::remove_file(file);
-        }
-    }
-}
-
-impl Drop for Leftover {
-    fn drop(&mut self) {
-        self.remove();
-    }
-}
-
 impl Restore {
     /// Puts together what will be at `place` when `backup` is restored there. Nothing that is there is changed.
     ///
@@ -140,9 +123,10 @@ impl Restore {
     /// # Errors
     /// [`RestoreError`] says which of the many reasons it is; [`StoreError::Denied`] for who may not do this.
     pub fn prepare(backup: &Path, place: &Path, as_it_was: bool, stamp: Stamp<'_>) -> Result<Self, RestoreError> {
+        // The backup may be named by a link to the newest one.
+        let backup = &backup.canonicalize().unwrap_or_else(|_| backup.to_owned());
         let (present, place) = present_at(place, as_it_was)?;
-        let file = Leftover(place::beside(&place, ".restoring"));
-        file.remove();
+        let file = Unfinished::of(&place);
         let mut copy = copied(backup, &file.0)?;
         let (mut made_again, mut revived, mut left_out) = (vec![], vec![], vec![]);
         if let Present::Store(store, _) = &present {
@@ -214,24 +198,48 @@ impl Restore {
 
 /// What is at the place, and the place as a path without links.
 fn present_at(place: &Path, as_it_was: bool) -> Result<(Present, PathBuf), RestoreError> {
-    match Store::open(place) {
-        Ok(store) => {
-            store.check_writable()?;
-            let (path, known) = (store.path().to_owned(), store.known().clone());
-            Ok((Present::Store(Box::new(store), known), path))
-        }
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |error| RestoreError::Io { path: place.to_owned(), error };
+    let resolved =
+        || Ok::<_, RestoreError>(folder.canonicalize().map_err(failed)?.join(place.file_name().unwrap_or_default()));
+    let error = match Store::open(place) {
+        Ok(store) => match damage_of(&store)? {
+            None => {
+                store.check_writable()?;
+                let (path, known) = (store.path().to_owned(), store.known().clone());
+                return Ok((Present::Store(Box::new(store), known), path));
+            }
+            Some(error) => error,
+        },
         Err(StoreError::Missing(_)) => {
-            let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let failed = |error| RestoreError::Io { path: place.to_owned(), error };
             platform::private_folders(folder).map_err(failed)?;
-            let name = place.file_name().unwrap_or_default();
-            Ok((Present::Nothing, folder.canonicalize().map_err(failed)?.join(name)))
+            return Ok((Present::Nothing, resolved()?));
         }
-        Err(error @ (StoreError::Corrupt { .. } | StoreError::Newer { .. } | StoreError::Rewound(_))) if !as_it_was => {
-            Err(RestoreError::Untold(error))
+        Err(error) => error,
+    };
+    match error {
+        // What cannot be read is put aside, whole, where that is asked for.
+        StoreError::Corrupt { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Rewound(_)
+        | StoreError::Foreign { .. }
+        | StoreError::Insecure { weakness: Weakness::StaleLog(_), .. } => {
+            let is_file = place.symlink_metadata().is_ok_and(|found| found.is_file());
+            if as_it_was && is_file { Ok((Present::Unreadable, resolved()?)) } else { Err(RestoreError::Untold(error)) }
         }
-        Err(StoreError::Corrupt { path, .. } | StoreError::Newer { path, .. }) => Ok((Present::Unreadable, path)),
-        Err(error) => Err(error.into()),
+        error => Err(error.into()),
+    }
+}
+
+/// What keeps the store from telling what was revoked in it, or from taking rows.
+fn damage_of(store: &Store) -> Result<Option<StoreError>, StoreError> {
+    let corrupt = |detail| StoreError::Corrupt { path: store.path().to_owned(), detail };
+    let view = store.view()?;
+    let looked = view.damage().and_then(|damage| Ok(damage.into_iter().chain(view.strange_parts()?).next()));
+    match looked {
+        Ok(found) => Ok(found.map(corrupt)),
+        Err(error @ StoreError::Corrupt { .. }) => Ok(Some(error)),
+        Err(error) => Err(error),
     }
 }
 
@@ -253,10 +261,14 @@ fn copied(backup: &Path, to: &Path) -> Result<Store, RestoreError> {
         }
         Err(error) => return Err(RestoreError::Backup(error)),
     }
-    let store = Store::open(to).map_err(RestoreError::Backup)?;
     let unsound = |detail| RestoreError::Unsound { path: backup.to_owned(), detail };
+    let store = Store::open(to).map_err(|error| match error {
+        // It is the copy that is damaged because the backup is.
+        StoreError::Corrupt { detail, .. } => unsound(detail),
+        error => RestoreError::Backup(error),
+    })?;
     let view = store.view()?;
-    if let Some(damage) = view.damage()? {
+    if let Some(damage) = view.damage()?.into_iter().chain(view.strange_parts()?).next() {
         return Err(unsound(damage));
     }
     if let ChainCheck::Broken { seq, what } = view.check_history(|_| {})? {

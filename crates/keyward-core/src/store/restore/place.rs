@@ -15,16 +15,14 @@ use crate::store::sqlite::beside as files;
 use crate::store::{Changes, Stamp, Store};
 
 /// Tables that stay as they are: the end of the history, whose row is changed; what others are about to mint, which ends;
-/// and which secrets were on their way, of which none is forgotten.
-const APART: &str = "'history_head', 'reservation', 'announced_secret'";
+/// which secrets were on their way, of which none is forgotten; and how often keys were used, also while a person
+/// thought about it.
+const APART: &str = "'history_head', 'reservation', 'announced_secret', 'key_use'";
 
-/// The hidden name beside the place for what is not finished.
-pub(super) fn beside(place: &Path, end: &str) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(place.file_name().unwrap_or_default());
-    name.push(end);
-    place.with_file_name(name)
-}
+/// Uses of what is not the same key there: a row may have been used again.
+const OTHER_USES: &str = "
+    DELETE FROM main.key_use WHERE key NOT IN
+        (SELECT m.id FROM main.key m JOIN restored.key r ON r.id = m.id AND r.public_id = m.public_id)";
 
 /// The names for what was there before: the time, and a number where there is such a file already.
 fn names(place: &Path, now: Timestamp) -> impl Iterator<Item = PathBuf> {
@@ -84,6 +82,7 @@ fn take_rows(store: &Store, known: &Known, stamp: Stamp<'_>) -> Result<(), Store
         "SELECT name FROM restored.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT IN ({APART})"
     );
     let tables = store.conn.all(&tables, &[], |row| Ok(row.text(0)?.to_owned()))?;
+    store.conn.execute(OTHER_USES, &[])?;
     for table in &tables {
         store.conn.execute(&format!("DELETE FROM main.\"{table}\""), &[])?;
     }
@@ -91,6 +90,7 @@ fn take_rows(store: &Store, known: &Known, stamp: Stamp<'_>) -> Result<(), Store
         store.conn.execute(&format!("INSERT INTO main.\"{table}\" SELECT * FROM restored.\"{table}\""), &[])?;
     }
     for statement in [
+        "INSERT OR IGNORE INTO main.key_use SELECT * FROM restored.key_use",
         "INSERT OR IGNORE INTO main.announced_secret SELECT * FROM restored.announced_secret",
         "DELETE FROM main.reservation",
         "UPDATE main.history_head SET (seq, hash) = (SELECT seq, hash FROM restored.history_head),
@@ -131,9 +131,11 @@ pub(super) fn move_in(from: &Path, place: &Path) -> Result<(), RestoreError> {
     }
     let file = File::open(from).map_err(failed)?;
     file.sync_all().map_err(failed)?;
-    // Unlike a rename, a link replaces nothing that came in the meantime.
-    fs::hard_link(from, place).map_err(failed)?;
-    fs::remove_file(from).map_err(failed)?;
+    if fs::symlink_metadata(place).is_ok_and(|found| found.is_file() && found.len() == 0) {
+        // Somebody reserved the name.
+        fs::remove_file(place).map_err(failed)?;
+    }
+    platform::rename_new(from, place).map_err(failed)?;
     let folder = place.parent().unwrap_or(Path::new("/"));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{beside, error_of, integrity};
+use super::{Unfinished, beside, error_of, integrity};
 use crate::platform;
 use crate::store::db::{Conn, Kept, Sqlite};
 use crate::store::error::StoreError;
@@ -61,15 +61,11 @@ pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> R
         return Err(BackupError::Exists(path.to_owned()));
     }
     let name = path.file_name().ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
-    let mut unfinished = std::ffi::OsString::from(".");
-    unfinished.push(name);
-    unfinished.push(".keyward");
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // SQLite follows no link here, because it follows none to the store, and not in the folders either.
     let folder = &folder.canonicalize().map_err(failed)?;
-    let unfinished = Unfinished(folder.join(unfinished));
-    // What a killed process left; and closed to others before there is anything in it.
-    let _ = fs::remove_file(&unfinished.0);
+    let unfinished = Unfinished::of(&folder.join(name));
+    // Closed to others before there is anything in it.
     platform::private_file(&unfinished.0).map_err(failed)?;
     let target = unfinished.0.to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
     // The copy is made of the tables: it would not show that an index leads past some of their rows.
@@ -83,8 +79,7 @@ pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> R
     become_another_file(&unfinished.0)?;
     let copied = look_through(conn, &unfinished.0)?;
     let written = fs::File::open(&unfinished.0).and_then(|file| file.sync_all());
-    // Unlike a rename, a link replaces nothing that came in the meantime.
-    written.and_then(|()| fs::hard_link(&unfinished.0, path)).map_err(|error| match error.kind() {
+    written.and_then(|()| platform::rename_new(&unfinished.0, path)).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => BackupError::Exists(path.to_owned()),
         _ => failed(error),
     })?;
@@ -127,13 +122,4 @@ fn look_through(store: &Connection, path: &Path) -> Result<BackupReport, BackupE
     let keys = copy.alone("SELECT count(*) FROM key", &[], |row| row.count(0)).map_err(unsound)?;
     let bytes = fs::metadata(path).map_or(0, |found| found.len());
     Ok(BackupReport { keys, events, bytes })
-}
-
-/// A file that goes unless it is finished, and then too, because it has another name by then.
-struct Unfinished(PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }

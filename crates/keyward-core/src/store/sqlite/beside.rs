@@ -27,6 +27,11 @@ pub(super) fn log_of(path: &Path) -> PathBuf {
     with_end(path, LOG)
 }
 
+/// The memory that all who use the log of the database at `path` share.
+pub(super) fn shared_of(path: &Path) -> PathBuf {
+    with_end(path, SHARED)
+}
+
 /// The rollback journal of the database at `path`.
 pub(super) fn journal_of(path: &Path) -> PathBuf {
     with_end(path, JOURNAL)
@@ -59,12 +64,31 @@ pub(super) fn check(path: &Path, store: &fs::Metadata) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Gives what is beside the store at `path` the mode of the store: SQLite does so when it makes these files, and a log that
+/// Gives what is beside the store at `path` the group and the mode of the store: SQLite does so when it makes these files, and a log that
 /// was left behind keeps the mode that the store had then.
 pub(super) fn align(path: &Path) {
     let Ok(store) = fs::symlink_metadata(path) else { return };
     for file in all_of(path) {
         // Where it may not be done, whoever may does it.
-        let _ = platform::give_mode_of(&store, &file);
+        let _ = platform::give_access_of(&store, &file);
     }
+}
+
+/// Takes what lies beside a path where there is no store out of the way. A log that is not empty is kept under another
+/// name: perhaps the store that it belongs to is only somewhere else.
+pub(super) fn put_aside(path: &Path) -> std::io::Result<()> {
+    for file in all_of(path) {
+        let done = match fs::symlink_metadata(&file) {
+            Ok(found) if found.is_file() && found.len() > 0 && file == log_of(path) => {
+                fs::rename(&file, with_end(&file, ".old"))
+            }
+            Ok(_) => fs::remove_file(&file),
+            Err(error) => Err(error),
+        };
+        match done {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -16,6 +16,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::connection::connect_immutable;
 use super::schema;
 use crate::platform;
 
@@ -36,6 +37,15 @@ impl Binding {
     fn parse(text: &str) -> Option<Self> {
         let (file, commits) = text.strip_prefix(MARK)?.split_at_checked(FILE)?;
         Some(Self { file: file.to_owned(), commits: u64::from_str_radix(commits.get(..COMMITS)?, 16).ok()? })
+    }
+
+    /// That of the file at `path` as if there were no log, wherever it stands. Nobody in this process may have the file
+    /// open: SQLite opens it here without locks, and when it is closed again, the system drops all that the process has.
+    pub(super) fn of_the_file(path: &Path) -> Option<Self> {
+        let conn = connect_immutable(path).ok()?;
+        conn.query_row("SELECT binding FROM history_head", [], |row| row.get::<_, String>(0))
+            .ok()
+            .and_then(|text| Self::parse(&text))
     }
 
     fn text(&self) -> String {

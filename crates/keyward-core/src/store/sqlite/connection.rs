@@ -54,8 +54,8 @@ pub(super) fn harden(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
 }
 
-/// Has the last connection that closes leave the log where it is, and not move it into the file.
-pub(in crate::store) fn leave_log(conn: &Connection) {
+/// Has the last connection that closes leave the log where it is, and not move it into the file; or moves it again.
+pub(in crate::store) fn leave_log(conn: &Connection, leave: bool) {
     // Where it cannot be set, nothing else can be done either.
-    let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave);
 }

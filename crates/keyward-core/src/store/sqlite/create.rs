@@ -25,6 +25,10 @@ pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreE
         return Ok(());
     }
     platform::private_folders(&folder).map_err(failed)?;
+    if fs::symlink_metadata(path).is_err() {
+        // Of a store that is not at this path any more: who still has that one open would share them with the new one.
+        beside::put_aside(path).map_err(failed)?;
+    }
     match platform::private_file(path) {
         Ok(file) => file.sync_all().and_then(|()| fs::File::open(&folder)?.sync_all()).map_err(failed)?,
         // Somebody reserved the name, with mktemp for example. Nothing is in it yet.

@@ -49,6 +49,7 @@ fn is_missing_part(message: &str) -> bool {
         || message.starts_with("no such module")
         || message.starts_with("unsafe use of")
         || message.starts_with("access to view")
+        || message.starts_with("integer overflow")
         || message.starts_with("no such column")
         || message.contains("has no column named")
         || message.starts_with("foreign key mismatch")

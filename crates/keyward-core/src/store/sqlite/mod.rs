@@ -11,6 +11,7 @@ mod integrity;
 mod open;
 mod place;
 mod schema;
+mod unfinished;
 mod watch;
 
 pub(super) use binding::bind;
@@ -19,6 +20,7 @@ pub(super) use create::{create, in_memory, nothing};
 pub(super) use error::error_of;
 pub(super) use integrity::{damage, strange_parts};
 pub(super) use open::{OpenFile, Purpose, open};
+pub(super) use unfinished::Unfinished;
 pub(super) use watch::{Sight, Watch};
 
 #[cfg(test)]

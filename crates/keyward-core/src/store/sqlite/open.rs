@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
+use super::binding::Binding;
 use super::connection::{connect, connect_immutable, harden, leave_log};
 use super::place::{check_file, resolve};
 use super::watch::Watch;
@@ -81,19 +82,30 @@ pub(in crate::store) fn open(path: &Path, purpose: Purpose) -> Result<OpenFile, 
 fn open_shared(path: &Path, purpose: Purpose) -> Result<(Sqlite, Option<String>), StoreError> {
     let sql = |error| error_of(path, error);
     let mut watch = Watch::of_a_shared(path)?;
-    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    harden(&conn).map_err(sql)?;
-    let schema = recognise(&conn, path)?;
-    if schema == schema::VERSION {
-        watch.check_log(&conn).inspect_err(|_| leave_log(&conn))?;
+    let (mut conn, mut schema) = connected(path).map_err(|error| match error {
+        // What can be read, and only without the log, is not damaged.
+        StoreError::Corrupt { .. } if watch.has_log() && watch.is_alone() && Binding::of_the_file(path).is_some() => {
+            watch.stale_log()
+        }
+        error => error,
+    })?;
+    if schema == schema::VERSION && !watch.check_log(&conn)? {
+        // Another program may have moved the page that tells. The file is looked at as if there were no log, for which
+        // nobody in this process may have it open.
+        drop(conn);
+        let alone = if watch.is_alone() { Binding::of_the_file(path) } else { None };
+        (conn, schema) = connected(path)?;
+        watch.check_with(&conn, alone)?;
     }
+    leave_log(&conn, false);
     let is_read_only = conn.is_readonly("main").map_err(sql)?;
     if schema < schema::VERSION && (purpose == Purpose::Read || is_read_only) {
+        if !nothing_in_the_log(path) {
+            leave_log(&conn, true);
+        }
         let watch = Watch::of_a_frozen(path)?;
-        return Ok((
-            Sqlite::new(copied(&conn, path)?, path.to_owned(), Kept::InFile(watch)),
-            Some(READ_ONLY.to_owned()),
-        ));
+        let kept = Kept::InFile(Box::new(watch));
+        return Ok((Sqlite::new(copied(&conn, path)?, path.to_owned(), kept), Some(READ_ONLY.to_owned())));
     }
     if schema < schema::VERSION {
         schema::migrate(&conn).map_err(|error| not_of_schema(path, schema, error))?;
@@ -105,7 +117,16 @@ fn open_shared(path: &Path, purpose: Purpose) -> Result<(Sqlite, Option<String>)
         }
     }
     watch.begin(&conn)?;
-    Ok((Sqlite::new(conn, path.to_owned(), Kept::InFile(watch)), is_read_only.then(|| READ_ONLY.to_owned())))
+    Ok((Sqlite::new(conn, path.to_owned(), Kept::InFile(Box::new(watch))), is_read_only.then(|| READ_ONLY.to_owned())))
+}
+
+/// A connection that leaves the log alone until it is known to belong to the file, and the schema of the store.
+fn connected(path: &Path) -> Result<(Connection, i64), StoreError> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    leave_log(&conn, !nothing_in_the_log(path));
+    harden(&conn).map_err(|error| error_of(path, error))?;
+    let schema = recognise(&conn, path)?;
+    Ok((conn, schema))
 }
 
 /// Opens it as one that nobody writes.
@@ -116,7 +137,7 @@ fn open_immutable(path: &Path, why: &str) -> Result<(Sqlite, Option<String>), St
     if recognise(&conn, path)? < schema::VERSION {
         conn = copied(&conn, path)?;
     }
-    Ok((Sqlite::new(conn, path.to_owned(), Kept::InFile(watch)), Some(why.to_owned())))
+    Ok((Sqlite::new(conn, path.to_owned(), Kept::InFile(Box::new(watch))), Some(why.to_owned())))
 }
 
 /// A copy in memory of a store of an older schema, brought up to date.

@@ -40,6 +40,7 @@ pub(in crate::store) struct Watch {
     held: Arc<Held>,
     status: Status,
     log_path: PathBuf,
+    shared_path: PathBuf,
     log: Log,
     version: i64,
     /// Where in the file its binding stands.
@@ -51,8 +52,8 @@ pub(in crate::store) struct Watch {
 /// What was seen of the log.
 #[derive(Debug)]
 enum Log {
-    /// SQLite works with this one, once it is there.
-    Shared(Option<FileId>),
+    /// SQLite works with this one and its shared memory, once they are there.
+    Shared(Option<[Option<FileId>; 2]>),
     /// The file is read as one that nobody writes, and so neither is its log.
     Frozen(Option<Status>),
 }
@@ -74,7 +75,16 @@ impl Watch {
     fn new(path: &Path, log: Log) -> Result<Self, StoreError> {
         let held = Held::of(path)?;
         let status = Status::of_file(&held.file).map_err(|error| StoreError::from_io(path, "opened", &error))?;
-        Ok(Self { held, status, log_path: beside::log_of(path), log, version: 0, page: None, commits: Cell::new(0) })
+        Ok(Self {
+            held,
+            status,
+            log_path: beside::log_of(path),
+            shared_path: beside::shared_of(path),
+            log,
+            version: 0,
+            page: None,
+            commits: Cell::new(0),
+        })
     }
 
     /// SQLite has opened the file.
@@ -92,16 +102,32 @@ impl Watch {
         Ok(())
     }
 
-    /// Makes sure that the log belongs to the file, if something stands in it.
-    ///
-    /// # Errors
-    /// [`Weakness::StaleLog`], or where the store cannot be read.
-    pub(super) fn check_log(&mut self, conn: &Connection) -> Result<(), StoreError> {
+    /// Whether the log belongs to the file, as far as can be told from here.
+    pub(super) fn check_log(&mut self, conn: &Connection) -> Result<bool, StoreError> {
         self.page = Some(Page::find(conn).map_err(|error| error_of(&self.held.path, error))?);
-        if !self.has_log() || self.fits(conn) { Ok(()) } else { Err(self.stale_log()) }
+        Ok(!self.has_log() || self.fits(conn))
     }
 
-    fn stale_log(&self) -> StoreError {
+    /// Makes sure that the log belongs to the file, of which this is the binding.
+    ///
+    /// # Errors
+    /// [`Weakness::StaleLog`].
+    pub(super) fn check_with(&self, conn: &Connection, alone: Option<Binding>) -> Result<(), StoreError> {
+        let (Some(alone), Ok(together)) = (alone, Together::read(conn)) else { return Err(self.stale_log()) };
+        if !together.binding.fits(&alone, &together.possible(self.run())) {
+            return Err(self.stale_log());
+        }
+        self.commits.set(alone.commits);
+        Ok(())
+    }
+
+    /// Whether nobody else in this process has the file open.
+    pub(super) fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.held) == 1
+    }
+
+    /// The error for a log that belongs to another file.
+    pub(super) fn stale_log(&self) -> StoreError {
         StoreError::Insecure { path: self.held.path.clone(), weakness: Weakness::StaleLog(self.log_path.clone()) }
     }
 
@@ -143,7 +169,7 @@ impl Watch {
         match self.log {
             Log::Frozen(_) if self.is_outdated() => return Ok(Sight::Old),
             Log::Frozen(_) => return Ok(Sight::Same),
-            Log::Shared(Some(known)) if self.log_now() != Some(known) => {
+            Log::Shared(Some(_)) if self.has_lost_log() => {
                 return Err(StoreError::Insecure { path: path.clone(), weakness: Weakness::LogReplaced });
             }
             Log::Shared(Some(_)) => {}
@@ -168,11 +194,16 @@ impl Watch {
         if found > known {
             return Err(StoreError::Newer { path: path.clone(), found, known });
         }
-        (self.version, self.status) = (version, now);
         if self.page.is_some() {
             // Nobody but another program moves the page.
             self.page = Page::find(conn).ok();
         }
+        // Something may have been copied over the file before others wrote to it.
+        if now != self.status && !self.fits(conn) {
+            self.held.give_up();
+            return Ok(Sight::Replaced);
+        }
+        (self.version, self.status) = (version, now);
         Ok(Sight::Written)
     }
 
@@ -198,10 +229,14 @@ impl Watch {
             // Something was copied over the file, and what stands in the log is worth nothing with that.
             return if self.has_log() { Err(self.stale_log()) } else { Ok(()) };
         }
+        if !self.fits(conn) {
+            // It is that of the other file by now.
+            return Ok(());
+        }
         // What came of it is seen from the file.
         let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         match Status::of(&self.log_path) {
-            Ok(found) if found.id == own && !found.is_empty() => Err(self.stale_log()),
+            Ok(found) if own[0] == Some(found.id) && !found.is_empty() => Err(self.stale_log()),
             _ => Ok(()),
         }
     }
@@ -222,20 +257,32 @@ impl Watch {
         self.log_length() > 0
     }
 
+    /// Whether whoever can read the store can read what is beside it as well; it is seen to, where that is possible.
+    pub(in crate::store) fn others_can_read_log(&self) -> bool {
+        let Ok(store) = self.held.file.metadata() else { return false };
+        [&self.log_path, &self.shared_path].into_iter().all(|file| platform::give_access_of(&store, file).is_ok())
+    }
+
     /// Which run of the log this is.
     pub(in crate::store) fn run(&self) -> Run {
         Run::of(&self.log_path)
     }
 
     /// The log that SQLite works with, if it is there by now. One may lie there that belongs to nobody.
-    fn own_log(&self, conn: &Connection) -> Option<FileId> {
+    fn own_log(&self, conn: &Connection) -> Option<[Option<FileId>; 2]> {
         let has_log = |mode: String| mode == "wal";
         let uses_one = conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).is_ok_and(has_log);
-        self.log_now().filter(|_| uses_one)
+        let now = self.log_now();
+        (uses_one && now[0].is_some()).then_some(now)
     }
 
-    fn log_now(&self) -> Option<FileId> {
-        Status::of(&self.log_path).ok().map(|found| found.id)
+    fn log_now(&self) -> [Option<FileId>; 2] {
+        [&self.log_path, &self.shared_path].map(|path| Status::of(path).ok().map(|found| found.id))
+    }
+
+    /// Whether the log, or the memory that is shared with it, was removed or replaced: others use other ones by now.
+    pub(in crate::store) fn has_lost_log(&self) -> bool {
+        matches!(self.log, Log::Shared(Some(known)) if self.log_now() != known)
     }
 }
 
