@@ -108,7 +108,7 @@ fn many_lines_are_answered_in_order_and_counted_exactly() {
 
 pub(crate) struct Conversation {
     child: std::process::Child,
-    questions: ChildStdin,
+    questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
@@ -120,16 +120,25 @@ impl Conversation {
     pub(crate) fn start_as(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (questions, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        Self { child, questions, answers: BufReader::new(answers) }
+        Self { child, questions: Some(questions), answers: BufReader::new(answers) }
     }
 
     /// The reason of the answer, or the code of an error.
     pub(crate) fn ask(&mut self, secret: &str) -> String {
-        writeln!(self.questions, "{}", json!({"credential": secret})).unwrap();
+        let questions = self.questions.as_mut().unwrap();
+        writeln!(questions, "{}", json!({"credential": secret})).unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
         let answer: Value = serde_json::from_str(&line).unwrap();
         answer["reason"].as_str().or(answer["error"]["code"].as_str()).unwrap().to_owned()
+    }
+}
+
+impl Conversation {
+    /// Asks nothing more, and lets it come to its end.
+    pub(crate) fn end(mut self) {
+        drop(self.questions.take());
+        self.child.wait().unwrap();
     }
 }
 

@@ -75,6 +75,11 @@ impl Sandbox {
         self.folder.path().join(name)
     }
 
+    /// What is said of nothing: with the store that was looked at.
+    pub fn looked_at(&self, what: &str) -> String {
+        format!("{what} (looked at the store {})", self.store().display())
+    }
+
     /// Everything in the folder, the store too, so that a test can say that nothing at all was changed.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         fn add(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {

@@ -294,3 +294,122 @@ fn what_was_decided_about_one_store_is_not_done_to_another() {
         }
     }
 }
+
+/// The commits of a store that came to the path are its own, whatever a program does that has the former one open.
+#[test]
+fn what_is_committed_to_the_new_store_is_not_taken_along_with_the_former_one() {
+    for flags in ["", " --no-record"] {
+        for asks in [true, false] {
+            let two = Two::new();
+            let mut conversation = Conversation::start_as(two.sandbox.binary(&format!("verify --batch{flags}")));
+            assert_eq!(two.ask(&mut conversation), "allowed");
+            fs::rename(two.sandbox.store(), two.sandbox.path("former.db")).unwrap();
+            for line in ["create n", "disable n"] {
+                assert_eq!(finish(&mut two.sandbox.binary(line)).code, 0, "{line}");
+            }
+            if asks {
+                assert_eq!(two.ask(&mut conversation), "not_genuine", "{flags}");
+            }
+            conversation.end();
+            let shown = finish(&mut two.sandbox.binary("show n --json")).json();
+            assert_eq!(shown["enabled"], false, "{flags}, {asks}");
+            assert_eq!(two.sandbox.run("history --check --json").json()["rows"], 2, "{flags}, {asks}");
+            assert_eq!(finish(&mut binary(&two.sandbox.path("former.db"), &words("list -q"))).stdout, "a\n");
+        }
+    }
+}
+
+/// What a program that lost its log or its shared memory has in it is not written over what others did since.
+#[test]
+fn a_program_that_lost_its_log_overwrites_nothing() {
+    for lost in [&["keys.db-wal"][..], &["keys.db-shm"], &["keys.db-wal", "keys.db-shm"]] {
+        let two = Two::new();
+        let mut conversation = Conversation::start(&two.sandbox);
+        assert_eq!(two.ask(&mut conversation), "allowed");
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        assert_eq!(two.ask(&mut conversation), "allowed");
+        for file in lost {
+            fs::remove_file(two.sandbox.path(file)).unwrap();
+        }
+        assert_eq!(two.ask(&mut conversation), "store_insecure", "{lost:?}");
+        let done = finish(&mut two.sandbox.binary("disable a"));
+        conversation.end();
+        let reason = two.sandbox.reason("--no-record", &two.secret);
+        assert_eq!(reason, if done.code == 0 { "key_disabled" } else { "allowed" }, "{lost:?}: {done}");
+        assert_eq!(two.sandbox.run("history --check").code, 0, "{lost:?}");
+    }
+}
+
+#[test]
+fn a_copy_over_the_store_is_noticed_with_a_commit_behind_it() {
+    for flags in ["", " --no-record"] {
+        let two = Two::new();
+        // So many keys that they do not stand on one page.
+        let text = (0..400).map(|number| format!("[[key]]\nname = 'k{number}'\n")).collect::<Vec<_>>().concat();
+        let line = format!("apply - --secrets-dir {}", two.sandbox.path("secrets").display());
+        assert_eq!(two.sandbox.run_with(&line, text).code, 0);
+        fs::copy(two.sandbox.store(), two.sandbox.path("copy.db")).unwrap();
+        two.sandbox.run("disable a");
+        let mut conversation = Conversation::start_as(two.sandbox.binary(&format!("verify --batch{flags}")));
+        for _ in 0..20 {
+            assert_eq!(two.ask(&mut conversation), "key_disabled");
+        }
+        two.sandbox.run("edit k399 --description x");
+        fs::copy(two.sandbox.path("copy.db"), two.sandbox.store()).unwrap();
+        for _ in 0..20 {
+            let answer = two.ask(&mut conversation);
+            assert!(["store_rewound", "store_insecure"].contains(&answer.as_str()), "{flags}: {answer}");
+        }
+    }
+}
+
+/// A store that was replaced by a restore does not come back but as an older copy.
+#[test]
+fn a_former_identity_is_no_other_store() {
+    let two = Two::new();
+    two.copy_to("backup.db");
+    let mut conversation = Conversation::start_as(two.sandbox.binary("verify --batch --no-record"));
+    two.sandbox.run("disable a");
+    assert_eq!(two.ask(&mut conversation), "key_disabled");
+    let backup = two.sandbox.path("backup.db").display().to_string();
+    assert_eq!(two.sandbox.run(&format!("restore --yes {backup}")).code, 0);
+    assert_eq!(two.ask(&mut conversation), "key_disabled");
+    fs::copy(&backup, two.sandbox.store()).unwrap();
+    for _ in 0..20 {
+        assert_eq!(two.ask(&mut conversation), "store_rewound");
+    }
+}
+
+/// Other programs may write to the store by way of SQLite.
+#[test]
+#[ignore = "needs sqlite3"]
+fn what_others_do_by_way_of_sqlite_is_no_alarm() {
+    let two = Two::new();
+    let sqlite = |statement: &str| {
+        let output = finish(Command::new("sqlite3").arg(two.sandbox.store()).arg(statement));
+        assert_eq!(output.code, 0, "{statement}: {output}");
+    };
+    let mut conversation = Conversation::start(&two.sandbox);
+    assert_eq!(two.ask(&mut conversation), "allowed");
+    for statement in [
+        "VACUUM",
+        "PRAGMA wal_checkpoint(PASSIVE)",
+        "PRAGMA wal_checkpoint(TRUNCATE)",
+        "REINDEX",
+        "VACUUM",
+        "UPDATE key SET description = 'x'",
+        "PRAGMA wal_checkpoint(RESTART)",
+        "ANALYZE",
+    ] {
+        sqlite(statement);
+        for _ in 0..5 {
+            assert_eq!(two.ask(&mut conversation), "allowed", "{statement}");
+        }
+        for line in ["list -q", "edit a --description y", "edit a --description z"] {
+            let output = finish(&mut two.sandbox.binary(line));
+            assert_eq!(output.code, 0, "{statement}: {line}: {output}");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        assert_eq!(two.ask(&mut conversation), "allowed", "{statement}");
+    }
+}
