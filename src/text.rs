@@ -6,6 +6,14 @@ use std::path::Path;
 pub use keyward_core::rules::text::count;
 use keyward_core::rules::text::is_obeyed;
 
+/// A set or a map of these, inserted one by one. `collect` would sort them first, and bring 6 KiB of sorting into the
+/// program for each type.
+pub fn gather<T, C: Default + Extend<T>>(items: impl IntoIterator<Item = T>) -> C {
+    let mut gathered = C::default();
+    gathered.extend(items);
+    gathered
+}
+
 /// The one of `names` that was probably meant with `text`.
 pub fn closest<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Option<&'n N> {
     let similarity = |name: &N| strsim::jaro_winkler(name.as_ref(), text);

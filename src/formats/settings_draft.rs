@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use super::tree::{Field, Mistake, Node, Value};
-use crate::text::closest;
+use crate::text::{closest, gather};
 use keyward_core::rules::names::InvalidText;
 use keyward_core::rules::setting::{Setting, SettingSlot, Settings, TextSet};
 use keyward_core::rules::time::When;
@@ -128,9 +128,9 @@ fn labels<K: FromStr<Err: Display> + Ord, V: FromStr<Err: Display>>(
 }
 
 /// All values, or everything that is wrong with any of them.
-fn all<T, C: FromIterator<T>>(values: impl Iterator<Item = Result<T, Mistake>>) -> Result<C, Vec<Mistake>> {
+fn all<T, C: Default + Extend<T>>(values: impl Iterator<Item = Result<T, Mistake>>) -> Result<C, Vec<Mistake>> {
     let mut mistakes = vec![];
-    let values = values.filter_map(|value| value.map_err(|mistake| mistakes.push(mistake)).ok()).collect();
+    let values = gather(values.filter_map(|value| value.map_err(|mistake| mistakes.push(mistake)).ok()));
     if mistakes.is_empty() { Ok(values) } else { Err(mistakes) }
 }
 

@@ -18,7 +18,7 @@ use crate::error::{Code, Error, Exit};
 use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject as Target, end_named, plan, read};
 use crate::formats::tree::{Mistake, locate};
 use crate::session::{Enter, Session};
-use crate::text::count;
+use crate::text::{count, gather};
 use jiff::Timestamp;
 use keyward_core::issuer::Minted;
 use keyward_core::rules::directory::{Draft, Entry};
@@ -213,7 +213,7 @@ impl Apply {
             }
         }
         // What is compared with the manifest must be what the store was told. What is to be deleted goes as it is.
-        let named: BTreeSet<&Name> = manifest.keys.iter().map(|wanted| &wanted.name).collect();
+        let named: BTreeSet<&Name> = gather(manifest.keys.iter().map(|wanted| &wanted.name));
         present.keys.iter().filter(|key| named.contains(&key.name)).try_for_each(|key| view.check_whole(key))?;
         let planned = plan(manifest, &present, self.prune, now);
         let steps = planned.map_err(|wrongs| self.mistakes(text, wrongs))?;
@@ -340,7 +340,7 @@ impl Apply {
         let (fresh, secrets) = mint(session, store, wanted)?;
         let orders = fresh.iter().zip(secrets).map(|(key, secret)| key.order(secret)).collect();
         let handover = Handover { orders, rotation: None, patience: Patience::Short };
-        let keys: BTreeMap<&Name, &Fresh> = fresh.iter().map(|key| (&key.name, key)).collect();
+        let keys: BTreeMap<&Name, &Fresh> = gather(fresh.iter().map(|key| (&key.name, key)));
         hand_over(session, store, handover, &|changes| {
             self.check_holds(changes, planned, manifest, text)?;
             let mut made = vec![];

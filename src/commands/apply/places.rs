@@ -8,6 +8,7 @@ use crate::delivery::{Existing, Place, Proof, StepFile};
 use crate::error::{Code, Error};
 use crate::formats::manifest::{Action, Deliver, Manifest, Step, Subject};
 use crate::session::Session;
+use crate::text::gather;
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::store::Store;
 
@@ -88,7 +89,7 @@ impl Apply {
     /// What a run that was killed left beside the places of keys that are there goes.
     pub(super) fn clear_up(&self, manifest: &Manifest, steps: &[Step]) {
         let is_new = |step: &&Step| step.action == Action::Create;
-        let made: BTreeSet<&Name> = steps.iter().filter(is_new).map(|step| step.subject.name()).collect();
+        let made: BTreeSet<&Name> = gather(steps.iter().filter(is_new).map(|step| step.subject.name()));
         for key in manifest.keys.iter().filter(|key| !made.contains(&key.name)) {
             let place = match (&key.deliver, &self.secrets_dir) {
                 (Some(Deliver::SecretFile(path) | Deliver::EnvFile(path, _)), _) => path.clone(),

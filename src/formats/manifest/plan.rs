@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Deliver, KINDS, Manifest, ManifestKey, Reference};
 use crate::formats::tree::Mistake;
-use crate::text::closest;
+use crate::text::{closest, gather};
 use keyward_core::rules::directory::{Draft, Kind};
 use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{InvalidText, Name};
@@ -110,7 +110,7 @@ pub fn plan(manifest: &Manifest, present: &Present, prune: bool, now: Timestamp)
     let mut mistakes = vec![];
     check_references(manifest, present, prune, &mut mistakes);
     let mut steps = vec![];
-    let there: BTreeMap<_, &Draft> = present.entries.iter().map(|entry| (id(entry), entry)).collect();
+    let there: BTreeMap<_, &Draft> = gather(present.entries.iter().map(|entry| (id(entry), entry)));
     for kind in KINDS {
         for wanted in manifest.entries.iter().filter(|wanted| wanted.draft.facts.kind() == kind) {
             let draft = &wanted.draft;
@@ -123,7 +123,7 @@ pub fn plan(manifest: &Manifest, present: &Present, prune: bool, now: Timestamp)
             }
         }
     }
-    let keys: BTreeMap<&Name, &Key> = present.keys.iter().map(|key| (&key.name, key)).collect();
+    let keys: BTreeMap<&Name, &Key> = gather(present.keys.iter().map(|key| (&key.name, key)));
     for wanted in &manifest.keys {
         match key_step(wanted, keys.get(&wanted.name).copied(), &present.settings, now) {
             Ok(step) => steps.extend(step),
@@ -240,14 +240,14 @@ fn check_references(manifest: &Manifest, present: &Present, prune: bool, mistake
 /// What the manifest does not name, in an order in which nothing that goes is referred to.
 fn deletions<'p>(manifest: &'p Manifest, present: &'p Present) -> impl Iterator<Item = Step> + 'p {
     let delete = |subject| Step { action: Action::Delete, subject, differences: vec![], at: None };
-    let keys: BTreeSet<&Name> = manifest.keys.iter().map(|wanted| &wanted.name).collect();
+    let keys: BTreeSet<&Name> = gather(manifest.keys.iter().map(|wanted| &wanted.name));
     let keys = present.keys.iter().filter(move |key| !keys.contains(&key.name)).map(|key| Subject::Key {
         name: key.name.clone(),
         settings: Box::new(key.settings.clone()),
         end: None,
         deliver: None,
     });
-    let wanted: BTreeSet<_> = manifest.entries.iter().map(|wanted| id(&wanted.draft)).collect();
+    let wanted: BTreeSet<_> = gather(manifest.entries.iter().map(|wanted| id(&wanted.draft)));
     let entries = KINDS.into_iter().rev().flat_map(move |kind: Kind| {
         let of_kind = present.entries.iter().filter(|draft| draft.facts.kind() == kind && !wanted.contains(&id(draft)));
         of_kind.cloned().map(Subject::Entry).collect::<Vec<_>>()

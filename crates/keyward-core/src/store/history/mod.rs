@@ -237,7 +237,7 @@ fn follows(end: &Head, row: &Row<'_>) -> Result<Head, Stop> {
 }
 
 /// The public id of the secret that a detail tells of. It stands in a column of its own too, which no hash covers.
-fn secret_in(detail: &str) -> Option<String> {
+pub(super) fn secret_in(detail: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Detail {
         secret: Option<String>,

@@ -43,10 +43,12 @@ pub(in crate::store) fn strange_parts(conn: &Connection) -> rusqlite::Result<Vec
 /// What a schema is made of, each with its definition, in which blanks and line ends do not matter.
 fn parts(conn: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
     let mut statement = conn.prepare("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema")?;
-    let rows = statement.query_map([], |row| {
+    let mut rows = statement.query([])?;
+    let mut parts = BTreeMap::new();
+    while let Some(row) = rows.next()? {
         let [kind, name, table, sql] = [row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?];
         let words: Vec<_> = sql.split_ascii_whitespace().collect();
-        Ok((format!("the {kind} {name}"), format!("{table}: {}", words.join(" "))))
-    })?;
-    rows.collect()
+        parts.insert(format!("the {kind} {name}"), format!("{table}: {}", words.join(" ")));
+    }
+    Ok(parts)
 }

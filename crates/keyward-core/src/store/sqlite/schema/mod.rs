@@ -8,12 +8,17 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use crate::store::history::secret_in;
+
 /// What marks a file as a keyward store: `kwrd` in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x6b77_7264;
 
 /// The migrations, in order; the first makes a new store.
 const MIGRATIONS: [&str; 4] =
     [include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql"), include_str!("0004.sql")];
+
+/// The migration after which [`tell_secrets`] is to be done.
+const TELLS_SECRETS: usize = 3;
 
 /// The schema that a new store starts from.
 pub(super) const FIRST_VERSION: i64 = 1;
@@ -62,8 +67,52 @@ pub(super) fn migrate(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 fn run(tx: &Transaction<'_>, done: i64) -> rusqlite::Result<()> {
-    for migration in MIGRATIONS.iter().skip(usize::try_from(done).unwrap_or(0)) {
+    for (before, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(done).unwrap_or(0)) {
         tx.execute_batch(migration)?;
+        if before + 1 == TELLS_SECRETS {
+            tell_secrets(tx)?;
+        }
     }
     tx.pragma_update(None, "user_version", VERSION)
+}
+
+/// Fills in which secret each event tells of, from its detail.
+fn tell_secrets(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    let mut events = tx.prepare("SELECT seq, detail FROM history ORDER BY seq")?;
+    let mut tell = tx.prepare("UPDATE history SET secret_id = ?2 WHERE seq = ?1")?;
+    let mut rows = events.query([])?;
+    while let Some(row) = rows.next()? {
+        // What is no text tells of nothing, and is found by a check of the history.
+        let secret = row.get_ref(1)?.as_str().ok().and_then(secret_in);
+        if let Some(secret) = secret {
+            tell.execute((row.get::<_, i64>(0)?, secret))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_old_history_tells_of_secrets_is_filled_in() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(MIGRATIONS[0]).unwrap();
+        conn.execute_batch(MIGRATIONS[1]).unwrap();
+        let details = [r#"{"secret":"je3absa2att2"}"#, r#"{"secret":7}"#, r#"{"name":"secret"}"#, r#"{"secret":"je3"#];
+        for (seq, detail) in (1_i64..).zip(details) {
+            conn.execute(
+                "INSERT INTO history (seq, at, action, subject_kind, subject_name, detail, hash)
+                 VALUES (?1, 0, 'key.create', 'key', 'a', ?2, zeroblob(32))",
+                (seq, detail),
+            )
+            .unwrap();
+        }
+        conn.pragma_update(None, "user_version", 2).unwrap();
+        migrate(&conn).unwrap();
+        let mut told = conn.prepare("SELECT secret_id FROM history ORDER BY seq").unwrap();
+        let told = told.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<Option<String>>, _>>().unwrap();
+        assert_eq!(told, [Some("je3absa2att2".to_owned()), None, None, None]);
+    }
 }
