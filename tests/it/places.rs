@@ -87,3 +87,16 @@ fn what_is_not_there_is_said_with_the_place_that_was_looked_at() {
         assert!(sandbox.run(line).stderr.contains(&here), "{line}: {}", sandbox.run(line));
     }
 }
+
+#[test]
+fn a_name_that_belongs_to_another_store_is_none() {
+    let sandbox = Sandbox::empty();
+    for end in ["-wal", "-shm", "-journal"] {
+        let path = format!("{}{end}", sandbox.store().display());
+        for line in ["create a --json", "list --json"] {
+            let output = sandbox.run(&format!("--store {path} {line}"));
+            assert_eq!((output.code, output.error()["code"].as_str()), (6, Some("store_foreign")), "{path}: {output}");
+            assert!(!std::path::Path::new(&path).exists());
+        }
+    }
+}

@@ -81,3 +81,32 @@ fn who_may_only_read_the_store_reads_it_with_the_log_that_uses_left() {
         assert_eq!(ask().json()["reason"], "key_disabled");
     }
 }
+
+/// Whoever uses the store is in its group, and what they make belongs to another one.
+#[test]
+#[ignore = "needs root and setpriv"]
+fn a_log_that_is_left_belongs_to_the_group_of_the_store() {
+    use std::os::unix::fs::chown;
+    const SERVICE: u32 = 2000;
+    const OWN: u32 = 2001;
+    const SHARED: u32 = 3000;
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("a");
+    for (path, mode) in [(sandbox.path(""), 0o750), (sandbox.store(), 0o640)] {
+        chown(&path, Some(SERVICE), Some(SHARED)).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    let as_user = |user: u32, group: u32, groups: &str| {
+        let mut command = Command::new("setpriv");
+        command.args([format!("--reuid={user}"), format!("--regid={group}"), format!("--groups={groups}")]);
+        command.arg(env!("CARGO_BIN_EXE_keyward")).args(["verify", "-q"]).env("KEYWARD_STORE", sandbox.store());
+        finish_with(&mut command, secret.as_bytes()).code
+    };
+    for groups in ["3000", "2001"] {
+        for _ in 0..3 {
+            assert_eq!(as_user(SERVICE, OWN, groups), 0, "{groups}");
+            assert_eq!(as_user(65_534, SHARED, "3000"), 0, "who may read the store, {groups}");
+        }
+    }
+    assert_eq!(sandbox.run("show a --json").json()["use_count"], 6);
+}

@@ -189,8 +189,14 @@ impl Restore {
             }
             Present::Store(mut store, known) => {
                 let kept = place::keep(&store, stamp.now)?;
-                place::take_over(&mut store, &known, &self.file.0, stamp)?;
-                Ok(Some(kept))
+                match place::take_over(&mut store, &known, &self.file.0, stamp) {
+                    Ok(()) => Ok(Some(kept)),
+                    Err(error) => {
+                        // Nothing was replaced, so there is nothing to keep.
+                        let _ = std::fs::remove_file(kept);
+                        Err(error.into())
+                    }
+                }
             }
         }
     }

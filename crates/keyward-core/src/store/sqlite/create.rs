@@ -17,6 +17,9 @@ use crate::store::error::StoreError;
 /// Makes the store at `path` unless there is something at that path.
 pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::from_io(path, "created", &error);
+    if let Err(error @ StoreError::Foreign { .. }) = resolve(path) {
+        return Err(error);
+    }
     let folder = parent(path);
     let journal = beside::journal_of(path);
     // Whoever was making it may have been killed: then it is empty as soon as SQLite has looked at its journal.

@@ -17,6 +17,10 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     let Some(name) = path.file_name() else {
         return Err(StoreError::Foreign { path: path.to_owned(), what: "a folder" });
     };
+    if beside::is_kept(name) {
+        let what = "a log by its name, and SQLite takes it for that of another file";
+        return Err(StoreError::Foreign { path: path.to_owned(), what });
+    }
     match fs::canonicalize(parent(path)) {
         Ok(folder) => Ok(folder.join(name)),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::Missing(path.to_owned())),
