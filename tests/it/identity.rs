@@ -386,7 +386,9 @@ fn a_former_identity_is_no_other_store() {
 fn what_others_do_by_way_of_sqlite_is_no_alarm() {
     let two = Two::new();
     let sqlite = |statement: &str| {
-        let output = finish(Command::new("sqlite3").arg(two.sandbox.store()).arg(statement));
+        let mut command = Command::new("sqlite3");
+        command.args(["-cmd", ".timeout 10000"]).arg(two.sandbox.store()).arg(statement);
+        let output = finish(&mut command);
         assert_eq!(output.code, 0, "{statement}: {output}");
     };
     let mut conversation = Conversation::start(&two.sandbox);
