@@ -27,6 +27,8 @@ pub struct Sandbox {
     /// Seconds that pass at each look at the clock.
     tick: Cell<i64>,
     random: Rc<RefCell<ChaCha20Rng>>,
+    /// Whether the system has no random numbers to give.
+    pub has_no_random: Rc<std::cell::Cell<bool>>,
 }
 
 /// What a run left behind.
@@ -56,6 +58,7 @@ impl Sandbox {
             now: Arc::new(Mutex::new("2026-01-31T12:00:00Z".parse().unwrap())),
             tick: Cell::new(0),
             random: Rc::new(RefCell::new(ChaCha20Rng::seed_from_u64(7))),
+            has_no_random: Rc::default(),
         }
     }
 
@@ -178,6 +181,7 @@ impl Sandbox {
             variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
         environment.entry("KEYWARD_STORE".to_owned()).or_insert_with(|| self.store().into());
         let (now, tick, random) = (Arc::clone(&self.now), self.tick.get(), Rc::clone(&self.random));
+        let has_no_random = Rc::clone(&self.has_no_random);
         World {
             args: std::iter::once("keyward".into()).chain(args.iter().map(OsString::from)).collect(),
             environment: Box::new(move |name| environment.get(name).cloned()),
@@ -188,6 +192,9 @@ impl Sandbox {
                 read
             }),
             random: Box::new(move |bytes| {
+                if has_no_random.get() {
+                    return Err(anyhow::anyhow!("made up for a test"));
+                }
                 random.borrow_mut().fill_bytes(bytes);
                 Ok(())
             }),

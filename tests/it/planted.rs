@@ -209,3 +209,26 @@ fn a_candidate_from_the_store_is_one_word_to_the_shell() {
         assert_eq!(found, expected, "{shell}");
     }
 }
+
+/// A system that gives no random numbers is no bug of keyward, and no answer about a credential.
+#[test]
+fn without_random_numbers_nothing_is_made_and_everything_else_goes_on() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("a");
+    // So that a verification would like to renew the hash.
+    sandbox.run("settings set hash-parameters m=2048,t=1,p=1");
+    sandbox.has_no_random.set(true);
+    for (line, code) in [
+        ("create b --json", (7, "not_delivered")),
+        ("rotate a --json", (7, "not_delivered")),
+        ("duplicate a b --json", (7, "not_delivered")),
+        ("verify --batch --json", (6, "store_unwritable")),
+    ] {
+        let output = sandbox.run_with(line, &secret);
+        assert_eq!((output.code, output.error()["code"].as_str()), (code.0, Some(code.1)), "{line}: {output}");
+        assert!(output.stdout.is_empty() && output.stderr.contains("random"), "{line}: {output}");
+    }
+    assert_eq!(sandbox.run("list -q").stdout, "a\n");
+    assert_eq!(sandbox.reason("", &secret), "allowed");
+    assert_eq!(sandbox.run("show a --json").json()["use_count"], 1);
+}
