@@ -28,7 +28,7 @@ pub struct Sandbox {
     tick: Cell<i64>,
     random: Rc<RefCell<ChaCha20Rng>>,
     /// Whether the system has no random numbers to give.
-    pub has_no_random: Rc<std::cell::Cell<bool>>,
+    pub has_no_random: Rc<Cell<bool>>,
 }
 
 /// What a run left behind.
