@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::RestoreError;
 use crate::platform;
+use crate::rules::time::rfc3339;
 use crate::store::continuity::Known;
 use crate::store::error::StoreError;
 use crate::store::sqlite::backup::BackupError;
@@ -26,7 +27,9 @@ const OTHER_USES: &str = "
 
 /// The names for what was there before: the time, and a number where there is such a file already.
 fn names(place: &Path, now: Timestamp) -> impl Iterator<Item = PathBuf> {
-    let time = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    // 20260131T120000Z, without a formatter for every other form of a time.
+    let mut time = rfc3339(now).to_string();
+    time.retain(|c| c.is_ascii_alphanumeric());
     let place = place.to_owned();
     (1..).map(move |number| {
         let mut name = place.file_name().unwrap_or_default().to_owned();
