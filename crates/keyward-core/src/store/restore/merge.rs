@@ -182,14 +182,10 @@ impl Merge<'_, '_> {
     fn refer(&self, row: i64, there: i64) -> Result<(), StoreError> {
         for kind in [Kind::Role, Kind::Tenant, Kind::User] {
             let (_, column) = directory::table(kind);
-            let select = format!("SELECT {column} FROM key WHERE id = ?1");
-            let id = |conn: &Conn, row: i64| {
-                Ok::<_, StoreError>(conn.optional(&select, &[row.into()], |row| row.optional_integer(0))?.flatten())
-            };
-            if !id(self.conn(), row)?.is_some_and(|id| self.gone.contains(&(column, id))) {
+            if !referred(self.conn(), column, row)?.is_some_and(|id| self.gone.contains(&(column, id))) {
                 continue;
             }
-            let now = id(self.present.conn(), there)?;
+            let now = referred(self.present.conn(), column, there)?;
             self.ensure(kind, now)?;
             let update = format!("UPDATE key SET {column} = ?2 WHERE id = ?1");
             self.conn().execute(&update, &[row.into(), now.into()])?;
@@ -269,9 +265,7 @@ impl Merge<'_, '_> {
             return Ok(());
         }
         for kind in [Kind::Role, Kind::Tenant, Kind::User] {
-            let (_, column) = directory::table(kind);
-            let select = format!("SELECT {column} FROM key WHERE id = ?1");
-            let now = self.present.conn().optional(&select, &[there.into()], |row| row.optional_integer(0))?.flatten();
+            let now = referred(self.present.conn(), directory::table(kind).1, there)?;
             self.ensure(kind, now)?;
         }
         keys::update(self.conn(), row, &later.name, &settings, self.restored.now())?;
@@ -307,6 +301,12 @@ impl Merge<'_, '_> {
         self.tell("key", later.name.as_str(), Some(&later.id), "rotated", &[]);
         self.restored.record("key.rotate", later, json!({"secret": later.current_secret()}))
     }
+}
+
+/// What the column of this key refers to.
+fn referred(conn: &Conn, column: &str, key: i64) -> Result<Option<i64>, StoreError> {
+    let select = format!("SELECT {column} FROM key WHERE id = ?1");
+    Ok(conn.optional(&select, &[key.into()], |row| row.optional_integer(0))?.flatten())
 }
 
 fn difference(field: &str, old: impl serde::Serialize, new: impl serde::Serialize) -> Difference {
