@@ -15,5 +15,6 @@ pub(crate) use system::files::{
     may_read, may_write, mode, open_to_read, private_file, private_folders, read_at, rename_new,
 };
 pub use system::limits::has_room_for_a_thread;
+pub(crate) use system::limits::yield_to_others;
 pub(crate) use system::process;
 pub(crate) use system::status::{FileId, Status, is_mounted};

@@ -259,8 +259,8 @@ fn unquoted(value: &str) -> String {
         .collect()
 }
 
-/// `203.0.113.9`, `203.0.113.9:4711`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4711`.
-fn address(text: &str) -> Option<IpAddr> {
+/// An address as proxies write it: `203.0.113.9`, `203.0.113.9:4711`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4711`.
+pub fn address(text: &str) -> Option<IpAddr> {
     let host = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;

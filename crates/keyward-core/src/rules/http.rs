@@ -53,6 +53,12 @@ impl Method {
     }
 }
 
+impl AsRef<str> for Method {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for Method {
     type Err = InvalidText;
 
@@ -80,6 +86,17 @@ pub enum Transport {
     Https,
     /// In the clear.
     Http,
+}
+
+impl Transport {
+    /// The word for it, on the command line and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Https => "https",
+            Self::Http => "http",
+        }
+    }
 }
 
 impl FromStr for Transport {

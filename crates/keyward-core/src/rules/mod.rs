@@ -18,6 +18,7 @@ pub mod http;
 pub mod key;
 pub mod names;
 pub mod patch;
+pub mod rate;
 pub mod restriction;
 pub mod setting;
 pub mod text;

@@ -65,6 +65,11 @@ impl Claim {
         Ok(())
     }
 
+    /// The name that came along.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_ref().map(|name| name.as_str())
+    }
+
     /// Whether the name, where one came along, is that of the key.
     pub(super) fn is_named(&self, presented: &Presented) -> bool {
         self.name.as_ref().is_none_or(|name| name.as_str() == presented.key.name.as_str())

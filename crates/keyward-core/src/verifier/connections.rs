@@ -6,6 +6,7 @@
 //! of the former. Who comes in between is told that the store is locked, which is not a yes.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(super) type Slot = Mutex<Option<Store>>;
 pub(super) struct Connections {
     pub(super) path: PathBuf,
     pub(super) commits: Commits,
+    /// How often the store was found changed without a row in its history.
+    unwritten: AtomicU64,
     way: Mutex<Way>,
     /// Connections that nobody uses at the moment. There are as many as were ever needed at once.
     idle: Mutex<Idle>,
@@ -44,7 +47,14 @@ impl Connections {
     pub(super) fn new(store: Store) -> Result<Self, StoreError> {
         let (path, way) = (store.path().to_owned(), Mutex::new(store.way()));
         let idle = Mutex::new(Idle { readers: vec![Reader::new(store, 0)?], files: 0 });
-        Ok(Self { path, commits: Commits::default(), way, idle, recorders: Mutex::default() })
+        Ok(Self {
+            path,
+            commits: Commits::default(),
+            unwritten: AtomicU64::new(0),
+            way,
+            idle,
+            recorders: Mutex::default(),
+        })
     }
 
     /// A connection, with what was read through it, as of now.
@@ -57,7 +67,7 @@ impl Connections {
             Some(reader) => reader,
             None => Reader::new(self.open()?, files)?,
         };
-        match reader.look(&self.commits) {
+        match reader.look(&self.commits, &self.unwritten) {
             Ok(true) => Ok(reader),
             Ok(false) => {
                 lock(&self.way).learn(reader.store());
@@ -67,7 +77,7 @@ impl Connections {
                 let files = self.give_up_others();
                 drop(reader);
                 let mut reader = Reader::new(self.open_soon()?, files)?;
-                reader.look(&self.commits)?;
+                reader.look(&self.commits, &self.unwritten)?;
                 Ok(reader)
             }
             Err(error @ StoreError::Rewound(_)) => {

@@ -3,7 +3,8 @@
 //! A credential that matched before is decided at once, on the thread that asks, and never waits behind the hashes of
 //! others. Every other one goes to a bounded pool of hashing threads; where as many wait as may, the answer is
 //! [`VerifyError::Overloaded`], which is not a yes. What is not genuine costs one Argon2id of every cost that the store
-//! has, whether its id is unknown, its secret wrong or its name.
+//! has, whether its id is unknown, its secret wrong or its name; the very same once more costs none, until the store
+//! changes.
 //!
 //! What may break: whoever can present secrets with right checksums can keep the pool busy. They delay credentials that
 //! have not matched yet, and none that have.
@@ -20,12 +21,13 @@ use super::hashing::Hashing;
 use super::matches::{KEY_BYTES, Matches};
 use super::pool::Pool;
 use super::reader::Reader;
+use super::wrong::Wrong;
 use super::{Answer, Recorder, VerifyError};
 use crate::rules::credential::{Credential, CredentialError};
 use crate::rules::decision::Request;
 use crate::rules::hashing::Memory;
 use crate::rules::names::Name;
-use crate::store::{Exposure, Store, StoreError};
+use crate::store::{Exposure, Store, StoreError, View};
 
 /// How much a gate may do at once.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +37,15 @@ pub struct Options {
     pub threads: NonZeroUsize,
     /// Credentials that may wait for a thread.
     pub queue: usize,
+    /// Whether the threads take only the time of the processors that nobody else wants: whoever asks then answers the
+    /// others as before, however many credentials wait.
+    pub is_background: bool,
 }
 
 impl Default for Options {
     /// A thread a processor, and a queue of 64.
     fn default() -> Self {
-        Self { threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN), queue: 64 }
+        Self { threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN), queue: 64, is_background: false }
     }
 }
 
@@ -57,6 +62,7 @@ struct Inner {
 /// What the threads that ask and those that hash have in common.
 struct Front {
     matches: Matches,
+    wrong: Wrong,
     connections: Arc<Connections>,
 }
 
@@ -87,15 +93,52 @@ impl Verdict {
     }
 }
 
+/// What can be said of a question without an Argon2id.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "as for a verdict")]
+#[non_exhaustive]
+pub enum Look {
+    /// It is decided.
+    Decided(Result<Answer, VerifyError>),
+    /// Nothing is known of the credential yet.
+    Unproven(Unproven),
+}
+
+/// A credential of which only an Argon2id can say whether it is genuine, and the question that it came with.
+#[must_use = "nothing is known before it has been proven"]
+pub struct Unproven {
+    gate: Gate,
+    claim: Claim,
+    request: Request,
+    now: Timestamp,
+}
+
+impl Unproven {
+    /// Has the hash computed.
+    pub fn prove(self) -> Verdict {
+        let Self { gate, claim, request, now } = self;
+        gate.0.hash(claim, request, now).map_or_else(|error| Verdict::Ready(Err(error)), Verdict::Hashing)
+    }
+}
+
+impl std::fmt::Debug for Unproven {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unproven")
+    }
+}
+
 impl Gate {
     /// A gate to this store. `key` is random: under it is kept which credentials have matched.
     ///
     /// # Errors
     /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives not even one thread.
     pub fn new(store: Store, key: [u8; KEY_BYTES], options: Options) -> Result<Self, VerifyError> {
-        let (matches, connections) = (Matches::new(key), Arc::new(Connections::new(store)?));
-        let front = Arc::new(Front { matches, connections });
-        Ok(Self(Arc::new(Inner { pool: Pool::new(options.threads.get(), options.queue)?, front })))
+        let connections = Arc::new(Connections::new(store)?);
+        let front = Arc::new(Front { matches: Matches::new(key), wrong: Wrong::new(key), connections });
+        Ok(Self(Arc::new(Inner {
+            pool: Pool::new(options.threads.get(), options.queue, options.is_background)?,
+            front,
+        })))
     }
 
     /// Asks whether the credential may make `request` at `now`. What others had changed before counts. Nothing is
@@ -116,6 +159,11 @@ impl Gate {
     /// Where the store cannot be read.
     pub fn turn(&self) -> Result<Turn<'_>, StoreError> {
         Ok(Turn { gate: self, reader: Some(self.0.front.connections.take()?) })
+    }
+
+    /// How many credentials wait for a hash, or are being hashed.
+    pub fn waiting(&self) -> usize {
+        self.0.pool.waiting()
     }
 
     /// A recorder of the uses of this gate, from `now` on. One is enough: several take each other for strangers, and
@@ -149,15 +197,32 @@ impl Turn<'_> {
         request: &Request,
         now: Timestamp,
     ) -> Verdict {
-        self.decide(credential, request, now).unwrap_or_else(|error| Verdict::Ready(Err(error)))
+        match self.look(credential, request, now) {
+            Look::Decided(answer) => Verdict::Ready(answer),
+            Look::Unproven(unproven) => unproven.prove(),
+        }
+    }
+
+    /// What can be said at once. Who asks decides whether a credential of which nothing is known yet is worth a hash.
+    pub fn look(&mut self, credential: Result<Credential, CredentialError>, request: &Request, now: Timestamp) -> Look {
+        self.decide(credential, request, now).unwrap_or_else(|error| Look::Decided(Err(error)))
     }
 
     /// The rank of a role, `None` where there is no such role.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn rank_of(&self, role: &Name) -> Result<Option<i64>, StoreError> {
-        self.reader.as_ref().map_or(Ok(None), |reader| reader.store().view()?.rank_of(role))
+    pub fn rank_of(&mut self, role: &Name) -> Result<Option<i64>, StoreError> {
+        self.reader.as_mut().map_or(Ok(None), |reader| reader.rank_of(role))
+    }
+
+    /// What else is to be known of the store, as of now. A long look keeps nobody waiting.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn view(&self) -> Result<View<'_>, VerifyError> {
+        let reader = self.reader.as_ref().ok_or(VerifyError::GivenUp)?;
+        Ok(reader.store().view()?)
     }
 
     /// What others can do to the store that they should not.
@@ -170,20 +235,20 @@ impl Turn<'_> {
         credential: Result<Credential, CredentialError>,
         request: &Request,
         now: Timestamp,
-    ) -> Result<Verdict, VerifyError> {
+    ) -> Result<Look, VerifyError> {
         let claim = match Claim::of(credential) {
             Ok(claim) => claim,
-            Err(refusal) => return Ok(Verdict::Ready(Ok(*refusal))),
+            Err(refusal) => return Ok(Look::Decided(Ok(*refusal))),
         };
         let front = &self.gate.0.front;
         let Some(reader) = &mut self.reader else { return Err(VerifyError::GivenUp) };
         if let Err(refusal) = claim.check_place(reader.settings()) {
-            return Ok(Verdict::Ready(Ok(*refusal)));
+            return Ok(Look::Decided(Ok(*refusal)));
         }
-        match front.known(reader, claim, request, now)? {
-            Ok(answer) => Ok(Verdict::Ready(Ok(answer))),
-            Err(claim) => self.gate.0.hash(claim, request, now).map(Verdict::Hashing),
-        }
+        Ok(match front.known(reader, claim, request, now)? {
+            Ok(answer) => Look::Decided(Ok(answer)),
+            Err(claim) => Look::Unproven(Unproven { gate: self.gate.clone(), claim, request: request.clone(), now }),
+        })
     }
 }
 
@@ -196,16 +261,16 @@ impl Drop for Turn<'_> {
 }
 
 impl Inner {
-    fn hash(&self, claim: Claim, request: &Request, now: Timestamp) -> Result<Hashing, VerifyError> {
+    fn hash(&self, claim: Claim, request: Request, now: Timestamp) -> Result<Hashing, VerifyError> {
         let (promise, hashing) = Hashing::new();
-        let (front, request) = (Arc::clone(&self.front), request.clone());
+        let front = Arc::clone(&self.front);
         self.pool.submit(Box::new(move |memory| promise.keep(front.prove(claim, &request, now, memory))))?;
         Ok(hashing)
     }
 }
 
 impl Front {
-    /// The answer to a claim that has matched before, or the claim.
+    /// The answer to a claim that is known to be right or wrong, or the claim.
     fn known(
         &self,
         reader: &mut Reader,
@@ -213,13 +278,13 @@ impl Front {
         request: &Request,
         now: Timestamp,
     ) -> Result<Result<Answer, Claim>, StoreError> {
-        let Some(row) = reader.row(claim.secret.id(), &self.matches, &self.connections.commits)? else {
-            return Ok(Err(claim));
-        };
+        let row = reader.row(claim.secret.id(), &self.matches, &self.connections.commits)?;
         // A wrong name costs what a wrong secret does.
-        if !claim.is_named(&row.presented) || !self.matches.knows(&claim.secret, &row.seal) {
-            return Ok(Err(claim));
-        }
+        let row = row.filter(|row| claim.is_named(&row.presented) && self.matches.knows(&claim.secret, &row.seal));
+        let Some(row) = row else {
+            let is_wrong = self.wrong.knows(&claim, reader.state());
+            return Ok(if is_wrong { Ok(claim.refuse()) } else { Err(claim) });
+        };
         let has_old_cost = row.has_old_cost(reader.settings().hash_cost);
         claim.decide(&self.connections.path, row.presented, has_old_cost, request, now).map(Ok)
     }
@@ -239,7 +304,7 @@ impl Front {
             Ok(Err(claim)) => reader.row(claim.secret.id(), &self.matches, &self.connections.commits),
             _ => Ok(None),
         };
-        let settings = Arc::clone(reader.settings());
+        let (settings, state) = (Arc::clone(reader.settings()), reader.state());
         self.connections.give_back(reader);
         let claim = match found? {
             Ok(answer) => return Ok(answer),
@@ -247,13 +312,13 @@ impl Front {
         };
         let row = row?;
         let proof = claim.prove(row.as_ref().map(|row| &*row.presented), &settings, memory)?;
-        let Some(row) = row else { return Ok(claim.refuse()) };
-        if proof.matches {
+        if let Some(row) = row.as_ref().filter(|_| proof.matches) {
             self.matches.remember(&claim.secret, &row.seal);
         }
-        if !proof.is_genuine {
+        let Some(row) = row.filter(|_| proof.is_genuine) else {
+            self.wrong.remember(&claim, state);
             return Ok(claim.refuse());
-        }
+        };
         let has_old_cost = row.has_old_cost(settings.hash_cost);
         Ok(claim.decide(&self.connections.path, row.presented, has_old_cost, request, now)?)
     }

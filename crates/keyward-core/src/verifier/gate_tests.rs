@@ -16,7 +16,7 @@ use crate::rules::key::Settings;
 use crate::rules::key::tests::at;
 use crate::rules::names::Prefix;
 use crate::rules::token::{Id, Secret};
-use crate::store::{NewKey, NewSecret, Stamp};
+use crate::store::{NewKey, NewSecret, Stamp, StoreSettings};
 use crate::verifier::epoch::Written;
 
 /// Threads of the pool that are held until this is dropped, also by a test that fails.
@@ -68,7 +68,7 @@ fn scene(threads: usize, queue: usize) -> Scene {
             Ok::<_, StoreError>(())
         })
         .unwrap();
-    let options = Options { threads: threads.try_into().unwrap(), queue };
+    let options = Options { threads: threads.try_into().unwrap(), queue, is_background: false };
     let gate = Gate::new(Store::open(&path).unwrap(), [7; 32], options).unwrap();
     Scene { folder, gate }
 }
@@ -123,17 +123,33 @@ fn a_full_pool_refuses_and_a_known_credential_never_waits() {
 }
 
 #[test]
-fn what_is_not_genuine_is_hashed_each_time() {
+fn what_is_not_genuine_is_hashed_once_until_something_changes() {
     let scene = scene(1, 4);
     assert!(scene.answer(1).decision.is_allowed() && is_ready(&scene.ask(credential(1))));
     let another = Secret::build(&Prefix::default(), Id::from_random([1; 8]), &[9; 32]);
-    for line in [secret(99).expose().to_owned(), another.expose().to_owned(), format!("other:{}", secret(1).expose())] {
-        for _ in 0..2 {
-            let verdict = scene.ask(parse_line(&line));
-            assert!(matches!(verdict, Verdict::Hashing(_)), "{line}");
-            let answer = verdict.wait().unwrap();
-            assert_eq!(answer.decision.reason(), Some(Reason::NotGenuine));
-            assert!(answer.key().is_none());
+    let wrong = [secret(99).expose().to_owned(), another.expose().to_owned(), format!("other:{}", secret(1).expose())];
+    for round in 0..3 {
+        for line in &wrong {
+            let verdict = scene.ask(parse_line(line));
+            assert!(matches!(verdict, Verdict::Hashing(_)), "{line} in round {round}");
+            let answers = [verdict.wait().unwrap(), scene.ask(parse_line(line)).wait().unwrap()];
+            assert!(matches!(scene.ask(parse_line(line)), Verdict::Ready(Ok(_))), "{line} in round {round}");
+            for answer in answers {
+                assert_eq!(answer.decision.reason(), Some(Reason::NotGenuine));
+                assert!(answer.key().is_none());
+            }
+        }
+        // The second time by somebody who writes no history.
+        match round {
+            0 => write(&scene.path(), |changes| {
+                changes.save_settings(&StoreSettings { query_credentials: false, ..changes.settings()? })
+            }),
+            _ => drop(
+                rusqlite::Connection::open(scene.path())
+                    .unwrap()
+                    .execute("UPDATE key SET enabled = 0 WHERE name = 'k2'", [])
+                    .unwrap(),
+            ),
         }
     }
     assert!(is_ready(&scene.ask(parse_line(&format!("k1:{}", secret(1).expose())))));

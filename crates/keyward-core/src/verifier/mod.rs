@@ -9,7 +9,7 @@
 //! | [`Verifier`] | one thread, one store, nothing remembered: a command that verifies once |
 //! | [`Gate`] | many threads: credentials that matched before are decided at once, others on a bounded pool |
 //! | [`Recorder`] | uses, counted in memory and written in groups; hashes, renewed |
-//! | `matches` | which credentials have matched before |
+//! | `matches`, `wrong` | which credentials have matched before, and which have not |
 //! | `epoch`, `rows`, `reader` | what was read from the store, and when it is old |
 //!
 //! What may break: a cache that says yes after somebody said no. So a change that another process has made counts at the
@@ -61,9 +61,10 @@ mod reader;
 mod recorder;
 mod rows;
 mod single;
+mod wrong;
 
 pub use answer::Answer;
-pub use gate::{Gate, Options, Turn, Verdict};
+pub use gate::{Gate, Look, Options, Turn, Unproven, Verdict};
 pub use hashing::Hashing;
 pub use matches::KEY_BYTES;
 pub use recorder::Recorder;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::VerifyError;
-use crate::platform::has_room_for_a_thread;
+use crate::platform::{has_room_for_a_thread, yield_to_others};
 use crate::rules::hashing::Memory;
 
 /// Something that computes hashes.
@@ -38,14 +38,21 @@ struct State {
 
 impl Pool {
     /// A pool of this many threads, or of as many as the system gives, with room for this many jobs that wait for one of them.
-    pub(super) fn new(threads: usize, queue: usize) -> Result<Self, VerifyError> {
+    pub(super) fn new(threads: usize, queue: usize, is_background: bool) -> Result<Self, VerifyError> {
         let state = State { most: threads.saturating_add(queue), ..State::default() };
         let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new() });
         let mut pool = Self { desk, threads: Vec::with_capacity(threads) };
         for _ in 0..threads {
             let desk = Arc::clone(&pool.desk);
             let room = if has_room_for_a_thread() { Ok(()) } else { Err(ErrorKind::OutOfMemory.into()) };
-            let start = || thread::Builder::new().name("keyward-hash".to_owned()).spawn(move || desk.serve());
+            let start = || {
+                thread::Builder::new().name("keyward-hash".to_owned()).spawn(move || {
+                    if is_background {
+                        yield_to_others();
+                    }
+                    desk.serve();
+                })
+            };
             match room.and_then(|()| start()) {
                 Ok(thread) => pool.threads.push(thread),
                 Err(error) if pool.threads.is_empty() => return Err(VerifyError::NoThread(error)),
@@ -54,6 +61,12 @@ impl Pool {
             }
         }
         Ok(pool)
+    }
+
+    /// Jobs that wait or run.
+    pub(super) fn waiting(&self) -> usize {
+        let state = self.desk.state();
+        state.waiting.len() + state.running
     }
 
     /// Takes the job, unless as many wait as may.

@@ -1,12 +1,26 @@
 //! One connection to the store with what was read through it, and the moment that it is of.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::epoch::{Commits, Epoch, Staleness, Written};
 use super::matches::Matches;
 use super::rows::{Row, Rows};
+use crate::rules::names::Name;
 use crate::rules::token::Id;
-use crate::store::{Presented, Store, StoreError, StoreSettings};
+use crate::store::{Head, Presented, Store, StoreError, StoreSettings};
+
+/// What tells a state of the store from those before and after it: the head of its history, and how often it was found
+/// changed without one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) head: Option<Head>,
+    pub(super) unwritten: u64,
+}
+
+/// Roles whose ranks are kept: more are never asked for but by somebody who makes them up.
+const MOST_RANKS: usize = 256;
 
 pub(super) struct Reader {
     store: Store,
@@ -15,12 +29,24 @@ pub(super) struct Reader {
     epoch: Epoch,
     settings: Arc<StoreSettings>,
     rows: Rows,
+    /// Ranks of roles that were asked for.
+    ranks: HashMap<Name, Option<i64>>,
+    /// The state of the store at the last look.
+    state: State,
 }
 
 impl Reader {
     pub(super) fn new(store: Store, file: u64) -> Result<Self, StoreError> {
         let settings = Arc::new(store.view()?.settings()?);
-        Ok(Self { store, file, epoch: Epoch::default(), settings, rows: Rows::new() })
+        Ok(Self {
+            store,
+            file,
+            epoch: Epoch::default(),
+            settings,
+            rows: Rows::new(),
+            ranks: HashMap::new(),
+            state: State::default(),
+        })
     }
 
     /// Which of the files it reads that were at the path.
@@ -36,11 +62,43 @@ impl Reader {
         &self.settings
     }
 
+    /// The state of the store at the last look.
+    pub(super) fn state(&self) -> State {
+        self.state
+    }
+
+    /// The rank of a role, `None` where there is no such role.
+    pub(super) fn rank_of(&mut self, role: &Name) -> Result<Option<i64>, StoreError> {
+        if let Some(rank) = self.ranks.get(role) {
+            return Ok(*rank);
+        }
+        let rank = self.store.view()?.rank_of(role)?;
+        if self.ranks.len() < MOST_RANKS {
+            self.ranks.insert(role.clone(), rank);
+        }
+        Ok(rank)
+    }
+
+    /// Looks. What others have written past the history is counted in `unwritten`, which all readers share.
+    ///
+    /// # Errors
+    /// As [`Store::refresh`].
+    pub(super) fn look(&mut self, commits: &Commits, unwritten: &AtomicU64) -> Result<bool, StoreError> {
+        let before = self.state.head;
+        let is_left = self.look_at(commits)?;
+        let head = self.store.known_head();
+        if !is_left && before.is_some() && head == before {
+            unwritten.fetch_add(1, Ordering::SeqCst);
+        }
+        self.state = State { head, unwritten: unwritten.load(Ordering::SeqCst) };
+        Ok(is_left)
+    }
+
     /// Forgets or mends what was read, if the store has changed since, and returns whether any of it is left.
     ///
     /// # Errors
     /// As [`Store::refresh`].
-    pub(super) fn look(&mut self, commits: &Commits) -> Result<bool, StoreError> {
+    fn look_at(&mut self, commits: &Commits) -> Result<bool, StoreError> {
         match self.epoch.look(&mut self.store, commits)? {
             Staleness::None => Ok(true),
             Staleness::Counts(all) => {
@@ -63,6 +121,7 @@ impl Reader {
             }
             Staleness::All => {
                 self.rows.forget_all();
+                self.ranks.clear();
                 self.read_settings()?;
                 Ok(false)
             }

@@ -25,3 +25,15 @@ pub fn has_room_for_a_thread() -> bool {
     };
     has_room(all, 0) && has_room(data, 5)
 }
+
+/// Lets the calling thread have the processors only where other threads leave them. On Linux a nice value is a thread's
+/// own; elsewhere it is that of the whole process, and nothing is done.
+pub(crate) fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::setpriority_process;
+        // A tenth of what a thread gets that wants all: some of it, so that a new credential is not kept waiting for ever.
+        // It may always be lowered; where it may not, the thread works as any other.
+        let _ = setpriority_process(None, 10);
+    }
+}

@@ -70,8 +70,9 @@ pub(super) fn transport(key: &Key, request: &Request) -> Check {
     let facts = Facts::Transport(request.transport);
     match request.transport {
         Transport::Https | Transport::Local => pass(CHECK, facts),
-        Transport::Http if !key.settings.require_secure => skip(CHECK, facts),
-        Transport::Http => fail(CHECK, facts),
+        Transport::Http if key.settings.require_secure => fail(CHECK, facts),
+        Transport::Http if request.requires_secure => fail(CHECK, Facts::NotAllowedHere),
+        Transport::Http => skip(CHECK, facts),
     }
 }
 
@@ -102,6 +103,10 @@ pub(super) fn tenant(key: &Key, request: &Request) -> Check {
 
 pub(super) fn method(key: &Key, request: &Request) -> Check {
     const CHECK: Reason = Reason::MethodNotAllowed;
+    let allowed = &request.methods;
+    if !allowed.is_empty() && request.method.as_ref().is_none_or(|method| !allowed.contains(method)) {
+        return fail(CHECK, Facts::NotAllowedHere);
+    }
     if !key.settings.read_only {
         return skip(CHECK, Facts::None);
     }

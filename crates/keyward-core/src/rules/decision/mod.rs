@@ -32,6 +32,8 @@ pub enum Facts {
     None,
     /// The request does not say what would be needed to check it.
     Unknown,
+    /// The key would allow it, and whoever asks does not ([`Request::methods`], [`Request::requires_secure`]).
+    NotAllowedHere,
     /// The secret is that of a rotation that has not ended.
     Staged,
     /// When the secret or the key stops working, or stopped.

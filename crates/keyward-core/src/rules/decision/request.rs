@@ -44,6 +44,10 @@ pub struct Request {
     pub levels: Vec<Level>,
     /// The least role that the request needs.
     pub role: Option<WantedRole>,
+    /// The methods that whoever asks allows at all; where there are none, every one.
+    pub methods: Vec<Method>,
+    /// Whether whoever asks requires a secure connection, whatever the key does.
+    pub requires_secure: bool,
     /// How it came.
     pub transport: Transport,
     /// Which header of a proxy told the address, or why none did.
@@ -62,6 +66,8 @@ impl Request {
             scopes: vec![],
             levels: vec![],
             role: None,
+            methods: vec![],
+            requires_secure: false,
             transport,
             ip_from: Origin::Elsewhere,
             transport_from: Origin::Elsewhere,

@@ -1,0 +1,98 @@
+//! The generic cell rate algorithm (ITU-T I.371): so many in a period, and so many at once.
+//!
+//! It keeps one time for each thing that is limited: the theoretical arrival time, at which it would be as if nothing had
+//! ever come. There is no window, so there is no edge of one at which twice as many would pass.
+
+/// So many in a period, of which so many may come at once. Times are nanoseconds since some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How far one pushes the time.
+    interval: u64,
+    /// How far ahead of the present the time may be.
+    ahead: u64,
+}
+
+impl Rate {
+    /// `count` in `period` nanoseconds, `burst` of them at once. Zero counts as one.
+    ///
+    /// ```
+    /// use keyward_core::rules::rate::Rate;
+    ///
+    /// let rate = Rate::new(2, 1_000, 2);
+    /// let first = rate.take(0, 5_000).unwrap();
+    /// let second = rate.take(first, 5_000).unwrap();
+    /// assert_eq!(rate.take(second, 5_000), Err(500));
+    /// assert!(rate.take(second, 5_500).is_ok());
+    /// ```
+    pub const fn new(count: u64, period: u64, burst: u64) -> Self {
+        let interval = period / if count == 0 { 1 } else { count };
+        let interval = if interval == 0 { 1 } else { interval };
+        Self { interval, ahead: interval.saturating_mul(if burst == 0 { 1 } else { burst }) }
+    }
+
+    /// Takes one at `now`, where `time` is what is kept. Returns what is to be kept now.
+    ///
+    /// # Errors
+    /// The nanoseconds after which one may be taken. Nothing is taken then.
+    pub const fn take(self, time: u64, now: u64) -> Result<u64, u64> {
+        let start = if time > now { time } else { now };
+        let next = start.saturating_add(self.interval);
+        match next.checked_sub(now.saturating_add(self.ahead)) {
+            None | Some(0) => Ok(next),
+            Some(wait) => Err(wait),
+        }
+    }
+
+    /// Gives one back that was taken.
+    pub const fn give_back(self, time: u64) -> u64 {
+        time.saturating_sub(self.interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// In no stretch of time pass more than the burst and what the rate lets in meanwhile, and whoever waits as long
+        /// as they were told passes.
+        #[test]
+        fn no_more_passes_than_may(
+            count in 1u64..50,
+            burst in 1u64..50,
+            gaps in prop::collection::vec(0u64..2_000, 1..300),
+        ) {
+            let (rate, interval) = (Rate::new(count, 10_000, burst), 10_000 / count);
+            let (mut time, mut now, mut passed) = (0, 1_000_000, vec![]);
+            for gap in gaps {
+                now += gap;
+                match rate.take(time, now) {
+                    Ok(next) => {
+                        time = next;
+                        passed.push(now);
+                    }
+                    Err(wait) => {
+                        prop_assert!(wait > 0 && wait <= interval);
+                        prop_assert!(rate.take(time, now + wait).is_ok());
+                        prop_assert!(rate.take(time, now + wait - 1).is_err());
+                    }
+                }
+            }
+            for (place, first) in passed.iter().enumerate() {
+                for (more, last) in passed[place..].iter().enumerate() {
+                    prop_assert!(more as u64 <= burst + (last - first) / interval);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let rate = Rate::new(1, 100, 1);
+        let time = rate.take(0, 1_000).unwrap();
+        assert_eq!(rate.take(time, 1_000), Err(100));
+        assert_eq!(rate.take(rate.give_back(time), 1_000), Ok(time));
+    }
+}

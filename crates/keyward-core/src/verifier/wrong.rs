@@ -1,0 +1,58 @@
+//! Credentials that have turned out to be wrong, so that the same one again costs no Argon2id.
+//!
+//! What is kept is a keyed hash (BLAKE2s, RFC 7693, under a random key) over the secret, the name that came with it, and
+//! the state of the store: what was wrong before a change is nothing that is known after it.
+//!
+//! What may break: whoever tries the same wrong secret twice is told sooner the second time. That tells them what they
+//! have been told already.
+
+use std::sync::{Mutex, PoisonError};
+
+use blake2::Blake2sMac256;
+use blake2::digest::{FixedOutput as _, KeyInit as _, Mac as _};
+use hashlink::LruCache;
+use zeroize::Zeroizing;
+
+use super::claim::Claim;
+use super::matches::KEY_BYTES;
+use super::reader::State;
+
+/// How many credentials are remembered; of more, those that were presented least recently are forgotten.
+const MOST: usize = 16_384;
+
+/// Credentials that were not genuine.
+pub(super) struct Wrong {
+    keyed: Blake2sMac256,
+    known: Mutex<LruCache<[u8; 32], ()>>,
+}
+
+impl Wrong {
+    /// An empty one, with a key of random bytes.
+    pub(super) fn new(key: [u8; KEY_BYTES]) -> Self {
+        // Under the same key, a match begins with eight bytes of a length, which are never these.
+        let mut keyed = Blake2sMac256::new(&(*Zeroizing::new(key)).into());
+        keyed.update(&u64::MAX.to_be_bytes());
+        Self { keyed, known: Mutex::new(LruCache::new(MOST)) }
+    }
+
+    /// Whether the claim turned out to be wrong in this state of the store.
+    pub(super) fn knows(&self, claim: &Claim, state: State) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&self.tag(claim, state)).is_some()
+    }
+
+    /// Remembers that it did.
+    pub(super) fn remember(&self, claim: &Claim, state: State) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(self.tag(claim, state), ());
+    }
+
+    fn tag(&self, claim: &Claim, state: State) -> [u8; 32] {
+        let name = claim.name().map_or(&b""[..], str::as_bytes);
+        let mut mac = self.keyed.clone().chain_update(state.unwritten.to_be_bytes());
+        if let Some(head) = state.head {
+            mac.update(&head.seq.to_be_bytes());
+            mac.update(&head.hash);
+        }
+        // No secret has a colon, and no name.
+        mac.chain_update(claim.secret.expose().as_bytes()).chain_update(b":").chain_update(name).finalize_fixed().into()
+    }
+}
