@@ -20,37 +20,37 @@ impl From<anyhow::Error> for Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        let message = error.to_string();
+        let (code, message) = (code_of(&error), error.to_string());
         match error {
-            StoreError::Missing(path) => Self::new(Code::StoreMissing, message)
+            StoreError::Missing(path) => Self::new(code, message)
                 .hint(format!("a first key makes it: keyward --store {} create first-key", shell_path(&path)))
                 .hint("a store elsewhere is named with --store PATH or KEYWARD_STORE"),
             StoreError::Nowhere => {
-                Self::new(Code::StoreMissing, message).hint("name a store: --store PATH, or KEYWARD_STORE=PATH")
+                Self::new(code, message).hint("name a store: --store PATH, or KEYWARD_STORE=PATH")
             }
-            StoreError::Locked(_) => Self::new(Code::StoreLocked, message)
+            StoreError::Locked(_) => Self::new(code, message)
                 .hint("it was tried for 10 seconds; see who holds it (fuser, lsof), then try again"),
-            StoreError::Corrupt { .. } => Self::new(Code::StoreCorrupt, message)
+            StoreError::Corrupt { .. } => Self::new(code, message)
                 .hint("leave the file as it is, and put the newest backup in its place"),
             StoreError::Newer { .. } => {
-                Self::new(Code::StoreNewer, message).hint("nothing was changed; use the newer keyward with this store")
+                Self::new(code, message).hint("nothing was changed; use the newer keyward with this store")
             }
-            StoreError::OldSchema { .. } => Self::new(Code::StoreUnwritable, message).hint(
+            StoreError::OldSchema { .. } => Self::new(code, message).hint(
                 "make it writable, and let a command that changes something bring it up to date: keyward settings set",
             ),
-            StoreError::Replaced(_) => Self::new(Code::Conflict, message)
+            StoreError::Replaced(_) => Self::new(code, message)
                 .hint("nothing was changed in the store that is there now; look at it, then try again"),
-            StoreError::Rewound(_) => Self::new(Code::StoreRewound, message).hint(
+            StoreError::Rewound(_) => Self::new(code, message).hint(
                 "if an older copy is meant to be there, start this program again; `keyward restore BACKUP` puts a backup in \
                  place and keeps what was revoked since",
             ),
-            StoreError::Foreign { .. } => Self::new(Code::StoreForeign, message)
+            StoreError::Foreign { .. } => Self::new(code, message)
                 .hint("nothing was changed; name a store, or a path where there is nothing yet, with --store"),
             StoreError::Insecure { path, weakness } => {
-                Self::new(Code::StoreInsecure, message).hint(close(&path, &weakness))
+                Self::new(code, message).hint(close(&path, &weakness))
             }
             StoreError::Unusable { detail, .. } => {
-                Self::new(Code::StoreUnwritable, message).hint(match detail.as_str() {
+                Self::new(code, message).hint(match detail.as_str() {
                     DISK_FULL => "nothing was changed; free some space and try again",
                     NO_MEMORY => "allow this process more memory, see `ulimit -v` and `ulimit -d`",
                     _ => "look at the permissions and the owner of the file and of its folder",
@@ -58,12 +58,12 @@ impl From<StoreError> for Error {
             }
             StoreError::NameTaken { kind, name } => {
                 let show = if kind == "key" { String::new() } else { format!("{kind} ") };
-                Self::new(Code::NameTaken, message)
+                Self::new(code, message)
                     .hint(format!("see it with `keyward {show}show {name}`, or choose another name"))
             }
             StoreError::InUse { kind, name, users, .. } => {
                 let flag = if kind == "user" { "owner" } else { kind };
-                let error = Self::new(Code::InUse, message);
+                let error = Self::new(code, message);
                 if users > 0 {
                     error.hint(format!("give its users another {kind} first: keyward user list"))
                 } else {
@@ -71,15 +71,15 @@ impl From<StoreError> for Error {
                 }
             }
             StoreError::Reserved { .. } => {
-                Self::new(Code::Conflict, message).hint("nothing was changed; try again in a minute").reserved()
+                Self::new(code, message).hint("nothing was changed; try again in a minute").reserved()
             }
-            StoreError::LivesTooLong { max, name: None, .. } => Self::new(Code::InvalidValue, message)
+            StoreError::LivesTooLong { max, name: None, .. } => Self::new(code, message)
                 .hint(format!("give it an earlier end, such as --expires {max:?}")),
-            StoreError::LivesTooLong { latest, name: Some(name), .. } => Self::new(Code::InvalidValue, message).hint(
+            StoreError::LivesTooLong { latest, name: Some(name), .. } => Self::new(code, message).hint(
                 format!("the latest end is --expires {latest}; another secret may live on: keyward rotate {name}"),
             ),
             StoreError::ReservedWord { what, word } => {
-                let error = Self::new(Code::InvalidValue, message);
+                let error = Self::new(code, message);
                 let others = RESERVED.join(", ");
                 error.hint(if word.starts_with(NOT) {
                     format!("choose another {what}, without {NOT} in front")
@@ -87,30 +87,56 @@ impl From<StoreError> for Error {
                     format!("choose another {what}; these words are kept: {others}")
                 })
             }
-            StoreError::Denied(Denied::NotPermitted(_)) => Self::new(Code::NotPermitted, message)
+            StoreError::Denied(Denied::NotPermitted(_)) => Self::new(code, message)
                 .hint("act as somebody who may, or leave --as and KEYWARD_AS out to act as the owner of the store"),
-            StoreError::Denied(Denied::Ceiling { .. }) => Self::new(Code::RoleCeiling, message)
+            StoreError::Denied(Denied::Ceiling { .. }) => Self::new(code, message)
                 .hint("choose a role at or below your own, or have somebody with a higher role do it"),
             StoreError::NoSuch { kind, name, known } => {
-                let error = Self::new(Code::NotFound, message);
+                let error = Self::new(code, message);
                 let error = match closest(&known, name.as_str()) {
                     Some(close) => error.hint(format!("did you mean {close}?")),
                     None => error,
                 };
                 error.hint(format!("make it first: keyward {kind} create {name}"))
             }
-            StoreError::SecretChanged(name) => Self::new(Code::Conflict, message).hint(format!(
+            StoreError::SecretChanged(name) => Self::new(code, message).hint(format!(
                 "see who did it with `keyward history {name}`, then rotate again if that is still needed"
             )),
-            StoreError::KeyChanged(name) => Self::new(Code::Conflict, message)
+            StoreError::KeyChanged(name) => Self::new(code, message)
                 .hint(format!("look at it with `keyward show {name}`, then try again")),
             StoreError::KeyGone(_) => {
-                Self::new(Code::NotFound, message).hint("another process deleted it in the meantime")
+                Self::new(code, message).hint("another process deleted it in the meantime")
             }
             StoreError::Bug(cause) => Self::bug(anyhow::Error::from_boxed(cause).context(message)),
             // What the core learns to say later, it says in a sentence.
-            _ => Self::new(Code::Internal, message),
+            _ => Self::new(code, message),
         }
+    }
+}
+
+/// The code of an error of the store.
+pub(crate) fn code_of(error: &StoreError) -> Code {
+    match error {
+        StoreError::Missing(_) | StoreError::Nowhere => Code::StoreMissing,
+        StoreError::Locked(_) => Code::StoreLocked,
+        StoreError::Corrupt { .. } => Code::StoreCorrupt,
+        StoreError::Newer { .. } => Code::StoreNewer,
+        StoreError::Rewound(_) => Code::StoreRewound,
+        StoreError::Foreign { .. } => Code::StoreForeign,
+        StoreError::Insecure { .. } => Code::StoreInsecure,
+        StoreError::OldSchema { .. } | StoreError::Unusable { .. } => Code::StoreUnwritable,
+        StoreError::NameTaken { .. } => Code::NameTaken,
+        StoreError::InUse { .. } => Code::InUse,
+        StoreError::Replaced(_)
+        | StoreError::Reserved { .. }
+        | StoreError::SecretChanged(_)
+        | StoreError::KeyChanged(_) => Code::Conflict,
+        StoreError::LivesTooLong { .. } | StoreError::ReservedWord { .. } => Code::InvalidValue,
+        StoreError::Denied(Denied::NotPermitted(_)) => Code::NotPermitted,
+        StoreError::Denied(Denied::Ceiling { .. }) => Code::RoleCeiling,
+        StoreError::NoSuch { .. } | StoreError::KeyGone(_) => Code::NotFound,
+        // What the core learns to say later, it says in a sentence.
+        _ => Code::Internal,
     }
 }
 

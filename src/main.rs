@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use keyward::error::{Error, Exit};
-use keyward::platform::{self, SignalHandler, StandardStream};
+use keyward::platform::{self, EndingSignal, SignalHandler, StandardStream};
 use keyward::terminal::{Interruption, Interrupts, TerminalState};
 use keyward::world::World;
 use keyward_core::rules::time::from_system;
@@ -60,8 +60,8 @@ struct OnSignal {
 }
 
 impl SignalHandler for OnSignal {
-    fn end(&mut self) -> bool {
-        match self.interrupts.fire() {
+    fn end(&mut self, signal: EndingSignal) -> bool {
+        match self.interrupts.fire(signal) {
             Interruption::Idle => true,
             Interruption::Restored(error) => {
                 self.interrupts.come_to_the_end();
@@ -69,7 +69,7 @@ impl SignalHandler for OnSignal {
                 std::process::exit(i32::from(error.exit().0));
             }
             Interruption::Answered => {
-                while matches!(self.interrupts.fire(), Interruption::Answered) {
+                while matches!(self.interrupts.fire(signal), Interruption::Answered) {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 true

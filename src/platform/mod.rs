@@ -25,7 +25,7 @@ pub use system::limits::survive_limits;
 pub use system::processes::{
     Process, ending_signal, has_input, keep_memory_private, leave_terminal, shell, shell_with_file, unread,
 };
-pub use system::signals::{SignalHandler, watch_signals};
+pub use system::signals::{EndingSignal, SignalHandler, watch_signals};
 pub use system::streams::{
     StandardStream, controlling_terminal, read_stdin, stderr_for_child, stream_kinds, sync_stdout, write_stderr,
 };

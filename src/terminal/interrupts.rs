@@ -12,13 +12,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Code, Error};
-use crate::platform::{Process, TerminalModes, write_stderr};
+use crate::platform::{EndingSignal, Process, TerminalModes, write_stderr};
 
 /// Starts to watch for signals.
 type Watch = Box<dyn FnOnce() + Send>;
 
 /// What is done before a signal ends the program.
 type Last = Box<dyn FnOnce() + Send>;
+
+/// Whoever is told of every signal.
+struct Listener(Box<dyn Fn(EndingSignal) + Send>);
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listener")
+    }
+}
 
 /// The state that signals look at.
 #[derive(Default)]
@@ -53,6 +62,8 @@ enum State {
     Answered,
     /// Something is running that ends soon after it is asked to.
     Stoppable { asked: Arc<AtomicBool> },
+    /// Something is running that is told of every signal, and ends itself.
+    Told(Listener),
     /// Everything is put back, and the program is about to end.
     Over,
 }
@@ -105,6 +116,13 @@ impl Interrupts {
         StopRequest { asked, _section: section }
     }
 
+    /// Marks the beginning of something that is told of every signal, and ends itself.
+    pub fn told(self: &Arc<Self>, listener: impl Fn(EndingSignal) + Send + 'static) -> Section {
+        let section = self.section(Code::Interrupted, "interrupted");
+        *self.state() = State::Told(Listener(Box::new(listener)));
+        section
+    }
+
     /// Says what has to be done before a signal ends the program in the middle of a question.
     pub fn at_the_end(&self, last: impl FnOnce() + Send + 'static) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(last));
@@ -124,7 +142,7 @@ impl Interrupts {
     }
 
     /// Puts the terminal back, if a question is being asked.
-    pub fn fire(&self) -> Interruption {
+    pub fn fire(&self, signal: EndingSignal) -> Interruption {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Over) {
             State::Idle => {
@@ -147,6 +165,11 @@ impl Interrupts {
                     return Interruption::Restored(error);
                 }
                 *state = State::Stoppable { asked };
+                Interruption::Over
+            }
+            State::Told(listener) => {
+                (listener.0)(signal);
+                *state = State::Told(listener);
                 Interruption::Over
             }
             State::Running { child, signalled, code, message } => {
@@ -214,6 +237,7 @@ impl Section {
             | State::Running { .. }
             | State::Answered
             | State::Stoppable { .. }
+            | State::Told(_)
             | State::Over => false,
         }
     }
@@ -276,7 +300,7 @@ impl Section {
     /// program already, it waits for that instead.
     pub fn interrupted(&self) -> Error {
         loop {
-            match self.interrupts.fire() {
+            match self.interrupts.fire(EndingSignal::Other) {
                 Interruption::Restored(error) => return error,
                 Interruption::Idle => return Error::new(Code::Interrupted, "interrupted"),
                 Interruption::Answered | Interruption::Over => std::thread::sleep(Duration::from_millis(50)),
@@ -334,7 +358,7 @@ impl RunningCommand<'_> {
 impl Drop for Section {
     fn drop(&mut self) {
         let mut state = self.interrupts.state();
-        if matches!(*state, State::Asking { .. } | State::Stoppable { .. }) {
+        if matches!(*state, State::Asking { .. } | State::Stoppable { .. } | State::Told(_)) {
             *state = State::Idle;
         }
     }

@@ -25,6 +25,9 @@ impl CheckWords<'_> {
             (Reason::KeyExpired, Outcome::Skip, _) => "the key never expires",
             (Reason::OwnerDisabled, Outcome::Skip, _) => "the key has no owner",
             (Reason::TenantDisabled, Outcome::Skip, _) => "the key has no tenant",
+            (Reason::InsecureTransport, _, Facts::NotAllowedHere) => {
+                "the request came over http, and the policy requires a secure connection"
+            }
             (Reason::InsecureTransport, _, Facts::Transport(Transport::Https)) => "the request came over https",
             (Reason::InsecureTransport, _, Facts::Transport(Transport::Local)) => {
                 "the request is local, which counts as secure"
@@ -98,6 +101,10 @@ impl CheckWords<'_> {
                     (_, None) => write!(f, "the key works only for {own}, and the request names no tenant"),
                 }
             }
+            (Reason::MethodNotAllowed, Facts::NotAllowedHere) => match &request.method {
+                Some(method) => write!(f, "the policy does not allow the method {method}"),
+                None => f.write_str("the policy allows only some methods, and the method is not known"),
+            },
             (Reason::MethodNotAllowed, _) => {
                 let method = text(request.method.as_ref());
                 match outcome {

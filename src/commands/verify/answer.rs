@@ -46,6 +46,13 @@ impl<'a> AnswerJson<'a> {
     }
 }
 
+/// The answer in JSON, as bytes.
+#[cfg(feature = "serve")]
+pub(in crate::commands) fn document(answer: &Answer, request: &Request, at: Timestamp) -> Vec<u8> {
+    // Texts, numbers and times: they cannot fail to be JSON.
+    serde_json::to_vec(&AnswerJson::new(None, answer, request, at)).unwrap_or_default()
+}
+
 /// The exit code that says what the decision says.
 pub(super) fn exit_of(decision: &Decision) -> Exit {
     match decision.status() {

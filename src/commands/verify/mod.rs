@@ -1,5 +1,10 @@
 //! `keyward verify`
 
+#[cfg(feature = "serve")]
+pub(super) use answer::document;
+#[cfg(feature = "serve")]
+pub(super) use batch::parse as parse_question;
+
 mod answer;
 mod batch;
 mod facts;
@@ -148,7 +153,8 @@ pub struct Verify {
     batch: bool,
 }
 
-fn presentation_parser() -> impl clap::builder::TypedValueParser<Value = Presentation> {
+/// Reads the name of a presentation.
+pub(super) fn presentation_parser() -> impl clap::builder::TypedValueParser<Value = Presentation> {
     PossibleValuesParser::new(Presentation::ALL.map(Presentation::as_str)).try_map(|text| text.parse::<Presentation>())
 }
 

@@ -14,11 +14,20 @@ use crate::platform::start_thread;
 /// The library behind the questions takes a wait that SIGTSTP has ended for Ctrl-C, and raises SIGINT.
 const ECHO: Duration = Duration::from_millis(150);
 
+/// A signal that ends a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndingSignal {
+    /// SIGHUP: the terminal is gone, or a server is to read its configuration again.
+    HangUp,
+    /// Any other.
+    Other,
+}
+
 /// What the program does when a signal comes that would end or stop it.
 pub trait SignalHandler: Send + 'static {
     /// One came that ends a program: SIGINT, SIGTERM, SIGHUP, SIGQUIT or SIGXCPU. Returns whether the system should do now
     /// what it does to every program.
-    fn end(&mut self) -> bool;
+    fn end(&mut self, signal: EndingSignal) -> bool;
 
     /// The program is about to be stopped: SIGTSTP.
     fn stop(&mut self);
@@ -52,7 +61,8 @@ pub fn watch_signals(stops: Arc<AtomicBool>, mut handler: impl SignalHandler) {
             if signal == SIGINT && (is_stopping.load(Ordering::Acquire) || is_echo) {
                 continue;
             }
-            if handler.end() {
+            let kind = if signal == SIGHUP { EndingSignal::HangUp } else { EndingSignal::Other };
+            if handler.end(kind) {
                 let _ = emulate_default_handler(signal);
             }
         }

@@ -25,6 +25,11 @@ impl StandardStream {
     pub fn stdout() -> Self {
         Self(rustix::stdio::stdout())
     }
+
+    /// Standard error.
+    pub fn stderr() -> Self {
+        Self(rustix::stdio::stderr())
+    }
 }
 
 impl Read for StandardStream {

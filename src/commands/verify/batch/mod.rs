@@ -12,6 +12,9 @@ mod printing;
 mod question;
 mod reading;
 
+#[cfg(feature = "serve")]
+pub(in crate::commands) use question::parse;
+
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};

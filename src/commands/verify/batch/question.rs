@@ -12,9 +12,9 @@ use super::super::facts::{Asked, Said, another_method, too_long};
 use crate::error::{Code, Error};
 use keyward_core::rules::address::parse_address;
 use keyward_core::rules::credential::{
-    Accepted, Presentation, Reading, parse_line_for, parse_parts, parse_request_for,
+    Accepted, Credential, CredentialError, Presentation, Reading, parse_line_for, parse_parts, parse_request_for,
 };
-use keyward_core::rules::decision::{Method, Transport, WantedRole};
+use keyward_core::rules::decision::{Method, Request, Transport, WantedRole};
 use keyward_core::rules::forwarded::Trust;
 use keyward_core::rules::names::Name;
 use keyward_core::rules::text::redact;
@@ -29,6 +29,7 @@ pub(super) const MOST_LINE: usize = 2 * MOST_INPUT as usize;
 struct Question<'q> {
     #[serde(borrow)]
     credential: Option<Cow<'q, str>>,
+    policy: Option<String>,
     request: Option<Text>,
     headers: Option<Vec<(Text, Text)>>,
     target: Option<Text>,
@@ -76,8 +77,34 @@ impl<'w> WrongJson<'w> {
     }
 }
 
-/// What a line asks. A field that there is not is refused: it may be a restriction that is spelled wrong.
-pub(super) fn read(turn: &Turn<'_>, accepted: Accepted, line: &[u8]) -> Result<Asked, Error> {
+/// A question in parts: everything but the rank of the role that it asks for, which only the store knows.
+pub(in crate::commands) struct Parsed {
+    /// The policy that it names.
+    pub(in crate::commands) policy: Option<String>,
+    pub(in crate::commands) credential: Result<Credential, CredentialError>,
+    pub(in crate::commands) request: Request,
+    pub(in crate::commands) role: Option<Name>,
+}
+
+/// What a line asks.
+pub(super) fn read(turn: &mut Turn<'_>, accepted: Accepted, line: &[u8]) -> Result<Asked, Error> {
+    let Parsed { policy, credential, mut request, role } = parse(line, |_| Ok(accepted))?;
+    if policy.is_some() {
+        return Err(wrong("policy: there are policies only at /v1/verify of keyward serve".to_owned()));
+    }
+    request.role = match role {
+        Some(name) => Some(WantedRole { rank: turn.rank_of(&name)?, name }),
+        None => None,
+    };
+    Ok((credential, request))
+}
+
+/// Reads a question. A field that there is not is refused: it may be a restriction that is spelled wrong. `accepted` says
+/// which presentations are looked at by the policy that it names, of which it may name fewer itself.
+pub(in crate::commands) fn parse(
+    line: &[u8],
+    accepted: impl FnOnce(Option<&str>) -> Result<Accepted, Error>,
+) -> Result<Parsed, Error> {
     if line.len() > MOST_LINE {
         return Err(wrong(format!("the line is longer than {} KiB", MOST_LINE / 1024)));
     }
@@ -93,10 +120,11 @@ pub(super) fn read(turn: &Turn<'_>, accepted: Accepted, line: &[u8]) -> Result<A
         // The answer says where in the input the line stands; the parser knows only this line.
         wrong(format!("not a question: {}", error.to_string().replace(" at line 1 column ", " at column ")))
     })?;
-    let (accepted, said) = (question.accepted(accepted)?, question.said()?);
+    let policy = question.policy.take();
+    let (accepted, said) = (question.accepted(accepted(policy.as_deref())?, policy.is_some())?, question.said()?);
     let method: Option<Method> = parsed("method", question.method.as_deref())?;
     let (credential, request) = (question.credential.take(), question.request.take());
-    let mut asked = match (credential, request, &question.headers, &question.target) {
+    let (credential, mut request) = match (credential, request, &question.headers, &question.target) {
         (Some(text), None, None, None) => {
             if said.trust != Trust::NONE {
                 return Err(wrong("trust_forwarded: a credential alone has no headers".to_owned()));
@@ -117,17 +145,11 @@ pub(super) fn read(turn: &Turn<'_>, accepted: Accepted, line: &[u8]) -> Result<A
         }
         _ => return Err(wrong("expected only one of a credential, a request, and headers with a target".to_owned())),
     };
-    let request = &mut asked.1;
     request.method = method.or(request.method.take());
-    let role: Option<Name> = parsed("role", question.role.as_deref())?;
-    request.role = match role {
-        Some(name) => Some(WantedRole { rank: turn.rank_of(&name)?, name }),
-        None => None,
-    };
     request.scopes = all("scopes", &question.scopes)?;
     request.levels = all("levels", &question.levels)?;
     request.tenant = parsed("tenant", question.tenant.as_deref())?;
-    Ok(asked)
+    Ok(Parsed { policy, credential, request, role: parsed("role", question.role.as_deref())? })
 }
 
 /// What the head of a request asks.
@@ -162,13 +184,15 @@ fn of_parts(headers: &[(Text, Text)], target: &str, reading: Reading, said: &Sai
 }
 
 impl Question<'_> {
-    /// The presentations that are looked at.
-    fn accepted(&self, otherwise: Accepted) -> Result<Accepted, Error> {
+    /// The presentations that are looked at: what the question says in the place of `otherwise`, or, of what a policy
+    /// looks at, no more than it says.
+    fn accepted(&self, otherwise: Accepted, only_less: bool) -> Result<Accepted, Error> {
         let Some(names) = &self.accept else { return Ok(otherwise) };
         if names.is_empty() {
             return Err(wrong("accept: expected at least one presentation".to_owned()));
         }
-        Ok(all::<Presentation>("accept", names)?.into_iter().collect())
+        let wanted = all::<Presentation>("accept", names)?.into_iter();
+        Ok(wanted.filter(|presentation| !only_less || otherwise.contains(*presentation)).collect())
     }
 
     fn said(&self) -> Result<Said, Error> {
