@@ -70,6 +70,8 @@ pub enum Command {
     Doctor(commands::doctor::Doctor),
     Backup(commands::backup::Backup),
     Restore(commands::restore::Restore),
+    #[cfg(feature = "serve")]
+    Serve(Box<commands::serve::Serve>),
     Settings(commands::settings::Settings),
     Completions(commands::completions::Completions),
     Man(commands::man::Manual),
@@ -82,7 +84,7 @@ pub enum Command {
 type Verb = (&'static str, fn(clap::Command) -> clap::Command);
 
 /// The verbs of [`Command`]; a test compares the two.
-const VERBS: [Verb; 25] = [
+const VERBS: &[Verb] = &[
     ("create", commands::create::Create::augment_args),
     ("list", commands::list::List::augment_args),
     ("show", commands::show::Show::augment_args),
@@ -103,6 +105,8 @@ const VERBS: [Verb; 25] = [
     ("doctor", commands::doctor::Doctor::augment_args),
     ("backup", commands::backup::Backup::augment_args),
     ("restore", commands::restore::Restore::augment_args),
+    #[cfg(feature = "serve")]
+    ("serve", commands::serve::Serve::augment_args),
     ("settings", commands::settings::Settings::augment_args),
     ("completions", commands::completions::Completions::augment_args),
     ("man", commands::man::Manual::augment_args),
@@ -160,6 +164,8 @@ impl Command {
             Self::Doctor(verb) => verb.run(session),
             Self::Backup(verb) => verb.run(session),
             Self::Restore(verb) => verb.run(session),
+            #[cfg(feature = "serve")]
+            Self::Serve(verb) => verb.run(session),
             Self::Settings(verb) => verb.run(session),
             Self::Completions(verb) => verb.run(session),
             Self::Man(verb) => verb.run(session, Cli::command()),

@@ -27,6 +27,8 @@ pub mod man;
 pub mod mint;
 pub mod restore;
 pub mod rotate;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod setting_args;
 pub mod settings;
 pub mod show;

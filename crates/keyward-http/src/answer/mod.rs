@@ -1,0 +1,82 @@
+//! From a ruling to an answer: a status, headers, a body.
+//!
+//! | status | when |
+//! |---|---|
+//! | 200 | allowed; the headers of the policy are all there, and never empty |
+//! | 401 | no live, genuine credential was presented (RFC 6750 section 3) |
+//! | 403 | genuine and not allowed to do this, or a request that could mean two things |
+//! | 429 | too many failures |
+//! | 503 | it could not be checked: neither yes nor no |
+//! | 500 | a mistake: in the proxy's configuration, or in keyward |
+//!
+//! Refusals have a body of `application/problem+json` (RFC 9457), where the proxy takes one. What is said about a key is
+//! said only after its secret matched; before that, a wrong secret, an unknown one and a text that is none look alike.
+
+mod identity;
+mod problem;
+mod ruling;
+
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+pub use identity::Identity;
+pub use ruling::{RequestId, Ruling};
+
+use crate::facts::Dialect;
+use crate::policy::Policy;
+
+/// The id of the request: what came, or a new one.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-keyward-request-id");
+/// Why.
+pub const REASON: HeaderName = HeaderName::from_static("x-keyward-reason");
+/// The status that is meant, where the proxy takes only 401 and 403 as refusals.
+pub const STATUS: HeaderName = HeaderName::from_static("x-keyward-status");
+
+/// An answer, on its way to whoever asked.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers, without the length of the body.
+    pub headers: HeaderMap,
+    /// The body; empty where the answer is yes.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The answer to a request that came in this dialect; without one, to a client itself. `policy` is the one that was
+    /// asked, where it is known.
+    pub fn new(ruling: &Ruling, policy: Option<&Policy>, dialect: Option<Dialect>) -> Self {
+        let meant = ruling.status();
+        let is_terse = dialect.is_some_and(Dialect::is_terse);
+        let status = if is_terse && meant == 429 { 403 } else { meant };
+        let mut headers = HeaderMap::with_capacity(14);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(REASON, HeaderValue::from_static(ruling.public_reason()));
+        headers.insert(REQUEST_ID, ruling.id().header());
+        if status != meant {
+            headers.insert(STATUS, HeaderValue::from(meant));
+        }
+        let mut body = vec![];
+        if meant == 200 {
+            match (ruling.key(), policy) {
+                (Some(key), Some(policy)) if identity::write(key, policy, &mut headers) => {}
+                // A yes that does not say whose it is, is none.
+                _ => return Self::new(&ruling.unusable(), policy, dialect),
+            }
+        } else {
+            ruling.write_challenge(policy, &mut headers);
+            if let Some(wait) = ruling.retry_after() {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
+            }
+            if !is_terse {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
+                body = problem::body(ruling, policy.is_none_or(|policy| policy.explains));
+            }
+        }
+        Self { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers, body }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! What the guard has made of a request.
+
+use std::fmt::Write as _;
+
+use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use keyward_core::rules::decision::{Facts, Reason};
+use keyward_core::rules::key::Key;
+use keyward_core::verifier::{Answer, VerifyError};
+
+use crate::Refusal;
+use crate::policy::{Policy, PolicyName};
+
+/// What a request is called in answers and logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The id that a proxy gave, if it is one: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
+    pub fn given(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all("x-request-id").iter();
+        let text = values.next()?.to_str().ok().filter(|_| values.next().is_none())?;
+        let is_id =
+            (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        is_id.then(|| Self(text.to_owned()))
+    }
+
+    /// A new one: sixteen hexadecimal digits of this number.
+    pub fn new(number: u64) -> Self {
+        Self(format!("{number:016x}"))
+    }
+
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn header(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.0).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Ruling {
+    id: RequestId,
+    made: Made,
+}
+
+#[derive(Debug)]
+enum Made {
+    /// The verifier has answered.
+    Answer(Box<Answer>),
+    /// The guard refuses; seconds after which another attempt makes sense.
+    Refusal(Refusal, Option<u64>),
+    /// The verifier could not answer.
+    Failure(Refusal, VerifyError),
+}
+
+impl Ruling {
+    /// What the verifier has answered.
+    pub fn answered(id: RequestId, answer: Answer) -> Self {
+        Self { id, made: Made::Answer(Box::new(answer)) }
+    }
+
+    /// A refusal of the guard itself.
+    pub fn refused(id: RequestId, refusal: Refusal) -> Self {
+        let wait = if refusal.status() == 503 { Some(1) } else { None };
+        Self { id, made: Made::Refusal(refusal, wait) }
+    }
+
+    /// The verifier could not answer: neither yes nor no.
+    pub fn failed(id: RequestId, error: VerifyError) -> Self {
+        let refusal = match &error {
+            VerifyError::Overloaded => Refusal::Overloaded,
+            VerifyError::GivenUp => Refusal::Internal,
+            _ => Refusal::StoreUnusable,
+        };
+        Self { id, made: Made::Failure(refusal, error) }
+    }
+
+    /// A refusal after which another attempt makes sense in `seconds`.
+    pub fn refused_for(id: RequestId, refusal: Refusal, seconds: u64) -> Self {
+        Self { id, made: Made::Refusal(refusal, Some(seconds.max(1))) }
+    }
+
+    /// The same request, of a key that a service cannot be told of.
+    pub(super) fn unusable(&self) -> Self {
+        Self::refused(self.id.clone(), Refusal::NameUnusable)
+    }
+
+    /// What the request is called.
+    pub fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    /// What the verifier has answered, if it was asked and could.
+    pub fn answer(&self) -> Option<&Answer> {
+        match &self.made {
+            Made::Answer(answer) => Some(answer),
+            Made::Refusal(..) | Made::Failure(..) => None,
+        }
+    }
+
+    /// Why the verifier could not answer.
+    pub fn error(&self) -> Option<&VerifyError> {
+        match &self.made {
+            Made::Failure(_, error) => Some(error),
+            Made::Answer(_) | Made::Refusal(..) => None,
+        }
+    }
+
+    /// The refusal of the guard itself, where it is one.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match &self.made {
+            Made::Answer(_) => None,
+            Made::Refusal(refusal, _) | Made::Failure(refusal, _) => Some(*refusal),
+        }
+    }
+
+    /// The same.
+    pub fn into_answer(self) -> Option<Answer> {
+        match self.made {
+            Made::Answer(answer) => Some(*answer),
+            Made::Refusal(..) | Made::Failure(..) => None,
+        }
+    }
+
+    /// The key, where its secret matched.
+    pub fn key(&self) -> Option<&Key> {
+        self.answer().and_then(Answer::key)
+    }
+
+    /// Whether the request is allowed.
+    pub fn is_allowed(&self) -> bool {
+        self.answer().is_some_and(|answer| answer.decision.is_allowed())
+    }
+
+    /// The HTTP status that is meant.
+    pub fn status(&self) -> u16 {
+        match &self.made {
+            Made::Answer(answer) => answer.decision.status(),
+            Made::Refusal(refusal, _) | Made::Failure(refusal, _) => refusal.status(),
+        }
+    }
+
+    /// Why, for the log.
+    pub fn reason(&self) -> &'static str {
+        match &self.made {
+            Made::Answer(answer) => answer.decision.reason().map_or("allowed", Reason::as_str),
+            Made::Refusal(refusal, _) | Made::Failure(refusal, _) => refusal.as_str(),
+        }
+    }
+
+    /// Why, for the client: of what is not genuine it is not told in which way it is not.
+    pub fn public_reason(&self) -> &'static str {
+        match &self.made {
+            Made::Answer(answer) => answer.decision.reason().map_or("allowed", public),
+            Made::Refusal(refusal, _) | Made::Failure(refusal, _) => refusal.as_str(),
+        }
+    }
+
+    /// The checks that failed, for the log.
+    pub fn checks(&self) -> Vec<&'static str> {
+        self.failures(Reason::as_str)
+    }
+
+    /// The checks that failed, for the client.
+    pub(super) fn public_checks(&self) -> Vec<&'static str> {
+        self.failures(public)
+    }
+
+    fn failures(&self, name: fn(Reason) -> &'static str) -> Vec<&'static str> {
+        match &self.made {
+            Made::Answer(answer) => answer.decision.failures().map(|check| name(check.reason)).collect(),
+            Made::Refusal(..) | Made::Failure(..) => vec![],
+        }
+    }
+
+    /// The seconds after which another attempt makes sense.
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        match &self.made {
+            Made::Answer(_) => None,
+            Made::Refusal(_, wait) => *wait,
+            Made::Failure(refusal, _) => (refusal.status() == 503).then_some(1),
+        }
+    }
+
+    /// Says how to authenticate (RFC 9110 section 11.6.1), as RFC 6750 section 3 has it.
+    pub(super) fn write_challenge(&self, policy: Option<&Policy>, headers: &mut HeaderMap) {
+        let Some(answer) = self.answer() else { return };
+        let Some(reason) = answer.decision.reason() else { return };
+        let realm = policy.map_or(PolicyName::DEFAULT, |policy| policy.name.as_str());
+        let mut challenge = format!("Bearer realm=\"{realm}\"");
+        if reason.status() == 401 {
+            // Who presented nothing is told no error (section 3.1).
+            if reason != Reason::NoCredential {
+                challenge.push_str(", error=\"invalid_token\"");
+            }
+        } else if reason == Reason::ScopeMissing {
+            challenge.push_str(", error=\"insufficient_scope\"");
+            let missing = answer.decision.failures().find_map(|check| match &check.facts {
+                Facts::MissingScopes(scopes) => Some(scopes),
+                _ => None,
+            });
+            let wanted = missing.into_iter().flatten().map(AsRef::as_ref).collect::<Vec<&str>>().join(" ");
+            if policy.is_none_or(|policy| policy.explains) {
+                // Texts are written into a text.
+                let _ = write!(challenge, ", scope=\"{wanted}\"");
+            }
+        } else {
+            return;
+        }
+        if let Ok(value) = HeaderValue::from_str(&challenge) {
+            headers.append(WWW_AUTHENTICATE, value);
+        }
+        let offers_basic = reason.status() == 401 && policy.is_some_and(|policy| policy.offers_basic);
+        let basic = HeaderValue::from_str(&format!("Basic realm=\"{realm}\", charset=\"UTF-8\""));
+        if let Some(value) = basic.ok().filter(|_| offers_basic) {
+            headers.append(WWW_AUTHENTICATE, value);
+        }
+    }
+}
+
+/// A reason as a client may see it.
+fn public(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Malformed => Reason::NotGenuine.as_str(),
+        reason => reason.as_str(),
+    }
+}

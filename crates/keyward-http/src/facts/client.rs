@@ -1,0 +1,37 @@
+//! The address of the client, from `X-Forwarded-For`.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use ipnet::IpNet;
+use keyward_core::rules::forwarded::{Origin, address};
+use keyward_core::rules::http::BLANKS;
+use keyward_core::rules::text::shown;
+
+const HEADER: &str = "X-Forwarded-For";
+/// As much of an entry as a message shows.
+const MOST_SHOWN: usize = 60;
+
+/// The last entry that is not one of `proxies`: what stands before it may have been written by the client. Several lines
+/// are one list (RFC 9110 section 5.3). Where that entry cannot be read, or all entries are proxies, it is not known.
+pub fn client_address(headers: &HeaderMap, proxies: &[IpNet]) -> (Option<IpAddr>, Origin) {
+    let lines = headers.get_all("x-forwarded-for").iter();
+    let mut last = None;
+    for line in lines.rev() {
+        let Ok(line) = std::str::from_utf8(line.as_bytes()) else {
+            return (None, meaningless(line.as_bytes()));
+        };
+        for entry in line.rsplit(',').map(|entry| entry.trim_matches(BLANKS)) {
+            let Some(found) = address(entry) else { return (None, meaningless(entry.as_bytes())) };
+            if !proxies.iter().any(|network| network.contains(&found)) {
+                return (Some(found), Origin::Taken(HEADER));
+            }
+            last.get_or_insert(entry);
+        }
+    }
+    (None, last.map_or(Origin::Missing(HEADER), |entry| meaningless(entry.as_bytes())))
+}
+
+fn meaningless(entry: &[u8]) -> Origin {
+    Origin::Meaningless { header: HEADER, last: shown(entry, MOST_SHOWN) }
+}

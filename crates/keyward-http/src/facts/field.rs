@@ -1,0 +1,68 @@
+//! One header that holds one value.
+
+use http::HeaderMap;
+use keyward_core::rules::forwarded::Origin;
+use keyward_core::rules::http::{BLANKS, Method, Transport};
+
+use crate::Refusal;
+
+/// The value of a header that may stand once and holds no list.
+pub(super) fn single<'r>(headers: &'r HeaderMap, name: &'static str) -> Result<Option<&'r str>, Refusal> {
+    let Some(value) = line(headers, name)? else { return Ok(None) };
+    if value.contains(',') { Err(Refusal::AmbiguousRequest) } else { Ok(Some(value).filter(|value| !value.is_empty())) }
+}
+
+/// The value of a header that may stand once, whatever it holds.
+pub(super) fn line<'r>(headers: &'r HeaderMap, name: &'static str) -> Result<Option<&'r str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Refusal::AmbiguousRequest);
+    }
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| Refusal::AmbiguousRequest)?;
+    Ok(Some(text.trim_matches(BLANKS)))
+}
+
+/// The target of a request: a path that begins with `/`, or `*` of `OPTIONS *`.
+pub(super) fn target<'r>(headers: &'r HeaderMap, name: &'static str) -> Result<Option<&'r str>, Refusal> {
+    // Commas are usual in paths and queries. Two URIs that a proxy has joined are told apart by the blank.
+    match line(headers, name)?.filter(|text| !text.is_empty()) {
+        Some(text) if text.contains([' ', '\t']) => Err(Refusal::AmbiguousRequest),
+        Some(text) if text.starts_with('/') || text == "*" => Ok(Some(text)),
+        Some(_) => Err(Refusal::AmbiguousRequest),
+        None => Ok(None),
+    }
+}
+
+/// A method.
+pub(super) fn method(headers: &HeaderMap, name: &'static str) -> Result<Option<Method>, Refusal> {
+    single(headers, name)?.map(|text| text.parse().map_err(|_| Refusal::AmbiguousRequest)).transpose()
+}
+
+/// How the client's request came, and which header says so.
+pub(super) fn transport(headers: &HeaderMap, name: &'static str) -> Result<(Option<Transport>, Origin), Refusal> {
+    let Some(text) = single(headers, name)? else { return Ok((None, Origin::Missing(shown(name)))) };
+    match of_scheme(text) {
+        Some(transport) => Ok((Some(transport), Origin::Taken(shown(name)))),
+        None => Err(Refusal::AmbiguousRequest),
+    }
+}
+
+/// What a scheme says about the transport. WebSockets begin as HTTP requests (RFC 6455 section 3).
+pub(super) fn of_scheme(scheme: &str) -> Option<Transport> {
+    match () {
+        () if scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("wss") => Some(Transport::Https),
+        () if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("ws") => Some(Transport::Http),
+        () => None,
+    }
+}
+
+/// A header's name as people write it.
+pub(super) fn shown(name: &'static str) -> &'static str {
+    match name {
+        "x-forwarded-proto" => "X-Forwarded-Proto",
+        "x-forwarded-for" => "X-Forwarded-For",
+        "x-original-url" => "X-Original-URL",
+        other => other,
+    }
+}

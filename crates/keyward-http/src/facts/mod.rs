@@ -1,0 +1,120 @@
+//! What a proxy says about the request that it asks about: one file a dialect.
+//!
+//! | endpoint | file | who writes the facts |
+//! |---|---|---|
+//! | `/forward/POLICY`, `/nginx/POLICY` | `forward` | the proxy, in `X-Forwarded-Method`, `-Uri`, `-Host`, `-Proto` and `-For` |
+//! | `/original/POLICY` | `original` | ingress-nginx, in `X-Original-Method`, `X-Original-URL` and `X-Forwarded-For` |
+//! | `/envoy/POLICY/…` | `envoy` | Envoy: the original method and path, `Host`, `X-Forwarded-Proto` and `-For` |
+//!
+//! A dialect reads its own headers and no other: all others are passed on by proxies as the client wrote them. A header
+//! that is missing leaves its fact unknown, and what needs the fact refuses. One that stands twice, or holds a list where
+//! there is one value, is refused: which of the values counts would depend on who reads it.
+
+mod client;
+mod envoy;
+mod field;
+mod forged;
+mod forward;
+mod original;
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, Method as HttpMethod, Uri};
+use ipnet::IpNet;
+use keyward_core::rules::forwarded::Origin;
+use keyward_core::rules::http::{Method, Transport};
+
+pub use client::client_address;
+pub use forged::is_forged;
+
+use crate::Refusal;
+
+/// The endpoints that proxies ask, by the way in which they tell what they ask about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `/forward`: Caddy, Traefik, HAProxy, APISIX, Apache.
+    Forward,
+    /// `/nginx`: the same, answered so that `auth_request` of nginx understands it.
+    Nginx,
+    /// `/original`: ingress-nginx.
+    Original,
+    /// `/envoy`: Envoy, Istio and the Gateway API.
+    Envoy,
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Forward, Self::Nginx, Self::Original, Self::Envoy];
+
+    /// The first segment of the path.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Nginx => "nginx",
+            Self::Original => "original",
+            Self::Envoy => "envoy",
+        }
+    }
+
+    /// Whether the proxy takes neither a body nor 429: nginx turns everything but 2xx, 401 and 403 into 500, and drops
+    /// its connection after an answer with a body.
+    pub fn is_terse(self) -> bool {
+        matches!(self, Self::Nginx | Self::Original)
+    }
+}
+
+/// What is known about a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Facts<'r> {
+    /// Its method.
+    pub method: Option<Method>,
+    /// Its path, with the query, as the client sent it.
+    pub target: Option<&'r str>,
+    /// The host that it is for, perhaps with a port.
+    pub host: Option<&'r str>,
+    /// How it came.
+    pub transport: Option<Transport>,
+    /// Which header says so, or why none does.
+    pub transport_from: Origin,
+    /// The address of the client.
+    pub client: Option<IpAddr>,
+    /// Which header says so, or why none does.
+    pub client_from: Origin,
+}
+
+impl<'r> Facts<'r> {
+    /// The path without the query.
+    pub fn path(&self) -> Option<&'r str> {
+        self.target.map(|target| target.split(['?', '#']).next().unwrap_or_default())
+    }
+}
+
+/// The head of a request to the guard.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'r> {
+    /// Its own method.
+    pub method: &'r HttpMethod,
+    /// Its own target.
+    pub uri: &'r Uri,
+    /// Its headers.
+    pub headers: &'r HeaderMap,
+}
+
+impl<'r> Head<'r> {
+    /// What the proxy says, where it speaks this dialect. `rest` is what of the path follows the policy, with the query;
+    /// addresses in `proxies` are those of further proxies on the way.
+    ///
+    /// # Errors
+    /// [`Refusal::AmbiguousRequest`] where a header stands twice, is a list, or says nothing that can be read.
+    pub fn facts(self, dialect: Dialect, rest: &'r str, proxies: &[IpNet]) -> Result<Facts<'r>, Refusal> {
+        match dialect {
+            Dialect::Forward | Dialect::Nginx => forward::facts(self.headers, proxies),
+            Dialect::Original => original::facts(self.headers, proxies),
+            Dialect::Envoy => envoy::facts(self, rest, proxies),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

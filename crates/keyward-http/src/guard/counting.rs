@@ -1,0 +1,229 @@
+//! Counts uses in memory, and has them written once a second by a thread of its own.
+//!
+//! What may break: the store cannot be written. Then decisions go on, and nothing is forgotten: what was counted is
+//! written when the store takes it again. Only `kill -9` loses what was counted since the last second.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use keyward_core::store::{StoreError, Uses};
+use keyward_core::verifier::{Answer, Gate, Recorder};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+
+use crate::clock::Clock;
+
+/// How often it is written.
+const EVERY: Duration = Duration::from_secs(1);
+/// Parts that are locked apart, so that threads seldom wait for each other.
+const PARTS: usize = 16;
+/// Hashes that wait to be renewed at most. Those of others are renewed when they come again.
+const MOST_RENEWALS: usize = 64;
+
+/// What has been counted, and how the writing goes.
+#[derive(Default)]
+pub struct Counts {
+    parts: [Mutex<Part>; PARTS],
+    renewals: Mutex<Vec<Answer>>,
+    /// Uses that could not be written so far.
+    unrecorded: AtomicU64,
+    failures: AtomicU64,
+    writings: AtomicU64,
+    /// Microseconds that all writings together took.
+    micros: AtomicU64,
+    is_failing: AtomicBool,
+    failure: Mutex<Option<StoreError>>,
+}
+
+#[derive(Default)]
+struct Part {
+    uses: Uses,
+    number: u64,
+}
+
+/// How the writing goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Writing {
+    /// Uses that were to be written and could not be so far.
+    pub unrecorded: u64,
+    /// Whether the last writing failed.
+    pub is_failing: bool,
+    /// Writings that succeeded.
+    pub written: u64,
+    /// Writings that failed.
+    pub failed: u64,
+    /// What all of them took.
+    pub took: Duration,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Counts {
+    /// Takes in an answer, if it is a yes.
+    pub(super) fn count(&self, answer: &Answer, clock: &Clock) {
+        let Some(key) = answer.key().filter(|_| answer.decision.is_allowed()) else { return };
+        let place = key.id.as_str().bytes().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let mut part = lock(&self.parts[place % PARTS]);
+        part.uses.add(&key.id, keyward_core::rules::time::whole_seconds(clock.now()));
+        part.number += 1;
+    }
+
+    /// Keeps an answer whose secret's hash is to be renewed.
+    pub(super) fn renew(&self, answer: Answer) {
+        let mut renewals = lock(&self.renewals);
+        if renewals.len() < MOST_RENEWALS {
+            renewals.push(answer);
+        }
+    }
+
+    /// How the writing goes.
+    pub fn writing(&self) -> Writing {
+        Writing {
+            unrecorded: self.unrecorded.load(Ordering::Relaxed),
+            is_failing: self.is_failing.load(Ordering::Relaxed),
+            written: self.writings.load(Ordering::Relaxed),
+            failed: self.failures.load(Ordering::Relaxed),
+            took: Duration::from_micros(self.micros.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The error of the last writing that failed, once.
+    pub fn take_failure(&self) -> Option<StoreError> {
+        lock(&self.failure).take()
+    }
+
+    /// What was counted since the last time.
+    fn take(&self) -> (Uses, u64) {
+        let (mut uses, mut number) = (Uses::default(), 0);
+        for part in &self.parts {
+            let part = std::mem::take(&mut *lock(part));
+            uses.merge(part.uses);
+            number += part.number;
+        }
+        (uses, number)
+    }
+}
+
+/// The thread that writes. It writes a last time when this is dropped.
+pub(super) struct Writer {
+    wake: Option<Sender<Sender<()>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts to write what is counted in `counts`. Where the system gives no thread, nothing is written, and what is
+    /// counted is unrecorded.
+    pub(super) fn start(gate: &Gate, counts: &Arc<Counts>, clock: &Clock) -> Self {
+        let (wake, woken) = mpsc::channel::<Sender<()>>();
+        let (gate, counts, clock) = (gate.clone(), Arc::clone(counts), clock.clone());
+        let work = move || {
+            let mut job = Job { gate, counts, clock, recorder: None };
+            loop {
+                match woken.recv_timeout(EVERY) {
+                    Ok(done) => {
+                        job.write();
+                        drop(done);
+                    }
+                    Err(RecvTimeoutError::Timeout) => job.write(),
+                    Err(RecvTimeoutError::Disconnected) => return job.write(),
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("keyward-count".to_owned()).spawn(work).ok();
+        Self { wake: Some(wake), thread }
+    }
+
+    /// Writes now, and waits for it.
+    pub(super) fn flush(&self) {
+        let (done, waiting) = mpsc::channel();
+        if let Some(wake) = &self.wake {
+            // Nobody is told anything: the end of the channel is the news.
+            if wake.send(done).is_ok() {
+                let _ = waiting.recv();
+            }
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            // The last of those who ask may be the thread itself, where a gate is dropped on it.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+struct Job {
+    gate: Gate,
+    counts: Arc<Counts>,
+    clock: Clock,
+    recorder: Option<Recorder>,
+}
+
+impl Job {
+    fn write(&mut self) {
+        let (uses, number) = self.counts.take();
+        let renewals = std::mem::take(&mut *lock(&self.counts.renewals));
+        let was_behind = self.counts.unrecorded.load(Ordering::Relaxed);
+        if uses.is_empty() && renewals.is_empty() && was_behind == 0 {
+            return;
+        }
+        let start = self.clock.steady();
+        let result = self.try_to_write(uses, &renewals);
+        let took = self.clock.steady().saturating_sub(start);
+        let counts = &self.counts;
+        counts.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        counts.is_failing.store(result.is_err(), Ordering::Relaxed);
+        match result {
+            Ok(()) => {
+                counts.writings.fetch_add(1, Ordering::Relaxed);
+                counts.unrecorded.store(0, Ordering::Relaxed);
+            }
+            Err(error) => {
+                counts.failures.fetch_add(1, Ordering::Relaxed);
+                counts.unrecorded.fetch_add(number, Ordering::Relaxed);
+                *lock(&counts.failure) = Some(error);
+            }
+        }
+    }
+
+    fn try_to_write(&mut self, uses: Uses, renewals: &[Answer]) -> Result<(), StoreError> {
+        let now = keyward_core::rules::time::whole_seconds(self.clock.now());
+        let recorder = match &mut self.recorder {
+            Some(recorder) => recorder,
+            empty => match self.gate.recorder(now) {
+                Ok(recorder) => empty.insert(recorder),
+                Err(error) => {
+                    self.counts.put_back(uses);
+                    return Err(error);
+                }
+            },
+        };
+        recorder.add(uses);
+        recorder.flush(now)?;
+        for answer in renewals {
+            let mut salt = [0; keyward_core::rules::hashing::SALT_BYTES];
+            // A hash that is not renewed now is renewed another time.
+            if SysRng.try_fill_bytes(&mut salt).is_ok() {
+                let _ = recorder.renew(answer, salt, now);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Counts {
+    fn put_back(&self, uses: Uses) {
+        lock(&self.parts[0]).uses.merge(uses);
+    }
+}

@@ -1,0 +1,112 @@
+//! What guessers may cost: wrong credentials are counted by where they come from, and hashed only up to a number.
+//!
+//! An address (of IPv6 the /64 that a subscriber has, RFC 6177) may fail thirty times, and then ten times a minute. What
+//! is not known shares one allowance. A credential that matched before is not counted and not stopped: it needs no hash.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hashlink::LruCache;
+use keyward_core::rules::rate::Rate;
+
+/// How many addresses are remembered; of more, those that failed least recently are forgotten.
+const MOST: usize = 65_536;
+const NANOS: u64 = 1_000_000_000;
+/// Thirty failures, and ten a minute after that.
+const BY_ADDRESS: Rate = Rate::new(10, 60 * NANOS, 30);
+/// A hundred a second from all whose address is not known.
+const UNKNOWN: Rate = Rate::new(100, NANOS, 100);
+
+/// Counts failures.
+pub(super) struct Floods(Mutex<Counted>);
+
+struct Counted {
+    by_address: LruCache<IpAddr, u64>,
+    unknown: u64,
+}
+
+impl Floods {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Counted { by_address: LruCache::new(MOST), unknown: 0 }))
+    }
+
+    /// Takes a failure in advance.
+    ///
+    /// # Errors
+    /// How long whoever comes from there has to wait.
+    pub(super) fn take(&self, client: Option<IpAddr>, now: Duration) -> Result<(), Duration> {
+        // Nanoseconds of 584 years fit.
+        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Counted { by_address, unknown } = &mut *counted;
+        let taken = match client.map(network_of) {
+            Some(address) => {
+                let time = by_address.get(&address).copied().unwrap_or(0);
+                BY_ADDRESS.take(time, now).map(|next| {
+                    by_address.insert(address, next);
+                })
+            }
+            None => UNKNOWN.take(*unknown, now).map(|next| *unknown = next),
+        };
+        taken.map_err(Duration::from_nanos)
+    }
+
+    /// It was no failure.
+    pub(super) fn give_back(&self, client: Option<IpAddr>) {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match client.map(network_of) {
+            Some(address) => {
+                if let Some(time) = counted.by_address.get_mut(&address) {
+                    *time = BY_ADDRESS.give_back(*time);
+                }
+            }
+            None => counted.unknown = UNKNOWN.give_back(counted.unknown),
+        }
+    }
+}
+
+/// What stands for an address: whoever has an IPv6 network has all addresses of it.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_fails_thirty_times_and_then_ten_times_a_minute() {
+        let (floods, minute) = (Floods::new(), Duration::from_secs(60));
+        let from = |text: &str| Some(text.parse().unwrap());
+        let failures = |client, at| (0..1_000).take_while(|_| floods.take(client, at).is_ok()).count();
+        let now = Duration::from_secs(1_000);
+        assert_eq!(failures(from("203.0.113.9"), now), 30);
+        assert_eq!(failures(from("::ffff:203.0.113.9"), now), 0, "the same address");
+        assert_eq!(failures(from("203.0.113.10"), now), 30, "another one");
+        assert_eq!(floods.take(from("203.0.113.9"), now), Err(Duration::from_secs(6)));
+        assert_eq!(failures(from("203.0.113.9"), now + minute), 10);
+        assert_eq!(failures(from("2001:db8::1"), now), 30);
+        assert_eq!(failures(from("2001:db8::2:1"), now), 0, "the same subscriber");
+        assert_eq!(failures(from("2001:db8:0:1::1"), now), 30, "another one");
+        assert_eq!(failures(None, now), 100);
+        assert_eq!(failures(None, now + Duration::from_secs(1)), 100);
+    }
+
+    #[test]
+    fn what_was_no_failure_does_not_count() {
+        let (floods, client) = (Floods::new(), Some("203.0.113.9".parse().unwrap()));
+        for _ in 0..1_000 {
+            floods.take(client, Duration::ZERO).unwrap();
+            floods.give_back(client);
+            floods.take(None, Duration::ZERO).unwrap();
+            floods.give_back(None);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The question: a policy, the facts of a request and its credential in, a ruling out.
+//!
+//! A [`Guard`] is for all threads of a process. What matched before is decided at once; a credential that is seen for the
+//! first time takes an Argon2id on another thread, for as long as whoever sends it has not failed too often
+//! (`floods`). Uses are counted in memory and written once a second (`counting`).
+
+mod counting;
+mod floods;
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::HeaderMap;
+use keyward_core::rules::credential::{Credential, CredentialError, Reading, parse_parts};
+use keyward_core::rules::decision::{Reason, Request};
+use keyward_core::rules::forwarded::Trust;
+use keyward_core::rules::time::whole_seconds;
+use keyward_core::verifier::{Answer, Gate, Hashing, Look, Turn, Verdict, VerifyError};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+
+pub use counting::{Counts, Writing};
+
+use crate::Refusal;
+use crate::answer::{RequestId, Ruling};
+use crate::clock::Clock;
+use crate::facts::Facts;
+use crate::policy::Policy;
+use counting::Writer;
+use floods::Floods;
+
+/// Guards a service. Its clones are one guard; when the last of them is dropped, what was counted is written.
+#[derive(Clone)]
+pub struct Guard(Arc<Inner>);
+
+struct Inner {
+    // First: what was counted is written while the gate is there.
+    writer: Writer,
+    counts: Arc<Counts>,
+    gate: Gate,
+    floods: Floods,
+    clock: Clock,
+    /// The number of the next request, from where the system has us begin.
+    requests: AtomicU64,
+}
+
+/// What came of a question.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Asked {
+    /// It is ruled.
+    Ruled(Ruling),
+    /// A hash is being computed for it.
+    Waiting(Waiting),
+}
+
+/// A ruling for which a hash is being computed.
+#[derive(Debug)]
+#[must_use = "nothing is known before it has been awaited"]
+pub struct Waiting {
+    guard: Guard,
+    hashing: Hashing,
+    client: Option<IpAddr>,
+    id: RequestId,
+}
+
+impl Guard {
+    /// A guard of the keys behind this gate, by the clock of the system.
+    pub fn new(gate: Gate) -> Self {
+        Self::with_clock(gate, Clock::of_the_system())
+    }
+
+    /// A guard by another clock.
+    pub fn with_clock(gate: Gate, clock: Clock) -> Self {
+        let counts = Arc::new(Counts::default());
+        let writer = Writer::start(&gate, &counts, &clock);
+        let mut start = [0; 8];
+        // Ids tell requests apart, and need not be hard to guess.
+        let _ = SysRng.try_fill_bytes(&mut start);
+        let requests = AtomicU64::new(u64::from_be_bytes(start));
+        Self(Arc::new(Inner { writer, counts, gate, floods: Floods::new(), clock, requests }))
+    }
+
+    /// The gate behind it.
+    pub fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// What it counts.
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// Writes what was counted, and waits for it.
+    pub fn flush(&self) {
+        self.0.writer.flush();
+    }
+
+    /// The id of a request: the one that came along, or a new one.
+    pub fn id_of(&self, headers: &HeaderMap) -> RequestId {
+        RequestId::given(headers).unwrap_or_else(|| RequestId::new(self.0.requests.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Asks whether the request of which `facts` are known may be made with the credential.
+    pub fn ask(
+        &self,
+        policy: &Policy,
+        facts: &Facts<'_>,
+        credential: Result<Credential, CredentialError>,
+        id: RequestId,
+    ) -> Asked {
+        self.ask_in(facts.client, credential, id, |turn| Ok(policy.request(turn, facts)?))
+    }
+
+    /// Asks about a request that `request` makes of a turn at the gate. Failures are counted by `client`.
+    pub fn ask_in(
+        &self,
+        client: Option<IpAddr>,
+        credential: Result<Credential, CredentialError>,
+        id: RequestId,
+        request: impl FnOnce(&mut Turn<'_>) -> Result<Request, VerifyError>,
+    ) -> Asked {
+        let now = whole_seconds(self.0.clock.now());
+        let look = self.0.gate.turn().map_err(VerifyError::from).and_then(|mut turn| {
+            let request = request(&mut turn)?;
+            Ok(turn.look(credential, &request, now))
+        });
+        match look {
+            Err(error) | Ok(Look::Decided(Err(error))) => Asked::Ruled(Ruling::failed(id, error)),
+            Ok(Look::Decided(Ok(answer))) if is_failure(&answer) => match self.take_failure(client) {
+                Ok(()) => Asked::Ruled(Ruling::answered(id, answer)),
+                Err(wait) => Asked::Ruled(too_many(id, wait)),
+            },
+            Ok(Look::Decided(Ok(answer))) => Asked::Ruled(self.rule(answer, id)),
+            Ok(Look::Unproven(unproven)) => match self.take_failure(client) {
+                Err(wait) => Asked::Ruled(too_many(id, wait)),
+                Ok(()) => match unproven.prove() {
+                    Verdict::Hashing(hashing) => Asked::Waiting(Waiting { guard: self.clone(), hashing, client, id }),
+                    Verdict::Ready(answer) => Asked::Ruled(self.proven(answer, client, id)),
+                    _ => Asked::Ruled(Ruling::refused(id, Refusal::Internal)),
+                },
+            },
+            Ok(_) => Asked::Ruled(Ruling::refused(id, Refusal::Internal)),
+        }
+    }
+
+    /// What came of a hash.
+    fn proven(&self, answer: Result<Answer, VerifyError>, client: Option<IpAddr>, id: RequestId) -> Ruling {
+        let is_wrong = answer.as_ref().is_ok_and(is_failure);
+        if !is_wrong {
+            self.0.floods.give_back(client);
+        }
+        match answer {
+            Ok(answer) => self.rule(answer, id),
+            Err(error) => Ruling::failed(id, error),
+        }
+    }
+
+    fn rule(&self, answer: Answer, id: RequestId) -> Ruling {
+        self.0.counts.count(&answer, &self.0.clock);
+        Ruling::answered(id, answer)
+    }
+
+    /// Gives an answer that was told to those that renew hashes, if that is wanted.
+    pub fn finish(&self, ruling: Ruling) {
+        if let Some(answer) = ruling.into_answer().filter(Answer::wants_renewal) {
+            self.0.counts.renew(answer);
+        }
+    }
+
+    fn take_failure(&self, client: Option<IpAddr>) -> Result<(), Duration> {
+        self.0.floods.take(client, self.0.clock.steady())
+    }
+}
+
+impl Asked {
+    /// The ruling, waited for by the thread where it has to be.
+    pub fn wait(self) -> Ruling {
+        match self {
+            Self::Ruled(ruling) => ruling,
+            Self::Waiting(Waiting { guard, hashing, client, id }) => guard.proven(hashing.wait(), client, id),
+        }
+    }
+}
+
+impl Future for Waiting {
+    type Output = Ruling;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ruling> {
+        let answer = std::task::ready!(Pin::new(&mut self.hashing).poll(context));
+        let id = self.id.clone();
+        Poll::Ready(self.guard.proven(answer, self.client, id))
+    }
+}
+
+/// What a guesser gets.
+fn is_failure(answer: &Answer) -> bool {
+    matches!(answer.decision.reason(), Some(Reason::NotGenuine | Reason::Malformed))
+}
+
+fn too_many(id: RequestId, wait: Duration) -> Ruling {
+    // Rounded up: who comes back then is let in.
+    Ruling::refused_for(id, Refusal::TooManyFailures, wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+}
+
+/// The credential in these headers and this target, of which the query is looked at where the policy accepts one there.
+///
+/// # Errors
+/// [`CredentialError`] for none, and for two that differ.
+pub fn credential_of(policy: &Policy, headers: &HeaderMap, target: &str) -> Result<Credential, CredentialError> {
+    let reading = Reading { accepted: policy.accept, trust: Trust::NONE };
+    let fields = &mut headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    parse_parts(fields, target, reading).map(|parts| parts.credential)
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Guard({:?})", self.0.gate)
+    }
+}

@@ -1,0 +1,239 @@
+//! The log: one JSON object a line, written by a thread of its own, so that no request waits for whoever reads it.
+//!
+//! Never in it: the value of a header, a query, a cookie, a body, a secret. What a key is called stands in it only where
+//! its secret matched. What may break: a reader that does not read. Then lines are lost, and the next one that gets
+//! through tells how many.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http::HeaderMap;
+use jiff::Timestamp;
+use keyward_core::rules::credential::Presentation;
+use keyward_core::rules::http::Transport;
+use keyward_core::rules::token::Id;
+use serde::Serialize;
+
+use super::suppression::{Fate, Suppression};
+use crate::answer::Ruling;
+use crate::clock::Clock;
+use crate::facts::Facts;
+
+/// Lines that may wait to be written.
+const WAITING: usize = 4_096;
+/// As much of a path as is written, in characters.
+const MOST_PATH: usize = 256;
+
+/// Where lines go. It can be called from any thread.
+pub(crate) struct Log {
+    lines: Mutex<Option<SyncSender<Message>>>,
+    lost: AtomicU64,
+    suppression: Suppression,
+    clock: Clock,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Message {
+    Line(Vec<u8>),
+    /// Where to write from now on.
+    Sink(Box<dyn Write + Send>),
+}
+
+/// What is told of a decision beside its ruling.
+pub(crate) struct Decision<'d> {
+    pub(crate) policy: &'d str,
+    pub(crate) facts: &'d Facts<'d>,
+    pub(crate) ruling: &'d Ruling,
+    pub(crate) took: Duration,
+    pub(crate) headers: &'d HeaderMap,
+    pub(crate) peer: &'d str,
+    /// The code of the error, where it could not be checked.
+    pub(crate) error: Option<(&'static str, String)>,
+}
+
+#[derive(Serialize)]
+struct Line<'l> {
+    ts: String,
+    level: &'static str,
+    event: &'static str,
+    policy: &'l str,
+    status: u16,
+    reason: &'static str,
+    checks: Vec<&'static str>,
+    key: Option<&'l str>,
+    key_id: Option<&'l Id>,
+    secret_id: Option<&'l Id>,
+    presentation: Option<&'static str>,
+    client: Option<IpAddr>,
+    method: Option<&'l str>,
+    host: Option<String>,
+    path: Option<String>,
+    proto: Option<&'static str>,
+    us: u64,
+    request_id: &'l str,
+    trace_id: Option<&'l str>,
+    peer: &'l str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'l str>,
+    #[serde(skip_serializing_if = "is_zero")]
+    suppressed: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    lost: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Log {
+    /// Starts to write to `sink`.
+    pub(crate) fn start(sink: Box<dyn Write + Send>, clock: Clock) -> Self {
+        let (lines, waiting) = sync_channel(WAITING);
+        let writer =
+            std::thread::Builder::new().name("keyward-log".to_owned()).spawn(move || write(sink, &waiting)).ok();
+        Self {
+            lines: Mutex::new(Some(lines)),
+            lost: AtomicU64::new(0),
+            suppression: Suppression::default(),
+            clock,
+            writer: Mutex::new(writer),
+        }
+    }
+
+    /// Writes to another sink from now on, as a file that was rotated is opened anew.
+    pub(crate) fn write_to(&self, sink: Box<dyn Write + Send>) {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lines) = &*lines {
+            let _ = lines.send(Message::Sink(sink));
+        }
+    }
+
+    /// A decision.
+    pub(crate) fn decision(&self, decision: &Decision<'_>) {
+        let Decision { policy, facts, ruling, took, headers, peer, ref error } = *decision;
+        let now = self.clock.now();
+        let answer = ruling.answer();
+        let key = ruling.key();
+        let is_allowed = ruling.is_allowed();
+        let mut suppressed = 0;
+        if !is_allowed {
+            let kind = (policy, ruling.reason(), facts.client, key.map(|key| key.id.as_str()));
+            match self.suppression.fate(now.as_second(), kind) {
+                Fate::Counted => return,
+                Fate::Written(number) => suppressed = number,
+            }
+        }
+        let level = match ruling.status() {
+            200 => "info",
+            500.. => "error",
+            _ => "warn",
+        };
+        let line = Line {
+            ts: time(now),
+            level,
+            event: "decision",
+            policy,
+            status: ruling.status(),
+            reason: ruling.reason(),
+            checks: ruling.checks(),
+            key: key.map(|key| key.name.as_str()),
+            key_id: key.map(|key| &key.id),
+            secret_id: answer.and_then(|answer| answer.presented()).map(|presented| &presented.secret.id),
+            presentation: answer.and_then(|answer| answer.presentation).map(Presentation::as_str),
+            client: facts.client,
+            method: facts.method.as_ref().map(AsRef::as_ref),
+            host: facts.host.map(|host| clean(host, MOST_PATH)),
+            path: facts.path().map(|path| clean(path, MOST_PATH)),
+            proto: facts.transport.map(Transport::as_str),
+            us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            request_id: ruling.id().as_str(),
+            trace_id: trace_id(headers),
+            peer,
+            code: error.as_ref().map(|(code, _)| *code),
+            message: error.as_ref().map(|(_, message)| message.as_str()),
+            suppressed,
+            lost: self.lost.swap(0, Ordering::Relaxed),
+        };
+        if !self.send(&line) {
+            self.lost.fetch_add(line.lost + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Something else that happened: `event` and its fields.
+    pub(crate) fn event(&self, level: &'static str, event: &'static str, fields: &[(&'static str, serde_json::Value)]) {
+        let mut line = serde_json::Map::new();
+        line.insert("ts".to_owned(), time(self.clock.now()).into());
+        line.insert("level".to_owned(), level.into());
+        line.insert("event".to_owned(), event.into());
+        for (name, value) in fields {
+            line.insert((*name).to_owned(), value.clone());
+        }
+        if !self.send(&line) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether there was room for it.
+    fn send(&self, line: &impl Serialize) -> bool {
+        let Ok(mut text) = serde_json::to_vec(line) else { return false };
+        text.push(b'\n');
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        match lines.as_ref().map(|lines| lines.try_send(Message::Line(text))) {
+            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
+            Some(Ok(())) => true,
+        }
+    }
+
+    /// Writes what waits, for as long as somebody reads it, and ends.
+    pub(crate) fn finish(&self) {
+        let untold = self.suppression.untold();
+        if untold > 0 {
+            self.event("warn", "suppressed", &[("suppressed", untold.into())]);
+        }
+        *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        // A reader that does not read keeps nobody from ending.
+        for _ in 0..100 {
+            if writer.is_finished() {
+                let _ = writer.join();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn write(mut sink: Box<dyn Write + Send>, waiting: &Receiver<Message>) {
+    while let Ok(message) = waiting.recv() {
+        match message {
+            // Who cannot be written to is tried again with the next line.
+            Message::Line(line) => drop(sink.write_all(&line).and_then(|()| sink.flush())),
+            Message::Sink(other) => sink = other,
+        }
+    }
+}
+
+/// RFC 3339, with milliseconds.
+fn time(now: Timestamp) -> String {
+    format!("{now:.3}")
+}
+
+/// The text without control characters, cut short. JSON escapes the rest.
+fn clean(text: &str, most: usize) -> String {
+    text.chars().take(most).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The id in `traceparent` (W3C Trace Context): 32 hexadecimal digits.
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let id = text.split('-').nth(1)?;
+    (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+}

@@ -1,0 +1,80 @@
+//! Lines that are alike and too many: they are counted instead of written.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::{Mutex, PoisonError};
+
+/// How many lines that are alike are written in a second.
+const MOST: u64 = 100;
+/// Different lines of one second that are told apart. Those beyond count as one.
+const KINDS: usize = 1_024;
+
+/// Counts the lines of the present second.
+#[derive(Default)]
+pub(super) struct Suppression(Mutex<Second>);
+
+#[derive(Default)]
+struct Second {
+    number: i64,
+    seen: HashMap<u64, u64>,
+    /// How many lines like each were not written in an earlier second and are still to be told of.
+    owed: HashMap<u64, u64>,
+}
+
+/// Whether a line is written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is, and it tells how many like it were not.
+    Written(u64),
+    /// It is only counted.
+    Counted,
+}
+
+impl Suppression {
+    /// What is to be done with a line of this kind.
+    pub(super) fn fate(&self, second: i64, kind: impl Hash) -> Fate {
+        let mut hasher = DefaultHasher::new();
+        kind.hash(&mut hasher);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *state;
+        if state.number != second {
+            state.number = second;
+            for (kind, count) in state.seen.drain().filter(|(_, count)| *count > MOST) {
+                *state.owed.entry(kind).or_default() += count - MOST;
+            }
+        }
+        let kind =
+            if state.seen.len() >= KINDS && !state.seen.contains_key(&hasher.finish()) { 0 } else { hasher.finish() };
+        let count = state.seen.entry(kind).or_default();
+        *count += 1;
+        if *count > MOST { Fate::Counted } else { Fate::Written(state.owed.remove(&kind).unwrap_or(0)) }
+    }
+
+    /// How many lines were not written and are not told of yet.
+    pub(super) fn untold(&self) -> u64 {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now: u64 = state.seen.values().map(|count| count.saturating_sub(MOST)).sum();
+        now + state.owed.values().sum::<u64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_is_counted_and_told_with_the_next_line() {
+        let lines = Suppression::default();
+        for _ in 0..MOST {
+            assert_eq!(lines.fate(1, "a"), Fate::Written(0));
+        }
+        assert_eq!(lines.fate(1, "a"), Fate::Counted);
+        assert_eq!(lines.fate(1, "a"), Fate::Counted);
+        assert_eq!(lines.fate(1, "b"), Fate::Written(0));
+        assert_eq!(lines.untold(), 2);
+        assert_eq!(lines.fate(2, "b"), Fate::Written(0));
+        assert_eq!(lines.fate(5, "a"), Fate::Written(2));
+        assert_eq!(lines.fate(5, "a"), Fate::Written(0));
+        assert_eq!(lines.untold(), 0);
+    }
+}

@@ -1,0 +1,155 @@
+//! Policies: what is asked of a key at one endpoint.
+//!
+//! A policy is named in the path that the proxy sets, and nowhere else: what a client can write never decides which policy
+//! applies. Most services need one or a few of them; where one endpoint has to tell them apart by host and path, there
+//! are routes ([`Routes`]).
+
+mod name;
+mod route;
+mod tenant;
+
+use keyward_core::rules::credential::{Accepted, Presentation};
+use keyward_core::rules::decision::{Request, WantedRole};
+use keyward_core::rules::http::{Method, Transport};
+use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
+use keyward_core::store::StoreError;
+use keyward_core::verifier::Turn;
+
+pub use name::PolicyName;
+pub use route::{Route, Routes};
+pub use tenant::TenantFrom;
+
+use crate::answer::Identity;
+use crate::facts::Facts;
+
+/// What is asked of a key, and what its holder and the service are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// Its name, in paths, logs and metrics.
+    pub name: PolicyName,
+    /// Scopes that are needed, all of them.
+    pub scopes: Vec<Scope>,
+    /// Levels that are needed, all of them.
+    pub levels: Vec<Level>,
+    /// The least role that is needed.
+    pub role: Option<Name>,
+    /// Whose data is asked for.
+    pub tenant: Option<TenantFrom>,
+    /// The methods that are allowed at all; where there are none, every one.
+    pub methods: Vec<Method>,
+    /// Whether every request has to come over a secure connection, whatever its key says.
+    pub requires_secure: bool,
+    /// The presentations that are looked at.
+    pub accept: Accepted,
+    /// Whether refusals say that Basic is taken (RFC 7617).
+    pub offers_basic: bool,
+    /// Whether refusals say why.
+    pub explains: bool,
+    /// What the service is told of an allowed key.
+    pub headers: Vec<Identity>,
+}
+
+impl Policy {
+    /// A policy that asks for nothing in particular: any key that works is allowed.
+    pub fn new(name: PolicyName) -> Self {
+        Self {
+            name,
+            scopes: vec![],
+            levels: vec![],
+            role: None,
+            tenant: None,
+            methods: vec![],
+            requires_secure: false,
+            accept: Presentation::ALL.into_iter().filter(|presentation| !presentation.is_query()).collect(),
+            offers_basic: false,
+            explains: true,
+            headers: Identity::USUAL.to_vec(),
+        }
+    }
+
+    /// Looks only at these presentations of a credential.
+    pub fn accept_only(&mut self, presentations: &[Presentation]) {
+        self.accept = presentations.iter().copied().collect();
+        self.offers_basic = presentations.contains(&Presentation::Basic);
+    }
+
+    /// What has to be decided about a request of which `facts` are known.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn request(&self, turn: &mut Turn<'_>, facts: &Facts<'_>) -> Result<Request, StoreError> {
+        let mut request = Request::over(facts.transport.unwrap_or(Transport::Http));
+        request.method.clone_from(&facts.method);
+        request.ip = facts.client;
+        request.ip_from.clone_from(&facts.client_from);
+        request.transport_from.clone_from(&facts.transport_from);
+        self.ask(turn, &mut request)?;
+        request.tenant = self.tenant.as_ref().and_then(|tenant| tenant.of(facts.host));
+        Ok(request)
+    }
+
+    /// Adds what this policy asks for to a request that asks for something already.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn ask(&self, turn: &mut Turn<'_>, request: &mut Request) -> Result<(), StoreError> {
+        request
+            .scopes
+            .extend(self.scopes.iter().filter(|scope| !request.scopes.contains(scope)).cloned().collect::<Vec<_>>());
+        request
+            .levels
+            .extend(self.levels.iter().filter(|level| !request.levels.contains(level)).cloned().collect::<Vec<_>>());
+        request.methods.clone_from(&self.methods);
+        request.requires_secure = self.requires_secure;
+        if let Some(name) = &self.role {
+            let own = WantedRole { name: name.clone(), rank: turn.rank_of(name)? };
+            // Of two roles the higher one is asked for; one that does not exist is higher than any.
+            let is_higher = |asked: &WantedRole| match (asked.rank, own.rank) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(asked), Some(own)) => asked >= own,
+            };
+            if !request.role.as_ref().is_some_and(is_higher) {
+                request.role = Some(own);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All policies of a guard, by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policies(Vec<std::sync::Arc<Policy>>);
+
+impl Policies {
+    /// Adds one.
+    ///
+    /// # Errors
+    /// Where there is one of this name.
+    pub fn add(&mut self, policy: Policy) -> Result<(), InvalidText> {
+        if self.find(policy.name.as_str()).is_some() {
+            return Err(InvalidText::new(format!("there are two policies {}", policy.name)));
+        }
+        self.0.push(std::sync::Arc::new(policy));
+        Ok(())
+    }
+
+    /// The policy of exactly this name.
+    pub fn find(&self, name: &str) -> Option<&std::sync::Arc<Policy>> {
+        self.0.iter().find(|policy| policy.name.as_str() == name)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &std::sync::Arc<Policy>> {
+        self.0.iter()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

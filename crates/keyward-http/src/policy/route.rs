@@ -1,0 +1,139 @@
+//! Routes: the policy by host, path and method, where the proxy cannot name it.
+//!
+//! What may break: proxies decide by the path as they have normalised it and pass on the one that the client sent. So a
+//! path that two readers could read differently is refused, whatever the routes say.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use keyward_core::rules::http::Method;
+use keyward_core::rules::names::InvalidText;
+
+use super::Policy;
+use super::tenant::without_port;
+use crate::Refusal;
+use crate::facts::Facts;
+
+/// Which requests a policy is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    host: Option<String>,
+    segments: Vec<String>,
+    methods: Vec<Method>,
+    policy: Arc<Policy>,
+}
+
+impl Route {
+    /// A route for requests to `host`, to `path` and what lies below it, with one of `methods`. What is not said matches
+    /// everything.
+    ///
+    /// # Errors
+    /// Where the path is not one that a request can have without being refused, or the host is no host.
+    pub fn new(
+        host: Option<&str>,
+        path: Option<&str>,
+        methods: Vec<Method>,
+        policy: Arc<Policy>,
+    ) -> Result<Self, InvalidText> {
+        let path = path.unwrap_or("/");
+        let wrong = || {
+            InvalidText::new(format!(
+                "{path:?}: a path begins with / and has no //, . or .. segments, ;, \\ or escapes of them"
+            ))
+        };
+        let segments = segments(path).map_err(|_| wrong())?;
+        if let Some(host) = host.filter(|host| without_port(host) != Some(host)) {
+            return Err(InvalidText::new(format!("{host:?} is not a host; write it without a port")));
+        }
+        let segments = segments.into_iter().map(Cow::into_owned).collect();
+        Ok(Self { host: host.map(str::to_ascii_lowercase), segments, methods, policy })
+    }
+
+    /// Whether the route is for this request; `None` where that cannot be told, because a fact is not known.
+    fn is_for(&self, host: Option<&str>, path: &[Cow<'_, str>], method: Option<&Method>) -> Option<bool> {
+        let starts_here =
+            self.segments.len() <= path.len() && self.segments.iter().zip(path).all(|(own, segment)| own == segment);
+        if !starts_here {
+            return Some(false);
+        }
+        if let Some(own) = &self.host
+            && !host?.eq_ignore_ascii_case(own)
+        {
+            return Some(false);
+        }
+        Some(self.methods.is_empty() || self.methods.contains(method?))
+    }
+}
+
+/// All routes, in order: the first one that matches counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Routes(Vec<Route>);
+
+impl Routes {
+    /// These, in this order.
+    pub fn new(routes: Vec<Route>) -> Self {
+        Self(routes)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The policy for a request.
+    ///
+    /// # Errors
+    /// [`Refusal::AmbiguousPath`] where readers could differ about its path, and [`Refusal::NoRoute`] where no route is
+    /// for it, or where it cannot be told which is, because host, path or method are not known.
+    pub fn policy(&self, facts: &Facts<'_>) -> Result<&Arc<Policy>, Refusal> {
+        let path = segments(facts.path().ok_or(Refusal::NoRoute)?)?;
+        let host = facts.host.and_then(without_port);
+        for route in &self.0 {
+            if route.is_for(host, &path, facts.method.as_ref()).ok_or(Refusal::NoRoute)? {
+                return Ok(&route.policy);
+            }
+        }
+        Err(Refusal::NoRoute)
+    }
+}
+
+/// The segments of a path, the last one without the `/` behind it; unreserved characters are percent-decoded once (RFC
+/// 3986 section 6.2.2.2).
+fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, Refusal> {
+    let rest = path.strip_prefix('/').ok_or(Refusal::AmbiguousPath)?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if path == "/" {
+        return Ok(vec![]);
+    }
+    rest.split('/').map(segment).collect()
+}
+
+fn segment(text: &str) -> Result<Cow<'_, str>, Refusal> {
+    let decoded = if text.contains('%') { Cow::Owned(decoded(text)?) } else { Cow::Borrowed(text) };
+    // `..;` and its kind are a dot segment to some servers. What is not ASCII is never sent by a client that keeps to the
+    // rules, and spelled in several ways by others.
+    let is_plain = |c: char| c.is_ascii() && !c.is_ascii_control() && !"\\; ".contains(c);
+    if matches!(&*decoded, "" | "." | "..") || !decoded.chars().all(is_plain) {
+        return Err(Refusal::AmbiguousPath);
+    }
+    Ok(decoded)
+}
+
+/// With the escapes of unreserved characters decoded, and the others in upper case.
+fn decoded(text: &str) -> Result<String, Refusal> {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or(Refusal::AmbiguousPath)?;
+        match byte {
+            // An escape of the escape itself would be another path to whoever decodes twice.
+            b'/' | b'\\' | b';' | b'%' | 0 => return Err(Refusal::AmbiguousPath),
+            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => out.push(char::from(byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+        rest = &after[2..];
+    }
+    out.push_str(rest);
+    Ok(out)
+}

@@ -1,0 +1,75 @@
+//! Whose data a request asks for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use keyward_core::rules::names::{InvalidText, Name};
+
+const PLACE: &str = "{tenant}";
+
+/// The tenant of a policy's requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TenantFrom {
+    /// Always this one.
+    Named(Name),
+    /// One label of the host: `{tenant}` in `{tenant}.api.example.org`.
+    Host {
+        /// What stands before it, in lower case.
+        before: String,
+        /// What stands behind it, in lower case.
+        after: String,
+    },
+}
+
+impl TenantFrom {
+    /// The tenant of a request to this host; `None` where it cannot be told, which a key of a tenant does not survive.
+    pub fn of(&self, host: Option<&str>) -> Option<Name> {
+        match self {
+            Self::Named(name) => Some(name.clone()),
+            Self::Host { before, after } => {
+                let host = without_port(host?)?.to_ascii_lowercase();
+                let label = host.strip_prefix(before.as_str())?.strip_suffix(after.as_str())?;
+                if label.contains('.') { None } else { label.parse().ok() }
+            }
+        }
+    }
+}
+
+/// The host of an authority (RFC 3986 section 3.2), if what follows it is a port.
+pub(super) fn without_port(authority: &str) -> Option<&str> {
+    // An IPv6 address has colons of its own, and stands in brackets.
+    let end = if authority.starts_with('[') {
+        authority.find(']')? + 1
+    } else {
+        authority.find(':').unwrap_or(authority.len())
+    };
+    let (host, port) = authority.split_at(end);
+    let is_port =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    Some(host).filter(|host| is_port && !host.is_empty())
+}
+
+impl FromStr for TenantFrom {
+    type Err = InvalidText;
+
+    /// `host:` and a host with `{tenant}` in the place of one label or of a part of one.
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let wrong = || InvalidText::new("write host: and a host with {tenant} in it, as host:{tenant}.api.example.org");
+        let pattern = text.strip_prefix("host:").ok_or_else(wrong)?.to_ascii_lowercase();
+        let (before, after) = pattern.split_once(PLACE).ok_or_else(wrong)?;
+        let is_host = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+        if !is_host(before) || !is_host(after) || before.is_empty() && after.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self::Host { before: before.to_owned(), after: after.to_owned() })
+    }
+}
+
+impl fmt::Display for TenantFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "{name}"),
+            Self::Host { before, after } => write!(f, "host:{before}{PLACE}{after}"),
+        }
+    }
+}

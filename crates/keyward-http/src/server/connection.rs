@@ -1,0 +1,108 @@
+//! One connection: HTTP/1 by hyper, with limits of ours.
+
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+
+use super::Worker;
+use super::admin;
+use super::handle::{Door, handle};
+use super::stream::{Pace, Stream, Timed};
+
+/// A head may be this large, and have so many lines.
+const MOST_HEAD: usize = 64 * 1024;
+const MOST_LINES: usize = 100;
+/// More connections than this are turned away.
+pub(super) const MOST: usize = 10_000;
+/// How often it is looked whether a connection has had its time.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a connection is kept after the end was announced, for requests that are on their way.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// What is answered on a connection.
+#[derive(Debug, Clone)]
+pub(super) enum Role {
+    Guard(Door),
+    Admin,
+}
+
+/// Says without further ado that there is no room.
+pub(super) async fn turn_away(stream: Stream) {
+    const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nX-Keyward-Reason: overloaded\r\nRetry-After: 1\r\n\
+                          Content-Length: 0\r\nConnection: close\r\n\r\n";
+    // A new connection has room for so little.
+    let _ = match &stream {
+        Stream::Tcp(stream) => stream.writable().await.and_then(|()| stream.try_write(BUSY)),
+        Stream::Unix(stream) => stream.writable().await.and_then(|()| stream.try_write(BUSY)),
+    };
+}
+
+/// Serves a connection until its client or the server ends it.
+pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, mut stop: watch::Receiver<bool>) {
+    if let Stream::Tcp(stream) = &stream {
+        // Answers are short, and whoever waits for one sends nothing meanwhile.
+        let _ = stream.set_nodelay(true);
+    }
+    let pace = Pace::new(worker.shared.guard.clock().clone());
+    let io = TokioIo::new(Timed::new(stream, pace.clone()));
+    let service = service_fn(|request| {
+        pace.begin();
+        let (role, worker, pace) = (&role, &worker, &pace);
+        async move {
+            let response = match role {
+                Role::Guard(door) => handle(request, door, worker).await,
+                Role::Admin => admin::handle(&request, worker),
+            };
+            pace.end();
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.max_headers(MOST_LINES).max_header_size(MOST_HEAD).max_buf_size(2 * MOST_HEAD).half_close(false);
+    http.header_read_timeout(None);
+    let mut connection = pin!(http.serve_connection(io, service));
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut is_ending = false;
+    loop {
+        tokio::select! {
+            biased;
+            // How it ended is the client's business: it was malformed, or went away.
+            _ = connection.as_mut() => return,
+            _ = stop.changed(), if !is_ending => {
+                is_ending = true;
+                tick.reset_after(LINGER);
+            }
+            _ = tick.tick() => {
+                if is_ending {
+                    connection.as_mut().graceful_shutdown();
+                } else if pace.is_over() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Counts a connection for as long as it lives.
+pub(super) struct Counted(Worker);
+
+impl Counted {
+    /// Returns `None` where there is no room for another one.
+    pub(super) fn new(worker: &Worker) -> Option<Self> {
+        let before = worker.shared.connections.fetch_add(1, Ordering::AcqRel);
+        let counted = Self(worker.clone());
+        (before < MOST).then_some(counted)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.shared.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,130 @@
+//! What all threads of a server have in common.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use keyward_core::store::StoreError;
+use keyward_core::verifier::VerifyError;
+
+use super::Api;
+use super::config::Config;
+use crate::guard::Guard;
+use crate::observe::{Log, Meters};
+
+/// The configuration, with what was read of other files for it.
+pub(super) struct Settings {
+    pub(super) config: Config,
+    pub(super) secret: Option<Vec<u8>>,
+}
+
+/// What all threads have in common.
+pub(super) struct Shared {
+    pub(super) guard: Guard,
+    pub(super) log: Log,
+    pub(super) api: Arc<dyn Api>,
+    pub(super) version: &'static str,
+    settings: RwLock<Arc<Settings>>,
+    /// The health answers say no; requests are decided as before.
+    pub(super) is_draining: AtomicBool,
+    /// The last answers are being given.
+    pub(super) is_closing: AtomicBool,
+    pub(super) connections: AtomicUsize,
+    pub(super) config_loaded: AtomicU64,
+    pub(super) config_failures: AtomicU64,
+    /// Whether the store could be read the last time.
+    pub(super) store: Mutex<Result<(), &'static str>>,
+    pub(super) meters: Vec<Arc<Meters>>,
+    pub(super) keys: Mutex<KeyCounts>,
+    pub(super) beats: Vec<AtomicU64>,
+}
+
+/// Keys by state, and those that expire soon.
+#[derive(Debug, Default, Clone)]
+pub(super) struct KeyCounts {
+    pub(super) states: Vec<(&'static str, u64)>,
+    pub(super) expiring: Vec<(&'static str, u64)>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        guard: Guard,
+        log: Log,
+        api: Arc<dyn Api>,
+        version: &'static str,
+        settings: Settings,
+        workers: usize,
+    ) -> Self {
+        let shared = Self {
+            guard,
+            log,
+            api,
+            version,
+            settings: RwLock::new(Arc::new(settings)),
+            is_draining: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
+            connections: AtomicUsize::new(0),
+            config_loaded: AtomicU64::new(0),
+            config_failures: AtomicU64::new(0),
+            store: Mutex::new(Ok(())),
+            meters: (0..workers).map(|_| Arc::default()).collect(),
+            keys: Mutex::default(),
+            beats: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+        };
+        shared.note_loaded();
+        shared
+    }
+
+    /// The present configuration.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes over another one.
+    pub(super) fn replace(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.note_loaded();
+    }
+
+    fn note_loaded(&self) {
+        let now = self.guard.clock().now().as_second();
+        self.config_loaded.store(u64::try_from(now).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The code of what kept a request from being decided, and what there is to say about it.
+    pub(super) fn told(&self, error: &VerifyError) -> (&'static str, String) {
+        match error {
+            VerifyError::Store(error) => (self.api.code_of(error), error.to_string()),
+            VerifyError::Overloaded => ("overloaded", error.to_string()),
+            _ => ("internal", error.to_string()),
+        }
+    }
+
+    /// Looks whether the store can be read, and tells the log when that has changed.
+    pub(super) fn look_at_store(&self) -> Result<(), &'static str> {
+        let Err(error) = self.guard.gate().turn() else {
+            self.note_store(Ok(()));
+            return Ok(());
+        };
+        let code = self.api.code_of(&error);
+        self.note_store(Err((code, &error)));
+        Err(code)
+    }
+
+    /// Remembers whether the store can be read, and tells the log when that has changed.
+    pub(super) fn note_store(&self, found: Result<(), (&'static str, &StoreError)>) {
+        let mut known = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let code = found.map_err(|(code, _)| code);
+        if *known == code {
+            return;
+        }
+        *known = code;
+        drop(known);
+        match found {
+            Ok(()) => self.log.event("info", "store_recovered", &[]),
+            Err((code, error)) => {
+                let fields = [("code", code.into()), ("message", error.to_string().into())];
+                self.log.event("error", "store_error", &fields);
+            }
+        }
+    }
+}

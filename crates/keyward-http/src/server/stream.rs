@@ -1,0 +1,168 @@
+//! A connection, and how long its client has had nothing to say.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::clock::Clock;
+
+/// A whole head has to come within this time of its first byte.
+const HEAD: Duration = Duration::from_secs(5);
+/// A connection may be idle for this long: longer than proxies keep theirs, so that they close first and never send a
+/// request into a connection that is being closed.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// A stream of either kind.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A stream that is on its way to another event loop.
+pub(super) enum Parked {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Stream {
+    pub(super) fn park(self) -> io::Result<Parked> {
+        Ok(match self {
+            Self::Tcp(stream) => Parked::Tcp(stream.into_std()?),
+            Self::Unix(stream) => Parked::Unix(stream.into_std()?),
+        })
+    }
+
+    pub(super) fn unpark(parked: Parked) -> io::Result<Self> {
+        Ok(match parked {
+            Parked::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream)?),
+            Parked::Unix(stream) => Self::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
+/// In which state a connection is, and since when.
+pub(super) struct Pace {
+    clock: Clock,
+    /// Milliseconds since the clock's start, times four, and the state in the last two bits.
+    since: AtomicU64,
+}
+
+const QUIET: u64 = 0;
+const IN_HEAD: u64 = 1;
+const AT_WORK: u64 = 2;
+
+impl Pace {
+    pub(super) fn new(clock: Clock) -> Arc<Self> {
+        let pace = Self { clock, since: AtomicU64::new(0) };
+        pace.enter(QUIET);
+        Arc::new(pace)
+    }
+
+    fn enter(&self, state: u64) {
+        let millis = u64::try_from(self.clock.steady().as_millis()).unwrap_or(u64::MAX >> 2);
+        self.since.store(millis << 2 | state, Ordering::Relaxed);
+    }
+
+    fn read(&self) {
+        if self.since.load(Ordering::Relaxed) & 3 == QUIET {
+            self.enter(IN_HEAD);
+        }
+    }
+
+    /// A whole head is there.
+    pub(super) fn begin(&self) {
+        self.enter(AT_WORK);
+    }
+
+    /// The answer is on its way.
+    pub(super) fn end(&self) {
+        self.enter(QUIET);
+    }
+
+    /// Whether the client has had its time.
+    pub(super) fn is_over(&self) -> bool {
+        let (since, state) = {
+            let since = self.since.load(Ordering::Relaxed);
+            (Duration::from_millis(since >> 2), since & 3)
+        };
+        let most = match state {
+            IN_HEAD => HEAD,
+            QUIET => IDLE,
+            _ => return false,
+        };
+        self.clock.steady().saturating_sub(since) >= most
+    }
+}
+
+/// A stream whose reading is timed.
+pub(super) struct Timed {
+    stream: Stream,
+    pace: Arc<Pace>,
+}
+
+impl Timed {
+    pub(super) fn new(stream: Stream, pace: Arc<Pace>) -> Self {
+        Self { stream, pace }
+    }
+}
+
+impl AsyncRead for Timed {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        })?;
+        if buf.filled().len() > before {
+            self.pace.read();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Timed {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.is_write_vectored(),
+            Stream::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+}

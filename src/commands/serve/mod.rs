@@ -1,0 +1,251 @@
+//! `keyward serve`
+
+mod api;
+mod configuration;
+mod example;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use clap::{Args, Subcommand, ValueHint};
+use ipnet::IpNet;
+use serde_json::json;
+
+use crate::error::{Code, Error, Exit};
+use crate::platform::{EndingSignal, StandardStream};
+use crate::session::Session;
+use keyward_core::rules::credential::Presentation;
+use keyward_core::rules::names::{Level, Name, Scope};
+use keyward_core::rules::time::Duration;
+use keyward_core::verifier::{Gate, Options as GateOptions};
+use keyward_http::Guard;
+use keyward_http::clock::Clock;
+use keyward_http::server::{Address, Config, Listen, ListenError, OpenLog, Options, Server, StartError, Unfit};
+
+/// Guard HTTP services: a proxy asks before each request, and the answer is 200 or a refusal
+///
+/// Put it behind nginx, Caddy, Traefik, HAProxy, Apache or Envoy; `keyward serve example nginx` prints the configuration
+/// of the proxy. The proxy names a policy in the path that it asks, such as /forward/default: what a client sends never
+/// decides which policy applies. An allowed request reaches the service without its credential, and with headers that
+/// say whose it is: X-Keyward-Name, X-Keyward-Scopes and others. No answer but 200 means yes.
+///
+/// Without a configuration there is one policy, default, which the flags describe. With --config, the file describes
+/// any number of them; `keyward help serve` shows one.
+///
+/// The store stays open to every other command. What they change counts at the next request: a key that was disabled is
+/// refused. Uses are counted in memory and written once a second.
+///
+/// SIGHUP reads the configuration again; a mistake in it leaves the former one in force. SIGTERM and SIGINT end it: what
+/// is being answered is answered, and what was counted is written. A second one ends it at once.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Serve {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// Where proxies ask: IP:PORT, unix:PATH or fd:NAME; repeatable
+    ///
+    /// Behind a socket's path may stand ,mode=0660 and ,group=NAME; fd:NAME is a socket that systemd hands over. With
+    /// ,api at the end, services may ask for themselves there: POST /v1/verify.
+    /// [default: unix:$RUNTIME_DIRECTORY/guard.sock under systemd, else 127.0.0.1:9180]
+    #[arg(long, value_name = "ADDR[,api]")]
+    listen: Vec<Listen>,
+    /// Where operators look: /livez, /readyz and /metrics
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<Address>,
+    /// The configuration, in TOML
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    /// A network whose machines may ask, beside this one; repeatable
+    #[arg(long, value_name = "CIDR")]
+    trust: Vec<IpNet>,
+    /// Answer only who sends the line in this file as Keyward-Proxy-Secret
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    proxy_secret_file: Option<PathBuf>,
+    /// How long to go on after SIGTERM while the health answers say no, so that proxies stop asking
+    #[arg(long, value_name = "DURATION")]
+    drain: Option<Duration>,
+    /// Write the log to this file instead of standard error; SIGHUP opens it anew
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    log_file: Option<PathBuf>,
+    /// Say what would be served, and whether configuration and store are in order; serve nothing
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+/// The policy that is there without a configuration.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Policy")]
+#[group(id = "policy_flags", multiple = true)]
+struct PolicyArgs {
+    /// A scope that every request needs; repeated: all of them
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',')]
+    scope: Vec<Scope>,
+    /// A level that every request needs; repeated: all of them
+    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    level: Vec<Level>,
+    /// The least role that every request needs
+    #[arg(long, value_name = "ROLE")]
+    role: Option<Name>,
+    /// The tenant whose data is behind the guard
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<Name>,
+    /// Look only at these presentations of a credential; repeated: at all of them [default: all but those in a query]
+    #[arg(long, value_name = "PRESENTATION", value_delimiter = ',', value_parser = super::verify::presentation_parser())]
+    accept: Vec<Presentation>,
+}
+
+impl PolicyArgs {
+    fn is_empty(&self) -> bool {
+        let Self { scope, level, role, tenant, accept } = self;
+        scope.is_empty() && level.is_empty() && role.is_none() && tenant.is_none() && accept.is_empty()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Example(example::Example),
+}
+
+const EXAMPLES: &str = "Examples:
+  keyward serve                                   guard with the policy default, at 127.0.0.1:9180
+  keyward serve --scope rest --listen unix:/run/keyward/guard.sock,group=www-data
+  keyward serve example nginx > /etc/nginx/sites-available/guarded
+  keyward serve --config /etc/keyward/serve.toml --check
+
+A configuration:
+  listen = [\"unix:/run/keyward/guard.sock\", { address = \"127.0.0.1:9180\", api = true }]
+  admin = \"127.0.0.1:9181\"
+  trust = []                         # networks of proxies on other machines
+  proxies = [\"10.0.0.0/8\"]           # proxies in front of the one that asks: skipped in X-Forwarded-For
+  log = \"refused\"                    # refused, all or none
+  [policy.rest]                      # asked as /forward/rest
+  scopes = [\"rest\"]                  # all of them; also: levels, role, tenant, methods
+  accept = [\"bearer\", \"x_api_key\"]
+  transport = \"https\"                # refuse others, whatever the key allows
+  explain = false                    # refusals do not say why
+  headers = [\"id\", \"name\", \"scopes\"]
+  [policy.tenants]
+  tenant_from = \"host:{tenant}.api.example.org\"
+  [[route]]                          # asked as /forward/routes: the first that matches
+  path = \"/admin\"
+  methods = [\"GET\"]
+  policy = \"rest\"";
+
+impl Serve {
+    /// Serves until a signal ends it.
+    ///
+    /// # Errors
+    /// Where it cannot start.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        if let Some(Verb::Example(example)) = self.verb {
+            return example.run(session);
+        }
+        let config = self.configuration(session)?;
+        let store = session.store_to_record()?;
+        config.check_against(&store).map_err(unfit)?;
+        if self.check {
+            return tell(session, &config);
+        }
+        let mut gate = GateOptions::default();
+        gate.is_background = true;
+        // Without a key of its own, nothing can be remembered safely, and nothing is answered.
+        let key = session.random().map_err(|error| Error::new(Code::StoreUnwritable, error.message()))?;
+        let gate = Gate::new(store, key, gate)?;
+        let guard = Guard::with_clock(gate, clock(session));
+        let drain = self.drain.and_then(|drain| drain.seconds_after(session.now())).unwrap_or(0);
+        let options = Options {
+            version: env!("CARGO_PKG_VERSION"),
+            workers: thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            drain: std::time::Duration::from_secs(drain),
+            log: self.log()?,
+            reopen_log: self.log_file.clone().map(|path| Box::new(move || open_log(&path)) as OpenLog),
+            socket_names: session.environment("LISTEN_FDNAMES").and_then(|names| names.into_string().ok()),
+            reload: self.reload(session),
+        };
+        let server =
+            Server::bind(guard, config, Arc::new(api::Words::new(session.clock())), options).map_err(not_started)?;
+        let control = server.control();
+        let _section = session.interrupts.told(move |signal| match signal {
+            EndingSignal::HangUp => control.reload(),
+            EndingSignal::Other => control.stop(),
+        });
+        if session.terminal.kinds().stderr_is_terminal {
+            let addresses = server.addresses().join(", ");
+            session.terminal.note(&format!("guarding at {addresses}; the proxy's part: keyward serve example nginx"));
+        }
+        server.run().map_err(not_started)?;
+        Ok(Exit::DONE)
+    }
+
+    fn log(&self) -> Result<Box<dyn Write + Send>, Error> {
+        let Some(path) = &self.log_file else { return Ok(Box::new(StandardStream::stderr())) };
+        open_log(path).map_err(|error| {
+            Error::new(Code::OutputFailed, format!("the log {} cannot be written: {error}", path.display()))
+                .hint("name a file in a folder that keyward may write to, or leave --log-file out for standard error")
+        })
+    }
+}
+
+fn open_log(path: &std::path::Path) -> std::io::Result<Box<dyn Write + Send>> {
+    Ok(Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?))
+}
+
+/// The clock of the world, and one that never goes back.
+fn clock(session: &Session) -> Clock {
+    let day = session.clock();
+    let steady = Clock::of_the_system();
+    Clock::new(move || day(), move || steady.steady())
+}
+
+/// Says what would be served.
+fn tell(session: &mut Session, config: &Config) -> Result<Exit, Error> {
+    let listen: Vec<_> = config.listen.iter().map(|listen| listen.address.to_string()).collect();
+    let policies: Vec<_> = config.policies.iter().map(|policy| policy.name.to_string()).collect();
+    let admin = config.admin.as_ref().map(ToString::to_string);
+    if session.json() {
+        session.terminal.print_json(&json!({ "listen": listen, "admin": admin, "policies": policies }))?;
+    } else {
+        let admin = admin.map(|admin| format!("operators look at {admin}\n")).unwrap_or_default();
+        let asked = policies.iter().map(|name| format!("  /forward/{name}")).collect::<Vec<_>>().join("\n");
+        let text =
+            format!("configuration and store are in order\nproxies ask at {}:\n{asked}\n{admin}", listen.join(", "));
+        session.terminal.print(&text)?;
+    }
+    Ok(Exit::DONE)
+}
+
+fn unfit(error: Unfit) -> Error {
+    match error {
+        Unfit::Config(error) => configuration::wrong(error),
+        Unfit::Store(error) => error.into(),
+    }
+}
+
+fn not_started(error: StartError) -> Error {
+    let message = error.to_string();
+    match error {
+        StartError::Listen(ListenError::InUse(_)) => Error::new(Code::AddressInUse, message)
+            .hint("stop the other program, or listen elsewhere with --listen; see who it is: ss -lptn, ss -lpx"),
+        StartError::Listen(ListenError::NoSocket(_)) => {
+            Error::new(Code::AddressInUse, message).hint("remove it, or name another path with --listen")
+        }
+        StartError::Listen(ListenError::Insecure(_)) => Error::new(Code::Usage, message)
+            .hint("listen in a folder that belongs to keyward, as /run/keyward; mkdir -m 750 makes one"),
+        StartError::Listen(ListenError::NoGroup(_)) => {
+            Error::new(Code::Usage, message).hint("name the group in which the proxy runs, such as www-data")
+        }
+        StartError::Listen(ListenError::NotInherited(_)) => Error::new(Code::Usage, message)
+            .hint("start it with the socket unit, which names it: systemctl start keyward.socket"),
+        StartError::Listen(ListenError::System { .. }) => Error::new(Code::InvalidValue, message)
+            .hint("name an address of this machine, or a path in a folder that is there, with --listen"),
+        StartError::File { .. } | StartError::Secret(_) => {
+            Error::new(Code::Usage, message).hint("make one with: openssl rand -hex 32 > FILE; chmod 600 FILE")
+        }
+        StartError::Thread(_) => Error::new(Code::StoreUnwritable, message)
+            .hint("allow this process more threads and memory, see `ulimit -u` and `ulimit -v`"),
+    }
+}
