@@ -42,11 +42,6 @@ impl Rate {
             Some(wait) => Err(wait),
         }
     }
-
-    /// Gives one back that was taken.
-    pub const fn give_back(self, time: u64) -> u64 {
-        time.saturating_sub(self.interval)
-    }
 }
 
 #[cfg(test)]
@@ -86,13 +81,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn what_is_given_back_can_be_taken_again() {
-        let rate = Rate::new(1, 100, 1);
-        let time = rate.take(0, 1_000).unwrap();
-        assert_eq!(rate.take(time, 1_000), Err(100));
-        assert_eq!(rate.take(rate.give_back(time), 1_000), Ok(time));
     }
 }

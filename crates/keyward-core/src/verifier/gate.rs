@@ -17,10 +17,11 @@ use jiff::Timestamp;
 
 use super::claim::Claim;
 use super::connections::Connections;
-use super::hashing::Hashing;
+use super::hashing::{Hashing, Promise};
 use super::matches::{KEY_BYTES, Matches};
 use super::pool::Pool;
 use super::reader::Reader;
+use super::together::Together;
 use super::wrong::Wrong;
 use super::{Answer, Recorder, VerifyError};
 use crate::rules::credential::{Credential, CredentialError};
@@ -63,7 +64,16 @@ struct Inner {
 struct Front {
     matches: Matches,
     wrong: Wrong,
+    together: Arc<Together<Question>>,
     connections: Arc<Connections>,
+}
+
+/// A question that waits for a hash.
+struct Question {
+    promise: Promise,
+    claim: Claim,
+    request: Request,
+    now: Timestamp,
 }
 
 /// What came of a question.
@@ -134,7 +144,12 @@ impl Gate {
     /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives not even one thread.
     pub fn new(store: Store, key: [u8; KEY_BYTES], options: Options) -> Result<Self, VerifyError> {
         let connections = Arc::new(Connections::new(store)?);
-        let front = Arc::new(Front { matches: Matches::new(key), wrong: Wrong::new(key), connections });
+        let front = Arc::new(Front {
+            matches: Matches::new(key),
+            wrong: Wrong::new(key),
+            together: Arc::default(),
+            connections,
+        });
         Ok(Self(Arc::new(Inner {
             pool: Pool::new(options.threads.get(), options.queue, options.is_background)?,
             front,
@@ -263,13 +278,27 @@ impl Drop for Turn<'_> {
 impl Inner {
     fn hash(&self, claim: Claim, request: Request, now: Timestamp) -> Result<Hashing, VerifyError> {
         let (promise, hashing) = Hashing::new();
+        let question = Question { promise, claim, request, now };
+        let tag = self.front.wrong.tag_of(&question.claim);
+        let Some((lead, question)) = self.front.together.begin(tag, question) else { return Ok(hashing) };
         let front = Arc::clone(&self.front);
-        self.pool.submit(Box::new(move |memory| promise.keep(front.prove(claim, &request, now, memory))))?;
+        self.pool.submit(Box::new(move |memory| {
+            front.answer(question, memory);
+            // Those that came meanwhile: what is known now answers them.
+            for question in lead.end() {
+                front.answer(question, memory);
+            }
+        }))?;
         Ok(hashing)
     }
 }
 
 impl Front {
+    fn answer(&self, question: Question, memory: &mut Memory) {
+        let Question { promise, claim, request, now } = question;
+        promise.keep(self.prove(claim, &request, now, memory));
+    }
+
     /// The answer to a claim that is known to be right or wrong, or the claim.
     fn known(
         &self,

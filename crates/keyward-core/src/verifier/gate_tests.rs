@@ -123,6 +123,22 @@ fn a_full_pool_refuses_and_a_known_credential_never_waits() {
 }
 
 #[test]
+fn one_hash_answers_all_who_ask_about_a_credential() {
+    let scene = scene(1, 2);
+    let free = scene.hold(1);
+    let waiting: Vec<_> = (0..100).map(|_| scene.ask(credential(1))).collect();
+    assert!(waiting.iter().all(|verdict| matches!(verdict, Verdict::Hashing(_))));
+    let other = scene.ask(credential(2));
+    assert!(matches!(other, Verdict::Hashing(_)), "there is room for another key");
+    assert!(matches!(scene.ask(credential(3)), Verdict::Ready(Err(VerifyError::Overloaded))));
+    drop(free);
+    for verdict in waiting.into_iter().chain([other]) {
+        assert!(verdict.wait().unwrap().decision.is_allowed());
+    }
+    assert!(scene.answer(3).decision.is_allowed(), "what was refused can be asked again");
+}
+
+#[test]
 fn what_is_not_genuine_is_hashed_once_until_something_changes() {
     let scene = scene(1, 4);
     assert!(scene.answer(1).decision.is_allowed() && is_ready(&scene.ask(credential(1))));

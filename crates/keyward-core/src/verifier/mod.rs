@@ -61,6 +61,7 @@ mod reader;
 mod recorder;
 mod rows;
 mod single;
+mod together;
 mod wrong;
 
 pub use answer::Answer;

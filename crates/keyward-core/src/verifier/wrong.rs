@@ -45,6 +45,11 @@ impl Wrong {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(self.tag(claim, state), ());
     }
 
+    /// What tells a claim from every other, whatever the state of the store is.
+    pub(super) fn tag_of(&self, claim: &Claim) -> [u8; 32] {
+        self.tag(claim, State::default())
+    }
+
     fn tag(&self, claim: &Claim, state: State) -> [u8; 32] {
         let name = claim.name().map_or(&b""[..], str::as_bytes);
         let mut mac = self.keyed.clone().chain_update(state.unwritten.to_be_bytes());

@@ -71,8 +71,7 @@ impl Ruling {
     /// The verifier could not answer: neither yes nor no.
     pub fn failed(id: RequestId, error: VerifyError) -> Self {
         let refusal = match &error {
-            VerifyError::Overloaded => Refusal::Overloaded,
-            VerifyError::GivenUp => Refusal::Internal,
+            VerifyError::Overloaded | VerifyError::GivenUp => Refusal::Overloaded,
             _ => Refusal::StoreUnusable,
         };
         Self { id, made: Made::Failure(refusal, error) }

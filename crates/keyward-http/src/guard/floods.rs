@@ -31,38 +31,40 @@ impl Floods {
         Self(Mutex::new(Counted { by_address: LruCache::new(MOST), unknown: 0 }))
     }
 
-    /// Takes a failure in advance.
+    /// Whether whoever comes from there may fail once more. Nothing is counted yet.
     ///
     /// # Errors
-    /// How long whoever comes from there has to wait.
-    pub(super) fn take(&self, client: Option<IpAddr>, now: Duration) -> Result<(), Duration> {
+    /// How long they have to wait.
+    pub(super) fn check(&self, client: Option<IpAddr>, now: Duration) -> Result<(), Duration> {
+        self.take(client, now, false)
+    }
+
+    /// They have failed. Who fails while they may not, because several of their requests were on their way, does not wait
+    /// longer for it.
+    pub(super) fn count(&self, client: Option<IpAddr>, now: Duration) {
+        let _ = self.take(client, now, true);
+    }
+
+    fn take(&self, client: Option<IpAddr>, now: Duration, is_kept: bool) -> Result<(), Duration> {
         // Nanoseconds of 584 years fit.
         let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Counted { by_address, unknown } = &mut *counted;
         let taken = match client.map(network_of) {
             Some(address) => {
-                let time = by_address.get(&address).copied().unwrap_or(0);
+                let time = counted.by_address.get(&address).copied().unwrap_or(0);
                 BY_ADDRESS.take(time, now).map(|next| {
-                    by_address.insert(address, next);
+                    if is_kept {
+                        counted.by_address.insert(address, next);
+                    }
                 })
             }
-            None => UNKNOWN.take(*unknown, now).map(|next| *unknown = next),
+            None => UNKNOWN.take(counted.unknown, now).map(|next| {
+                if is_kept {
+                    counted.unknown = next;
+                }
+            }),
         };
         taken.map_err(Duration::from_nanos)
-    }
-
-    /// It was no failure.
-    pub(super) fn give_back(&self, client: Option<IpAddr>) {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match client.map(network_of) {
-            Some(address) => {
-                if let Some(time) = counted.by_address.get_mut(&address) {
-                    *time = BY_ADDRESS.give_back(*time);
-                }
-            }
-            None => counted.unknown = UNKNOWN.give_back(counted.unknown),
-        }
     }
 }
 
@@ -85,12 +87,15 @@ mod tests {
     fn an_address_fails_thirty_times_and_then_ten_times_a_minute() {
         let (floods, minute) = (Floods::new(), Duration::from_secs(60));
         let from = |text: &str| Some(text.parse().unwrap());
-        let failures = |client, at| (0..1_000).take_while(|_| floods.take(client, at).is_ok()).count();
+        let failures = |client, at| {
+            let fails = || floods.check(client, at).map(|()| floods.count(client, at)).is_ok();
+            (0..1_000).take_while(|_| fails()).count()
+        };
         let now = Duration::from_secs(1_000);
         assert_eq!(failures(from("203.0.113.9"), now), 30);
         assert_eq!(failures(from("::ffff:203.0.113.9"), now), 0, "the same address");
         assert_eq!(failures(from("203.0.113.10"), now), 30, "another one");
-        assert_eq!(floods.take(from("203.0.113.9"), now), Err(Duration::from_secs(6)));
+        assert_eq!(floods.check(from("203.0.113.9"), now), Err(Duration::from_secs(6)));
         assert_eq!(failures(from("203.0.113.9"), now + minute), 10);
         assert_eq!(failures(from("2001:db8::1"), now), 30);
         assert_eq!(failures(from("2001:db8::2:1"), now), 0, "the same subscriber");
@@ -100,13 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_no_failure_does_not_count() {
+    fn who_fails_while_they_may_not_does_not_wait_longer() {
         let (floods, client) = (Floods::new(), Some("203.0.113.9".parse().unwrap()));
-        for _ in 0..1_000 {
-            floods.take(client, Duration::ZERO).unwrap();
-            floods.give_back(client);
-            floods.take(None, Duration::ZERO).unwrap();
-            floods.give_back(None);
-        }
+        (0..1_000).for_each(|_| floods.count(client, Duration::ZERO));
+        assert_eq!(floods.check(client, Duration::ZERO), Err(Duration::from_secs(6)));
+        assert_eq!(floods.check(client, Duration::from_secs(6)), Ok(()));
     }
 }

@@ -136,16 +136,13 @@ impl Guard {
         });
         match look {
             Err(error) | Ok(Look::Decided(Err(error))) => Asked::Ruled(Ruling::failed(id, error)),
-            Ok(Look::Decided(Ok(answer))) if is_failure(&answer) => match self.take_failure(client) {
-                Ok(()) => Asked::Ruled(Ruling::answered(id, answer)),
-                Err(wait) => Asked::Ruled(too_many(id, wait)),
-            },
-            Ok(Look::Decided(Ok(answer))) => Asked::Ruled(self.rule(answer, id)),
-            Ok(Look::Unproven(unproven)) => match self.take_failure(client) {
+            Ok(Look::Decided(Ok(answer))) => Asked::Ruled(self.rule(answer, client, id)),
+            Ok(Look::Unproven(unproven)) => match self.0.floods.check(client, self.0.clock.steady()) {
                 Err(wait) => Asked::Ruled(too_many(id, wait)),
                 Ok(()) => match unproven.prove() {
                     Verdict::Hashing(hashing) => Asked::Waiting(Waiting { guard: self.clone(), hashing, client, id }),
-                    Verdict::Ready(answer) => Asked::Ruled(self.proven(answer, client, id)),
+                    Verdict::Ready(Ok(answer)) => Asked::Ruled(self.rule(answer, client, id)),
+                    Verdict::Ready(Err(error)) => Asked::Ruled(Ruling::failed(id, error)),
                     _ => Asked::Ruled(Ruling::refused(id, Refusal::Internal)),
                 },
             },
@@ -155,17 +152,21 @@ impl Guard {
 
     /// What came of a hash.
     fn proven(&self, answer: Result<Answer, VerifyError>, client: Option<IpAddr>, id: RequestId) -> Ruling {
-        let is_wrong = answer.as_ref().is_ok_and(is_failure);
-        if !is_wrong {
-            self.0.floods.give_back(client);
-        }
         match answer {
-            Ok(answer) => self.rule(answer, id),
+            Ok(answer) => self.rule(answer, client, id),
             Err(error) => Ruling::failed(id, error),
         }
     }
 
-    fn rule(&self, answer: Answer, id: RequestId) -> Ruling {
+    /// Counts the use, or the failure: whoever has failed too often is told nothing else.
+    fn rule(&self, answer: Answer, client: Option<IpAddr>, id: RequestId) -> Ruling {
+        if is_failure(&answer) {
+            let now = self.0.clock.steady();
+            if let Err(wait) = self.0.floods.check(client, now) {
+                return too_many(id, wait);
+            }
+            self.0.floods.count(client, now);
+        }
         self.0.counts.count(&answer, &self.0.clock);
         Ruling::answered(id, answer)
     }
@@ -175,10 +176,6 @@ impl Guard {
         if let Some(answer) = ruling.into_answer().filter(Answer::wants_renewal) {
             self.0.counts.renew(answer);
         }
-    }
-
-    fn take_failure(&self, client: Option<IpAddr>) -> Result<(), Duration> {
-        self.0.floods.take(client, self.0.clock.steady())
     }
 }
 

@@ -1,0 +1,75 @@
+//! Questions about the same credential that come while its hash is being computed: they wait for that one hash. After a
+//! restart, a key that is used all the time would otherwise fill the queue, and keep every other key out of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What tells a credential from every other.
+pub(super) type Tag = [u8; 32];
+
+/// Questions that wait for the hash of another one, by their credentials.
+pub(super) struct Together<Q>(Mutex<HashMap<Tag, Vec<Q>>>);
+
+impl<Q> Default for Together<Q> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<Q> Together<Q> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Tag, Vec<Q>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the question back if it is the first one about its credential: whoever asked it has the hash computed. The
+    /// questions that come until the lead ends are answered by it.
+    pub(super) fn begin(self: &Arc<Self>, tag: Tag, question: Q) -> Option<(Lead<Q>, Q)> {
+        let mut waiting = self.waiting();
+        if let Some(others) = waiting.get_mut(&tag) {
+            others.push(question);
+            return None;
+        }
+        waiting.insert(tag, vec![]);
+        Some((Lead { together: Arc::clone(self), tag }, question))
+    }
+}
+
+/// Whoever has it has the hash computed for all. Dropped in any way, it lets the next question be the first one.
+pub(super) struct Lead<Q> {
+    together: Arc<Together<Q>>,
+    tag: Tag,
+}
+
+impl<Q> Lead<Q> {
+    /// The questions that came in the meantime.
+    pub(super) fn end(self) -> Vec<Q> {
+        self.together.waiting().remove(&self.tag).unwrap_or_default()
+    }
+}
+
+impl<Q> Drop for Lead<Q> {
+    fn drop(&mut self) {
+        // What waits is given up with the lock put back: whoever is told may ask again at once.
+        let given_up = self.together.waiting().remove(&self.tag);
+        drop(given_up);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_leads_until_it_has_ended() {
+        let together = Arc::<Together<u8>>::default();
+        let (lead, first) = together.begin([1; 32], 1).unwrap();
+        assert_eq!(first, 1);
+        assert!(together.begin([1; 32], 2).is_none() && together.begin([1; 32], 3).is_none());
+        let (other, _) = together.begin([2; 32], 4).unwrap();
+        assert_eq!(lead.end(), [2, 3]);
+        assert!(together.begin([1; 32], 5).is_some(), "dropped at once");
+        assert!(together.begin([1; 32], 6).is_some());
+        drop(other);
+        assert!(together.begin([2; 32], 7).is_some());
+    }
+}
