@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use super::epoch::Commits;
+use super::epoch::{Commits, Written};
 use super::reader::Reader;
+use super::rows::Rows;
 use crate::store::{Store, StoreError, Way};
 
 /// How often it is tried to open another file, and how long after the last time: others have a turn until then.
@@ -25,6 +26,7 @@ pub(super) type Slot = Mutex<Option<Store>>;
 pub(super) struct Connections {
     pub(super) path: PathBuf,
     pub(super) commits: Commits,
+    pub(super) rows: Rows,
     /// How often the store was found changed without a row in its history.
     unwritten: AtomicU64,
     way: Mutex<Way>,
@@ -50,6 +52,7 @@ impl Connections {
         Ok(Self {
             path,
             commits: Commits::default(),
+            rows: Rows::new(),
             unwritten: AtomicU64::new(0),
             way,
             idle,
@@ -134,6 +137,12 @@ impl Connections {
         let written = write(&mut store);
         *own = Some(store);
         written
+    }
+
+    /// A recorder has written, and perhaps somebody else had too since its last time.
+    pub(super) fn finish(&self, written: Written, saw_others: bool) {
+        self.commits.finish(written.clone(), saw_others);
+        self.rows.learn(&written);
     }
 
     fn open(&self) -> Result<Store, StoreError> {

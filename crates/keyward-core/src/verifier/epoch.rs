@@ -125,9 +125,4 @@ impl Epoch {
     pub(super) fn reset(&mut self) {
         self.sightings = None;
     }
-
-    /// Whether what is read now is of this epoch: no recorder is writing whose uses would be added a second time.
-    pub(super) fn is_quiet(&self, commits: &Commits) -> bool {
-        commits.started() == self.finished
-    }
 }

@@ -307,7 +307,7 @@ impl Front {
         request: &Request,
         now: Timestamp,
     ) -> Result<Result<Answer, Claim>, StoreError> {
-        let row = reader.row(claim.secret.id(), &self.matches, &self.connections.commits)?;
+        let row = reader.row(claim.secret.id(), &self.matches, &self.connections.rows, &self.connections.commits)?;
         // A wrong name costs what a wrong secret does.
         let row = row.filter(|row| claim.is_named(&row.presented) && self.matches.knows(&claim.secret, &row.seal));
         let Some(row) = row else {
@@ -330,7 +330,9 @@ impl Front {
         // Another question may have had the same secret, and been before this one.
         let found = self.known(&mut reader, claim, request, now);
         let row = match &found {
-            Ok(Err(claim)) => reader.row(claim.secret.id(), &self.matches, &self.connections.commits),
+            Ok(Err(claim)) => {
+                reader.row(claim.secret.id(), &self.matches, &self.connections.rows, &self.connections.commits)
+            }
             _ => Ok(None),
         };
         let (settings, state) = (Arc::clone(reader.settings()), reader.state());

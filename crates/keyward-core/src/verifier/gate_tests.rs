@@ -308,18 +308,19 @@ fn the_recorder_does_not_empty_the_cache_of_rows() {
 #[test]
 fn what_is_read_while_a_recorder_writes_is_not_kept() {
     let scene = scene(1, 4);
-    let commits = &scene.gate.0.front.connections.commits;
+    let connections = &scene.gate.0.front.connections;
+    let commits = &connections.commits;
     let rows = || [(); 2].map(|()| Arc::clone(scene.answer(1).presented().unwrap()));
     let is_kept = |rows: [Arc<crate::store::Presented>; 2]| Arc::ptr_eq(&rows[0], &rows[1]);
     commits.start();
     assert!(!is_kept(rows()), "its uses may be in it already, and would be added once more");
-    commits.finish(Written::Nothing, false);
+    connections.finish(Written::Nothing, false);
     assert!(is_kept(rows()));
     // Whoever has not looked for many commits does not know what was written.
     let before = rows();
     for _ in 0..40 {
         commits.start();
-        commits.finish(Written::Nothing, false);
+        connections.finish(Written::Nothing, false);
     }
     let after = rows();
     assert!(!Arc::ptr_eq(&before[0], &after[0]) && is_kept(after));

@@ -8,10 +8,14 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::VerifyError;
 use crate::platform::{has_room_for_a_thread, yield_to_others};
 use crate::rules::hashing::Memory;
+
+/// A thread that has had nothing to do for so long gives its memory back.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// Something that computes hashes.
 pub(super) type Job = Box<dyn FnOnce(&mut Memory) + Send>;
@@ -96,7 +100,12 @@ impl Desk {
                 return;
             }
             let Some(job) = state.waiting.pop_front() else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                let waited = self.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+                state = waited.0;
+                if waited.1.timed_out() {
+                    // Where all credentials have matched, nobody needs it.
+                    memory = Memory::default();
+                }
                 continue;
             };
             state.running += 1;

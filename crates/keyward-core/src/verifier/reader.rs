@@ -6,18 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::epoch::{Commits, Epoch, Staleness, Written};
 use super::matches::Matches;
-use super::rows::{Row, Rows};
+use super::rows::{Row, Rows, State};
 use crate::rules::names::Name;
 use crate::rules::token::Id;
-use crate::store::{Head, Presented, Store, StoreError, StoreSettings};
-
-/// What tells a state of the store from those before and after it: the head of its history, and how often it was found
-/// changed without one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct State {
-    pub(super) head: Option<Head>,
-    pub(super) unwritten: u64,
-}
+use crate::store::{Presented, Store, StoreError, StoreSettings};
 
 /// Roles whose ranks are kept: more are never asked for but by somebody who makes them up.
 const MOST_RANKS: usize = 256;
@@ -28,7 +20,6 @@ pub(super) struct Reader {
     file: u64,
     epoch: Epoch,
     settings: Arc<StoreSettings>,
-    rows: Rows,
     /// Ranks of roles that were asked for.
     ranks: HashMap<Name, Option<i64>>,
     /// The state of the store at the last look.
@@ -38,15 +29,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(store: Store, file: u64) -> Result<Self, StoreError> {
         let settings = Arc::new(store.view()?.settings()?);
-        Ok(Self {
-            store,
-            file,
-            epoch: Epoch::default(),
-            settings,
-            rows: Rows::new(),
-            ranks: HashMap::new(),
-            state: State::default(),
-        })
+        Ok(Self { store, file, epoch: Epoch::default(), settings, ranks: HashMap::new(), state: State::default() })
     }
 
     /// Which of the files it reads that were at the path.
@@ -90,7 +73,7 @@ impl Reader {
         if !is_left && before.is_some() && head == before {
             unwritten.fetch_add(1, Ordering::SeqCst);
         }
-        self.state = State { head, unwritten: unwritten.load(Ordering::SeqCst) };
+        self.state = State { file: self.file, head, unwritten: unwritten.load(Ordering::SeqCst) };
         Ok(is_left)
     }
 
@@ -102,25 +85,13 @@ impl Reader {
         match self.epoch.look(&mut self.store, commits)? {
             Staleness::None => Ok(true),
             Staleness::Counts(all) => {
-                let mut is_renewed = false;
-                for written in all {
-                    match written {
-                        Written::Nothing => {}
-                        Written::Uses(uses) => self.rows.count(&uses),
-                        Written::Hash(secret) => {
-                            self.rows.forget(&secret);
-                            is_renewed = true;
-                        }
-                    }
-                }
                 // It may have been the last hash of a former cost.
-                if is_renewed {
+                if all.iter().any(|written| matches!(written, Written::Hash(_))) {
                     self.read_settings()?;
                 }
                 Ok(true)
             }
             Staleness::All => {
-                self.rows.forget_all();
                 self.ranks.clear();
                 self.read_settings()?;
                 Ok(false)
@@ -140,15 +111,22 @@ impl Reader {
     }
 
     /// The row of the secret with this public id.
-    pub(super) fn row(&mut self, secret: &Id, matches: &Matches, commits: &Commits) -> Result<Option<Row>, StoreError> {
-        if let Some(row) = self.rows.get(secret) {
-            return Ok(Some(row.clone()));
+    pub(super) fn row(
+        &mut self,
+        secret: &Id,
+        matches: &Matches,
+        rows: &Rows,
+        commits: &Commits,
+    ) -> Result<Option<Row>, StoreError> {
+        if let Some(row) = rows.get(secret, self.state) {
+            return Ok(Some(row));
         }
-        let was_quiet = self.epoch.is_quiet(commits);
+        // What is read while a recorder writes may have its uses in it or not.
+        let written = Some(rows.commits()).filter(|written| *written == commits.started());
         let Some(presented) = self.store.view()?.presented_or_damaged(secret)? else { return Ok(None) };
         let row = row(presented, matches);
-        if was_quiet && self.epoch.is_quiet(commits) {
-            self.rows.keep(secret, row.clone());
+        if let Some(written) = written.filter(|written| *written == commits.started()) {
+            rows.keep(secret, row.clone(), self.state, written);
         }
         Ok(Some(row))
     }

@@ -114,7 +114,8 @@ impl Recorder {
         });
         let saw_others = sightings != self.sightings;
         self.sightings = sightings;
-        commits.finish(result.as_ref().map_or(Written::Nothing, tell), saw_others);
+        let written = result.as_ref().map_or(Written::Nothing, tell);
+        self.connections.finish(written, saw_others);
         result
     }
 }

@@ -1,19 +1,43 @@
-//! Rows that were read from the store, so that a key in use is not read again for each request.
+//! Rows that were read from the store, so that a key in use is not read again for each request. All readers of a gate
+//! share them.
 //!
-//! They are forgotten when the store has changed ([`super::epoch`]); where it was only counted, what was counted is
-//! added here instead. Of unknown ids nothing is kept: whoever makes them up would push out those that are in use.
+//! They are of one state of the store ([`State`]), and forgotten as soon as a reader has seen a later one; where uses
+//! were only counted, the recorder adds them here. Of unknown ids nothing is kept: whoever makes them up would push out
+//! those that are in use.
+//!
+//! What may break: a row that was read before a change and is kept after it. A reader reads only after it has looked, so
+//! a row is at least as new as the state that it is kept for; and while a recorder writes, none is kept.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashlink::LruCache;
 
+use super::epoch::Written;
 use super::matches::Seal;
 use crate::rules::hashing::Cost;
 use crate::rules::token::Id;
-use crate::store::{Presented, Uses};
+use crate::store::{Head, Presented, Uses};
 
-/// How many rows are kept; of more, those that were used least recently are forgotten.
-const MOST: usize = 4_096;
+/// How many rows are kept; of more, those that were used least recently are forgotten. A row takes about 1.3 KB.
+const MOST: usize = 12_288;
+
+/// What tells a state of the store from those before and after it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct State {
+    /// Which of the files it is that were at the path.
+    pub(super) file: u64,
+    /// The head of its history.
+    pub(super) head: Option<Head>,
+    /// How often it was found changed without another head.
+    pub(super) unwritten: u64,
+}
+
+impl State {
+    fn is_later_than(self, other: Self) -> bool {
+        let order = |state: Self| (state.file, state.head.map_or(-1, |head| head.seq), state.unwritten);
+        order(self) > order(other)
+    }
+}
 
 /// What the store has about a secret, and what is needed of it at each question.
 #[derive(Clone)]
@@ -32,32 +56,67 @@ impl Row {
 }
 
 /// Rows by the public ids of their secrets.
-pub(super) struct Rows(LruCache<Id, Row>);
+pub(super) struct Rows(Mutex<Kept>);
+
+struct Kept {
+    state: State,
+    /// How many commits of the recorders are in them.
+    commits: u64,
+    rows: LruCache<Id, Row>,
+}
 
 impl Rows {
     pub(super) fn new() -> Self {
-        Self(LruCache::new(MOST))
+        Self(Mutex::new(Kept { state: State::default(), commits: 0, rows: LruCache::new(MOST) }))
     }
 
-    pub(super) fn get(&mut self, secret: &Id) -> Option<&Row> {
-        self.0.get(secret)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn keep(&mut self, secret: &Id, row: Row) {
-        self.0.insert(secret.clone(), row);
+    /// The row of this secret, as it is in this state of the store.
+    pub(super) fn get(&self, secret: &Id, state: State) -> Option<Row> {
+        let mut kept = self.kept();
+        if kept.state == state {
+            return kept.rows.get(secret).cloned();
+        }
+        if state.is_later_than(kept.state) {
+            kept.state = state;
+            kept.rows.clear();
+        }
+        None
     }
 
-    pub(super) fn forget(&mut self, secret: &Id) {
-        self.0.remove(secret);
+    /// How many commits of the recorders the rows have in them.
+    pub(super) fn commits(&self) -> u64 {
+        self.kept().commits
     }
 
-    pub(super) fn forget_all(&mut self) {
-        self.0.clear();
+    /// Keeps a row that was read by somebody who had seen this state, where the rows are of this state and have still so
+    /// many commits in them.
+    pub(super) fn keep(&self, secret: &Id, row: Row, state: State, commits: u64) {
+        let mut kept = self.kept();
+        if kept.state == state && kept.commits == commits {
+            kept.rows.insert(secret.clone(), row);
+        }
     }
 
+    /// Takes in a commit of a recorder.
+    pub(super) fn learn(&self, written: &Written) {
+        let mut kept = self.kept();
+        kept.commits += 1;
+        match written {
+            Written::Nothing => {}
+            Written::Uses(uses) => kept.count(uses),
+            Written::Hash(secret) => drop(kept.rows.remove(secret)),
+        }
+    }
+}
+
+impl Kept {
     /// Adds uses that were written to the store since.
-    pub(super) fn count(&mut self, uses: &Uses) {
-        for (_, row) in &mut self.0 {
+    fn count(&mut self, uses: &Uses) {
+        for (_, row) in &mut self.rows {
             let Some((count, last)) = uses.of(&row.presented.key.id) else { continue };
             // An answer may still hold the row: it keeps what it was told.
             let key = &mut Arc::make_mut(&mut row.presented).key;
@@ -84,30 +143,60 @@ mod tests {
         (id, Row { presented: Arc::new(presented), seal, cost: None })
     }
 
+    fn state(seq: i64) -> State {
+        State { file: 0, head: Some(Head { seq, hash: [0; 32] }), unwritten: 0 }
+    }
+
     #[test]
     fn the_least_recently_used_is_forgotten() {
-        let mut rows = Rows::new();
+        let rows = Rows::new();
+        assert!(rows.get(&row(0).0, state(1)).is_none(), "the rows are of this state from now on");
         let all: Vec<_> = (0..=MOST as u64).map(row).collect();
         for (id, row) in &all[..MOST] {
-            rows.keep(id, row.clone());
+            rows.keep(id, row.clone(), state(1), 0);
         }
-        assert!(rows.get(&all[0].0).is_some());
-        rows.keep(&all[MOST].0, all[MOST].1.clone());
-        assert!(rows.get(&all[0].0).is_some() && rows.get(&all[1].0).is_none());
+        assert!(rows.get(&all[0].0, state(1)).is_some());
+        rows.keep(&all[MOST].0, all[MOST].1.clone(), state(1), 0);
+        assert!(rows.get(&all[0].0, state(1)).is_some() && rows.get(&all[1].0, state(1)).is_none());
+    }
+
+    #[test]
+    fn rows_are_of_one_state() {
+        let (rows, (id, row)) = (Rows::new(), row(1));
+        rows.keep(&id, row.clone(), state(1), 0);
+        assert!(rows.get(&id, state(1)).is_none(), "nobody had seen this state yet");
+        rows.keep(&id, row.clone(), state(1), 0);
+        assert!(rows.get(&id, state(1)).is_some());
+        assert!(rows.get(&id, state(2)).is_none());
+        rows.keep(&id, row.clone(), state(1), 0);
+        assert!(rows.get(&id, state(2)).is_none(), "it was read before the change");
+        assert!(rows.get(&id, state(1)).is_none(), "an earlier state does not come back");
+        for later in [State { unwritten: 1, ..state(2) }, State { file: 1, ..state(1) }] {
+            assert!(rows.get(&id, later).is_none());
+            rows.keep(&id, row.clone(), later, 0);
+            assert!(rows.get(&id, later).is_some());
+        }
+        assert!(rows.get(&id, state(9)).is_none(), "of another file");
     }
 
     #[test]
     fn uses_are_added_and_an_answer_keeps_what_it_was_told() {
-        let (mut rows, (busy, one), (idle, other)) = (Rows::new(), row(1), row(2));
-        rows.keep(&busy, one.clone());
-        rows.keep(&idle, other.clone());
+        let (rows, (busy, one), (idle, other)) = (Rows::new(), row(1), row(2));
+        assert!(rows.get(&busy, state(1)).is_none());
+        rows.keep(&busy, one.clone(), state(1), rows.commits());
+        rows.keep(&idle, other.clone(), state(1), rows.commits());
         let mut uses = Uses::default();
         uses.add(&busy, at(7));
         uses.add(&busy, at(5));
-        rows.count(&uses);
-        let key = &rows.get(&busy).unwrap().presented.key;
-        assert_eq!((key.use_count, key.last_used_at), (2, Some(at(7))));
+        let before = rows.commits();
+        rows.learn(&Written::Uses(Arc::new(uses)));
+        let get = |id: &Id| rows.get(id, state(1)).unwrap();
+        assert_eq!((get(&busy).presented.key.use_count, get(&busy).presented.key.last_used_at), (2, Some(at(7))));
         assert_eq!(one.presented.key.use_count, 0);
-        assert!(Arc::ptr_eq(&rows.get(&idle).unwrap().presented, &other.presented));
+        assert!(Arc::ptr_eq(&get(&idle).presented, &other.presented));
+        rows.keep(&busy, one.clone(), state(1), before);
+        assert_eq!(get(&busy).presented.key.use_count, 2, "it was read before the commit");
+        rows.learn(&Written::Hash(busy.clone()));
+        assert!(rows.get(&busy, state(1)).is_none());
     }
 }

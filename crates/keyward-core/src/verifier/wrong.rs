@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::claim::Claim;
 use super::matches::KEY_BYTES;
-use super::reader::State;
+use super::rows::State;
 
 /// How many credentials are remembered; of more, those that were presented least recently are forgotten.
 const MOST: usize = 16_384;
@@ -52,7 +52,8 @@ impl Wrong {
 
     fn tag(&self, claim: &Claim, state: State) -> [u8; 32] {
         let name = claim.name().map_or(&b""[..], str::as_bytes);
-        let mut mac = self.keyed.clone().chain_update(state.unwritten.to_be_bytes());
+        let mut mac =
+            self.keyed.clone().chain_update(state.unwritten.to_be_bytes()).chain_update(state.file.to_be_bytes());
         if let Some(head) = state.head {
             mac.update(&head.seq.to_be_bytes());
             mac.update(&head.hash);
