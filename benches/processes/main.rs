@@ -16,6 +16,7 @@ mod data;
 mod measure;
 mod reads;
 mod report;
+mod serve;
 mod stores;
 mod writes;
 
@@ -30,6 +31,10 @@ use stores::Stores;
 const KEYWARD: &str = env!("CARGO_BIN_EXE_keyward");
 
 fn main() -> Result<()> {
+    let mut words = std::env::args().skip(1);
+    if words.next().is_some_and(|word| word == "--stub") {
+        return serve::stub::serve(&words.next().unwrap_or_default());
+    }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("benches");
     let stores = Stores::in_folder(&folder, wanted.is_empty())?;
@@ -37,5 +42,6 @@ fn main() -> Result<()> {
     writes::measure(&stores, &mut report)?;
     reads::measure(&stores, &mut report)?;
     batch::measure(&stores, &mut report)?;
+    serve::measure(&stores, &mut report)?;
     report.print()
 }
