@@ -162,22 +162,12 @@ impl<'f> Reader<'f> {
         let is_customary = trust.address && address_line.is_some() || trust.transport && transport_line.is_some();
         let (address, address_from) = fact(
             is_customary,
-            &Source {
-                header: FORWARDED,
-                line: forwarded,
-                is_trusted: trust.forwarded,
-                read: |last| parameter(last, "for").and_then(|text| address(&text)),
-            },
+            &Source::standard(forwarded, trust, |last| parameter(last, "for").and_then(|text| address(&text))),
             &Source { header: FOR, line: address_line, is_trusted: trust.address, read: address },
         );
         let (transport, transport_from) = fact(
             is_customary,
-            &Source {
-                header: FORWARDED,
-                line: forwarded,
-                is_trusted: trust.forwarded,
-                read: |last| parameter(last, "proto").and_then(|text| transport(&text)),
-            },
+            &Source::standard(forwarded, trust, |last| parameter(last, "proto").and_then(|text| transport(&text))),
             &Source { header: PROTO, line: transport_line, is_trusted: trust.transport, read: transport },
         );
         Forwarded { address, address_from, transport, transport_from }
@@ -202,7 +192,12 @@ fn fact<T: PartialEq>(is_customary: bool, standard: &Source<'_, T>, customary: &
     }
 }
 
-impl<T> Source<'_, T> {
+impl<'f, T> Source<'f, T> {
+    /// In `Forwarded`, which tells both facts.
+    fn standard(line: Option<&'f [u8]>, trust: Trust, read: fn(&str) -> Option<T>) -> Self {
+        Self { header: FORWARDED, line, is_trusted: trust.forwarded, read }
+    }
+
     fn told(&self, line: &[u8]) -> (Option<T>, Origin) {
         match self.last(line) {
             Ok(fact) => (Some(fact), Origin::Taken(self.header)),

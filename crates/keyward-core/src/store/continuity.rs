@@ -75,13 +75,8 @@ impl Store {
     /// # Errors
     /// Where it cannot be written.
     pub(super) fn become_another(self) -> Result<(), StoreError> {
-        self.conn
-            .execute(
-                "UPDATE history_head SET store_id = lower(hex(randomblob(16))),
-                                     binding = 'keyward-file:' || lower(hex(randomblob(16))) || substr(binding, 46)",
-                &[],
-            )
-            .map(drop)
+        self.conn.execute("UPDATE history_head SET store_id = lower(hex(randomblob(16)))", &[])?;
+        self.conn.execute(sqlite::ANOTHER_FILE, &[]).map(drop)
     }
 
     /// How another connection to the same store is opened, by whoever knows this much of it.

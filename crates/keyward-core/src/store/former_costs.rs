@@ -7,6 +7,7 @@
 
 use super::db::Conn;
 use super::error::StoreError;
+use super::settings;
 use crate::rules::hashing::{Cost, HashedSecret};
 use crate::rules::token::Id;
 
@@ -51,15 +52,7 @@ pub(super) fn save(conn: &Conn, all: &[Former]) -> Result<(), StoreError> {
     let costs: Vec<_> = all.iter().map(|former| former.cost.to_string()).collect();
     let rows: Vec<_> = all.iter().map(|former| former.row.to_string()).collect();
     for (name, value) in [(COSTS, costs.join(";")), (ROWS, rows.join(";"))] {
-        if all.is_empty() {
-            conn.execute("DELETE FROM setting WHERE name = ?1", &[name.into()])?;
-        } else {
-            conn.execute(
-                "INSERT INTO setting (name, value) VALUES (?1, ?2)
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                &[name.into(), value.as_str().into()],
-            )?;
-        }
+        settings::set(conn, name, Some(value.as_str()).filter(|_| !all.is_empty()))?;
     }
     Ok(())
 }

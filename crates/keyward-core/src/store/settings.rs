@@ -112,15 +112,18 @@ impl std::str::FromStr for Costs {
 }
 
 pub(super) fn save(conn: &Conn, settings: &StoreSettings) -> Result<(), StoreError> {
-    for (name, value) in settings.fields() {
-        match value {
-            Some(value) => conn.execute(
-                "INSERT INTO setting (name, value) VALUES (?1, ?2)
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                &[name.into(), value.as_str().into()],
-            )?,
-            None => conn.execute("DELETE FROM setting WHERE name = ?1", &[name.into()])?,
-        };
+    settings.fields().into_iter().try_for_each(|(name, value)| set(conn, name, value.as_deref()))
+}
+
+/// Gives a row its value, or takes it away.
+pub(super) fn set(conn: &Conn, name: &str, value: Option<&str>) -> Result<(), StoreError> {
+    match value {
+        Some(value) => conn.execute(
+            "INSERT INTO setting (name, value) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            &[name.into(), value.into()],
+        ),
+        None => conn.execute("DELETE FROM setting WHERE name = ?1", &[name.into()]),
     }
-    Ok(())
+    .map(drop)
 }

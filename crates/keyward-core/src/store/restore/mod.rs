@@ -21,7 +21,7 @@ use super::history::{self, ChainCheck};
 use super::sqlite::Unfinished;
 use super::sqlite::backup::{self, BackupError};
 use super::sqlite::beside;
-use super::{Changes, Stamp, Store};
+use super::{Changes, Stamp, Store, View};
 use crate::platform;
 use crate::rules::names::Name;
 use crate::rules::token::Id;
@@ -241,12 +241,16 @@ fn present_at(place: &Path, as_it_was: bool) -> Result<(Present, PathBuf), Resto
 fn damage_of(store: &Store) -> Result<Option<StoreError>, StoreError> {
     let corrupt = |detail| StoreError::Corrupt { path: store.path().to_owned(), detail };
     let view = store.view()?;
-    let looked = view.damage().and_then(|damage| Ok(damage.into_iter().chain(view.strange_parts()?).next()));
-    match looked {
+    match flaw(&view) {
         Ok(found) => Ok(found.map(corrupt)),
         Err(error @ StoreError::Corrupt { .. }) => Ok(Some(error)),
         Err(error) => Err(error),
     }
+}
+
+/// The first thing that is not as it should be.
+fn flaw(view: &View<'_>) -> Result<Option<String>, StoreError> {
+    Ok(view.damage()?.into_iter().chain(view.strange_parts()?).next())
 }
 
 /// A copy of the backup at `to`, looked through, and brought up to date.
@@ -274,8 +278,8 @@ fn copied(backup: &Path, to: &Path) -> Result<Store, RestoreError> {
         error => RestoreError::Backup(error),
     })?;
     let view = store.view()?;
-    if let Some(damage) = view.damage()?.into_iter().chain(view.strange_parts()?).next() {
-        return Err(unsound(damage));
+    if let Some(flaw) = flaw(&view)? {
+        return Err(unsound(flaw));
     }
     if let ChainCheck::Broken { seq, what } = view.check_history(|_| {})? {
         return Err(unsound(format!("its history is not as it was written: at row {seq}, {what}")));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Unfinished, beside, error_of, integrity};
+use super::{ANOTHER_FILE, Unfinished, beside, error_of, integrity};
 use crate::platform;
 use crate::store::db::{Conn, Kept, Sqlite};
 use crate::store::error::StoreError;
@@ -92,9 +92,7 @@ pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> R
 fn become_another_file(path: &Path) -> Result<(), BackupError> {
     let sql = |error: rusqlite::Error| BackupError::Unsound(error.to_string());
     let copy = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;
-    let another =
-        "UPDATE history_head SET binding = 'keyward-file:' || lower(hex(randomblob(16))) || substr(binding, 46)";
-    copy.execute(another, []).map_err(sql)?;
+    copy.execute(ANOTHER_FILE, []).map_err(sql)?;
     Ok(())
 }
 

@@ -70,6 +70,10 @@ impl Binding {
     }
 }
 
+/// Says that the store is in another file from now on, which has the same number of commits.
+pub(in crate::store) const ANOTHER_FILE: &str =
+    "UPDATE history_head SET binding = 'keyward-file:' || lower(hex(randomblob(16))) || substr(binding, 46)";
+
 /// The schema from which on a store has a binding.
 const SINCE: u32 = 4;
 

@@ -14,7 +14,7 @@ mod schema;
 mod unfinished;
 mod watch;
 
-pub(super) use binding::bind;
+pub(super) use binding::{ANOTHER_FILE, bind};
 pub(super) use connection::leave_log;
 pub(super) use create::{create, in_memory, nothing};
 pub(super) use error::error_of;
