@@ -19,7 +19,6 @@ mod ruling;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-pub use identity::Identity;
 pub use ruling::{RequestId, Ruling};
 
 use crate::facts::Dialect;

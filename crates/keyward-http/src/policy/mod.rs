@@ -4,6 +4,7 @@
 //! applies. Most services need one or a few of them; where one endpoint has to tell them apart by host and path, there
 //! are routes ([`Routes`]).
 
+mod identity;
 mod name;
 mod route;
 mod tenant;
@@ -15,11 +16,11 @@ use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
 use keyward_core::store::StoreError;
 use keyward_core::verifier::Turn;
 
+pub use identity::Identity;
 pub use name::PolicyName;
 pub use route::{Route, Routes};
 pub use tenant::TenantFrom;
 
-use crate::answer::Identity;
 use crate::facts::Facts;
 
 /// What is asked of a key, and what its holder and the service are told.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::answer::Identity;
+use crate::policy::Identity;
 use keyward_core::rules::credential::Presentation;
 
 const FULL: &str = r#"
