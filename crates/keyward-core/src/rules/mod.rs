@@ -16,6 +16,7 @@ pub mod forwarded;
 pub mod hashing;
 pub mod http;
 pub mod key;
+pub mod limits;
 pub mod names;
 pub mod patch;
 pub mod rate;

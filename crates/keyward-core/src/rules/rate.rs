@@ -3,7 +3,7 @@
 //! It keeps one time for each thing that is limited: the theoretical arrival time, at which it would be as if nothing had
 //! ever come. There is no window, so there is no edge of one at which twice as many would pass.
 
-/// So many in a period, of which so many may come at once. Times are nanoseconds since some moment.
+/// So many in a period, of which so many may come at once. Times are in any unit, since some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// How far one pushes the time.
@@ -13,7 +13,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// `count` in `period` nanoseconds, `burst` of them at once. Zero counts as one.
+    /// `count` in `period` units of time, `burst` of them at once. Zero counts as one.
     ///
     /// ```
     /// use keyward_core::rules::rate::Rate;
@@ -25,7 +25,8 @@ impl Rate {
     /// assert!(rate.take(second, 5_500).is_ok());
     /// ```
     pub const fn new(count: u64, period: u64, burst: u64) -> Self {
-        let interval = period / if count == 0 { 1 } else { count };
+        // Rounded up: never more than that.
+        let interval = period.div_ceil(if count == 0 { 1 } else { count });
         let interval = if interval == 0 { 1 } else { interval };
         Self { interval, ahead: interval.saturating_mul(if burst == 0 { 1 } else { burst }) }
     }
@@ -33,7 +34,7 @@ impl Rate {
     /// Takes one at `now`, where `time` is what is kept. Returns what is to be kept now.
     ///
     /// # Errors
-    /// The nanoseconds after which one may be taken. Nothing is taken then.
+    /// The time after which one may be taken. Nothing is taken then.
     pub const fn take(self, time: u64, now: u64) -> Result<u64, u64> {
         let start = if time > now { time } else { now };
         let next = start.saturating_add(self.interval);
@@ -41,6 +42,18 @@ impl Rate {
             None | Some(0) => Ok(next),
             Some(wait) => Err(wait),
         }
+    }
+}
+
+impl Rate {
+    /// How many may be taken at 0, where `time` is what is kept.
+    pub const fn remaining(self, time: u64) -> u64 {
+        self.ahead.saturating_sub(time) / self.interval
+    }
+
+    /// As far ahead of the present as the time may ever be.
+    pub const fn most_ahead(self) -> u64 {
+        self.ahead
     }
 }
 
@@ -59,7 +72,7 @@ mod tests {
             burst in 1u64..50,
             gaps in prop::collection::vec(0u64..2_000, 1..300),
         ) {
-            let (rate, interval) = (Rate::new(count, 10_000, burst), 10_000 / count);
+            let (rate, interval) = (Rate::new(count, 10_000, burst), 10_000_u64.div_ceil(count));
             let (mut time, mut now, mut passed) = (0, 1_000_000, vec![]);
             for gap in gaps {
                 now += gap;
