@@ -2,7 +2,9 @@
 
 mod log;
 mod meters;
+mod origins;
 mod suppression;
 
 pub(crate) use log::{Decision, Log};
 pub(crate) use meters::{Meters, Path, Totals, exposition};
+pub(crate) use origins::Origins;

@@ -208,6 +208,11 @@ impl<'c> Case<'c> {
             }
             told
         });
+        if let Some(address) = facts.client.and_then(|client| shared.origins.look_at(client)) {
+            let advice = "if it is a proxy in front of the one that asks, name it in proxies = [\"ADDRESS/32\"]";
+            let fields = [("client", address.to_string().into()), ("message", advice.into())];
+            shared.log.event("warn", "one_client", &fields);
+        }
         let is_logged = match config.log {
             Logged::All => true,
             Logged::Refused => !ruling.is_allowed(),

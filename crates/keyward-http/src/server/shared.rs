@@ -9,7 +9,7 @@ use keyward_core::verifier::VerifyError;
 use super::Api;
 use super::config::Config;
 use crate::guard::Guard;
-use crate::observe::{Log, Meters};
+use crate::observe::{Log, Meters, Origins};
 
 /// The configuration, with what was read of other files for it.
 pub(super) struct Settings {
@@ -35,6 +35,7 @@ pub(super) struct Shared {
     pub(super) store: Mutex<Result<(), &'static str>>,
     pub(super) meters: Vec<Arc<Meters>>,
     pub(super) keys: Mutex<KeyCounts>,
+    pub(super) origins: Origins,
     pub(super) beats: Vec<AtomicU64>,
 }
 
@@ -68,6 +69,7 @@ impl Shared {
             store: Mutex::new(Ok(())),
             meters: (0..workers).map(|_| Arc::default()).collect(),
             keys: Mutex::default(),
+            origins: Origins::default(),
             beats: (0..workers).map(|_| AtomicU64::new(0)).collect(),
         };
         shared.note_loaded();
