@@ -1,0 +1,317 @@
+//! What holds behind every proxy.
+
+use std::net::SocketAddr;
+
+use super::client::{Answer, Ask, fetch, requests};
+use super::lab::{Lab, Place};
+use super::recorder::Request;
+use super::{Alias, Http, Proxy};
+
+/// A request, and what becomes of it.
+struct Case {
+    what: &'static str,
+    /// The policy that the guard asks, in flags.
+    policy: &'static [&'static str],
+    http: Http,
+    ask: fn(&Lab) -> Ask,
+    outcome: fn(&Proxy) -> Outcome,
+    /// What the client sees beside it.
+    sees: fn(&Answer) -> bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// The service gets it, with whose it is and without the credential.
+    Allowed,
+    /// The service gets nothing. The reason is in the body, where there is one.
+    Refused(u16, &'static str),
+}
+
+use Outcome::{Allowed, Refused};
+
+/// Sends a key, and tells the status.
+type Client = fn(SocketAddr, &str) -> u16;
+
+/// What clients write to pass for somebody else. Nothing of it may arrive.
+const FORGED: &str = "forged-value";
+/// Where the key "inside" may come from.
+const INSIDE: &str = "203.0.113.9";
+
+const CASE: Case = Case {
+    what: "",
+    policy: &[],
+    http: Http::One,
+    ask: |lab| Ask::with(&lab.secret),
+    outcome: |_| Allowed,
+    sees: |_| true,
+};
+
+/// In the order of their policies: for each other one, the guard is started again.
+const CASES: &[Case] = &[
+    Case { what: "a key", ..CASE },
+    Case { what: "a key, in a HEAD", ask: |lab| Ask::with(&lab.secret).args(&["--head"]), ..CASE },
+    Case {
+        what: "a key, in every header that may hold one",
+        ask: |lab| {
+            let names = ["X-Api-Key", "X-Auth-Key", "X-Api-Auth", "apiKey"];
+            let ask = names.into_iter().fold(Ask::with(&lab.secret), |ask, name| ask.header(name, &lab.secret));
+            ask.header("X-Ignition-API-Token", &format!("deploy:{}", lab.secret))
+        },
+        ..CASE
+    },
+    Case {
+        what: "no credential",
+        ask: |_| Ask::new(),
+        outcome: |_| Refused(401, "no_credential"),
+        sees: |answer| answer.value("www-authenticate") == Some("Bearer realm=\"default\""),
+        ..CASE
+    },
+    Case {
+        what: "a credential that is none",
+        ask: |_| Ask::with("kw_wrong"),
+        outcome: |_| Refused(401, "not_genuine"),
+        sees: |answer| answer.value("www-authenticate") == Some("Bearer realm=\"default\", error=\"invalid_token\""),
+        ..CASE
+    },
+    Case {
+        what: "a key in the query",
+        ask: |lab| Ask::new().args(&["--get", "--data-urlencode", &format!("api_key={}", lab.secret)]),
+        outcome: |_| Refused(401, "no_credential"),
+        ..CASE
+    },
+    Case {
+        what: "a header of ours",
+        ask: |lab| Ask::with(&lab.secret).header("X-Keyward-Name", FORGED),
+        outcome: |_| Refused(403, "forged_header"),
+        ..CASE
+    },
+    Case {
+        what: "a header of ours that is not told",
+        ask: |lab| Ask::with(&lab.secret).header("x-keyward-admin", FORGED),
+        outcome: |_| Refused(403, "forged_header"),
+        ..CASE
+    },
+    Case {
+        what: "a header of ours with underscores",
+        ask: |lab| Ask::with(&lab.secret).header("X_Keyward_Name", FORGED),
+        outcome: alias,
+        ..CASE
+    },
+    Case {
+        what: "a header of ours with dots",
+        ask: |lab| Ask::with(&lab.secret).header("X.Keyward.Name", FORGED),
+        outcome: alias,
+        ..CASE
+    },
+    Case {
+        what: "a Connection that names headers of ours",
+        ask: |lab| Ask::with(&lab.secret).header("Connection", "close, X-Keyward-Name, X-Keyward-Id, X-Forwarded-For"),
+        outcome: |proxy| if proxy.nominated == 200 { Allowed } else { Refused(proxy.nominated, "") },
+        ..CASE
+    },
+    Case { what: "forged facts", ask: |lab| forged(Ask::with(&lab.secret)), ..CASE },
+    Case {
+        what: "facts that a key needs, forged",
+        ask: |lab| forged(Ask::with(&lab.inside)),
+        outcome: |_| Refused(403, "insecure_transport"),
+        ..CASE
+    },
+    Case {
+        what: "two credentials",
+        ask: |lab| Ask::with(&lab.secret).header("Authorization", "Bearer other"),
+        outcome: |proxy| {
+            Refused(proxy.two_credentials, if proxy.two_credentials == 401 { "ambiguous_credential" } else { "" })
+        },
+        ..CASE
+    },
+    Case {
+        what: "a WebSocket",
+        ask: |lab| websocket(Ask::with(&lab.secret)),
+        sees: |answer| answer.status == 101 && answer.body == "hello",
+        ..CASE
+    },
+    Case {
+        what: "a WebSocket without a credential",
+        ask: |_| websocket(Ask::new()),
+        outcome: |_| Refused(401, "no_credential"),
+        ..CASE
+    },
+    Case { what: "3 MiB", ask: |lab| Ask::with(&lab.secret).body(upload()), ..CASE },
+    Case {
+        what: "3 MiB in chunks",
+        ask: |lab| Ask::with(&lab.secret).header("Transfer-Encoding", "chunked").body(upload()),
+        ..CASE
+    },
+    Case {
+        what: "3 MiB in chunks, without a credential",
+        ask: |_| Ask::new().header("Transfer-Encoding", "chunked").body(upload()),
+        outcome: |_| Refused(401, "no_credential"),
+        ..CASE
+    },
+    Case { what: "HTTP/2", http: Http::Two, ..CASE },
+    Case { what: "3 MiB by HTTP/2", http: Http::Two, ask: |lab| Ask::with(&lab.secret).body(upload()), ..CASE },
+    Case {
+        what: "a header of ours by HTTP/2",
+        http: Http::Two,
+        ask: |lab| Ask::with(&lab.secret).header("X-Keyward-Name", FORGED),
+        outcome: |_| Refused(403, "forged_header"),
+        ..CASE
+    },
+    Case {
+        what: "a scope that is missing",
+        policy: &["--scope", "admin"],
+        outcome: |_| Refused(403, "scope_missing"),
+        sees: |answer| {
+            let challenge = "Bearer realm=\"default\", error=\"insufficient_scope\", scope=\"admin\"";
+            answer.value("www-authenticate") == Some(challenge)
+        },
+        ..CASE
+    },
+    Case {
+        what: "a token of the service's own beside the key",
+        policy: &["--accept", "x_api_key"],
+        ask: |lab| Ask::with("eyJhbGciOiJub25lIn0.e30.c2ln").header("X-Api-Key", &lab.secret),
+        ..CASE
+    },
+    Case {
+        what: "many wrong credentials",
+        policy: &["--accept", "bearer"],
+        ask: |_| Ask::with("kw_wrong").path("/orders?page=[1-31]"),
+        outcome: |_| Refused(429, "too_many_failures"),
+        sees: |answer| answer.value("retry-after").is_some_and(|wait| wait.parse::<u32>().unwrap() >= 1),
+        ..CASE
+    },
+];
+
+fn alias(proxy: &Proxy) -> Outcome {
+    match proxy.alias {
+        Alias::Refused => Refused(403, "forged_header"),
+        Alias::Dropped => Allowed,
+    }
+}
+
+fn forged(ask: Ask) -> Ask {
+    [
+        ("X-Forwarded-For", INSIDE),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", FORGED),
+        ("X-Forwarded-Method", FORGED),
+        ("X-Forwarded-Uri", "/forged-value"),
+        ("X-Original-URL", "https://inner/"),
+        ("X-Original-Method", "OPTIONS"),
+        ("Forwarded", "proto=https"),
+    ]
+    .into_iter()
+    .fold(ask, |ask, (name, value)| ask.header(name, value))
+}
+
+fn websocket(ask: Ask) -> Ask {
+    let key = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), key]
+        .into_iter()
+        .fold(ask, |ask, (name, value)| ask.header(name, value))
+}
+
+fn upload() -> Vec<u8> {
+    (0..3 * 1024 * 1024_u32).map(|n| b'a' + u8::try_from(n % 23).unwrap()).collect()
+}
+
+pub fn run(proxy: &Proxy, place: Place) {
+    let lab = Lab::new(place);
+    let proxies = [Http::One, Http::Two].map(|http| lab.proxy(proxy, http));
+    let mut guard = None;
+    let mut policy = None;
+    for case in CASES {
+        if policy.replace(case.policy) != Some(case.policy) {
+            drop(guard.take());
+            guard = Some(lab.guard(case.policy));
+        }
+        let ask = (case.ask)(&lab);
+        let answer = ask.send(&lab, proxies[usize::from(case.http == Http::Two)].1, case.http);
+        let told = format!("{}, {}: {}\n{}", proxy.name, case.what, answer.head, answer.body);
+        assert!((case.sees)(&answer), "{told}");
+        let arrived = lab.service.take();
+        match (case.outcome)(proxy) {
+            Allowed => {
+                assert!(matches!(answer.status, 200 | 101), "{told}");
+                let [request] = &arrived[..] else { panic!("{told}: {arrived:?}") };
+                is_guarded(&lab, request, &told);
+                assert!(request.body == ask.body, "{told}: {}", request.body.len());
+                if case.what == "a key" {
+                    assert_eq!(plainly(request), proxy.service_gets, "{told}");
+                }
+            }
+            Refused(status, reason) => {
+                assert_eq!(answer.status, status, "{told}");
+                assert!(arrived.is_empty(), "{told}: {arrived:?}");
+                if proxy.has_bodies && !reason.is_empty() {
+                    assert!(answer.body.contains(&format!("\"reason\":\"{reason}\"")), "{told}");
+                }
+            }
+        }
+        assert!(!answer.head.to_lowercase().contains("x-keyward"), "{told}");
+    }
+    drop(guard);
+    let _guard = lab.guard(&[]);
+    let (_, address) = proxies[0];
+    let clients: [(&str, Client); 2] = [("requests", requests), ("fetch", fetch)];
+    for (name, client) in clients {
+        let status = client(address, &lab.secret);
+        let arrived = lab.service.take();
+        assert_eq!((status, arrived.len()), (200, 1), "{}, {name}", proxy.name);
+        is_guarded(&lab, &arrived[0], name);
+        assert_eq!(arrived[0].body, b"abc", "{name}");
+    }
+}
+
+/// Whether the service can rely on what it gets: every header of ours is there once, and says what keyward knows; the
+/// credential is gone, and so is what the client made up.
+fn is_guarded(lab: &Lab, request: &Request, told: &str) {
+    let told = format!("{told}\nthe service got: {}", request.head);
+    let folded = |name: &str| name.to_lowercase().replace(['.', '_'], "-");
+    let ours = |name: &str| folded(name).starts_with("x-keyward-");
+    let mut headers: Vec<_> = request
+        .headers()
+        .filter(|(name, _)| ours(name))
+        .map(|(name, value)| match name.to_lowercase() {
+            name if name == "x-keyward-request-id" => format!("{name}: {}", !value.is_empty()),
+            name => format!("{name}: {value}"),
+        })
+        .collect();
+    headers.sort();
+    let expected = [
+        format!("x-keyward-id: {}", lab.id),
+        "x-keyward-name: deploy".to_owned(),
+        "x-keyward-owner: -".to_owned(),
+        "x-keyward-policy: default".to_owned(),
+        "x-keyward-request-id: true".to_owned(),
+        "x-keyward-role: -".to_owned(),
+        "x-keyward-scopes: rest".to_owned(),
+        "x-keyward-tenant: -".to_owned(),
+    ];
+    assert_eq!(headers, expected, "{told}");
+    let credentials = ["authorization", "x-api-key", "x-auth-key", "x-api-auth", "apikey", "x-ignition-api-token"];
+    assert!(!request.headers().any(|(name, _)| credentials.contains(&folded(name).as_str())), "{told}");
+    for gone in [&lab.secret, FORGED, INSIDE] {
+        assert!(!request.head.contains(gone), "{told}");
+    }
+    assert_eq!(request.values("x-forwarded-proto"), ["http"], "{told}");
+    assert_eq!(request.values("x-forwarded-for").len(), 1, "{told}");
+    if !request.values("upgrade").is_empty() {
+        assert!(request.values("connection").iter().any(|value| value.eq_ignore_ascii_case("upgrade")), "{told}");
+    }
+}
+
+/// The head without the headers of ours, in order, with what differs from run to run named.
+fn plainly(request: &Request) -> String {
+    let host = request.values("host")[0];
+    let named = |line: &str| match line.split_once(": ") {
+        Some(("x-request-id", _)) => "x-request-id: ID".to_owned(),
+        Some(("x-forwarded-for", address)) if address != "127.0.0.1" => "x-forwarded-for: ADDRESS".to_owned(),
+        _ => line.replace(host.split_once(':').map_or("PORT", |(_, port)| port), "PORT"),
+    };
+    let lines = request.head.lines().skip(1).filter(|line| !line.is_empty());
+    let mut lines: Vec<_> = lines.filter(|line| !line.to_lowercase().starts_with("x-keyward-")).map(named).collect();
+    lines.sort();
+    format!("{}\n{}\n", request.line(), lines.join("\n"))
+}
