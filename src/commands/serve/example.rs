@@ -66,7 +66,7 @@ const PROXIES: [Proxy; 8] = [
     },
     Proxy {
         name: "caddy",
-        help: "Caddy 2.5.1 or later, with forward_auth",
+        help: "Caddy 2.5.1 or later",
         text: include_str!("examples/Caddyfile"),
         writes: Writes::Text("unix/"),
     },

@@ -3,12 +3,13 @@
 use std::process::Command;
 
 use super::lab::Example;
-use super::{Alias, Proxy};
+use super::{Fate, Proxy};
 
 pub const PROXY: Proxy = Proxy {
     name: "caddy",
     prepare,
-    alias: Alias::Refused,
+    alias: Fate::Refused,
+    nominated_header: Fate::Refused,
     two_credentials: 401,
     nominated: 200,
     unanswered: [502, 502, 500, 504],

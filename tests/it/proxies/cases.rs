@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::client::{Answer, Ask, fetch, requests};
 use super::lab::{Lab, Place};
 use super::recorder::Request;
-use super::{Alias, Http, Proxy};
+use super::{Fate, Http, Proxy};
 
 /// A request, and what becomes of it.
 struct Case {
@@ -94,19 +94,30 @@ const CASES: &[Case] = &[
     Case {
         what: "a header of ours with underscores",
         ask: |lab| Ask::with(&lab.secret).header("X_Keyward_Name", FORGED),
-        outcome: alias,
+        outcome: |proxy| fate(proxy.alias),
         ..CASE
     },
     Case {
         what: "a header of ours with dots",
         ask: |lab| Ask::with(&lab.secret).header("X.Keyward.Name", FORGED),
-        outcome: alias,
+        outcome: |proxy| fate(proxy.alias),
         ..CASE
     },
     Case {
         what: "a Connection that names headers of ours",
         ask: |lab| Ask::with(&lab.secret).header("Connection", "close, X-Keyward-Name, X-Keyward-Id, X-Forwarded-For"),
         outcome: |proxy| if proxy.nominated == 200 { Allowed } else { Refused(proxy.nominated, "") },
+        ..CASE
+    },
+    Case {
+        what: "a Connection that names a header of ours alone",
+        ask: |lab| Ask::with(&lab.secret).header("Connection", "X-Keyward-Name"),
+        ..CASE
+    },
+    Case {
+        what: "a header of ours that Connection names",
+        ask: |lab| Ask::with(&lab.secret).header("Connection", "X-Keyward-Group").header("X-Keyward-Group", FORGED),
+        outcome: |proxy| fate(proxy.nominated_header),
         ..CASE
     },
     Case { what: "forged facts", ask: |lab| forged(Ask::with(&lab.secret)), ..CASE },
@@ -183,10 +194,10 @@ const CASES: &[Case] = &[
     },
 ];
 
-fn alias(proxy: &Proxy) -> Outcome {
-    match proxy.alias {
-        Alias::Refused => Refused(403, "forged_header"),
-        Alias::Dropped => Allowed,
+fn fate(of_header: Fate) -> Outcome {
+    match of_header {
+        Fate::Refused => Refused(403, "forged_header"),
+        Fate::Dropped => Allowed,
     }
 }
 
@@ -235,7 +246,7 @@ pub fn run(proxy: &Proxy, place: Place) {
             Allowed => {
                 assert!(matches!(answer.status, 200 | 101), "{told}");
                 let [request] = &arrived[..] else { panic!("{told}: {arrived:?}") };
-                is_guarded(&lab, request, &told);
+                is_guarded(&lab, request, &usual(&lab), &told);
                 assert!(request.body == ask.body, "{told}: {}", request.body.len());
                 if case.what == "a key" {
                     assert_eq!(plainly(request), proxy.service_gets, "{told}");
@@ -252,21 +263,47 @@ pub fn run(proxy: &Proxy, place: Place) {
         assert!(!answer.head.to_lowercase().contains("x-keyward"), "{told}");
     }
     drop(guard);
-    let _guard = lab.guard(&[]);
-    let (_, address) = proxies[0];
+    others(proxy, &lab, proxies[0].1);
+}
+
+/// Other clients, and a policy that tells other things.
+fn others(proxy: &Proxy, lab: &Lab, address: SocketAddr) {
+    let guard = lab.guard(&[]);
     let clients: [(&str, Client); 2] = [("requests", requests), ("fetch", fetch)];
     for (name, client) in clients {
         let status = client(address, &lab.secret);
         let arrived = lab.service.take();
         assert_eq!((status, arrived.len()), (200, 1), "{}, {name}", proxy.name);
-        is_guarded(&lab, &arrived[0], name);
+        is_guarded(lab, &arrived[0], &usual(lab), name);
         assert_eq!(arrived[0].body, b"abc", "{name}");
     }
+    drop(guard);
+    let file = lab.sandbox.path("serve.toml");
+    std::fs::write(&file, "[policy.default]\nheaders = [\"name\", \"group\", \"levels\"]\n").unwrap();
+    let _guard = lab.guard(&["--config", file.to_str().unwrap()]);
+    assert_eq!(Ask::with(&lab.secret).send(lab, address, Http::One).status, 200, "{}", proxy.name);
+    is_guarded(lab, &lab.service.take()[0], &told("deploy", &[("group", "-"), ("levels", "-")]), proxy.name);
+}
+
+/// What the service is told of "deploy", where the policy does not say what.
+fn usual(lab: &Lab) -> Vec<String> {
+    let others = [("owner", "-"), ("policy", "default"), ("role", "-"), ("scopes", "rest"), ("tenant", "-")];
+    let mut usual = told("deploy", &others);
+    usual.push(format!("x-keyward-id: {}", lab.id));
+    usual.sort();
+    usual
+}
+
+fn told(name: &str, others: &[(&str, &str)]) -> Vec<String> {
+    let all = [("name", name), ("request-id", "true")].into_iter().chain(others.iter().copied());
+    let mut all: Vec<_> = all.map(|(field, value)| format!("x-keyward-{field}: {value}")).collect();
+    all.sort();
+    all
 }
 
 /// Whether the service can rely on what it gets: every header of ours is there once, and says what keyward knows; the
 /// credential is gone, and so is what the client made up.
-fn is_guarded(lab: &Lab, request: &Request, told: &str) {
+fn is_guarded(lab: &Lab, request: &Request, expected: &[String], told: &str) {
     let told = format!("{told}\nthe service got: {}", request.head);
     let folded = |name: &str| name.to_lowercase().replace(['.', '_'], "-");
     let ours = |name: &str| folded(name).starts_with("x-keyward-");
@@ -279,16 +316,6 @@ fn is_guarded(lab: &Lab, request: &Request, told: &str) {
         })
         .collect();
     headers.sort();
-    let expected = [
-        format!("x-keyward-id: {}", lab.id),
-        "x-keyward-name: deploy".to_owned(),
-        "x-keyward-owner: -".to_owned(),
-        "x-keyward-policy: default".to_owned(),
-        "x-keyward-request-id: true".to_owned(),
-        "x-keyward-role: -".to_owned(),
-        "x-keyward-scopes: rest".to_owned(),
-        "x-keyward-tenant: -".to_owned(),
-    ];
     assert_eq!(headers, expected, "{told}");
     let credentials = ["authorization", "x-api-key", "x-auth-key", "x-api-auth", "apikey", "x-ignition-api-token"];
     assert!(!request.headers().any(|(name, _)| credentials.contains(&folded(name).as_str())), "{told}");
@@ -297,6 +324,8 @@ fn is_guarded(lab: &Lab, request: &Request, told: &str) {
     }
     assert_eq!(request.values("x-forwarded-proto"), ["http"], "{told}");
     assert_eq!(request.values("x-forwarded-for").len(), 1, "{told}");
+    // Whoever comes next would remove what Connection names.
+    assert!(!request.values("connection").join(",").to_lowercase().contains("keyward"), "{told}");
     if !request.values("upgrade").is_empty() {
         assert!(request.values("connection").iter().any(|value| value.eq_ignore_ascii_case("upgrade")), "{told}");
     }

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::process::Command;
 
 use super::lab::Example;
-use super::{Alias, Proxy};
+use super::{Fate, Proxy};
 
 pub const PROXY: Proxy = Proxy {
     name: "envoy",
     prepare,
-    alias: Alias::Refused,
+    alias: Fate::Refused,
+    nominated_header: Fate::Dropped,
     two_credentials: 401,
     // A Connection that names X-Forwarded-For is no request for Envoy.
     nominated: 400,

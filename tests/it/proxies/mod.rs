@@ -27,7 +27,9 @@ pub struct Proxy {
     /// Writes the files, and says how to start it.
     prepare: fn(&Example<'_>) -> Command,
     /// What becomes of headers that some services take for ours.
-    alias: Alias,
+    alias: Fate,
+    /// What becomes of a header of ours that a client sends, and names in Connection.
+    nominated_header: Fate,
     /// The status of a request with two Authorization headers.
     two_credentials: u16,
     /// The status of a request whose Connection names our headers.
@@ -44,9 +46,9 @@ pub struct Proxy {
     service_gets: &'static str,
 }
 
-/// What becomes of `X_Keyward_Name`.
+/// What becomes of a header that a client has no business to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Alias {
+enum Fate {
     /// The guard sees it, and refuses.
     Refused,
     /// The proxy drops it.

@@ -3,13 +3,14 @@
 use std::process::Command;
 
 use super::lab::Example;
-use super::{Alias, Http, Proxy};
+use super::{Fate, Http, Proxy};
 
 pub const PROXY: Proxy = Proxy {
     name: "nginx",
     prepare,
     // nginx drops headers with such names before anybody sees them.
-    alias: Alias::Dropped,
+    alias: Fate::Dropped,
+    nominated_header: Fate::Refused,
     two_credentials: 400,
     nominated: 200,
     unanswered: [500, 500, 500, 500],
