@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
+use super::checks::{FORGED, INSIDE, is_guarded, plainly, told, usual};
 use super::client::{Answer, Ask, fetch, requests};
 use super::lab::{Lab, Place};
-use super::recorder::Request;
 use super::{Fate, Http, Proxy};
 
 /// A request, and what becomes of it.
@@ -31,11 +31,6 @@ use Outcome::{Allowed, Refused};
 
 /// Sends a key, and tells the status.
 type Client = fn(SocketAddr, &str) -> u16;
-
-/// What clients write to pass for somebody else. Nothing of it may arrive.
-const FORGED: &str = "forged-value";
-/// Where the key "inside" may come from.
-const INSIDE: &str = "203.0.113.9";
 
 const CASE: Case = Case {
     what: "",
@@ -137,14 +132,26 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "a WebSocket",
-        ask: |lab| websocket(Ask::with(&lab.secret)),
+        ask: |lab| websocket(Ask::with(&lab.secret), "Upgrade"),
         sees: |answer| answer.status == 101 && answer.body == "hello",
         ..CASE
     },
     Case {
         what: "a WebSocket without a credential",
-        ask: |_| websocket(Ask::new()),
+        ask: |_| websocket(Ask::new(), "Upgrade"),
         outcome: |_| Refused(401, "no_credential"),
+        ..CASE
+    },
+    Case {
+        what: "a WebSocket, with a Connection that names a header of ours",
+        ask: |lab| websocket(Ask::with(&lab.secret), "Upgrade, X-Keyward-Name"),
+        sees: |answer| answer.status == 101,
+        ..CASE
+    },
+    Case {
+        what: "two HEADs on one connection, without a credential",
+        ask: |_| Ask::new().args(&["--head"]).path("/orders?page=[1-2]"),
+        outcome: |_| Refused(401, ""),
         ..CASE
     },
     Case { what: "3 MiB", ask: |lab| Ask::with(&lab.secret).body(upload()), ..CASE },
@@ -216,9 +223,9 @@ fn forged(ask: Ask) -> Ask {
     .fold(ask, |ask, (name, value)| ask.header(name, value))
 }
 
-fn websocket(ask: Ask) -> Ask {
+fn websocket(ask: Ask, connection: &str) -> Ask {
     let key = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
-    [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), key]
+    [("Connection", connection), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), key]
         .into_iter()
         .fold(ask, |ask, (name, value)| ask.header(name, value))
 }
@@ -283,64 +290,4 @@ fn others(proxy: &Proxy, lab: &Lab, address: SocketAddr) {
     let _guard = lab.guard(&["--config", file.to_str().unwrap()]);
     assert_eq!(Ask::with(&lab.secret).send(lab, address, Http::One).status, 200, "{}", proxy.name);
     is_guarded(lab, &lab.service.take()[0], &told("deploy", &[("group", "-"), ("levels", "-")]), proxy.name);
-}
-
-/// What the service is told of "deploy", where the policy does not say what.
-fn usual(lab: &Lab) -> Vec<String> {
-    let others = [("owner", "-"), ("policy", "default"), ("role", "-"), ("scopes", "rest"), ("tenant", "-")];
-    let mut usual = told("deploy", &others);
-    usual.push(format!("x-keyward-id: {}", lab.id));
-    usual.sort();
-    usual
-}
-
-fn told(name: &str, others: &[(&str, &str)]) -> Vec<String> {
-    let all = [("name", name), ("request-id", "true")].into_iter().chain(others.iter().copied());
-    let mut all: Vec<_> = all.map(|(field, value)| format!("x-keyward-{field}: {value}")).collect();
-    all.sort();
-    all
-}
-
-/// Whether the service can rely on what it gets: every header of ours is there once, and says what keyward knows; the
-/// credential is gone, and so is what the client made up.
-fn is_guarded(lab: &Lab, request: &Request, expected: &[String], told: &str) {
-    let told = format!("{told}\nthe service got: {}", request.head);
-    let folded = |name: &str| name.to_lowercase().replace(['.', '_'], "-");
-    let ours = |name: &str| folded(name).starts_with("x-keyward-");
-    let mut headers: Vec<_> = request
-        .headers()
-        .filter(|(name, _)| ours(name))
-        .map(|(name, value)| match name.to_lowercase() {
-            name if name == "x-keyward-request-id" => format!("{name}: {}", !value.is_empty()),
-            name => format!("{name}: {value}"),
-        })
-        .collect();
-    headers.sort();
-    assert_eq!(headers, expected, "{told}");
-    let credentials = ["authorization", "x-api-key", "x-auth-key", "x-api-auth", "apikey", "x-ignition-api-token"];
-    assert!(!request.headers().any(|(name, _)| credentials.contains(&folded(name).as_str())), "{told}");
-    for gone in [&lab.secret, FORGED, INSIDE] {
-        assert!(!request.head.contains(gone), "{told}");
-    }
-    assert_eq!(request.values("x-forwarded-proto"), ["http"], "{told}");
-    assert_eq!(request.values("x-forwarded-for").len(), 1, "{told}");
-    // Whoever comes next would remove what Connection names.
-    assert!(!request.values("connection").join(",").to_lowercase().contains("keyward"), "{told}");
-    if !request.values("upgrade").is_empty() {
-        assert!(request.values("connection").iter().any(|value| value.eq_ignore_ascii_case("upgrade")), "{told}");
-    }
-}
-
-/// The head without the headers of ours, in order, with what differs from run to run named.
-fn plainly(request: &Request) -> String {
-    let host = request.values("host")[0];
-    let named = |line: &str| match line.split_once(": ") {
-        Some(("x-request-id", _)) => "x-request-id: ID".to_owned(),
-        Some(("x-forwarded-for", address)) if address != "127.0.0.1" => "x-forwarded-for: ADDRESS".to_owned(),
-        _ => line.replace(host.split_once(':').map_or("PORT", |(_, port)| port), "PORT"),
-    };
-    let lines = request.head.lines().skip(1).filter(|line| !line.is_empty());
-    let mut lines: Vec<_> = lines.filter(|line| !line.to_lowercase().starts_with("x-keyward-")).map(named).collect();
-    lines.sort();
-    format!("{}\n{}\n", request.line(), lines.join("\n"))
 }

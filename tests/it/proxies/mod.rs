@@ -4,6 +4,7 @@
 //! One list of cases is for all proxies (`cases`); in what a proxy differs is data, in a file of its own.
 
 mod cases;
+mod checks;
 mod client;
 mod lab;
 mod printed;
