@@ -12,6 +12,7 @@ pub const PROXY: Proxy = Proxy {
     nominated_header: Fate::Refused,
     two_credentials: 401,
     nominated: 200,
+    h2c: 200,
     unanswered: [502, 502, 500, 504],
     has_bodies: true,
     // With the query of the client.

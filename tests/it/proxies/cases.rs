@@ -149,6 +149,12 @@ const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        what: "HTTP/2 by an upgrade",
+        ask: |lab| Ask::with(&lab.secret).header("Connection", "Upgrade").header("Upgrade", "h2c"),
+        outcome: |proxy| if proxy.h2c == 200 { Allowed } else { Refused(proxy.h2c, "") },
+        ..CASE
+    },
+    Case {
         what: "two HEADs on one connection, without a credential",
         ask: |_| Ask::new().args(&["--head"]).path("/orders?page=[1-2]"),
         outcome: |_| Refused(401, ""),

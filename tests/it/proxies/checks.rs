@@ -49,6 +49,8 @@ pub fn is_guarded(lab: &Lab, request: &Request, expected: &[String], told: &str)
     assert_eq!(request.values("x-forwarded-for").len(), 1, "{told}");
     // Whoever comes next would remove what Connection names.
     assert!(!request.values("connection").join(",").to_lowercase().contains("keyward"), "{told}");
+    // On a connection of another kind, nobody would ask about what follows.
+    assert!(request.values("upgrade").iter().all(|kind| *kind == "websocket"), "{told}");
     if !request.values("upgrade").is_empty() {
         assert!(request.values("connection").iter().any(|value| value.eq_ignore_ascii_case("upgrade")), "{told}");
     }

@@ -14,6 +14,7 @@ pub const PROXY: Proxy = Proxy {
     two_credentials: 401,
     // A Connection that names X-Forwarded-For is no request for Envoy.
     nominated: 400,
+    h2c: 200,
     unanswered: [503, 503, 503, 503],
     has_bodies: true,
     asks: "POST /envoy/default/orders?page=2 HTTP/1.1",

@@ -12,6 +12,7 @@ pub const PROXY: Proxy = Proxy {
     nominated_header: Fate::Refused,
     two_credentials: 401,
     nominated: 200,
+    h2c: 200,
     unanswered: [503, 503, 503, 503],
     has_bodies: true,
     asks: "GET /forward/default HTTP/1.1",

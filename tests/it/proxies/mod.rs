@@ -35,6 +35,8 @@ pub struct Proxy {
     two_credentials: u16,
     /// The status of a request whose Connection names our headers.
     nominated: u16,
+    /// The status of a request that would go on in HTTP/2 (RFC 7540 section 3.2).
+    h2c: u16,
     /// The status where the guard is down, hangs up, answers 500, and answers after more than five seconds.
     unanswered: [u16; 4],
     /// Whether clients get the body of a refusal.

@@ -13,6 +13,7 @@ pub const PROXY: Proxy = Proxy {
     nominated_header: Fate::Refused,
     two_credentials: 400,
     nominated: 200,
+    h2c: 200,
     unanswered: [500, 500, 500, 500],
     has_bodies: false,
     asks: "GET /nginx/default HTTP/1.1",
