@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::lab::Example;
-use super::{Fate, Proxy};
+use super::{Fate, Http, Proxy};
 
 pub const PROXY: Proxy = Proxy {
     name: "apache",
@@ -32,11 +32,19 @@ X-Forwarded-Uri: /orders?page=2
 ",
 };
 
-const MODULES: [&str; 7] = ["mpm_event", "authn_core", "authz_core", "lua", "proxy", "proxy_http", "http2"];
+const MODULES: [&str; 9] =
+    ["mpm_event", "socache_shmcb", "ssl", "authn_core", "authz_core", "lua", "proxy", "proxy_http", "http2"];
 
 fn prepare(example: &Example<'_>) -> Command {
+    let site = match example.http {
+        Http::Secure => {
+            let pem = example.certificate().display().to_string();
+            format!("{}>\nSSLEngine on\nSSLCertificateFile {pem}\nSSLCertificateKeyFile {pem}", example.public)
+        }
+        Http::One | Http::Two => format!("{}>", example.public),
+    };
     let addresses = [
-        ("*:80", example.public.to_string()),
+        ("*:80>", site),
         ("127.0.0.1:3000", example.service.to_string()),
         ("/etc/apache2", example.folder.display().to_string()),
     ];
@@ -46,7 +54,7 @@ fn prepare(example: &Example<'_>) -> Command {
     let folder = example.folder.display();
     let main = format!(
         "{load}ServerRoot {folder}\nDefaultRuntimeDir {folder}\nPidFile {folder}/pid\nErrorLog /dev/stderr\n\
-         ServerName localhost\nListen {}\nProtocols h2c http/1.1\nInclude {}\n\
+         ServerName localhost\nListen {}\nProtocols h2 h2c http/1.1\nInclude {}\n\
          StartServers 1\nServerLimit 1\nThreadsPerChild 4\nMaxRequestWorkers 4\n",
         example.public,
         site.display()

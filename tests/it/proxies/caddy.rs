@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::lab::Example;
-use super::{Fate, Proxy};
+use super::{Fate, Http, Proxy};
 
 pub const PROXY: Proxy = Proxy {
     name: "caddy",
@@ -32,8 +32,13 @@ X-Forwarded-Uri: /orders?page=2
 };
 
 fn prepare(example: &Example<'_>) -> Command {
-    let addresses =
-        [(":80 {", format!("http://{} {{", example.public)), ("127.0.0.1:3000", example.service.to_string())];
+    let site = match example.http {
+        Http::Secure => {
+            format!("https://{} {{\n\ttls {pem} {pem}", example.public, pem = example.certificate().display())
+        }
+        Http::One | Http::Two => format!("http://{} {{", example.public),
+    };
+    let addresses = [(":80 {", site), ("127.0.0.1:3000", example.service.to_string())];
     let file = example.write("guarded", &addresses);
     // Of the test: without certificates, and HTTP/2 without TLS.
     let main = format!(

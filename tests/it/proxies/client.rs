@@ -57,15 +57,18 @@ impl Ask {
         let mut curl = Command::new("curl");
         curl.args(["--disable", "--silent", "--show-error", "--include", "--noproxy", "*", "--max-time", "15"]);
         curl.args(["--user-agent", "curl"]).args(&self.args);
-        if http == Http::Two {
-            curl.arg("--http2-prior-knowledge");
+        match http {
+            Http::One => {}
+            Http::Two => drop(curl.arg("--http2-prior-knowledge")),
+            Http::Secure => drop(curl.arg("--insecure")),
         }
+        let scheme = if http == Http::Secure { "https" } else { "http" };
         if !self.body.is_empty() {
             let file = lab.sandbox.path("upload");
             std::fs::write(&file, &self.body).unwrap();
             curl.arg("--data-binary").arg(format!("@{}", file.display()));
         }
-        let output = finish_with(curl.arg(format!("http://{proxy}{}", self.path)), b"");
+        let output = finish_with(curl.arg(format!("{scheme}://{proxy}{}", self.path)), b"");
         assert_eq!(output.code, 0, "{output}");
         // Before the last one, there may be "100 Continue".
         let last = output.stdout.rfind("HTTP/").unwrap_or_else(|| panic!("{output}"));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::lab::Example;
-use super::{Fate, Proxy};
+use super::{Fate, Http, Proxy};
 
 pub const PROXY: Proxy = Proxy {
     name: "envoy",
@@ -37,6 +37,19 @@ fn prepare(example: &Example<'_>) -> Command {
         ("address: 0.0.0.0, port_value: 80 ", format!("address: 127.0.0.1, port_value: {} ", example.public.port())),
         ("port_value: 3000", format!("port_value: {}", example.service.port())),
     ];
+    let mut addresses = addresses.to_vec();
+    if example.http == Http::Secure {
+        let pem = example.certificate().display().to_string();
+        addresses.push((
+            "    - filters:\n",
+            format!(
+                "    - transport_socket:\n        name: envoy.transport_sockets.tls\n        typed_config:\n          \
+                 \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext\n          \
+                 common_tls_context: {{ tls_certificates: [{{ certificate_chain: {{ filename: {pem} }}, private_key: \
+                 {{ filename: {pem} }} }}] }}\n      filters:\n"
+            ),
+        ));
+    }
     let main = example.write("envoy.yaml", &addresses);
     // The folder of the build: target/debug/keyward lies in it.
     let target = Path::new(env!("CARGO_BIN_EXE_keyward")).ancestors().nth(2).unwrap();

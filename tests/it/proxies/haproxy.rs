@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::lab::Example;
-use super::{Fate, Proxy};
+use super::{Fate, Http, Proxy};
 
 pub const PROXY: Proxy = Proxy {
     name: "haproxy",
@@ -30,8 +30,12 @@ x-forwarded-uri: /orders?page=2
 };
 
 fn prepare(example: &Example<'_>) -> Command {
+    let bind = match example.http {
+        Http::Secure => format!("bind {} ssl crt {}", example.public, example.certificate().display()),
+        Http::One | Http::Two => format!("bind {}", example.public),
+    };
     let addresses = [
-        ("bind :80", format!("bind {}", example.public)),
+        ("bind :80", bind),
         ("127.0.0.1:3000", example.service.to_string()),
         ("/etc/haproxy", example.folder.display().to_string()),
     ];

@@ -29,6 +29,8 @@ pub struct Lab {
     pub id: String,
     /// Of the key "inside", which may come from 203.0.113.0/24 only, and by HTTPS only.
     pub inside: String,
+    /// Of the key "secure", which may come by HTTPS only.
+    pub secure: String,
     listen: String,
 }
 
@@ -70,12 +72,14 @@ impl Lab {
         };
         let deploy = create("deploy --scope rest --allow-insecure");
         let inside = create("inside --allow-ip 203.0.113.0/24");
+        let secure = create("secure");
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         Self {
             service: Recorder::start(local(0), serve),
             secret: text(&deploy["secret"]),
             id: text(&deploy["key"]["id"]),
             inside: text(&inside["secret"]),
+            secure: text(&secure["secret"]),
             sandbox,
             listen,
         }
@@ -150,6 +154,19 @@ impl Example<'_> {
         }
         std::fs::write(self.folder.join(name), file).unwrap();
         self.folder.join(first)
+    }
+
+    /// A certificate with its key, in one file.
+    pub fn certificate(&self) -> PathBuf {
+        let (key, certificate) = (self.folder.join("server.key"), self.folder.join("server.pem"));
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"]);
+        openssl.args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"]).arg(&key);
+        let output = finish(openssl.arg("-out").arg(&certificate).stdin(Stdio::null()));
+        assert_eq!(output.code, 0, "{output}");
+        let both = [std::fs::read(&certificate).unwrap(), std::fs::read(&key).unwrap()].concat();
+        std::fs::write(&certificate, both).unwrap();
+        certificate
     }
 
     /// Another file beside them.

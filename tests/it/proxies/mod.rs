@@ -9,6 +9,7 @@ mod client;
 mod lab;
 mod printed;
 mod recorder;
+mod secure;
 mod trouble;
 
 mod apache;
@@ -63,6 +64,8 @@ enum Fate {
 pub enum Http {
     One,
     Two,
+    /// HTTP/1.1 or HTTP/2, by TLS.
+    Secure,
 }
 
 fn stands_the_tests(proxy: &Proxy) {
@@ -70,6 +73,7 @@ fn stands_the_tests(proxy: &Proxy) {
         cases::run(proxy, place);
     }
     trouble::run(proxy);
+    secure::run(proxy);
 }
 
 /// Without any proxy.
@@ -82,31 +86,31 @@ fn the_guard_ends_when_it_is_told_to() {
 }
 
 #[test]
-#[ignore = "needs nginx, curl, node and python3-requests"]
+#[ignore = "needs nginx, curl, openssl, node and python3-requests"]
 fn nginx_with_its_example() {
     stands_the_tests(&nginx::PROXY);
 }
 
 #[test]
-#[ignore = "needs caddy, curl, node and python3-requests"]
+#[ignore = "needs caddy, curl, openssl, node and python3-requests"]
 fn caddy_with_its_example() {
     stands_the_tests(&caddy::PROXY);
 }
 
 #[test]
-#[ignore = "needs haproxy, curl, node and python3-requests"]
+#[ignore = "needs haproxy, curl, openssl, node and python3-requests"]
 fn haproxy_with_its_example() {
     stands_the_tests(&haproxy::PROXY);
 }
 
 #[test]
-#[ignore = "needs apache2, lua-socket, curl, node and python3-requests"]
+#[ignore = "needs apache2, lua-socket, curl, openssl, node and python3-requests"]
 fn apache_with_its_example() {
     stands_the_tests(&apache::PROXY);
 }
 
 #[test]
-#[ignore = "needs envoy, curl, node and python3-requests"]
+#[ignore = "needs envoy, curl, openssl, node and python3-requests"]
 fn envoy_with_its_example() {
     stands_the_tests(&envoy::PROXY);
 }

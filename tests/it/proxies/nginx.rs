@@ -32,8 +32,14 @@ X-Forwarded-Uri: /orders?page=2
 
 fn prepare(example: &Example<'_>) -> Command {
     // Before 1.25.1, an address speaks one or the other.
-    let http2 = if example.http == Http::Two { " http2" } else { "" };
-    let listen = format!("listen {}{http2};", example.public);
+    let listen = match example.http {
+        Http::One => format!("listen {};", example.public),
+        Http::Two => format!("listen {} http2;", example.public),
+        Http::Secure => {
+            let pem = example.certificate().display().to_string();
+            format!("listen {} ssl;\nssl_certificate {pem};\nssl_certificate_key {pem};", example.public)
+        }
+    };
     let site = example.write("site.conf", &[("listen 80;", listen), ("127.0.0.1:3000", example.service.to_string())]);
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let folders = kinds.map(|kind| format!("{kind}_temp_path {kind};")).join(" ");
