@@ -56,6 +56,7 @@ mod older;
 mod places;
 mod planted;
 mod processes;
+mod proxies;
 mod reading;
 mod readme;
 mod recipes;
