@@ -1,9 +1,10 @@
 //! One connection: HTTP/1 by hyper, with limits of ours.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -43,43 +44,54 @@ pub(super) async fn turn_away(stream: Stream) {
 }
 
 /// Serves a connection until its client or the server ends it.
-pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, mut stop: watch::Receiver<bool>) {
+/// `ends` are the end of the server and that of the listener.
+pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [watch::Receiver<bool>; 2]) {
     if let Stream::Tcp(stream) = &stream {
         // Answers are short, and whoever waits for one sends nothing meanwhile.
         let _ = stream.set_nodelay(true);
     }
     let pace = Pace::new(worker.shared.guard.clock().clone());
     let io = TokioIo::new(Timed::new(stream, pace.clone()));
+    let is_ending = AtomicBool::new(false);
     let service = service_fn(|request| {
         pace.begin();
-        let (role, worker, pace) = (&role, &worker, &pace);
+        let (role, worker, pace, is_ending) = (&role, &worker, &pace, &is_ending);
         async move {
-            let response = match role {
+            let mut response = match role {
                 Role::Guard(door) => handle(request, door, worker).await,
                 Role::Admin => admin::handle(&request, worker),
             };
+            if is_ending.load(Ordering::Relaxed) {
+                // Whoever is told does not send another request into a connection that is about to be closed.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             pace.end();
             Ok::<_, std::convert::Infallible>(response)
         }
     });
     let mut http = http1::Builder::new();
-    http.max_headers(MOST_LINES).max_header_size(MOST_HEAD).max_buf_size(2 * MOST_HEAD).half_close(false);
+    http.max_headers(MOST_LINES).max_buf_size(MOST_HEAD).half_close(false);
     http.header_read_timeout(None);
     let mut connection = pin!(http.serve_connection(io, service));
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut is_ending = false;
+    let [mut stop, mut close] = ends;
     loop {
+        let was_ending = is_ending.load(Ordering::Relaxed);
         tokio::select! {
             biased;
             // How it ended is the client's business: it was malformed, or went away.
             _ = connection.as_mut() => return,
-            _ = stop.changed(), if !is_ending => {
-                is_ending = true;
+            _ = stop.changed(), if !was_ending => {
+                is_ending.store(true, Ordering::Relaxed);
+                tick.reset_after(LINGER);
+            }
+            _ = close.changed(), if !was_ending => {
+                is_ending.store(true, Ordering::Relaxed);
                 tick.reset_after(LINGER);
             }
             _ = tick.tick() => {
-                if is_ending {
+                if was_ending {
                     connection.as_mut().graceful_shutdown();
                 } else if pace.is_over() {
                     return;
