@@ -3,6 +3,7 @@
 //! The real binary serves a store of a sandbox on a port that the system chooses. It tells the port in its first line of
 //! log, and is killed by its number when the test is over.
 
+mod heads;
 mod operate;
 mod start;
 

@@ -8,6 +8,7 @@ use http::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::Worker;
@@ -32,15 +33,19 @@ pub(super) enum Role {
     Admin,
 }
 
-/// Says without further ado that there is no room.
-pub(super) async fn turn_away(stream: Stream) {
+/// Says without further ado that there is no room. What the client has sent is taken in for a moment: a connection that
+/// is closed over unread bytes is reset, and the answer may be lost.
+pub(super) async fn turn_away(mut stream: Stream) {
     const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nX-Keyward-Reason: overloaded\r\nRetry-After: 1\r\n\
-                          Content-Length: 0\r\nConnection: close\r\n\r\n";
-    // A new connection has room for so little.
-    let _ = match &stream {
-        Stream::Tcp(stream) => stream.writable().await.and_then(|()| stream.try_write(BUSY)),
-        Stream::Unix(stream) => stream.writable().await.and_then(|()| stream.try_write(BUSY)),
+                          Cache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let answer = async {
+        stream.write_all(BUSY).await?;
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        Ok::<_, std::io::Error>(())
     };
+    let _ = tokio::time::timeout(LINGER, answer).await;
 }
 
 /// Serves a connection until its client or the server ends it.
@@ -70,7 +75,7 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
         }
     });
     let mut http = http1::Builder::new();
-    http.max_headers(MOST_LINES).max_buf_size(MOST_HEAD).half_close(false);
+    http.max_headers(MOST_LINES).max_header_size(MOST_HEAD).max_buf_size(2 * MOST_HEAD).half_close(false);
     http.header_read_timeout(None);
     let mut connection = pin!(http.serve_connection(io, service));
     let mut tick = tokio::time::interval(TICK);

@@ -140,6 +140,12 @@ impl<'c> Case<'c> {
         if headers.get_all(header::HOST).iter().nth(1).is_some() {
             return Err(Refusal::AmbiguousRequest);
         }
+        // A target with a host of its own is for servers that go by that, and not by the header (section 3.2.2).
+        if let Some(own) = self.head.uri.authority()
+            && headers.get(header::HOST).is_none_or(|host| host.as_bytes() != own.as_str().as_bytes())
+        {
+            return Err(Refusal::AmbiguousRequest);
+        }
         let head = Head { method: &self.head.method, uri: &self.head.uri, headers };
         head.facts(dialect, rest, &self.settings.config.proxies)
     }
