@@ -153,6 +153,9 @@ impl Serve {
         }
         let mut gate = GateOptions::default();
         gate.is_background = true;
+        // Whoever asks waits on an event loop, and all those who come by it wait with them.
+        gate.patience = std::time::Duration::from_millis(100);
+        gate.patience_to_write = std::time::Duration::from_secs(2);
         // Without a key of its own, nothing can be remembered safely, and nothing is answered.
         let key = session.random().map_err(|error| Error::new(Code::StoreUnwritable, error.message()))?;
         let gate = Gate::new(store, key, gate)?;

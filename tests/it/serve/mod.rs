@@ -6,6 +6,7 @@
 mod heads;
 mod operate;
 mod start;
+mod store;
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
