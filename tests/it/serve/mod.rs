@@ -3,10 +3,13 @@
 //! The real binary serves a store of a sandbox on a port that the system chooses. It tells the port in its first line of
 //! log, and is killed by its number when the test is over.
 
+mod answers;
+mod floods;
 mod heads;
 mod operate;
 mod start;
 mod store;
+mod verify_api;
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -121,12 +121,9 @@ impl<'c> Case<'c> {
         };
         let guard = &self.worker.shared.guard;
         let credential = credential_of(policy, &self.head.headers, facts.target.unwrap_or_default());
-        let (ruling, path) = match guard.ask(policy, &facts, credential, guard.id_of(&self.head.headers)) {
-            Asked::Ruled(ruling) => {
-                let path = if ruling.key().is_some() { Path::Cached } else { Path::Refused };
-                (ruling, path)
-            }
-            Asked::Waiting(waiting) => (waiting.await, Path::Hashed),
+        let (path, ruling) = match guard.ask(policy, &facts, credential, guard.id_of(&self.head.headers)) {
+            Asked::Ruled(ruling) => (path_of(&ruling), ruling),
+            Asked::Waiting(waiting) => (Path::Hashed, waiting.await),
         };
         self.answer(ruling, Some(policy), Some(dialect), &facts, path)
     }
@@ -286,9 +283,9 @@ impl<'c> Case<'c> {
             Ok(request)
         });
         let request = asked_for;
-        let (ruling, path) = match asked {
-            Asked::Ruled(ruling) => (ruling, Path::Cached),
-            Asked::Waiting(waiting) => (waiting.await, Path::Hashed),
+        let (path, ruling) = match asked {
+            Asked::Ruled(ruling) => (path_of(&ruling), ruling),
+            Asked::Waiting(waiting) => (Path::Hashed, waiting.await),
         };
         let facts = Facts {
             method: request.method.clone(),
@@ -312,6 +309,11 @@ impl<'c> Case<'c> {
     }
 }
 
+/// In which way a ruling was made for which no hash was computed.
+fn path_of(ruling: &Ruling) -> Path {
+    if ruling.key().is_some() { Path::Cached } else { Path::Refused }
+}
+
 fn closed(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
@@ -331,7 +333,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn response(reply: Reply) -> Response<Full<Bytes>> {
-    let Reply { status, headers, body } = reply;
+    let Reply { status, mut headers, body } = reply;
+    // Of an empty answer to HEAD, hyper would not tell that it is empty.
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
