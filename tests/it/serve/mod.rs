@@ -176,7 +176,7 @@ pub const FACTS: [(&str, &str); 5] = [
 
 /// The head of a request.
 pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines = headers.iter().fold(String::new(), |lines, (name, value)| lines + name + ": " + value + "\r\n");
     format!("{method} {path} HTTP/1.1\r\nHost: guard\r\n{lines}\r\n")
 }
 
@@ -224,8 +224,6 @@ impl Stream for UnixStream {
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
-    /// The first line.
-    pub line: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
@@ -284,13 +282,13 @@ impl Wire {
         };
         let head = String::from_utf8(self.rest.drain(..end + 4).collect()).unwrap();
         let mut lines = head.trim_end().split("\r\n");
-        let line = lines.next().unwrap().to_owned();
+        let line = lines.next().unwrap();
         let headers: Vec<_> = lines
             .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("{line:?} is no header")))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
         let status = line.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut answer = Answer { status, line, headers, body: String::new() };
+        let mut answer = Answer { status, headers, body: String::new() };
         let length: usize = answer.only("content-length").parse().unwrap();
         assert_eq!(answer.all("transfer-encoding"), [""; 0]);
         if !is_head {

@@ -141,7 +141,7 @@ fn a_log_file_is_opened_anew_by_a_reload() {
     let (file, moved) = (sandbox.path("guard.log"), sandbox.path("guard.log.1"));
     let listen = unix(&sandbox, "a");
     let mut command = sandbox.binary(&format!("serve --listen {listen} --log-file {}", file.display()));
-    let mut child = command.spawn().unwrap();
+    let mut child = Killed(command.spawn().unwrap());
     let ask = || Wire::to(&listen).ask(&question("default", "nothing")).status;
     eventually(|| Wire::try_to(&listen).ok()).unwrap();
     ask();
@@ -150,13 +150,23 @@ fn a_log_file_is_opened_anew_by_a_reload() {
     };
     eventually(|| (lines(&file, "decision") == 1).then_some(())).unwrap();
     fs::rename(&file, &moved).unwrap();
-    let pid = rustix::process::Pid::from_child(&child);
+    let pid = rustix::process::Pid::from_child(&child.0);
     rustix::process::kill_process(pid, Signal::HUP).unwrap();
     eventually(|| (lines(&file, "reload") == 1).then_some(())).unwrap();
     ask();
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
-    assert!(child.wait().unwrap().success());
+    assert!(child.0.wait().unwrap().success());
     assert_eq!((lines(&file, "decision"), lines(&moved, "decision"), lines(&file, "stopped")), (1, 1, 1));
+}
+
+/// A process that is killed with the test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
@@ -172,13 +182,6 @@ fn a_log_that_nobody_reads_holds_up_nobody() {
     let config = sandbox.path("serve.toml").display().to_string();
     let line = format!("serve --listen {listen} --config {config} --log-file {}", pipe.display());
     let child = sandbox.binary(&line).spawn().unwrap();
-    struct Killed(std::process::Child);
-    impl Drop for Killed {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
     let mut child = Killed(child);
     let mut wire = eventually(|| Wire::try_to(&listen).ok()).unwrap();
     wire.wait_for(Duration::from_secs(3));
@@ -234,7 +237,7 @@ fn metrics(text: &str) -> BTreeMap<(String, String), f64> {
             let (name, kind) = rest.split_once(' ').unwrap();
             assert_eq!(name, present.0);
             assert!(["counter", "gauge", "histogram", "summary"].contains(&kind), "{line}");
-            present.1 = kind.to_owned();
+            kind.clone_into(&mut present.1);
         } else {
             let (series, value) = line.rsplit_once(' ').unwrap();
             let (name, labels) = series.split_once('{').map_or((series, ""), |(name, labels)| {

@@ -373,6 +373,7 @@ fn a_former_cost_is_not_spent_any_more_once_its_last_hash_is_renewed() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "that nobody waits is what is tested")]
 fn nobody_waits_twice_for_a_store_that_stays_locked() {
     let scene = scene(1, 1);
     // A turn that lasts keeps the former file open, and another one is put in its place.

@@ -48,8 +48,14 @@ fn forward_reads_its_five_headers_and_no_other() {
             &[
                 (all, Ok("GET /a?b=c,d h:1 https 192.0.2.1")),
                 ("", Ok("? ? ? ? ?")),
-                ("host: h | x-original-url: https://h/ | x-original-method: GET | x-real-ip: 192.0.2.1", Ok("? ? ? ? ?")),
-                ("forwarded: for=192.0.2.1;proto=https;host=h | x-forwarded-server: h | x-forwarded-port: 1", Ok("? ? ? ? ?")),
+                (
+                    "host: h | x-original-url: https://h/ | x-original-method: GET | x-real-ip: 192.0.2.1",
+                    Ok("? ? ? ? ?"),
+                ),
+                (
+                    "forwarded: for=192.0.2.1;proto=https;host=h | x-forwarded-server: h | x-forwarded-port: 1",
+                    Ok("? ? ? ? ?"),
+                ),
                 ("x-forwarded-method: ", Ok("? ? ? ? ?")),
                 ("x-forwarded-method: get", Ok("get ? ? ? ?")),
                 ("x-forwarded-method: G T", AMBIGUOUS),
@@ -96,7 +102,10 @@ fn original_takes_the_url_apart() {
             ("x-original-url: http://h/", Ok("? / h http ?")),
             ("x-original-url: HTTP://[::1]:80/a", Ok("? /a [::1]:80 http ?")),
             ("x-original-url: ", Ok("? ? ? ? ?")),
-            ("x-forwarded-uri: /a | x-forwarded-host: h | x-forwarded-proto: https | x-forwarded-method: GET", Ok("? ? ? ? ?")),
+            (
+                "x-forwarded-uri: /a | x-forwarded-host: h | x-forwarded-proto: https | x-forwarded-method: GET",
+                Ok("? ? ? ? ?"),
+            ),
             ("x-original-url: /a", AMBIGUOUS),
             ("x-original-url: h/a", AMBIGUOUS),
             ("x-original-url: https:///a", AMBIGUOUS),
@@ -117,14 +126,8 @@ fn original_takes_the_url_apart() {
 #[test]
 fn envoy_tells_by_the_request_itself() {
     let text = "host: h | x-forwarded-proto: https | x-forwarded-for: 192.0.2.1";
-    for (rest, target) in [
-        ("/a/b?c", "/a/b?c"),
-        ("", "/"),
-        ("?c", "/"),
-        ("/../x", "/../x"),
-        ("//x", "//x"),
-        ("/", "/"),
-    ] {
+    for (rest, target) in [("/a/b?c", "/a/b?c"), ("", "/"), ("?c", "/"), ("/../x", "/../x"), ("//x", "//x"), ("/", "/")]
+    {
         check(Dialect::Envoy, rest, &[(text, Ok(&format!("PATCH {target} h https 192.0.2.1")))]);
     }
     check(
@@ -132,7 +135,10 @@ fn envoy_tells_by_the_request_itself() {
         "/a",
         &[
             ("", Ok("PATCH /a ? ? ?")),
-            ("x-forwarded-method: GET | x-forwarded-uri: /b | x-forwarded-host: i | x-envoy-original-path: /c", Ok("PATCH /a ? ? ?")),
+            (
+                "x-forwarded-method: GET | x-forwarded-uri: /b | x-forwarded-host: i | x-envoy-original-path: /c",
+                Ok("PATCH /a ? ? ?"),
+            ),
             ("host: a | host: b", AMBIGUOUS),
             ("host: a,b", AMBIGUOUS),
             ("x-forwarded-proto: https,http", AMBIGUOUS),

@@ -48,9 +48,10 @@ pub(super) fn without_port(authority: &str) -> Option<&str> {
     let is_port =
         port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
     let host = host.strip_suffix('.').unwrap_or(host);
-    let is_in_host = |b: u8| match host.starts_with('[') {
-        true => b.is_ascii_hexdigit() || b"[]:.".contains(&b),
-        false => b.is_ascii_alphanumeric() || b"-._".contains(&b),
+    let is_number = host.starts_with('[');
+    let is_in_host = |b: u8| {
+        is_number && (b.is_ascii_hexdigit() || b"[]:.".contains(&b))
+            || !is_number && (b.is_ascii_alphanumeric() || b"-._".contains(&b))
     };
     Some(host).filter(|host| is_port && !host.is_empty() && host.bytes().all(is_in_host))
 }

@@ -464,13 +464,13 @@ impl Change {
         for (source, address, duty, copies) in self.wanted {
             let listening = match source {
                 Source::Opened(listening) => Some(listening),
-                Source::Present(place) => present[place].take().map(|former| match copies {
-                    // It is the same, perhaps with other permissions.
-                    None => Listening { address, ..former },
-                    Some(_) => {
-                        let _ = former.close.send(true);
-                        Listening { address, duty, socket: former.socket, close: watch::channel(false).0 }
-                    }
+                // It is the same, perhaps with other permissions.
+                Source::Present(place) if copies.is_none() => {
+                    present[place].take().map(|former| Listening { address, ..former })
+                }
+                Source::Present(place) => present[place].take().map(|former| {
+                    let _ = former.close.send(true);
+                    Listening { address, duty, socket: former.socket, close: watch::channel(false).0 }
                 }),
             };
             let Some(listening) = listening else { continue };
