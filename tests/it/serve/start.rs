@@ -81,6 +81,39 @@ fn who_can_be_reached_from_elsewhere_names_whom_it_trusts() {
 }
 
 #[test]
+#[ignore = "needs an address of this machine that is not loopback"]
+fn strangers_are_refused_and_take_no_room_from_proxies() {
+    // Nothing is sent: the system says by which address it would be.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").unwrap();
+    let own = socket.local_addr().unwrap().ip();
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("deploy");
+    let guard = Guard::start(&sandbox, "--listen 0.0.0.0:0 --trust 198.51.100.0/24");
+    // The second guard listener, behind that of the helper.
+    let start = guard.event("start");
+    let open = start["listen"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .find(|place| place.starts_with("0.0.0.0:"));
+    let port = open.unwrap().rsplit_once(':').unwrap().1.to_owned();
+    let theirs = format!("{own}:{port}");
+    for path in ["/forward/default", "/healthz", "/v1/verify", "/nowhere"] {
+        let answer = Wire::to(&theirs).ask(&head("GET", path, &[("X-Keyward-Name", "x"), ("X-Forwarded-Proto", "x")]));
+        assert_eq!((answer.both(), answer.closes()), ((403, "untrusted_peer"), true), "{path}");
+    }
+    assert_eq!(Wire::to(&theirs).ask(&super::question("default", &secret)).status, 403);
+    assert_eq!(Wire::to(&format!("127.0.0.1:{port}")).ask(&super::question("default", &secret)).status, 200);
+    let mut idle: Vec<_> = (0..64).map(|_| Wire::to(&theirs)).collect();
+    super::eventually(|| (Wire::to(&theirs).ask(&head("GET", "/healthz", &[])).status == 503).then_some(())).unwrap();
+    assert_eq!(guard.with("default", &secret).status, 200);
+    idle.clear();
+    super::eventually(|| (Wire::to(&theirs).ask(&head("GET", "/healthz", &[])).status == 403).then_some(())).unwrap();
+}
+
+#[test]
 fn an_address_that_is_taken_is_told_as_such() {
     let sandbox = Sandbox::new();
     let guard = Guard::start(&sandbox, "");

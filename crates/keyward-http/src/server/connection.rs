@@ -1,7 +1,7 @@
 //! One connection: HTTP/1 by hyper, with limits of ours.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
@@ -20,7 +20,9 @@ use super::stream::{Pace, Stream, Timed};
 const MOST_HEAD: usize = 64 * 1024;
 const MOST_LINES: usize = 100;
 /// More connections than this are turned away.
-pub(super) const MOST: usize = 10_000;
+const MOST: usize = 10_000;
+/// The same for peers that are not trusted.
+const MOST_STRANGERS: usize = 64;
 /// How often it is looked whether a connection has had its time.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a connection is kept after the end was announced, for requests that are on their way.
@@ -107,19 +109,28 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
 }
 
 /// Counts a connection for as long as it lives.
-pub(super) struct Counted(Worker);
+pub(super) struct Counted {
+    worker: Worker,
+    is_stranger: bool,
+}
 
 impl Counted {
-    /// Returns `None` where there is no room for another one.
-    pub(super) fn new(worker: &Worker) -> Option<Self> {
-        let before = worker.shared.connections.fetch_add(1, Ordering::AcqRel);
-        let counted = Self(worker.clone());
-        (before < MOST).then_some(counted)
+    /// Returns `None` where there is no room for another one. Strangers are those whose word does not count: they have
+    /// little room of their own, and take none from the proxies.
+    pub(super) fn new(worker: &Worker, is_stranger: bool) -> Option<Self> {
+        let counted = Self { worker: worker.clone(), is_stranger };
+        let before = counted.number().fetch_add(1, Ordering::AcqRel);
+        (before < if is_stranger { MOST_STRANGERS } else { MOST }).then_some(counted)
+    }
+
+    fn number(&self) -> &AtomicUsize {
+        let shared = &self.worker.shared;
+        if self.is_stranger { &shared.strangers } else { &shared.connections }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.shared.connections.fetch_sub(1, Ordering::AcqRel);
+        self.number().fetch_sub(1, Ordering::AcqRel);
     }
 }

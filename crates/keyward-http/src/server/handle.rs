@@ -56,7 +56,11 @@ pub(super) async fn handle(request: http::Request<Incoming>, door: &Door, worker
     let started = shared.guard.clock().steady();
     let mut response = match Endpoint::of(&head.uri) {
         _ if !door.peer.is_trusted(&settings.config.trust) => {
-            Case::new(&head, door, worker, &settings, started).refuse(None, Refusal::UntrustedPeer, None)
+            return closed(Case::new(&head, door, worker, &settings, started).refuse(
+                None,
+                Refusal::UntrustedPeer,
+                None,
+            ));
         }
         Endpoint::Health if shared.is_draining.load(Ordering::Relaxed) => {
             plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")

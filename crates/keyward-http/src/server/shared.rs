@@ -27,6 +27,8 @@ pub(super) struct Shared {
     /// The health answers say no; requests are decided as before.
     pub(super) is_draining: AtomicBool,
     pub(super) connections: AtomicUsize,
+    /// Connections of peers that are not trusted.
+    pub(super) strangers: AtomicUsize,
     pub(super) config_loaded: AtomicU64,
     pub(super) config_failures: AtomicU64,
     /// Whether the store could be read the last time.
@@ -60,6 +62,7 @@ impl Shared {
             settings: RwLock::new(Arc::new(settings)),
             is_draining: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
+            strangers: AtomicUsize::new(0),
             config_loaded: AtomicU64::new(0),
             config_failures: AtomicU64::new(0),
             store: Mutex::new(Ok(())),
