@@ -350,7 +350,10 @@ fn the_log_says_what_the_contract_says_and_nothing_secret() {
     let wrong = format!("{}{}", &secret[..secret.len() - 1], if secret.ends_with('0') { '1' } else { '0' });
     assert_eq!((ask("default", &secret), ask("admin", &secret)), (200, 403));
     assert_eq!((ask("default", "PLANTED-text"), ask("default", &wrong), ask("nobody", &secret)), (401, 401, 500));
-    let of = |status: u64| guard.line(|line| line["status"] == status && line["event"] == "decision");
+    // One that is short enough to be written whole, but for its query.
+    guard.ask("/forward/default", &[("X-Forwarded-Uri", "/short?PLANTED-query=1"), ("X-Forwarded-Proto", "https")]);
+    guard.line(|line| line["path"] == "/short" && line["reason"] == "no_credential");
+    let of = |status: u64| guard.line(|line| line["status"] == status && line["request_id"] == "abc-1.2_3");
     let fields = "ts level event policy status reason checks key key_id secret_id presentation client method host path \
                   proto us request_id trace_id peer";
     for (status, level, policy, reason, key) in [

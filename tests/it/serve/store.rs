@@ -318,6 +318,29 @@ fn a_stop_under_load_answers_what_it_took_in_and_counts_it() {
 }
 
 #[test]
+fn who_waits_at_the_door_at_the_end_is_let_in() {
+    let (sandbox, mut guard, secret) = guarded();
+    let path = sandbox.path("guard.sock");
+    let mut other = Guard::spawn(sandbox.binary(&format!("serve --listen unix:{}", path.display())));
+    assert_eq!(other.with("default", &secret).status, 200);
+    for guard in [&mut guard, &mut other] {
+        // While it stands still, the system lets them in, and the order to stop arrives.
+        guard.signal(Signal::STOP);
+        let mut waiting: Vec<_> = (0..100).map(|_| guard.connect()).collect();
+        for wire in &mut waiting {
+            wire.send(question("default", &secret));
+        }
+        guard.signal(Signal::TERM);
+        guard.signal(Signal::CONT);
+        for wire in &mut waiting {
+            assert_eq!(wire.answer(false).map(|answer| answer.status), Some(200));
+        }
+        assert_eq!(guard.ended().code(), Some(0));
+    }
+    assert_eq!(sandbox.run("show deploy --json").json()["use_count"], 202);
+}
+
+#[test]
 #[ignore = "needs unshare and mount"]
 fn a_full_disk_loses_no_count() {
     let sandbox = Sandbox::new();
