@@ -5,6 +5,9 @@
 //! returns in one word how the input was read, so that a test can tell whether the seeds still
 //! reach everything.
 
+#[path = "guard.rs"]
+pub mod guard;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::from_utf8;
 

@@ -77,3 +77,21 @@ fn dotenv_files() {
     let expected = [&set[..], &["no_order", "no_variable", "no_value", "not_utf8"]].concat();
     assert_eq!(seeds("dotenv", checks::dotenv), expected.into_iter().collect());
 }
+
+#[test]
+fn facts_of_proxies() {
+    let expected = ["facts", "ambiguous", "nothing"];
+    assert_eq!(seeds("facts", checks::guard::facts), expected.into());
+}
+
+#[test]
+fn routes_of_the_guard() {
+    let expected = ["rest", "path", "host", "refused", "not_utf8"];
+    assert_eq!(seeds("routes", checks::guard::routes), expected.into());
+}
+
+#[test]
+fn configurations_of_the_guard() {
+    let expected = ["config", "unfit", "mistake", "not_utf8"];
+    assert_eq!(seeds("configuration", checks::guard::configuration), expected.into());
+}

@@ -65,6 +65,7 @@ mod reserved_words;
 mod restore;
 mod rooms;
 mod runner_names;
+mod serve;
 mod sinks;
 mod store_files;
 mod surroundings;

@@ -147,11 +147,15 @@ impl Serve {
         let config = self.configuration(session)?;
         let store = session.store_to_record()?;
         config.check_against(&store).map_err(unfit)?;
+        Server::check_files(&config).map_err(not_started)?;
         if self.check {
             return tell(session, &config);
         }
         let mut gate = GateOptions::default();
         gate.is_background = true;
+        // Whoever asks waits on an event loop, and all those who come by it wait with them.
+        gate.patience = std::time::Duration::from_millis(100);
+        gate.patience_to_write = std::time::Duration::from_secs(2);
         // Without a key of its own, nothing can be remembered safely, and nothing is answered.
         let key = session.random().map_err(|error| Error::new(Code::StoreUnwritable, error.message()))?;
         let gate = Gate::new(store, key, gate)?;
@@ -233,6 +237,8 @@ fn not_started(error: StartError) -> Error {
         StartError::Listen(ListenError::NoSocket(_)) => {
             Error::new(Code::AddressInUse, message).hint("remove it, or name another path with --listen")
         }
+        StartError::Listen(ListenError::Untrusted(_)) => Error::new(Code::Usage, message)
+            .hint("name the proxies that may ask: --trust 10.0.0.0/8, or trust = [\"10.0.0.0/8\"] in the file"),
         StartError::Listen(ListenError::Insecure(_)) => Error::new(Code::Usage, message)
             .hint("listen in a folder that belongs to keyward, as /run/keyward; mkdir -m 750 makes one"),
         StartError::Listen(ListenError::NoGroup(_)) => {

@@ -5,6 +5,7 @@
 //! which store it is and where the end of its history was, and looks whether both still hold.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::db::for_want_of_memory;
 use super::error::StoreError;
@@ -44,7 +45,13 @@ impl Store {
             Sight::Old => {
                 self.conn = Conn::new(sqlite::nothing(self.path.clone())?);
                 let (known, former, sightings) = (self.known.clone(), self.former.clone(), self.sightings);
-                *self = Self { known, former, sightings, is_unsure: true, ..Self::open_for(&self.path, self.purpose)? };
+                *self = Self {
+                    known,
+                    former,
+                    sightings,
+                    is_unsure: true,
+                    ..Self::open_for(&self.path, self.purpose, self.patience)?
+                };
                 self.compare()
             }
             Sight::Replaced => {
@@ -81,7 +88,13 @@ impl Store {
 
     /// How another connection to the same store is opened, by whoever knows this much of it.
     pub(crate) fn way(&self) -> Way {
-        Way { path: self.path.clone(), purpose: self.purpose, known: self.known.clone(), former: self.former.clone() }
+        Way {
+            path: self.path.clone(),
+            purpose: self.purpose,
+            patience: self.patience,
+            known: self.known.clone(),
+            former: self.former.clone(),
+        }
     }
 
     /// Compares what is known of the store with what it is, and knows that from now on.
@@ -119,8 +132,8 @@ impl Store {
     }
 
     /// Opens the store at `path` for `purpose`.
-    pub(super) fn open_for(path: &Path, purpose: Purpose) -> Result<Self, StoreError> {
-        let opened = sqlite::open(path, purpose).map_err(|error| for_want_of_memory(path, error));
+    pub(super) fn open_for(path: &Path, purpose: Purpose, patience: Duration) -> Result<Self, StoreError> {
+        let opened = sqlite::open(path, purpose, patience).map_err(|error| for_want_of_memory(path, error));
         let sqlite::OpenFile { engine, path, unwritable, exposure } = opened?;
         let conn = Conn::new(engine);
         let known = history::identity(&conn)?;
@@ -128,7 +141,18 @@ impl Store {
         if purpose == Purpose::Read && conn.sqlite().has_log() {
             conn.sqlite().leave_log();
         }
-        Ok(Self { conn, path, unwritable, exposure, purpose, known, former: vec![], sightings: 0, is_unsure: false })
+        Ok(Self {
+            conn,
+            path,
+            unwritable,
+            exposure,
+            purpose,
+            patience,
+            known,
+            former: vec![],
+            sightings: 0,
+            is_unsure: false,
+        })
     }
 }
 
@@ -137,6 +161,7 @@ impl Store {
 pub(crate) struct Way {
     path: PathBuf,
     purpose: Purpose,
+    patience: Duration,
     known: Known,
     former: Vec<StoreId>,
 }
@@ -150,12 +175,17 @@ impl Way {
         }
     }
 
+    /// From now on, who opens it waits this long for others.
+    pub(crate) fn wait_for(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// Opens it.
     ///
     /// # Errors
     /// As [`Store::open`]; [`StoreError::Rewound`], where it is an older state of what is known.
     pub(crate) fn open(&mut self) -> Result<Store, StoreError> {
-        let mut store = Store::open_for(&self.path, self.purpose)?;
+        let mut store = Store::open_for(&self.path, self.purpose, self.patience)?;
         store.known.clone_from(&self.known);
         store.former.clone_from(&self.former);
         store.compare()?;

@@ -31,6 +31,7 @@ mod uses;
 mod view;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -47,6 +48,7 @@ pub use keys::{NewKey, Presented};
 pub use restore::{MadeAgain, Restore, RestoreError};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;
+pub(crate) use sqlite::BUSY_TIMEOUT;
 pub use sqlite::backup::{BackupError, BackupReport};
 pub use sqlite::beside::all_of as files_beside;
 pub use uses::Uses;
@@ -65,6 +67,8 @@ pub struct Store {
     unwritable: Option<String>,
     exposure: Option<Exposure>,
     purpose: Purpose,
+    /// How long it waits for other processes.
+    patience: Duration,
     /// Which store it was at the last look, and the end of its history then.
     known: Known,
     /// The stores that it was before.
@@ -90,7 +94,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] says which of the many reasons it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_for(path, Purpose::Change)
+        Self::open_for(path, Purpose::Change, BUSY_TIMEOUT)
     }
 
     /// Opens the store at `path` to be read, and leaves the file as it is. One of an older schema is read from a copy in
@@ -99,7 +103,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`]; [`StoreError::OldSchema`] for one of an older schema that has more than 256 MiB.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
-        Self::open_for(path, Purpose::Read)
+        Self::open_for(path, Purpose::Read, BUSY_TIMEOUT)
     }
 
     /// Opens the store at `path`, and makes it first where there is none.
@@ -126,6 +130,7 @@ impl Store {
             unwritable: None,
             exposure: None,
             purpose: Purpose::Change,
+            patience: BUSY_TIMEOUT,
             known,
             former: vec![],
             sightings: 0,
@@ -141,6 +146,14 @@ impl Store {
     /// What others can do to this store that they should not.
     pub fn exposure(&self) -> Option<Exposure> {
         self.exposure
+    }
+
+    /// From now on, it waits this long for other processes before it is locked, and no longer.
+    pub(crate) fn wait_for(&mut self, patience: Duration) {
+        if self.patience != patience {
+            self.patience = patience;
+            self.conn.sqlite().wait_for(patience);
+        }
     }
 
     /// Whether the system refuses to write this store.

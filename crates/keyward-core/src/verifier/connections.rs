@@ -6,7 +6,7 @@
 //! of the former. Who comes in between is told that the store is locked, which is not a yes.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -16,8 +16,9 @@ use super::reader::Reader;
 use super::rows::Rows;
 use crate::store::{Store, StoreError, Way};
 
-/// How often it is tried to open another file, and how long after the last time: others have a turn until then.
-const TRIES: u32 = 500;
+/// For how long it is tried to open another file at most, and how long after the last time: others have a turn until
+/// then.
+const TRYING: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// The connection of a recorder, while it has one.
@@ -30,6 +31,11 @@ pub(super) struct Connections {
     /// How often the store was found changed without a row in its history.
     unwritten: AtomicU64,
     way: Mutex<Way>,
+    /// How long who asks may wait for others, and how long who writes.
+    patience: [Duration; 2],
+    /// Whether the last time that the store was opened it was locked for as long as somebody was patient. Until it can
+    /// be opened, nobody waits for it again: whoever comes next would wait as long, and all those behind them too.
+    is_locked: AtomicBool,
     /// Connections that nobody uses at the moment. There are as many as were ever needed at once.
     idle: Mutex<Idle>,
     recorders: Mutex<Vec<Weak<Slot>>>,
@@ -46,7 +52,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Connections {
-    pub(super) fn new(store: Store) -> Result<Self, StoreError> {
+    pub(super) fn new(mut store: Store, patience: [Duration; 2]) -> Result<Self, StoreError> {
+        store.wait_for(patience[0]);
         let (path, way) = (store.path().to_owned(), Mutex::new(store.way()));
         let idle = Mutex::new(Idle { readers: vec![Reader::new(store, 0)?], files: 0 });
         Ok(Self {
@@ -55,6 +62,8 @@ impl Connections {
             rows: Rows::new(),
             unwritten: AtomicU64::new(0),
             way,
+            patience,
+            is_locked: AtomicBool::new(false),
             idle,
             recorders: Mutex::default(),
         })
@@ -104,7 +113,7 @@ impl Connections {
 
     /// A place for the connection of a recorder.
     pub(super) fn slot(&self) -> Result<Arc<Slot>, StoreError> {
-        let slot = Arc::new(Mutex::new(Some(self.open()?)));
+        let slot = Arc::new(Mutex::new(Some(self.open_to_write()?)));
         let mut recorders = lock(&self.recorders);
         recorders.retain(|slot| slot.strong_count() > 0);
         recorders.push(Arc::downgrade(&slot));
@@ -117,10 +126,24 @@ impl Connections {
         slot: &Slot,
         write: impl FnOnce(&mut Store) -> Result<T, E>,
     ) -> Result<T, E> {
+        let files = lock(&self.idle).files;
+        let written = self.write_by(slot, write);
+        // Whoever gave up the others meanwhile did not wait for this one.
+        if lock(&self.idle).files != files {
+            *lock(slot) = None;
+        }
+        written
+    }
+
+    fn write_by<T, E: From<StoreError>>(
+        &self,
+        slot: &Slot,
+        write: impl FnOnce(&mut Store) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut own = lock(slot);
         let mut store = match own.take() {
             Some(store) => store,
-            None => self.open()?,
+            None => self.open_to_write()?,
         };
         if let Err(error) = store.refresh() {
             if !matches!(error, StoreError::Replaced(_)) {
@@ -132,6 +155,7 @@ impl Connections {
             self.give_up_others();
             drop(store);
             store = self.open_soon()?;
+            store.wait_for(self.patience[1]);
             own = lock(slot);
         }
         let written = write(&mut store);
@@ -146,18 +170,41 @@ impl Connections {
     }
 
     fn open(&self) -> Result<Store, StoreError> {
-        lock(&self.way).open()
+        self.note(self.try_to_open())
+    }
+
+    fn try_to_open(&self) -> Result<Store, StoreError> {
+        let mut way = lock(&self.way);
+        way.wait_for(if self.is_locked.load(Ordering::Relaxed) { Duration::ZERO } else { self.patience[0] });
+        let mut store = way.open()?;
+        store.wait_for(self.patience[0]);
+        Ok(store)
+    }
+
+    /// Remembers whether it was locked when it was opened.
+    fn note(&self, found: Result<Store, StoreError>) -> Result<Store, StoreError> {
+        self.is_locked.store(matches!(found, Err(StoreError::Locked(_))), Ordering::Relaxed);
+        found
+    }
+
+    fn open_to_write(&self) -> Result<Store, StoreError> {
+        let mut store = self.open()?;
+        store.wait_for(self.patience[1]);
+        Ok(store)
     }
 
     /// Opens the store when everybody has closed the former file.
     fn open_soon(&self) -> Result<Store, StoreError> {
-        for _ in 1..TRIES {
-            match self.open() {
-                Err(StoreError::Locked(_)) => thread::sleep(PAUSE),
-                found => return found,
+        let was_locked = self.is_locked.load(Ordering::Relaxed);
+        let most = if was_locked { Duration::ZERO } else { TRYING.min(self.patience[0]) };
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.try_to_open() {
+                Err(StoreError::Locked(_)) if waited < most => thread::sleep(PAUSE),
+                found => return self.note(found),
             }
+            waited += PAUSE;
         }
-        self.open()
     }
 
     /// Has all connections to the present file closed as soon as they are not used, and returns which the next file is.
@@ -170,7 +217,10 @@ impl Connections {
         };
         let slots: Vec<_> = lock(&self.recorders).iter().filter_map(Weak::upgrade).collect();
         for slot in slots {
-            *lock(&slot) = None;
+            // Who writes at the moment may wait for others, and closes it afterwards.
+            if let Ok(mut slot) = slot.try_lock() {
+                *slot = None;
+            }
         }
         files
     }

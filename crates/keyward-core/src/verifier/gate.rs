@@ -12,6 +12,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -28,7 +29,7 @@ use crate::rules::credential::{Credential, CredentialError};
 use crate::rules::decision::Request;
 use crate::rules::hashing::Memory;
 use crate::rules::names::Name;
-use crate::store::{Exposure, Store, StoreError, View};
+use crate::store::{BUSY_TIMEOUT, Exposure, Store, StoreError, View};
 
 /// How much a gate may do at once.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +42,22 @@ pub struct Options {
     /// Whether the threads take only the time of the processors that nobody else wants: whoever asks then answers the
     /// others as before, however many credentials wait.
     pub is_background: bool,
+    /// How long a question may wait for other processes that have locked the store.
+    pub patience: Duration,
+    /// How long a recorder may.
+    pub patience_to_write: Duration,
 }
 
 impl Default for Options {
-    /// A thread a processor, and a queue of 64.
+    /// A thread a processor, a queue of 64, and the patience of a command: ten seconds.
     fn default() -> Self {
-        Self { threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN), queue: 64, is_background: false }
+        Self {
+            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            queue: 64,
+            is_background: false,
+            patience: BUSY_TIMEOUT,
+            patience_to_write: BUSY_TIMEOUT,
+        }
     }
 }
 
@@ -143,7 +154,7 @@ impl Gate {
     /// # Errors
     /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives not even one thread.
     pub fn new(store: Store, key: [u8; KEY_BYTES], options: Options) -> Result<Self, VerifyError> {
-        let connections = Arc::new(Connections::new(store)?);
+        let connections = Arc::new(Connections::new(store, [options.patience, options.patience_to_write])?);
         let front = Arc::new(Front {
             matches: Matches::new(key),
             wrong: Wrong::new(key),

@@ -68,7 +68,7 @@ fn scene(threads: usize, queue: usize) -> Scene {
             Ok::<_, StoreError>(())
         })
         .unwrap();
-    let options = Options { threads: threads.try_into().unwrap(), queue, is_background: false };
+    let options = Options { threads: threads.try_into().unwrap(), queue, ..Options::default() };
     let gate = Gate::new(Store::open(&path).unwrap(), [7; 32], options).unwrap();
     Scene { folder, gate }
 }
@@ -387,4 +387,24 @@ fn a_former_cost_is_not_spent_any_more_once_its_last_hash_is_renewed() {
         recorder.renew(&answer, [number; 16], at(10)).unwrap();
     }
     assert_eq!(former(), []);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "that nobody waits is what is tested")]
+fn nobody_waits_twice_for_a_store_that_stays_locked() {
+    let scene = scene(1, 1);
+    // A turn that lasts keeps the former file open, and another one is put in its place.
+    let (turn, other_turn) = (scene.gate.turn().unwrap(), scene.gate.turn().unwrap());
+    drop(other_turn);
+    let other = scene.folder.path().join("other.db");
+    std::fs::copy(scene.path(), &other).unwrap();
+    std::fs::rename(&other, scene.path()).unwrap();
+    // The first one waits a second, and those after it would wait for the others, too.
+    let start = std::time::Instant::now();
+    for _ in 0..50 {
+        assert!(matches!(scene.gate.turn(), Err(StoreError::Locked(_))));
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    drop(turn);
+    assert!(!matches!(scene.gate.turn(), Err(StoreError::Locked(_))));
 }

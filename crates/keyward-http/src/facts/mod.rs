@@ -84,9 +84,9 @@ pub struct Facts<'r> {
 }
 
 impl<'r> Facts<'r> {
-    /// The path without the query.
+    /// The path without the query. A `#` is a part of it: no client sends one, and servers differ about what it means.
     pub fn path(&self) -> Option<&'r str> {
-        self.target.map(|target| target.split(['?', '#']).next().unwrap_or_default())
+        self.target.map(|target| target.split('?').next().unwrap_or_default())
     }
 }
 

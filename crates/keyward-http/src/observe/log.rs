@@ -8,7 +8,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,18 +31,17 @@ const MOST_PATH: usize = 256;
 
 /// Where lines go. It can be called from any thread.
 pub(crate) struct Log {
-    lines: Mutex<Option<SyncSender<Message>>>,
+    lines: Mutex<Option<SyncSender<Vec<u8>>>>,
+    /// Where to write from the next line on, where that is to be another place.
+    next: Next,
     lost: AtomicU64,
     suppression: Suppression,
     clock: Clock,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-enum Message {
-    Line(Vec<u8>),
-    /// Where to write from now on.
-    Sink(Box<dyn Write + Send>),
-}
+type Sink = Box<dyn Write + Send>;
+type Next = Arc<Mutex<Option<Sink>>>;
 
 /// What is told of a decision beside its ruling.
 pub(crate) struct Decision<'d> {
@@ -95,12 +94,15 @@ fn is_zero(number: &u64) -> bool {
 
 impl Log {
     /// Starts to write to `sink`.
-    pub(crate) fn start(sink: Box<dyn Write + Send>, clock: Clock) -> Self {
+    pub(crate) fn start(sink: Sink, clock: Clock) -> Self {
         let (lines, waiting) = sync_channel(WAITING);
-        let writer =
-            std::thread::Builder::new().name("keyward-log".to_owned()).spawn(move || write(sink, &waiting)).ok();
+        let next = Next::default();
+        let other = Arc::clone(&next);
+        let work = move || write(sink, &waiting, &other);
+        let writer = std::thread::Builder::new().name("keyward-log".to_owned()).spawn(work).ok();
         Self {
             lines: Mutex::new(Some(lines)),
+            next,
             lost: AtomicU64::new(0),
             suppression: Suppression::default(),
             clock,
@@ -108,12 +110,10 @@ impl Log {
         }
     }
 
-    /// Writes to another sink from now on, as a file that was rotated is opened anew.
-    pub(crate) fn write_to(&self, sink: Box<dyn Write + Send>) {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lines) = &*lines {
-            let _ = lines.send(Message::Sink(sink));
-        }
+    /// Writes to another sink from the next line on, as a file that was rotated is opened anew. It does not wait for
+    /// those that are to be written: perhaps nobody reads them.
+    pub(crate) fn write_to(&self, sink: Sink) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
     }
 
     /// A decision.
@@ -186,7 +186,7 @@ impl Log {
         let Ok(mut text) = serde_json::to_vec(line) else { return false };
         text.push(b'\n');
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        match lines.as_ref().map(|lines| lines.try_send(Message::Line(text))) {
+        match lines.as_ref().map(|lines| lines.try_send(text)) {
             Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
             Some(Ok(())) => true,
         }
@@ -211,13 +211,13 @@ impl Log {
     }
 }
 
-fn write(mut sink: Box<dyn Write + Send>, waiting: &Receiver<Message>) {
-    while let Ok(message) = waiting.recv() {
-        match message {
-            // Who cannot be written to is tried again with the next line.
-            Message::Line(line) => drop(sink.write_all(&line).and_then(|()| sink.flush())),
-            Message::Sink(other) => sink = other,
+fn write(mut sink: Sink, waiting: &Receiver<Vec<u8>>, next: &Next) {
+    while let Ok(line) = waiting.recv() {
+        if let Some(other) = next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            sink = other;
         }
+        // Who cannot be written to is tried again with the next line.
+        let _ = sink.write_all(&line).and_then(|()| sink.flush());
     }
 }
 

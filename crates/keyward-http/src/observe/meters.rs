@@ -32,6 +32,9 @@ const MOST_KEYS: usize = 1_000;
 /// Keys that are counted at all. Those that come later count as others.
 const MOST_COUNTED: usize = 100_000;
 
+/// The name of the keys that have none of their own there.
+const OTHER: &str = "other";
+
 /// In which way a decision was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
@@ -276,10 +279,13 @@ fn write(text: &mut String, all: &Counted, totals: &Totals) {
 
 fn write_keys(text: &mut String, keys: &HashMap<String, [u64; 2]>) {
     head(text, "keyward_key_requests_total", "counter", "Requests by key, those that are used most by name.");
-    let mut named: Vec<_> = keys.iter().filter(|(name, _)| !name.is_empty()).collect();
+    // A key may be called as all others are called together.
+    let is_other = |name: &str| name.is_empty() || name == OTHER;
+    let mut named: Vec<_> = keys.iter().filter(|(name, _)| !is_other(name)).collect();
     named.sort_by_key(|(name, counts)| (std::cmp::Reverse(counts[0] + counts[1]), *name));
-    let mut other = keys.get("").copied().unwrap_or_default();
-    for (_, counts) in named.iter().skip(MOST_KEYS) {
+    let mut other = [0; 2];
+    let unnamed = keys.iter().filter(|(name, _)| is_other(name));
+    for (_, counts) in named.iter().skip(MOST_KEYS).copied().chain(unnamed) {
         other[0] += counts[0];
         other[1] += counts[1];
     }
@@ -290,6 +296,6 @@ fn write_keys(text: &mut String, keys: &HashMap<String, [u64; 2]>) {
         }
     }
     for (outcome, count) in ["allowed", "refused"].into_iter().zip(other) {
-        put!(text, "keyward_key_requests_total{{name=\"other\",outcome=\"{outcome}\"}} {count}");
+        put!(text, "keyward_key_requests_total{{name=\"{OTHER}\",outcome=\"{outcome}\"}} {count}");
     }
 }

@@ -38,12 +38,14 @@ impl Route {
         let path = path.unwrap_or("/");
         let wrong = || {
             InvalidText::new(format!(
-                "{path:?}: a path begins with / and has no //, . or .. segments, ;, \\ or escapes of them"
+                "{path:?}: a path begins with / and has no //, . or .. segments, ;, #, \\ or escapes of them"
             ))
         };
         let segments = segments(path).map_err(|_| wrong())?;
         if let Some(host) = host.filter(|host| without_port(host) != Some(host)) {
-            return Err(InvalidText::new(format!("{host:?} is not a host; write it without a port")));
+            return Err(InvalidText::new(format!(
+                "{host:?} is not a host; write it without a port and without a dot at the end"
+            )));
         }
         let segments = segments.into_iter().map(Cow::into_owned).collect();
         Ok(Self { host: host.map(str::to_ascii_lowercase), segments, methods, policy })
@@ -112,7 +114,7 @@ fn segment(text: &str) -> Result<Cow<'_, str>, Refusal> {
     let decoded = if text.contains('%') { Cow::Owned(decoded(text)?) } else { Cow::Borrowed(text) };
     // `..;` and its kind are a dot segment to some servers. What is not ASCII is never sent by a client that keeps to the
     // rules, and spelled in several ways by others.
-    let is_plain = |c: char| c.is_ascii() && !c.is_ascii_control() && !"\\; ".contains(c);
+    let is_plain = |c: char| c.is_ascii() && !c.is_ascii_control() && !"\\;# ".contains(c);
     if matches!(&*decoded, "" | "." | "..") || !decoded.chars().all(is_plain) {
         return Err(Refusal::AmbiguousPath);
     }
@@ -122,18 +124,24 @@ fn segment(text: &str) -> Result<Cow<'_, str>, Refusal> {
 /// With the escapes of unreserved characters decoded, and the others in upper case.
 fn decoded(text: &str) -> Result<String, Refusal> {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    // Everything decoded: what is not UTF-8 is, to some, an overlong spelling of a slash or a dot.
+    let mut all = Vec::with_capacity(text.len());
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
+        all.extend_from_slice(before.as_bytes());
         let digits = after.get(..2).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
         let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or(Refusal::AmbiguousPath)?;
         match byte {
             // An escape of the escape itself would be another path to whoever decodes twice.
-            b'/' | b'\\' | b';' | b'%' | 0 => return Err(Refusal::AmbiguousPath),
+            b'/' | b'\\' | b';' | b'#' | b'?' | b'%' => return Err(Refusal::AmbiguousPath),
+            byte if byte.is_ascii_control() => return Err(Refusal::AmbiguousPath),
             byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => out.push(char::from(byte)),
             byte => out.push_str(&format!("%{byte:02X}")),
         }
+        all.push(byte);
         rest = &after[2..];
     }
     out.push_str(rest);
-    Ok(out)
+    all.extend_from_slice(rest.as_bytes());
+    if std::str::from_utf8(&all).is_ok() { Ok(out) } else { Err(Refusal::AmbiguousPath) }
 }

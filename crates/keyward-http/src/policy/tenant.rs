@@ -35,7 +35,8 @@ impl TenantFrom {
     }
 }
 
-/// The host of an authority (RFC 3986 section 3.2), if what follows it is a port.
+/// The host of an authority (RFC 3986 section 3.2), if it is one and what follows it is a port; without the dot that
+/// may end the whole name of a host, because it is the same host with it.
 pub(super) fn without_port(authority: &str) -> Option<&str> {
     // An IPv6 address has colons of its own, and stands in brackets.
     let end = if authority.starts_with('[') {
@@ -46,7 +47,13 @@ pub(super) fn without_port(authority: &str) -> Option<&str> {
     let (host, port) = authority.split_at(end);
     let is_port =
         port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
-    Some(host).filter(|host| is_port && !host.is_empty())
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let is_number = host.starts_with('[');
+    let is_in_host = |b: u8| {
+        is_number && (b.is_ascii_hexdigit() || b"[]:.".contains(&b))
+            || !is_number && (b.is_ascii_alphanumeric() || b"-._".contains(&b))
+    };
+    Some(host).filter(|host| is_port && !host.is_empty() && host.bytes().all(is_in_host))
 }
 
 impl FromStr for TenantFrom {

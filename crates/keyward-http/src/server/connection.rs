@@ -1,12 +1,14 @@
 //! One connection: HTTP/1 by hyper, with limits of ours.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::Worker;
@@ -18,7 +20,9 @@ use super::stream::{Pace, Stream, Timed};
 const MOST_HEAD: usize = 64 * 1024;
 const MOST_LINES: usize = 100;
 /// More connections than this are turned away.
-pub(super) const MOST: usize = 10_000;
+const MOST: usize = 10_000;
+/// The same for peers that are not trusted.
+const MOST_STRANGERS: usize = 64;
 /// How often it is looked whether a connection has had its time.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a connection is kept after the end was announced, for requests that are on their way.
@@ -31,33 +35,43 @@ pub(super) enum Role {
     Admin,
 }
 
-/// Says without further ado that there is no room.
-pub(super) async fn turn_away(stream: Stream) {
+/// Says without further ado that there is no room. What the client has sent is taken in for a moment: a connection that
+/// is closed over unread bytes is reset, and the answer may be lost.
+pub(super) async fn turn_away(mut stream: Stream) {
     const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nX-Keyward-Reason: overloaded\r\nRetry-After: 1\r\n\
-                          Content-Length: 0\r\nConnection: close\r\n\r\n";
-    // A new connection has room for so little.
-    let _ = match &stream {
-        Stream::Tcp(stream) => stream.writable().await.and_then(|()| stream.try_write(BUSY)),
-        Stream::Unix(stream) => stream.writable().await.and_then(|()| stream.try_write(BUSY)),
+                          Cache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let answer = async {
+        stream.write_all(BUSY).await?;
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        Ok::<_, std::io::Error>(())
     };
+    let _ = tokio::time::timeout(LINGER, answer).await;
 }
 
 /// Serves a connection until its client or the server ends it.
-pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, mut stop: watch::Receiver<bool>) {
+/// `ends` are the end of the server and that of the listener.
+pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [watch::Receiver<bool>; 2]) {
     if let Stream::Tcp(stream) = &stream {
         // Answers are short, and whoever waits for one sends nothing meanwhile.
         let _ = stream.set_nodelay(true);
     }
     let pace = Pace::new(worker.shared.guard.clock().clone());
     let io = TokioIo::new(Timed::new(stream, pace.clone()));
+    let is_ending = AtomicBool::new(false);
     let service = service_fn(|request| {
         pace.begin();
-        let (role, worker, pace) = (&role, &worker, &pace);
+        let (role, worker, pace, is_ending) = (&role, &worker, &pace, &is_ending);
         async move {
-            let response = match role {
+            let mut response = match role {
                 Role::Guard(door) => handle(request, door, worker).await,
                 Role::Admin => admin::handle(&request, worker),
             };
+            if is_ending.load(Ordering::Relaxed) {
+                // Whoever is told does not send another request into a connection that is about to be closed.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             pace.end();
             Ok::<_, std::convert::Infallible>(response)
         }
@@ -68,18 +82,23 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, mut stop: 
     let mut connection = pin!(http.serve_connection(io, service));
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut is_ending = false;
+    let [mut stop, mut close] = ends;
     loop {
+        let was_ending = is_ending.load(Ordering::Relaxed);
         tokio::select! {
             biased;
             // How it ended is the client's business: it was malformed, or went away.
             _ = connection.as_mut() => return,
-            _ = stop.changed(), if !is_ending => {
-                is_ending = true;
+            _ = stop.changed(), if !was_ending => {
+                is_ending.store(true, Ordering::Relaxed);
+                tick.reset_after(LINGER);
+            }
+            _ = close.changed(), if !was_ending => {
+                is_ending.store(true, Ordering::Relaxed);
                 tick.reset_after(LINGER);
             }
             _ = tick.tick() => {
-                if is_ending {
+                if was_ending {
                     connection.as_mut().graceful_shutdown();
                 } else if pace.is_over() {
                     return;
@@ -90,19 +109,28 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, mut stop: 
 }
 
 /// Counts a connection for as long as it lives.
-pub(super) struct Counted(Worker);
+pub(super) struct Counted {
+    worker: Worker,
+    is_stranger: bool,
+}
 
 impl Counted {
-    /// Returns `None` where there is no room for another one.
-    pub(super) fn new(worker: &Worker) -> Option<Self> {
-        let before = worker.shared.connections.fetch_add(1, Ordering::AcqRel);
-        let counted = Self(worker.clone());
-        (before < MOST).then_some(counted)
+    /// Returns `None` where there is no room for another one. Strangers are those whose word does not count: they have
+    /// little room of their own, and take none from the proxies.
+    pub(super) fn new(worker: &Worker, is_stranger: bool) -> Option<Self> {
+        let counted = Self { worker: worker.clone(), is_stranger };
+        let before = counted.number().fetch_add(1, Ordering::AcqRel);
+        (before < if is_stranger { MOST_STRANGERS } else { MOST }).then_some(counted)
+    }
+
+    fn number(&self) -> &AtomicUsize {
+        let shared = &self.worker.shared;
+        if self.is_stranger { &shared.strangers } else { &shared.connections }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.shared.connections.fetch_sub(1, Ordering::AcqRel);
+        self.number().fetch_sub(1, Ordering::AcqRel);
     }
 }

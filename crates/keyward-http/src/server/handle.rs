@@ -56,7 +56,11 @@ pub(super) async fn handle(request: http::Request<Incoming>, door: &Door, worker
     let started = shared.guard.clock().steady();
     let mut response = match Endpoint::of(&head.uri) {
         _ if !door.peer.is_trusted(&settings.config.trust) => {
-            Case::new(&head, door, worker, &settings, started).refuse(None, Refusal::UntrustedPeer, None)
+            return closed(Case::new(&head, door, worker, &settings, started).refuse(
+                None,
+                Refusal::UntrustedPeer,
+                None,
+            ));
         }
         Endpoint::Health if shared.is_draining.load(Ordering::Relaxed) => {
             plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
@@ -121,12 +125,9 @@ impl<'c> Case<'c> {
         };
         let guard = &self.worker.shared.guard;
         let credential = credential_of(policy, &self.head.headers, facts.target.unwrap_or_default());
-        let (ruling, path) = match guard.ask(policy, &facts, credential, guard.id_of(&self.head.headers)) {
-            Asked::Ruled(ruling) => {
-                let path = if ruling.key().is_some() { Path::Cached } else { Path::Refused };
-                (ruling, path)
-            }
-            Asked::Waiting(waiting) => (waiting.await, Path::Hashed),
+        let (path, ruling) = match guard.ask(policy, &facts, credential, guard.id_of(&self.head.headers)) {
+            Asked::Ruled(ruling) => (path_of(&ruling), ruling),
+            Asked::Waiting(waiting) => (Path::Hashed, waiting.await),
         };
         self.answer(ruling, Some(policy), Some(dialect), &facts, path)
     }
@@ -138,6 +139,12 @@ impl<'c> Case<'c> {
         }
         // RFC 9112 section 3.2.
         if headers.get_all(header::HOST).iter().nth(1).is_some() {
+            return Err(Refusal::AmbiguousRequest);
+        }
+        // A target with a host of its own is for servers that go by that, and not by the header (section 3.2.2).
+        if let Some(own) = self.head.uri.authority()
+            && headers.get(header::HOST).is_none_or(|host| host.as_bytes() != own.as_str().as_bytes())
+        {
             return Err(Refusal::AmbiguousRequest);
         }
         let head = Head { method: &self.head.method, uri: &self.head.uri, headers };
@@ -285,9 +292,9 @@ impl<'c> Case<'c> {
             Ok(request)
         });
         let request = asked_for;
-        let (ruling, path) = match asked {
-            Asked::Ruled(ruling) => (ruling, Path::Cached),
-            Asked::Waiting(waiting) => (waiting.await, Path::Hashed),
+        let (path, ruling) = match asked {
+            Asked::Ruled(ruling) => (path_of(&ruling), ruling),
+            Asked::Waiting(waiting) => (Path::Hashed, waiting.await),
         };
         let facts = Facts {
             method: request.method.clone(),
@@ -311,6 +318,11 @@ impl<'c> Case<'c> {
     }
 }
 
+/// In which way a ruling was made for which no hash was computed.
+fn path_of(ruling: &Ruling) -> Path {
+    if ruling.key().is_some() { Path::Cached } else { Path::Refused }
+}
+
 fn closed(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
@@ -330,7 +342,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn response(reply: Reply) -> Response<Full<Bytes>> {
-    let Reply { status, headers, body } = reply;
+    let Reply { status, mut headers, body } = reply;
+    // Of an empty answer to HEAD, hyper would not tell that it is empty.
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, chown};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
@@ -29,6 +29,9 @@ pub enum ListenError {
     /// Others can put a socket of theirs in its place.
     #[error("anybody can put another socket in the place of {0}, because anybody can write to its folder")]
     Insecure(Address),
+    /// It was handed over, and can be reached from elsewhere.
+    #[error("{0} can be reached from other machines, and no peer is trusted")]
+    Untrusted(String),
     /// There is no group of this name.
     #[error("there is no group {0}")]
     NoGroup(String),
@@ -98,6 +101,11 @@ impl Inherited {
         let place = self.0.iter().position(|(own, _)| own == name)?;
         Some(self.0.swap_remove(place).1)
     }
+
+    /// Takes one back that is not listened at any more.
+    pub(super) fn take_back(&mut self, name: String, socket: Socket) {
+        self.0.push((name, socket));
+    }
 }
 
 impl Socket {
@@ -109,7 +117,12 @@ impl Socket {
         };
         let socket = match address {
             Address::Inherited(name) => inherited.give(name).ok_or_else(|| ListenError::NotInherited(name.clone()))?,
-            Address::Tcp(place) => Self::Tcp(TcpListener::bind(place).map_err(system)?),
+            Address::Tcp(place) => {
+                let socket = TcpListener::bind(place).map_err(system)?;
+                // More than the standard library asks for: after a restart, all proxies come at once.
+                rustix::net::listen(&socket, BACKLOG).map_err(|error| system(error.into()))?;
+                Self::Tcp(socket)
+            }
             Address::Unix { path, mode, group } => {
                 check_folder(address, path)?;
                 make_room(address, path)?;
@@ -148,11 +161,35 @@ impl Socket {
     }
 
     /// The address, as the system tells it: with the port that was chosen where none was named.
-    pub(super) fn shown(&self, address: &str) -> String {
+    pub(super) fn shown(&self, address: &Address) -> String {
         match self {
-            Self::Tcp(socket) => socket.local_addr().map_or_else(|_| address.to_owned(), |local| local.to_string()),
-            Self::Unix(..) => address.to_owned(),
+            Self::Tcp(socket) => socket.local_addr().map_or_else(|_| address.to_string(), |local| local.to_string()),
+            Self::Unix(..) => address.to_string(),
         }
+    }
+
+    /// Whether only programs on this machine reach it.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().is_ok_and(|local| local.ip().to_canonical().is_loopback()),
+            Self::Unix(..) => true,
+        }
+    }
+
+    /// Gives a socket that is at the path of `present` the permissions of `wanted`, which has the same path.
+    pub(super) fn permit(present: &Address, wanted: &Address) -> Result<(), ListenError> {
+        let Address::Unix { path, mode, group } = wanted else { return Ok(()) };
+        let system = |source: io::Error| ListenError::System { address: wanted.clone(), source };
+        let group = match (group, present) {
+            (Some(name), _) => Some(group_id(name)?),
+            // It had another one, and is to have that of the process again.
+            (None, Address::Unix { group: Some(_), .. }) => Some(rustix::process::getegid().as_raw()),
+            (None, _) => None,
+        };
+        if group.is_some() {
+            chown(path, None, group).map_err(system)?;
+        }
+        rustix::fs::chmod(path, Mode::from_raw_mode(*mode)).map_err(|error| system(error.into()))
     }
 }
 
@@ -176,13 +213,20 @@ fn make_room(address: &Address, path: &Path) -> Result<(), ListenError> {
     if !found.file_type().is_socket() {
         return Err(ListenError::NoSocket(address.clone()));
     }
-    match UnixStream::connect(path) {
+    match knock(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path).map_err(|source| ListenError::System { address: address.clone(), source })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         _ => Err(ListenError::InUse(address.clone())),
     }
+}
+
+/// Connects, and does not wait: somebody who listens and accepts nobody is somebody all the same.
+fn knock(path: &Path) -> io::Result<()> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    Ok(rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?)
 }
 
 /// The number of a group, as the system's directory of users knows it.

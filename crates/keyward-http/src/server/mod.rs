@@ -42,8 +42,20 @@ pub use config::{Address, Config, ConfigError, Listen, Logged, Unfit};
 pub use listen::ListenError;
 pub use run::{Control, Server};
 
+use crate::facts::Dialect;
 use crate::observe::Meters;
+use endpoint::Endpoint;
 use shared::Shared;
+
+/// What a proxy asks by this target: how it tells about the request, the name of the policy, and what follows it; `None`
+/// where the target is not one that proxies ask. For tests of the whole.
+#[doc(hidden)]
+pub fn asked_by(target: &http::Uri) -> Option<(Dialect, &str, &str)> {
+    match Endpoint::of(target) {
+        Endpoint::Forward { dialect, policy, rest } => Some((dialect, policy, rest)),
+        Endpoint::Verify | Endpoint::Health | Endpoint::None => None,
+    }
+}
 
 /// How the program that runs the server reads questions at `/v1/verify`, and in which words it tells answers and errors:
 /// the same as everywhere else in it.

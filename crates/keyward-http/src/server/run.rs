@@ -1,15 +1,14 @@
 //! Start, reload and stop.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use keyward_core::rules::key::State;
-use keyward_core::store::Filter;
+use keyward_core::store::{Filter, StoreError};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
@@ -26,6 +25,8 @@ use crate::observe::Log;
 
 /// How long what is being answered may take at the end.
 const LAST: Duration = Duration::from_secs(5);
+/// How long the last writing may take where somebody is in a hurry.
+const HURRY: Duration = Duration::from_secs(1);
 /// How often keys are counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 /// After an accept that failed, because there are too many open files for example.
@@ -57,29 +58,61 @@ impl Control {
 pub struct Server {
     shared: Arc<Shared>,
     options: Options,
-    sockets: BTreeMap<String, Listening>,
+    sockets: Vec<Listening>,
     inherited: Inherited,
     words: mpsc::UnboundedReceiver<Word>,
     control: Control,
 }
 
+/// What is answered at a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Duty {
+    Guard { api: bool },
+    Admin,
+}
+
+impl Duty {
+    /// What it means for whoever is at the other end.
+    fn towards(self, peer: Peer) -> Role {
+        match self {
+            Self::Guard { api } => Role::Guard(Door { peer, api }),
+            Self::Admin => Role::Admin,
+        }
+    }
+}
+
 /// A socket that is listened at.
+#[derive(Debug)]
 struct Listening {
+    address: Address,
+    duty: Duty,
     socket: Socket,
-    role: Role,
+    /// Ends those who accept, and their connections.
     close: watch::Sender<bool>,
 }
 
 /// What a loop is told.
 enum Job {
-    Listen(Socket, Role, watch::Receiver<bool>),
-    Serve(Parked, Role, Counted),
+    Listen(Socket, Duty, watch::Receiver<bool>),
+    Serve(Parked, Role, Place, watch::Receiver<bool>),
 }
 
 /// A loop, as the others see it.
 struct Loop {
     jobs: mpsc::UnboundedSender<Job>,
-    connections: AtomicUsize,
+    connections: Arc<AtomicUsize>,
+}
+
+/// A connection's place in the counts: of all, and of its loop's. Both are given back when it is dropped, wherever.
+struct Place {
+    _counted: Counted,
+    of_loop: Arc<AtomicUsize>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.of_loop.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// All loops: a connection goes to the one that has fewest.
@@ -87,7 +120,7 @@ type Loops = Arc<Vec<Loop>>;
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("sockets", &self.sockets.keys()).finish_non_exhaustive()
+        f.debug_struct("Server").field("sockets", &self.sockets).finish_non_exhaustive()
     }
 }
 
@@ -98,18 +131,25 @@ impl Server {
     /// Where one of them cannot be listened at, or a file that is named cannot be read. Then nothing is listened at.
     pub fn bind(guard: Guard, config: Config, api: Arc<dyn Api>, mut options: Options) -> Result<Self, StartError> {
         let mut inherited = Inherited::take(options.socket_names.as_deref());
-        let mut sockets = BTreeMap::new();
-        for (key, address, role) in places(&config) {
-            let socket = Socket::open(&address, &mut inherited)?;
-            sockets.insert(key, Listening { socket, role, close: watch::channel(false).0 });
-        }
         let settings = read_settings(config)?;
+        let mut sockets = vec![];
+        for (address, duty) in places(&settings.config) {
+            sockets.push(Listening::open(address, duty, &settings.config, &mut inherited)?);
+        }
         options.workers = options.workers.max(1);
         let sink = std::mem::replace(&mut options.log, Box::new(std::io::sink()));
         let log = Log::start(sink, guard.clock().clone());
         let shared = Arc::new(Shared::new(guard, log, api, options.version, settings, options.workers));
         let (sender, words) = mpsc::unbounded_channel();
         Ok(Self { shared, options, sockets, inherited, words, control: Control(sender) })
+    }
+
+    /// Whether the files that a configuration names can be used.
+    ///
+    /// # Errors
+    /// As [`Server::bind`] has it.
+    pub fn check_files(config: &Config) -> Result<(), StartError> {
+        config.proxy_secret_file.as_deref().map_or(Ok(()), |path| read_secret(path).map(drop))
     }
 
     /// Tells it what to do while it runs.
@@ -134,21 +174,22 @@ impl Server {
         let mut inboxes = vec![];
         for _ in 0..options.workers {
             let (jobs, inbox) = mpsc::unbounded_channel();
-            loops.push(Loop { jobs, connections: AtomicUsize::new(0) });
+            loops.push(Loop { jobs, connections: Arc::default() });
             inboxes.push(inbox);
         }
         let loops: Loops = Arc::new(loops);
         let mut threads: Vec<JoinHandle<()>> = vec![];
         for (number, inbox) in inboxes.into_iter().enumerate() {
+            // Only the starter keeps the loops: when it lets go of them, they end.
             let (worker, loops, stopped) =
-                (Worker { shared: Arc::clone(&shared), number }, Arc::clone(&loops), stopped.clone());
+                (Worker { shared: Arc::clone(&shared), number }, Arc::downgrade(&loops), stopped.clone());
             let runtime = event_loop()?;
             let work = move || runtime.block_on(turn(worker, loops, inbox, stopped));
             let named = std::thread::Builder::new().name(format!("keyward-loop-{number}"));
             threads.push(named.spawn(work).map_err(StartError::Thread)?);
         }
-        for listening in sockets.values() {
-            announce(&loops, listening)?;
+        for listening in &sockets {
+            listening.announce(&loops, listening.copies(&loops).map_err(StartError::Thread)?);
         }
         let shown = addresses(&sockets);
         let fields = [("listen", shown.clone().into()), ("version", shared.version.into())];
@@ -156,7 +197,7 @@ impl Server {
         systemd::ready(&format!("listening at {}", shown.join(", ")));
 
         let control = event_loop()?;
-        control.block_on(async {
+        let mut is_hurried = control.block_on(async {
             let mut upkeep = Upkeep::new();
             loop {
                 let word = tokio::select! {
@@ -176,10 +217,9 @@ impl Server {
             shared.log.event("info", "stop", &[("drain_seconds", options.drain.as_secs_f64().into())]);
             let mut is_hurried = wait(options.drain, &mut words).await;
             // Listeners take in what waits at their doors, and close.
-            for (_, listening) in std::mem::take(&mut sockets) {
+            for listening in std::mem::take(&mut sockets) {
                 let _ = listening.close.send(true);
             }
-            shared.is_closing.store(true, Ordering::Relaxed);
             let _ = stop.send(true);
             let steps = LAST.as_millis() / PAUSE.as_millis();
             for _ in 0..steps {
@@ -188,25 +228,32 @@ impl Server {
                 }
                 is_hurried = wait(PAUSE, &mut words).await;
             }
+            is_hurried
         });
         // Without senders, the loops end, and with them what is left of the connections.
         drop(loops);
         drop(stop);
-        for thread in threads {
-            let _ = thread.join();
-        }
-        shared.guard.flush();
-        if let Some(error) = shared.guard.counts().take_failure() {
-            let writing = shared.guard.counts().writing();
-            if writing.unrecorded > 0 {
-                let code = shared.api.code_of(&error);
-                let fields = [
-                    ("code", code.into()),
-                    ("message", error.to_string().into()),
-                    ("unrecorded_uses", writing.unrecorded.into()),
-                ];
-                shared.log.event("error", "flush_error", &fields);
+        let (ended, mut end) = tokio::sync::oneshot::channel::<()>();
+        let last = Arc::clone(&shared);
+        // On a thread of its own: a store that somebody has locked keeps nobody from being in a hurry.
+        let work = move || {
+            for thread in threads {
+                let _ = thread.join();
             }
+            last.guard.flush();
+            drop(last);
+            drop(ended);
+        };
+        let is_under_way = std::thread::Builder::new().name("keyward-end".to_owned()).spawn(work).is_ok();
+        control.block_on(async {
+            let most = if is_hurried { HURRY } else { LAST };
+            tokio::select! {
+                _ = &mut end, if is_under_way => {}
+                hurried = wait(most, &mut words) => is_hurried |= hurried,
+            }
+        });
+        if let Some(error) = shared.guard.counts().take_failure() {
+            tell_of_failure(&shared, &error);
         }
         shared.log.event("info", "stopped", &[]);
         shared.log.finish();
@@ -214,32 +261,62 @@ impl Server {
     }
 }
 
+/// Tells the log what could not be written.
+fn tell_of_failure(shared: &Shared, error: &StoreError) {
+    let unrecorded = shared.guard.counts().writing().unrecorded;
+    let code = shared.api.code_of(error);
+    let fields = [("code", code.into()), ("message", error.to_string().into()), ("unrecorded_uses", unrecorded.into())];
+    shared.log.event("error", "flush_error", &fields);
+}
+
 /// Where it listens, guard listeners first.
-fn addresses(sockets: &BTreeMap<String, Listening>) -> Vec<String> {
-    let mut all: Vec<_> = sockets
-        .iter()
-        .map(|(key, listening)| {
-            let address = key.split_once(' ').map_or(key.as_str(), |(_, address)| address);
-            (matches!(listening.role, Role::Admin), listening.socket.shown(address))
-        })
-        .collect();
-    all.sort();
-    all.into_iter().map(|(_, shown)| shown).collect()
+fn addresses(sockets: &[Listening]) -> Vec<String> {
+    let mut all: Vec<_> = sockets.iter().collect();
+    all.sort_by_key(|listening| listening.duty == Duty::Admin);
+    all.into_iter().map(|listening| listening.socket.shown(&listening.address)).collect()
 }
 
 fn event_loop() -> Result<tokio::runtime::Runtime, StartError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)
 }
 
-/// Every place to listen at, by what tells it from the others.
-fn places(config: &Config) -> Vec<(String, Address, Role)> {
-    let guard = config.listen.iter().map(|Listen { address, api }| {
-        let role = Role::Guard(Door { peer: Peer::Unix, api: *api });
-        (format!("guard,{api},{address:?} {address}"), address.clone(), role)
-    });
-    let admin =
-        config.admin.iter().map(|address| (format!("admin,{address:?} {address}"), address.clone(), Role::Admin));
-    guard.chain(admin).collect()
+/// Every place to listen at.
+fn places(config: &Config) -> Vec<(Address, Duty)> {
+    let guard = config.listen.iter().map(|Listen { address, api }| (address.clone(), Duty::Guard { api: *api }));
+    guard.chain(config.admin.iter().map(|address| (address.clone(), Duty::Admin))).collect()
+}
+
+impl Listening {
+    fn open(address: Address, duty: Duty, config: &Config, inherited: &mut Inherited) -> Result<Self, ListenError> {
+        let socket = Socket::open(&address, inherited)?;
+        let listening = Self { address, duty, socket, close: watch::channel(false).0 };
+        // Where a socket that was handed over listens is known only now.
+        if duty != Duty::Admin && config.trust.is_empty() && !listening.socket.is_local() {
+            let address = listening.socket.shown(&listening.address);
+            listening.give_back(inherited);
+            return Err(ListenError::Untrusted(address));
+        }
+        Ok(listening)
+    }
+
+    /// Gives a socket back that was handed over: it can be had again at the next reload.
+    fn give_back(self, inherited: &mut Inherited) {
+        if let Address::Inherited(name) = self.address {
+            inherited.take_back(name, self.socket);
+        }
+    }
+
+    /// The socket once for each loop.
+    fn copies(&self, loops: &Loops) -> std::io::Result<Vec<Socket>> {
+        loops.iter().map(|_| self.socket.try_clone()).collect()
+    }
+
+    /// Hands the copies to the loops.
+    fn announce(&self, loops: &Loops, copies: Vec<Socket>) {
+        for (one, socket) in loops.iter().zip(copies) {
+            let _ = one.jobs.send(Job::Listen(socket, self.duty, self.close.subscribe()));
+        }
+    }
 }
 
 /// The configuration, with the files that it names.
@@ -256,15 +333,6 @@ fn read_secret(path: &Path) -> Result<Vec<u8>, StartError> {
     if secret.len() < SHORTEST || !is_visible { Err(StartError::Secret(path.to_owned())) } else { Ok(secret.to_vec()) }
 }
 
-/// Hands a socket to all loops.
-fn announce(loops: &Loops, listening: &Listening) -> Result<(), StartError> {
-    for one in loops.iter() {
-        let socket = listening.socket.try_clone().map_err(StartError::Thread)?;
-        let _ = one.jobs.send(Job::Listen(socket, listening.role.clone(), listening.close.subscribe()));
-    }
-    Ok(())
-}
-
 /// Waits, unless it is told to hurry.
 async fn wait(time: Duration, words: &mut mpsc::UnboundedReceiver<Word>) -> bool {
     let hurry = async {
@@ -279,44 +347,13 @@ async fn wait(time: Duration, words: &mut mpsc::UnboundedReceiver<Word>) -> bool
 }
 
 /// Reads the configuration again, and takes it over whole or not at all. Listeners that are the same stay open.
-fn reload(
-    shared: &Shared,
-    options: &Options,
-    sockets: &mut BTreeMap<String, Listening>,
-    inherited: &mut Inherited,
-    loops: &Loops,
-) {
+fn reload(shared: &Shared, options: &Options, sockets: &mut Vec<Listening>, inherited: &mut Inherited, loops: &Loops) {
     systemd::reloading();
     let result = (options.reload)().map_err(|error| error.to_string()).and_then(|config| {
+        shared.check_against_store(&config).map_err(|error| error.to_string())?;
         let settings = read_settings(config).map_err(|error| error.to_string())?;
-        let wanted = places(&settings.config);
-        let mut opened = vec![];
-        for (key, address, role) in &wanted {
-            if !sockets.contains_key(key) {
-                // The same address with another role cannot be opened while it is open.
-                let former = sockets.keys().find(|own| own.ends_with(&format!(" {address}"))).cloned();
-                let former = former.and_then(|own| sockets.remove_entry(&own));
-                let socket = match former {
-                    Some((_, listening)) => {
-                        let _ = listening.close.send(true);
-                        listening.socket
-                    }
-                    None => Socket::open(address, inherited).map_err(|error: ListenError| error.to_string())?,
-                };
-                opened.push((key.clone(), Listening { socket, role: role.clone(), close: watch::channel(false).0 }));
-            }
-        }
-        for (key, listening) in opened {
-            announce(loops, &listening).map_err(|error| error.to_string())?;
-            sockets.insert(key, listening);
-        }
-        sockets.retain(|key, listening| {
-            let stays = wanted.iter().any(|(wanted, ..)| wanted == key);
-            if !stays {
-                let _ = listening.close.send(true);
-            }
-            stays
-        });
+        let change = Change::plan(&settings.config, sockets, inherited, loops).map_err(|error| error.to_string())?;
+        change.make(sockets, inherited, loops);
         shared.replace(settings);
         Ok(())
     });
@@ -327,7 +364,7 @@ fn reload(
         }
     }
     match result {
-        Ok(()) => shared.log.event("info", "reload", &[]),
+        Ok(()) => shared.log.event("info", "reload", &[("listen", addresses(sockets).into())]),
         Err(message) => {
             shared.config_failures.fetch_add(1, Ordering::Relaxed);
             let fields = [("message", message.into()), ("kept", "the former configuration".into())];
@@ -337,14 +374,125 @@ fn reload(
     systemd::ready("serving");
 }
 
+/// What a reload does to the sockets. Everything that can fail is done when it is planned.
+struct Change {
+    /// What is listened at from then on: a socket that there is, by its place, or another one. With the copies for the
+    /// loops where they have to be told.
+    wanted: Vec<(Source, Address, Duty, Option<Vec<Socket>>)>,
+}
+
+enum Source {
+    Present(usize),
+    Opened(Listening),
+}
+
+impl Change {
+    fn plan(
+        config: &Config,
+        sockets: &[Listening],
+        inherited: &mut Inherited,
+        loops: &Loops,
+    ) -> Result<Self, StartError> {
+        let mut change = Self { wanted: vec![] };
+        let result = change.fill(config, sockets, inherited, loops);
+        if let Err(error) = result {
+            for (source, ..) in change.wanted {
+                if let Source::Opened(listening) = source {
+                    listening.give_back(inherited);
+                }
+            }
+            return Err(error);
+        }
+        Ok(change)
+    }
+
+    fn fill(
+        &mut self,
+        config: &Config,
+        sockets: &[Listening],
+        inherited: &mut Inherited,
+        loops: &Loops,
+    ) -> Result<(), StartError> {
+        for (address, duty) in places(config) {
+            let present = sockets.iter().position(|listening| listening.address.is_at_the_place_of(&address));
+            let source = match present {
+                Some(place) if duty != Duty::Admin && config.trust.is_empty() && !sockets[place].socket.is_local() => {
+                    return Err(ListenError::Untrusted(sockets[place].socket.shown(&address)).into());
+                }
+                Some(place) => Source::Present(place),
+                None => Source::Opened(Listening::open(address.clone(), duty, config, inherited)?),
+            };
+            let copies = match &source {
+                Source::Present(place) if sockets[*place].duty == duty => Ok(None),
+                Source::Present(place) => sockets[*place].copies(loops).map(Some),
+                Source::Opened(listening) => listening.copies(loops).map(Some),
+            };
+            let (copies, failure) = match copies {
+                Ok(copies) => (copies, None),
+                Err(error) => (None, Some(error)),
+            };
+            self.wanted.push((source, address, duty, copies));
+            if let Some(error) = failure {
+                return Err(StartError::Thread(error));
+            }
+        }
+        self.permit(sockets)
+    }
+
+    /// Gives sockets that stay the permissions that they are to have from now on; where that fails, those that they had.
+    fn permit(&self, sockets: &[Listening]) -> Result<(), StartError> {
+        let mut done: Vec<(&Address, &Address)> = vec![];
+        for (source, wanted, ..) in &self.wanted {
+            let Source::Present(place) = source else { continue };
+            let present = &sockets[*place].address;
+            if present == wanted {
+                continue;
+            }
+            if let Err(error) = Socket::permit(present, wanted) {
+                for (present, wanted) in done {
+                    let _ = Socket::permit(wanted, present);
+                }
+                return Err(error.into());
+            }
+            done.push((present, wanted));
+        }
+        Ok(())
+    }
+
+    fn make(self, sockets: &mut Vec<Listening>, inherited: &mut Inherited, loops: &Loops) {
+        let mut present: Vec<_> = std::mem::take(sockets).into_iter().map(Some).collect();
+        for (source, address, duty, copies) in self.wanted {
+            let listening = match source {
+                Source::Opened(listening) => Some(listening),
+                // It is the same, perhaps with other permissions.
+                Source::Present(place) if copies.is_none() => {
+                    present[place].take().map(|former| Listening { address, ..former })
+                }
+                Source::Present(place) => present[place].take().map(|former| {
+                    let _ = former.close.send(true);
+                    Listening { address, duty, socket: former.socket, close: watch::channel(false).0 }
+                }),
+            };
+            let Some(listening) = listening else { continue };
+            if let Some(copies) = copies {
+                listening.announce(loops, copies);
+            }
+            sockets.push(listening);
+        }
+        for listening in present.into_iter().flatten() {
+            let _ = listening.close.send(true);
+            listening.give_back(inherited);
+        }
+    }
+}
+
 /// One event loop: it listens at what it is given, and serves what comes.
-async fn turn(worker: Worker, loops: Loops, mut inbox: mpsc::UnboundedReceiver<Job>, stop: watch::Receiver<bool>) {
-    // A handle of this loop must not keep it from ending: what is shadowed lives on, so it is dropped.
-    let loops = {
-        let weak = Arc::downgrade(&loops);
-        drop(loops);
-        weak
-    };
+async fn turn(
+    worker: Worker,
+    loops: Weak<Vec<Loop>>,
+    mut inbox: mpsc::UnboundedReceiver<Job>,
+    stop: watch::Receiver<bool>,
+) {
     let mut beat = tokio::time::interval(Duration::from_secs(1));
     loop {
         let job = tokio::select! {
@@ -356,19 +504,15 @@ async fn turn(worker: Worker, loops: Loops, mut inbox: mpsc::UnboundedReceiver<J
         };
         match job {
             None => return,
-            Some(Job::Listen(socket, role, close)) => {
-                tokio::spawn(accept(socket, role, worker.clone(), loops.clone(), close));
+            Some(Job::Listen(socket, duty, close)) => {
+                tokio::spawn(accept(socket, duty, worker.clone(), loops.clone(), close));
             }
-            Some(Job::Serve(parked, role, counted)) => {
+            Some(Job::Serve(parked, role, place, close)) => {
                 if let Ok(stream) = Stream::unpark(parked) {
-                    let (own, loops, stop) = (worker.clone(), loops.clone(), stop.clone());
+                    let (own, stop) = (worker.clone(), stop.clone());
                     tokio::spawn(async move {
-                        let number = own.number;
-                        serve(stream, role, own, stop).await;
-                        drop(counted);
-                        if let Some(loops) = loops.upgrade() {
-                            loops[number].connections.fetch_sub(1, Ordering::Relaxed);
-                        }
+                        serve(stream, role, own, [stop, close]).await;
+                        drop(place);
                     });
                 }
             }
@@ -383,57 +527,75 @@ enum Listener {
 }
 
 impl Listener {
-    async fn accept(&self) -> std::io::Result<(Stream, Peer)> {
+    async fn accept(&self) -> std::io::Result<(Parked, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                Ok((Stream::Tcp(stream), Peer::Address(address.ip())))
+                Ok((Stream::Tcp(stream).park()?, Peer::Address(address.ip())))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Stream::Unix(stream), Peer::Unix))
+                Ok((Stream::Unix(stream).park()?, Peer::Unix))
             }
         }
     }
+
+    /// Closes the door. Those who stand before it are let in: for them, the system has opened it already.
+    fn close(self, mut let_in: impl FnMut(Parked, Peer)) -> std::io::Result<()> {
+        match self {
+            Self::Tcp(listener) => {
+                let listener = listener.into_std()?;
+                while let Ok((stream, address)) = listener.accept() {
+                    stream.set_nonblocking(true)?;
+                    let_in(Parked::Tcp(stream), Peer::Address(address.ip()));
+                }
+            }
+            Self::Unix(listener) => {
+                let listener = listener.into_std()?;
+                while let Ok((stream, _)) = listener.accept() {
+                    stream.set_nonblocking(true)?;
+                    let_in(Parked::Unix(stream), Peer::Unix);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-async fn accept(
-    socket: Socket,
-    role: Role,
-    worker: Worker,
-    loops: std::sync::Weak<Vec<Loop>>,
-    mut close: watch::Receiver<bool>,
-) {
+async fn accept(socket: Socket, duty: Duty, worker: Worker, loops: Weak<Vec<Loop>>, mut close: watch::Receiver<bool>) {
     let listener = match socket {
         Socket::Tcp(socket) => TcpListener::from_std(socket).map(Listener::Tcp),
         Socket::Unix(socket, _) => UnixListener::from_std(socket).map(Listener::Unix),
     };
     let Ok(listener) = listener else { return };
-    let mut is_closing = false;
+    let closed = close.clone();
+    let let_in = |parked: Parked, peer: Peer| {
+        let is_stranger = duty != Duty::Admin && !peer.is_trusted(&worker.shared.settings().config.trust);
+        let role = duty.towards(peer);
+        match Counted::new(&worker, is_stranger) {
+            Some(counted) => {
+                if let Some(loops) = loops.upgrade() {
+                    hand_over(&loops, parked, role, counted, closed.clone());
+                }
+            }
+            None => {
+                if let Ok(stream) = Stream::unpark(parked) {
+                    tokio::spawn(turn_away(stream));
+                }
+            }
+        }
+    };
     loop {
         let accepted = tokio::select! {
             biased;
-            accepted = listener.accept() => accepted,
-            // What waits at the door was accepted by the system already, and is served.
-            _ = close.changed(), if !is_closing => {
-                is_closing = true;
-                continue;
+            _ = close.changed() => {
+                let _ = listener.close(let_in);
+                return;
             }
-            () = std::future::ready(()), if is_closing => return,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let role = match &role {
-                    Role::Guard(door) => Role::Guard(Door { peer, api: door.api }),
-                    Role::Admin => Role::Admin,
-                };
-                let Some(counted) = Counted::new(&worker) else {
-                    tokio::spawn(turn_away(stream));
-                    continue;
-                };
-                let Some(loops) = loops.upgrade() else { return };
-                hand_over(&loops, stream, role, counted);
-            }
+            Ok((parked, peer)) => let_in(parked, peer),
             // The client has gone again.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -445,13 +607,11 @@ async fn accept(
 }
 
 /// Gives a connection to the loop that has fewest.
-fn hand_over(loops: &Loops, stream: Stream, role: Role, counted: Counted) {
+fn hand_over(loops: &[Loop], parked: Parked, role: Role, counted: Counted, close: watch::Receiver<bool>) {
     let Some(one) = loops.iter().min_by_key(|one| one.connections.load(Ordering::Relaxed)) else { return };
     one.connections.fetch_add(1, Ordering::Relaxed);
-    match stream.park() {
-        Ok(parked) => drop(one.jobs.send(Job::Serve(parked, role, counted))),
-        Err(_) => drop(one.connections.fetch_sub(1, Ordering::Relaxed)),
-    }
+    let place = Place { _counted: counted, of_loop: Arc::clone(&one.connections) };
+    let _ = one.jobs.send(Job::Serve(parked, role, place, close));
 }
 
 /// What is done from time to time.
@@ -485,11 +645,7 @@ impl Upkeep {
         self.passed += 1;
         let _ = shared.look_at_store();
         if let Some(error) = shared.guard.counts().take_failure() {
-            let code = shared.api.code_of(&error);
-            let unrecorded = shared.guard.counts().writing().unrecorded;
-            let fields =
-                [("code", code.into()), ("message", error.to_string().into()), ("unrecorded_uses", unrecorded.into())];
-            shared.log.event("error", "flush_error", &fields);
+            tell_of_failure(shared, &error);
         }
         if let Some(every) = self.watchdog {
             // Only if every loop turns.

@@ -7,7 +7,7 @@ use keyward_core::store::StoreError;
 use keyward_core::verifier::VerifyError;
 
 use super::Api;
-use super::config::Config;
+use super::config::{Config, ConfigError, Unfit};
 use crate::guard::Guard;
 use crate::observe::{Log, Meters, Origins};
 
@@ -26,9 +26,9 @@ pub(super) struct Shared {
     settings: RwLock<Arc<Settings>>,
     /// The health answers say no; requests are decided as before.
     pub(super) is_draining: AtomicBool,
-    /// The last answers are being given.
-    pub(super) is_closing: AtomicBool,
     pub(super) connections: AtomicUsize,
+    /// Connections of peers that are not trusted.
+    pub(super) strangers: AtomicUsize,
     pub(super) config_loaded: AtomicU64,
     pub(super) config_failures: AtomicU64,
     /// Whether the store could be read the last time.
@@ -62,8 +62,8 @@ impl Shared {
             version,
             settings: RwLock::new(Arc::new(settings)),
             is_draining: AtomicBool::new(false),
-            is_closing: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
+            strangers: AtomicUsize::new(0),
             config_loaded: AtomicU64::new(0),
             config_failures: AtomicU64::new(0),
             store: Mutex::new(Ok(())),
@@ -99,6 +99,19 @@ impl Shared {
             VerifyError::Overloaded => ("overloaded", error.to_string()),
             _ => ("internal", error.to_string()),
         }
+    }
+
+    /// Whether the store has what the policies of a configuration ask for.
+    ///
+    /// # Errors
+    /// Where it has not, or cannot be read.
+    pub(super) fn check_against_store(&self, config: &Config) -> Result<(), Unfit> {
+        let turn = self.guard.gate().turn()?;
+        let view = turn.view().map_err(|error| match error {
+            VerifyError::Store(error) => Unfit::Store(error),
+            error => Unfit::Config(ConfigError::new(error.to_string())),
+        })?;
+        config.check_in(&view)
     }
 
     /// Looks whether the store can be read, and tells the log when that has changed.

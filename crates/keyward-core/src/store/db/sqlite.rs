@@ -137,6 +137,12 @@ impl Engine {
         }
     }
 
+    /// Has it wait this long for other processes, and no longer.
+    pub(in crate::store) fn wait_for(&self, patience: std::time::Duration) {
+        // It cannot fail but for a time that no counter of milliseconds holds; then it waits as before.
+        let _ = self.conn.busy_timeout(patience);
+    }
+
     /// Whether something stands in the log.
     pub(in crate::store) fn has_log(&self) -> bool {
         self.watch().is_some_and(Watch::has_log)

@@ -10,7 +10,7 @@ use super::error_of;
 use crate::store::error::StoreError;
 
 /// How long a command waits for other processes before it says that the store is locked.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Statements that stay prepared: more than there are, so that a thousand new keys prepare each of theirs once.
 const STATEMENTS: usize = 128;
 
@@ -34,9 +34,9 @@ pub(super) fn connect_immutable(path: &Path) -> Result<Connection, StoreError> {
     Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).map_err(|error| error_of(path, error))
 }
 
-/// Settings of a connection; none of them is kept in the file.
-pub(super) fn harden(conn: &Connection) -> rusqlite::Result<()> {
-    conn.busy_timeout(BUSY_TIMEOUT)?;
+/// Settings of a connection; none of them is kept in the file. It waits for other processes for as long as `patience`.
+pub(super) fn harden(conn: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    conn.busy_timeout(patience)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // A misspelt column in double quotes is an error, not a string.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;

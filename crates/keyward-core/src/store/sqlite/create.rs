@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{connect, harden};
+use super::connection::{BUSY_TIMEOUT, connect, harden};
 use super::place::{check_folder, check_names, parent, resolve};
 use super::{beside, error_of, schema};
 use crate::platform;
@@ -49,7 +49,7 @@ pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreE
     }
     let conn = connect(&resolve(path)?, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let sql = |error| error_of(path, error);
-    harden(&conn).map_err(sql)?;
+    harden(&conn, BUSY_TIMEOUT).map_err(sql)?;
     // Something may be in it after all, and be another program's: then nothing is done to it.
     let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sql);
     if number("page_count")? > 0 && number("application_id")? != schema::APPLICATION_ID {
@@ -62,7 +62,7 @@ pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreE
 pub(in crate::store) fn in_memory(path: PathBuf, now: Timestamp) -> Result<Sqlite, StoreError> {
     let make = || {
         let conn = Connection::open_in_memory()?;
-        harden(&conn)?;
+        harden(&conn, BUSY_TIMEOUT)?;
         schema::create(&conn, now)?;
         Ok(conn)
     };

@@ -15,6 +15,7 @@ mod unfinished;
 mod watch;
 
 pub(super) use binding::{ANOTHER_FILE, bind};
+pub(crate) use connection::BUSY_TIMEOUT;
 pub(super) use connection::leave_log;
 pub(super) use create::{create, in_memory, nothing};
 pub(super) use error::error_of;

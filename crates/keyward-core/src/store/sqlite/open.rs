@@ -21,12 +21,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
 use super::binding::Binding;
-use super::connection::{connect, connect_immutable, harden, leave_log};
+use super::connection::{BUSY_TIMEOUT, connect, connect_immutable, harden, leave_log};
 use super::place::{check_file, resolve};
 use super::watch::Watch;
 use super::{beside, error_of, schema};
@@ -57,7 +58,7 @@ pub(in crate::store) struct OpenFile {
 }
 
 /// Opens the store at `path`.
-pub(in crate::store) fn open(path: &Path, purpose: Purpose) -> Result<OpenFile, StoreError> {
+pub(in crate::store) fn open(path: &Path, purpose: Purpose, patience: Duration) -> Result<OpenFile, StoreError> {
     let path = resolve(path)?;
     let exposure = check_file(&path)?;
     let file = |(engine, unwritable)| OpenFile { engine, path: path.clone(), unwritable, exposure };
@@ -65,7 +66,7 @@ pub(in crate::store) fn open(path: &Path, purpose: Purpose) -> Result<OpenFile, 
     if !platform::may_write(&path) && platform::may_read(&path) && nothing_in_the_log(&path) {
         return open_immutable(&path, READ_ONLY).map(file);
     }
-    match open_shared(&path, purpose) {
+    match open_shared(&path, purpose, patience) {
         // A folder that cannot be written, or a disk without room for the memory that is shared.
         Err(StoreError::Unusable { path: of, verb, detail }) if nothing_in_the_log(&path) => {
             let why = if detail == DISK_FULL { DISK_FULL } else { READ_ONLY };
@@ -79,10 +80,10 @@ pub(in crate::store) fn open(path: &Path, purpose: Purpose) -> Result<OpenFile, 
 }
 
 /// Opens it as one that others read and write meanwhile.
-fn open_shared(path: &Path, purpose: Purpose) -> Result<(Sqlite, Option<String>), StoreError> {
+fn open_shared(path: &Path, purpose: Purpose, patience: Duration) -> Result<(Sqlite, Option<String>), StoreError> {
     let sql = |error| error_of(path, error);
     let mut watch = Watch::of_a_shared(path)?;
-    let (mut conn, mut schema) = connected(path).map_err(|error| match error {
+    let (mut conn, mut schema) = connected(path, patience).map_err(|error| match error {
         // What can be read, and only without the log, is not damaged.
         StoreError::Corrupt { .. } if watch.has_log() && watch.is_alone() && Binding::of_the_file(path).is_some() => {
             watch.stale_log()
@@ -94,7 +95,7 @@ fn open_shared(path: &Path, purpose: Purpose) -> Result<(Sqlite, Option<String>)
         // nobody in this process may have it open.
         drop(conn);
         let alone = if watch.is_alone() { Binding::of_the_file(path) } else { None };
-        (conn, schema) = connected(path)?;
+        (conn, schema) = connected(path, patience)?;
         watch.check_with(&conn, alone)?;
     }
     leave_log(&conn, false);
@@ -121,10 +122,10 @@ fn open_shared(path: &Path, purpose: Purpose) -> Result<(Sqlite, Option<String>)
 }
 
 /// A connection that leaves the log alone until it is known to belong to the file, and the schema of the store.
-fn connected(path: &Path) -> Result<(Connection, i64), StoreError> {
+fn connected(path: &Path, patience: Duration) -> Result<(Connection, i64), StoreError> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     leave_log(&conn, !nothing_in_the_log(path));
-    harden(&conn).map_err(|error| error_of(path, error))?;
+    harden(&conn, patience).map_err(|error| error_of(path, error))?;
     let schema = recognise(&conn, path)?;
     Ok((conn, schema))
 }
@@ -133,7 +134,7 @@ fn connected(path: &Path) -> Result<(Connection, i64), StoreError> {
 fn open_immutable(path: &Path, why: &str) -> Result<(Sqlite, Option<String>), StoreError> {
     let watch = Watch::of_a_frozen(path)?;
     let mut conn = connect_immutable(path)?;
-    harden(&conn).map_err(|error| error_of(path, error))?;
+    harden(&conn, BUSY_TIMEOUT).map_err(|error| error_of(path, error))?;
     if recognise(&conn, path)? < schema::VERSION {
         conn = copied(&conn, path)?;
     }
@@ -150,7 +151,7 @@ fn copied(conn: &Connection, path: &Path) -> Result<Connection, StoreError> {
     }
     let mut copy = Connection::open_in_memory().map_err(sql)?;
     Backup::new(conn, &mut copy).and_then(|backup| backup.step(-1)).map_err(sql)?;
-    harden(&copy).map_err(sql)?;
+    harden(&copy, BUSY_TIMEOUT).map_err(sql)?;
     schema::migrate(&copy).map_err(|error| not_of_schema(path, found, error))?;
     Ok(copy)
 }

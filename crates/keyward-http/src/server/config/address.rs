@@ -38,6 +38,16 @@ impl Address {
     }
 }
 
+impl Address {
+    /// Whether only one socket can be at both: their permissions may differ.
+    pub(in crate::server) fn is_at_the_place_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
+            (own, other) => own == other,
+        }
+    }
+}
+
 impl FromStr for Address {
     type Err = InvalidText;
 

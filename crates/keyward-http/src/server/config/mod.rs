@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use keyward_core::rules::directory::Kind;
 use keyward_core::rules::names::Name;
-use keyward_core::store::{Store, StoreError};
+use keyward_core::store::{Store, StoreError, View};
 
 pub use address::{Address, Listen};
 
@@ -95,9 +95,13 @@ impl Config {
                 ));
             }
         }
-        for (place, listen) in self.listen.iter().enumerate() {
-            if self.listen[..place].iter().any(|other| other.address == listen.address) {
-                return Err(ConfigError::new(format!("{} is named twice", listen.address)));
+        let places: Vec<_> = self.listen.iter().map(|listen| &listen.address).chain(&self.admin).collect();
+        // The system chooses a port for each that names none.
+        let is_one = |address: &Address| !matches!(address, Address::Tcp(address) if address.port() == 0);
+        for (place, address) in places.iter().enumerate().filter(|(_, address)| is_one(address)) {
+            if places[..place].iter().any(|other| other.is_at_the_place_of(address)) {
+                return Err(ConfigError::new(format!("{address} is named twice"))
+                    .hint("name another address; what operators look at has one of its own"));
             }
         }
         Ok(())
@@ -108,7 +112,10 @@ impl Config {
     /// # Errors
     /// [`Unfit::Config`] where it has not, and [`Unfit::Store`] where it cannot be read.
     pub fn check_against(&self, store: &Store) -> Result<(), Unfit> {
-        let view = store.view()?;
+        self.check_in(&store.view()?)
+    }
+
+    pub(super) fn check_in(&self, view: &View<'_>) -> Result<(), Unfit> {
         for policy in self.policies.iter() {
             let wanted = [(Kind::Role, policy.role.as_ref()), (Kind::Tenant, tenant_of(policy))];
             for (kind, name) in wanted.into_iter().filter_map(|(kind, name)| Some((kind, name?))) {

@@ -1,0 +1,391 @@
+//! Every endpoint, and every answer that it has: the status, the headers and the body, to the letter.
+
+use super::{Answer, FACTS, Guard, Wire, head};
+use crate::harness::Sandbox;
+
+const CONFIG: &str = r#"
+[policy.default]
+[policy.scoped]
+scopes = ["a", "b"]
+[policy.silent]
+scopes = ["a"]
+explain = false
+[policy.secure]
+transport = "https"
+[policy.reads]
+methods = ["GET", "HEAD"]
+[policy.basic]
+accept = ["basic", "bearer"]
+[policy.acme]
+tenant = "acme"
+[policy.hosted]
+tenant_from = "host:{tenant}.api.example.org"
+[policy.levels]
+levels = ["A/B"]
+[policy.editor]
+role = "editor"
+[policy.all]
+headers = ["id", "name", "owner", "tenant", "group", "role", "scopes", "levels", "policy"]
+[policy.few]
+headers = ["policy"]
+[policy.query]
+accept = ["query_auth_key"]
+"#;
+
+struct World {
+    sandbox: Sandbox,
+    guard: Guard,
+}
+
+impl World {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        for line in ["tenant create acme", "tenant create other", "user create mia --role editor", "group create ci"] {
+            let output = sandbox.run(line);
+            assert_eq!(output.code, 0, "{line}: {output}");
+        }
+        let guard = Guard::configured(&sandbox, CONFIG);
+        Self { sandbox, guard }
+    }
+
+    fn mint(&self, line: &str) -> String {
+        self.sandbox.mint(line)
+    }
+
+    /// Asks at an endpoint about a request that is described for all dialects.
+    fn at(&self, endpoint: &str, policy: &str, secret: Option<&str>, changes: &[(&str, &str)]) -> Answer {
+        let is_envoy = endpoint == "envoy";
+        let path = format!("/{endpoint}/{policy}{}", if is_envoy { "/orders" } else { "" });
+        let mut headers = match endpoint {
+            "original" => vec![
+                ("X-Original-Method", "GET"),
+                ("X-Original-URL", "https://api.example.org/orders"),
+                ("X-Forwarded-For", "203.0.113.9"),
+            ],
+            "envoy" => vec![("X-Forwarded-Proto", "https"), ("X-Forwarded-For", "203.0.113.9")],
+            _ => FACTS.to_vec(),
+        };
+        headers.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+        headers.extend(changes.iter().filter(|(_, value)| *value != "-"));
+        let credential = secret.map(|secret| format!("Bearer {secret}"));
+        headers.extend(credential.as_deref().map(|value| ("Authorization", value)));
+        self.guard.ask(&path, &headers)
+    }
+}
+
+/// The names of the headers, apart from the date, in alphabetical order.
+fn names(answer: &Answer) -> String {
+    let mut names: Vec<_> =
+        answer.headers.iter().map(|(name, _)| name.as_str()).filter(|name| *name != "date").collect();
+    names.sort_unstable();
+    names.join(" ")
+}
+
+const ENDPOINTS: [&str; 4] = ["forward", "nginx", "original", "envoy"];
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn every_reason_at_every_endpoint() {
+    let world = World::new();
+    let plain = world.mint("plain");
+    let scoped = world.mint("scoped --scope a");
+    let reader = world.mint("reader --read-only");
+    let inside = world.mint("inside --allow-ip 192.0.2.0/24");
+    let theirs = world.mint("theirs --tenant acme");
+    let others = world.mint("others --tenant other");
+    let viewer = world.mint("viewer --role viewer");
+    let disabled = world.mint("disabled");
+    assert_eq!(world.sandbox.run("disable disabled").code, 0);
+    let expired = world.mint("expired --expires 2026-02-01T00:00:00Z");
+    let owned = world.mint("owned --owner mia");
+    assert_eq!(world.sandbox.run("user disable mia").code, 0);
+    let mut unknown = plain.clone().into_bytes();
+    unknown[4] = if unknown[4] == b'0' { b'1' } else { b'0' };
+    let unknown = String::from_utf8(unknown).unwrap();
+    let insecure = [("X-Forwarded-Proto", "http"), ("X-Original-URL", "http://api.example.org/orders")];
+    let posted = [("X-Forwarded-Method", "POST"), ("X-Original-Method", "POST")];
+    let realm = |policy: &str, rest: &str| format!("Bearer realm=\"{policy}\"{rest}");
+    let invalid = ", error=\"invalid_token\"";
+    for (policy, secret, changes, status, reason, challenge) in [
+        ("default", Some(&plain), &[][..], 200, "allowed", None),
+        ("default", None, &[], 401, "no_credential", Some(realm("default", ""))),
+        ("default", Some(&unknown), &[], 401, "not_genuine", Some(realm("default", invalid))),
+        ("default", Some(&disabled), &[], 401, "key_disabled", Some(realm("default", invalid))),
+        ("default", Some(&expired), &[], 401, "key_expired", Some(realm("default", invalid))),
+        ("default", Some(&owned), &[], 401, "owner_disabled", Some(realm("default", invalid))),
+        ("default", Some(&inside), &[], 403, "ip_not_allowed", None),
+        ("default", Some(&inside), &[("X-Forwarded-For", "x")], 403, "ip_not_allowed", None),
+        ("default", Some(&theirs), &[], 403, "tenant_mismatch", None),
+        ("acme", Some(&theirs), &[], 200, "allowed", None),
+        ("acme", Some(&others), &[], 403, "tenant_mismatch", None),
+        (
+            "scoped",
+            Some(&scoped),
+            &[],
+            403,
+            "scope_missing",
+            Some(realm("scoped", ", error=\"insufficient_scope\", scope=\"b\"")),
+        ),
+        ("silent", Some(&plain), &[], 403, "scope_missing", Some(realm("silent", ", error=\"insufficient_scope\""))),
+        ("levels", Some(&plain), &[], 403, "level_missing", None),
+        ("editor", Some(&viewer), &[], 403, "role_too_low", None),
+        ("editor", Some(&plain), &[], 403, "role_too_low", None),
+        ("unknown", Some(&plain), &[], 500, "unknown_policy", None),
+        ("Default", Some(&plain), &[], 500, "unknown_policy", None),
+        ("routes", Some(&plain), &[], 500, "unknown_policy", None),
+        ("default", Some(&plain), &[("X-Keyward-Key", "x")], 403, "forged_header", None),
+    ] {
+        for endpoint in ENDPOINTS {
+            let answer = world.at(endpoint, policy, secret.map(String::as_str), changes);
+            let told = format!("{endpoint} {policy} {reason}: {answer:?}");
+            assert_eq!((answer.status, answer.reason()), (status, reason), "{told}");
+            assert_eq!(
+                answer.all("www-authenticate"),
+                challenge.iter().map(String::as_str).collect::<Vec<_>>(),
+                "{told}"
+            );
+            let has_body = status != 200 && !["nginx", "original"].contains(&endpoint);
+            assert_eq!(answer.body.is_empty(), !has_body, "{told}");
+            assert_eq!(answer.only("cache-control"), "no-store");
+            let mut expected = vec!["cache-control", "content-length", "x-keyward-reason", "x-keyward-request-id"];
+            if has_body {
+                expected.push("content-type");
+                assert_eq!(answer.only("content-type"), "application/problem+json");
+                let document = answer.json();
+                let explains = policy != "silent";
+                let fields: Vec<_> = document.as_object().unwrap().keys().map(String::as_str).collect();
+                let all = ["type", "title", "status", "reason", "checks", "request_id"];
+                assert_eq!(
+                    fields,
+                    all.into_iter().filter(|name| explains || !["reason", "checks"].contains(name)).collect::<Vec<_>>()
+                );
+                assert_eq!((&document["type"], &document["status"]), (&"about:blank".into(), &status.into()));
+                assert_eq!(document["request_id"], answer.only("x-keyward-request-id"));
+                if explains {
+                    assert_eq!(document["reason"], reason, "{told}");
+                }
+            }
+            if challenge.is_some() {
+                expected.push("www-authenticate");
+            }
+            if status == 200 {
+                expected.extend(["id", "name", "owner", "tenant", "role", "scopes", "policy"].map(|name| match name {
+                    "id" => "x-keyward-id",
+                    "name" => "x-keyward-name",
+                    "owner" => "x-keyward-owner",
+                    "tenant" => "x-keyward-tenant",
+                    "role" => "x-keyward-role",
+                    "scopes" => "x-keyward-scopes",
+                    _ => "x-keyward-policy",
+                }));
+            }
+            expected.sort_unstable();
+            assert_eq!(names(&answer), expected.join(" "), "{told}");
+        }
+    }
+    for endpoint in ENDPOINTS {
+        let at = |policy: &str, secret: &str, changes: &[(&str, &str)]| {
+            let answer = world.at(endpoint, policy, Some(secret), changes);
+            (answer.status, answer.reason().to_owned())
+        };
+        assert_eq!(at("default", &plain, &insecure), (403, "insecure_transport".to_owned()), "{endpoint}");
+        if endpoint != "envoy" {
+            assert_eq!(at("reads", &plain, &posted), (403, "method_not_allowed".to_owned()), "{endpoint}");
+            assert_eq!(at("default", &reader, &posted), (403, "method_not_allowed".to_owned()), "{endpoint}");
+            // What is not said is not known, and what needs it refuses.
+            let unsaid = [("X-Forwarded-Method", "-"), ("X-Original-Method", "-")];
+            assert_eq!(at("reads", &plain, &unsaid), (403, "method_not_allowed".to_owned()), "{endpoint}");
+        }
+        let unsaid = [("X-Forwarded-Proto", "-"), ("X-Original-URL", "-")];
+        assert_eq!(at("default", &plain, &unsaid), (403, "insecure_transport".to_owned()), "{endpoint}");
+        assert_eq!(at("secure", &plain, &unsaid).0, 403, "{endpoint}");
+    }
+}
+
+#[test]
+fn the_host_names_the_tenant() {
+    let world = World::new();
+    let theirs = world.mint("theirs --tenant acme");
+    for (host, status) in [
+        ("acme.api.example.org", 200),
+        ("ACME.Api.Example.org:443", 200),
+        ("acme.api.example.org.", 200),
+        ("other.api.example.org", 403),
+        ("x.acme.api.example.org", 403),
+        ("acme.api.example.org.evil.org", 403),
+        ("acme.api.example.orgx", 403),
+        (".api.example.org", 403),
+        ("api.example.org", 403),
+        ("acme.api.example.org:x", 403),
+        ("x@acme.api.example.org", 403),
+        ("-", 403),
+    ] {
+        let answer = world.at("forward", "hosted", Some(&theirs), &[("X-Forwarded-Host", host)]);
+        assert_eq!(answer.status, status, "{host}: {answer:?}");
+        let url = format!("https://{host}/");
+        let url = if host == "-" { "-" } else { url.as_str() };
+        assert_eq!(world.at("original", "hosted", Some(&theirs), &[("X-Original-URL", url)]).status, status, "{host}");
+    }
+}
+
+#[test]
+fn a_service_is_told_everything_that_is_asked_for_and_nothing_is_empty() {
+    let world = World::new();
+    let bare = world.mint("bare");
+    let full = world.mint("full --owner mia --group ci --role viewer --scope a,b --level A/B,C");
+    let answer = world.at("forward", "all", Some(&bare), &[]);
+    for name in ["owner", "tenant", "group", "role", "scopes", "levels"] {
+        assert_eq!(answer.only(&format!("x-keyward-{name}")), "-", "{name}");
+    }
+    assert_eq!((answer.only("x-keyward-name"), answer.only("x-keyward-policy")), ("bare", "all"));
+    let answer = world.at("forward", "all", Some(&full), &[]);
+    for (name, value) in
+        [("owner", "mia"), ("tenant", "-"), ("group", "ci"), ("role", "viewer"), ("scopes", "a,b"), ("levels", "A/B,C")]
+    {
+        assert_eq!(answer.only(&format!("x-keyward-{name}")), value, "{name}");
+    }
+    let id = world.sandbox.run("show full --json").json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(answer.only("x-keyward-id"), id);
+    let answer = world.at("forward", "few", Some(&full), &[]);
+    assert_eq!(names(&answer), "cache-control content-length x-keyward-policy x-keyward-reason x-keyward-request-id");
+}
+
+#[test]
+fn a_name_that_reads_as_none_is_no_yes() {
+    let world = World::new();
+    // Perhaps no key may be called so any more. One that is called so already is another matter.
+    let secret = world.mint("dash");
+    let conn = rusqlite::Connection::open(world.sandbox.store()).unwrap();
+    conn.execute_batch("UPDATE key SET name = '-', name_folded = '-' WHERE name = 'dash'")
+        .or_else(|_| conn.execute_batch("UPDATE key SET name = '-' WHERE name = 'dash'"))
+        .unwrap();
+    drop(conn);
+    let answer = world.at("forward", "default", Some(&secret), &[]);
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(["name_unusable", "store_unusable"].contains(&answer.reason()), "{answer:?}");
+    assert_eq!(answer.only("retry-after"), "1");
+    assert_eq!(answer.all("x-keyward-name"), [""; 0]);
+}
+
+#[test]
+fn only_what_a_policy_accepts_is_a_credential() {
+    let world = World::new();
+    let (secret, other) = (world.mint("one"), world.mint("two"));
+    let ask = |policy: &str, headers: &[(&str, &str)], uri: &str| {
+        let facts =
+            [&[("X-Forwarded-Method", "GET"), ("X-Forwarded-Uri", uri), ("X-Forwarded-Proto", "https")], headers]
+                .concat();
+        world.guard.ask(&format!("/forward/{policy}?auth_key={other}&scope=a"), &facts)
+    };
+    let bearer = format!("Bearer {secret}");
+    let two = format!("Bearer {secret}, Bearer {other}");
+    // The query of our own URL is never read.
+    assert_eq!(ask("default", &[], "/").reason(), "no_credential");
+    assert_eq!(ask("query", &[], "/").reason(), "no_credential");
+    for (policy, headers, status, reason) in [
+        ("default", &[("X-Api-Key", secret.as_str())][..], 200, "allowed"),
+        ("basic", &[("X-Api-Key", secret.as_str())], 401, "no_credential"),
+        ("basic", &[("X-Api-Key", other.as_str()), ("Authorization", bearer.as_str())], 200, "allowed"),
+        ("default", &[("X-Api-Key", secret.as_str()), ("Authorization", bearer.as_str())], 200, "allowed"),
+        ("default", &[("X-Api-Key", other.as_str()), ("Authorization", bearer.as_str())], 401, "ambiguous_credential"),
+        ("default", &[("X-Api-Key", secret.as_str()), ("X-Api-Key", other.as_str())], 401, "ambiguous_credential"),
+        ("default", &[("Authorization", bearer.as_str()), ("Authorization", bearer.as_str())], 200, "allowed"),
+        ("query", &[("Authorization", bearer.as_str())], 401, "no_credential"),
+    ] {
+        assert_eq!(ask(policy, headers, "/").both(), (status, reason), "{policy} {headers:?}");
+    }
+    assert_ne!(ask("default", &[("Authorization", &two)], "/").status, 200);
+    // Only where Basic is looked at, it is offered.
+    let answer = ask("basic", &[], "/");
+    let offers = answer.all("www-authenticate");
+    assert_eq!(offers, ["Bearer realm=\"basic\"", "Basic realm=\"basic\", charset=\"UTF-8\""]);
+}
+
+#[test]
+fn a_request_keeps_the_id_that_it_came_with() {
+    let world = World::new();
+    let id = |given: &[&str]| {
+        let headers: Vec<_> = given.iter().map(|value| ("X-Request-Id", *value)).collect();
+        world.at("forward", "default", None, &headers).only("x-keyward-request-id").to_owned()
+    };
+    let long = "a".repeat(64);
+    for given in ["a", "A-Za-z0-9._-", "0af7651916cd43dd8448eb211c80319c", &long] {
+        assert_eq!(id(&[given]), given);
+    }
+    let too_long = "a".repeat(65);
+    let mut made = vec![id(&[])];
+    for given in [&[""][..], &["a b"], &["a\"b"], &["a,b"], &[&too_long], &["a", "b"], &["a", "a"]] {
+        made.push(id(given));
+    }
+    assert!(made.iter().all(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit())), "{made:?}");
+    made.sort();
+    made.dedup();
+    assert_eq!(made.len(), 8);
+}
+
+#[test]
+fn other_paths_and_methods() {
+    let world = World::new();
+    let secret = world.mint("deploy");
+    for path in [
+        "/",
+        "/forward",
+        "/forwards/default",
+        "/healthz/",
+        "/v1/verify",
+        "/v1",
+        "/metrics",
+        "/favicon.ico",
+        "//forward/default",
+    ] {
+        let answer = world.guard.ask(path, &[]);
+        assert_eq!((answer.status, &answer.json()["status"]), (404, &404.into()), "{path}");
+        assert_eq!(answer.only("content-type"), "application/problem+json");
+    }
+    for path in [
+        "/forward/",
+        "/forward/default/",
+        "/forward/default/../default",
+        "/forward/%64efault",
+        "/envoy//default",
+        "/nginx/default%20",
+    ] {
+        assert_eq!(world.guard.ask(path, &[("X-Forwarded-Proto", "https")]).both(), (500, "unknown_policy"), "{path}");
+    }
+    let credential = format!("Bearer {secret}");
+    let facts = [&FACTS[..], &[("Authorization", credential.as_str())]].concat();
+    for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "X-STRANGE!"] {
+        let answer = world.guard.connect().ask(&head(method, "/forward/default", &facts));
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{method}");
+    }
+    let mut wire = world.guard.connect();
+    assert_eq!(wire.ask(&head("HEAD", "/forward/default", &facts)).status, 200);
+    let answer = wire.ask(&head("HEAD", "/forward/default", &FACTS));
+    assert_eq!(answer.status, 401);
+    assert_eq!(wire.ask(&head("GET", "/healthz", &[])).body, "ok\n", "no body is left over from before");
+}
+
+#[test]
+fn a_client_of_the_former_protocol() {
+    let world = World::new();
+    let secret = world.mint("deploy");
+    let credential = format!("Bearer {secret}");
+    let old = |lines: &str| {
+        let facts = [&FACTS[..], &[("Authorization", credential.as_str())]].concat();
+        let head = head("GET", "/forward/default", &facts).replace("HTTP/1.1\r\nHost: guard", "HTTP/1.0");
+        head.trim_end().to_owned() + "\r\n" + lines + "\r\n"
+    };
+    let mut wire = world.guard.connect();
+    assert_eq!(wire.ask(&old("")).status, 200);
+    assert!(wire.is_closed());
+    let mut wire = world.guard.connect();
+    for _ in 0..3 {
+        let answer = wire.ask(&old("Connection: keep-alive\r\n"));
+        assert_eq!((answer.status, answer.only("connection")), (200, "keep-alive"));
+    }
+    let mut wire = world.guard.connect();
+    assert!(wire.ask(&head("GET", "/healthz", &[("Connection", "close")])).closes());
+    assert!(wire.is_closed());
+    let mut wire = Wire::to(&world.guard.address);
+    assert!(!wire.ask(&head("GET", "/healthz", &[])).headers.iter().any(|(name, _)| name == "server"));
+}

@@ -1,0 +1,162 @@
+//! What guessers cost, and whom they do not hold up.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use keyward_core::rules::token::{Id, Secret};
+
+use super::{Answer, Guard, Wire, eventually, head, question};
+use crate::harness::Sandbox;
+
+/// A secret with a right checksum that no store has.
+fn forged(number: u32) -> String {
+    let mut random = [7; 32];
+    random[..4].copy_from_slice(&number.to_be_bytes());
+    Secret::build(&"kw".parse().unwrap(), Id::from_random([9; 8]), &random).expose().to_owned()
+}
+
+/// Asks as a client at this address; without one, as nobody that is known.
+fn from(wire: &mut Wire, client: Option<&str>, secret: &str) -> Answer {
+    let credential = format!("Bearer {secret}");
+    let mut headers = vec![("X-Forwarded-Proto", "https"), ("Authorization", credential.as_str())];
+    headers.extend(client.map(|client| ("X-Forwarded-For", client)));
+    wire.ask(&head("GET", "/forward/default", &headers))
+}
+
+#[test]
+fn who_fails_too_often_waits_and_others_do_not() {
+    let sandbox = Sandbox::new();
+    let (known, fresh) = (sandbox.mint("known"), sandbox.mint("fresh"));
+    let guard = Guard::start(&sandbox, "");
+    let mut wire = guard.connect();
+    let client = Some("203.0.113.9");
+    assert_eq!(from(&mut wire, client, &known).status, 200);
+    for number in 0..30 {
+        // Half of them have the form of a secret, and half have none.
+        let secret = if number % 2 == 0 { forged(number) } else { format!("nothing-{number}") };
+        assert_eq!(from(&mut wire, client, &secret).both(), (401, "not_genuine"), "{number}");
+    }
+    for secret in [forged(1_000), "nothing".to_owned(), fresh.clone(), forged(0)] {
+        let answer = from(&mut wire, client, &secret);
+        assert_eq!(answer.both(), (429, "too_many_failures"));
+        assert!((1..=6).contains(&answer.only("retry-after").parse().unwrap()), "{answer:?}");
+        assert_eq!(answer.all("www-authenticate"), [""; 0]);
+    }
+    // What matched before passes, from there too; others are others; what is no failure counts as none.
+    assert_eq!(from(&mut wire, client, &known).status, 200);
+    assert_eq!(
+        wire.ask(&head("GET", "/forward/default", &[("X-Forwarded-For", "203.0.113.9")])).reason(),
+        "no_credential"
+    );
+    assert_eq!(from(&mut wire, Some("203.0.113.10"), &forged(0)).status, 401);
+    assert_eq!(from(&mut wire, Some("203.0.113.10"), &fresh).status, 200);
+    assert_eq!(from(&mut wire, client, &fresh).status, 200, "it is known by now");
+    // At the endpoints for nginx it is 403, and says what is meant.
+    let credential = format!("Bearer {}", forged(2_000));
+    let answer =
+        wire.ask(&head("GET", "/nginx/default", &[("X-Forwarded-For", "203.0.113.9"), ("Authorization", &credential)]));
+    assert_eq!((answer.both(), answer.only("x-keyward-status")), ((403, "too_many_failures"), "429"));
+    assert!(answer.body.is_empty() && !answer.only("retry-after").is_empty());
+}
+
+#[test]
+fn a_subscriber_has_one_network() {
+    let sandbox = Sandbox::new();
+    let guard = Guard::start(&sandbox, "");
+    let mut wire = guard.connect();
+    for number in 0..30 {
+        let client = format!("2001:db8:0:1::{number:x}");
+        assert_eq!(from(&mut wire, Some(&client), &forged(number)).status, 401);
+    }
+    assert_eq!(from(&mut wire, Some("2001:db8:0:1:ffff::1"), &forged(100)).status, 429);
+    assert_eq!(from(&mut wire, Some("2001:db8:0:2::1"), &forged(100)).status, 401);
+    // Whoever writes more entries in front is the same client.
+    assert_eq!(from(&mut wire, Some("192.0.2.1, 2001:db8:0:1::1"), &forged(101)).status, 429);
+}
+
+#[test]
+fn the_unknown_share_an_allowance() {
+    let sandbox = Sandbox::new();
+    let guard = Guard::start(&sandbox, "");
+    let mut wire = guard.connect();
+    let mut refused = 0;
+    for number in 0..400 {
+        let client = ["unknown", "_hidden", ""][number % 3];
+        let answer = from(&mut wire, (number % 4 > 0).then_some(client), "nothing");
+        refused += usize::from(answer.status == 429);
+        if answer.status == 429 {
+            assert_eq!(answer.only("retry-after"), "1");
+        }
+    }
+    assert!((1..300).contains(&refused), "{refused}");
+}
+
+#[test]
+fn a_wrong_credential_is_hashed_once() {
+    let sandbox = Sandbox::new();
+    let guard = Guard::start(&sandbox, "");
+    let mut wire = guard.connect();
+    let hashed = || {
+        let metrics = guard.admin("/metrics").body;
+        let line = "keyward_decision_seconds_count{path=\"hashed\"} ";
+        metrics.lines().find_map(|text| text.strip_prefix(line)).unwrap().parse::<u64>().unwrap()
+    };
+    for number in 0..20 {
+        assert_eq!(from(&mut wire, Some(&format!("10.0.0.{number}")), &forged(1)).both(), (401, "not_genuine"));
+    }
+    assert_eq!(hashed(), 1);
+    // Until something changes: a key with this secret may have come.
+    assert_eq!(sandbox.run("group create ci").code, 0);
+    assert_eq!(from(&mut wire, Some("10.0.1.1"), &forged(1)).status, 401);
+    assert_eq!(hashed(), 2);
+    // A genuine one with a letter more, or another one, is never known for the one that it resembles.
+    let secret = sandbox.mint("deploy");
+    assert_eq!(from(&mut wire, Some("10.0.1.2"), &secret).status, 200);
+    assert_eq!(from(&mut wire, Some("10.0.1.3"), &format!("{secret}0")).status, 401);
+}
+
+#[test]
+fn a_flood_overloads_nobody_but_itself() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("deploy");
+    let guard = Guard::start(&sandbox, "");
+    let mut known = guard.connect();
+    let genuine = question("default", &secret);
+    assert_eq!(known.ask(&genuine).status, 200);
+    let (overloaded, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for thread in 0..160_u32 {
+            let (guard, overloaded, is_over) = (&guard, &overloaded, &is_over);
+            scope.spawn(move || {
+                let mut wire = guard.connect();
+                for number in 0..200 {
+                    if is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let client = format!("10.{thread}.{number}.1");
+                    let answer = from(&mut wire, Some(&client), &forged(thread * 1_000 + number));
+                    match answer.status {
+                        401 => {}
+                        503 => {
+                            assert_eq!((answer.reason(), answer.only("retry-after")), ("overloaded", "1"));
+                            overloaded.fetch_add(1, Ordering::Relaxed);
+                        }
+                        other => panic!("{other}: {answer:?}"),
+                    }
+                }
+            });
+        }
+        eventually(|| (overloaded.load(Ordering::Relaxed) > 100).then_some(()));
+        let mut slowest = Duration::ZERO;
+        for _ in 0..200 {
+            let start = Instant::now();
+            assert_eq!(known.ask(&genuine).status, 200);
+            slowest = slowest.max(start.elapsed());
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    });
+    assert!(overloaded.into_inner() > 0, "the queue was never full");
+    // Two places on a queue are given back.
+    eventually(|| guard.admin("/metrics").body.contains("\nkeyward_hash_queue 0\n").then_some(())).unwrap();
+}
