@@ -339,8 +339,12 @@ fn reload(
 
 /// One event loop: it listens at what it is given, and serves what comes.
 async fn turn(worker: Worker, loops: Loops, mut inbox: mpsc::UnboundedReceiver<Job>, stop: watch::Receiver<bool>) {
-    // A handle of this loop must not keep it from ending.
-    let loops = Arc::downgrade(&loops);
+    // A handle of this loop must not keep it from ending: what is shadowed lives on, so it is dropped.
+    let loops = {
+        let weak = Arc::downgrade(&loops);
+        drop(loops);
+        weak
+    };
     let mut beat = tokio::time::interval(Duration::from_secs(1));
     loop {
         let job = tokio::select! {
