@@ -22,6 +22,7 @@ mod pty;
 
 mod absent;
 mod apply_race;
+mod asking;
 mod attribution;
 mod authority;
 mod bad_input;
@@ -67,6 +68,7 @@ mod runner_names;
 mod sinks;
 mod store_files;
 mod surroundings;
+mod systemd;
 mod systems;
 mod terminal;
 mod traps;
