@@ -82,7 +82,7 @@ pub fn free_port() -> u16 {
 
 /// What is answered to a GET with these header lines.
 pub fn get(at: At<'_>, path: &str, headers: &[&str]) -> Answer {
-    let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let lines: String = headers.iter().flat_map(|line| [*line, "\r\n"]).collect();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n");
     match at {
         At::Port(port) => {
