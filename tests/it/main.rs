@@ -22,6 +22,7 @@ mod pty;
 
 mod absent;
 mod apply_race;
+mod asking;
 mod attribution;
 mod authority;
 mod bad_input;
@@ -69,6 +70,7 @@ mod serve;
 mod sinks;
 mod store_files;
 mod surroundings;
+mod systemd;
 mod systems;
 mod terminal;
 mod traps;

@@ -20,6 +20,10 @@ const SOCKET: &str = "guard.sock";
 struct Said {
     file: Option<std::path::PathBuf>,
     listen: Vec<Listen>,
+    /// Where to listen if neither flags nor file say.
+    otherwise: Listen,
+    /// The same for operators.
+    admin_otherwise: Option<Address>,
     admin: Option<Address>,
     trust: Vec<ipnet::IpNet>,
     secret: Option<std::path::PathBuf>,
@@ -64,22 +68,20 @@ impl Serve {
         }
         let names =
             session.environment("LISTEN_FDNAMES").and_then(|names| names.into_string().ok()).unwrap_or_default();
-        let inherits = |wanted: &str| names.split(':').any(|name| name == wanted);
-        let mut listen = self.listen.clone();
-        let mut admin = self.admin.clone();
-        if listen.is_empty() && inherits("guard") {
-            listen.push(Listen { address: Address::Inherited("guard".to_owned()), api: false });
-        }
-        if admin.is_none() && inherits("admin") {
-            admin = Some(Address::Inherited("admin".to_owned()));
-        }
-        if listen.is_empty() && self.config.is_none() {
-            listen.push(default_place(session)?);
-        }
+        let inherited = |wanted: &str| {
+            let is_there = names.split(':').any(|name| name == wanted);
+            is_there.then(|| Address::Inherited(wanted.to_owned()))
+        };
+        let otherwise = match inherited("guard") {
+            Some(address) => Listen { address, api: false },
+            None => default_place(session)?,
+        };
         Ok(Said {
             file: self.config.clone(),
-            listen,
-            admin,
+            listen: self.listen.clone(),
+            otherwise,
+            admin: self.admin.clone(),
+            admin_otherwise: inherited("admin"),
             trust: self.trust.clone(),
             secret: self.proxy_secret_file.clone(),
             policies,
@@ -110,11 +112,9 @@ impl Said {
             config.listen.clone_from(&self.listen);
         }
         if config.listen.is_empty() {
-            config.listen = DEFAULT.parse().into_iter().collect();
+            config.listen.push(self.otherwise.clone());
         }
-        if self.admin.is_some() {
-            config.admin.clone_from(&self.admin);
-        }
+        config.admin = self.admin.clone().or(config.admin).or_else(|| self.admin_otherwise.clone());
         if !self.trust.is_empty() {
             config.trust.clone_from(&self.trust);
         }

@@ -112,7 +112,7 @@ fn what_could_not_be_checked_says_no_more_than_that() {
     let path = std::path::PathBuf::from("/secret/place");
     for (error, status, reason) in [
         (VerifyError::Overloaded, 503, "overloaded"),
-        (VerifyError::GivenUp, 500, "internal"),
+        (VerifyError::GivenUp, 503, "overloaded"),
         (VerifyError::Store(StoreError::Missing(path.clone())), 503, "store_unusable"),
         (VerifyError::Store(StoreError::Locked(path)), 503, "store_unusable"),
     ] {

@@ -5,6 +5,7 @@
 //! | `/forward/POLICY`, `/nginx/POLICY` | `forward` | the proxy, in `X-Forwarded-Method`, `-Uri`, `-Host`, `-Proto` and `-For` |
 //! | `/original/POLICY` | `original` | ingress-nginx, in `X-Original-Method`, `X-Original-URL` and `X-Forwarded-For` |
 //! | `/envoy/POLICY/…` | `envoy` | Envoy: the original method and path, `Host`, `X-Forwarded-Proto` and `-For` |
+//! | the layer | `own` | the client: the request is the one that is guarded, and its service says how it came |
 //!
 //! A dialect reads its own headers and no other: all others are passed on by proxies as the client wrote them. A header
 //! that is missing leaves its fact unknown, and what needs the fact refuses. One that stands twice, or holds a list where
@@ -16,6 +17,8 @@ mod field;
 mod forged;
 mod forward;
 mod original;
+#[cfg(feature = "tower")]
+mod own;
 
 use std::net::IpAddr;
 
@@ -26,6 +29,8 @@ use keyward_core::rules::http::{Method, Transport};
 
 pub use client::client_address;
 pub use forged::is_forged;
+#[cfg(feature = "tower")]
+pub(crate) use own::{Arrival, facts as own_facts};
 
 use crate::Refusal;
 

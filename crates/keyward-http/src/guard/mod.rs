@@ -6,6 +6,7 @@
 
 mod counting;
 mod floods;
+mod open;
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -24,6 +25,7 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 
 pub use counting::{Counts, Writing};
+pub use open::OpenError;
 
 use crate::Refusal;
 use crate::answer::{RequestId, Ruling};

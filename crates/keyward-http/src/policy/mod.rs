@@ -69,6 +69,13 @@ impl Policy {
         }
     }
 
+    /// Asks for a scope, beside what it asks for already.
+    #[must_use]
+    pub fn with_scope(mut self, scope: Scope) -> Self {
+        self.scopes.push(scope);
+        self
+    }
+
     /// Looks only at these presentations of a credential.
     pub fn accept_only(&mut self, presentations: &[Presentation]) {
         self.accept = presentations.iter().copied().collect();
@@ -116,6 +123,13 @@ impl Policy {
             }
         }
         Ok(())
+    }
+}
+
+impl Default for Policy {
+    /// The policy `default`, which asks for nothing in particular.
+    fn default() -> Self {
+        Self::new(PolicyName::default())
     }
 }
 

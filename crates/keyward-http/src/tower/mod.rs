@@ -1,1 +1,43 @@
-//! A layer of tower: the guard in front of a router of axum, for example.
+//! A layer of tower: the guard in front of a router of axum, or of any other service.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `layer` | what is guarded, and what the service knows about its clients |
+//! | `service` | one request: in to the service, or a refusal back |
+//! | `key` | what the service is told of the key |
+//!
+//! An allowed request reaches the service with a [`VerifiedKey`] among its extensions. Every other one is answered as
+//! the server answers it: 401, 403, 429 or 503, with the same headers and the same body. A hash is computed on a thread
+//! of the guard's, and nobody's event loop waits for it.
+//!
+//! ```
+//! use keyward_http::tower::VerifiedKey;
+//! use keyward_http::{Guard, Policy};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("keys.db");
+//! # keyward_core::store::Store::create(&path, "2026-01-31T12:00:00Z".parse()?)?;
+//! async fn hello(key: axum::Extension<VerifiedKey>) -> String {
+//!     format!("Hello, {}\n", key.name())
+//! }
+//!
+//! let guard = Guard::open(&path)?;
+//! let reading = guard.policy(Policy::new("reading".parse()?).with_scope("read".parse()?)).behind_tls();
+//! let router: axum::Router = axum::Router::new().route("/", axum::routing::get(hello)).layer(reading);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What may break: what stands outside of the layer is not guarded, such as a route that is added after it. A layer that
+//! answers preflight requests of browsers (CORS), which carry no credential, has to stand outside.
+
+mod key;
+mod layer;
+mod service;
+
+pub use key::VerifiedKey;
+pub use layer::GuardLayer;
+pub use service::{Guarded, GuardedFuture};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! A guard of a store, in one call.
+
+use std::path::Path;
+
+use keyward_core::store::Store;
+use keyward_core::verifier::{Gate, KEY_BYTES, Options, VerifyError};
+use rand::TryRng as _;
+use rand::rngs::{SysError, SysRng};
+
+use super::Guard;
+
+/// Why a store cannot be guarded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The store cannot be read, or the system gives no thread.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// Without random bytes, nothing can be remembered safely.
+    #[error("the system gives no random bytes: {0}")]
+    Random(#[source] SysError),
+}
+
+impl Guard {
+    /// A guard of the keys in the store at `path`, by the clock of the system. It hashes on as many threads as there are
+    /// processors, and these take only the time that nobody else wants. Whoever wants it otherwise makes a [`Gate`], and
+    /// [`Guard::new`] of it.
+    ///
+    /// The store has to be there: `keyward create` makes one, with a first key. What other processes change in it counts
+    /// at the next request.
+    ///
+    /// # Errors
+    /// Where there is no store that can be read, and where the system gives no thread or no random bytes.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let store = Store::open(path.as_ref()).map_err(VerifyError::from)?;
+        let mut key = [0; KEY_BYTES];
+        SysRng.try_fill_bytes(&mut key).map_err(OpenError::Random)?;
+        let mut options = Options::default();
+        options.is_background = true;
+        Ok(Self::new(Gate::new(store, key, options)?))
+    }
+}

@@ -1,0 +1,136 @@
+//! One request: in to the service, or a refusal back.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::GuardLayer;
+use crate::answer::Reply;
+use crate::guard::{Asked, Waiting};
+
+/// A service behind the guard.
+///
+/// A refusal's body is made of bytes: axum's `Body`, hyper's `Full<Bytes>`, `Vec<u8>` and `String`'s kind can be. For a
+/// body that cannot, such as tonic's, map the service's body first: `MapResponseBodyLayer::new(axum::body::Body::new)`
+/// of tower-http, inside of this layer.
+#[derive(Debug, Clone)]
+pub struct Guarded<S> {
+    inner: S,
+    layer: GuardLayer,
+}
+
+impl<S> Guarded<S> {
+    pub(super) fn new(inner: S, layer: GuardLayer) -> Self {
+        Self { inner, layer }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Guarded<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    R: From<Vec<u8>>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = GuardedFuture<S, B>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> GuardedFuture<S, B> {
+        let state = match self.layer.ask(&request) {
+            Asked::Ruled(ruling) => match self.layer.conclude(ruling) {
+                Ok(key) => {
+                    request.extensions_mut().insert(key);
+                    State::Serving { future: self.inner.call(request) }
+                }
+                Err(reply) => State::Refused { reply: Some(reply) },
+            },
+            Asked::Waiting(waiting) => {
+                // The one that was ready is the one to call; the clone has yet to become ready.
+                let clone = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, clone);
+                State::Waiting { waiting, rest: Some((request, ready, self.layer.clone())) }
+            }
+        };
+        GuardedFuture { state }
+    }
+}
+
+pin_project! {
+    /// The answer of a guarded service, on its way.
+    pub struct GuardedFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        state: State<S, B>,
+    }
+}
+
+pin_project! {
+    #[project = Place]
+    enum State<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        // A hash is being computed.
+        Waiting { waiting: Waiting, rest: Option<(Request<B>, S, GuardLayer)> },
+        // It is refused.
+        Refused { reply: Option<Box<Reply>> },
+        // The service answers.
+        Serving { #[pin] future: S::Future },
+    }
+}
+
+impl<S, B, R> Future for GuardedFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: From<Vec<u8>>,
+{
+    type Output = Result<Response<R>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                Place::Serving { future } => return future.poll(context),
+                Place::Refused { reply } => {
+                    // Who polls an answer that was given waits for ever: there is nothing else to say.
+                    return reply.take().map_or(Poll::Pending, |reply| Poll::Ready(Ok(response(*reply))));
+                }
+                Place::Waiting { waiting, rest } => {
+                    let ruling = ready!(Pin::new(waiting).poll(context));
+                    let Some((mut request, mut service, layer)) = rest.take() else { return Poll::Pending };
+                    match layer.conclude(ruling) {
+                        Ok(key) => {
+                            request.extensions_mut().insert(key);
+                            State::Serving { future: service.call(request) }
+                        }
+                        Err(reply) => State::Refused { reply: Some(reply) },
+                    }
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+fn response<R: From<Vec<u8>>>(reply: Reply) -> Response<R> {
+    let Reply { status, headers, body } = reply;
+    let mut response = Response::new(R::from(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+impl<S: Service<Request<B>>, B> fmt::Debug for GuardedFuture<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GuardedFuture")
+    }
+}
