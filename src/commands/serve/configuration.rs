@@ -21,6 +21,8 @@ struct Said {
     file: Option<std::path::PathBuf>,
     listen: Vec<Listen>,
     admin: Option<Address>,
+    /// Where to listen, and where operators look, if neither a flag nor the file says so: at what systemd hands over.
+    otherwise: (Vec<Listen>, Option<Address>),
     trust: Vec<ipnet::IpNet>,
     secret: Option<std::path::PathBuf>,
     policies: Policies,
@@ -65,21 +67,16 @@ impl Serve {
         let names =
             session.environment("LISTEN_FDNAMES").and_then(|names| names.into_string().ok()).unwrap_or_default();
         let inherits = |wanted: &str| names.split(':').any(|name| name == wanted);
-        let mut listen = self.listen.clone();
-        let mut admin = self.admin.clone();
-        if listen.is_empty() && inherits("guard") {
-            listen.push(Listen { address: Address::Inherited("guard".to_owned()), api: false });
-        }
-        if admin.is_none() && inherits("admin") {
-            admin = Some(Address::Inherited("admin".to_owned()));
-        }
-        if listen.is_empty() && self.config.is_none() {
-            listen.push(default_place(session)?);
-        }
+        let handed_over = |name: &str| inherits(name).then(|| Address::Inherited(name.to_owned()));
+        let listen = match handed_over("guard") {
+            Some(address) => Listen { address, api: false },
+            None => default_place(session)?,
+        };
         Ok(Said {
             file: self.config.clone(),
-            listen,
-            admin,
+            listen: self.listen.clone(),
+            admin: self.admin.clone(),
+            otherwise: (vec![listen], handed_over("admin")),
             trust: self.trust.clone(),
             secret: self.proxy_secret_file.clone(),
             policies,
@@ -110,11 +107,12 @@ impl Said {
             config.listen.clone_from(&self.listen);
         }
         if config.listen.is_empty() {
-            config.listen = DEFAULT.parse().into_iter().collect();
+            config.listen.clone_from(&self.otherwise.0);
         }
         if self.admin.is_some() {
             config.admin.clone_from(&self.admin);
         }
+        config.admin = config.admin.or_else(|| self.otherwise.1.clone());
         if !self.trust.is_empty() {
             config.trust.clone_from(&self.trust);
         }
