@@ -7,6 +7,7 @@ mod answers;
 mod floods;
 mod heads;
 mod operate;
+mod soak;
 mod start;
 mod store;
 mod verify_api;

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::TcpListener;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::{FACTS, Guard, Wire, eventually, head, question};
-use crate::harness::Sandbox;
+use crate::harness::{Sandbox, finish};
 
 /// A guard whose configuration a test changes. It listens at Unix sockets in the sandbox.
 fn serve(sandbox: &Sandbox, config: &str) -> Guard {
@@ -297,7 +300,6 @@ fn metrics_are_what_prometheus_reads_and_all_there() {
         ("keyward_decision_seconds_bucket", "path=\"refused\",le=\"+Inf\"", 2.0),
         ("keyward_cache_lookups_total", "outcome=\"hit\"", 3.0),
         ("keyward_cache_lookups_total", "outcome=\"miss\"", 1.0),
-        ("keyward_hash_queue", "", 0.0),
         ("keyward_unrecorded_uses", "", 0.0),
         ("keyward_config_load_failures_total", "", 0.0),
         ("keyward_build_info", &format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1.0),
@@ -307,6 +309,8 @@ fn metrics_are_what_prometheus_reads_and_all_there() {
     ] {
         assert_eq!(value(name, labels), Some(expected), "{name}{{{labels}}}");
     }
+    // A thread may still be putting away what it has hashed.
+    eventually(|| guard.admin("/metrics").body.contains("\nkeyward_hash_queue 0\n").then_some(())).unwrap();
     let names: BTreeSet<&str> = found.keys().map(|(name, _)| name.as_str()).collect();
     for name in [
         "keyward_flush_seconds_count",
@@ -404,4 +408,45 @@ fn equal_refusals_are_counted_and_told_later() {
     let suppressed: u64 = guard.log().iter().filter_map(|line| line["suppressed"].as_u64()).sum();
     assert!((100..=300).contains(&decisions), "{decisions}");
     assert_eq!(decisions as u64 + suppressed, 500);
+}
+
+/// The command with a socket that it gets as systemd hands one over, by the name `guard`.
+fn with_socket(sandbox: &Sandbox, socket: &TcpListener, flags: &str) -> Command {
+    rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap();
+    let number = socket.as_raw_fd();
+    let script = format!("[ {number} = 3 ] || exec 3<&{number} {number}<&-; export LISTEN_PID=$$; exec \"$@\"");
+    let mut command = Command::new("bash");
+    command.args(["-c", &script, "bash", env!("CARGO_BIN_EXE_keyward"), "serve"]).args(flags.split(' '));
+    command.env("KEYWARD_STORE", sandbox.store()).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "guard");
+    command
+}
+
+#[test]
+#[ignore = "needs bash"]
+fn a_socket_that_is_handed_over_is_trusted_like_any_other_and_can_be_had_again() {
+    let sandbox = Sandbox::new();
+    let open = TcpListener::bind("0.0.0.0:0").unwrap();
+    let output = finish(&mut with_socket(&sandbox, &open, "--listen fd:guard"));
+    assert_eq!(output.code, 2, "{output}");
+    assert!(output.stderr.contains("can be reached from other machines"), "{output}");
+    let guard = Guard::spawn(with_socket(&sandbox, &open, "--listen fd:guard --trust 192.0.2.0/24"));
+    assert_eq!(guard.ask("/healthz", &[]).status, 200);
+    drop(guard);
+    let local = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = local.local_addr().unwrap().to_string();
+    let config = format!("--config {}", sandbox.path("serve.toml").display());
+    write(&sandbox, "listen = [\"fd:guard\", \"unix:FOLDER/a\"]\n[policy.default]");
+    let guard = Guard::spawn(with_socket(&sandbox, &local, &config));
+    let healthy = || Wire::to(&address).ask(&head("GET", "/healthz", &[])).status;
+    assert_eq!(healthy(), 200);
+    for _ in 0..2 {
+        // Whether it is put away for a while, or would have been by a reload that fails, it is there again.
+        write(&sandbox, "listen = [\"unix:FOLDER/a\"]\n[policy.default]");
+        assert_eq!(guard.reload()["level"], "info");
+        write(&sandbox, "listen = [\"fd:guard\", \"unix:/nowhere/a\"]\n[policy.default]");
+        assert_eq!(guard.reload()["level"], "error", "{}", guard.text());
+        write(&sandbox, "listen = [\"fd:guard\"]\n[policy.default]");
+        assert_eq!(guard.reload()["level"], "info", "{}", guard.text());
+        assert_eq!(healthy(), 200);
+    }
 }
