@@ -33,6 +33,8 @@ pub enum Type {
     MaybeTime,
     /// A whole number, zero or more.
     Number,
+    /// The same, or null.
+    MaybeNumber,
     /// True or false.
     Switch,
     /// A list of texts.
@@ -58,6 +60,7 @@ impl Type {
             Self::Time => "time".to_owned(),
             Self::MaybeTime => "time or null".to_owned(),
             Self::Number => "number".to_owned(),
+            Self::MaybeNumber => "number or null".to_owned(),
             Self::Switch => "true or false".to_owned(),
             Self::Texts => "list of text".to_owned(),
             Self::Labels => "object of text".to_owned(),
@@ -69,7 +72,9 @@ impl Type {
     }
 }
 
-use Type::{Any, Labels, MaybeObject, MaybeText, MaybeTime, Number, Object, Objects, Switch, Text, Texts, Time};
+use Type::{
+    Any, Labels, MaybeNumber, MaybeObject, MaybeText, MaybeTime, Number, Object, Objects, Switch, Text, Texts, Time,
+};
 
 /// All objects.
 pub fn shapes() -> Vec<Shape> {
@@ -103,6 +108,7 @@ fn key() -> Shape {
 fn field(setting: Setting) -> FieldRow {
     let kind = match setting.value(&Settings::with_prefix(Prefix::default())) {
         SettingValue::Text(_) => MaybeText,
+        SettingValue::Texts(_) if setting == Setting::LIMITS => Objects("limit"),
         SettingValue::Texts(_) => Texts,
         SettingValue::Labels(_) => Labels,
         SettingValue::Switch(_) => Switch,
@@ -114,6 +120,15 @@ fn field(setting: Setting) -> FieldRow {
 
 /// All objects but keys.
 const SHAPES: &[Shape] = &[
+    Shape {
+        name: "limit",
+        printed_by: "in a key, a user and a tenant",
+        fields: Cow::Borrowed(&[
+            ("count", Number, "how many requests may pass in a period"),
+            ("period", Text, "1s to 1h, 1d or 1mo, as it was written"),
+            ("burst", MaybeNumber, "how many may pass at once; null for a day and a month"),
+        ]),
+    },
     Shape {
         name: "secret",
         printed_by: "in a key",

@@ -45,6 +45,7 @@ impl Seen {
             Type::Time => is_time(value),
             Type::MaybeTime => value.is_null() || is_time(value),
             Type::Number => value.is_u64(),
+            Type::MaybeNumber => value.is_null() || value.is_u64(),
             Type::Switch => value.is_boolean(),
             Type::Texts => value.as_array().is_some_and(|items| items.iter().all(is_text)),
             Type::Labels => value.as_object().is_some_and(|fields| fields.values().all(is_text)),

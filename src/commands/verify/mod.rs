@@ -200,13 +200,22 @@ impl Verify {
             request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().view()?.rank_of(name)? });
         }
         let mut answer = verifier.verify(credential, &request, at)?;
+        let is_limited = verifier.is_limited(&answer, &request);
+        if is_limited && records {
+            // Rates have to know the time within the second.
+            let exact = (session.clock())();
+            verifier.admit(&mut answer, &request, || session.random().ok(), exact)?;
+        } else if is_limited {
+            let exact = self.at.unwrap_or_else(|| (session.clock())());
+            verifier.reckon(&mut answer, &request, exact)?;
+        }
         // To wipe it takes another, in which the use can be recorded.
         let memory = verifier.take_memory();
         let wiped = elsewhere(move || drop(memory));
         if verifier.store().exposure().is_some() {
             answer.warnings.push("store_permissions");
         }
-        if records {
+        if records && !is_limited {
             record(session, &mut verifier, &mut answer);
         }
         // From here on it is only told what came of it.

@@ -68,7 +68,7 @@ fn scene(threads: usize, queue: usize) -> Scene {
             Ok::<_, StoreError>(())
         })
         .unwrap();
-    let options = Options { threads: threads.try_into().unwrap(), queue, is_background: false };
+    let options = Options { threads: threads.try_into().unwrap(), queue, is_background: false, takes: true };
     let gate = Gate::new(Store::open(&path).unwrap(), [7; 32], options).unwrap();
     Scene { folder, gate }
 }
