@@ -177,7 +177,7 @@ const SHAPES: &[Shape] = &[
         fields: Cow::Borrowed(&[
             ("allowed", Switch, "whether the request may be made"),
             ("reason", Text, "allowed, or the first check that failed"),
-            ("status", Number, "the status of HTTP that says the same: 200, 401 or 403"),
+            ("status", Number, "the status of HTTP that says the same: 200, 401, 403 or 429"),
             ("presentation", MaybeText, "how the credential was presented"),
             ("key", MaybeObject("key"), "the key, once its secret has matched"),
             ("effective_role", MaybeText, "the lower one of the key's and its owner's role"),
@@ -200,7 +200,11 @@ const SHAPES: &[Shape] = &[
         fields: Cow::Borrowed(&[
             ("check", Text, "named by the reason that its failure has"),
             ("outcome", Text, "pass, fail or skip"),
-            ("detail", Text, "what was found, for people"),
+            (
+                "detail",
+                Text,
+                "what was found, for people; of a limit, how much is left, or when the next request may come",
+            ),
         ]),
     },
     Shape {
@@ -223,6 +227,11 @@ const SHAPES: &[Shape] = &[
             ("role", MaybeText, "the most that it may do"),
             ("tenant", MaybeText, "the tenant that it belongs to"),
             ("enabled", Switch, "false: its keys are suspended"),
+            (
+                "limits",
+                Objects("limit"),
+                "how often all of its keys together may be used; empty for as often as anybody likes",
+            ),
             ("keys", Number, "how many keys it owns"),
             ("created_at", Time, "when it was made"),
             ("updated_at", Time, "when it last changed"),
@@ -249,6 +258,11 @@ const SHAPES: &[Shape] = &[
             ("name", Text, "its name"),
             ("description", MaybeText, "what it is"),
             ("enabled", Switch, "false: its keys are suspended"),
+            (
+                "limits",
+                Objects("limit"),
+                "how often all of its keys together may be used; empty for as often as anybody likes",
+            ),
             ("keys", Number, "how many keys work for it"),
             ("users", Number, "how many users belong to it"),
             ("created_at", Time, "when it was made"),

@@ -44,12 +44,8 @@ impl CheckWords<'_> {
             (Reason::ScopeMissing, Outcome::Skip, _) => "the request asks for no scope",
             (Reason::LevelMissing, Outcome::Skip, _) => "the request asks for no level",
             (Reason::RoleTooLow, Outcome::Skip, _) => "the request asks for no role",
-            (Reason::RateLimited, Outcome::Skip, _) => {
-                "there is no limit of up to an hour, or nothing was taken of one"
-            }
-            (Reason::QuotaExceeded, Outcome::Skip, _) => {
-                "there is no limit of a day or a month, or nothing was taken of one"
-            }
+            (Reason::RateLimited, Outcome::Skip, _) => "no limit of up to an hour was checked",
+            (Reason::QuotaExceeded, Outcome::Skip, _) => "no limit for a day or a month was checked",
             _ => return None,
         })
     }
