@@ -25,18 +25,21 @@ impl Exit {
     pub const UNUSABLE: Self = Self(6);
     /// `--fail-if-any` found something.
     pub const FOUND: Self = Self(8);
+    /// `verify`: genuine and allowed, but over a limit (HTTP 429).
+    pub const LIMITED: Self = Self(9);
 
-    /// The worse of two: the greater code, whatever it means.
+    /// The worse of two: the greater code, but that being over a limit is less than not being allowed.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
-        if other.0 > self.0 { other } else { self }
+        let order = |exit: Self| if exit == Self::LIMITED { (Self::FORBIDDEN.0, 0) } else { (exit.0, 1) };
+        if order(other) > order(self) { other } else { self }
     }
 
     /// A bug in keyward.
     pub const BUG: Self = Self(70);
 
     /// Every exit code with its meaning.
-    pub const TABLE: [(Self, &'static str); 11] = [
+    pub const TABLE: [(Self, &'static str); 12] = [
         (Self(0), "done; for verify: allowed"),
         (Self(1), "refused: no such key, name taken, in use, role ceiling, a value that this store does not allow"),
         (Self(2), "usage: the command line does not parse"),
@@ -50,6 +53,7 @@ impl Exit {
         ),
         (Self(7), "the secret could not be delivered: no key was kept"),
         (Self(8), "--fail-if-any found something"),
+        (Self(9), "verify: genuine and allowed, but over a limit (HTTP 429)"),
         (Self(70), "a bug in keyward"),
         (Self(130), "interrupted"),
     ];

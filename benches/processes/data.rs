@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use keyward_core::rules::directory::{Draft, Facts};
 use keyward_core::rules::hashing::{Cost, HashedSecret, Memory};
 use keyward_core::rules::key::Settings;
+use keyward_core::rules::limits::Limits;
 use keyward_core::rules::names::Name;
 use keyward_core::rules::token::{Id, Secret};
 use keyward_core::store::{NewKey, NewSecret, Stamp, Store};
@@ -98,8 +99,10 @@ fn settings(number: usize, is_genuine: bool) -> Result<Settings> {
 fn directory() -> Result<Vec<Draft>> {
     let draft = |name: String, facts| Ok(Draft { name: name.parse()?, description: None, facts });
     let groups = (0..16).step_by(4).map(|number| draft(format!("group-{number}"), Facts::Group));
-    let tenants = (0..32).step_by(8).map(|number| draft(format!("tenant-{number}"), Facts::Tenant { enabled: true }));
-    let user = Facts::User { role: None, tenant: None, enabled: true };
+    let tenants = (0..32)
+        .step_by(8)
+        .map(|number| draft(format!("tenant-{number}"), Facts::Tenant { enabled: true, limits: Limits::default() }));
+    let user = Facts::User { role: None, tenant: None, enabled: true, limits: Limits::default() };
     let users = (0..100).step_by(2).map(|number| draft(format!("user-{number}"), user.clone()));
     groups.chain(tenants).chain(users).collect()
 }

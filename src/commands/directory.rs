@@ -104,7 +104,7 @@ pub struct Edit<F: FactArgs> {
     description: Option<Description>,
     #[command(flatten)]
     facts: F,
-    /// Clear these fields: description; for users also role and tenant
+    /// Clear these fields: description; for users and tenants also limit, for users role and tenant
     #[arg(long, value_name = "FIELD", value_delimiter = ',', value_enum)]
     clear: Vec<ClearField>,
 }
@@ -116,6 +116,7 @@ pub enum ClearField {
     Description,
     Role,
     Tenant,
+    Limit,
 }
 
 /// Arguments of `delete`.

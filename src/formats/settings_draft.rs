@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use super::tree::{Field, Mistake, Node, Value};
 use crate::text::{closest, gather};
+use keyward_core::rules::limits::Limits;
 use keyward_core::rules::names::InvalidText;
 use keyward_core::rules::setting::{Setting, SettingSlot, Settings, TextSet};
 use keyward_core::rules::time::When;
@@ -108,9 +109,42 @@ fn several(node: &Node, set: &mut dyn TextSet) -> Result<(), Vec<Mistake>> {
         return Err(vec![Mistake::new(node.at, "write a list, such as [\"one\", \"two\"]")]);
     };
     set.clear();
-    let mut insert =
-        |item: &Node| set.insert(text(item)?).map_err(|error: InvalidText| Mistake::new(item.at, error.to_string()));
+    let mut insert = |item: &Node| {
+        let inserted = match &item.value {
+            Value::Table(fields) => set.insert(&limit(item, fields)?),
+            _ => set.insert(text(item)?),
+        };
+        inserted.map_err(|error: InvalidText| Mistake::new(item.at, error.to_string()))
+    };
     all(items.iter().map(&mut insert))
+}
+
+/// A limit that is written as the object that JSON shows, as a text.
+fn limit(item: &Node, fields: &[Field]) -> Result<String, Mistake> {
+    let wrong = |at| Mistake::new(at, "a table in a list is a limit: { count = 100, period = \"1m\", burst = 20 }");
+    let (mut count, mut period, mut burst) = (None, None, None);
+    for field in fields {
+        let at = field.node.at;
+        match (field.name.as_str(), &field.node.value) {
+            ("count", Value::Number(number)) => count = Some(*number),
+            ("period", Value::Text(text)) => period = Some(text.as_str()),
+            ("burst", Value::Number(number)) => burst = Some(*number),
+            ("burst", Value::Nothing) => {}
+            _ => return Err(wrong(at)),
+        }
+    }
+    let (Some(count), Some(period)) = (count, period) else { return Err(wrong(item.at)) };
+    Ok(burst.map_or_else(|| format!("{count}/{period}"), |burst| format!("{count}/{period}:{burst}")))
+}
+
+/// The limits of a user or a tenant.
+///
+/// # Errors
+/// All that is wrong with them.
+pub fn limits(node: &Node) -> Result<Limits, Vec<Mistake>> {
+    let mut limits = Limits::default();
+    several(node, &mut limits)?;
+    Ok(limits)
 }
 
 fn labels<K: FromStr<Err: Display> + Ord, V: FromStr<Err: Display>>(

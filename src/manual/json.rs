@@ -33,6 +33,8 @@ pub enum Type {
     MaybeTime,
     /// A whole number, zero or more.
     Number,
+    /// The same, or null.
+    MaybeNumber,
     /// True or false.
     Switch,
     /// A list of texts.
@@ -58,6 +60,7 @@ impl Type {
             Self::Time => "time".to_owned(),
             Self::MaybeTime => "time or null".to_owned(),
             Self::Number => "number".to_owned(),
+            Self::MaybeNumber => "number or null".to_owned(),
             Self::Switch => "true or false".to_owned(),
             Self::Texts => "list of text".to_owned(),
             Self::Labels => "object of text".to_owned(),
@@ -69,7 +72,9 @@ impl Type {
     }
 }
 
-use Type::{Any, Labels, MaybeObject, MaybeText, MaybeTime, Number, Object, Objects, Switch, Text, Texts, Time};
+use Type::{
+    Any, Labels, MaybeNumber, MaybeObject, MaybeText, MaybeTime, Number, Object, Objects, Switch, Text, Texts, Time,
+};
 
 /// All objects.
 pub fn shapes() -> Vec<Shape> {
@@ -103,6 +108,7 @@ fn key() -> Shape {
 fn field(setting: Setting) -> FieldRow {
     let kind = match setting.value(&Settings::with_prefix(Prefix::default())) {
         SettingValue::Text(_) => MaybeText,
+        SettingValue::Texts(_) if setting == Setting::LIMITS => Objects("limit"),
         SettingValue::Texts(_) => Texts,
         SettingValue::Labels(_) => Labels,
         SettingValue::Switch(_) => Switch,
@@ -114,6 +120,15 @@ fn field(setting: Setting) -> FieldRow {
 
 /// All objects but keys.
 const SHAPES: &[Shape] = &[
+    Shape {
+        name: "limit",
+        printed_by: "in a key, a user and a tenant",
+        fields: Cow::Borrowed(&[
+            ("count", Number, "how many requests may pass in a period"),
+            ("period", Text, "1s to 1h, 1d or 1mo, as it was written"),
+            ("burst", MaybeNumber, "how many may pass at once; null for a day and a month"),
+        ]),
+    },
     Shape {
         name: "secret",
         printed_by: "in a key",
@@ -162,7 +177,7 @@ const SHAPES: &[Shape] = &[
         fields: Cow::Borrowed(&[
             ("allowed", Switch, "whether the request may be made"),
             ("reason", Text, "allowed, or the first check that failed"),
-            ("status", Number, "the status of HTTP that says the same: 200, 401 or 403"),
+            ("status", Number, "the status of HTTP that says the same: 200, 401, 403 or 429"),
             ("presentation", MaybeText, "how the credential was presented"),
             ("key", MaybeObject("key"), "the key, once its secret has matched"),
             ("effective_role", MaybeText, "the lower one of the key's and its owner's role"),
@@ -185,7 +200,11 @@ const SHAPES: &[Shape] = &[
         fields: Cow::Borrowed(&[
             ("check", Text, "named by the reason that its failure has"),
             ("outcome", Text, "pass, fail or skip"),
-            ("detail", Text, "what was found, for people"),
+            (
+                "detail",
+                Text,
+                "what was found, for people; of a limit, how much is left, or when the next request may come",
+            ),
         ]),
     },
     Shape {
@@ -208,6 +227,11 @@ const SHAPES: &[Shape] = &[
             ("role", MaybeText, "the most that it may do"),
             ("tenant", MaybeText, "the tenant that it belongs to"),
             ("enabled", Switch, "false: its keys are suspended"),
+            (
+                "limits",
+                Objects("limit"),
+                "how often all of its keys together may be used; empty for as often as anybody likes",
+            ),
             ("keys", Number, "how many keys it owns"),
             ("created_at", Time, "when it was made"),
             ("updated_at", Time, "when it last changed"),
@@ -234,6 +258,11 @@ const SHAPES: &[Shape] = &[
             ("name", Text, "its name"),
             ("description", MaybeText, "what it is"),
             ("enabled", Switch, "false: its keys are suspended"),
+            (
+                "limits",
+                Objects("limit"),
+                "how often all of its keys together may be used; empty for as often as anybody likes",
+            ),
             ("keys", Number, "how many keys work for it"),
             ("users", Number, "how many users belong to it"),
             ("created_at", Time, "when it was made"),

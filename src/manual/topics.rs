@@ -135,6 +135,16 @@ fn manifest() -> Vec<Part> {
              Names are looked up in the manifest first, then in the store. Unknown fields are refused; all \
              mistakes are reported at once, each with its file, line and column.",
         ),
+        Part::Text(
+            "A limit is a text, N/PERIOD or N/PERIOD:BURST, or the object that `keyward export --json` prints. A period is \
+             1s to 1h, 1d or 1mo. Up to an hour, N requests pass in a period on the average, and BURST at once (N, where \
+             no burst is given). A day and a month are those of the calendar, in UTC, and have no burst. There is one \
+             limit a period, and 8 at most.",
+        ),
+        Part::Lines(
+            "limits = [\"100/1m:20\", \"10000/1d\"]\n\
+             limits = [{ count = 100, period = \"1m\", burst = 20 }, { count = 10000, period = \"1d\" }]",
+        ),
     ];
     for kind in KINDS {
         parts.push(Part::Heading(format!("Fields of a {}", kind.as_str())));
@@ -146,6 +156,7 @@ fn manifest() -> Vec<Part> {
                 "manages_keys" => "true: users in it may manage keys of its rank and below",
                 "enabled" => "false: its keys are suspended",
                 "role" => "the most that the user may do",
+                "limits" => "how often all of its keys together may be used, as for a key",
                 _ => "the tenant of the user, and of the keys that they make",
             };
             parts.push(Part::Term((*field).to_owned(), meaning.to_owned()));

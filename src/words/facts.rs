@@ -6,6 +6,7 @@ use keyward_core::rules::credential::CredentialError;
 use keyward_core::rules::decision::{Check, Facts, Outcome, Reason, Transport};
 use keyward_core::rules::forwarded::Origin;
 use keyward_core::rules::key::Key;
+use keyward_core::rules::limits::{Limit, Standing, Whose};
 use keyward_core::rules::time::rfc3339;
 
 use super::{CheckWords, text};
@@ -43,6 +44,8 @@ impl CheckWords<'_> {
             (Reason::ScopeMissing, Outcome::Skip, _) => "the request asks for no scope",
             (Reason::LevelMissing, Outcome::Skip, _) => "the request asks for no level",
             (Reason::RoleTooLow, Outcome::Skip, _) => "the request asks for no role",
+            (Reason::RateLimited, Outcome::Skip, _) => "no limit of up to an hour was checked",
+            (Reason::QuotaExceeded, Outcome::Skip, _) => "no limit for a day or a month was checked",
             _ => return None,
         })
     }
@@ -133,6 +136,7 @@ impl CheckWords<'_> {
                 list(f, &request.levels, "")
             }
             (Reason::RoleTooLow, _) => self.role(f, key),
+            (_, Facts::Limit { whose, limit, standing }) => limited(f, *outcome, (*whose, limit), standing),
             // A check that came later than these words still says what it is called.
             _ => f.write_str(reason.as_str()),
         }
@@ -159,6 +163,28 @@ impl CheckWords<'_> {
             Facts::Token(error) => write!(f, "{error}"),
             _ => f.write_str(self.check.reason.as_str()),
         }
+    }
+}
+
+/// What is left of a limit, or how long there is nothing left.
+fn limited(
+    f: &mut fmt::Formatter<'_>,
+    outcome: Outcome,
+    (whose, limit): (Whose, &Limit),
+    standing: &Standing,
+) -> fmt::Result {
+    let whose = match whose {
+        Whose::Key => "the key",
+        Whose::User => "its owner",
+        Whose::Tenant => "its tenant",
+        Whose::Policy => "the policy",
+    };
+    match outcome {
+        Outcome::Fail => {
+            let wait = standing.retry_after();
+            write!(f, "the limit {limit} of {whose} is used up; the next request may come in {wait} s")
+        }
+        _ => write!(f, "{} left of the limit {limit} of {whose}", standing.remaining),
     }
 }
 

@@ -126,6 +126,9 @@ pub fn not_checked(error: VerifyError) -> Error {
             Error::new(Code::StoreCorrupt, format!("the credential could not be checked: {error}"))
                 .hint("nothing was decided; replace the secret with `keyward rotate KEY`, or put a backup in place")
         }
+        VerifyError::NotMetered => Error::new(Code::StoreUnwritable, error.to_string()).hint(
+            "nothing was decided; make the store writable, or verify with --no-record, which takes nothing of a limit",
+        ),
         other => anyhow::Error::new(other).into(),
     }
 }

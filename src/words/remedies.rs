@@ -6,6 +6,7 @@ use keyward_core::rules::credential::CredentialError;
 use keyward_core::rules::decision::{Facts, Outcome, Reason};
 use keyward_core::rules::forwarded::Origin;
 use keyward_core::rules::key::Key;
+use keyward_core::rules::limits::Whose;
 use keyward_core::rules::token::TokenError;
 
 use super::{CheckWords, text};
@@ -73,6 +74,20 @@ impl CheckWords<'_> {
             }
             (_, Facts::MissingLevels(missing)) => {
                 format!("add it with: keyward edit {name} --add-level {}", shell_word(&joined(missing)))
+            }
+            (_, Facts::Limit { whose: Whose::Key, .. }) => {
+                format!("wait, or raise it with: keyward edit {name} --add-limit N/PERIOD")
+            }
+            (_, Facts::Limit { whose: Whose::User, .. }) => format!(
+                "wait, or raise it with: keyward user edit {} --add-limit N/PERIOD",
+                text(settings.owner.as_ref())
+            ),
+            (_, Facts::Limit { whose: Whose::Tenant, .. }) => format!(
+                "wait, or raise it with: keyward tenant edit {} --add-limit N/PERIOD",
+                text(settings.tenant.as_ref())
+            ),
+            (_, Facts::Limit { .. }) => {
+                format!("wait, or give the key a limit of its own: keyward edit {name} --limit N/PERIOD")
             }
             (_, Facts::NoSuchRole) => "name a role that exists: keyward role list".to_owned(),
             (Reason::RoleTooLow, facts) => {

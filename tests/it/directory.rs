@@ -7,9 +7,9 @@ use crate::harness::{Sandbox, words};
 /// What a new entry of each kind is in JSON, beyond what all have.
 const KINDS: [(&str, &str); 4] = [
     ("group", r#"{}"#),
-    ("user", r#"{"role":null,"tenant":null,"enabled":true}"#),
+    ("user", r#"{"role":null,"tenant":null,"enabled":true,"limits":[]}"#),
     ("role", r#"{"rank":0,"manages_keys":false,"users":0}"#),
-    ("tenant", r#"{"enabled":true,"users":0}"#),
+    ("tenant", r#"{"enabled":true,"limits":[],"users":0}"#),
 ];
 
 #[test]

@@ -45,6 +45,7 @@ impl Seen {
             Type::Time => is_time(value),
             Type::MaybeTime => value.is_null() || is_time(value),
             Type::Number => value.is_u64(),
+            Type::MaybeNumber => value.is_null() || value.is_u64(),
             Type::Switch => value.is_boolean(),
             Type::Texts => value.as_array().is_some_and(|items| items.iter().all(is_text)),
             Type::Labels => value.as_object().is_some_and(|fields| fields.values().all(is_text)),
@@ -84,9 +85,12 @@ fn every_output_has_exactly_the_documented_fields() {
         assert_eq!(output.code, 0, "{line}: {output}");
         output.json()
     };
-    for (kind, flags) in
-        [("role", "--rank 25 --manages-keys"), ("tenant", ""), ("group", ""), ("user", "--role admin --tenant x")]
-    {
+    for (kind, flags) in [
+        ("role", "--rank 25 --manages-keys"),
+        ("tenant", "--limit 9/1mo"),
+        ("group", ""),
+        ("user", "--role admin --tenant x --limit 100/1m:20"),
+    ] {
         for line in [format!("create x --description d {flags}"), "edit x --description e".to_owned()] {
             let document = json(&format!("{kind} {line}"));
             seen.check(kind, &document[kind]);
@@ -95,7 +99,7 @@ fn every_output_has_exactly_the_documented_fields() {
         seen.check(kind, &json(&format!("{kind} show x")));
         seen.check_all(kind, &json(&format!("{kind} list")));
     }
-    let settings = "--description d --group x --owner x --role x --tenant x --scope a --level A/B --allow-ip 10.0.0.0/8 \
+    let settings = "--description d --group x --owner x --role x --tenant x --scope a --level A/B --allow-ip 10.0.0.0/8 --limit 100/1m:20,1000/1d \
                     --label a=b --expires 90d";
     let created = json(&format!("--as x create full {settings}"));
     seen.check("delivery", &created);

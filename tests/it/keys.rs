@@ -24,7 +24,8 @@ fn create_takes_every_setting() {
     let sandbox = Sandbox::new();
     let mut args = words(
         "create --json all --scope b,a --scope c --level A/B --allow-ip 10.0.0.0/8,::1 --label team=web --label env=prod \
-         --read-only --allow-insecure --expires 90d --disabled --prefix my_app --description",
+         --read-only --limit 9000/1d,60/60s:5 \
+         --allow-insecure --expires 90d --disabled --prefix my_app --description",
     );
     args.push("what it is for".to_owned());
     let output = sandbox.run_args(&args, b"");
@@ -54,6 +55,18 @@ fn create_takes_every_setting() {
           "allowed_ips": [
             "10.0.0.0/8",
             "::1/128"
+          ],
+          "limits": [
+            {
+              "count": 60,
+              "period": "60s",
+              "burst": 5
+            },
+            {
+              "count": 9000,
+              "period": "1d",
+              "burst": null
+            }
           ],
           "labels": {
             "env": "prod",
@@ -107,6 +120,7 @@ fn show_is_a_card() {
         stdout: state             active
         stdout: scopes            rest, ui
         stdout: may be used from  10.0.0.0/8
+        stdout: limits            none
         stdout: access            read and write
         stdout: plain http        refused
         stdout: labels            team=web

@@ -251,7 +251,7 @@ fn what_goes_goes_in_an_order_that_works() {
     assert_eq!(kinds, ["key", "user", "group", "tenant", "role"], "{output}");
     assert_eq!(
         sandbox.run("export --json").json(),
-        json!({"role": [], "tenant": [{"name": "globex", "description": null, "enabled": false}], "group": [], "user": [], "key": []})
+        json!({"role": [], "tenant": [{"name": "globex", "description": null, "enabled": false, "limits": []}], "group": [], "user": [], "key": []})
     );
     assert_eq!(sandbox.run("history --check").code, 0);
 }

@@ -59,7 +59,7 @@ fn who_only_reads_leaves_the_file_as_it_is() {
         assert!(finish(&mut complete).stdout.contains('a'));
         assert!(fs::read(sandbox.store()).unwrap() == before, "{mode}: a completion wrote to the file");
         assert_eq!(sandbox.run_with("verify --json", &secret).code, 0);
-        assert_eq!(version(&sandbox.store()), 4, "who records a use brings it up to date");
+        assert_eq!(version(&sandbox.store()), 5, "who records a use brings it up to date");
     }
 }
 
@@ -87,7 +87,7 @@ fn who_changes_it_brings_it_up_to_date() {
     ] {
         let (sandbox, _) = older();
         assert_eq!(sandbox.run(line).code, 0, "{line}");
-        assert_eq!(version(&sandbox.store()), 4, "{line}");
+        assert_eq!(version(&sandbox.store()), 5, "{line}");
         assert_eq!(sandbox.run("history --check").code, 0, "{line}");
         assert_eq!(sandbox.run("doctor --json").json()[4]["level"], "ok", "{line}");
     }

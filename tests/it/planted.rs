@@ -166,7 +166,8 @@ fn a_wrong_number_of_the_schema_is_damage_and_no_bug() {
         (1, "store_corrupt"),
         (2, "store_corrupt"),
         (3, "store_corrupt"),
-        (5, "store_newer"),
+        (4, "store_corrupt"),
+        (6, "store_newer"),
         (i64::from(i32::MAX), "store_newer"),
     ] {
         for line in [

@@ -480,7 +480,7 @@ fn what_is_not_ours_is_left_alone_by_all_commands() {
         rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     };
     for (what, change, before, ends) in [
-        ("the next schema", "PRAGMA user_version = 5", "cp ../spare keys.db", "6 store_newer"),
+        ("the next schema", "PRAGMA user_version = 6", "cp ../spare keys.db", "6 store_newer"),
         ("a schema before the first", "PRAGMA user_version = 0", "cp ../spare keys.db", "6 store_corrupt"),
         ("another program's", "PRAGMA application_id = 1", "cp ../spare keys.db", "6 store_foreign"),
         ("a link", "", "mv keys.db ../real; ln -s ../real keys.db", "6 store_insecure"),

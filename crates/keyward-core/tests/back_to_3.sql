@@ -1,4 +1,8 @@
--- What the fourth schema added, taken away again: a store as the program before it wrote it.
+-- What the fourth and the fifth schema added, taken away again: a store as the program before them wrote it.
+DROP TABLE meter;
+ALTER TABLE key DROP COLUMN limits;
+ALTER TABLE "user" DROP COLUMN limits;
+ALTER TABLE tenant DROP COLUMN limits;
 ALTER TABLE history_head DROP COLUMN store_id;
 ALTER TABLE history_head DROP COLUMN binding;
 ALTER TABLE history_head DROP COLUMN log_base;

@@ -4,15 +4,20 @@ use std::fmt::Debug;
 
 use clap::Args;
 
+use crate::error::{Code, Error};
 use keyward_core::rules::directory::{Facts, Kind};
-use keyward_core::rules::names::Name;
+use keyward_core::rules::limits::{Limit, Limits, Period};
+use keyward_core::rules::names::{InvalidText, Name};
 
 /// The flags that only one of the four has.
 pub trait FactArgs: Args + Clone + Debug {
     /// Which of the four.
     const KIND: Kind;
     /// Changes what the flags name.
-    fn apply(&self, facts: &mut Facts);
+    ///
+    /// # Errors
+    /// Where flags contradict each other, or there would be too many limits.
+    fn apply(&self, facts: &mut Facts) -> Result<(), Error>;
     /// Whether no flag was given.
     fn is_empty(&self) -> bool;
 }
@@ -30,6 +35,8 @@ pub struct UserArgs {
     /// The tenant of the user, and of the keys that they make
     #[arg(long, value_name = "TENANT")]
     tenant: Option<Name>,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// What only roles have.
@@ -46,14 +53,54 @@ pub struct RoleArgs {
     no_manages_keys: bool,
 }
 
-/// Tenants have only their switch.
+/// What only tenants have.
 #[derive(Debug, Clone, Args)]
-pub struct TenantArgs {}
+pub struct TenantArgs {
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// What all keys of a user or a tenant share.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LimitArgs {
+    /// How often all of its keys together may be used: 100/1m, 100/1m:20, 10000/1d; repeat it, or separate with commas
+    #[arg(long, value_name = "N/PERIOD[:BURST]", value_delimiter = ',', conflicts_with_all = ["add_limit", "remove_limit"])]
+    limit: Vec<Limit>,
+    /// Set the limit of a period, in the place of the one that it has
+    #[arg(long, value_name = "N/PERIOD[:BURST]", value_delimiter = ',')]
+    add_limit: Vec<Limit>,
+    /// Take the limit of a period away
+    #[arg(long, value_name = "PERIOD", value_delimiter = ',')]
+    remove_limit: Vec<Period>,
+}
+
+impl LimitArgs {
+    fn apply(&self, limits: &mut Limits) -> Result<(), Error> {
+        let invalid = |error: InvalidText| Error::new(Code::Usage, error.to_string()).hint("keep one limit a period");
+        if !self.limit.is_empty() {
+            *limits = Limits::new(self.limit.iter().copied()).map_err(invalid)?;
+        }
+        for period in &self.remove_limit {
+            if self.add_limit.iter().any(|limit| limit.period().length() == period.length()) {
+                let message = format!("--add-limit and --remove-limit name the same period {period}");
+                return Err(Error::new(Code::Usage, message).hint("keep one of them"));
+            }
+            limits.remove(*period);
+        }
+        self.add_limit.iter().try_for_each(|limit| limits.set(*limit)).map_err(invalid)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.limit.is_empty() && self.add_limit.is_empty() && self.remove_limit.is_empty()
+    }
+}
 
 impl FactArgs for GroupArgs {
     const KIND: Kind = Kind::Group;
 
-    fn apply(&self, _: &mut Facts) {}
+    fn apply(&self, _: &mut Facts) -> Result<(), Error> {
+        Ok(())
+    }
 
     fn is_empty(&self) -> bool {
         true
@@ -63,26 +110,29 @@ impl FactArgs for GroupArgs {
 impl FactArgs for UserArgs {
     const KIND: Kind = Kind::User;
 
-    fn apply(&self, facts: &mut Facts) {
-        if let Facts::User { role, tenant, .. } = facts {
+    fn apply(&self, facts: &mut Facts) -> Result<(), Error> {
+        if let Facts::User { role, tenant, limits, .. } = facts {
             *role = self.role.clone().or(role.take());
             *tenant = self.tenant.clone().or(tenant.take());
+            self.limits.apply(limits)?;
         }
+        Ok(())
     }
 
     fn is_empty(&self) -> bool {
-        self.role.is_none() && self.tenant.is_none()
+        self.role.is_none() && self.tenant.is_none() && self.limits.is_empty()
     }
 }
 
 impl FactArgs for RoleArgs {
     const KIND: Kind = Kind::Role;
 
-    fn apply(&self, facts: &mut Facts) {
+    fn apply(&self, facts: &mut Facts) -> Result<(), Error> {
         if let Facts::Role { rank, manages_keys } = facts {
             *rank = self.rank.unwrap_or(*rank);
             *manages_keys = self.manages_keys || *manages_keys && !self.no_manages_keys;
         }
+        Ok(())
     }
 
     fn is_empty(&self) -> bool {
@@ -93,9 +143,14 @@ impl FactArgs for RoleArgs {
 impl FactArgs for TenantArgs {
     const KIND: Kind = Kind::Tenant;
 
-    fn apply(&self, _: &mut Facts) {}
+    fn apply(&self, facts: &mut Facts) -> Result<(), Error> {
+        match facts {
+            Facts::Tenant { limits, .. } => self.limits.apply(limits),
+            _ => Ok(()),
+        }
+    }
 
     fn is_empty(&self) -> bool {
-        true
+        self.limits.is_empty()
     }
 }

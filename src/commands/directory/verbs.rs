@@ -12,12 +12,13 @@ use crate::session::{Enter, Session, no_such_entry};
 use crate::terminal::{Cell, Column, Tone, card};
 use crate::text::count;
 use keyward_core::rules::directory::{Draft, Entry, Facts, Kind};
+use keyward_core::rules::limits::Limits;
 use keyward_core::rules::names::Name;
 use keyward_core::rules::time::relative;
 
 pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Result<Exit, Error> {
     let mut facts = Facts::default_of(F::KIND);
-    args.facts.apply(&mut facts);
+    args.facts.apply(&mut facts)?;
     let description = args.description.filter(|text| !text.as_str().is_empty());
     let draft = Draft { name: args.name, description, facts };
     let mut store = session.store_to_make()?;
@@ -75,7 +76,7 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
         let mut draft = before.clone();
         draft.name = args.new_name.clone().unwrap_or(draft.name);
         draft.description = args.description.clone().or(draft.description).filter(|text| !text.as_str().is_empty());
-        args.facts.apply(&mut draft.facts);
+        args.facts.apply(&mut draft.facts)?;
         args.clear.iter().try_for_each(|field| clear(*field, &mut draft)).map(|()| draft)
     };
     check_clear(&args)?;
@@ -107,7 +108,7 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
 fn check_clear<F: FactArgs>(args: &Edit<F>) -> Result<(), Error> {
     let mut set =
         Draft { name: args.name.clone(), description: args.description.clone(), facts: Facts::default_of(F::KIND) };
-    args.facts.apply(&mut set.facts);
+    args.facts.apply(&mut set.facts)?;
     let mut cleared = set.clone();
     args.clear.iter().try_for_each(|field| clear(*field, &mut cleared))?;
     if cleared == set {
@@ -123,6 +124,7 @@ fn clear(field: ClearField, draft: &mut Draft) -> Result<(), Error> {
         (ClearField::Description, _) => draft.description = None,
         (ClearField::Role, Facts::User { role, .. }) => *role = None,
         (ClearField::Tenant, Facts::User { tenant, .. }) => *tenant = None,
+        (ClearField::Limit, Facts::User { limits, .. } | Facts::Tenant { limits, .. }) => *limits = Limits::default(),
         (field, facts) => {
             let kind = facts.kind().as_str();
             let field = field.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
@@ -242,18 +244,21 @@ fn cells(session: &Session, entry: &Entry) -> Vec<(&'static str, Cell)> {
     let mut cells = vec![("name", text(&entry.draft.name))];
     match &entry.draft.facts {
         Facts::Group => {}
-        Facts::User { role, tenant, enabled } => {
+        Facts::User { role, tenant, enabled, limits } => {
             cells.extend([
                 ("state", state(*enabled)),
                 ("role", role.as_ref().into()),
                 ("tenant", tenant.as_ref().into()),
+                ("limits", text(limits)),
             ]);
         }
         Facts::Role { rank, manages_keys } => {
             let manages_keys = if *manages_keys { "yes" } else { "no" };
             cells.extend([("rank", text(rank)), ("manages keys", text(&manages_keys)), ("users", text(&entry.users))]);
         }
-        Facts::Tenant { enabled } => cells.extend([("state", state(*enabled)), ("users", text(&entry.users))]),
+        Facts::Tenant { enabled, limits } => {
+            cells.extend([("state", state(*enabled)), ("users", text(&entry.users)), ("limits", text(limits))]);
+        }
     }
     cells.extend([
         ("keys", text(&entry.keys)),

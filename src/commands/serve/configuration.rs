@@ -6,6 +6,7 @@ use super::Serve;
 use crate::error::{Code, Error};
 use crate::platform::{OtherUsers, mode};
 use crate::session::Session;
+use keyward_core::rules::limits::Limits;
 use keyward_http::policy::{Policies, TenantFrom};
 use keyward_http::server::{Address, Config, ConfigError, Listen, Reload};
 use keyward_http::{Policy, PolicyName};
@@ -61,6 +62,8 @@ impl Serve {
             policy.levels.clone_from(&flags.level);
             policy.role.clone_from(&flags.role);
             policy.tenant = flags.tenant.clone().map(TenantFrom::Named);
+            policy.limits = Limits::new(flags.limit.iter().copied())
+                .map_err(|error| Error::new(Code::Usage, error.to_string()).hint("give one --limit a period"))?;
             if !flags.accept.is_empty() {
                 policy.accept_only(&flags.accept);
             }

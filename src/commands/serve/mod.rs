@@ -17,6 +17,7 @@ use crate::error::{Code, Error, Exit};
 use crate::platform::{EndingSignal, StandardStream};
 use crate::session::Session;
 use keyward_core::rules::credential::Presentation;
+use keyward_core::rules::limits::Limit;
 use keyward_core::rules::names::{Level, Name, Scope};
 use keyward_core::rules::time::Duration;
 use keyward_core::verifier::{Gate, Options as GateOptions};
@@ -93,6 +94,9 @@ struct PolicyArgs {
     /// The tenant whose data is behind the guard
     #[arg(long, value_name = "TENANT")]
     tenant: Option<Name>,
+    /// How often a key that has no limits of its own may be used: 100/1m, 100/1m:20, 10000/1d; repeatable
+    #[arg(long, value_name = "N/PERIOD[:BURST]", value_delimiter = ',')]
+    limit: Vec<Limit>,
     /// Look only at these presentations of a credential; repeated: at all of them [default: all but those in a query]
     #[arg(long, value_name = "PRESENTATION", value_delimiter = ',', value_parser = super::verify::presentation_parser())]
     accept: Vec<Presentation>,
@@ -100,8 +104,13 @@ struct PolicyArgs {
 
 impl PolicyArgs {
     fn is_empty(&self) -> bool {
-        let Self { scope, level, role, tenant, accept } = self;
-        scope.is_empty() && level.is_empty() && role.is_none() && tenant.is_none() && accept.is_empty()
+        let Self { scope, level, role, tenant, limit, accept } = self;
+        scope.is_empty()
+            && level.is_empty()
+            && role.is_none()
+            && tenant.is_none()
+            && limit.is_empty()
+            && accept.is_empty()
     }
 }
 
@@ -125,6 +134,7 @@ A configuration:
   [policy.rest]                      # asked as /forward/rest
   scopes = [\"rest\"]                  # all of them; also: levels, role, tenant, methods
   accept = [\"bearer\", \"x_api_key\"]
+  limits = [\"1000/1m\"]              # for keys that have none of their own
   transport = \"https\"                # refuse others, whatever the key allows
   explain = false                    # refusals do not say why
   headers = [\"id\", \"name\", \"scopes\"]

@@ -46,7 +46,7 @@ impl Flag {
 
 /// The flags of `create`, `edit` and `duplicate`, in the order of the help. The first flag of a setting names it
 /// for `--clear`; of two that turn a setting on and off, one excludes the other.
-pub(super) static FLAGS: [Flag; 16] = [
+pub(super) static FLAGS: [Flag; 17] = [
     flag("description", Setting::DESCRIPTION, Takes::One("TEXT"), "What the key is for"),
     flag("group", Setting::GROUP, Takes::One("GROUP"), "The group to keep it in"),
     flag(
@@ -81,6 +81,14 @@ pub(super) static FLAGS: [Flag; 16] = [
         Setting::ALLOWED_IPS,
         Takes::Several("CIDR"),
         "A network that the key may be used from, such as 10.0.0.0/8 or 2001:db8::1",
+    ),
+    flag(
+        "limit",
+        Setting::LIMITS,
+        Takes::Several("N/PERIOD[:BURST]"),
+        "How often it may be used: 100/1m, 100/1m:20, 10000/1d, 50000/1mo; repeat it, or separate with commas\n\n\
+         A period is 1s to 1h, 1d or 1mo. Up to an hour, N pass in a period on the average, and BURST at once (N, where no \
+         burst is given). A day and a month are those of the calendar, in UTC.",
     ),
     flag("label", Setting::LABELS, Takes::Repeated("KEY=VALUE"), "A label, for filtering"),
     flag("read_only", Setting::READ_ONLY, Takes::Nothing(true), "Allow only GET, HEAD, OPTIONS and TRACE"),
@@ -123,7 +131,7 @@ pub(super) struct ItemFlags {
 }
 
 /// An id, what the value is called, and the help.
-pub(super) static ITEM_FLAGS: [ItemFlags; 4] = [
+pub(super) static ITEM_FLAGS: [ItemFlags; 5] = [
     ItemFlags {
         setting: Setting::SCOPES,
         add: ["add_scope", "SCOPE", "Give the key another scope"],
@@ -141,6 +149,12 @@ pub(super) static ITEM_FLAGS: [ItemFlags; 4] = [
         add: ["add_allow_ip", "CIDR", "Allow another network"],
         remove: ["remove_allow_ip", "CIDR", "Take a network away"],
         item: "value",
+    },
+    ItemFlags {
+        setting: Setting::LIMITS,
+        add: ["add_limit", "N/PERIOD[:BURST]", "Set the limit of a period, in the place of the one that it has"],
+        remove: ["remove_limit", "PERIOD", "Take the limit of a period away"],
+        item: "period",
     },
     ItemFlags {
         setting: Setting::LABELS,
@@ -181,7 +195,7 @@ pub enum Words {
 
 /// The rows of the card of a key that tell its settings. Its state tells whether it is enabled, and its secrets
 /// what they start with.
-pub const CARD: [(Setting, &str, Words); 12] = [
+pub const CARD: [(Setting, &str, Words); 13] = [
     (Setting::DESCRIPTION, "description", Words::Value),
     (Setting::GROUP, "group", Words::Value),
     (Setting::OWNER, "owner", Words::Value),
@@ -190,6 +204,7 @@ pub const CARD: [(Setting, &str, Words); 12] = [
     (Setting::SCOPES, "scopes", Words::Value),
     (Setting::LEVELS, "levels", Words::Value),
     (Setting::ALLOWED_IPS, "may be used from", Words::ValueOr("anywhere")),
+    (Setting::LIMITS, "limits", Words::ValueOr("none")),
     (Setting::READ_ONLY, "access", Words::OnOff("read only", "read and write")),
     (Setting::REQUIRE_SECURE, "plain http", Words::OnOff("refused", "allowed")),
     (Setting::LABELS, "labels", Words::Value),
@@ -219,7 +234,7 @@ pub enum Question {
 }
 
 /// The questions of the form, in order.
-pub const QUESTIONS: [(Setting, &str, Question); 11] = [
+pub const QUESTIONS: [(Setting, &str, Question); 12] = [
     (Setting::DESCRIPTION, "What is it for?", Question::Text),
     (Setting::GROUP, "Group", Question::Entry),
     (Setting::OWNER, "Owner: on whose behalf does it act?", Question::Entry),
@@ -236,6 +251,7 @@ pub const QUESTIONS: [(Setting, &str, Question); 11] = [
         "Networks that it may be used from",
         Question::Items("for example: 10.0.0.0/8; none for any"),
     ),
+    (Setting::LIMITS, "Limits", Question::Items("for example: 100/1m, 10000/1d; none for as often as anybody likes")),
     (Setting::EXPIRES_AT, "Expires in", Question::End),
     (Setting::READ_ONLY, "Access", Question::Either(["read and write", "read only: GET, HEAD, OPTIONS and TRACE"])),
     (Setting::REQUIRE_SECURE, "Connections", Question::Either(["only secure ones", "plain http too"])),

@@ -58,6 +58,7 @@ pub(super) fn exit_of(decision: &Decision) -> Exit {
     match decision.status() {
         200 => Exit::DONE,
         401 => Exit::UNAUTHENTICATED,
+        429 => Exit::LIMITED,
         _ => Exit::FORBIDDEN,
     }
 }

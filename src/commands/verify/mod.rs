@@ -70,8 +70,12 @@ const EXAMPLES: &str = "Examples:
 /// A restriction that cannot be checked refuses: a key with allowed IPs needs --ip, a tenant-bound
 /// key --tenant, a read-only key --method.
 ///
+/// A request that everything else allows counts against each limit of the key, its owner and its tenant, or against
+/// none: a refused one takes nothing. With --no-record and --at, nothing is taken, and the answer says what is left. A
+/// limit that cannot be written down cannot be checked: the store could not be used then.
+///
 /// Exit codes: 0 allowed; 3 no live, genuine credential (401); 4 genuine, but not allowed to do
-/// this (403); 6 the store could not be used, so there is no answer.
+/// this (403); 9 genuine and allowed, but over a limit (429); 6 the store could not be used, so there is no answer.
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("source").args(["from_file", "from_env"])),
@@ -146,7 +150,7 @@ pub struct Verify {
     /// a list of [name, value], and "target"; both may bring "trust_forwarded": true, or "for,proto" and whatever
     /// else --trust-forwarded takes. A line that is not a question gets an error instead of a decision, and the run
     /// goes on; an empty line gets nothing. Each line is answered as soon as it can be. The exit code is 0 if all
-    /// were allowed, else the first that occurs of 70, 6, 4, 3 and 1. All processors are used; a credential that has
+    /// were allowed, else the first that occurs of 70, 6, 4, 9, 3 and 1. All processors are used; a credential that has
     /// matched once costs no second Argon2id, and everything else about its key is looked up each time. --accept is
     /// for the lines that bring no "accept".
     #[arg(long, conflicts_with_all = ["from_file", "from_env", "request", "method", "ip", "tenant", "scope", "level", "role", "transport", "at"])]
@@ -200,13 +204,22 @@ impl Verify {
             request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().view()?.rank_of(name)? });
         }
         let mut answer = verifier.verify(credential, &request, at)?;
+        let is_limited = verifier.is_limited(&answer, &request);
+        if is_limited && records {
+            // Rates have to know the time within the second.
+            let exact = (session.clock())();
+            verifier.admit(&mut answer, &request, || session.random().ok(), exact)?;
+        } else if is_limited {
+            let exact = self.at.unwrap_or_else(|| (session.clock())());
+            verifier.reckon(&mut answer, &request, exact)?;
+        }
         // To wipe it takes another, in which the use can be recorded.
         let memory = verifier.take_memory();
         let wiped = elsewhere(move || drop(memory));
         if verifier.store().exposure().is_some() {
             answer.warnings.push("store_permissions");
         }
-        if records {
+        if records && !is_limited {
             record(session, &mut verifier, &mut answer);
         }
         // From here on it is only told what came of it.

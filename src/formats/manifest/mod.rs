@@ -32,9 +32,9 @@ pub const KINDS: [Kind; 4] = [Kind::Role, Kind::Tenant, Kind::Group, Kind::User]
 pub fn fields_of(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Role => &["name", "description", "rank", "manages_keys"],
-        Kind::Tenant => &["name", "description", "enabled"],
+        Kind::Tenant => &["name", "description", "enabled", "limits"],
         Kind::Group => &["name", "description"],
-        Kind::User => &["name", "description", "role", "tenant", "enabled"],
+        Kind::User => &["name", "description", "role", "tenant", "enabled", "limits"],
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Deliver, KINDS, Manifest, ManifestEntry, ManifestKey, Reference, fields_of};
 use crate::formats::dotenv::Variable;
 use crate::formats::runner::{OutputName, StepVariable};
-use crate::formats::settings_draft::{SettingsDraft, no_such_field, one, switch, text};
+use crate::formats::settings_draft::{SettingsDraft, limits, no_such_field, one, switch, text};
 use crate::formats::tree::{Field, Mistake, Node, Value, from_json, from_toml};
 use keyward_core::rules::directory::{Draft, Facts, Kind};
 use keyward_core::rules::names::{Name, Prefix};
@@ -106,7 +106,7 @@ impl Reader {
             match read_entry_field(&mut entry, field) {
                 Ok(true) => {}
                 Ok(false) => self.mistakes.push(no_such_field(field, fields_of(kind))),
-                Err(mistake) => self.mistakes.push(mistake),
+                Err(mistakes) => self.mistakes.extend(mistakes),
             }
         }
         self.manifest.entries.push(entry);
@@ -141,19 +141,20 @@ impl Reader {
 }
 
 /// Reads a field of a group, user, role or tenant; `false` where its kind has no such field.
-fn read_entry_field(entry: &mut ManifestEntry, field: &Field) -> Result<bool, Mistake> {
+fn read_entry_field(entry: &mut ManifestEntry, field: &Field) -> Result<bool, Vec<Mistake>> {
     let node = &field.node;
     match (field.name.as_str(), &mut entry.draft.facts) {
         ("name", _) => {}
         ("description", _) => entry.draft.description = one(node)?,
-        ("enabled", Facts::User { enabled, .. } | Facts::Tenant { enabled }) => *enabled = switch(node)?,
+        ("enabled", Facts::User { enabled, .. } | Facts::Tenant { enabled, .. }) => *enabled = switch(node)?,
+        ("limits", Facts::User { limits: place, .. } | Facts::Tenant { limits: place, .. }) => *place = limits(node)?,
         ("role", Facts::User { role, .. }) => *role = one(node)?,
         ("tenant", Facts::User { tenant, .. }) => *tenant = one(node)?,
         ("manages_keys", Facts::Role { manages_keys, .. }) => *manages_keys = switch(node)?,
         ("rank", Facts::Role { rank, .. }) => {
             *rank = match node.value {
                 Value::Number(number @ 0..=1_000_000) => number,
-                _ => return Err(Mistake::new(node.at, "write a whole number from 0 to 1000000")),
+                _ => return Err(Mistake::new(node.at, "write a whole number from 0 to 1000000").into()),
             }
         }
         _ => return Ok(false),

@@ -146,8 +146,13 @@ fn what_is_written_is_read_back() {
     let entries: Vec<Draft> = [
         keyward_core::rules::directory::Facts::Group,
         keyward_core::rules::directory::Facts::Role { rank: 7, manages_keys: true },
-        keyward_core::rules::directory::Facts::Tenant { enabled: false },
-        keyward_core::rules::directory::Facts::User { role: Some("x".parse().unwrap()), tenant: None, enabled: false },
+        keyward_core::rules::directory::Facts::Tenant { enabled: false, limits: "".parse().unwrap() },
+        keyward_core::rules::directory::Facts::User {
+            role: Some("x".parse().unwrap()),
+            tenant: None,
+            enabled: false,
+            limits: "".parse().unwrap(),
+        },
     ]
     .into_iter()
     .map(|facts| Draft { name: "x".parse().unwrap(), description: Some("why".parse().unwrap()), facts })

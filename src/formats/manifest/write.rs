@@ -89,6 +89,7 @@ fn is_default(field: &str, value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(on) => *on == (field == "enabled"),
+        Value::Array(items) => items.is_empty(),
         _ => false,
     }
 }

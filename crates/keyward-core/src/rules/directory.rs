@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::difference::Difference;
+use super::limits::Limits;
 use super::names::{Description, Name};
 use super::time::rfc3339;
 
@@ -48,6 +49,8 @@ pub enum Facts {
         tenant: Option<Name>,
         /// Off stops all of their keys at once.
         enabled: bool,
+        /// How often all of their keys together may be used.
+        limits: Limits,
     },
     /// A role's place among the others.
     Role {
@@ -60,6 +63,8 @@ pub enum Facts {
     Tenant {
         /// Off stops all of its keys at once.
         enabled: bool,
+        /// How often all of its keys together may be used.
+        limits: Limits,
     },
 }
 
@@ -68,9 +73,9 @@ impl Facts {
     pub fn default_of(kind: Kind) -> Self {
         match kind {
             Kind::Group => Self::Group,
-            Kind::User => Self::User { role: None, tenant: None, enabled: true },
+            Kind::User => Self::User { role: None, tenant: None, enabled: true, limits: Limits::default() },
             Kind::Role => Self::Role { rank: 0, manages_keys: false },
-            Kind::Tenant => Self::Tenant { enabled: true },
+            Kind::Tenant => Self::Tenant { enabled: true, limits: Limits::default() },
         }
     }
 
@@ -87,7 +92,7 @@ impl Facts {
     /// Switches a user or a tenant on or off. Groups and roles have no such switch.
     pub fn set_enabled(&mut self, on: bool) {
         match self {
-            Self::User { enabled, .. } | Self::Tenant { enabled } => *enabled = on,
+            Self::User { enabled, .. } | Self::Tenant { enabled, .. } => *enabled = on,
             Self::Group | Self::Role { .. } => {}
         }
     }
@@ -96,13 +101,16 @@ impl Facts {
     fn fields(&self) -> Vec<(&'static str, Value)> {
         match self {
             Self::Group => vec![],
-            Self::User { role, tenant, enabled } => {
-                vec![("role", json!(role)), ("tenant", json!(tenant)), ("enabled", json!(enabled))]
-            }
+            Self::User { role, tenant, enabled, limits } => vec![
+                ("role", json!(role)),
+                ("tenant", json!(tenant)),
+                ("enabled", json!(enabled)),
+                ("limits", json!(limits)),
+            ],
             Self::Role { rank, manages_keys } => {
                 vec![("rank", json!(rank)), ("manages_keys", json!(manages_keys))]
             }
-            Self::Tenant { enabled } => vec![("enabled", json!(enabled))],
+            Self::Tenant { enabled, limits } => vec![("enabled", json!(enabled)), ("limits", json!(limits))],
         }
     }
 }
@@ -127,7 +135,8 @@ impl Draft {
 
     /// What there is to tell about it when it is new: every field that is not absent.
     pub fn as_new(&self) -> Vec<Difference> {
-        let fields = self.fields().into_iter().filter(|(field, new)| *field != "name" && !new.is_null());
+        let fields =
+            self.fields().into_iter().filter(|(field, new)| *field != "name" && !new.is_null() && *new != json!([]));
         fields.map(|(field, new)| Difference { field: field.to_owned(), old: Value::Null, new }).collect()
     }
 
@@ -189,7 +198,12 @@ mod tests {
         Draft {
             name: "ann".parse().unwrap(),
             description: None,
-            facts: Facts::User { role: role.map(|role| role.parse().unwrap()), tenant: None, enabled },
+            facts: Facts::User {
+                role: role.map(|role| role.parse().unwrap()),
+                tenant: None,
+                enabled,
+                limits: Limits::default(),
+            },
         }
     }
 
@@ -205,7 +219,10 @@ mod tests {
     fn only_users_and_tenants_have_a_switch() {
         for (mut facts, switched) in [
             (Facts::Group, Facts::Group),
-            (Facts::Tenant { enabled: true }, Facts::Tenant { enabled: false }),
+            (
+                Facts::Tenant { enabled: true, limits: Limits::default() },
+                Facts::Tenant { enabled: false, limits: Limits::default() },
+            ),
             (Facts::Role { rank: 1, manages_keys: true }, Facts::Role { rank: 1, manages_keys: true }),
         ] {
             facts.set_enabled(false);

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
+use super::limits::Limits;
 use super::names::{InvalidText, Name};
 use super::setting::Setting;
 pub use super::setting::Settings;
@@ -67,6 +68,10 @@ pub struct Standing {
     pub rank: Option<i64>,
     /// The present role of the owner, with its rank.
     pub owner_role: Option<(Name, i64)>,
+    /// The limits of the owner, which all of their keys share.
+    pub owner_limits: Limits,
+    /// The limits of the tenant, which all of its keys share.
+    pub tenant_limits: Limits,
 }
 
 /// A key, as the store knows it.
@@ -162,7 +167,14 @@ impl Key {
             last_used_at: None,
             use_count: 0,
             secrets: vec![],
-            standing: Standing { owner_enabled: true, tenant_enabled: true, rank: None, owner_role: None },
+            standing: Standing {
+                owner_enabled: true,
+                tenant_enabled: true,
+                rank: None,
+                owner_role: None,
+                owner_limits: Limits::default(),
+                tenant_limits: Limits::default(),
+            },
             revision: 0,
             damage: None,
         }
@@ -393,7 +405,7 @@ pub(crate) mod tests {
             regex::Regex::new(r#""(\w+)":"#).unwrap().captures_iter(&json).map(|found| found[1].to_owned()).collect();
         assert_eq!(
             fields.join(" "),
-            "id name description group owner role tenant scopes levels read_only require_secure allowed_ips labels \
+            "id name description group owner role tenant scopes levels read_only require_secure allowed_ips limits labels \
              enabled state created_at created_by updated_at expires_at last_used_at use_count prefix secrets"
         );
     }

@@ -26,6 +26,9 @@ pub fn as_strict(before: &Key, now: &Key) -> Settings {
     if !merged.scopes.is_subset(&later.scopes) {
         merged.scopes.clone_from(&later.scopes);
     }
+    if !merged.limits.is_as_strict_as(&later.limits) {
+        merged.limits.clone_from(&later.limits);
+    }
     if !merged.levels.iter().all(|level| later.levels.iter().any(|present| present.includes(level))) {
         merged.levels.clone_from(&later.levels);
     }

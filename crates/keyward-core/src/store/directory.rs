@@ -4,8 +4,10 @@ use jiff::Timestamp;
 
 use super::db::{Conn, Row};
 use super::error::StoreError;
+use super::meters;
 use crate::rules::authority::{ActingRole, Actor, Authority};
 use crate::rules::directory::{Draft, Entry, Facts, Kind};
+use crate::rules::limits::Whose;
 use crate::rules::names::Name;
 
 /// The table of a kind, and the column of `key` that refers to it.
@@ -22,12 +24,12 @@ pub(super) fn table(kind: Kind) -> (&'static str, &'static str) {
 fn select(kind: Kind, rest: &str) -> String {
     let (table, column) = table(kind);
     let facts = match kind {
-        Kind::Group => "NULL, NULL, NULL",
+        Kind::Group => "NULL, NULL, NULL, NULL",
         Kind::User => {
-            "(SELECT name FROM role WHERE id = e.role), (SELECT name FROM tenant WHERE id = e.tenant), e.enabled"
+            "(SELECT name FROM role WHERE id = e.role), (SELECT name FROM tenant WHERE id = e.tenant), e.enabled, e.limits"
         }
-        Kind::Role => "e.rank, e.manages_keys, NULL",
-        Kind::Tenant => "NULL, NULL, e.enabled",
+        Kind::Role => "e.rank, e.manages_keys, NULL, NULL",
+        Kind::Tenant => "NULL, NULL, e.enabled, e.limits",
     };
     let users = match kind {
         Kind::Role | Kind::Tenant => format!("(SELECT count(*) FROM \"user\" WHERE {table} = e.id)"),
@@ -46,18 +48,18 @@ fn entry(kind: Kind, row: &Row<'_>) -> Result<Entry, StoreError> {
         Kind::Group => Facts::Group,
         Kind::User => {
             let (role, tenant) = (row.optional_parsed(2)?, row.optional_parsed(3)?);
-            damage = missing(row, 9, role.is_some(), tenant.is_some())?;
-            Facts::User { role, tenant, enabled: row.flag(4)? }
+            damage = missing(row, 10, role.is_some(), tenant.is_some())?;
+            Facts::User { role, tenant, enabled: row.flag(4)?, limits: row.parsed(5)? }
         }
         Kind::Role => Facts::Role { rank: row.integer(2)?, manages_keys: row.flag(3)? },
-        Kind::Tenant => Facts::Tenant { enabled: row.flag(4)? },
+        Kind::Tenant => Facts::Tenant { enabled: row.flag(4)?, limits: row.parsed(5)? },
     };
     Ok(Entry {
         draft: Draft { name: row.parsed(0)?, description: row.optional_parsed(1)?, facts },
-        created_at: row.time(5)?,
-        updated_at: row.time(6)?,
-        keys: row.count(7)?,
-        users: row.count(8)?,
+        created_at: row.time(6)?,
+        updated_at: row.time(7)?,
+        keys: row.count(8)?,
+        users: row.count(9)?,
         damage,
     })
 }
@@ -110,18 +112,26 @@ pub(super) fn update(conn: &Conn, name: &Name, draft: &Draft, now: Timestamp) ->
     let name = &draft.name;
     match &draft.facts {
         Facts::Group => Ok(0),
-        Facts::User { role, tenant, enabled } => conn.execute(
+        Facts::User { role, tenant, enabled, limits } => conn.execute(
             "UPDATE \"user\" SET role = (SELECT id FROM role WHERE name = ?2),
-                                tenant = (SELECT id FROM tenant WHERE name = ?3), enabled = ?4 WHERE name = ?1",
-            &[name.into(), role.as_ref().into(), tenant.as_ref().into(), (*enabled).into()],
+                                tenant = (SELECT id FROM tenant WHERE name = ?3), enabled = ?4, limits = ?5
+              WHERE name = ?1",
+            &[
+                name.into(),
+                role.as_ref().into(),
+                tenant.as_ref().into(),
+                (*enabled).into(),
+                limits.to_string().as_str().into(),
+            ],
         ),
         Facts::Role { rank, manages_keys } => conn.execute(
             "UPDATE role SET rank = ?2, manages_keys = ?3 WHERE name = ?1",
             &[name.into(), (*rank).into(), (*manages_keys).into()],
         ),
-        Facts::Tenant { enabled } => {
-            conn.execute("UPDATE tenant SET enabled = ?2 WHERE name = ?1", &[name.into(), (*enabled).into()])
-        }
+        Facts::Tenant { enabled, limits } => conn.execute(
+            "UPDATE tenant SET enabled = ?2, limits = ?3 WHERE name = ?1",
+            &[name.into(), (*enabled).into(), limits.to_string().as_str().into()],
+        ),
     }
     .map(drop)
 }
@@ -135,6 +145,16 @@ pub(super) fn switch(conn: &Conn, kind: Kind, name: &Name, enabled: bool, now: T
 
 pub(super) fn delete(conn: &Conn, kind: Kind, name: &Name) -> Result<(), StoreError> {
     let (table, _) = table(kind);
+    let whose = match kind {
+        Kind::User => Some(Whose::User),
+        Kind::Tenant => Some(Whose::Tenant),
+        Kind::Group | Kind::Role => None,
+    };
+    if let Some(whose) = whose {
+        let row =
+            conn.optional(&format!("SELECT id FROM {table} WHERE name = ?1"), &[name.into()], |row| row.integer(0))?;
+        row.map_or(Ok(()), |row| meters::forget(conn, whose, row))?;
+    }
     conn.execute(&format!("DELETE FROM {table} WHERE name = ?1"), &[name.into()]).map(drop)
 }
 

@@ -21,13 +21,13 @@ pub(super) const COLUMNS: &str = "
            (SELECT string_agg(network, '\u{1f}') FROM key_address WHERE key = k.id),
            (SELECT string_agg(label || '\u{1e}' || value, '\u{1f}') FROM key_label WHERE key = k.id),
            k.key_group, k.owner, k.role, k.tenant,
-           k.scope_count, k.level_count, k.address_count, k.label_count";
+           k.scope_count, k.level_count, k.address_count, k.label_count, k.limits";
 
 /// The columns that a row cannot be without, and what they hold until [`write`] has written the settings.
 pub(super) const REQUIRED: (&str, &str) = ("read_only, require_secure, enabled, prefix", "0, 1, 1, ''");
 
 /// How many they are.
-pub(super) const WIDTH: usize = 22;
+pub(super) const WIDTH: usize = 23;
 
 /// The settings in the columns from `first` on, and what of them is not there.
 pub(super) fn read(row: &Row<'_>, first: usize) -> Result<(Settings, Vec<String>), StoreError> {
@@ -46,6 +46,7 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> Result<(Settings, Vec<String>
         levels: set(row, first + 11)?,
         allowed_ips: set(row, first + 12)?,
         labels: labels(row, first + 13)?,
+        limits: row.parsed(first + 22)?,
     };
     let mut missing = vec![];
     for (column, is_there, what) in [
@@ -83,12 +84,13 @@ pub(super) fn missing_reference(
 
 /// Writes the settings into the row of a key and into the tables of its lists.
 pub(super) fn write(conn: &Conn, key: i64, settings: &Settings) -> Result<(), StoreError> {
+    let limits = settings.limits.to_string();
     conn.execute(
         "UPDATE key SET description = ?2, key_group = (SELECT id FROM key_group WHERE name = ?3),
                         owner = (SELECT id FROM \"user\" WHERE name = ?4), role = (SELECT id FROM role WHERE name = ?5),
                         tenant = (SELECT id FROM tenant WHERE name = ?6), read_only = ?7, require_secure = ?8,
                         enabled = ?9, expires_at = ?10, prefix = ?11,
-                        scope_count = ?12, level_count = ?13, address_count = ?14, label_count = ?15
+                        scope_count = ?12, level_count = ?13, address_count = ?14, label_count = ?15, limits = ?16
           WHERE id = ?1",
         &[
             key.into(),
@@ -106,6 +108,7 @@ pub(super) fn write(conn: &Conn, key: i64, settings: &Settings) -> Result<(), St
             settings.levels.len().into(),
             settings.allowed_ips.len().into(),
             settings.labels.len().into(),
+            limits.as_str().into(),
         ],
     )?;
     for clear in [

@@ -7,6 +7,7 @@ use super::directory;
 use super::error::StoreError;
 use super::former_costs;
 use super::key_settings;
+use super::meters::Subjects;
 use super::rows::{self, select_key};
 use super::secrets::{self, NewSecret};
 use crate::rules::directory::Kind;
@@ -38,6 +39,8 @@ pub struct Presented {
     pub hash: HashedSecret,
     /// The secret itself, as one of the key's.
     pub secret: SecretInfo,
+    /// The rows whose limits it counts against.
+    pub(crate) subjects: Subjects,
 }
 
 /// The key with this name, with this id, or with a secret of this public id, in that order.
@@ -67,7 +70,7 @@ pub(super) fn by_id(conn: &Conn, id: &Id) -> Result<Option<Key>, StoreError> {
 
 /// One statement, so that the secret and its key are of the same moment. The key may be damaged.
 pub(super) fn presented(conn: &Conn, secret: &Id) -> Result<Option<Presented>, StoreError> {
-    const MORE: &str = ", s.hash, s.created_at, s.expires_at, s.staged, s.retired";
+    const MORE: &str = ", s.hash, s.created_at, s.expires_at, s.staged, s.retired, k.id, k.owner, k.tenant";
     let sql = select_key(MORE, "JOIN secret s ON s.key = k.id WHERE s.public_id = ?1");
     conn.optional(&sql, &[secret.into()], |row| {
         Ok(Presented {
@@ -79,6 +82,11 @@ pub(super) fn presented(conn: &Conn, secret: &Id) -> Result<Option<Presented>, S
                 expires_at: row.optional_time(rows::COLUMNS + 2)?,
                 staged: row.flag(rows::COLUMNS + 3)?,
                 retired: row.flag(rows::COLUMNS + 4)?,
+            },
+            subjects: Subjects {
+                key: row.integer(rows::COLUMNS + 5)?,
+                user: row.optional_integer(rows::COLUMNS + 6)?,
+                tenant: row.optional_integer(rows::COLUMNS + 7)?,
             },
         })
     })

@@ -22,6 +22,7 @@ mod health;
 mod history;
 mod key_settings;
 mod keys;
+mod meters;
 mod restore;
 mod rows;
 mod secrets;
@@ -45,6 +46,9 @@ pub use filter::{Filter, Sort};
 pub use health::NameCount;
 pub use history::{ACTIONS, ChainCheck, Event, EventFilter, Head, PastKey, StoreId};
 pub use keys::{NewKey, Presented};
+pub(crate) use meters::MeterId;
+#[cfg(test)]
+pub(crate) use meters::Subjects;
 pub use restore::{MadeAgain, Restore, RestoreError};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;

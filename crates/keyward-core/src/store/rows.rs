@@ -26,7 +26,7 @@ const SETTINGS: usize = 2;
 const REST: usize = SETTINGS + key_settings::WIDTH;
 
 /// How many columns a key has; further ones follow from this index on.
-pub(super) const COLUMNS: usize = REST + 14;
+pub(super) const COLUMNS: usize = REST + 16;
 
 const KEY_COLUMNS: &str = "
            k.created_at, k.created_by, k.updated_at, k.revision,
@@ -37,7 +37,7 @@ const KEY_COLUMNS: &str = "
                                         || '\u{1e}' || CAST(staged AS TEXT)
                                         || '\u{1e}' || CAST(retired AS TEXT), '\u{1f}' ORDER BY id DESC)
               FROM secret WHERE key = k.id),
-           coalesce(k.expiry_set_at, k.created_at)";
+           coalesce(k.expiry_set_at, k.created_at), coalesce(o.limits, ''), coalesce(t.limits, '')";
 
 const KEY_TABLES: &str = "
       FROM key k
@@ -58,6 +58,8 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
         tenant_enabled: row.flag(REST + 7)?,
         rank: row.optional_integer(REST + 8)?,
         owner_role: owner_role.zip(row.optional_integer(REST + 10)?),
+        owner_limits: row.parsed(REST + 14)?,
+        tenant_limits: row.parsed(REST + 15)?,
     };
     Ok(Key {
         id: row.parsed(0)?,

@@ -13,12 +13,14 @@ use super::filter::Filter;
 use super::health::{self, NameCount};
 use super::history::{self, ChainCheck, Event, EventFilter, Head, PastKey};
 use super::keys::{self, Presented};
+use super::meters::{self, MeterId};
 use super::settings::{self, StoreSettings};
 use super::{directory, rows, secrets, sqlite};
 use crate::rules::authority::Authority;
 use crate::rules::directory::{Entry, Kind};
 use crate::rules::hashing::Cost;
 use crate::rules::key::Key;
+use crate::rules::limits::Meter;
 use crate::rules::names::Name;
 use crate::rules::token::Id;
 
@@ -107,6 +109,11 @@ impl<'c> View<'c> {
     /// The same, also of a damaged key: whoever decides by it has to call [`View::check_whole`] first.
     pub(crate) fn presented_or_damaged(&self, secret: &Id) -> Result<Option<Presented>, StoreError> {
         keys::presented(self.conn, secret)
+    }
+
+    /// What has been used of a limit.
+    pub(crate) fn meter(&self, id: &MeterId) -> Result<Meter, StoreError> {
+        meters::load(self.conn, id)
     }
 
     /// Whether this secret is one of this store's that opens nothing any more, or never did: its key was never

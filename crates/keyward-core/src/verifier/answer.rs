@@ -9,6 +9,7 @@ use crate::rules::credential::Presentation;
 use crate::rules::decision::{Decision, Facts, Reason};
 use crate::rules::hashing::{Cost, HashError, HashedSecret, SALT_BYTES};
 use crate::rules::key::Key;
+use crate::rules::limits::Reckoning;
 use crate::rules::token::{Id, Secret};
 use crate::store::{Presented, Stamp, Store};
 
@@ -26,6 +27,8 @@ pub struct Answer {
     presented: Option<Arc<Presented>>,
     /// The secret whose hash should be renewed.
     renewal: Option<Secret>,
+    /// What came of the limits.
+    reckoning: Option<Box<Reckoning>>,
 }
 
 impl Answer {
@@ -37,12 +40,25 @@ impl Answer {
         renewal: Option<Secret>,
     ) -> Self {
         let (presentation, presented) = (Some(presentation), Some(presented));
-        Self { decision, presentation, warnings: warnings(in_query), presented, renewal }
+        Self { decision, presentation, warnings: warnings(in_query), presented, renewal, reckoning: None }
     }
 
     pub(super) fn refusal(reason: Reason, facts: Facts, presentation: Option<Presentation>, in_query: bool) -> Self {
         let decision = Decision::refused(reason, facts);
-        Self { decision, presentation, warnings: warnings(in_query), presented: None, renewal: None }
+        Self { decision, presentation, warnings: warnings(in_query), presented: None, renewal: None, reckoning: None }
+    }
+
+    /// What came of the limits, where it counts against any and everything else allows it.
+    pub fn reckoning(&self) -> Option<&Reckoning> {
+        self.reckoning.as_deref()
+    }
+
+    pub(super) fn reckon(&mut self, reckoning: Reckoning) {
+        self.decision.reckon(&reckoning);
+        if !self.decision.is_allowed() {
+            self.renewal = None;
+        }
+        self.reckoning = Some(Box::new(reckoning));
     }
 
     /// The key, where its secret matched.

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::epoch::{Commits, Written};
+use super::limits::Meters;
 use super::reader::Reader;
 use super::rows::Rows;
 use crate::store::{Store, StoreError, Way};
@@ -28,6 +29,7 @@ pub(super) struct Connections {
     pub(super) path: PathBuf,
     pub(super) commits: Commits,
     pub(super) rows: Rows,
+    pub(super) meters: Meters,
     /// How often the store was found changed without a row in its history.
     unwritten: AtomicU64,
     way: Mutex<Way>,
@@ -60,6 +62,7 @@ impl Connections {
             path,
             commits: Commits::default(),
             rows: Rows::new(),
+            meters: Meters::default(),
             unwritten: AtomicU64::new(0),
             way,
             patience,

@@ -24,10 +24,11 @@ use super::pool::Pool;
 use super::reader::Reader;
 use super::together::Together;
 use super::wrong::Wrong;
-use super::{Answer, Recorder, VerifyError};
+use super::{Answer, Recorder, VerifyError, limits};
 use crate::rules::credential::{Credential, CredentialError};
 use crate::rules::decision::Request;
 use crate::rules::hashing::Memory;
+use crate::rules::limits::Moment;
 use crate::rules::names::Name;
 use crate::store::{BUSY_TIMEOUT, Exposure, Store, StoreError, View};
 
@@ -46,6 +47,8 @@ pub struct Options {
     pub patience: Duration,
     /// How long a recorder may.
     pub patience_to_write: Duration,
+    /// Whether an allowed request counts against the limits of its key. Else they are only looked at.
+    pub takes: bool,
 }
 
 impl Default for Options {
@@ -57,6 +60,7 @@ impl Default for Options {
             is_background: false,
             patience: BUSY_TIMEOUT,
             patience_to_write: BUSY_TIMEOUT,
+            takes: true,
         }
     }
 }
@@ -76,6 +80,7 @@ struct Front {
     matches: Matches,
     wrong: Wrong,
     together: Arc<Together<Question>>,
+    takes: bool,
     connections: Arc<Connections>,
 }
 
@@ -154,11 +159,16 @@ impl Gate {
     /// # Errors
     /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives not even one thread.
     pub fn new(store: Store, key: [u8; KEY_BYTES], options: Options) -> Result<Self, VerifyError> {
+        let is_read_only = store.is_read_only();
         let connections = Arc::new(Connections::new(store, [options.patience, options.patience_to_write])?);
+        if is_read_only {
+            connections.meters.cannot_be_written();
+        }
         let front = Arc::new(Front {
             matches: Matches::new(key),
             wrong: Wrong::new(key),
             together: Arc::default(),
+            takes: options.takes,
             connections,
         });
         Ok(Self(Arc::new(Inner {
@@ -317,7 +327,7 @@ impl Front {
         claim: Claim,
         request: &Request,
         now: Timestamp,
-    ) -> Result<Result<Answer, Claim>, StoreError> {
+    ) -> Result<Result<Answer, Claim>, VerifyError> {
         let row = reader.row(claim.secret.id(), &self.matches, &self.connections.rows, &self.connections.commits)?;
         // A wrong name costs what a wrong secret does.
         let row = row.filter(|row| claim.is_named(&row.presented) && self.matches.knows(&claim.secret, &row.seal));
@@ -326,7 +336,24 @@ impl Front {
             return Ok(if is_wrong { Ok(claim.refuse()) } else { Err(claim) });
         };
         let has_old_cost = row.has_old_cost(reader.settings().hash_cost);
-        claim.decide(&self.connections.path, row.presented, has_old_cost, request, now).map(Ok)
+        let mut answer = claim.decide(&self.connections.path, row.presented, has_old_cost, request, now)?;
+        self.reckon(&mut answer, reader, request, now)?;
+        Ok(Ok(answer))
+    }
+
+    /// Adds what comes of the limits to an answer.
+    fn reckon(
+        &self,
+        answer: &mut Answer,
+        reader: &Reader,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<(), VerifyError> {
+        if !answer.presented().is_some_and(|presented| limits::has_any(presented, request)) {
+            return Ok(());
+        }
+        let view = reader.store().view()?;
+        self.connections.meters.reckon(answer, request, (&view, reader.file()), Moment::of(now), self.takes)
     }
 
     /// The answer to a claim of which nothing is known yet. Of the moment at which its hash begins to be computed.
@@ -362,7 +389,11 @@ impl Front {
             return Ok(claim.refuse());
         };
         let has_old_cost = row.has_old_cost(settings.hash_cost);
-        Ok(claim.decide(&self.connections.path, row.presented, has_old_cost, request, now)?)
+        let mut answer = claim.decide(&self.connections.path, row.presented, has_old_cost, request, now)?;
+        let reader = self.connections.take()?;
+        let reckoned = self.reckon(&mut answer, &reader, request, now);
+        self.connections.give_back(reader);
+        reckoned.map(|()| answer)
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`Gate`] | many threads: credentials that matched before are decided at once, others on a bounded pool |
 //! | [`Recorder`] | uses, counted in memory and written in groups; hashes, renewed |
 //! | `matches`, `wrong` | which credentials have matched before, and which have not |
+//! | `limits` | what has been used of limits |
 //! | `epoch`, `rows`, `reader` | what was read from the store, and when it is old |
 //!
 //! What may break: a cache that says yes after somebody said no. So a change that another process has made counts at the
@@ -55,6 +56,7 @@ mod connections;
 mod epoch;
 mod gate;
 mod hashing;
+mod limits;
 mod matches;
 mod pool;
 mod reader;
@@ -87,6 +89,9 @@ pub enum VerifyError {
     /// As many credentials wait to be hashed as may.
     #[error("too many credentials wait to be checked")]
     Overloaded,
+    /// What is used of a limit cannot be written down, so nobody knows whether there is anything left of it.
+    #[error("the limits of the key cannot be checked, because the store cannot be written")]
+    NotMetered,
     /// The thread that was to compute the hash ended without an answer.
     #[error("the check of a credential was given up")]
     GivenUp,

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::connections::{Connections, Slot};
 use super::epoch::Written;
+use super::limits::Meters;
 use super::{Answer, VerifyError};
 use crate::rules::hashing::SALT_BYTES;
 use crate::store::{Stamp, Store, StoreError, Uses};
@@ -54,7 +55,7 @@ impl Recorder {
 
     /// Whether there is something that has not been written.
     pub fn is_behind(&self) -> bool {
-        !self.uses.is_empty()
+        !self.uses.is_empty() || self.connections.meters.is_behind()
     }
 
     /// Whether it is time to write: once in each second of `now`, and at once where very many keys wait for it. A
@@ -68,21 +69,34 @@ impl Recorder {
     /// # Errors
     /// Where the store cannot be written. Then nothing is lost: it is kept for the next time.
     pub fn flush(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if self.uses.is_empty() {
+        let meters = self.connections.meters.unwritten();
+        if self.uses.is_empty() && meters.is_empty() {
             return Ok(());
         }
         self.flushed_at = now;
         let uses = Arc::new(std::mem::take(&mut self.uses));
         let stamp = Stamp { now, actor: None };
         let result = self.writing(
-            |store| store.write_lightly(stamp, |changes| changes.record_uses(&uses)),
-            |()| Written::Uses(Arc::clone(&uses)),
+            |store| {
+                store.write_lightly(stamp, |changes| {
+                    changes.record_uses(&uses)?;
+                    Meters::write(changes, &meters)
+                })
+            },
+            |_| Written::Uses(Arc::clone(&uses)),
         );
         self.has_failed = result.is_err();
-        if result.is_err() {
-            self.uses.merge(Arc::unwrap_or_clone(uses));
+        match result {
+            Ok(stored) => {
+                self.connections.meters.written(&meters, stored);
+                Ok(())
+            }
+            Err(error) => {
+                self.connections.meters.failed();
+                self.uses.merge(Arc::unwrap_or_clone(uses));
+                Err(error)
+            }
         }
-        result
     }
 
     /// Renews the hash of the secret of an answer that wants it, unless somebody has done so by now. Takes an Argon2id.

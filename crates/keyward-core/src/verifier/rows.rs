@@ -138,7 +138,8 @@ mod tests {
         let (mut key, id) = (sample(), Id::from_random(number.to_be_bytes()));
         key.id = id.clone();
         let secret = SecretInfo::new(id.clone(), at(0));
-        let presented = Presented { key, hash: HashedSecret::from_stored(String::new()), secret };
+        let subjects = crate::store::Subjects { key: 1, user: None, tenant: None };
+        let presented = Presented { key, hash: HashedSecret::from_stored(String::new()), secret, subjects };
         let seal = Matches::new([0; 32]).seal(&presented.hash);
         (id, Row { presented: Arc::new(presented), seal, cost: None })
     }

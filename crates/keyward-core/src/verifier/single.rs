@@ -7,10 +7,13 @@ use jiff::Timestamp;
 
 use super::answer::renewed;
 use super::claim::Claim;
-use super::{Answer, VerifyError};
+use super::{Answer, VerifyError, limits};
 use crate::rules::credential::{Credential, CredentialError};
 use crate::rules::decision::Request;
-use crate::rules::hashing::{Memory, SALT_BYTES};
+use crate::rules::hashing::{HashedSecret, Memory, SALT_BYTES};
+use crate::rules::limits::Moment;
+use crate::rules::time::whole_seconds;
+use crate::rules::token::Id;
 use crate::store::{Stamp, Store, StoreError, StoreSettings};
 
 /// Verifies credentials against a store, on one thread.
@@ -101,6 +104,69 @@ impl Verifier {
         Ok(claim.decide(self.store.path(), Arc::new(presented), has_old_cost, request, now)?)
     }
 
+    /// Whether an allowed request counts against any limit: [`Verifier::admit`] has the last word then.
+    pub fn is_limited(&self, answer: &Answer, request: &Request) -> bool {
+        answer.decision.is_allowed() && answer.presented().is_some_and(|presented| limits::has_any(presented, request))
+    }
+
+    /// Says in the answer what is left of the limits at `now`, and takes nothing.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn reckon(&self, answer: &mut Answer, request: &Request, now: Timestamp) -> Result<(), VerifyError> {
+        let Some(presented) = answer.presented().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
+        let limits = limits::of(presented, request);
+        if !limits.is_empty() {
+            let reckoning = limits::look(&self.store.view()?, &limits, Moment::of(now))?;
+            answer.reckon(reckoning);
+        }
+        Ok(())
+    }
+
+    /// Takes one of each limit of an allowed request at `now`, and counts it as [`Verifier::record`] does, in one
+    /// transaction: any number of processes together stay within the limits. Where one of them is used up, the answer is
+    /// a refusal from then on, and nothing is taken.
+    ///
+    /// # Errors
+    /// Where the store cannot be written: then the limits could not be checked.
+    pub fn admit(
+        &mut self,
+        answer: &mut Answer,
+        request: &Request,
+        salt: impl FnOnce() -> Option<[u8; SALT_BYTES]>,
+        now: Timestamp,
+    ) -> Result<(), VerifyError> {
+        let Some(presented) = answer.presented().filter(|_| answer.decision.is_allowed()).cloned() else {
+            return Ok(());
+        };
+        let limits = limits::of(&presented, request);
+        let renewed = self.renewed(answer, salt)?;
+        self.store.leave_log();
+        let stamp = Stamp { now: whole_seconds(now), actor: None };
+        let reckoning = self.store.write_lightly(stamp, |changes| {
+            let reckoning = limits::take(changes, &limits, Moment::of(now))?;
+            if reckoning.is_allowed {
+                if let Some((id, hash)) = &renewed {
+                    changes.renew_hash(id, hash)?;
+                }
+                changes.record_use(&presented.key)?;
+            }
+            Ok::<_, StoreError>(reckoning)
+        })?;
+        answer.reckon(reckoning);
+        Ok(())
+    }
+
+    /// The renewed hash of the secret of an answer that wants one.
+    fn renewed(
+        &self,
+        answer: &Answer,
+        salt: impl FnOnce() -> Option<[u8; SALT_BYTES]>,
+    ) -> Result<Option<(Id, HashedSecret)>, VerifyError> {
+        let wanted = answer.renewal().and_then(|secret| Some((secret, salt()?)));
+        wanted.map(|(secret, salt)| Ok(renewed(secret, salt, self.settings.hash_cost)?)).transpose()
+    }
+
     /// Counts the request of an allowed answer, and renews the hash of its secret if that was made
     /// at another cost than the store's present one. Only for that, `salt` is asked for random bytes; where there are
     /// none, it is left to the next time.
@@ -114,10 +180,7 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<(), VerifyError> {
         let Some(key) = answer.key().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
-        let renewed = match answer.renewal().and_then(|secret| Some((secret, salt()?))) {
-            Some((secret, salt)) => Some(renewed(secret, salt, self.settings.hash_cost)?),
-            None => None,
-        };
+        let renewed = self.renewed(answer, salt)?;
         // A use that is lost in a power cut is no reason to let every request wait for the disk.
         self.store.leave_log();
         let recorded = self.store.write_lightly(Stamp { now, actor: None }, |changes| {

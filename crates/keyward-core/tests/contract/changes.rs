@@ -2,6 +2,7 @@
 
 use keyward_core::rules::directory::{Draft, Facts, Kind};
 use keyward_core::rules::key::SecretState;
+use keyward_core::rules::limits::Limits;
 use keyward_core::store::{ChainCheck, Staging, Stamp, StoreError, Uses};
 
 use crate::{Fixture, NOW, at, insert, insert_with, name, secret, settings, stamp};
@@ -78,8 +79,11 @@ pub(crate) fn every_setting_is_read_as_it_was_written<F: Fixture>() {
         .write(stamp(), |changes| {
             for (named, facts) in [
                 ("g", Facts::Group),
-                ("acme", Facts::Tenant { enabled: false }),
-                ("ann", Facts::User { role: Some(name("viewer")), tenant: None, enabled: true }),
+                ("acme", Facts::Tenant { enabled: false, limits: Limits::default() }),
+                (
+                    "ann",
+                    Facts::User { role: Some(name("viewer")), tenant: None, enabled: true, limits: Limits::default() },
+                ),
             ] {
                 changes.insert_entry(&Draft { name: name(named), description: None, facts })?;
             }
@@ -200,7 +204,8 @@ pub(crate) fn who_acts_may_do_what_their_role_allows<F: Fixture>() {
     store
         .write(stamp(), |changes| {
             for (named, role) in [("ed", "editor"), ("vi", "viewer")] {
-                let facts = Facts::User { role: Some(name(role)), tenant: None, enabled: true };
+                let facts =
+                    Facts::User { role: Some(name(role)), tenant: None, enabled: true, limits: Limits::default() };
                 changes.insert_entry(&Draft { name: name(named), description: None, facts })?;
             }
             let mut admin = settings();

@@ -3,6 +3,7 @@
 
 use keyward_core::rules::directory::{Draft, Facts, Kind};
 use keyward_core::rules::key::{Key, Settings};
+use keyward_core::rules::limits::Limits;
 use keyward_core::store::{Filter, Staging, Store, StoreError};
 
 use crate::{Fixture, NOW, at, insert, insert_with, name, secret, settings, stamp};
@@ -38,9 +39,11 @@ fn full() -> Settings {
 /// A store with the full key `k` and the key `other`, to which nothing happens.
 fn prepared<F: Fixture>(place: &F) -> (Store, Key) {
     let mut store = place.open();
-    let ann = Facts::User { role: Some(name("admin")), tenant: None, enabled: false };
+    let ann = Facts::User { role: Some(name("admin")), tenant: None, enabled: false, limits: Limits::default() };
     let key = store.write(stamp(), |changes| {
-        for (named, facts) in [("g", Facts::Group), ("acme", Facts::Tenant { enabled: true }), ("ann", ann)] {
+        for (named, facts) in
+            [("g", Facts::Group), ("acme", Facts::Tenant { enabled: true, limits: Limits::default() }), ("ann", ann)]
+        {
             changes.insert_entry(&Draft { name: name(named), description: None, facts })?;
         }
         insert(changes, "other", 2)?;
@@ -140,10 +143,15 @@ pub(crate) fn nothing_is_made_of_a_user_whose_role_or_tenant_is_missing<F: Fixtu
     for (loss, what) in [("DELETE FROM role WHERE name = 'admin'", "role"), ("DELETE FROM tenant", "tenant")] {
         let place = F::new();
         let mut store = place.open();
-        let facts = Facts::User { role: Some(name("admin")), tenant: Some(name("acme")), enabled: true };
+        let facts = Facts::User {
+            role: Some(name("admin")),
+            tenant: Some(name("acme")),
+            enabled: true,
+            limits: Limits::default(),
+        };
         let user = Draft { name: name("ann"), description: None, facts };
         let entry = store.write(stamp(), |changes| {
-            let facts = Facts::Tenant { enabled: true };
+            let facts = Facts::Tenant { enabled: true, limits: Limits::default() };
             changes.insert_entry(&Draft { name: name("acme"), description: None, facts })?;
             changes.insert_entry(&user)
         });

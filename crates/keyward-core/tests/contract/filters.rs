@@ -2,6 +2,7 @@
 
 use keyward_core::rules::directory::{Draft, Facts};
 use keyward_core::rules::key::State;
+use keyward_core::rules::limits::Limits;
 use keyward_core::store::{Filter, Names, Sort, Stamp, Store, StoreError};
 
 use crate::{Fixture, NOW, at, insert_with, name, settings, stamp};
@@ -12,8 +13,8 @@ fn prepared<F: Fixture>(place: &F) -> Store {
     let made = store.write(stamp(), |changes| {
         for (named, facts) in [
             ("g", Facts::Group),
-            ("acme", Facts::Tenant { enabled: false }),
-            ("ann", Facts::User { role: None, tenant: None, enabled: true }),
+            ("acme", Facts::Tenant { enabled: false, limits: Limits::default() }),
+            ("ann", Facts::User { role: None, tenant: None, enabled: true, limits: Limits::default() }),
         ] {
             changes.insert_entry(&Draft { name: name(named), description: None, facts })?;
         }

@@ -5,7 +5,7 @@
 //! | 200 | allowed; the headers of the policy are all there, and never empty |
 //! | 401 | no live, genuine credential was presented (RFC 6750 section 3) |
 //! | 403 | genuine and not allowed to do this, or a request that could mean two things |
-//! | 429 | too many failures |
+//! | 429 | a limit is used up, or too many failures; `RateLimit` tells what is left of each limit, on 200 too |
 //! | 503 | it could not be checked: neither yes nor no |
 //! | 500 | a mistake: in the proxy's configuration, or in keyward |
 //!
@@ -14,11 +14,14 @@
 
 mod identity;
 mod problem;
+mod rate;
 mod ruling;
 
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+#[cfg(feature = "server")]
+pub(crate) use rate::limit_name;
 pub use ruling::{RequestId, Ruling};
 
 use crate::facts::Dialect;
@@ -55,6 +58,9 @@ impl Reply {
         headers.insert(REQUEST_ID, ruling.id().header());
         if status != meant {
             headers.insert(STATUS, HeaderValue::from(meant));
+        }
+        if let Some(reckoning) = ruling.reckoning() {
+            rate::write(reckoning, &mut headers);
         }
         let mut body = vec![];
         if meant == 200 {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use keyward_core::rules::decision::{Facts, Reason};
 use keyward_core::rules::key::Key;
+use keyward_core::rules::limits::Reckoning;
 use keyward_core::verifier::{Answer, VerifyError};
 
 use crate::Refusal;
@@ -175,9 +176,17 @@ impl Ruling {
         }
     }
 
+    /// What came of the limits of the key.
+    pub fn reckoning(&self) -> Option<&Reckoning> {
+        self.answer().and_then(Answer::reckoning)
+    }
+
     /// The seconds after which another attempt makes sense.
     pub(super) fn retry_after(&self) -> Option<u64> {
         match &self.made {
+            Made::Answer(answer) if answer.decision.status() == 429 => {
+                answer.reckoning().map(|reckoning| reckoning.retry_after().max(1))
+            }
             Made::Answer(_) => None,
             Made::Refusal(_, wait) => *wait,
             Made::Failure(refusal, _) => (refusal.status() == 503).then_some(1),

@@ -19,7 +19,6 @@ use http::HeaderMap;
 use keyward_core::rules::credential::{Credential, CredentialError, Reading, parse_parts};
 use keyward_core::rules::decision::{Reason, Request};
 use keyward_core::rules::forwarded::Trust;
-use keyward_core::rules::time::whole_seconds;
 use keyward_core::verifier::{Answer, Gate, Hashing, Look, Turn, Verdict, VerifyError};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -131,7 +130,8 @@ impl Guard {
         id: RequestId,
         request: impl FnOnce(&mut Turn<'_>) -> Result<Request, VerifyError>,
     ) -> Asked {
-        let now = whole_seconds(self.0.clock.now());
+        // Rates have to know the time within the second.
+        let now = self.0.clock.now();
         let look = self.0.gate.turn().map_err(VerifyError::from).and_then(|mut turn| {
             let request = request(&mut turn)?;
             Ok(turn.look(credential, &request, now))

@@ -67,6 +67,7 @@ struct Counted {
     decisions: HashMap<(Option<PolicyName>, u16, &'static str), u64>,
     seconds: [Histogram; 3],
     store_errors: BTreeMap<&'static str, u64>,
+    limited: BTreeMap<(String, String), u64>,
     keys: HashMap<String, [u64; 2]>,
 }
 
@@ -123,6 +124,11 @@ impl Meters {
         }
     }
 
+    /// A request that a limit refused, such as `user-1m`.
+    pub(crate) fn limited(&self, policy: &str, limit: &str) {
+        *self.counted().limited.entry((policy.to_owned(), limit.to_owned())).or_default() += 1;
+    }
+
     /// An error of the store.
     pub(crate) fn store_error(&self, code: &'static str) {
         *self.counted().store_errors.entry(code).or_default() += 1;
@@ -153,6 +159,9 @@ pub(crate) fn exposition(meters: &[Arc<Meters>], totals: &Totals) -> String {
         }
         for (own, other) in all.seconds.iter_mut().zip(&counted.seconds) {
             own.add(other);
+        }
+        for (place, count) in &counted.limited {
+            *all.limited.entry(place.clone()).or_default() += count;
         }
         for (code, count) in &counted.store_errors {
             *all.store_errors.entry(code).or_default() += count;
@@ -219,6 +228,10 @@ fn write(text: &mut String, all: &Counted, totals: &Totals) {
         "Credentials that wait for a hash, or are being hashed.",
         totals.hash_queue,
     );
+    head(text, "keyward_limited_total", "counter", "Requests that a limit refused, by policy and limit.");
+    for ((policy, limit), count) in &all.limited {
+        put!(text, "keyward_limited_total{{policy=\"{policy}\",limit=\"{limit}\"}} {count}");
+    }
     head(
         text,
         "keyward_store_errors_total",

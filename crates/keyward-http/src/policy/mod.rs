@@ -12,6 +12,7 @@ mod tenant;
 use keyward_core::rules::credential::{Accepted, Presentation};
 use keyward_core::rules::decision::{Request, WantedRole};
 use keyward_core::rules::http::{Method, Transport};
+use keyward_core::rules::limits::Limits;
 use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
 use keyward_core::store::StoreError;
 use keyward_core::verifier::Turn;
@@ -39,6 +40,8 @@ pub struct Policy {
     pub tenant: Option<TenantFrom>,
     /// The methods that are allowed at all; where there are none, every one.
     pub methods: Vec<Method>,
+    /// How often a key that has no limits of its own may be used here.
+    pub limits: Limits,
     /// Whether every request has to come over a secure connection, whatever its key says.
     pub requires_secure: bool,
     /// The presentations that are looked at.
@@ -61,6 +64,7 @@ impl Policy {
             role: None,
             tenant: None,
             methods: vec![],
+            limits: Limits::default(),
             requires_secure: false,
             accept: Presentation::ALL.into_iter().filter(|presentation| !presentation.is_query()).collect(),
             offers_basic: false,
@@ -110,6 +114,10 @@ impl Policy {
             .extend(self.levels.iter().filter(|level| !request.levels.contains(level)).cloned().collect::<Vec<_>>());
         request.methods.clone_from(&self.methods);
         request.requires_secure = self.requires_secure;
+        if !self.limits.is_empty() {
+            request.limits.clone_from(&self.limits);
+            request.policy = Some(self.name.shared());
+        }
         if let Some(name) = &self.role {
             let own = WantedRole { name: name.clone(), rank: turn.rank_of(name)? };
             // Of two roles the higher one is asked for; one that does not exist is higher than any.

@@ -15,6 +15,11 @@ impl PolicyName {
     /// The segment that stands for the routes, and is no policy's name.
     pub const ROUTES: &str = "routes";
 
+    /// The text, shared.
+    pub(crate) fn shared(&self) -> std::sync::Arc<str> {
+        std::sync::Arc::clone(&self.0)
+    }
+
     /// The text itself.
     pub fn as_str(&self) -> &str {
         &self.0

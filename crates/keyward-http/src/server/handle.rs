@@ -18,7 +18,7 @@ use super::peer::{Peer, knows_secret};
 use super::shared::Settings;
 use super::{Question, Worker};
 use crate::Refusal;
-use crate::answer::{Reply, Ruling};
+use crate::answer::{Reply, Ruling, limit_name};
 use crate::facts::{Dialect, Facts, Head, is_forged};
 use crate::guard::{Asked, credential_of};
 use crate::observe::{Decision, Path};
@@ -207,6 +207,14 @@ impl<'c> Case<'c> {
         let key = ruling.key().filter(|_| config.metrics_per_key).map(|key| key.name.as_str());
         let name = policy.map(|policy| &policy.name);
         self.worker.meters().decided(name, (ruling.status(), ruling.reason()), (path, took), key);
+        if ruling.status() == 429
+            && let Some(reckoning) = ruling.reckoning()
+        {
+            let used_up = reckoning.standings.iter().filter(|(.., standing)| standing.remaining == 0);
+            for (whose, limit, _) in used_up {
+                self.worker.meters().limited(name.map_or("", PolicyName::as_str), &limit_name(*whose, limit));
+            }
+        }
         let error = ruling.error().map(|error| {
             let told = shared.told(error);
             self.worker.meters().store_error(told.0);

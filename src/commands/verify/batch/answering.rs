@@ -36,9 +36,10 @@ pub(super) fn work(
         let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(chunk) = next else { return };
         let mut answered = Answered { chunk, uses: Uses::default(), renewals: vec![], worst: Exit::DONE };
-        let now = whole_seconds(clock());
-        documents.look_at_the_clock(now);
-        answer(gate, accepted, now, &mut documents, &mut answered);
+        // Rates have to know the time within the second.
+        let exact = clock();
+        documents.look_at_the_clock(whole_seconds(exact));
+        answer(gate, accepted, exact, &mut documents, &mut answered);
         if quiet {
             answered.chunk.room.output.clear();
         }
@@ -109,7 +110,7 @@ impl Writer<'_> {
         let answered = &mut *self.answered;
         answered.worst = answered.worst.worse(exit_of(&answer.decision));
         if let Some(key) = answer.key().filter(|_| answer.decision.is_allowed()) {
-            answered.uses.add(&key.id, self.now);
+            answered.uses.add(&key.id, whole_seconds(self.now));
         }
         if self.is_exposed {
             answer.warnings.push("store_permissions");

@@ -78,6 +78,7 @@ pub(super) fn run(session: &mut Session, accepted: Accepted, record: bool) -> Re
     let mut options = Options::default();
     // All that can be on its way at once: nothing is ever refused here for want of a thread.
     options.queue = askers.get() * CHUNK;
+    options.takes = record;
     let store = if record { session.store_to_record()? } else { session.existing_store()? };
     // Without a key of its own, nothing can be remembered safely, and nothing is answered.
     let key = session.random().map_err(|error| Error::new(Code::StoreUnwritable, error.message()))?;

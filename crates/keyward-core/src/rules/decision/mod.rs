@@ -21,6 +21,7 @@ pub use request::{Method, Request, Transport, WantedRole};
 use super::address::Cidr;
 use super::credential::CredentialError;
 use super::key::{Key, SecretInfo};
+use super::limits::{Limit, Reckoning, Standing, Whose};
 use super::names::{Level, Scope};
 use super::token::TokenError;
 
@@ -44,6 +45,15 @@ pub enum Facts {
     Network(Cidr),
     /// The caller's address, which is in none of the key's networks.
     Address(IpAddr),
+    /// What is left of the limit that is nearest to its end.
+    Limit {
+        /// Whose it is.
+        whose: Whose,
+        /// The limit.
+        limit: Limit,
+        /// What is left of it.
+        standing: Standing,
+    },
     /// Scopes that the key lacks.
     MissingScopes(Vec<Scope>),
     /// Levels that the key does not hold.
@@ -73,7 +83,7 @@ pub struct Check {
 }
 
 /// Checks that are made of a genuine credential.
-const CHECKS: usize = 13;
+const CHECKS: usize = 15;
 
 /// What came of all checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +99,22 @@ impl Decision {
         let mut checks = [(); CHECKS].map(|()| Check { reason, outcome: Outcome::Fail, facts: Facts::None });
         checks[0].facts = facts;
         Self { checks, made: 1 }
+    }
+
+    /// Says what came of the limits of the key. Only where everything else allows the request.
+    pub fn reckon(&mut self, reckoning: &Reckoning) {
+        for check in &mut self.checks[..self.made] {
+            let is_quota = match check.reason {
+                Reason::RateLimited => false,
+                Reason::QuotaExceeded => true,
+                _ => continue,
+            };
+            if let Some((whose, limit, standing)) = reckoning.nearest(is_quota) {
+                let is_used_up = !reckoning.is_allowed && standing.remaining == 0;
+                check.outcome = if is_used_up { Outcome::Fail } else { Outcome::Pass };
+                check.facts = Facts::Limit { whose: *whose, limit: *limit, standing: *standing };
+            }
+        }
     }
 
     /// The checks that were made, in order.
@@ -135,6 +161,8 @@ pub fn decide(key: &Key, presented: &SecretInfo, request: &Request, now: Timesta
         checks::scopes(key, request),
         checks::levels(key, request),
         checks::role(key, request),
+        checks::not_limited(Reason::RateLimited),
+        checks::not_limited(Reason::QuotaExceeded),
     ];
     Decision { made: checks.len(), checks }
 }

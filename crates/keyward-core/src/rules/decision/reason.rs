@@ -39,6 +39,10 @@ pub enum Reason {
     LevelMissing,
     /// The key's effective role is too low.
     RoleTooLow,
+    /// A limit of so many in a time of up to an hour is used up.
+    RateLimited,
+    /// A limit of so many in a day or a month is used up.
+    QuotaExceeded,
 }
 
 impl Reason {
@@ -61,13 +65,19 @@ impl Reason {
             Self::ScopeMissing => "scope_missing",
             Self::LevelMissing => "level_missing",
             Self::RoleTooLow => "role_too_low",
+            Self::RateLimited => "rate_limited",
+            Self::QuotaExceeded => "quota_exceeded",
         }
     }
 
     /// The HTTP status (RFC 9110 section 15.5): 401 where no live, genuine credential was presented; 403 where it
-    /// may not do this.
+    /// may not do this; 429 (RFC 6585) where it may, and has done so too often.
     pub fn status(self) -> u16 {
-        if self <= Self::TenantDisabled { 401 } else { 403 }
+        match self {
+            Self::RateLimited | Self::QuotaExceeded => 429,
+            reason if reason <= Self::TenantDisabled => 401,
+            _ => 403,
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! What is known about a request, apart from its credential. What is not known refuses where a key asks for it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::rules::forwarded::{Forwarded, Origin, Trust};
 pub use crate::rules::http::{Method, Transport};
+use crate::rules::limits::Limits;
 use crate::rules::names::{Level, Name, Scope};
 
 /// A role that a request asks for.
@@ -48,6 +50,10 @@ pub struct Request {
     pub methods: Vec<Method>,
     /// Whether whoever asks requires a secure connection, whatever the key does.
     pub requires_secure: bool,
+    /// How often a key that has no limits of its own may be used for what whoever asks asks for.
+    pub limits: Limits,
+    /// The name under which whoever asks counts that.
+    pub policy: Option<Arc<str>>,
     /// How it came.
     pub transport: Transport,
     /// Which header of a proxy told the address, or why none did.
@@ -68,6 +74,8 @@ impl Request {
             role: None,
             methods: vec![],
             requires_secure: false,
+            limits: Limits::default(),
+            policy: None,
             transport,
             ip_from: Origin::Elsewhere,
             transport_from: Origin::Elsewhere,

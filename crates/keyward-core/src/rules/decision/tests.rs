@@ -275,7 +275,7 @@ proptest! {
     fn every_check_is_made_once_and_in_order(key in words(&RESTRICTIONS, 2), request in words(&CONTEXT, 5)) {
         let (key, request) = build(&key.join(" "), &request.join(" "));
         let decision = decide(&key, &secret(None), &request, at(NOW));
-        prop_assert_eq!(decision.checks().len(), 13);
+        prop_assert_eq!(decision.checks().len(), 15);
         prop_assert!(decision.checks().windows(2).all(|pair| pair[0].reason < pair[1].reason));
     }
 }

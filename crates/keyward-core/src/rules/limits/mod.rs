@@ -11,6 +11,7 @@
 
 mod meter;
 mod parse;
+mod reckoning;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ use serde::{Serialize, Serializer};
 use super::names::InvalidText;
 
 pub use meter::{Meter, Moment, Standing};
+pub use reckoning::{Account, Reckoning, Whose};
 
 /// The greatest count and the greatest burst.
 pub const MOST_COUNT: u64 = 1_000_000_000;
@@ -195,6 +197,13 @@ impl Limits {
         self.0.iter().find(|limit| limit.period.length == length)
     }
 
+    /// Whether nothing passes these that would not pass the others.
+    pub fn is_as_strict_as(&self, others: &Self) -> bool {
+        others.0.iter().all(|other| {
+            self.of(other.period.length).is_some_and(|own| own.count <= other.count && own.burst() <= other.burst())
+        })
+    }
+
     /// All of them, the shortest period first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Limit> {
         self.0.iter()
@@ -203,6 +212,16 @@ impl Limits {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// With blanks in between.
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, limit) in self.0.iter().enumerate() {
+            write!(f, "{}{limit}", if number == 0 { "" } else { " " })?;
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Length, Limit, MOST_COUNT, Period, Unit};
+use super::{Length, Limit, Limits, MOST_COUNT, Period, Unit};
 use crate::rules::names::InvalidText;
 
 impl FromStr for Period {
@@ -68,4 +68,14 @@ fn number(text: &str) -> Option<u64> {
 /// A number as it is printed: no sign, no zero in front.
 fn canonical<T: FromStr + ToString>(text: &str) -> Option<T> {
     text.parse().ok().filter(|number: &T| number.to_string() == text)
+}
+
+/// Limits with blanks in between, as the store keeps them.
+impl FromStr for Limits {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let limits = text.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<Limit>, _>>()?;
+        Self::new(limits)
+    }
 }

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::value::{SettingSlot, SettingValue};
 use crate::rules::address::Cidr;
+use crate::rules::limits::{Limit, Limits};
 use crate::rules::names::{Description, InvalidText, LabelKey, LabelValue, Level, Name, Prefix, Scope};
 
 /// A text that may be absent, whatever its type.
@@ -55,8 +56,45 @@ pub trait TextSet {
     /// Puts one in.
     ///
     /// # Errors
-    /// Where the text is not one.
+    /// Where the text is not one, or it cannot stand beside those that are there.
     fn insert(&mut self, text: &str) -> Result<(), InvalidText>;
+
+    /// Puts one in of which the text only says which it is.
+    ///
+    /// # Errors
+    /// As [`TextSet::insert`].
+    fn insert_key(&mut self, text: &str) -> Result<(), InvalidText> {
+        self.insert(text)
+    }
+}
+
+/// A limit is told from the others by its period.
+impl TextSet for Limits {
+    fn len(&self) -> usize {
+        self.iter().len()
+    }
+
+    fn each<'s>(&'s self, f: &mut dyn FnMut(&'s dyn SetItem)) {
+        for limit in self.iter() {
+            f(limit);
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn insert(&mut self, text: &str) -> Result<(), InvalidText> {
+        let limit: Limit = text.parse()?;
+        *self = Self::new(self.iter().copied().chain([limit]))?;
+        Ok(())
+    }
+
+    fn insert_key(&mut self, text: &str) -> Result<(), InvalidText> {
+        // The whole limit says which period is meant, too.
+        let period = text.split_once('/').map_or(text, |(_, rest)| rest.split(':').next().unwrap_or(rest));
+        self.set(Limit::new(1, period.parse()?, None)?)
+    }
 }
 
 impl<T: SetItem + Ord + FromStr<Err = InvalidText>> TextSet for BTreeSet<T> {
@@ -100,14 +138,20 @@ pub trait SetItem: Display {
     fn as_text(&self) -> Option<&str> {
         None
     }
+
+    /// The limit, where it is one: JSON shows it as an object.
+    fn as_limit(&self) -> Option<&Limit> {
+        None
+    }
 }
 
 /// What is not kept as a text is written as one.
 impl Serialize for dyn SetItem + '_ {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.as_text() {
-            Some(text) => serializer.serialize_str(text),
-            None => serializer.collect_str(self),
+        match (self.as_text(), self.as_limit()) {
+            (Some(text), _) => serializer.serialize_str(text),
+            (None, Some(limit)) => limit.serialize(serializer),
+            (None, None) => serializer.collect_str(self),
         }
     }
 }
@@ -125,6 +169,12 @@ impl SetItem for Level {
 }
 
 impl SetItem for Cidr {}
+
+impl SetItem for Limit {
+    fn as_limit(&self) -> Option<&Limit> {
+        Some(self)
+    }
+}
 
 /// A checked text that a key may have or not.
 pub(super) trait PlainText: AsRef<str> + FromStr<Err = InvalidText> {}
@@ -172,6 +222,29 @@ impl<T: SetItem + Ord + Clone + FromStr<Err = InvalidText>> SettingField for BTr
 
     fn remove_all(&mut self, other: &Self) {
         self.retain(|item| !other.contains(item));
+    }
+}
+
+impl SettingField for Limits {
+    fn value(&self) -> SettingValue<'_> {
+        SettingValue::Texts(self)
+    }
+
+    fn slot(&mut self) -> SettingSlot<'_> {
+        SettingSlot::Texts(self)
+    }
+
+    fn add_all(&mut self, other: &Self) {
+        for limit in other.iter() {
+            // More than there may be are told where they are read.
+            let _ = self.set(*limit);
+        }
+    }
+
+    fn remove_all(&mut self, other: &Self) {
+        for limit in other.iter() {
+            self.remove(limit.period());
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 
 use super::address::Cidr;
 use super::directory::Kind;
+use super::limits::Limits;
 use super::names::{Description, LabelKey, LabelValue, Level, Name, Prefix, Scope};
 
 use field::SettingField as _;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub levels: BTreeSet<Level>,
     /// The networks it may be used from; empty for any.
     pub allowed_ips: BTreeSet<Cidr>,
+    /// How often it may be used.
+    pub limits: Limits,
     /// Labels for people and filters.
     pub labels: BTreeMap<LabelKey, LabelValue>,
     /// Safe methods only (RFC 9110 section 9.2.1).
@@ -70,6 +73,7 @@ impl Settings {
             scopes: BTreeSet::new(),
             levels: BTreeSet::new(),
             allowed_ips: BTreeSet::new(),
+            limits: Limits::default(),
             labels: BTreeMap::new(),
             read_only: false,
             require_secure: true,
@@ -177,6 +181,13 @@ impl Setting {
         refers_to: None,
         access: access!(allowed_ips),
     };
+    pub const LIMITS: Self = Self {
+        name: "limits",
+        purpose: "how often it may be used, such as [\"100/1m:20\", \"10000/1d\"]",
+        meaning: "how often it may be used; empty for as often as anybody likes",
+        refers_to: None,
+        access: access!(limits),
+    };
     pub const LABELS: Self = Self {
         name: "labels",
         purpose: "labels, for filtering",
@@ -225,7 +236,7 @@ impl Setting {
 
 impl Setting {
     /// All settings, in the order in which manifests, editors and differences show them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::DESCRIPTION,
         Self::GROUP,
         Self::OWNER,
@@ -234,6 +245,7 @@ impl Setting {
         Self::SCOPES,
         Self::LEVELS,
         Self::ALLOWED_IPS,
+        Self::LIMITS,
         Self::LABELS,
         Self::READ_ONLY,
         Self::REQUIRE_SECURE,
@@ -256,6 +268,7 @@ impl Setting {
             Self::READ_ONLY,
             Self::REQUIRE_SECURE,
             Self::ALLOWED_IPS,
+            Self::LIMITS,
             Self::LABELS,
             Self::ENABLED,
         ],

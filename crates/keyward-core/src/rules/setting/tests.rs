@@ -17,6 +17,7 @@ fn unusual() -> Settings {
         scopes: ["rest", "ui"].map(|text| text.parse().unwrap()).into(),
         levels: ["A/B c".parse().unwrap()].into(),
         allowed_ips: ["10.0.0.0/8", "::1"].map(|text| text.parse().unwrap()).into(),
+        limits: "100/1m:20 5000/1d".parse().unwrap(),
         labels: [("team".parse().unwrap(), "web=x".parse().unwrap()), ("a".parse().unwrap(), "".parse().unwrap())]
             .into(),
         read_only: true,

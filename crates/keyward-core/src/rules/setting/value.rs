@@ -131,6 +131,7 @@ impl SettingSlot<'_> {
     pub fn parse_key(&mut self, text: &str) -> Result<(), InvalidText> {
         match self {
             Self::Labels(labels) => drop(labels.insert(text.parse()?, "".parse()?)),
+            Self::Texts(texts) => texts.insert_key(text)?,
             other => other.parse(text)?,
         }
         Ok(())

@@ -4,11 +4,13 @@ use serde_json::json;
 
 use super::{Changes, Subject, as_json, verb};
 use crate::rules::key::{Key, Settings};
+use crate::rules::limits::{Meter, Whose};
 use crate::rules::names::Name;
 use crate::rules::patch::{Difference, differences};
 use crate::rules::time::rfc3339;
 use crate::store::error::StoreError;
 use crate::store::keys::{self, NewKey};
+use crate::store::meters::{self, MeterId};
 use crate::store::secrets;
 use crate::store::uses::{self, Uses};
 
@@ -118,6 +120,11 @@ impl Changes<'_> {
         uses::record_one(self.conn(), &key.id, self.now())
     }
 
+    /// Writes down what has been used of a limit.
+    pub(crate) fn save_meter(&self, id: &MeterId, meter: Meter) -> Result<(), StoreError> {
+        meters::save(self.conn(), id, meter)
+    }
+
     /// Counts several uses. Those of keys that are gone by now are not counted.
     ///
     /// # Errors
@@ -135,6 +142,7 @@ impl Changes<'_> {
             self.record("key.stage", key, json!({"secret": secret}))?;
         }
         keys::delete(self.conn(), row)?;
+        meters::forget(self.conn(), Whose::Key, row)?;
         self.record(
             "key.delete",
             key,

@@ -130,7 +130,7 @@ impl Merge<'_, '_> {
                 self.copy_entry(kind, origin.0)?;
                 let mut merged = later.1.clone();
                 match (&mut merged.facts, &draft.facts) {
-                    (Facts::Tenant { enabled }, Facts::Tenant { enabled: was })
+                    (Facts::Tenant { enabled, .. }, Facts::Tenant { enabled: was, .. })
                     | (Facts::User { enabled, .. }, Facts::User { enabled: was, .. }) => *enabled &= was,
                     _ => {}
                 }

@@ -92,8 +92,15 @@ fn secret(byte: u8) -> NewSecret {
 
 fn drafts() -> [Draft; 4] {
     let draft = |facts| Draft { name: name("a"), description: None, facts };
-    let user = Facts::User { role: Some(name("a")), tenant: Some(name("a")), enabled: true };
-    [Facts::Role { rank: 1, manages_keys: true }, Facts::Tenant { enabled: true }, Facts::Group, user].map(draft)
+    let user =
+        Facts::User { role: Some(name("a")), tenant: Some(name("a")), enabled: true, limits: "".parse().unwrap() };
+    [
+        Facts::Role { rank: 1, manages_keys: true },
+        Facts::Tenant { enabled: true, limits: "".parse().unwrap() },
+        Facts::Group,
+        user,
+    ]
+    .map(draft)
 }
 
 /// Settings with something in every place.

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use keyward_core::rules::limits::{Limit, Limits};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -61,6 +62,8 @@ struct PolicyTable {
     methods: Vec<Spanned<String>>,
     accept: Option<Vec<Spanned<String>>>,
     transport: Option<Spanned<String>>,
+    #[serde(default)]
+    limits: Vec<Spanned<String>>,
     explain: Option<bool>,
     headers: Option<Vec<Spanned<String>>>,
 }
@@ -161,6 +164,9 @@ impl Reader<'_> {
                 return Err(self.at("transport", transport.span(), &"write https, or leave it out to allow both"));
             }
         };
+        let limits: Vec<Limit> = self.all("limits", &table.limits)?;
+        let place = table.limits.first().map_or(0..0, Spanned::span);
+        policy.limits = Limits::new(limits).map_err(|error| self.at("limits", place, &error))?;
         policy.explains = table.explain.unwrap_or(true);
         if let Some(headers) = &table.headers {
             policy.headers = self.all("headers", headers)?;

@@ -17,6 +17,7 @@ tenant_from = "host:{tenant}.api.example.org"
 methods = ["GET", "HEAD"]
 accept = ["bearer", "basic"]
 transport = "https"
+limits = ["1000/1m", "100000/1d"]
 explain = false
 headers = ["id", "group"]
 [policy.admin]
@@ -38,6 +39,7 @@ fn a_file_is_read_whole() {
     assert_eq!(config.log, Logged::All);
     let rest = config.policies.find("rest").unwrap();
     assert!(rest.requires_secure && !rest.explains && rest.offers_basic);
+    assert_eq!(rest.limits.to_string(), "1000/1m 100000/1d");
     assert_eq!(rest.headers, [Identity::Id, Identity::Group]);
     assert!(rest.accept.contains(Presentation::Bearer) && !rest.accept.contains(Presentation::XApiKey));
     let admin = config.policies.find("admin").unwrap();
@@ -51,7 +53,7 @@ fn what_is_wrong_is_told_with_its_line() {
     for (text, message, hint) in [
         ("listn = []", "line 1: there is no field listn", Some("did you mean listen?")),
         ("[policy.a]\nscope = [\"x\"]", "line 2: there is no field scope", Some("did you mean scopes?")),
-        ("[policy.a]\nlimit = []", "line 2: there is no field limit", None),
+        ("[policy.a]\nlimit = []", "line 2: there is no field limit", Some("did you mean limits?")),
         (
             "[policy.A]",
             "line 1: policy: a policy's name has 1 to 32 characters of a-z, 0-9 and -, and does not begin with -",

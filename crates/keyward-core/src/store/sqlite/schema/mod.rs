@@ -14,8 +14,13 @@ use crate::store::history::secret_in;
 pub(super) const APPLICATION_ID: i64 = 0x6b77_7264;
 
 /// The migrations, in order; the first makes a new store.
-const MIGRATIONS: [&str; 4] =
-    [include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql"), include_str!("0004.sql")];
+const MIGRATIONS: [&str; 5] = [
+    include_str!("0001.sql"),
+    include_str!("0002.sql"),
+    include_str!("0003.sql"),
+    include_str!("0004.sql"),
+    include_str!("0005.sql"),
+];
 
 /// The migration after which [`tell_secrets`] is to be done.
 const TELLS_SECRETS: usize = 3;
@@ -23,7 +28,7 @@ const TELLS_SECRETS: usize = 3;
 /// The schema that a new store starts from.
 pub(super) const FIRST_VERSION: i64 = 1;
 /// The schema that this program writes: how many migrations there are.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// Turns an empty database into a store with its default roles, in one transaction. Harmless where
 /// another process just did.

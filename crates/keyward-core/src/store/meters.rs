@@ -1,0 +1,68 @@
+//! What has been used of limits.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::db::Conn;
+use super::error::StoreError;
+use crate::rules::limits::{Meter, Whose};
+
+/// Which limit a meter is of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct MeterId {
+    pub(crate) whose: Whose,
+    /// The policy, where it is a policy's.
+    pub(crate) policy: Option<Arc<str>>,
+    /// The row of the key, the user or the tenant; of a policy's limit that of the key.
+    pub(crate) subject: i64,
+    /// The length of its period, in seconds.
+    pub(crate) length: u64,
+}
+
+/// The kind in the table.
+impl fmt::Display for MeterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.whose.as_str())?;
+        match &self.policy {
+            Some(policy) => write!(f, ":{policy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whose limits the rows of a key, its owner and its tenant are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subjects {
+    pub(crate) key: i64,
+    pub(crate) user: Option<i64>,
+    pub(crate) tenant: Option<i64>,
+}
+
+/// What has been used of a limit; nothing, where nobody has written it down.
+pub(super) fn load(conn: &Conn, id: &MeterId) -> Result<Meter, StoreError> {
+    let found = conn.optional(
+        "SELECT mark, used FROM meter WHERE kind = ?1 AND subject = ?2 AND length = ?3",
+        &[id.to_string().as_str().into(), id.subject.into(), id.length.into()],
+        |row| Ok(Meter { mark: row.integer(0)?, used: row.count(1)? }),
+    )?;
+    Ok(found.unwrap_or_default())
+}
+
+pub(super) fn save(conn: &Conn, id: &MeterId, meter: Meter) -> Result<(), StoreError> {
+    conn.execute(
+        "INSERT INTO meter (kind, subject, length, mark, used) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (kind, subject, length) DO UPDATE SET mark = excluded.mark, used = excluded.used",
+        &[id.to_string().as_str().into(), id.subject.into(), id.length.into(), meter.mark.into(), meter.used.into()],
+    )
+    .map(drop)
+}
+
+/// Forgets what a key, a user or a tenant has used: its row may be another one's from now on.
+pub(super) fn forget(conn: &Conn, whose: Whose, subject: i64) -> Result<(), StoreError> {
+    let kinds = match whose {
+        Whose::Key | Whose::Policy => "(kind = 'key' OR kind LIKE 'policy:%')",
+        Whose::User => "kind = 'user'",
+        Whose::Tenant => "kind = 'tenant'",
+    };
+    conn.execute(&format!("DELETE FROM meter WHERE subject = ?1 AND {kinds}"), &[subject.into()]).map(drop)
+}

@@ -1,0 +1,233 @@
+//! Limits, as they are enforced: what has been used of each, in memory for many requests, or in the transaction of one.
+//!
+//! A gate keeps what was used in memory, and its recorder writes it down with the uses. Who writes takes what others have
+//! written into account: of a rate the later of both times counts, of a quota what both have used. What may break: a
+//! store that cannot be written. After the second writing that fails, a limit is not checked any more, and what cannot be
+//! checked is refused.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Answer, VerifyError};
+use crate::rules::decision::Request;
+use crate::rules::limits::{Account, Limit, Meter, Moment, Reckoning, Whose};
+use crate::store::{Changes, MeterId, Presented, StoreError, View};
+
+/// How many writings may fail before limits are not checked any more.
+const FAILURES: u32 = 2;
+/// Meters that are kept although nobody has used them since they were written.
+const MOST_IDLE: usize = 16_384;
+
+/// The limits that an allowed request counts against, each with the place of its meter.
+pub(super) fn of(presented: &Presented, request: &Request) -> Vec<(MeterId, Limit)> {
+    let (key, subjects) = (&presented.key, presented.subjects);
+    let id = |whose, subject, limit: &Limit| {
+        let policy = if whose == Whose::Policy { request.policy.clone() } else { None };
+        (MeterId { whose, policy, subject, length: limit.period().seconds() }, *limit)
+    };
+    let (own, whose) = if key.settings.limits.is_empty() {
+        (&request.limits, Whose::Policy)
+    } else {
+        (&key.settings.limits, Whose::Key)
+    };
+    let mut all: Vec<_> = own.iter().map(|limit| id(whose, subjects.key, limit)).collect();
+    for (whose, subject, limits) in [
+        (Whose::User, subjects.user, &key.standing.owner_limits),
+        (Whose::Tenant, subjects.tenant, &key.standing.tenant_limits),
+    ] {
+        let Some(subject) = subject else { continue };
+        all.extend(limits.iter().map(|limit| id(whose, subject, limit)));
+    }
+    all
+}
+
+/// Whether a request counts against any limit.
+pub(super) fn has_any(presented: &Presented, request: &Request) -> bool {
+    let (settings, standing) = (&presented.key.settings, &presented.key.standing);
+    let limits = [&settings.limits, &request.limits, &standing.owner_limits, &standing.tenant_limits];
+    limits.into_iter().any(|limits| !limits.is_empty())
+}
+
+/// Looks at what the store has, and takes nothing.
+pub(super) fn look(view: &View<'_>, limits: &[(MeterId, Limit)], now: Moment) -> Result<Reckoning, StoreError> {
+    let accounts = accounts(limits, |id| view.meter(id))?;
+    Ok(Reckoning::look(&accounts, now))
+}
+
+/// Takes one of each limit in the transaction of `changes`.
+pub(super) fn take(changes: &Changes<'_>, limits: &[(MeterId, Limit)], now: Moment) -> Result<Reckoning, StoreError> {
+    let mut accounts = accounts(limits, |id| changes.meter(id))?;
+    let reckoning = Reckoning::take(&mut accounts, now);
+    if reckoning.is_allowed {
+        for ((id, _), account) in limits.iter().zip(&accounts) {
+            changes.save_meter(id, account.meter)?;
+        }
+    }
+    Ok(reckoning)
+}
+
+fn accounts(
+    limits: &[(MeterId, Limit)],
+    meter: impl Fn(&MeterId) -> Result<Meter, StoreError>,
+) -> Result<Vec<Account>, StoreError> {
+    limits.iter().map(|(id, limit)| Ok(Account { whose: id.whose, limit: *limit, meter: meter(id)? })).collect()
+}
+
+/// What has been used, for all who ask a gate.
+#[derive(Default)]
+pub(super) struct Meters {
+    state: Mutex<State>,
+    failures: AtomicU32,
+}
+
+#[derive(Default)]
+struct State {
+    /// Which of the files they are of that were at the path.
+    file: u64,
+    meters: HashMap<MeterId, Local>,
+}
+
+/// A meter, and what of it is in the store.
+#[derive(Debug, Clone, Copy)]
+struct Local {
+    meter: Meter,
+    /// The number that the store had when this was last compared with it.
+    stored: u64,
+    is_written: bool,
+}
+
+/// What is about to be written.
+pub(super) type Unwritten = Arc<Vec<(MeterId, Meter, u64)>>;
+
+impl Meters {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds to the decision what came of the limits of a request that everything else allows. Takes one of each, if that
+    /// is wanted.
+    pub(super) fn reckon(
+        &self,
+        answer: &mut Answer,
+        request: &Request,
+        (view, file): (&View<'_>, u64),
+        now: Moment,
+        takes: bool,
+    ) -> Result<(), VerifyError> {
+        let Some(presented) = answer.presented().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
+        if !has_any(presented, request) {
+            return Ok(());
+        }
+        if takes && self.failures.load(Ordering::Relaxed) >= FAILURES {
+            return Err(VerifyError::NotMetered);
+        }
+        let limits = of(presented, request);
+        let mut state = self.state();
+        if state.file != file {
+            *state = State { file, meters: HashMap::new() };
+        }
+        let mut accounts = accounts(&limits, |id| match state.meters.get(id) {
+            Some(local) => Ok(local.meter),
+            None => view.meter(id),
+        })?;
+        let reckoning = if takes { Reckoning::take(&mut accounts, now) } else { Reckoning::look(&accounts, now) };
+        if takes && reckoning.is_allowed {
+            for ((id, limit), account) in limits.into_iter().zip(accounts) {
+                let local = state.meters.entry(id).or_insert_with_key(|_| {
+                    // What was read a moment ago was the number before this one.
+                    let used = if limit.period().is_quota() { account.meter.used.saturating_sub(1) } else { 0 };
+                    Local { meter: account.meter, stored: used, is_written: false }
+                });
+                if local.meter.mark != account.meter.mark && limit.period().is_quota() {
+                    local.stored = 0;
+                }
+                (local.meter, local.is_written) = (account.meter, false);
+            }
+        }
+        drop(state);
+        answer.reckon(reckoning);
+        Ok(())
+    }
+
+    /// Whether there is something to be written.
+    pub(super) fn is_behind(&self) -> bool {
+        self.state().meters.values().any(|local| !local.is_written)
+    }
+
+    /// What is to be written.
+    pub(super) fn unwritten(&self) -> Unwritten {
+        let state = self.state();
+        let unwritten = state.meters.iter().filter(|(_, local)| !local.is_written);
+        Arc::new(unwritten.map(|(id, local)| (id.clone(), local.meter, local.stored)).collect())
+    }
+
+    /// Writes it, with what others have written, and returns what stands there now.
+    pub(super) fn write(changes: &Changes<'_>, unwritten: &Unwritten) -> Result<Vec<(MeterId, Meter)>, StoreError> {
+        let merge = |(id, own, before): &(MeterId, Meter, u64)| {
+            let merged = merged(*own, *before, changes.meter(id)?, is_quota(id));
+            changes.save_meter(id, merged)?;
+            Ok((id.clone(), merged))
+        };
+        unwritten.iter().map(merge).collect()
+    }
+
+    /// They were written, and this stands there now.
+    pub(super) fn written(&self, unwritten: &Unwritten, now: Vec<(MeterId, Meter)>) {
+        self.failures.store(0, Ordering::Relaxed);
+        let mut state = self.state();
+        for ((id, before, _), (_, stored)) in unwritten.iter().zip(now) {
+            let Some(local) = state.meters.get_mut(id) else { continue };
+            // What was taken while it was written comes on top.
+            let is_same = local.meter == *before;
+            local.meter = merged(local.meter, before.used, stored, is_quota(id));
+            (local.stored, local.is_written) = (stored.used, is_same);
+        }
+        if state.meters.len() > MOST_IDLE {
+            state.meters.retain(|_, local| !local.is_written);
+        }
+    }
+
+    /// They could not be written.
+    pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// They can never be written.
+    pub(super) fn cannot_be_written(&self) {
+        self.failures.store(FAILURES, Ordering::Relaxed);
+    }
+}
+
+fn is_quota(id: &MeterId) -> bool {
+    id.length >= 86_400
+}
+
+/// One meter of two: `own`, of which `before` was in the store already, and what the store has.
+fn merged(own: Meter, before: u64, stored: Meter, is_quota: bool) -> Meter {
+    match (is_quota, own.mark.cmp(&stored.mark)) {
+        (true, std::cmp::Ordering::Equal) => {
+            Meter { mark: own.mark, used: stored.used.saturating_add(own.used.saturating_sub(before)) }
+        }
+        (_, std::cmp::Ordering::Less) => stored,
+        _ => own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_meters_of_one_limit_become_one() {
+        let meter = |mark, used| Meter { mark, used };
+        // Quotas: this one has used 3 since it last looked, the other one 4.
+        assert_eq!(merged(meter(7, 13), 10, meter(7, 14), true), meter(7, 17));
+        // Another day has begun here, or there.
+        assert_eq!(merged(meter(8, 3), 0, meter(7, 14), true), meter(8, 3));
+        assert_eq!(merged(meter(7, 3), 0, meter(8, 14), true), meter(8, 14));
+        // Rates: the later one counts.
+        assert_eq!(merged(meter(7, 0), 0, meter(9, 0), false), meter(9, 0));
+        assert_eq!(merged(meter(9, 0), 0, meter(7, 0), false), meter(9, 0));
+    }
+}
