@@ -45,6 +45,7 @@ mod generated;
 mod help;
 mod identity;
 mod json_reference;
+mod key_limits;
 mod keys;
 mod leaks;
 mod lifetimes;

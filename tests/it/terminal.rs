@@ -429,7 +429,7 @@ fn without_a_key_there_is_a_list_to_choose_from() {
 }
 
 /// An editor that runs a script of sed on the text.
-fn edit_with(sandbox: &Sandbox, editor: &str, columns: u16) -> Screen {
+pub fn edit_with(sandbox: &Sandbox, editor: &str, columns: u16) -> Screen {
     Screen::start_with(
         &sandbox.store(),
         "edit deploy",
