@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::expiry::tell_expiry;
-use super::setting_args::{ChangeArgs, SettingArgs, end_of};
+use super::setting_args::{ChangeArgs, SettingArgs, cannot_stand_together, end_of};
 use super::views::{KeyDocument, changes};
 use crate::delivery::{Effect, Patience};
 use crate::error::{Code, Error, Exit};
@@ -65,7 +65,7 @@ impl Edit {
             in_editor(session, &mut store, key)?
         } else {
             let edited = |key: &Key, now: Timestamp| {
-                let mut settings = patch.apply(&key.settings);
+                let mut settings = patch.apply_checked(&key.settings).map_err(|error| cannot_stand_together(&error))?;
                 self.settings.put_end(&mut settings, now)?;
                 Ok((self.name.clone().unwrap_or_else(|| key.name.clone()), settings))
             };

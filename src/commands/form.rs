@@ -7,7 +7,7 @@
 use std::fmt::Display;
 
 use super::setting_args::list::{QUESTIONS, Question};
-use super::setting_args::{SettingArgs, check};
+use super::setting_args::{SettingArgs, check, check_all};
 use crate::error::Error;
 use crate::session::{Session, cancelled};
 use crate::terminal::{Answer, Section};
@@ -125,7 +125,7 @@ impl Form<'_> {
         loop {
             let answer = self.line(question, hint)?;
             let texts = answer.split(',').map(str::trim).filter(|text| !text.is_empty());
-            match texts.map(|text| check(setting, text)).collect::<Result<Vec<_>, _>>() {
+            match check_all(setting, texts) {
                 Ok(texts) if texts.is_empty() => return Ok(None),
                 Ok(texts) => return Ok(Some(texts)),
                 Err(error) => self.complain(&error),

@@ -4,12 +4,13 @@ use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use super::setting_args::list::field_in_words;
 use super::setting_args::list::{CARD, COLUMNS, LAST_COLUMNS, SettingColumn, Words};
 use crate::delivery::Effect;
 use crate::error::Error;
+use crate::formats::limits;
 use crate::session::{Session, find_key};
 use crate::terminal::{Cell, Column, Tone, card};
 use keyward_core::rules::key::{Key, KeyJson, SecretState, State};
@@ -111,19 +112,11 @@ pub fn in_words(value: &Value) -> String {
         Value::Array(items) if items.is_empty() => "none".to_owned(),
         Value::Array(items) => items.iter().map(in_words).collect::<Vec<_>>().join(", "),
         Value::Object(fields) if fields.is_empty() => "none".to_owned(),
-        Value::Object(fields) if fields.contains_key("period") => limit_in_words(fields),
-        Value::Object(fields) => {
+        Value::Object(fields) => limits::in_words(fields).unwrap_or_else(|| {
             fields.iter().map(|(key, value)| format!("{key}={}", in_words(value))).collect::<Vec<_>>().join(", ")
-        }
+        }),
         other => other.to_string(),
     }
-}
-
-/// A limit, as it is written on the command line.
-fn limit_in_words(limit: &Map<String, Value>) -> String {
-    let word = |name: &str| limit.get(name).map(in_words).unwrap_or_default();
-    let (count, period, burst) = (word("count"), word("period"), word("burst"));
-    if burst == "none" || burst == count { format!("{count}/{period}") } else { format!("{count}/{period}:{burst}") }
 }
 
 /// The keys that `texts` name, each once.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use super::limits;
 use super::tree::{Field, Mistake, Node, Value};
 use crate::text::{closest, gather};
 use keyward_core::rules::limits::Limits;
@@ -111,7 +112,7 @@ fn several(node: &Node, set: &mut dyn TextSet) -> Result<(), Vec<Mistake>> {
     set.clear();
     let mut insert = |item: &Node| {
         let inserted = match &item.value {
-            Value::Table(fields) => set.insert(&limit(item, fields)?),
+            Value::Table(fields) if set.takes_limits() => set.insert(&limits::read(item, fields)?),
             _ => set.insert(text(item)?),
         };
         inserted.map_err(|error: InvalidText| Mistake::new(item.at, error.to_string()))
@@ -119,29 +120,11 @@ fn several(node: &Node, set: &mut dyn TextSet) -> Result<(), Vec<Mistake>> {
     all(items.iter().map(&mut insert))
 }
 
-/// A limit that is written as the object that JSON shows, as a text.
-fn limit(item: &Node, fields: &[Field]) -> Result<String, Mistake> {
-    let wrong = |at| Mistake::new(at, "a table in a list is a limit: { count = 100, period = \"1m\", burst = 20 }");
-    let (mut count, mut period, mut burst) = (None, None, None);
-    for field in fields {
-        let at = field.node.at;
-        match (field.name.as_str(), &field.node.value) {
-            ("count", Value::Number(number)) => count = Some(*number),
-            ("period", Value::Text(text)) => period = Some(text.as_str()),
-            ("burst", Value::Number(number)) => burst = Some(*number),
-            ("burst", Value::Nothing) => {}
-            _ => return Err(wrong(at)),
-        }
-    }
-    let (Some(count), Some(period)) = (count, period) else { return Err(wrong(item.at)) };
-    Ok(burst.map_or_else(|| format!("{count}/{period}"), |burst| format!("{count}/{period}:{burst}")))
-}
-
 /// The limits of a user or a tenant.
 ///
 /// # Errors
 /// All that is wrong with them.
-pub fn limits(node: &Node) -> Result<Limits, Vec<Mistake>> {
+pub fn limits_of(node: &Node) -> Result<Limits, Vec<Mistake>> {
     let mut limits = Limits::default();
     several(node, &mut limits)?;
     Ok(limits)

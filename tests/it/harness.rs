@@ -223,6 +223,7 @@ impl Sandbox {
         let code = match status {
             200 => 0,
             401 => 3,
+            429 => 9,
             _ => 4,
         };
         assert_eq!((u64::from(output.code), answer["allowed"].as_bool()), (code, Some(status == 200)), "{output}");

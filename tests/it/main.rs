@@ -46,6 +46,8 @@ mod generated;
 mod help;
 mod identity;
 mod json_reference;
+mod key_limits;
+mod key_limits_enforced;
 mod keys;
 mod leaks;
 mod lifetimes;

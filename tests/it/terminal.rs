@@ -320,6 +320,9 @@ fn the_form_asks_for_everything_and_mints_what_was_said() {
         ("Security levels", enter.to_owned()),
         ("Networks", "10.1.2.3/8\r".to_owned()),
         ("the network is 10.0.0.0/8", "10.0.0.0/8\r".to_owned()),
+        ("Limits", "100/1w\r".to_owned()),
+        ("is not a period", "100/1m:20, 5/1m\r".to_owned()),
+        ("limits of the same period", "100/1m:20, 5/1d\r".to_owned()),
         ("Expires in", enter.to_owned()),
         ("must expire within 60d", format!("{down}{down}{down}{down}{enter}")),
         ("Expires (", "2020-01-01\r".to_owned()),
@@ -348,6 +351,8 @@ fn the_form_asks_for_everything_and_mints_what_was_said() {
         (&key["read_only"], &key["require_secure"], &key["role"]),
         (&true.into(), &true.into(), &"editor".into())
     );
+    let limits = r#"[{"count":100,"period":"1m","burst":20},{"count":5,"period":"1d","burst":null}]"#;
+    assert_eq!(key["limits"].to_string(), limits);
     assert!(!key["expires_at"].is_null());
     assert_eq!(sandbox.reason("--ip 10.0.0.1 --method GET", &secret), "allowed");
 }
@@ -361,6 +366,7 @@ fn leaving_the_form_leaves_nothing() {
         "Scopes",
         "Security levels",
         "Networks",
+        "Limits",
         "Expires in",
         "Access",
         "Connections",
@@ -423,7 +429,7 @@ fn without_a_key_there_is_a_list_to_choose_from() {
 }
 
 /// An editor that runs a script of sed on the text.
-fn edit_with(sandbox: &Sandbox, editor: &str, columns: u16) -> Screen {
+pub fn edit_with(sandbox: &Sandbox, editor: &str, columns: u16) -> Screen {
     Screen::start_with(
         &sandbox.store(),
         "edit deploy",
@@ -579,6 +585,7 @@ fn the_form_shows_whose_key_it_will_be() {
         ("Scopes", "\r"),
         ("levels", "\r"),
         ("Networks", "\r"),
+        ("Limits", "\r"),
         ("Expires", "\r"),
         ("Access", "\r"),
         ("Connections", "\r"),

@@ -179,6 +179,8 @@ fn the_checklist_is_readable_without_colour() {
         stdout:   pass the key has rest
         stdout:   skip the request asks for no level
         stdout:   skip the request asks for no role
+        stdout:   skip no limit of up to an hour was checked
+        stdout:   skip no limit for a day or a month was checked
     "#]]
     .assert_eq(&sandbox.run_with("verify --ip 10.2.3.4 --scope rest", &secret).to_string());
     expect![[r#"
@@ -200,6 +202,8 @@ fn the_checklist_is_readable_without_colour() {
         stdout:        add it with: keyward edit deploy --add-scope ui
         stdout:   skip the request asks for no level
         stdout:   skip the request asks for no role
+        stdout:   skip no limit of up to an hour was checked
+        stdout:   skip no limit for a day or a month was checked
     "#]]
         .assert_eq(&sandbox.run_with("verify --ip 203.0.113.9 --scope ui --transport http", &secret).to_string());
     let output = sandbox.run_with("verify -q", &secret);

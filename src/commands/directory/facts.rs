@@ -4,10 +4,11 @@ use std::fmt::Debug;
 
 use clap::Args;
 
+use crate::commands::setting_args::cannot_stand_together;
 use crate::error::{Code, Error};
 use keyward_core::rules::directory::{Facts, Kind};
 use keyward_core::rules::limits::{Limit, Limits, Period};
-use keyward_core::rules::names::{InvalidText, Name};
+use keyward_core::rules::names::Name;
 
 /// The flags that only one of the four has.
 pub trait FactArgs: Args + Clone + Debug {
@@ -76,9 +77,8 @@ pub(super) struct LimitArgs {
 
 impl LimitArgs {
     fn apply(&self, limits: &mut Limits) -> Result<(), Error> {
-        let invalid = |error: InvalidText| Error::new(Code::Usage, error.to_string()).hint("keep one limit a period");
         if !self.limit.is_empty() {
-            *limits = Limits::new(self.limit.iter().copied()).map_err(invalid)?;
+            *limits = Limits::new(self.limit.iter().copied()).map_err(|error| cannot_stand_together(&error))?;
         }
         for period in &self.remove_limit {
             if self.add_limit.iter().any(|limit| limit.period().length() == period.length()) {
@@ -87,7 +87,10 @@ impl LimitArgs {
             }
             limits.remove(*period);
         }
-        self.add_limit.iter().try_for_each(|limit| limits.set(*limit)).map_err(invalid)
+        for limit in &self.add_limit {
+            limits.put(*limit);
+        }
+        limits.check().map_err(|error| cannot_stand_together(&error))
     }
 
     fn is_empty(&self) -> bool {

@@ -183,6 +183,16 @@ pub fn check(setting: Setting, text: &str) -> Result<String, InvalidText> {
     setting.slot(&mut blank()).parse(text).map(|()| text.to_owned())
 }
 
+/// The same of several that are to stand beside each other.
+///
+/// # Errors
+/// Where one cannot be an item, or not beside the others.
+pub fn check_all<'t>(setting: Setting, texts: impl Iterator<Item = &'t str>) -> Result<Vec<String>, InvalidText> {
+    let mut settings = blank();
+    let mut slot = setting.slot(&mut settings);
+    texts.map(|text| slot.parse(text).map(|()| text.to_owned())).collect()
+}
+
 /// A text that can say which item of a setting is meant.
 fn check_key(setting: Setting, text: &str) -> Result<String, InvalidText> {
     setting.slot(&mut blank()).parse_key(text).map(|()| text.to_owned())
@@ -197,6 +207,11 @@ fn contradiction(message: impl Into<String>) -> Error {
     Error::new(Code::Usage, message).hint("keep one of them")
 }
 
+/// For items of which each is right alone: of all settings, only limits have such.
+pub fn cannot_stand_together(error: &InvalidText) -> Error {
+    Error::new(Code::Usage, error.to_string()).hint("keep one limit a period, and 8 at most")
+}
+
 fn invalid(error: &InvalidText) -> Error {
     Error::new(Code::InvalidValue, error.to_string())
 }
@@ -204,9 +219,17 @@ fn invalid(error: &InvalidText) -> Error {
 /// Puts values in their place. A label that is given twice has to have the same value both times.
 fn put(mut slot: SettingSlot<'_>, texts: &[String]) -> Result<(), Error> {
     for text in texts {
-        let SettingSlot::Labels(labels) = &mut slot else {
-            slot.parse(text).map_err(|error| invalid(&error))?;
-            continue;
+        let labels = match &mut slot {
+            SettingSlot::Labels(labels) => labels,
+            // Each of them is right alone.
+            SettingSlot::Texts(texts) => {
+                texts.insert(text).map_err(|error| cannot_stand_together(&error))?;
+                continue;
+            }
+            other => {
+                other.parse(text).map_err(|error| invalid(&error))?;
+                continue;
+            }
         };
         let Label { key, value } = text.parse().map_err(|error| invalid(&error))?;
         if labels.get(&key).is_some_and(|before| *before != value) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Deliver, KINDS, Manifest, ManifestEntry, ManifestKey, Reference, fields_of};
 use crate::formats::dotenv::Variable;
 use crate::formats::runner::{OutputName, StepVariable};
-use crate::formats::settings_draft::{SettingsDraft, limits, no_such_field, one, switch, text};
+use crate::formats::settings_draft::{SettingsDraft, limits_of, no_such_field, one, switch, text};
 use crate::formats::tree::{Field, Mistake, Node, Value, from_json, from_toml};
 use keyward_core::rules::directory::{Draft, Facts, Kind};
 use keyward_core::rules::names::{Name, Prefix};
@@ -147,7 +147,9 @@ fn read_entry_field(entry: &mut ManifestEntry, field: &Field) -> Result<bool, Ve
         ("name", _) => {}
         ("description", _) => entry.draft.description = one(node)?,
         ("enabled", Facts::User { enabled, .. } | Facts::Tenant { enabled, .. }) => *enabled = switch(node)?,
-        ("limits", Facts::User { limits: place, .. } | Facts::Tenant { limits: place, .. }) => *place = limits(node)?,
+        ("limits", Facts::User { limits: place, .. } | Facts::Tenant { limits: place, .. }) => {
+            *place = limits_of(node)?
+        }
         ("role", Facts::User { role, .. }) => *role = one(node)?,
         ("tenant", Facts::User { tenant, .. }) => *tenant = one(node)?,
         ("manages_keys", Facts::Role { manages_keys, .. }) => *manages_keys = switch(node)?,

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::{KINDS, fields_of};
+use crate::formats::limits;
 use keyward_core::rules::directory::Draft;
 use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::fields;
@@ -103,6 +104,10 @@ fn toml(value: &Value) -> String {
         Value::String(text) => toml::Value::from(text.as_str()).to_string(),
         Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
         Value::Object(fields) => {
+            // Shorter, and without a burst that is null, for which TOML has no word.
+            if let Some(limit) = limits::in_words(fields) {
+                return toml(&Value::from(limit));
+            }
             let field = |(name, value): (&String, &Value)| format!("{} = {}", name_in_toml(name), toml(value));
             format!("{{ {} }}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
         }

@@ -6,10 +6,10 @@
 use serde_json::{Map, Value};
 
 pub use super::difference::Difference;
-use super::names::Prefix;
+use super::names::{InvalidText, Prefix};
 use super::setting::{Setting, SettingSlot, SettingValue, Settings};
 
-/// A change to the settings of a key. Each setting is first replaced, if it is, then added to, then taken from.
+/// A change to the settings of a key. Each setting is first replaced, if it is, then taken from, then added to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsPatch {
     replaced: Vec<Setting>,
@@ -83,10 +83,19 @@ impl SettingsPatch {
             setting.copy(&self.values, &mut new);
         }
         for setting in Setting::ALL {
-            setting.add(&self.added, &mut new);
             setting.remove(&self.removed, &mut new);
+            setting.add(&self.added, &mut new);
         }
         new
+    }
+
+    /// The same, where what is added may be more than fits beside what is there.
+    ///
+    /// # Errors
+    /// Where it is.
+    pub fn apply_checked(&self, settings: &Settings) -> Result<Settings, InvalidText> {
+        let new = self.apply(settings);
+        new.limits.check().map(|()| new)
     }
 }
 

@@ -87,14 +87,20 @@ pub(super) fn find(conn: &Conn, kind: Kind, name: &Name) -> Result<Option<Entry>
 
 pub(super) fn insert(conn: &Conn, draft: &Draft, now: Timestamp) -> Result<(), StoreError> {
     let sql = match draft.facts {
-        Facts::Group => "INSERT INTO key_group (name, created_at, updated_at) VALUES (?1, ?2, ?2)",
-        Facts::User { .. } => "INSERT INTO \"user\" (name, enabled, created_at, updated_at) VALUES (?1, 1, ?2, ?2)",
+        Facts::Group => "INSERT INTO key_group (name, created_at, updated_at) VALUES (?1, ?2, ?2)".to_owned(),
+        Facts::User { .. } => format!(
+            "INSERT INTO \"user\" (id, name, enabled, created_at, updated_at) VALUES ({}, ?1, 1, ?2, ?2)",
+            meters::next_row(Whose::User)
+        ),
         Facts::Role { .. } => {
-            "INSERT INTO role (name, rank, manages_keys, created_at, updated_at) VALUES (?1, 0, 0, ?2, ?2)"
+            "INSERT INTO role (name, rank, manages_keys, created_at, updated_at) VALUES (?1, 0, 0, ?2, ?2)".to_owned()
         }
-        Facts::Tenant { .. } => "INSERT INTO tenant (name, enabled, created_at, updated_at) VALUES (?1, 1, ?2, ?2)",
+        Facts::Tenant { .. } => format!(
+            "INSERT INTO tenant (id, name, enabled, created_at, updated_at) VALUES ({}, ?1, 1, ?2, ?2)",
+            meters::next_row(Whose::Tenant)
+        ),
     };
-    conn.execute(sql, &[(&draft.name).into(), now.into()])?;
+    conn.execute(&sql, &[(&draft.name).into(), now.into()])?;
     update(conn, &draft.name, draft, now)
 }
 

@@ -7,12 +7,13 @@ use super::directory;
 use super::error::StoreError;
 use super::former_costs;
 use super::key_settings;
-use super::meters::Subjects;
+use super::meters::{Subjects, next_row};
 use super::rows::{self, select_key};
 use super::secrets::{self, NewSecret};
 use crate::rules::directory::Kind;
 use crate::rules::hashing::HashedSecret;
 use crate::rules::key::{Key, SecretInfo, Settings};
+use crate::rules::limits::Whose;
 use crate::rules::names::Name;
 use crate::rules::token::Id;
 
@@ -124,8 +125,9 @@ pub(super) fn insert(conn: &Conn, new: &NewKey<'_>, now: Timestamp, by: Option<&
     let (columns, values) = key_settings::REQUIRED;
     let key = conn.alone(
         &format!(
-            "INSERT INTO key (public_id, name, created_at, created_by, updated_at, revision, {columns})
-             VALUES (?1, ?2, ?3, ?4, ?3, 0, {values}) RETURNING id"
+            "INSERT INTO key (id, public_id, name, created_at, created_by, updated_at, revision, {columns})
+             VALUES ({}, ?1, ?2, ?3, ?4, ?3, 0, {values}) RETURNING id",
+            next_row(Whose::Key)
         ),
         &[new.id.into(), new.name.into(), now.into(), by.into()],
         |row| row.integer(0),

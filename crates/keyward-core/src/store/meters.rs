@@ -48,21 +48,52 @@ pub(super) fn load(conn: &Conn, id: &MeterId) -> Result<Meter, StoreError> {
     Ok(found.unwrap_or_default())
 }
 
+/// Writes it down, if what the limit is of is still there.
 pub(super) fn save(conn: &Conn, id: &MeterId, meter: Meter) -> Result<(), StoreError> {
     conn.execute(
-        "INSERT INTO meter (kind, subject, length, mark, used) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (kind, subject, length) DO UPDATE SET mark = excluded.mark, used = excluded.used",
+        &format!(
+            "INSERT INTO meter (kind, subject, length, mark, used)
+             SELECT ?1, id, ?3, ?4, ?5 FROM {} WHERE id = ?2
+             ON CONFLICT (kind, subject, length) DO UPDATE SET mark = excluded.mark, used = excluded.used",
+            table(id.whose)
+        ),
         &[id.to_string().as_str().into(), id.subject.into(), id.length.into(), meter.mark.into(), meter.used.into()],
     )
     .map(drop)
 }
 
-/// Forgets what a key, a user or a tenant has used: its row may be another one's from now on.
+fn table(whose: Whose) -> &'static str {
+    match whose {
+        Whose::Key | Whose::Policy => "key",
+        Whose::User => "\"user\"",
+        Whose::Tenant => "tenant",
+    }
+}
+
+/// The number of the next row, in SQL: no number is given twice, because whoever keeps in memory what was used knows by
+/// it whose that is.
+pub(super) fn next_row(whose: Whose) -> String {
+    format!(
+        "(SELECT max(coalesce((SELECT max(id) FROM {}), 0),
+                     coalesce((SELECT number FROM last_row WHERE kind = '{}'), 0)) + 1)",
+        table(whose),
+        whose.as_str()
+    )
+}
+
+/// Forgets what a key, a user or a tenant has used that is deleted.
 pub(super) fn forget(conn: &Conn, whose: Whose, subject: i64) -> Result<(), StoreError> {
     let kinds = match whose {
         Whose::Key | Whose::Policy => "(kind = 'key' OR kind LIKE 'policy:%')",
         Whose::User => "kind = 'user'",
         Whose::Tenant => "kind = 'tenant'",
     };
-    conn.execute(&format!("DELETE FROM meter WHERE subject = ?1 AND {kinds}"), &[subject.into()]).map(drop)
+    conn.execute(&format!("DELETE FROM meter WHERE subject = ?1 AND {kinds}"), &[subject.into()])?;
+    let whose = if whose == Whose::Policy { Whose::Key } else { whose };
+    conn.execute(
+        "INSERT INTO last_row (kind, number) VALUES (?1, ?2)
+         ON CONFLICT (kind) DO UPDATE SET number = max(number, excluded.number)",
+        &[whose.as_str().into(), subject.into()],
+    )
+    .map(drop)
 }

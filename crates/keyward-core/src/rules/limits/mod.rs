@@ -173,16 +173,27 @@ impl Limits {
     /// # Errors
     /// Where there would be too many.
     pub fn set(&mut self, limit: Limit) -> Result<(), InvalidText> {
-        if let Some(own) = self.0.iter_mut().find(|own| own.period.length == limit.period.length) {
-            *own = limit;
-            return Ok(());
-        }
-        if self.0.len() >= MOST_LIMITS {
-            return Err(InvalidText::new(format!("there may be {MOST_LIMITS} limits, and no more")));
-        }
+        let before = self.clone();
+        self.put(limit);
+        self.check().inspect_err(|_| *self = before)
+    }
+
+    /// The same, however many there are then: whoever puts several checks them at the end.
+    pub fn put(&mut self, limit: Limit) {
+        self.remove(limit.period);
         self.0.push(limit);
         self.0.sort_by_key(|limit| limit.period.length);
-        Ok(())
+    }
+
+    /// Whether there are as many as there may be.
+    ///
+    /// # Errors
+    /// Where there are too many.
+    pub fn check(&self) -> Result<(), InvalidText> {
+        if self.0.len() <= MOST_LIMITS {
+            return Ok(());
+        }
+        Err(InvalidText::new(format!("there may be {MOST_LIMITS} limits, and no more")))
     }
 
     /// Takes away the limit of a period. Returns whether there was one.

@@ -66,6 +66,11 @@ pub trait TextSet {
     fn insert_key(&mut self, text: &str) -> Result<(), InvalidText> {
         self.insert(text)
     }
+
+    /// Whether its items are limits, which may be written as objects too.
+    fn takes_limits(&self) -> bool {
+        false
+    }
 }
 
 /// A limit is told from the others by its period.
@@ -88,6 +93,10 @@ impl TextSet for Limits {
         let limit: Limit = text.parse()?;
         *self = Self::new(self.iter().copied().chain([limit]))?;
         Ok(())
+    }
+
+    fn takes_limits(&self) -> bool {
+        true
     }
 
     fn insert_key(&mut self, text: &str) -> Result<(), InvalidText> {
@@ -236,8 +245,8 @@ impl SettingField for Limits {
 
     fn add_all(&mut self, other: &Self) {
         for limit in other.iter() {
-            // More than there may be are told where they are read.
-            let _ = self.set(*limit);
+            // More than there may be are told where the patch is checked.
+            self.put(*limit);
         }
     }
 

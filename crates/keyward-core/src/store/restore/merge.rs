@@ -130,8 +130,14 @@ impl Merge<'_, '_> {
                 self.copy_entry(kind, origin.0)?;
                 let mut merged = later.1.clone();
                 match (&mut merged.facts, &draft.facts) {
-                    (Facts::Tenant { enabled, .. }, Facts::Tenant { enabled: was, .. })
-                    | (Facts::User { enabled, .. }, Facts::User { enabled: was, .. }) => *enabled &= was,
+                    (Facts::Tenant { enabled, limits }, Facts::Tenant { enabled: was_enabled, limits: former })
+                    | (Facts::User { enabled, limits, .. }, Facts::User { enabled: was_enabled, limits: former, .. }) =>
+                    {
+                        *enabled &= was_enabled;
+                        if former.is_as_strict_as(limits) {
+                            limits.clone_from(former);
+                        }
+                    }
                     _ => {}
                 }
                 if merged != later.1 {
@@ -148,8 +154,8 @@ impl Merge<'_, '_> {
         let (table, _) = directory::table(kind);
         let columns = match kind {
             Kind::Role => "id, name, description, rank, manages_keys, created_at, updated_at",
-            Kind::User => "id, name, description, enabled, role, tenant, created_at, updated_at",
-            Kind::Tenant => "id, name, description, enabled, created_at, updated_at",
+            Kind::User => "id, name, description, enabled, limits, role, tenant, created_at, updated_at",
+            Kind::Tenant => "id, name, description, enabled, limits, created_at, updated_at",
             Kind::Group => return Ok(()),
         };
         let select = format!("SELECT {columns} FROM {table} WHERE id = ?1");

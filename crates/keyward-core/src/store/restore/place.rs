@@ -16,14 +16,38 @@ use crate::store::sqlite::beside as files;
 use crate::store::{Changes, Stamp, Store};
 
 /// Tables that stay as they are: the end of the history, whose row is changed; what others are about to mint, which ends;
-/// which secrets were on their way, of which none is forgotten; and how often keys were used, also while a person
-/// thought about it.
-const APART: &str = "'history_head', 'reservation', 'announced_secret', 'key_use'";
+/// which secrets were on their way, of which none is forgotten; how often keys were used, also while a person thought
+/// about it, and what was used of limits; and which rows are given to nobody.
+const APART: &str = "'history_head', 'reservation', 'announced_secret', 'key_use', 'meter', 'last_row'";
 
 /// Uses of what is not the same key there: a row may have been used again.
 const OTHER_USES: &str = "
     DELETE FROM main.key_use WHERE key NOT IN
         (SELECT m.id FROM main.key m JOIN restored.key r ON r.id = m.id AND r.public_id = m.public_id)";
+
+/// What other things had used, and rows that were given away since.
+const OTHER_METERS: [&str; 2] = [
+    "DELETE FROM main.meter WHERE CASE kind
+        WHEN 'user' THEN subject NOT IN
+            (SELECT m.id FROM main.\"user\" m JOIN restored.\"user\" r ON r.id = m.id AND r.created_at = m.created_at)
+        WHEN 'tenant' THEN subject NOT IN
+            (SELECT m.id FROM main.tenant m JOIN restored.tenant r ON r.id = m.id AND r.created_at = m.created_at)
+        ELSE subject NOT IN
+            (SELECT m.id FROM main.key m JOIN restored.key r ON r.id = m.id AND r.public_id = m.public_id) END",
+    "INSERT INTO main.last_row (kind, number)
+        SELECT kind, coalesce(max(number), 0) FROM
+            (SELECT 'key' AS kind, max(id) AS number FROM main.key
+             UNION ALL SELECT 'user', max(id) FROM main.\"user\"
+             UNION ALL SELECT 'tenant', max(id) FROM main.tenant
+             UNION ALL SELECT kind, number FROM restored.last_row) GROUP BY kind
+        ON CONFLICT (kind) DO UPDATE SET number = max(number, excluded.number)",
+];
+
+/// What had been used at the time of the backup, where nothing is known of since then.
+const FORMER_METERS: &str = "INSERT OR IGNORE INTO main.meter SELECT * FROM restored.meter WHERE CASE kind
+        WHEN 'user' THEN subject IN (SELECT id FROM restored.\"user\")
+        WHEN 'tenant' THEN subject IN (SELECT id FROM restored.tenant)
+        ELSE subject IN (SELECT id FROM restored.key) END";
 
 /// The names for what was there before: the time, and a number where there is such a file already.
 fn names(place: &Path, now: Timestamp) -> impl Iterator<Item = PathBuf> {
@@ -86,6 +110,9 @@ fn take_rows(store: &Store, known: &Known, stamp: Stamp<'_>) -> Result<(), Store
     );
     let tables = store.conn.all(&tables, &[], |row| Ok(row.text(0)?.to_owned()))?;
     store.conn.execute(OTHER_USES, &[])?;
+    for statement in OTHER_METERS {
+        store.conn.execute(statement, &[])?;
+    }
     for table in &tables {
         store.conn.execute(&format!("DELETE FROM main.\"{table}\""), &[])?;
     }
@@ -94,6 +121,7 @@ fn take_rows(store: &Store, known: &Known, stamp: Stamp<'_>) -> Result<(), Store
     }
     for statement in [
         "INSERT OR IGNORE INTO main.key_use SELECT * FROM restored.key_use",
+        FORMER_METERS,
         "INSERT OR IGNORE INTO main.announced_secret SELECT * FROM restored.announced_secret",
         "DELETE FROM main.reservation",
         "UPDATE main.history_head SET (seq, hash) = (SELECT seq, hash FROM restored.history_head),

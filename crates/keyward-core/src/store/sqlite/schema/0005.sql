@@ -18,3 +18,10 @@ CREATE TABLE meter (
     PRIMARY KEY (kind, subject, length)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX meter_by_subject ON meter (subject);
+
+-- The last row of `key`, "user" and tenant that was deleted at their end: no row is given to another one, because whoever
+-- keeps in memory what was used of a limit knows whose it is by the row.
+CREATE TABLE last_row (
+    kind   TEXT PRIMARY KEY,
+    number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
