@@ -10,12 +10,8 @@ use keyward_core::rules::token::Secret;
 use serde_json::{Value, json};
 
 use crate::harness::{Sandbox, finish_with};
+use crate::ports::{free_port, free_port_at};
 use crate::systems::capture::{Call, Client, NO_PROXY, answer, capture, curl, python};
-
-/// A port that is free now.
-fn free_port(address: &str) -> Option<u16> {
-    Some(TcpListener::bind((address, 0)).ok()?.local_addr().unwrap().port())
-}
 
 /// A server that ends with the test.
 struct Server(Child);
@@ -43,7 +39,7 @@ impl Drop for Server {
 
 /// The head that a service behind nginx gets of a request of curl's. `lines` are those of the location.
 fn through_nginx(folder: &Path, lines: &str, address: &str, args: &[&str]) -> Option<Vec<u8>> {
-    let port = free_port(address)?;
+    let port = free_port_at(address.parse().unwrap())?;
     let service = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
@@ -141,7 +137,7 @@ fn a_cgi_script_of_lighttpd_hands_on_a_request_that_came_by_http_2() {
         sandbox.store().display()
     );
     std::fs::write(folder.join("check.sh"), script).unwrap();
-    let port = free_port("127.0.0.1").unwrap();
+    let port = free_port();
     let config = format!(
         "server.modules = (\"mod_cgi\")\nserver.document-root = \"{}\"\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
          cgi.assign = (\".sh\" => \"/bin/sh\")\n",

@@ -18,6 +18,7 @@
 )]
 
 mod harness;
+mod ports;
 mod pty;
 
 mod absent;

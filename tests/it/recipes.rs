@@ -2,8 +2,9 @@
 
 use std::process::{Command, Stdio};
 
-use crate::asking::{At, Running, free_port, get};
+use crate::asking::{At, Running, get};
 use crate::harness::{Output, Sandbox, finish};
+use crate::ports::free_port;
 
 const README: &str = include_str!("../../README.md");
 

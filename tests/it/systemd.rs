@@ -10,8 +10,9 @@ use std::time::Duration;
 use regex::Regex;
 use rustix::process::Signal;
 
-use crate::asking::{At, Running, free_port, get, until};
+use crate::asking::{At, Running, get, until};
 use crate::harness::{Output, Sandbox, finish};
+use crate::ports::free_port;
 
 const UNITS: [(&str, &str); 2] = [
     ("keyward.service", include_str!("../../packaging/systemd/keyward.service")),

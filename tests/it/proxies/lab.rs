@@ -1,7 +1,7 @@
 //! A guard, a service behind it, and a real proxy between them and the clients.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::recorder::{Recorder, Request};
 use super::{Http, Proxy};
 use crate::harness::{Output, Sandbox, binary, finish, words};
+use crate::ports::free_port;
 
 /// Where the guard listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +49,6 @@ pub struct Example<'l> {
     pub public: SocketAddr,
     pub service: SocketAddr,
     pub http: Http,
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 pub fn local(port: u16) -> SocketAddr {
