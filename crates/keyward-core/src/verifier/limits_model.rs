@@ -1,12 +1,17 @@
 //! Limits against a reference that is written from their definition: what each of several gates and one-shot verifiers
 //! on one file may allow, at any clock that goes forward, whenever the gates write down what they have used.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+#[path = "limits_model/account.rs"]
+mod account;
 
-use jiff::{Timestamp, tz::TimeZone};
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+
+use account::Account;
 
 use super::super::gate::{Gate, Options};
 use super::super::{Recorder, Verifier};
@@ -20,7 +25,6 @@ use crate::rules::names::{Name, Prefix};
 use crate::rules::token::{Id, Secret};
 use crate::store::{Changes, MeterId, NewKey, NewSecret, Stamp, Store, StoreError};
 
-const TICKS: i128 = 10_000_000;
 /// Long after the end of a case, so that the next one begins with nothing used.
 const REST: i64 = 40 * 86_400;
 const GATES: usize = 3;
@@ -133,141 +137,6 @@ impl World {
     }
 }
 
-/// What the definition says of one limit.
-struct Account {
-    limit: Limit,
-    /// What the store knows, and each gate that has taken one before.
-    stored: Known,
-    gates: [Option<Known>; GATES],
-    /// Of each gate, what it has taken and not written down.
-    unwritten: [u64; GATES],
-    /// The most of that there ever was in each day or month.
-    most_unwritten: HashMap<String, [u64; GATES]>,
-    /// All that were allowed: by whom, when in ticks, and in which day or month.
-    log: Vec<(usize, i128, String)>,
-}
-
-/// Of a quota the calendar day or month as people write it, and how many were allowed in it. Of a rate, the tick at
-/// which its bucket will be empty.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Known {
-    window: String,
-    used: u64,
-    empty_at: i128,
-}
-
-fn ticks(now: Timestamp) -> i128 {
-    now.as_nanosecond().div_euclid(100)
-}
-
-impl Account {
-    fn new(limit: Limit, keeps: impl Fn(usize) -> bool) -> Self {
-        Self {
-            limit,
-            stored: Known::default(),
-            gates: std::array::from_fn(|gate| keeps(gate).then(Known::default)),
-            unwritten: [0; GATES],
-            most_unwritten: HashMap::new(),
-            log: vec![],
-        }
-    }
-
-    /// `2026-01-31`, `2026-01`, or nothing for a rate.
-    fn window(&self, now: Timestamp) -> String {
-        let date = now.to_zoned(TimeZone::UTC).date().to_string();
-        match self.limit.period().to_string().as_str() {
-            "1d" => date,
-            "1mo" => date[..7].to_owned(),
-            _ => String::new(),
-        }
-    }
-
-    /// A gate looks at the store only for what it keeps nothing of.
-    fn known(&self, actor: usize, now: Timestamp) -> &Known {
-        let own = self.gates.get(actor).and_then(Option::as_ref);
-        own.filter(|own| own.window == self.window(now)).unwrap_or(&self.stored)
-    }
-
-    /// How long a bucket takes to lose one, rounded up.
-    fn interval(&self) -> i128 {
-        let period = i128::from(self.limit.period().seconds()) * TICKS;
-        period.div_euclid(self.limit.count().into()) + i128::from(period.rem_euclid(self.limit.count().into()) > 0)
-    }
-
-    fn allows(&self, actor: usize, now: Timestamp) -> bool {
-        let known = self.known(actor, now);
-        match self.limit.burst() {
-            None => known.window != self.window(now) || known.used < self.limit.count(),
-            Some(burst) => {
-                let level = (known.empty_at - ticks(now)).max(0);
-                level + self.interval() <= self.interval() * i128::from(burst)
-            }
-        }
-    }
-
-    fn take(&mut self, actor: usize, now: Timestamp) {
-        let (window, is_quota) = (self.window(now), self.limit.burst().is_none());
-        let mut known = self.known(actor, now).clone();
-        if is_quota && known.window != window {
-            known = Known { window: window.clone(), ..Known::default() };
-        }
-        if self.gates.get(actor).and_then(Option::as_ref).is_some_and(|own| own.window != window) {
-            self.unwritten[actor] = 0;
-        }
-        known.used += 1;
-        known.empty_at = known.empty_at.max(ticks(now)) + self.interval();
-        self.log.push((actor, ticks(now), window.clone()));
-        match self.gates.get_mut(actor) {
-            Some(gate) => {
-                *gate = Some(known);
-                self.unwritten[actor] += 1;
-                let most = self.most_unwritten.entry(window).or_default();
-                most[actor] = most[actor].max(self.unwritten[actor]);
-            }
-            None => self.stored = known,
-        }
-    }
-
-    /// A gate writes down what it has taken, and learns what others have.
-    fn flush(&mut self, gate: usize) {
-        let Some(own) = self.gates[gate].clone().filter(|_| self.unwritten[gate] > 0) else { return };
-        let taken = std::mem::take(&mut self.unwritten[gate]);
-        if self.limit.burst().is_some() {
-            self.stored.empty_at = self.stored.empty_at.max(own.empty_at);
-        } else if own.window == self.stored.window {
-            self.stored.used += taken;
-        } else if own.window > self.stored.window {
-            self.stored = own;
-        }
-        self.gates[gate] = Some(self.stored.clone());
-    }
-
-    /// How many were allowed in a day or a month.
-    fn allowed_in(&self, window: &str) -> u64 {
-        self.log.iter().filter(|(.., own)| own == window).count() as u64
-    }
-
-    /// In no stretch as long as the period has one process allowed more than the count and the burst; in no day and no
-    /// month have all together allowed more than the count and what each gate took between two times that it wrote.
-    fn check_promise(&self) {
-        let Some(burst) = self.limit.burst() else {
-            for (.., window) in &self.log {
-                let late: u64 = self.most_unwritten.get(window).map_or(0, |all| all.iter().sum());
-                assert!(self.allowed_in(window) <= self.limit.count() + late, "{} in {window}", self.limit);
-            }
-            return;
-        };
-        let length = i128::from(self.limit.period().seconds()) * TICKS;
-        for actor in 0..ACTORS {
-            let own: Vec<_> = self.log.iter().filter(|(who, ..)| *who == actor).map(|(_, at, _)| *at).collect();
-            for (place, first) in own.iter().enumerate() {
-                let within = own[place..].iter().take_while(|at| **at < first + length).count();
-                assert!(within as u64 <= self.limit.count() + burst, "{} by {actor}", self.limit);
-            }
-        }
-    }
-}
-
 fn some_limits() -> impl Strategy<Value = Limits> {
     let rate = (1u64..12, prop_oneof![Just("1s"), Just("7s"), Just("1m"), Just("1h")], prop::option::of(1u64..12))
         .prop_map(|(count, period, burst)| Limit::new(count, period.parse().unwrap(), burst).unwrap());
@@ -275,7 +144,9 @@ fn some_limits() -> impl Strategy<Value = Limits> {
         .prop_map(|(count, period)| Limit::new(count, period.parse().unwrap(), None).unwrap());
     prop::collection::vec(prop_oneof![rate, quota], 0..3).prop_map(|all| {
         let mut limits = Limits::default();
-        all.into_iter().for_each(|limit| limits.put(limit));
+        for limit in all {
+            limits.put(limit);
+        }
         limits
     })
 }
@@ -364,8 +235,9 @@ fn check_end(world: &mut World, accounts: &[Vec<Account>]) {
 
 /// Runs as many cases as there are, or as `PROPTEST_CASES` says.
 fn run(cases: u32, steps: impl Strategy<Value = Vec<Step>>) {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(cases);
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    // The configuration has read the variable, or has the number that stands in proptest.
+    let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: if default.cases == 256 { cases } else { default.cases }, ..default };
     let world = RefCell::new(World::new());
     let limits = [some_limits(), some_limits(), some_limits(), some_limits()];
     let result = TestRunner::new(config).run(&(limits, steps), |(limits, steps)| {
