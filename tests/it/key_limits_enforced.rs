@@ -48,8 +48,8 @@ fn sixteen_processes_at_once_get_exactly_as_many_as_there_are() {
                 .collect();
             workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
         });
-        let passed = codes.iter().filter(|code| **code == 0).count();
         assert!(codes.iter().all(|code| [0, 9].contains(code)), "{codes:?}");
+        let passed = codes.into_iter().filter(|code| *code == 0).collect::<Vec<_>>().len();
         // One more comes back every 36 seconds.
         assert!((100..=most).contains(&passed) && start.elapsed() < Duration::from_secs(36), "{passed}");
     }

@@ -148,7 +148,7 @@ fn read_entry_field(entry: &mut ManifestEntry, field: &Field) -> Result<bool, Ve
         ("description", _) => entry.draft.description = one(node)?,
         ("enabled", Facts::User { enabled, .. } | Facts::Tenant { enabled, .. }) => *enabled = switch(node)?,
         ("limits", Facts::User { limits: place, .. } | Facts::Tenant { limits: place, .. }) => {
-            *place = limits_of(node)?
+            *place = limits_of(node)?;
         }
         ("role", Facts::User { role, .. }) => *role = one(node)?,
         ("tenant", Facts::User { tenant, .. }) => *tenant = one(node)?,

@@ -51,13 +51,13 @@ pub(super) fn has_any(presented: &Presented, request: &Request) -> bool {
 
 /// Looks at what the store has, and takes nothing.
 pub(super) fn look(view: &View<'_>, limits: &[(MeterId, Limit)], now: Moment) -> Result<Reckoning, StoreError> {
-    let accounts = accounts(limits, |id| view.meter(id))?;
+    let accounts = accounts(limits, |id, _| view.meter(id))?;
     Ok(Reckoning::look(&accounts, now))
 }
 
 /// Takes one of each limit in the transaction of `changes`.
 pub(super) fn take(changes: &Changes<'_>, limits: &[(MeterId, Limit)], now: Moment) -> Result<Reckoning, StoreError> {
-    let mut accounts = accounts(limits, |id| changes.meter(id))?;
+    let mut accounts = accounts(limits, |id, _| changes.meter(id))?;
     let reckoning = Reckoning::take(&mut accounts, now);
     if reckoning.is_allowed {
         for ((id, _), account) in limits.iter().zip(&accounts) {
@@ -69,9 +69,11 @@ pub(super) fn take(changes: &Changes<'_>, limits: &[(MeterId, Limit)], now: Mome
 
 fn accounts(
     limits: &[(MeterId, Limit)],
-    meter: impl Fn(&MeterId) -> Result<Meter, StoreError>,
+    meter: impl Fn(&MeterId, &Limit) -> Result<Meter, StoreError>,
 ) -> Result<Vec<Account>, StoreError> {
-    limits.iter().map(|(id, limit)| Ok(Account { whose: id.whose, limit: *limit, meter: meter(id)? })).collect()
+    let account =
+        |(id, limit): &(MeterId, Limit)| Ok(Account { whose: id.whose, limit: *limit, meter: meter(id, limit)? });
+    limits.iter().map(account).collect()
 }
 
 /// What has been used, for all who ask a gate.
@@ -127,22 +129,24 @@ impl Meters {
         if state.file != file {
             *state = State { file, meters: HashMap::new() };
         }
-        let mut accounts = accounts(&limits, |id| match state.meters.get(id) {
-            Some(local) => Ok(local.meter),
-            None => view.meter(id),
+        // Of another day or month, somebody else may have written down more.
+        let is_present = |local: &Local, limit: &Limit| limit.window(now).is_none_or(|mark| mark == local.meter.mark);
+        let mut accounts = accounts(&limits, |id, limit| match state.meters.get(id) {
+            Some(local) if is_present(local, limit) => Ok(local.meter),
+            _ => view.meter(id),
         })?;
         let reckoning = if takes { Reckoning::take(&mut accounts, now) } else { Reckoning::look(&accounts, now) };
         if takes && reckoning.is_allowed {
             for ((id, limit), account) in limits.into_iter().zip(accounts) {
-                let local = state.meters.entry(id).or_insert_with_key(|_| {
-                    // What was read a moment ago was the number before this one.
-                    let used = if limit.period().is_quota() { account.meter.used.saturating_sub(1) } else { 0 };
-                    Local { meter: account.meter, stored: used, is_written: false }
-                });
-                if local.meter.mark != account.meter.mark && limit.period().is_quota() {
-                    local.stored = 0;
+                // Where it was read from the store a moment ago, the number there was the one before this one.
+                let read =
+                    Local { meter: account.meter, stored: account.meter.used.saturating_sub(1), is_written: false };
+                let local = state.meters.entry(id).or_insert(read);
+                if is_present(local, &limit) {
+                    (local.meter, local.is_written) = (account.meter, false);
+                } else {
+                    *local = read;
                 }
-                (local.meter, local.is_written) = (account.meter, false);
             }
         }
         drop(state);
@@ -181,7 +185,9 @@ impl Meters {
             // What was taken while it was written comes on top.
             let is_same = local.meter == *before;
             local.meter = merged(local.meter, before.used, stored, is_quota(id));
-            (local.stored, local.is_written) = (stored.used, is_same);
+            // Of another day or month than that of the store, nothing is there yet.
+            let is_present = !is_quota(id) || local.meter.mark == stored.mark;
+            (local.stored, local.is_written) = (if is_present { stored.used } else { 0 }, is_same);
         }
         if state.meters.len() > MOST_IDLE {
             state.meters.retain(|_, local| !local.is_written);
@@ -219,6 +225,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_taken_of_another_day_while_the_last_one_is_written_is_not_lost() {
+        let id = MeterId { whose: Whose::Key, policy: None, subject: 1, length: 86_400 };
+        let meters = Meters::default();
+        let put = |mark, used, stored| {
+            let local = Local { meter: Meter { mark, used }, stored, is_written: false };
+            meters.state().meters.insert(id.clone(), local);
+        };
+        put(7, 13, 10);
+        let unwritten = meters.unwritten();
+        put(8, 2, 0);
+        meters.written(&unwritten, vec![(id.clone(), Meter { mark: 7, used: 13 })]);
+        assert_eq!(*meters.unwritten(), [(id.clone(), Meter { mark: 8, used: 2 }, 0)]);
+        // And what is taken of the same day comes on top of what others had.
+        let unwritten = meters.unwritten();
+        put(8, 5, 0);
+        meters.written(&unwritten, vec![(id.clone(), Meter { mark: 8, used: 9 })]);
+        assert_eq!(*meters.unwritten(), [(id, Meter { mark: 8, used: 12 }, 9)]);
+    }
+
+    #[test]
     fn two_meters_of_one_limit_become_one() {
         let meter = |mark, used| Meter { mark, used };
         // Quotas: this one has used 3 since it last looked, the other one 4.
@@ -231,3 +257,7 @@ mod tests {
         assert_eq!(merged(meter(9, 0), 0, meter(7, 0), false), meter(9, 0));
     }
 }
+
+#[cfg(test)]
+#[path = "limits_model.rs"]
+mod model;
