@@ -357,6 +357,7 @@ fn the_log_says_what_the_contract_says_and_nothing_secret() {
     // One that is short enough to be written whole, but for its query.
     guard.ask("/forward/default", &[("X-Forwarded-Uri", "/short?PLANTED-query=1"), ("X-Forwarded-Proto", "https")]);
     guard.line(|line| line["path"] == "/short" && line["reason"] == "no_credential");
+    assert_eq!(guard.event("unknown_policy")["asked"], "/forward/nobody");
     let of = |status: u64| guard.line(|line| line["status"] == status && line["request_id"] == "abc-1.2_3");
     let fields = "ts level event policy status reason checks key key_id secret_id presentation client method host path \
                   proto us request_id trace_id peer";

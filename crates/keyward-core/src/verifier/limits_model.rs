@@ -82,7 +82,7 @@ impl World {
             }
             Ok(())
         });
-        let options = Options { threads: 1.try_into().unwrap(), queue: 4, is_background: false, takes: true };
+        let options = Options { threads: 1.try_into().unwrap(), queue: 4, ..Options::default() };
         let gate = || {
             let gate = Gate::new(Store::open(&path).unwrap(), [7; 32], options).unwrap();
             let recorder = gate.recorder(start).unwrap();

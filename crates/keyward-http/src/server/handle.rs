@@ -1,5 +1,6 @@
 //! One request to the guard: trust, endpoint, policy, facts, credential, ruling, answer; and what is counted and logged.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::peer::{Peer, knows_secret};
 use super::shared::Settings;
 use super::{Question, Worker};
 use crate::Refusal;
-use crate::answer::{Reply, Ruling, limit_name};
+use crate::answer::{REASON, Reply, Ruling, limit_name};
 use crate::facts::{Dialect, Facts, Head, is_forged};
 use crate::guard::{Asked, credential_of};
 use crate::observe::{Decision, Path};
@@ -84,11 +85,11 @@ pub(super) async fn handle(request: http::Request<Incoming>, door: &Door, worker
 }
 
 fn not_found() -> Response<Full<Bytes>> {
-    problem(StatusCode::NOT_FOUND, "there is nothing at this path")
+    problem(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
 }
 
 /// A problem that is no ruling.
-fn problem(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
+fn problem(status: StatusCode, reason: &'static str, detail: &str) -> Response<Full<Bytes>> {
     let title = status.canonical_reason().unwrap_or_default();
     let body =
         serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
@@ -97,6 +98,7 @@ fn problem(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REASON, HeaderValue::from_static(reason));
     response
 }
 
@@ -228,6 +230,9 @@ impl<'c> Case<'c> {
             let fields = [("client", address.to_string().into()), ("message", advice.into())];
             shared.log.event("warn", "one_client", &fields);
         }
+        if ruling.refusal() == Some(Refusal::UnknownPolicy) {
+            self.tell_of_unknown_policy();
+        }
         let is_logged = match config.log {
             Logged::All => true,
             Logged::Refused => !ruling.is_allowed(),
@@ -247,24 +252,43 @@ impl<'c> Case<'c> {
         }
     }
 
+    /// Says where the proxy asks, and what there is: once for each place.
+    fn tell_of_unknown_policy(&self) {
+        const LONGEST: usize = 100;
+        const MOST: usize = 16;
+        let path: String = self.head.uri.path().chars().take(LONGEST).collect();
+        let mut told = self.worker.shared.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < MOST && told.insert(path.clone()) {
+            let policies: Vec<_> = self.settings.config.policies.iter().map(|policy| policy.name.as_str()).collect();
+            let fields = [("asked", path.into()), ("policies", policies.into())];
+            self.worker.shared.log.event("error", "unknown_policy", &fields);
+        }
+    }
+
     /// A service asks for itself.
     async fn verify(&self, body: Incoming) -> Response<Full<Bytes>> {
         if self.head.method != http::Method::POST {
-            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "ask with POST");
+            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "ask with POST");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return closing(response, &body);
         }
         if !is_json(&self.head.headers) {
-            let response = problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json");
+            let response = problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_media_type", "send application/json");
             return closing(response, &body);
         }
         let bytes = match tokio::time::timeout(BODY, Limited::new(body, MOST_BODY).collect()).await {
             Ok(Ok(collected)) => collected.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return closed(problem(StatusCode::PAYLOAD_TOO_LARGE, "a question is 128 KiB at most"));
+                return closed(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "a question is 128 KiB at most"));
             }
-            Ok(Err(_)) => return closed(problem(StatusCode::BAD_REQUEST, "the body is cut short")),
-            Err(_) => return closed(problem(StatusCode::REQUEST_TIMEOUT, "the body did not come within 5 seconds")),
+            Ok(Err(_)) => return closed(problem(StatusCode::BAD_REQUEST, "cut_short", "the body is cut short")),
+            Err(_) => {
+                return closed(problem(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "too_slow",
+                    "the body did not come within 5 seconds",
+                ));
+            }
         };
         self.question(bytes).await
     }
@@ -275,16 +299,16 @@ impl<'c> Case<'c> {
         let accepted = |name: &str| policies.find(name).map(|policy| policy.accept);
         let Question { policy, credential, mut request, role } = match shared.api.question(&body, &accepted) {
             Ok(question) => question,
-            Err(detail) => return problem(StatusCode::BAD_REQUEST, &detail),
+            Err(detail) => return problem(StatusCode::BAD_REQUEST, "not_a_question", &detail),
         };
         drop(body);
         let Some(policy) = policies.find(&policy) else {
-            return problem(StatusCode::BAD_REQUEST, "there is no such policy");
+            return problem(StatusCode::BAD_REQUEST, "not_a_question", "there is no such policy");
         };
         if let Some(TenantFrom::Named(own)) = &policy.tenant {
             if let Some(asked) = request.tenant.as_ref().filter(|asked| *asked != own) {
                 let detail = format!("the policy {} is for the tenant {own}, and not for {asked}", policy.name);
-                return problem(StatusCode::BAD_REQUEST, &detail);
+                return problem(StatusCode::BAD_REQUEST, "not_a_question", &detail);
             }
             request.tenant = Some(own.clone());
         }

@@ -1,5 +1,6 @@
 //! What all threads of a server have in common.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     pub(super) meters: Vec<Arc<Meters>>,
     pub(super) keys: Mutex<KeyCounts>,
     pub(super) origins: Origins,
+    /// Places without a policy at which a proxy has asked.
+    pub(super) unknown: Mutex<HashSet<String>>,
     pub(super) beats: Vec<AtomicU64>,
 }
 
@@ -70,6 +73,7 @@ impl Shared {
             meters: (0..workers).map(|_| Arc::default()).collect(),
             keys: Mutex::default(),
             origins: Origins::default(),
+            unknown: Mutex::default(),
             beats: (0..workers).map(|_| AtomicU64::new(0)).collect(),
         };
         shared.note_loaded();
