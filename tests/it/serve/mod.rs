@@ -6,6 +6,7 @@
 mod answers;
 mod floods;
 mod heads;
+mod limits;
 mod operate;
 mod soak;
 mod start;
