@@ -47,7 +47,7 @@ pub struct Serve {
     verb: Option<Verb>,
     /// Where proxies ask: IP:PORT, unix:PATH or fd:NAME; repeatable
     ///
-    /// Behind a socket's path may stand ,mode=0660 and ,group=NAME; fd:NAME is a socket that systemd hands over. With
+    /// A socket's path may be followed by ,mode=0660 and ,group=NAME; fd:NAME is a socket that systemd hands over. With
     /// ,api at the end, services may ask for themselves there: POST /v1/verify.
     /// [default: unix:$RUNTIME_DIRECTORY/guard.sock under systemd, else 127.0.0.1:9180]
     #[arg(long, value_name = "ADDR[,api]")]
@@ -131,7 +131,7 @@ A configuration:
   trust = []                         # networks of proxies on other machines
   proxies = [\"10.0.0.0/8\"]           # proxies in front of the one that asks: skipped in X-Forwarded-For
   log = \"refused\"                    # refused, all or none
-  [policy.rest]                      # asked as /forward/rest
+  [policy.rest]                      # asked as /forward/rest, by nginx as /nginx/rest
   scopes = [\"rest\"]                  # all of them; also: levels, role, tenant, methods
   accept = [\"bearer\", \"x_api_key\"]
   limits = [\"1000/1m\"]              # for keys that have none of their own
@@ -224,7 +224,8 @@ fn tell(session: &mut Session, config: &Config) -> Result<Exit, Error> {
         session.terminal.print_json(&json!({ "listen": listen, "admin": admin, "policies": policies }))?;
     } else {
         let admin = admin.map(|admin| format!("operators look at {admin}\n")).unwrap_or_default();
-        let asked = policies.iter().map(|name| format!("  /forward/{name}")).collect::<Vec<_>>().join("\n");
+        let paths = |name: &String| format!("  /forward/{name} (nginx: /nginx/{name}, Envoy: /envoy/{name})");
+        let asked = policies.iter().map(paths).collect::<Vec<_>>().join("\n");
         let text =
             format!("configuration and store are in order\nproxies ask at {}:\n{asked}\n{admin}", listen.join(", "));
         session.terminal.print(&text)?;

@@ -259,7 +259,9 @@ fn a_check_says_what_would_be_served() {
     assert_eq!(code, 0);
     assert_eq!(
         stdout,
-        "configuration and store are in order\nproxies ask at 127.0.0.1:9180:\n  /forward/admin\n  /forward/rest\n\
+        "configuration and store are in order\nproxies ask at 127.0.0.1:9180:\n\
+         \u{20} /forward/admin (nginx: /nginx/admin, Envoy: /envoy/admin)\n\
+         \u{20} /forward/rest (nginx: /nginx/rest, Envoy: /envoy/rest)\n\
          operators look at 127.0.0.1:9181\n"
     );
     let json = |flags: &str| check(&format!("{flags} --json")).json();

@@ -76,7 +76,12 @@ pub(super) async fn handle(request: http::Request<Incoming>, door: &Door, worker
         Endpoint::Verify if door.api => {
             return Case::new(&head, door, worker, &settings, started).verify(body).await;
         }
-        Endpoint::Verify | Endpoint::None => not_found(),
+        Endpoint::Verify => problem(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "services may ask only where the listener says api: keyward serve --listen ADDRESS,api",
+        ),
+        Endpoint::None => not_found(),
     };
     if has_body {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -85,7 +90,11 @@ pub(super) async fn handle(request: http::Request<Incoming>, door: &Door, worker
 }
 
 fn not_found() -> Response<Full<Bytes>> {
-    problem(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+    problem(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is nothing at this path; /metrics and /readyz are at the address of --admin",
+    )
 }
 
 /// A problem that is no ruling.
