@@ -106,7 +106,7 @@ impl fmt::Display for Period {
 pub struct Limit {
     count: u64,
     period: Period,
-    /// Where one was given.
+    /// Where it is another number than the count.
     burst: Option<u64>,
 }
 
