@@ -83,7 +83,7 @@ fn in_words(decision: &Decision, key: Option<&Key>, request: &Request) -> String
 #[test]
 fn what_is_allowed_or_not_asked_for() {
     let (key, request) = (key(|_| ()), request(""));
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         the secret is genuine
         this is the current secret
         the key is enabled
@@ -98,7 +98,7 @@ fn what_is_allowed_or_not_asked_for() {
         the request asks for no level
         the request asks for no role
         no limit of up to an hour was checked
-        no limit for a day or a month was checked"#]]
+        no limit for a day or a month was checked"]]
     .assert_eq(&in_words(&decide(&key, &secret(None), &request, at(1_000)), Some(&key), &request));
 }
 
@@ -107,7 +107,7 @@ fn what_was_restricted_and_is_allowed() {
     let key = key(|key| restricted(key, true));
     let request =
         request("method=GET ip=::ffff:10.1.2.3 tenant=acme scope=rest level=A level=A/B role=viewer transport=https");
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         the secret is genuine
         this secret was replaced and works until 1970-01-01T00:50:00Z
         the key is enabled
@@ -122,7 +122,7 @@ fn what_was_restricted_and_is_allowed() {
         the key holds A, A/B
         the key acts as viewer
         no limit of up to an hour was checked
-        no limit for a day or a month was checked"#]]
+        no limit for a day or a month was checked"]]
     .assert_eq(&in_words(&decide(&key, &secret(Some(3_000)), &request, at(1_000)), Some(&key), &request));
 }
 
@@ -131,7 +131,7 @@ fn what_is_refused() {
     let key = key(|key| restricted(key, false));
     let request =
         request("method=POST ip=11.1.2.3 tenant=other scope=ui scope=$(x) level=C role=editor transport=http");
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         the secret is genuine
         this secret was replaced and stopped working at 1970-01-01T00:16:40Z → use the current secret of k, or mint another: keyward rotate k
         the key is disabled → bring it back with: keyward enable k
@@ -146,7 +146,7 @@ fn what_is_refused() {
         the key does not hold C; it holds A/B → add it with: keyward edit k --add-level C
         the key acts as viewer, and editor is needed → raise its owner with: keyward user edit ann --role editor
         no limit of up to an hour was checked
-        no limit for a day or a month was checked"#]].assert_eq(&in_words(&decide(&key, &secret(Some(1_000)), &request, at(1_000)), Some(&key), &request));
+        no limit for a day or a month was checked"]].assert_eq(&in_words(&decide(&key, &secret(Some(1_000)), &request, at(1_000)), Some(&key), &request));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn what_is_not_known() {
     for role in ["role=editor", "role=nosuchrole"] {
         let request = request(role);
         let expected = match role {
-            "role=editor" => expect_test::expect![[r#"
+            "role=editor" => expect_test::expect![[r"
                 the secret is genuine
                 this is the current secret
                 the key is enabled
@@ -173,8 +173,8 @@ fn what_is_not_known() {
                 the request asks for no level
                 the key acts in no role, because its owner has none → raise its owner with: keyward user edit ann --role editor
                 no limit of up to an hour was checked
-                no limit for a day or a month was checked"#]],
-            _ => expect_test::expect![[r#"
+                no limit for a day or a month was checked"]],
+            _ => expect_test::expect![[r"
                 the secret is genuine
                 this is the current secret
                 the key is enabled
@@ -189,7 +189,7 @@ fn what_is_not_known() {
                 the request asks for no level
                 this store has no role nosuchrole → name a role that exists: keyward role list
                 no limit of up to an hour was checked
-                no limit for a day or a month was checked"#]],
+                no limit for a day or a month was checked"]],
         };
         expected.assert_eq(&in_words(&decide(&key, &secret(None), &request, at(1_000)), Some(&key), &request));
     }
