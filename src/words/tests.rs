@@ -96,7 +96,9 @@ fn what_is_allowed_or_not_asked_for() {
         the key may read and write
         the request asks for no scope
         the request asks for no level
-        the request asks for no role"]]
+        the request asks for no role
+        no limit of up to an hour was checked
+        no limit for a day or a month was checked"]]
     .assert_eq(&in_words(&decide(&key, &secret(None), &request, at(1_000)), Some(&key), &request));
 }
 
@@ -118,7 +120,9 @@ fn what_was_restricted_and_is_allowed() {
         GET is a safe method
         the key has rest
         the key holds A, A/B
-        the key acts as viewer"]]
+        the key acts as viewer
+        no limit of up to an hour was checked
+        no limit for a day or a month was checked"]]
     .assert_eq(&in_words(&decide(&key, &secret(Some(3_000)), &request, at(1_000)), Some(&key), &request));
 }
 
@@ -140,7 +144,9 @@ fn what_is_refused() {
         the key is read-only, and POST is not GET, HEAD, OPTIONS or TRACE → let it write with: keyward edit k --read-write
         the key lacks ui, $(x); it has rest → add it with: keyward edit k --add-scope 'ui,$(x)'
         the key does not hold C; it holds A/B → add it with: keyward edit k --add-level C
-        the key acts as viewer, and editor is needed → raise its owner with: keyward user edit ann --role editor"]].assert_eq(&in_words(&decide(&key, &secret(Some(1_000)), &request, at(1_000)), Some(&key), &request));
+        the key acts as viewer, and editor is needed → raise its owner with: keyward user edit ann --role editor
+        no limit of up to an hour was checked
+        no limit for a day or a month was checked"]].assert_eq(&in_words(&decide(&key, &secret(Some(1_000)), &request, at(1_000)), Some(&key), &request));
 }
 
 #[test]
@@ -165,7 +171,9 @@ fn what_is_not_known() {
                 the key is read-only, and the method is not known → say what the request does: --method METHOD
                 the request asks for no scope
                 the request asks for no level
-                the key acts in no role, because its owner has none → raise its owner with: keyward user edit ann --role editor"]],
+                the key acts in no role, because its owner has none → raise its owner with: keyward user edit ann --role editor
+                no limit of up to an hour was checked
+                no limit for a day or a month was checked"]],
             _ => expect_test::expect![[r"
                 the secret is genuine
                 this is the current secret
@@ -179,7 +187,9 @@ fn what_is_not_known() {
                 the key is read-only, and the method is not known → say what the request does: --method METHOD
                 the request asks for no scope
                 the request asks for no level
-                this store has no role nosuchrole → name a role that exists: keyward role list"]],
+                this store has no role nosuchrole → name a role that exists: keyward role list
+                no limit of up to an hour was checked
+                no limit for a day or a month was checked"]],
         };
         expected.assert_eq(&in_words(&decide(&key, &secret(None), &request, at(1_000)), Some(&key), &request));
     }

@@ -87,9 +87,9 @@ fn a_rate_and_a_quota_come_back_with_time() {
     );
     sandbox.pass(12.hours());
     assert_eq!(allowed(&sandbox, &secret, 3, "rate_limited"), 3);
-    // The clock goes back: nobody gets more of the day that is still there, or waits longer than a period.
+    // The clock goes back: nobody gets more of the day that had ended, or waits longer than a period.
     sandbox.set_clock("2026-01-31T12:00:00Z".parse().unwrap());
-    assert_eq!(sandbox.reason("", &secret), "rate_limited");
+    assert_eq!(sandbox.reason("", &secret), "rate_limited quota_exceeded");
     assert!(checks(&sandbox.run_with("verify --json", &secret).json())[0].ends_with("may come in 1 s"));
 }
 
@@ -277,5 +277,31 @@ fn restore_gives_nothing_back_of_what_was_used_since() {
         // The row of the key that is gone is not that of a new one.
         let d = sandbox.mint("d --limit 1/1mo");
         assert_eq!([batch.ask(&d), batch.ask(&d)], ["allowed", "quota_exceeded"], "{flags}");
+    }
+}
+
+#[test]
+fn a_clock_that_was_years_ahead_for_a_moment_locks_nobody_out() {
+    for is_batch in [false, true] {
+        let sandbox = Sandbox::new();
+        let secrets = ["a --limit 2/1m", "b --limit 2/1d", "c --limit 2/1mo"].map(|line| sandbox.mint(line));
+        let ask = |secret: &str| {
+            if !is_batch {
+                return sandbox.run_with("verify -q", secret).code;
+            }
+            let question = json!({"credential": secret}).to_string();
+            sandbox.run_with("verify --batch -q", format!("{question}\n")).code
+        };
+        let now = sandbox.now();
+        sandbox.pass(5.years());
+        assert_eq!(secrets.each_ref().map(|secret| [ask(secret), ask(secret), ask(secret)]), [[0, 0, 9]; 3]);
+        sandbox.set_clock(now);
+        assert_eq!(
+            secrets[1..].iter().map(|secret| [ask(secret), ask(secret), ask(secret)]).collect::<Vec<_>>(),
+            [[0, 0, 9]; 2]
+        );
+        assert_eq!(ask(&secrets[0]), 9);
+        sandbox.pass(31.seconds());
+        assert_eq!([ask(&secrets[0]), ask(&secrets[0])], [0, 9], "batch: {is_batch}");
     }
 }

@@ -8,7 +8,7 @@ use crate::manual::json::shapes;
 use keyward_core::rules::setting::SettingValue;
 
 /// The flags of a setting, with a value that is not the default of any.
-const EXAMPLES: [(Setting, &[&str]); 14] = [
+const EXAMPLES: [(Setting, &[&str]); 15] = [
     (Setting::DESCRIPTION, &["--description", "why"]),
     (Setting::GROUP, &["--group", "ci"]),
     (Setting::OWNER, &["--owner", "ann"]),
@@ -17,6 +17,7 @@ const EXAMPLES: [(Setting, &[&str]); 14] = [
     (Setting::SCOPES, &["--scope", "rest,ui", "--scope", "api"]),
     (Setting::LEVELS, &["--level", "A/B,C"]),
     (Setting::ALLOWED_IPS, &["--allow-ip", "10.0.0.0/8,::1"]),
+    (Setting::LIMITS, &["--limit", "100/1m:20,7/1h", "--limit", "5000/1d"]),
     (Setting::LABELS, &["--label", "team=a,b", "--label", "env="]),
     (Setting::READ_ONLY, &["--read-only"]),
     (Setting::REQUIRE_SECURE, &["--allow-insecure"]),
@@ -81,7 +82,7 @@ fn a_card_and_the_form_leave_out_what_stands_elsewhere() {
     let columns: Vec<_> = columns.iter().map(|(setting, ..)| *setting).collect();
     assert_eq!(
         missing(&columns),
-        ["allowed_ips", "labels", "read_only", "require_secure", "enabled", "prefix"],
+        ["allowed_ips", "limits", "labels", "read_only", "require_secure", "enabled", "prefix"],
         "a narrow table cannot hold everything"
     );
 }

@@ -51,28 +51,33 @@ pub(super) fn has_any(presented: &Presented, request: &Request) -> bool {
 
 /// Looks at what the store has, and takes nothing.
 pub(super) fn look(view: &View<'_>, limits: &[(MeterId, Limit)], now: Moment) -> Result<Reckoning, StoreError> {
-    let accounts = accounts(limits, |id, _| view.meter(id))?;
+    let (accounts, _) = accounts(limits, now, |id, _| view.meter(id))?;
     Ok(Reckoning::look(&accounts, now))
 }
 
 /// Takes one of each limit in the transaction of `changes`.
 pub(super) fn take(changes: &Changes<'_>, limits: &[(MeterId, Limit)], now: Moment) -> Result<Reckoning, StoreError> {
-    let mut accounts = accounts(limits, |id, _| changes.meter(id))?;
+    let (mut accounts, are_mended) = accounts(limits, now, |id, _| changes.meter(id))?;
     let reckoning = Reckoning::take(&mut accounts, now);
-    if reckoning.is_allowed {
-        for ((id, _), account) in limits.iter().zip(&accounts) {
+    for (((id, _), account), is_mended) in limits.iter().zip(&accounts).zip(are_mended) {
+        if reckoning.is_allowed || is_mended {
             changes.save_meter(id, account.meter)?;
         }
     }
     Ok(reckoning)
 }
 
+/// The limits with what was used of them, and which of that could not be by this clock and was mended.
 fn accounts(
     limits: &[(MeterId, Limit)],
+    now: Moment,
     meter: impl Fn(&MeterId, &Limit) -> Result<Meter, StoreError>,
-) -> Result<Vec<Account>, StoreError> {
-    let account =
-        |(id, limit): &(MeterId, Limit)| Ok(Account { whose: id.whose, limit: *limit, meter: meter(id, limit)? });
+) -> Result<(Vec<Account>, Vec<bool>), StoreError> {
+    let account = |(id, limit): &(MeterId, Limit)| {
+        let read = meter(id, limit)?;
+        let meter = limit.mended(read, now);
+        Ok((Account { whose: id.whose, limit: *limit, meter }, meter != read))
+    };
     limits.iter().map(account).collect()
 }
 
@@ -91,8 +96,9 @@ struct State {
 }
 
 /// A meter, and what of it is in the store.
-#[derive(Debug, Clone, Copy)]
-struct Local {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Local {
+    limit: Limit,
     meter: Meter,
     /// The number that the store had when this was last compared with it.
     stored: u64,
@@ -100,7 +106,7 @@ struct Local {
 }
 
 /// What is about to be written.
-pub(super) type Unwritten = Arc<Vec<(MeterId, Meter, u64)>>;
+pub(super) type Unwritten = Arc<Vec<(MeterId, Local)>>;
 
 impl Meters {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -130,24 +136,24 @@ impl Meters {
             *state = State { file, meters: HashMap::new() };
         }
         // Of another day or month, somebody else may have written down more.
-        let is_present = |local: &Local, limit: &Limit| limit.window(now).is_none_or(|mark| mark == local.meter.mark);
-        let mut accounts = accounts(&limits, |id, limit| match state.meters.get(id) {
+        let is_present = |local: &Local, limit: &Limit| {
+            limit.window(now).is_none_or(|mark| mark <= local.meter.mark)
+                && limit.mended(local.meter, now) == local.meter
+        };
+        let (mut accounts, are_mended) = accounts(&limits, now, |id, limit| match state.meters.get(id) {
             Some(local) if is_present(local, limit) => Ok(local.meter),
             _ => view.meter(id),
         })?;
         let reckoning = if takes { Reckoning::take(&mut accounts, now) } else { Reckoning::look(&accounts, now) };
-        if takes && reckoning.is_allowed {
-            for ((id, limit), account) in limits.into_iter().zip(accounts) {
-                // Where it was read from the store a moment ago, the number there was the one before this one.
-                let read =
-                    Local { meter: account.meter, stored: account.meter.used.saturating_sub(1), is_written: false };
-                let local = state.meters.entry(id).or_insert(read);
-                if is_present(local, &limit) {
-                    (local.meter, local.is_written) = (account.meter, false);
-                } else {
-                    *local = read;
-                }
+        for (((id, limit), account), is_mended) in limits.into_iter().zip(accounts).zip(are_mended) {
+            if !takes || !reckoning.is_allowed && !is_mended {
+                continue;
             }
+            // Where it was read from the store a moment ago, the number there was the one before this one.
+            let stored = account.meter.used.saturating_sub(reckoning.is_allowed.into());
+            let read = Local { limit, meter: account.meter, stored, is_written: false };
+            let local = state.meters.entry(id).or_insert(read);
+            *local = if is_present(local, &limit) { Local { stored: local.stored, ..read } } else { read };
         }
         drop(state);
         answer.reckon(reckoning);
@@ -163,13 +169,17 @@ impl Meters {
     pub(super) fn unwritten(&self) -> Unwritten {
         let state = self.state();
         let unwritten = state.meters.iter().filter(|(_, local)| !local.is_written);
-        Arc::new(unwritten.map(|(id, local)| (id.clone(), local.meter, local.stored)).collect())
+        Arc::new(unwritten.map(|(id, local)| (id.clone(), *local)).collect())
     }
 
     /// Writes it, with what others have written, and returns what stands there now.
-    pub(super) fn write(changes: &Changes<'_>, unwritten: &Unwritten) -> Result<Vec<(MeterId, Meter)>, StoreError> {
-        let merge = |(id, own, before): &(MeterId, Meter, u64)| {
-            let merged = merged(*own, *before, changes.meter(id)?, is_quota(id));
+    pub(super) fn write(
+        changes: &Changes<'_>,
+        unwritten: &Unwritten,
+        now: Moment,
+    ) -> Result<Vec<(MeterId, Meter)>, StoreError> {
+        let merge = |(id, own): &(MeterId, Local)| {
+            let merged = merged(own.meter, own.stored, own.limit.mended(changes.meter(id)?, now), is_quota(id));
             changes.save_meter(id, merged)?;
             Ok((id.clone(), merged))
         };
@@ -180,11 +190,11 @@ impl Meters {
     pub(super) fn written(&self, unwritten: &Unwritten, now: Vec<(MeterId, Meter)>) {
         self.failures.store(0, Ordering::Relaxed);
         let mut state = self.state();
-        for ((id, before, _), (_, stored)) in unwritten.iter().zip(now) {
+        for ((id, before), (_, stored)) in unwritten.iter().zip(now) {
             let Some(local) = state.meters.get_mut(id) else { continue };
             // What was taken while it was written comes on top.
-            let is_same = local.meter == *before;
-            local.meter = merged(local.meter, before.used, stored, is_quota(id));
+            let is_same = local.meter == before.meter;
+            local.meter = merged(local.meter, before.meter.used, stored, is_quota(id));
             // Of another day or month than that of the store, nothing is there yet.
             let is_present = !is_quota(id) || local.meter.mark == stored.mark;
             (local.stored, local.is_written) = (if is_present { stored.used } else { 0 }, is_same);
@@ -228,20 +238,21 @@ mod tests {
     fn what_is_taken_of_another_day_while_the_last_one_is_written_is_not_lost() {
         let id = MeterId { whose: Whose::Key, policy: None, subject: 1, length: 86_400 };
         let meters = Meters::default();
+        let limit = "100/1d".parse().unwrap();
+        let local = |mark, used, stored| Local { limit, meter: Meter { mark, used }, stored, is_written: false };
         let put = |mark, used, stored| {
-            let local = Local { meter: Meter { mark, used }, stored, is_written: false };
-            meters.state().meters.insert(id.clone(), local);
+            meters.state().meters.insert(id.clone(), local(mark, used, stored));
         };
         put(7, 13, 10);
         let unwritten = meters.unwritten();
         put(8, 2, 0);
         meters.written(&unwritten, vec![(id.clone(), Meter { mark: 7, used: 13 })]);
-        assert_eq!(*meters.unwritten(), [(id.clone(), Meter { mark: 8, used: 2 }, 0)]);
+        assert_eq!(*meters.unwritten(), [(id.clone(), local(8, 2, 0))]);
         // And what is taken of the same day comes on top of what others had.
         let unwritten = meters.unwritten();
         put(8, 5, 0);
         meters.written(&unwritten, vec![(id.clone(), Meter { mark: 8, used: 9 })]);
-        assert_eq!(*meters.unwritten(), [(id, Meter { mark: 8, used: 12 }, 9)]);
+        assert_eq!(*meters.unwritten(), [(id, local(8, 12, 9))]);
     }
 
     #[test]

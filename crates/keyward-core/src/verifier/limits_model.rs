@@ -254,5 +254,5 @@ fn one_after_the_other_is_exact() {
 
 #[test]
 fn several_gates_and_single_questions_keep_what_limits_promise() {
-    run(400, steps(0));
+    run(200, steps(0));
 }

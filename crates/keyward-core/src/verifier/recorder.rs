@@ -7,13 +7,14 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::connections::{Connections, Slot};
 use super::epoch::Written;
 use super::limits::Meters;
 use super::{Answer, VerifyError};
 use crate::rules::hashing::SALT_BYTES;
+use crate::rules::limits::Moment;
 use crate::store::{Stamp, Store, StoreError, Uses};
 
 /// Counts the uses of one gate, and writes them.
@@ -76,11 +77,13 @@ impl Recorder {
         self.flushed_at = now;
         let uses = Arc::new(std::mem::take(&mut self.uses));
         let stamp = Stamp { now, actor: None };
+        // What is told here may be the second, and what was taken is of a moment within it.
+        let latest = Moment::of(now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(now));
         let result = self.writing(
             |store| {
                 store.write_lightly(stamp, |changes| {
                     changes.record_uses(&uses)?;
-                    Meters::write(changes, &meters)
+                    Meters::write(changes, &meters, latest)
                 })
             },
             |_| Written::Uses(Arc::clone(&uses)),

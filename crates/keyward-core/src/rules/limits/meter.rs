@@ -77,6 +77,21 @@ impl Limit {
         self.period.is_quota().then(|| window(self.period.length, now).0)
     }
 
+    /// The meter as it can be by this clock. One that is further ahead than a limit ever gets was written by a clock that
+    /// was wrong: it would otherwise stay used up until that time has come.
+    #[must_use]
+    pub fn mended(&self, meter: Meter, now: Moment) -> Meter {
+        match self.period.length {
+            Length::Seconds(_) => {
+                let most = now.0.saturating_add_unsigned(self.rate().most_ahead());
+                Meter { mark: meter.mark.min(most), ..meter }
+            }
+            // The next day or month may have begun before the clock went back a little.
+            length if meter.mark > window(length, now).1 => Meter::default(),
+            _ => meter,
+        }
+    }
+
     /// What is left.
     pub fn standing(&self, meter: Meter, now: Moment) -> Standing {
         match self.period.length {
@@ -84,7 +99,12 @@ impl Limit {
             Length::Day | Length::Month => {
                 let (start, end) = window(self.period.length, now);
                 // Of another day or month nothing is known here: whoever keeps the meter looks up what was used in this one.
-                let used = if meter.mark == start { meter.used } else { 0 };
+                // How much of this one was used before the next one began, nobody knows any more.
+                let used = match meter.mark {
+                    mark if mark == start => meter.used,
+                    mark if mark == end => self.count,
+                    _ => 0,
+                };
                 let remaining = self.count.saturating_sub(used);
                 let until = end.saturating_mul(TICKS).saturating_sub(now.0).max(1).unsigned_abs();
                 let full_at = if used == 0 { now.time() } else { Moment(end.saturating_mul(TICKS)).time() };

@@ -7,7 +7,8 @@
 //!
 //! What has been used is a [`Meter`]: two numbers, whatever the limit is. Nothing here keeps one, and nothing reads a
 //! clock. What may break is a clock that goes backwards: then nobody waits longer than a period, and nobody gets more
-//! than the limit by the clock that is used.
+//! than the limit by the clock that is used. Where it goes back into the day or month before, nothing is left of that one;
+//! where it was further ahead than a limit ever gets, that is forgotten.
 
 mod meter;
 mod parse;
@@ -105,7 +106,7 @@ impl fmt::Display for Period {
 pub struct Limit {
     count: u64,
     period: Period,
-    /// Where one was given.
+    /// Where it is another number than the count.
     burst: Option<u64>,
 }
 

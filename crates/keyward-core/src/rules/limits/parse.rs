@@ -57,7 +57,8 @@ impl Limit {
         if period.is_quota() && burst.is_some() {
             return Err(InvalidText::new(format!("a limit for {period} has no burst: write {count}/{period}")));
         }
-        Ok(Self { count, period, burst })
+        // The same limit, however it was written.
+        Ok(Self { count, period, burst: burst.filter(|burst| *burst != count) })
     }
 }
 

@@ -185,6 +185,49 @@ proptest! {
         }
     }
 
+    /// By a clock that goes anywhere, who waits as long as they were told passes, if the clock then goes on.
+    #[test]
+    fn who_waits_passes_whatever_the_clock_did(limit in any_limit(), times in prop::collection::vec(any::<i32>(), 1..30)) {
+        let mut meter = Meter::default();
+        for time in times {
+            let mut now = Moment(i64::from(time) * 10_000_000);
+            // Where the clock went back into the day or month before, that comes first, and then the one that is used up.
+            for waited in 0.. {
+                meter = limit.mended(meter, now);
+                let standing = limit.standing(meter, now);
+                prop_assert!(standing.retry_after() <= limit.period().seconds());
+                if standing.remaining > 0 {
+                    break;
+                }
+                prop_assert!(waited < 2, "{:?}", standing);
+                now = Moment(now.0 + i64::try_from(standing.wait).unwrap());
+            }
+            meter = limit.take(meter, now);
+        }
+    }
+
+    /// By a clock that steps to and fro by less than a day, in no day pass more than may.
+    #[test]
+    fn a_clock_that_steps_gives_nothing_back(
+        count in 1u64..5,
+        steps in prop::collection::vec(-70_000i64..70_000, 1..100),
+    ) {
+        let limit = Limit::new(count, "1d".parse().unwrap(), None).unwrap();
+        let (mut second, mut meter, mut days) = (1_767_225_600i64, Meter::default(), HashMap::<i64, u64>::new());
+        let mut latest = second;
+        for step in steps {
+            second = (second + step).max(latest - 86_400);
+            latest = latest.max(second);
+            let now = Moment(second * 10_000_000);
+            meter = limit.mended(meter, now);
+            if limit.standing(meter, now).remaining > 0 {
+                meter = limit.take(meter, now);
+                *days.entry(second.div_euclid(86_400)).or_default() += 1;
+            }
+        }
+        prop_assert!(days.values().all(|passed| *passed <= count), "{:?}", days);
+    }
+
     /// By a clock that goes anywhere, nobody waits longer than a period.
     #[test]
     fn nobody_waits_longer_than_a_period(limit in any_limit(), times in prop::collection::vec(any::<i32>(), 1..100)) {
