@@ -23,6 +23,7 @@ mod pty;
 
 mod absent;
 mod apply_race;
+#[cfg(feature = "serve")]
 mod asking;
 mod attribution;
 mod authority;
@@ -41,8 +42,10 @@ mod delivery;
 mod directory;
 mod ensure;
 mod filters;
+#[cfg(feature = "serve")]
 mod fuzz_seeds;
 mod gateways;
+#[cfg(feature = "serve")]
 mod generated;
 mod help;
 mod identity;
@@ -60,19 +63,24 @@ mod older;
 mod places;
 mod planted;
 mod processes;
+#[cfg(feature = "serve")]
 mod proxies;
 mod reading;
+#[cfg(feature = "serve")]
 mod readme;
+#[cfg(feature = "serve")]
 mod recipes;
 mod requests;
 mod reserved_words;
 mod restore;
 mod rooms;
 mod runner_names;
+#[cfg(feature = "serve")]
 mod serve;
 mod sinks;
 mod store_files;
 mod surroundings;
+#[cfg(feature = "serve")]
 mod systemd;
 mod systems;
 mod terminal;
