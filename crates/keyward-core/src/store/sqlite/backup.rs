@@ -88,9 +88,17 @@ pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> R
     Ok(copied)
 }
 
+/// What an error of SQLite at the copy means: that there is no room for it does not make it unsound.
+fn at_the_copy(path: &Path, error: rusqlite::Error) -> BackupError {
+    match error_of(path, error) {
+        StoreError::Unusable { path, detail, .. } => BackupError::Io { path, error: std::io::Error::other(detail) },
+        error => BackupError::Unsound(error.to_string()),
+    }
+}
+
 /// The pages of a copy are in another order: a log of the store does not fit to it.
 fn become_another_file(path: &Path) -> Result<(), BackupError> {
-    let sql = |error: rusqlite::Error| BackupError::Unsound(error.to_string());
+    let sql = |error: rusqlite::Error| at_the_copy(path, error);
     let copy = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;
     copy.execute(ANOTHER_FILE, []).map_err(sql)?;
     Ok(())
@@ -98,7 +106,7 @@ fn become_another_file(path: &Path) -> Result<(), BackupError> {
 
 /// Opens the copy as a stranger would, and reads all of it.
 fn look_through(store: &Connection, path: &Path) -> Result<BackupReport, BackupError> {
-    let sql = |error: rusqlite::Error| BackupError::Unsound(error.to_string());
+    let sql = |error: rusqlite::Error| at_the_copy(path, error);
     let copy = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sql)?;
     let verdict: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sql)?;
     if verdict != "ok" {
