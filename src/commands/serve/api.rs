@@ -31,7 +31,8 @@ impl Api for Words {
         });
         let parsed = parsed.map_err(|error| error.message().to_owned())?;
         let policy = parsed.policy.unwrap_or_default();
-        Ok(Question { policy, credential: parsed.credential, request: parsed.request, role: parsed.role })
+        let (credential, request, role) = (parsed.credential, parsed.request, parsed.role);
+        Ok(Question { policy, credential, request, role, tells_transport: parsed.tells_transport })
     }
 
     fn document(&self, answer: &Answer, request: &Request) -> Vec<u8> {

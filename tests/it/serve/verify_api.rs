@@ -201,6 +201,10 @@ fn a_body_adds_to_a_policy_and_takes_nothing_away() {
         question.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         assert_eq!(world.ask(&question), (status, reason.to_owned()), "{policy} {more}");
     }
+    // Silence is no https where the policy asks for it, and is what a batch takes it for elsewhere.
+    let silent = |policy: &str| world.ask(&json!({ "credential": full, "policy": policy, "method": "GET" }));
+    assert_eq!(silent("secure"), (403, "insecure_transport".to_owned()));
+    assert_eq!(silent("default"), (200, "allowed".to_owned()));
     let answer =
         world.post(&json!({ "credential": full, "policy": "scoped", "transport": "https" }).to_string()).json();
     assert_eq!(answer["key"]["name"], "full", "{answer}");

@@ -30,8 +30,8 @@ pub(super) struct Connections {
     pub(super) commits: Commits,
     pub(super) rows: Rows,
     pub(super) meters: Meters,
-    /// How often the store was found changed without a row in its history.
-    unwritten: AtomicU64,
+    /// How often a reader has found the store changed.
+    changes: AtomicU64,
     way: Mutex<Way>,
     /// How long who asks may wait for others, and how long who writes.
     patience: [Duration; 2],
@@ -63,7 +63,7 @@ impl Connections {
             commits: Commits::default(),
             rows: Rows::new(),
             meters: Meters::default(),
-            unwritten: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
             way,
             patience,
             is_locked: AtomicBool::new(false),
@@ -82,7 +82,7 @@ impl Connections {
             Some(reader) => reader,
             None => Reader::new(self.open()?, files)?,
         };
-        match reader.look(&self.commits, &self.unwritten) {
+        match reader.look(&self.commits, &self.changes) {
             Ok(true) => Ok(reader),
             Ok(false) => {
                 lock(&self.way).learn(reader.store());
@@ -92,7 +92,7 @@ impl Connections {
                 let files = self.give_up_others();
                 drop(reader);
                 let mut reader = Reader::new(self.open_soon()?, files)?;
-                reader.look(&self.commits, &self.unwritten)?;
+                reader.look(&self.commits, &self.changes)?;
                 Ok(reader)
             }
             Err(error @ StoreError::Rewound(_)) => {
@@ -164,6 +164,11 @@ impl Connections {
         let written = write(&mut store);
         *own = Some(store);
         written
+    }
+
+    /// Which of the files that were at the path is the present one.
+    pub(super) fn file(&self) -> u64 {
+        lock(&self.idle).files
     }
 
     /// A recorder has written, and perhaps somebody else had too since its last time.

@@ -208,7 +208,18 @@ impl Gate {
     /// # Errors
     /// Where the store cannot be read.
     pub fn recorder(&self, now: Timestamp) -> Result<Recorder, StoreError> {
-        Recorder::new(&self.0.front.connections, now)
+        let connections = &self.0.front.connections;
+        Recorder::new(connections, now).inspect_err(|_| connections.meters.failed())
+    }
+
+    /// Whether what was taken of a limit has not been written down yet.
+    pub fn is_behind(&self) -> bool {
+        self.0.front.connections.meters.is_behind()
+    }
+
+    /// Says that nothing will ever be written down: from now on, what has a limit cannot be checked.
+    pub fn cannot_record(&self) {
+        self.0.front.connections.meters.cannot_be_written();
     }
 }
 

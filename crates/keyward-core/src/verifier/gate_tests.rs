@@ -123,6 +123,24 @@ fn a_full_pool_refuses_and_a_known_credential_never_waits() {
 }
 
 #[test]
+fn a_change_counts_in_a_store_that_has_lost_its_history() {
+    let mut scene = scene(1, 4);
+    let path = scene.path();
+    let others = |sql: &str| rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    others("DELETE FROM history; DELETE FROM history_head");
+    scene.gate = Gate::new(Store::open(&path).unwrap(), [7; 32], Options::default()).unwrap();
+    for _ in 0..3 {
+        assert!(scene.answer(1).decision.is_allowed());
+    }
+    others("UPDATE key SET enabled = 0 WHERE name = 'k1'");
+    for _ in 0..3 {
+        assert_eq!(scene.answer(1).decision.reason(), Some(Reason::KeyDisabled));
+    }
+    others("UPDATE key SET enabled = 1 WHERE name = 'k1'");
+    assert!(scene.answer(1).decision.is_allowed());
+}
+
+#[test]
 fn one_hash_answers_all_who_ask_about_a_credential() {
     let scene = scene(1, 2);
     let free = scene.hold(1);

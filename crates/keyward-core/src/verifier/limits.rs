@@ -106,7 +106,18 @@ pub(super) struct Local {
 }
 
 /// What is about to be written.
-pub(super) type Unwritten = Arc<Vec<(MeterId, Local)>>;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unwritten {
+    /// The file that it is of.
+    pub(super) file: u64,
+    meters: Arc<Vec<(MeterId, Local)>>,
+}
+
+impl Unwritten {
+    pub(super) fn is_empty(&self) -> bool {
+        self.meters.is_empty()
+    }
+}
 
 impl Meters {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -132,14 +143,13 @@ impl Meters {
         }
         let limits = of(presented, request);
         let mut state = self.state();
-        if state.file != file {
+        if state.file < file {
             *state = State { file, meters: HashMap::new() };
         }
+        // Whoever still reads a former file takes nothing of what is counted for the present one.
+        let takes = takes && state.file == file;
         // Of another day or month, somebody else may have written down more.
-        let is_present = |local: &Local, limit: &Limit| {
-            limit.window(now).is_none_or(|mark| mark <= local.meter.mark)
-                && limit.mended(local.meter, now) == local.meter
-        };
+        let is_present = |local: &Local, limit: &Limit| limit.window(now).is_none_or(|mark| mark <= local.meter.mark);
         let (mut accounts, are_mended) = accounts(&limits, now, |id, limit| match state.meters.get(id) {
             Some(local) if is_present(local, limit) => Ok(local.meter),
             _ => view.meter(id),
@@ -169,7 +179,8 @@ impl Meters {
     pub(super) fn unwritten(&self) -> Unwritten {
         let state = self.state();
         let unwritten = state.meters.iter().filter(|(_, local)| !local.is_written);
-        Arc::new(unwritten.map(|(id, local)| (id.clone(), *local)).collect())
+        let meters = Arc::new(unwritten.map(|(id, local)| (id.clone(), *local)).collect());
+        Unwritten { file: state.file, meters }
     }
 
     /// Writes it, with what others have written, and returns what stands there now.
@@ -183,18 +194,22 @@ impl Meters {
             changes.save_meter(id, merged)?;
             Ok((id.clone(), merged))
         };
-        unwritten.iter().map(merge).collect()
+        unwritten.meters.iter().map(merge).collect()
     }
 
     /// They were written, and this stands there now.
     pub(super) fn written(&self, unwritten: &Unwritten, now: Vec<(MeterId, Meter)>) {
         self.failures.store(0, Ordering::Relaxed);
         let mut state = self.state();
-        for ((id, before), (_, stored)) in unwritten.iter().zip(now) {
+        if state.file != unwritten.file {
+            return;
+        }
+        for ((id, before), (_, stored)) in unwritten.meters.iter().zip(now) {
             let Some(local) = state.meters.get_mut(id) else { continue };
-            // What was taken while it was written comes on top.
+            // What was taken while it was written comes on top. Of another day or month, nothing was written.
             let is_same = local.meter == before.meter;
-            local.meter = merged(local.meter, before.meter.used, stored, is_quota(id));
+            let written = if local.meter.mark == before.meter.mark { before.meter.used } else { local.stored };
+            local.meter = merged(local.meter, written, stored, is_quota(id));
             // Of another day or month than that of the store, nothing is there yet.
             let is_present = !is_quota(id) || local.meter.mark == stored.mark;
             (local.stored, local.is_written) = (if is_present { stored.used } else { 0 }, is_same);
@@ -247,12 +262,12 @@ mod tests {
         let unwritten = meters.unwritten();
         put(8, 2, 0);
         meters.written(&unwritten, vec![(id.clone(), Meter { mark: 7, used: 13 })]);
-        assert_eq!(*meters.unwritten(), [(id.clone(), local(8, 2, 0))]);
+        assert_eq!(*meters.unwritten().meters, [(id.clone(), local(8, 2, 0))]);
         // And what is taken of the same day comes on top of what others had.
         let unwritten = meters.unwritten();
         put(8, 5, 0);
         meters.written(&unwritten, vec![(id.clone(), Meter { mark: 8, used: 9 })]);
-        assert_eq!(*meters.unwritten(), [(id, local(8, 12, 9))]);
+        assert_eq!(*meters.unwritten().meters, [(id, local(8, 12, 9))]);
     }
 
     #[test]

@@ -24,12 +24,22 @@ pub(super) struct Reader {
     ranks: HashMap<Name, Option<i64>>,
     /// The state of the store at the last look.
     state: State,
+    /// Whether there was one.
+    has_looked: bool,
 }
 
 impl Reader {
     pub(super) fn new(store: Store, file: u64) -> Result<Self, StoreError> {
         let settings = Arc::new(store.view()?.settings()?);
-        Ok(Self { store, file, epoch: Epoch::default(), settings, ranks: HashMap::new(), state: State::default() })
+        Ok(Self {
+            store,
+            file,
+            epoch: Epoch::default(),
+            settings,
+            ranks: HashMap::new(),
+            state: State::default(),
+            has_looked: false,
+        })
     }
 
     /// Which of the files it reads that were at the path.
@@ -62,18 +72,20 @@ impl Reader {
         Ok(rank)
     }
 
-    /// Looks. What others have written past the history is counted in `unwritten`, which all readers share.
+    /// Looks. Changes are counted in `changes`, which all readers share, by each reader that sees one: whoever has read the
+    /// count reads the store after all changes that are in it.
     ///
     /// # Errors
     /// As [`Store::refresh`].
-    pub(super) fn look(&mut self, commits: &Commits, unwritten: &AtomicU64) -> Result<bool, StoreError> {
-        let before = self.state.head;
+    pub(super) fn look(&mut self, commits: &Commits, changes: &AtomicU64) -> Result<bool, StoreError> {
         let is_left = self.look_at(commits)?;
-        let head = self.store.known_head();
-        if !is_left && before.is_some() && head == before {
-            unwritten.fetch_add(1, Ordering::SeqCst);
+        // What a new connection sees first is no change.
+        if !is_left && self.has_looked {
+            changes.fetch_add(1, Ordering::SeqCst);
         }
-        self.state = State { file: self.file, head, unwritten: unwritten.load(Ordering::SeqCst) };
+        self.has_looked = true;
+        let head = self.store.known_head();
+        self.state = State { file: self.file, changes: changes.load(Ordering::SeqCst), head };
         Ok(is_left)
     }
 

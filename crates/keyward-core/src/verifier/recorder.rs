@@ -79,11 +79,13 @@ impl Recorder {
         let stamp = Stamp { now, actor: None };
         // What is told here may be the second, and what was taken is of a moment within it.
         let latest = Moment::of(now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(now));
+        let connections = Arc::clone(&self.connections);
         let result = self.writing(
             |store| {
                 store.write_lightly(stamp, |changes| {
                     changes.record_uses(&uses)?;
-                    Meters::write(changes, &meters, latest)
+                    // The rows of another file are those of others.
+                    if connections.file() == meters.file { Meters::write(changes, &meters, latest) } else { Ok(vec![]) }
                 })
             },
             |_| Written::Uses(Arc::clone(&uses)),

@@ -26,15 +26,15 @@ const MOST: usize = 12_288;
 pub(super) struct State {
     /// Which of the files it is that were at the path.
     pub(super) file: u64,
-    /// The head of its history.
+    /// How often a reader has found it changed.
+    pub(super) changes: u64,
+    /// The head of its history: of two looks between which nobody has counted a change yet, one may have seen it.
     pub(super) head: Option<Head>,
-    /// How often it was found changed without another head.
-    pub(super) unwritten: u64,
 }
 
 impl State {
     fn is_later_than(self, other: Self) -> bool {
-        let order = |state: Self| (state.file, state.head.map_or(-1, |head| head.seq), state.unwritten);
+        let order = |state: Self| (state.file, state.changes, state.head.map_or(-1, |head| head.seq));
         order(self) > order(other)
     }
 }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn state(seq: i64) -> State {
-        State { file: 0, head: Some(Head { seq, hash: [0; 32] }), unwritten: 0 }
+        State { file: 0, changes: 0, head: Some(Head { seq, hash: [0; 32] }) }
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
         rows.keep(&id, row.clone(), state(1), 0);
         assert!(rows.get(&id, state(2)).is_none(), "it was read before the change");
         assert!(rows.get(&id, state(1)).is_none(), "an earlier state does not come back");
-        for later in [State { unwritten: 1, ..state(2) }, State { file: 1, ..state(1) }] {
+        for later in [State { changes: 1, ..state(1) }, State { file: 1, ..state(1) }] {
             assert!(rows.get(&id, later).is_none());
             rows.keep(&id, row.clone(), later, 0);
             assert!(rows.get(&id, later).is_some());

@@ -30,7 +30,7 @@ impl<Q> Together<Q> {
             return None;
         }
         waiting.insert(tag, vec![]);
-        Some((Lead { together: Arc::clone(self), tag }, question))
+        Some((Lead { together: Arc::clone(self), tag, is_over: false }, question))
     }
 }
 
@@ -38,17 +38,23 @@ impl<Q> Together<Q> {
 pub(super) struct Lead<Q> {
     together: Arc<Together<Q>>,
     tag: Tag,
+    is_over: bool,
 }
 
 impl<Q> Lead<Q> {
     /// The questions that came in the meantime.
-    pub(super) fn end(self) -> Vec<Q> {
+    pub(super) fn end(mut self) -> Vec<Q> {
+        // Somebody else may lead from here on.
+        self.is_over = true;
         self.together.waiting().remove(&self.tag).unwrap_or_default()
     }
 }
 
 impl<Q> Drop for Lead<Q> {
     fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
         // What waits is given up with the lock put back: whoever is told may ask again at once.
         let given_up = self.together.waiting().remove(&self.tag);
         drop(given_up);

@@ -53,7 +53,7 @@ impl Wrong {
     fn tag(&self, claim: &Claim, state: State) -> [u8; 32] {
         let name = claim.name().map_or(&b""[..], str::as_bytes);
         let mut mac =
-            self.keyed.clone().chain_update(state.unwritten.to_be_bytes()).chain_update(state.file.to_be_bytes());
+            self.keyed.clone().chain_update(state.changes.to_be_bytes()).chain_update(state.file.to_be_bytes());
         if let Some(head) = state.head {
             mac.update(&head.seq.to_be_bytes());
             mac.update(&head.hash);

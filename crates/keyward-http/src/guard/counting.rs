@@ -121,6 +121,7 @@ impl Writer {
     /// counted is unrecorded.
     pub(super) fn start(gate: &Gate, counts: &Arc<Counts>, clock: &Clock) -> Self {
         let (wake, woken) = mpsc::channel::<Sender<()>>();
+        let own = gate;
         let (gate, counts, clock) = (gate.clone(), Arc::clone(counts), clock.clone());
         let work = move || {
             let mut job = Job { gate, counts, clock, recorder: None };
@@ -136,6 +137,9 @@ impl Writer {
             }
         };
         let thread = std::thread::Builder::new().name("keyward-count".to_owned()).spawn(work).ok();
+        if thread.is_none() {
+            own.cannot_record();
+        }
         Self { wake: Some(wake), thread }
     }
 
@@ -175,7 +179,7 @@ impl Job {
         let (uses, number) = self.counts.take();
         let renewals = std::mem::take(&mut *lock(&self.counts.renewals));
         let was_behind = self.counts.unrecorded.load(Ordering::Relaxed);
-        if uses.is_empty() && renewals.is_empty() && was_behind == 0 {
+        if uses.is_empty() && renewals.is_empty() && was_behind == 0 && !self.gate.is_behind() {
             return;
         }
         let start = self.clock.steady();

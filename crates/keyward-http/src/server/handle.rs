@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
-use keyward_core::rules::decision::{Request, WantedRole};
+use keyward_core::rules::decision::{Request, Transport, WantedRole};
 use keyward_core::verifier::VerifyError;
 
 use super::config::Logged;
@@ -306,14 +306,19 @@ impl<'c> Case<'c> {
         let shared = &*self.worker.shared;
         let policies = &self.settings.config.policies;
         let accepted = |name: &str| policies.find(name).map(|policy| policy.accept);
-        let Question { policy, credential, mut request, role } = match shared.api.question(&body, &accepted) {
-            Ok(question) => question,
-            Err(detail) => return problem(StatusCode::BAD_REQUEST, "not_a_question", &detail),
-        };
+        let Question { policy, credential, mut request, role, tells_transport } =
+            match shared.api.question(&body, &accepted) {
+                Ok(question) => question,
+                Err(detail) => return problem(StatusCode::BAD_REQUEST, "not_a_question", &detail),
+            };
         drop(body);
         let Some(policy) = policies.find(&policy) else {
             return problem(StatusCode::BAD_REQUEST, "not_a_question", "there is no such policy");
         };
+        // A policy that takes only secure requests takes nobody's silence for one.
+        if policy.requires_secure && !tells_transport {
+            request.transport = Transport::Http;
+        }
         if let Some(TenantFrom::Named(own)) = &policy.tenant {
             if let Some(asked) = request.tenant.as_ref().filter(|asked| *asked != own) {
                 let detail = format!("the policy {} is for the tenant {own}, and not for {asked}", policy.name);

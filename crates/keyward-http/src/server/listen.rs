@@ -149,6 +149,10 @@ impl Socket {
             chown(path, None, group)?;
         }
         rustix::net::listen(&socket, BACKLOG)?;
+        // Another guard that began at the same time may have taken it for one that nobody answers at.
+        if id_of(path).ok() != Some(place.id) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
         Ok(Self::Unix(UnixListener::from(socket), Some(place)))
     }
 

@@ -84,6 +84,8 @@ pub struct Question {
     pub request: Request,
     /// The role that is asked for.
     pub role: Option<Name>,
+    /// Whether it says how the request came.
+    pub tells_transport: bool,
 }
 
 /// Opens the log.

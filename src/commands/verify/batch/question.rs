@@ -84,11 +84,13 @@ pub(in crate::commands) struct Parsed {
     pub(in crate::commands) credential: Result<Credential, CredentialError>,
     pub(in crate::commands) request: Request,
     pub(in crate::commands) role: Option<Name>,
+    /// Whether it says how the request came, or a header that is believed does.
+    pub(in crate::commands) tells_transport: bool,
 }
 
 /// What a line asks.
 pub(super) fn read(turn: &mut Turn<'_>, accepted: Accepted, line: &[u8]) -> Result<Asked, Error> {
-    let Parsed { policy, credential, mut request, role } = parse(line, |_| Ok(accepted))?;
+    let Parsed { policy, credential, mut request, role, .. } = parse(line, |_| Ok(accepted))?;
     if policy.is_some() {
         return Err(wrong("policy: there are policies only at /v1/verify of keyward serve".to_owned()));
     }
@@ -149,7 +151,8 @@ pub(in crate::commands) fn parse(
     request.scopes = all("scopes", &question.scopes)?;
     request.levels = all("levels", &question.levels)?;
     request.tenant = parsed("tenant", question.tenant.as_deref())?;
-    Ok(Parsed { policy, credential, request, role: parsed("role", question.role.as_deref())? })
+    let tells_transport = said.transport.is_some() || said.trust.tells_transport();
+    Ok(Parsed { policy, credential, request, role: parsed("role", question.role.as_deref())?, tells_transport })
 }
 
 /// What the head of a request asks.

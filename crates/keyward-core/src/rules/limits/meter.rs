@@ -13,6 +13,8 @@ use crate::rules::rate::Rate;
 pub struct Moment(pub(super) i64);
 
 const TICKS: i64 = 10_000_000;
+/// As long as a request may be on its way: ten seconds.
+const WAITED: i64 = 10 * TICKS;
 
 impl Moment {
     /// The tick that this time is in.
@@ -82,9 +84,10 @@ impl Limit {
     #[must_use]
     pub fn mended(&self, meter: Meter, now: Moment) -> Meter {
         match self.period.length {
+            // Who asks may have waited since they looked at the clock: others have come after that, and went before.
             Length::Seconds(_) => {
                 let most = now.0.saturating_add_unsigned(self.rate().most_ahead());
-                Meter { mark: meter.mark.min(most), ..meter }
+                if meter.mark > most.saturating_add(WAITED) { Meter { mark: most, ..meter } } else { meter }
             }
             // The next day or month may have begun before the clock went back a little.
             length if meter.mark > window(length, now).1 => Meter::default(),

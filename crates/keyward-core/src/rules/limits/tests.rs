@@ -105,6 +105,20 @@ fn a_rate_lets_the_burst_through_and_then_one_an_interval() {
 }
 
 #[test]
+fn who_has_waited_since_they_looked_at_the_clock_meets_what_others_have_taken_meanwhile() {
+    let looked = moment("2026-01-31T12:00:00Z");
+    for text in ["1/1m", "1000/1h:3", "5/1s"] {
+        let (limit, later) = (limit(text), Moment(looked.0 + 50_000_000));
+        let mut meter = Meter::default();
+        while limit.standing(meter, later).remaining > 0 {
+            meter = limit.take(meter, later);
+        }
+        assert_eq!(limit.mended(meter, looked), meter, "{text}");
+        assert_eq!(limit.standing(meter, looked).remaining, 0, "{text}");
+    }
+}
+
+#[test]
 fn a_quota_is_of_the_calendar_in_utc() {
     let day = limit("2/1d");
     let (evening, midnight) = (moment("2026-01-31T23:59:59.5Z"), moment("2026-02-01T00:00:00Z"));
