@@ -68,7 +68,8 @@ impl Scene {
             "}\nlocal requests, last = {}, 0\n\
              for place, secret in ipairs(secrets) do\n\
              \x20 requests[place] = wrk.format(\"GET\", nil, {\n\
-             \x20   [\"X-Api-Key\"] = secret, [\"X-Forwarded-Method\"] = \"GET\", [\"X-Forwarded-Uri\"] = \"/orders?page=2\",\n\
+             \x20   [\"Host\"] = \"api.example.org\", [\"X-Api-Key\"] = secret,\n\
+             \x20   [\"X-Forwarded-Method\"] = \"GET\", [\"X-Forwarded-Uri\"] = \"/orders?page=2\",\n\
              \x20   [\"X-Forwarded-Host\"] = \"api.example.org\", [\"X-Forwarded-Proto\"] = \"https\",\n\
              \x20   [\"X-Forwarded-For\"] = \"203.0.113.9\",\n\
              \x20 })\nend\n\
@@ -217,7 +218,9 @@ impl Scene {
         let example = Command::new(KEYWARD).args(["serve", "example", "nginx", "--listen", &listen]).output()?;
         let example = String::from_utf8(example.stdout)?
             .replace("listen 80;", &format!("listen {guarded};"))
-            .replace("127.0.0.1:3000", &service);
+            .replace("127.0.0.1:3000", &service)
+            // There is no TLS here, and the key asks for it.
+            .replace("X-Forwarded-Proto $scheme", "X-Forwarded-Proto https");
         let nginx = self.nginx("guarded", &example, &guarded)?;
         let alone = format!(
             "upstream service {{ server {service}; keepalive 32; }}\nserver {{ listen {bare}; location / {{ proxy_pass \
@@ -244,10 +247,12 @@ impl Scene {
         std::fs::create_dir_all(&folder)?;
         let config = folder.join("nginx.conf");
         let place = folder.display();
+        // Started by root, nginx would give its workers to somebody who may not open the socket of the guard.
+        let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
         std::fs::write(
             &config,
             format!(
-                "daemon off;\nworker_processes 1;\npid {place}/pid;\nerror_log {place}/error.log;\nevents {{}}\nhttp {{\n\
+                "daemon off;\n{user}worker_processes 1;\npid {place}/pid;\nerror_log {place}/error.log;\nevents {{}}\nhttp {{\n\
                  access_log off;\nclient_body_temp_path {place}/body;\nproxy_temp_path {place}/proxy;\n\
                  fastcgi_temp_path {place}/fastcgi;\nuwsgi_temp_path {place}/uwsgi;\nscgi_temp_path {place}/scgi;\n{sites}}}\n"
             ),
