@@ -85,6 +85,7 @@ pub(in crate::commands) struct Parsed {
     pub(in crate::commands) request: Request,
     pub(in crate::commands) role: Option<Name>,
     /// Whether it says how the request came, or a header that is believed does.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "a policy alone asks for more than the key does"))]
     pub(in crate::commands) tells_transport: bool,
 }
 
