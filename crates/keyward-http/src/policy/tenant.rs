@@ -53,7 +53,9 @@ pub(super) fn without_port(authority: &str) -> Option<&str> {
         is_number && (b.is_ascii_hexdigit() || b"[]:.".contains(&b))
             || !is_number && (b.is_ascii_alphanumeric() || b"-._".contains(&b))
     };
-    Some(host).filter(|host| is_port && !host.is_empty() && host.bytes().all(is_in_host))
+    // Some readers take off all dots at the end, others one; a name with an empty label is none (RFC 1034 section 3.1).
+    let has_labels = is_number || host.split('.').all(|label| !label.is_empty());
+    Some(host).filter(|host| is_port && has_labels && host.bytes().all(is_in_host))
 }
 
 impl FromStr for TenantFrom {
