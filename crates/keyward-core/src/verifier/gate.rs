@@ -360,11 +360,11 @@ impl Front {
         request: &Request,
         now: Timestamp,
     ) -> Result<(), VerifyError> {
-        if !answer.presented().is_some_and(|presented| limits::has_any(presented, request)) {
-            return Ok(());
-        }
-        let view = reader.store().view()?;
-        self.connections.meters.reckon(answer, request, (&view, reader.file()), Moment::of(now), self.takes)
+        let Some(presented) = limits::limited(answer, request) else { return Ok(()) };
+        let store = (&reader.store().view()?, reader.file());
+        let reckoning = self.connections.meters.reckon(presented, request, store, Moment::of(now), self.takes)?;
+        answer.reckon(reckoning);
+        Ok(())
     }
 
     /// The answer to a claim of which nothing is known yet. Of the moment at which its hash begins to be computed.

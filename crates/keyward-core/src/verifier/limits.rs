@@ -42,11 +42,12 @@ pub(super) fn of(presented: &Presented, request: &Request) -> Vec<(MeterId, Limi
     all
 }
 
-/// Whether a request counts against any limit.
-pub(super) fn has_any(presented: &Presented, request: &Request) -> bool {
+/// The key of an answer, where everything else allows the request and it counts against a limit.
+pub(super) fn limited<'a>(answer: &'a Answer, request: &Request) -> Option<&'a Presented> {
+    let presented = answer.presented().filter(|_| answer.decision.is_allowed())?;
     let (settings, standing) = (&presented.key.settings, &presented.key.standing);
     let limits = [&settings.limits, &request.limits, &standing.owner_limits, &standing.tenant_limits];
-    limits.into_iter().any(|limits| !limits.is_empty())
+    limits.into_iter().any(|limits| !limits.is_empty()).then_some(presented)
 }
 
 /// Looks at what the store has, and takes nothing.
@@ -124,20 +125,15 @@ impl Meters {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds to the decision what came of the limits of a request that everything else allows. Takes one of each, if that
-    /// is wanted.
+    /// What comes of the limits of a key that is [`limited`]. Takes one of each, if that is wanted.
     pub(super) fn reckon(
         &self,
-        answer: &mut Answer,
+        presented: &Presented,
         request: &Request,
         (view, file): (&View<'_>, u64),
         now: Moment,
         takes: bool,
-    ) -> Result<(), VerifyError> {
-        let Some(presented) = answer.presented().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
-        if !has_any(presented, request) {
-            return Ok(());
-        }
+    ) -> Result<Reckoning, VerifyError> {
         if takes && self.failures.load(Ordering::Relaxed) >= FAILURES {
             return Err(VerifyError::NotMetered);
         }
@@ -165,9 +161,7 @@ impl Meters {
             let local = state.meters.entry(id).or_insert(read);
             *local = if is_present(local, &limit) { Local { stored: local.stored, ..read } } else { read };
         }
-        drop(state);
-        answer.reckon(reckoning);
-        Ok(())
+        Ok(reckoning)
     }
 
     /// Whether there is something to be written.

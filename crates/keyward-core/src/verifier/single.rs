@@ -106,7 +106,7 @@ impl Verifier {
 
     /// Whether an allowed request counts against any limit: [`Verifier::admit`] has the last word then.
     pub fn is_limited(&self, answer: &Answer, request: &Request) -> bool {
-        answer.decision.is_allowed() && answer.presented().is_some_and(|presented| limits::has_any(presented, request))
+        limits::limited(answer, request).is_some()
     }
 
     /// Says in the answer what is left of the limits at `now`, and takes nothing.
@@ -114,12 +114,9 @@ impl Verifier {
     /// # Errors
     /// Where the store cannot be read.
     pub fn reckon(&self, answer: &mut Answer, request: &Request, now: Timestamp) -> Result<(), VerifyError> {
-        let Some(presented) = answer.presented().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
-        let limits = limits::of(presented, request);
-        if !limits.is_empty() {
-            let reckoning = limits::look(&self.store.view()?, &limits, Moment::of(now))?;
-            answer.reckon(reckoning);
-        }
+        let Some(presented) = limits::limited(answer, request) else { return Ok(()) };
+        let reckoning = limits::look(&self.store.view()?, &limits::of(presented, request), Moment::of(now))?;
+        answer.reckon(reckoning);
         Ok(())
     }
 
