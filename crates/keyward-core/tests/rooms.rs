@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod house;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+use house::{room, sources, without_tests, words_behind};
 
 /// The rooms, the uppermost first. Each knows only rooms that stand below it; neither of the first two knows the other.
 const ORDER: [&str; 5] = ["issuer", "verifier", "store", "rules", "platform"];
@@ -13,41 +17,6 @@ const OF_ONE_SYSTEM: [&str; 5] = ["rustix", "std::os::", "cfg(unix", "cfg(window
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
-
-/// Every source file below `folder`.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = vec![];
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found
-}
-
-/// The room that `path` is in, or the file itself, below `folder`.
-fn room(path: &Path, folder: &Path) -> String {
-    let first = path.strip_prefix(folder).unwrap().iter().next().unwrap();
-    first.to_str().unwrap().trim_end_matches(".rs").to_owned()
-}
-
-/// The words that stand behind `before`, and the lines that they stand in. Comments and the tests at a file's end are
-/// left out.
-fn words_behind(path: &Path, before: &str) -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(path).unwrap();
-    let code = text.lines().take_while(|line| *line != "#[cfg(test)]");
-    let mut found = vec![];
-    for line in code.filter(|line| !line.trim_start().starts_with("//")) {
-        for (start, _) in line.match_indices(before) {
-            let rest = line[start + before.len()..].chars();
-            found.push((rest.take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect(), line.to_owned()));
-        }
-    }
-    found
 }
 
 #[test]
@@ -71,7 +40,7 @@ fn a_room_knows_only_those_below_it() {
             continue;
         }
         let own = floor(&room).unwrap_or_else(|| panic!("the room {room} has no place in the order"));
-        for (other, line) in words_behind(&path, "crate::") {
+        for (other, line) in words_behind(&without_tests(&path), "crate::") {
             let is_pair = room == "issuer" && other == "verifier";
             let is_below = floor(&other).is_some_and(|other| other > own) && !is_pair;
             assert!(other == room || is_below, "{} knows {other:?}: {line}", path.display());
@@ -86,9 +55,9 @@ fn no_two_rules_know_each_other() {
     let map = rules.join("mod.rs");
     for path in sources(&rules).iter().filter(|path| **path != map && !is_test(path)) {
         let rule = room(path, &rules);
-        let mut others: Vec<_> = words_behind(path, "crate::rules::");
+        let mut others: Vec<_> = words_behind(&without_tests(path), "crate::rules::");
         if path.parent() == Some(&rules) || **path == rules.join(&rule).join("mod.rs") {
-            others.extend(words_behind(path, "super::"));
+            others.extend(words_behind(&without_tests(path), "super::"));
         }
         let others = others.into_iter().map(|(other, _)| other).filter(|other| !other.is_empty() && *other != rule);
         known.entry(rule.clone()).or_default().extend(others);
