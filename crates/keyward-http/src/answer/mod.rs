@@ -17,9 +17,11 @@ mod problem;
 mod rate;
 mod ruling;
 
-use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
 
+#[cfg(feature = "server")]
+pub(crate) use problem::MEDIA_TYPE as PROBLEM;
 #[cfg(feature = "server")]
 pub(crate) use rate::limit_name;
 pub use ruling::{RequestId, Ruling};
@@ -80,6 +82,14 @@ impl Reply {
             }
         }
         Self { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers, body }
+    }
+
+    /// The answer as HTTP has it, in a body that bytes can become.
+    pub fn into_response<B: From<Vec<u8>>>(self) -> Response<B> {
+        let mut response = Response::new(B::from(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Ruling;
 
-pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 #[derive(Serialize)]
 struct Problem<'r> {

@@ -19,7 +19,7 @@ use super::peer::{Peer, knows_secret};
 use super::shared::Settings;
 use super::{Question, Worker};
 use crate::Refusal;
-use crate::answer::{REASON, Reply, Ruling, limit_name};
+use crate::answer::{PROBLEM, REASON, Reply, Ruling, limit_name};
 use crate::facts::{Dialect, Facts, Head, is_forged};
 use crate::guard::{Asked, credential_of};
 use crate::observe::{Decision, Path};
@@ -105,7 +105,7 @@ fn problem(status: StatusCode, reason: &'static str, detail: &str) -> Response<F
     let mut response = Response::new(Full::from(body.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REASON, HeaderValue::from_static(reason));
     response
@@ -387,12 +387,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-fn response(reply: Reply) -> Response<Full<Bytes>> {
-    let Reply { status, mut headers, body } = reply;
+fn response(mut reply: Reply) -> Response<Full<Bytes>> {
     // Of an empty answer to HEAD, hyper would not tell that it is empty.
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
+    reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
+    reply.into_response()
 }

@@ -102,7 +102,7 @@ where
                 Place::Serving { future } => return future.poll(context),
                 Place::Refused { reply } => {
                     // Who polls an answer that was given waits for ever: there is nothing else to say.
-                    return reply.take().map_or(Poll::Pending, |reply| Poll::Ready(Ok(response(*reply))));
+                    return reply.take().map_or(Poll::Pending, |reply| Poll::Ready(Ok(reply.into_response())));
                 }
                 Place::Waiting { waiting, rest } => {
                     let ruling = ready!(Pin::new(waiting).poll(context));
@@ -119,14 +119,6 @@ where
             state.set(next);
         }
     }
-}
-
-fn response<R: From<Vec<u8>>>(reply: Reply) -> Response<R> {
-    let Reply { status, headers, body } = reply;
-    let mut response = Response::new(R::from(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
 }
 
 impl<S: Service<Request<B>>, B> fmt::Debug for GuardedFuture<S, B> {
