@@ -246,6 +246,52 @@ fn another_store_that_was_copied_over_it_is_noticed() {
     }
 }
 
+/// What SQLite knows of the pages of the one does not hold for the other.
+#[test]
+fn a_copy_of_another_size_is_noticed() {
+    let many = |place: &Path, verb: &str| {
+        let names = (0..60).map(|number| format!("k{number}")).collect::<Vec<_>>();
+        for name in &names {
+            let line = if verb == "create" { format!("create {name} -q") } else { format!("delete {name} --yes -q") };
+            assert_eq!(finish(&mut binary(place, &words(&line))).code, 0);
+        }
+    };
+    for (is_smaller, flags) in [(true, ""), (true, " --no-record"), (false, ""), (false, " --no-record")] {
+        let two = Two::new();
+        let other = two.sandbox.path("other.db");
+        if is_smaller {
+            // What was deleted leaves room in the file, and none in a backup.
+            many(&two.sandbox.store(), "create");
+            many(&two.sandbox.store(), "delete");
+        }
+        two.copy_to("other.db");
+        if !is_smaller {
+            many(&other, "create");
+        }
+        sql(&other, ANOTHER);
+        let size = |path: &Path| fs::metadata(path).unwrap().len();
+        assert!(if is_smaller {
+            size(&other) < size(&two.sandbox.store())
+        } else {
+            size(&other) > size(&two.sandbox.store())
+        });
+        let mut conversation = Conversation::start_as(two.sandbox.binary(&format!("verify --batch{flags}")));
+        for _ in 0..20 {
+            assert_eq!(two.ask(&mut conversation), "allowed");
+        }
+        fs::copy(&other, two.sandbox.store()).unwrap();
+        if flags.is_empty() {
+            // With what stands in the log, nobody can tell any more which of both is meant.
+            let answer = two.ask(&mut conversation);
+            assert!(["key_disabled", "store_insecure"].contains(&answer.as_str()), "{answer}");
+            continue;
+        }
+        for _ in 0..20 {
+            assert_eq!(two.ask(&mut conversation), "key_disabled");
+        }
+    }
+}
+
 #[test]
 fn a_log_that_was_removed_while_the_store_is_open_is_noticed() {
     let two = Two::new();

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::binding::{Binding, Page, Run, Together};
 use super::place::check_names;
@@ -141,8 +141,13 @@ impl Watch {
         let Some(page) = self.page else { return true };
         // In this order: what others commit meanwhile is in the second, and not only in the first.
         let alone = Binding::alone(&self.held.file, &page);
-        // A store whose history has no end any more has no binding either.
-        let Ok(together) = Together::read(conn) else { return true };
+        let together = match Together::read(conn) {
+            Ok(together) => together,
+            // What SQLite knows of the pages does not hold.
+            Err(error) if is_damage(&error) => return false,
+            // A store whose history has no end any more has no binding either.
+            Err(_) => return true,
+        };
         let known = self.commits.get();
         let Some(alone) = alone.filter(|alone| alone.commits >= known) else { return false };
         let fits = together.binding.fits(&alone, &together.possible(self.run()));
@@ -176,7 +181,15 @@ impl Watch {
             Log::Shared(None) => self.log = Log::Shared(self.own_log(conn)),
         }
         let path = &self.held.path;
-        let version = number(conn, path, DATA_VERSION)?;
+        let version = match number(conn, path, DATA_VERSION) {
+            // Another file was copied over this one, and what SQLite knows of the pages does not hold. Whether that one
+            // is damaged is found by whoever opens it.
+            Err(StoreError::Corrupt { .. }) if now != self.status => {
+                self.held.give_up();
+                return Ok(Sight::Replaced);
+            }
+            version => version?,
+        };
         if version == self.version {
             if now == self.status {
                 return Ok(Sight::Same);
@@ -284,6 +297,10 @@ impl Watch {
     pub(in crate::store) fn has_lost_log(&self) -> bool {
         matches!(self.log, Log::Shared(Some(known)) if self.log_now() != known)
     }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 fn status(path: &Path) -> Result<Status, StoreError> {
