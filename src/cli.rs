@@ -53,6 +53,7 @@ pub enum Command {
     Delete(commands::delete::Delete),
     Verify(commands::verify::Verify),
     History(commands::history::History),
+    Usage(commands::usage::Usage),
     /// Manage groups: sets of keys that belong together
     #[command(subcommand, after_help = directory::GROUP_EXAMPLES)]
     Group(directory::Verb<directory::GroupArgs>),
@@ -96,6 +97,7 @@ const VERBS: &[Verb] = &[
     ("delete", commands::delete::Delete::augment_args),
     ("verify", commands::verify::Verify::augment_args),
     ("history", commands::history::History::augment_args),
+    ("usage", commands::usage::Usage::augment_args),
     ("group", directory::Verb::<directory::GroupArgs>::augment_subcommands),
     ("user", directory::SwitchVerb::<directory::UserArgs>::augment_subcommands),
     ("role", directory::Verb::<directory::RoleArgs>::augment_subcommands),
@@ -155,6 +157,7 @@ impl Command {
             Self::Delete(verb) => verb.run(session),
             Self::Verify(verb) => verb.run(session),
             Self::History(verb) => verb.run(session),
+            Self::Usage(verb) => verb.run(session),
             Self::Group(verb) => verb.run(session),
             Self::User(verb) => verb.run(session),
             Self::Role(verb) => verb.run(session),

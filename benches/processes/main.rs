@@ -18,6 +18,7 @@ mod reads;
 mod report;
 mod serve;
 mod stores;
+mod usage;
 mod writes;
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ fn main() -> Result<()> {
     writes::measure(&stores, &mut report)?;
     reads::measure(&stores, &mut report)?;
     batch::measure(&stores, &mut report)?;
+    usage::measure(&stores, &mut report)?;
     serve::measure(&stores, &mut report)?;
     report.print()
 }

@@ -2,16 +2,17 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 
 use super::absent::note_keys;
 use super::damaged::DamageReport;
-use super::views::{KEY_COLUMNS, key_row};
+use super::key_columns::{self, KeyColumn};
 use crate::error::{Code, Error, Exit};
 use crate::session::{Session, no_such_entry};
-use crate::terminal::{BLOCK, ColumnWidths};
+use crate::terminal::{BLOCK, Cell, Column, ColumnWidths};
 use crate::text::count;
 use keyward_core::rules::directory::Kind;
-use keyward_core::rules::key::State;
+use keyward_core::rules::key::{Key, State};
 use keyward_core::rules::names::{InvalidText, LabelFilter, Level, Name, Scope};
 use keyward_core::rules::time::Duration;
 use keyward_core::store::{Filter, Sort, Store, View};
@@ -23,7 +24,8 @@ use keyward_core::store::{Filter, Sort, Store, View};
 #[command(after_help = "Examples:
   keyward list --scope rest --state active
   keyward list --expires-within 14d --fail-if-any      a gate for CI: exit code 8
-  keyward list --unused-for 90d -q | xargs -r keyward disable --")]
+  keyward list --unused-for 90d -q | xargs -r keyward disable --
+  keyward list --sort uses --reverse --limit 10 --columns name,uses,last-used,last-used-from")]
 pub struct List {
     /// Names that match a pattern with *, ? and […]
     #[arg(long, value_name = "GLOB", help_heading = "Filters", value_parser = glob)]
@@ -67,6 +69,9 @@ pub struct List {
     /// Show at most N keys
     #[arg(long, value_name = "N", help_heading = "Order", allow_negative_numbers = true)]
     limit: Option<u64>,
+    /// Show these columns, in this order; with --json these fields alone
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "Output", value_parser = column_parser())]
+    columns: Vec<KeyColumn>,
     /// End with exit code 8 if there is any key to list
     #[arg(long)]
     fail_if_any: bool,
@@ -84,11 +89,17 @@ enum SortArg {
     Created,
     Expires,
     Used,
+    Uses,
 }
 
 /// Names have at most 100 characters, and what matches them needs no more than a few times that.
 fn glob(text: &str) -> Result<String, InvalidText> {
     if text.len() > 500 { Err(InvalidText::new("a pattern has at most 500 characters")) } else { Ok(text.to_owned()) }
+}
+
+fn column_parser() -> impl clap::builder::TypedValueParser<Value = KeyColumn> {
+    let names = key_columns::all().into_iter().map(|column| clap::builder::PossibleValue::new(column.name()));
+    PossibleValuesParser::new(names).try_map(|text| KeyColumn::named(&text))
 }
 
 fn state_parser() -> impl clap::builder::TypedValueParser<Value = State> {
@@ -105,7 +116,7 @@ impl List {
         let count = if let Some(store) = session.store_to_read()? {
             let view = store.view()?;
             self.check_names(&store, &view)?;
-            let Listing { count, damaged } = print(session, &view, &filter)?;
+            let Listing { count, damaged } = self.print(session, &view, &filter)?;
             if count == 0 {
                 note_keys(session, &view, &filter)?;
                 session.note_nothing(if filter == Filter::default() { NO_KEYS } else { "no key matches" });
@@ -172,6 +183,7 @@ impl List {
                 SortArg::Created => Sort::Created,
                 SortArg::Expires => Sort::Expires,
                 SortArg::Used => Sort::Used,
+                SortArg::Uses => Sort::Uses,
             },
             reverse: self.reverse,
             limit: self.limit,
@@ -185,32 +197,54 @@ struct Listing {
     damaged: DamageReport,
 }
 
-fn print(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
-    if session.json() {
-        print_array(session, view, filter)
-    } else if session.quiet() {
-        each(session, view, filter, |session, key| session.terminal.print(&format!("{}\n", key.name)))
-    } else {
-        print_table(session, view, filter)
+impl List {
+    fn print(&self, session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
+        if session.json() {
+            self.print_array(session, view, filter)
+        } else if session.quiet() {
+            each(session, view, filter, |session, key| session.terminal.print(&format!("{}\n", key.name)))
+        } else {
+            let usual = if self.columns.is_empty() { key_columns::usual() } else { vec![] };
+            let columns = usual.iter().map(KeyColumn::column);
+            let columns: Vec<Column> =
+                columns.chain(self.columns.iter().map(|asked_for| asked_for.column().asked_for())).collect();
+            let shown = if self.columns.is_empty() { &usual } else { &self.columns };
+            print_table(session, view, filter, (&columns, shown))
+        }
+    }
+
+    fn print_array(&self, session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
+        let (mut before, mut line) = (b"[".as_slice(), vec![]);
+        let seen = each(session, view, filter, |session, key| {
+            line.clear();
+            line.extend_from_slice(std::mem::replace(&mut before, b",\n"));
+            self.write_key(&mut line, &key, session.now()).map_err(anyhow::Error::new)?;
+            session.terminal.print_bytes(&line)
+        })?;
+        session.terminal.print(if seen.count == 0 { "[]\n" } else { "]\n" })?;
+        Ok(seen)
+    }
+
+    fn write_key(&self, line: &mut Vec<u8>, key: &Key, now: Timestamp) -> serde_json::Result<()> {
+        if self.columns.is_empty() {
+            return serde_json::to_writer(line, &key.to_json(now));
+        }
+        let whole = serde_json::to_value(key.to_json(now))?;
+        let field = |column: &KeyColumn| (column.field.to_owned(), whole[column.field].clone());
+        serde_json::to_writer(line, &self.columns.iter().map(field).collect::<serde_json::Map<_, _>>())
     }
 }
 
-fn print_array(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
-    let (mut before, mut line) = (b"[".as_slice(), vec![]);
-    let seen = each(session, view, filter, |session, key| {
-        line.clear();
-        line.extend_from_slice(std::mem::replace(&mut before, b",\n"));
-        serde_json::to_writer(&mut line, &key.to_json(session.now())).map_err(anyhow::Error::new)?;
-        session.terminal.print_bytes(&line)
-    })?;
-    session.terminal.print(if seen.count == 0 { "[]\n" } else { "]\n" })?;
-    Ok(seen)
-}
-
-fn print_table(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
+fn print_table(
+    session: &mut Session,
+    view: &View<'_>,
+    filter: &Filter,
+    (columns, shown): (&[Column], &[KeyColumn]),
+) -> Result<Listing, Error> {
+    let row = |key: &Key, now| shown.iter().map(|column| column.cell(key, now)).collect::<Vec<Cell>>();
     let (mut rows, mut widest) = (vec![], ColumnWidths::default());
     let seen = each(session, view, filter, |session, key| {
-        let row = key_row(&key, session.now());
+        let row = row(&key, session.now());
         if rows.len() < BLOCK {
             rows.push(row);
         } else {
@@ -222,28 +256,26 @@ fn print_table(session: &mut Session, view: &View<'_>, filter: &Filter) -> Resul
         for row in &rows {
             widest.take(row);
         }
-        print_blocks(session, view, filter, &widest)?;
+        // It is too long to be kept: now that the widths of its columns are known, it is read once more.
+        let mut blocks = session.terminal.begin_table(columns, &widest);
+        let mut rows = vec![];
+        each(session, view, filter, |session, key| {
+            rows.push(row(&key, session.now()));
+            if rows.len() == BLOCK {
+                session.terminal.print_block(&mut blocks, &std::mem::take(&mut rows))?;
+            }
+            Ok(())
+        })?;
+        if !rows.is_empty() {
+            session.terminal.print_block(&mut blocks, &rows)?;
+        }
     } else if seen.count > 0 {
-        session.terminal.print_table(&KEY_COLUMNS, &rows)?;
+        session.terminal.print_table(columns, &rows)?;
     }
     if seen.count > 0 {
         note_count(session, view, filter, seen.count)?;
     }
     Ok(seen)
-}
-
-/// A list that is too long to be kept: now that the widths of its columns are known, it is read once more.
-fn print_blocks(session: &mut Session, view: &View<'_>, filter: &Filter, widest: &ColumnWidths) -> Result<(), Error> {
-    let mut blocks = session.terminal.begin_table(&KEY_COLUMNS, widest);
-    let mut rows = vec![];
-    each(session, view, filter, |session, key| {
-        rows.push(key_row(&key, session.now()));
-        if rows.len() == BLOCK {
-            session.terminal.print_block(&mut blocks, &std::mem::take(&mut rows))?;
-        }
-        Ok(())
-    })?;
-    if rows.is_empty() { Ok(()) } else { session.terminal.print_block(&mut blocks, &rows) }
 }
 
 /// How many keys beyond those shown are counted at most: counting a thousand takes as long as showing twenty.
@@ -271,7 +303,7 @@ fn each(
     session: &mut Session,
     view: &View<'_>,
     filter: &Filter,
-    mut f: impl FnMut(&mut Session, keyward_core::rules::key::Key) -> Result<(), Error>,
+    mut f: impl FnMut(&mut Session, Key) -> Result<(), Error>,
 ) -> Result<Listing, Error> {
     let now = session.now();
     let mut seen = Listing { count: 0, damaged: DamageReport::default() };

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use crate::terminal::card;
+use keyward_core::rules::calendar::HOUR;
 use keyward_core::rules::hashing::Cost;
 use keyward_core::rules::names::Prefix;
 use keyward_core::rules::time::Duration;
@@ -36,6 +37,9 @@ enum Verb {
     },
 }
 
+/// What stands for a time without an end.
+const UNLIMITED: &str = "unlimited";
+
 /// The settings by their names.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Setting {
@@ -49,6 +53,9 @@ enum Setting {
     /// How long a secret may live from its minting: a duration such as 365d, or unlimited. No key expires later than
     /// its secret may live, whatever is edited; rotate mints another secret
     MaxLifetime,
+    /// How long it is kept how often keys were used in which hour: a duration of an hour at least, 400d at first, or
+    /// unlimited
+    UsageRetention,
     /// What max-lifetime was called at first
     #[value(hide = true)]
     LongestLife,
@@ -116,22 +123,34 @@ fn change(settings: &mut StoreSettings, name: Setting, value: &str) -> Result<()
         }
         Setting::MaxLifetime => {
             let hint = "for example: 365d, 12w, unlimited";
-            settings.max_lifetime = if value == "unlimited" {
-                None
-            } else {
-                let life = value.parse::<Duration>().map_err(|why| refused(why.to_string(), hint))?;
-                if life.is_zero() {
-                    return Err(refused("a secret has to live for a second at least".to_owned(), hint));
-                }
-                Some(life)
-            };
+            settings.max_lifetime = duration(value, hint)?;
+            if settings.max_lifetime.is_some_and(Duration::is_zero) {
+                return Err(refused("a secret has to live for a second at least".to_owned(), hint));
+            }
+        }
+        Setting::UsageRetention => {
+            let hint = "for example: 400d, 30d, unlimited";
+            settings.usage_retention = duration(value, hint)?;
+            if settings.usage_retention.is_some_and(|time| !time.is_at_least(HOUR)) {
+                return Err(refused("usage is kept by the hour, so keep an hour at least".to_owned(), hint));
+            }
         }
     }
     Ok(())
 }
 
+/// A length of time, or none for no end.
+fn duration(value: &str, hint: &str) -> Result<Option<Duration>, Error> {
+    if value == UNLIMITED {
+        return Ok(None);
+    }
+    let read = value.parse::<Duration>();
+    read.map(Some).map_err(|why| Error::new(Code::InvalidValue, why.to_string()).hint(hint))
+}
+
 fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
-    let life = settings.max_lifetime.map(|life| life.to_string());
+    let [life, retention] =
+        [settings.max_lifetime, settings.usage_retention].map(|time| time.map(|time| time.to_string()));
     if session.json() {
         let Cost { memory_kib, passes, lanes } = settings.hash_cost;
         let document: Value = json!({
@@ -139,6 +158,7 @@ fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
             "hash_parameters": {"memory_kib": memory_kib, "passes": passes, "lanes": lanes},
             "query_credentials": settings.query_credentials,
             "max_lifetime": life,
+            "usage_retention": retention,
         });
         return session.terminal.print_json(&document);
     }
@@ -148,7 +168,8 @@ fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
             ("prefix", settings.prefix.to_string().into()),
             ("hash-parameters", settings.hash_cost.to_string().into()),
             ("query-credentials", if settings.query_credentials { "allow" } else { "refuse" }.to_owned().into()),
-            ("max-lifetime", life.unwrap_or_else(|| "unlimited".to_owned()).into()),
+            ("max-lifetime", life.unwrap_or_else(|| UNLIMITED.to_owned()).into()),
+            ("usage-retention", retention.unwrap_or_else(|| UNLIMITED.to_owned()).into()),
         ],
     );
     session.terminal.print(&card)

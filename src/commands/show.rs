@@ -5,6 +5,7 @@ use clap::Args;
 use super::views::key_card;
 use crate::error::{Error, Exit};
 use crate::session::{Session, no_such_key};
+use keyward_core::verifier::standings;
 
 /// Show one key: everything but its secret
 #[derive(Debug, Args)]
@@ -35,7 +36,8 @@ impl Show {
         } else if session.quiet() {
             session.terminal.print(&format!("{}\n", key.name))?;
         } else {
-            let card = key_card(session, &key);
+            let left = standings(&store.view()?, &key, session.now())?;
+            let card = key_card(session, &key, &left);
             session.terminal.print(&card)?;
         }
         Ok(Exit::DONE)

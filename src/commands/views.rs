@@ -1,45 +1,26 @@
 //! Keys as people see them: a row, a card, a change, an outcome.
 
-use std::sync::LazyLock;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 pub use super::setting_args::list::field_in_words;
-use super::setting_args::list::{CARD, COLUMNS, LAST_COLUMNS, SettingColumn, Words};
+use super::setting_args::list::{CARD, Words};
 use crate::delivery::Effect;
 use crate::error::Error;
 use crate::formats::limits;
 use crate::session::{Session, find_key};
-use crate::terminal::{Cell, Column, Tone, card};
+use crate::terminal::{Cell, Tone, card};
 use keyward_core::rules::key::{Key, KeyJson, SecretState, State};
+use keyward_core::rules::limits::{Limit, Reckoning, Standing, Whose};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::differences;
-use keyward_core::rules::setting::{SettingValue, Settings};
+use keyward_core::rules::setting::{Setting, SettingValue, Settings};
 use keyward_core::rules::time::{relative, rfc3339};
 use keyward_core::store::Store;
 
-/// The columns of a list of keys. In a narrow terminal the name and the state stay, and of the rest
-/// what tells whether a key still works and is still needed.
-pub static KEY_COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
-    let setting = |(_, title, rank, _): SettingColumn| Column::new(title, rank);
-    let first = [Column::new("name", Column::ALWAYS), Column::new("state", Column::ALWAYS)];
-    let times = [Column::new("last used", 8), Column::new("created", 1)];
-    first.into_iter().chain(COLUMNS.map(setting)).chain(times).chain(LAST_COLUMNS.map(setting)).collect()
-});
-
-/// A key in a list.
-pub fn key_row(key: &Key, now: Timestamp) -> Vec<Cell> {
-    let ago = |time: Timestamp| relative(time, now);
-    let setting = |(setting, _, _, words): SettingColumn| text_of(setting.value(&key.settings), words, ago).into();
-    let first = [key.name.to_string().into(), state(key, now)];
-    let times = [key.last_used_at.map_or_else(|| "never".to_owned(), ago).into(), ago(key.created_at).into()];
-    first.into_iter().chain(COLUMNS.map(setting)).chain(times).chain(LAST_COLUMNS.map(setting)).collect()
-}
-
 /// A value in words, with moments as `moment` tells them.
-fn text_of(value: SettingValue<'_>, words: Words, moment: impl Fn(Timestamp) -> String) -> String {
+pub(super) fn text_of(value: SettingValue<'_>, words: Words, moment: impl Fn(Timestamp) -> String) -> String {
     match (value, words) {
         (SettingValue::Switch(on), Words::OnOff(one, other)) => if on { one } else { other }.to_owned(),
         (SettingValue::Time(Some(time)), _) => moment(time),
@@ -49,7 +30,8 @@ fn text_of(value: SettingValue<'_>, words: Words, moment: impl Fn(Timestamp) -> 
     }
 }
 
-fn state(key: &Key, now: Timestamp) -> Cell {
+/// The state of a key in its colour.
+pub(super) fn state(key: &Key, now: Timestamp) -> Cell {
     let state = key.state(now);
     let tone = match state {
         State::Active => Tone::Good,
@@ -60,7 +42,7 @@ fn state(key: &Key, now: Timestamp) -> Cell {
 }
 
 /// Everything about a key but its secret.
-pub fn key_card(session: &Session, key: &Key) -> String {
+pub fn key_card(session: &Session, key: &Key, left: &Reckoning) -> String {
     let now = session.now();
     let moment = |time: Timestamp| format!("{} ({})", rfc3339(time), relative(time, now));
     let secrets = key.secrets.iter().map(|secret| match (secret.state(now), secret.expires_at) {
@@ -75,8 +57,12 @@ pub fn key_card(session: &Session, key: &Key) -> String {
         None => moment(key.created_at),
     };
     let first = [("name", key.name.to_string().into()), ("id", key.id.to_string().into()), ("state", state(key, now))];
-    let settings =
-        CARD.map(|(setting, title, words)| (title, text_of(setting.value(&key.settings), words, moment).into()));
+    let settings = CARD.map(|(setting, title, words)| {
+        let is_limits = setting == Setting::LIMITS;
+        let text =
+            if is_limits { limits_left(left, now) } else { text_of(setting.value(&key.settings), words, moment) };
+        (title, text.into())
+    });
     let last = [
         ("last used", last_use(key, now).into()),
         ("created", made.into()),
@@ -88,11 +74,30 @@ pub fn key_card(session: &Session, key: &Key) -> String {
 
 /// When and how often a key was used, in words.
 pub fn last_use(key: &Key, now: Timestamp) -> String {
+    let from = key.last_used_from.map_or_else(String::new, |address| format!(" from {address}"));
     match (key.last_used_at, key.use_count) {
-        (Some(time), 1) => format!("used once, {}", relative(time, now)),
-        (Some(time), count) => format!("used {count} times, last {}", relative(time, now)),
+        (Some(time), 1) => format!("used once, {}{from}", relative(time, now)),
+        (Some(time), count) => format!("used {count} times, last {}{from}", relative(time, now)),
         (None, _) => "never used".to_owned(),
     }
+}
+
+/// The limits of a key, its owner and its tenant, a line each, with what is left of each and when it is full again.
+pub fn limits_left(left: &Reckoning, now: Timestamp) -> String {
+    let line = |(whose, limit, standing): &(Whose, Limit, Standing)| {
+        let whose = match whose {
+            Whose::Key | Whose::Policy => "",
+            Whose::User => " of its owner",
+            Whose::Tenant => " of its tenant",
+        };
+        let full = match left.full_in(standing) {
+            0 => "all of it is left".to_owned(),
+            _ => format!("{} left, full again {}", standing.remaining, relative(standing.full_at, now)),
+        };
+        format!("{limit}{whose} ({full})")
+    };
+    let lines: Vec<_> = left.standings.iter().map(line).collect();
+    if lines.is_empty() { "none".to_owned() } else { lines.join("\n") }
 }
 
 /// What differs: `field: old → new`, a line each.

@@ -1,9 +1,41 @@
 //! Limits in formats that people write: a text, `100/1m:20`, or the object that JSON shows.
 
+use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::settings_draft::no_such_field;
 use super::tree::{Field, Mistake, Node, Value};
+use keyward_core::rules::limits::Reckoning;
+use keyward_core::rules::time::{Rfc3339, rfc3339};
+
+/// A limit with what is left of it, in JSON.
+#[derive(Debug, Serialize)]
+pub struct LimitLeft {
+    whose: &'static str,
+    count: u64,
+    period: String,
+    burst: Option<u64>,
+    remaining: u64,
+    /// When all of it is left again; null where it is.
+    full_at: Option<Rfc3339>,
+    /// Seconds until one more may pass; 0 where it may now.
+    retry_after: u64,
+}
+
+/// Each limit that was looked at.
+pub fn left(reckoning: Option<&Reckoning>) -> Vec<LimitLeft> {
+    let Some(reckoning) = reckoning else { return vec![] };
+    let all = reckoning.standings.iter().map(|(whose, limit, standing)| LimitLeft {
+        whose: whose.as_str(),
+        count: limit.count(),
+        period: limit.period().to_string(),
+        burst: limit.burst(),
+        remaining: standing.remaining,
+        full_at: (reckoning.full_in(standing) > 0).then(|| rfc3339(standing.full_at)),
+        retry_after: standing.retry_after(),
+    });
+    all.collect()
+}
 
 /// The text of a limit that JSON shows as an object, or nothing where the object is something else: labels, for example,
 /// have only texts.

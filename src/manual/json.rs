@@ -98,6 +98,7 @@ fn key() -> Shape {
         .chain(end)
         .chain([
             ("last_used_at", MaybeTime, "when a request was last allowed with it"),
+            ("last_used_from", MaybeText, "the address that it came from, where that was known"),
             ("use_count", Number, "how many requests were allowed with it"),
         ])
         .chain(prefix)
@@ -182,6 +183,7 @@ const SHAPES: &[Shape] = &[
             ("key", MaybeObject("key"), "the key, once its secret has matched"),
             ("effective_role", MaybeText, "the lower one of the key's and its owner's role"),
             ("checks", Objects("check"), "every check, in order"),
+            ("limits", Objects("limit left"), "each limit that the request counts against, where all else allows it"),
             ("warnings", Texts, "credential_in_query, use_not_recorded"),
         ]),
     },
@@ -284,6 +286,66 @@ const SHAPES: &[Shape] = &[
         ]),
     },
     Shape {
+        name: "usage",
+        printed_by: "usage",
+        fields: Cow::Borrowed(&[
+            ("by", Text, "how long a period is: hour, day or month"),
+            ("since", Time, "the beginning of the first period that was looked at"),
+            (
+                "periods",
+                Objects("period"),
+                "from the first one with a call to the present one, also those without a call in between; of more than \
+                 ten thousand only those with one",
+            ),
+            ("total", Object("calls"), "the calls of all periods"),
+            ("keys", Objects("calls of a key"), "the keys with most calls, or the one that was asked for"),
+            ("limits", Objects("limit left"), "the limits of the one that was asked for"),
+        ]),
+    },
+    Shape {
+        name: "period",
+        printed_by: "in usage",
+        fields: Cow::Borrowed(&[
+            ("start", Time, "when it began"),
+            ("allowed", Number, "calls that were allowed"),
+            ("forbidden", Number, "calls that the key may not make"),
+            ("limited", Number, "calls that a limit refused"),
+        ]),
+    },
+    Shape {
+        name: "calls",
+        printed_by: "in usage",
+        fields: Cow::Borrowed(&[
+            ("allowed", Number, "calls that were allowed"),
+            ("forbidden", Number, "calls that the keys may not make"),
+            ("limited", Number, "calls that a limit refused"),
+        ]),
+    },
+    Shape {
+        name: "calls of a key",
+        printed_by: "in usage",
+        fields: Cow::Borrowed(&[
+            ("name", Text, "the name of the key"),
+            ("id", Text, "its id"),
+            ("allowed", Number, "calls that were allowed"),
+            ("forbidden", Number, "calls that it may not make"),
+            ("limited", Number, "calls that a limit refused"),
+        ]),
+    },
+    Shape {
+        name: "limit left",
+        printed_by: "in usage and in an answer",
+        fields: Cow::Borrowed(&[
+            ("whose", Text, "key, user, tenant or policy"),
+            ("count", Number, "how many requests may pass in a period"),
+            ("period", Text, "1s to 1h, 1d or 1mo, as it was written"),
+            ("burst", MaybeNumber, "how many may pass at once; null for a day and a month"),
+            ("remaining", Number, "how many may pass now"),
+            ("full_at", MaybeTime, "when as many as there may ever be are left again; null where they are"),
+            ("retry_after", Number, "seconds until one may pass; 0 where it may now"),
+        ]),
+    },
+    Shape {
         name: "history check",
         printed_by: "history --check",
         fields: Cow::Borrowed(&[
@@ -299,6 +361,7 @@ const SHAPES: &[Shape] = &[
             ("hash_parameters", Object("hash parameters"), "what hashing a new secret costs"),
             ("query_credentials", Switch, "whether a credential in the query of a URL is accepted"),
             ("max_lifetime", MaybeText, "how long a secret may live from its minting; null for unlimited"),
+            ("usage_retention", MaybeText, "how long usage is kept; null for unlimited"),
         ]),
     },
     Shape {

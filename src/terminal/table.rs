@@ -47,6 +47,8 @@ pub struct Column {
     /// [`Column::ALWAYS`] never.
     pub weight: u8,
     layout: Layout,
+    /// Whether it is shown although there is nothing in it.
+    stays: bool,
 }
 
 /// How the values of a column are laid out.
@@ -66,7 +68,14 @@ impl Column {
 
     /// A column that is left out before all of a higher weight.
     pub const fn new(heading: &'static str, weight: u8) -> Self {
-        Self { heading, weight, layout: Layout::Wrapped }
+        Self { heading, weight, layout: Layout::Wrapped, stays: false }
+    }
+
+    /// The same, wherever it was asked for: neither too little room nor the want of values hides it.
+    #[must_use]
+    pub const fn asked_for(mut self) -> Self {
+        (self.weight, self.stays) = (Self::ALWAYS, true);
+        self
     }
 
     /// The same, with values that are never wrapped.
@@ -101,7 +110,7 @@ impl ColumnWidths {
 /// The layout of a long table, the same for all of its blocks.
 #[derive(Debug)]
 pub struct Blocks {
-    columns: &'static [Column],
+    columns: Vec<Column>,
     used: Vec<usize>,
     /// The widths of those that are used, in characters.
     widths: Vec<usize>,
@@ -139,11 +148,11 @@ impl Terminal {
     }
 
     /// Begins a table that is too long to be laid out at once.
-    pub fn begin_table(&mut self, columns: &'static [Column], widest: &ColumnWidths) -> Blocks {
+    pub fn begin_table(&mut self, columns: &[Column], widest: &ColumnWidths) -> Blocks {
         let (used, left_out) = fitting(self.width(), columns, widest);
         self.note_hidden_columns(&left_out);
         let widths = widths(self.width(), columns, &used, widest);
-        Blocks { columns, used, widths, is_first: true }
+        Blocks { columns: columns.to_vec(), used, widths, is_first: true }
     }
 
     /// Prints the next rows of it.
@@ -153,9 +162,9 @@ impl Terminal {
     pub fn print_block(&mut self, blocks: &mut Blocks, rows: &[Vec<Cell>]) -> Result<(), Error> {
         let with_heading = std::mem::take(&mut blocks.is_first);
         if self.is_plain(rows) {
-            return self.print(&aligned(blocks.columns, &blocks.used, &blocks.widths, rows, with_heading));
+            return self.print(&aligned(&blocks.columns, &blocks.used, &blocks.widths, rows, with_heading));
         }
-        let mut table = table(self, blocks.columns, &blocks.used, rows, with_heading);
+        let mut table = table(self, &blocks.columns, &blocks.used, rows, with_heading);
         for (place, width) in blocks.widths.iter().enumerate() {
             let padding = if place == 0 { PADDING - 1 } else { PADDING };
             if let (Some(column), Ok(width)) = (table.column_mut(place), u16::try_from(width + padding)) {
@@ -181,7 +190,8 @@ impl Terminal {
 
 /// The columns that are not empty and fit, and the headings of those that do not fit.
 fn fitting(width: Option<u16>, columns: &[Column], widest: &ColumnWidths) -> (Vec<usize>, Vec<&'static str>) {
-    let mut used: Vec<usize> = (0..columns.len()).filter(|&column| widest.0[column] > 0).collect();
+    let mut used: Vec<usize> =
+        (0..columns.len()).filter(|&column| widest.0[column] > 0 || columns[column].stays).collect();
     let mut left_out = vec![];
     if let Some(width) = width {
         // One long value takes no more than its share before others have to go.

@@ -120,6 +120,10 @@ fn every_output_has_exactly_the_documented_fields() {
     ] {
         seen.check("answer", &sandbox.run_with(&format!("verify --json {flags}"), credential).json());
     }
+    let allowed = sandbox.run_with("verify --json --ip 10.0.0.1 --tenant x", secret).json();
+    assert_eq!(allowed["limits"].as_array().map(Vec::len), Some(4), "{allowed}");
+    seen.check("answer", &allowed);
+    seen.check("usage", &json("usage full"));
     seen.check("key", &json("show full"));
     seen.check_all("key", &json("list"));
     seen.check_all("event", &json("history"));

@@ -85,5 +85,6 @@ mod systemd;
 mod systems;
 mod terminal;
 mod traps;
+mod usage;
 mod uses;
 mod verify;

@@ -45,6 +45,8 @@ fn comparable(text: &str) -> String {
     let text = replace(&text, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME");
     let text = replace(&text, r"\(\d{4}-\d\d-\d\d\)", "(DATE)");
     let text = replace(&text, r"\b(now|\d+ seconds? ago)(\s|$)", "NOW$2");
+    let text = replace(&text, r"full again [^)]*", "full again LATER");
+    let text = replace(&text, r"(?m)^\d{4}-\d\d ", "MONTH ");
     let text = replace(&text, r"(made a new store:|keys into|the former store is kept:) /.*", "$1 PATH");
     replace(&text, r"(?m)[ ]+", " ")
 }

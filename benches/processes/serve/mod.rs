@@ -32,6 +32,7 @@ pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     let scene = Scene { folder: stores.folder.join("serve") };
     std::fs::create_dir_all(&scene.folder)?;
     scene.beside_a_stub(stores, report)?;
+    scene.with_a_limit(stores, report)?;
     scene.many_keys(report)?;
     scene.behind_nginx(stores, report)?;
     scene.beside_guessers(stores, report)?;
@@ -104,6 +105,35 @@ impl Scene {
         let (ours, theirs) = (cpu(&ours), cpu(&theirs));
         let how = format!("{ours:.1} µs : {theirs:.1} µs of processor time");
         report.row("a decision : an answer of a trivial hyper server", ours / theirs, "", Bound::Most(3.0), &how);
+        Ok(())
+    }
+
+    /// The same key in two stores: in one with a limit that nobody reaches.
+    fn with_a_limit(&self, stores: &Stores, report: &mut Report) -> Result<()> {
+        let what = "`serve`: a key with a limit : one without";
+        if !report.wants(what) {
+            return Ok(());
+        }
+        let script = self.one_key(&stores.secret(0))?;
+        let store = self.folder.join("limited.db");
+        std::fs::copy(stores.path(0), &store)?;
+        let store = store.display().to_string();
+        keyward(&store, &["edit", "service-0000000", "--limit", "1000000/1s,1000000000/1d", "--quiet"])?;
+        let (limited, plain) = (free()?, free()?);
+        let guards = [guard(&store, &limited)?, guard(&stores.store(0), &plain)?];
+        let url = |address: &str| format!("http://{address}/forward/default");
+        let (mut ours, mut theirs) = (vec![], vec![]);
+        for seconds in [1, SECONDS, SECONDS, SECONDS] {
+            let with = load(&url(&limited), &script, seconds, &[&guards[0]])?;
+            let without = load(&url(&plain), &script, seconds, &[&guards[1]])?;
+            // The first one is to warm both up.
+            if seconds == SECONDS {
+                ours.push(with);
+                theirs.push(without);
+            }
+        }
+        let (ours, theirs) = (rate(&ours), rate(&theirs));
+        report.row(what, ours / theirs, "", Bound::Least(0.85), &format!("{ours:.0} : {theirs:.0} a second"));
         Ok(())
     }
 

@@ -1,4 +1,6 @@
 -- What the fourth and the fifth schema added, taken away again: a store as the program before them wrote it.
+DROP TABLE usage;
+ALTER TABLE key_use DROP COLUMN last_used_from;
 DROP TABLE meter;
 DROP TABLE last_row;
 ALTER TABLE key DROP COLUMN limits;

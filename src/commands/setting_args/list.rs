@@ -182,6 +182,15 @@ pub const COLUMNS: [SettingColumn; 7] = [
 /// The columns of settings at the end.
 pub const LAST_COLUMNS: [SettingColumn; 1] = [(Setting::DESCRIPTION, "description", 0, Words::Value)];
 
+/// Columns that are shown where they are asked for.
+pub const MORE_COLUMNS: [SettingColumn; 5] = [
+    (Setting::ALLOWED_IPS, "addresses", 5, Words::ValueOr("anywhere")),
+    (Setting::LIMITS, "limits", 5, Words::Value),
+    (Setting::LABELS, "labels", 3, Words::Value),
+    (Setting::READ_ONLY, "access", 3, Words::OnOff("read only", "read and write")),
+    (Setting::REQUIRE_SECURE, "plain http", 2, Words::OnOff("refused", "allowed")),
+];
+
 /// The words for the values of a setting.
 #[derive(Debug, Clone, Copy)]
 pub enum Words {

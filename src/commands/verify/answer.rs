@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::error::{Error, Exit};
+use crate::formats::limits::{self, LimitLeft};
 use crate::session::Session;
 use crate::terminal::Tone;
 use crate::words::Checks;
@@ -26,6 +27,7 @@ pub(super) struct AnswerJson<'a> {
     key: Option<KeyJson<'a>>,
     effective_role: Option<&'a Name>,
     checks: Checks<'a>,
+    limits: Vec<LimitLeft>,
     warnings: &'a [&'static str],
 }
 
@@ -41,6 +43,7 @@ impl<'a> AnswerJson<'a> {
             key: answer.key().map(|key| key.to_json(at)),
             effective_role: answer.key().and_then(|key| key.effective_role()).map(|(role, _)| role),
             checks: Checks { checks: answer.decision.checks(), key: answer.key(), request },
+            limits: limits::left(answer.reckoning()),
             warnings: &answer.warnings,
         }
     }

@@ -23,7 +23,7 @@ use crate::platform::start_thread;
 use crate::session::Session;
 use keyward_core::rules::address::parse_address;
 use keyward_core::rules::credential::{Accepted, Presentation};
-use keyward_core::rules::decision::{Method, Transport, WantedRole};
+use keyward_core::rules::decision::{Method, Request, Transport, WantedRole};
 use keyward_core::rules::forwarded::Trust;
 use keyward_core::rules::hashing::{Cost, Memory};
 use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
@@ -220,7 +220,7 @@ impl Verify {
             answer.warnings.push("store_permissions");
         }
         if records && !is_limited {
-            record(session, &mut verifier, &mut answer);
+            record(session, &mut verifier, &mut answer, &request);
         }
         // From here on it is only told what came of it.
         answer.forget_secret();
@@ -244,13 +244,13 @@ fn elsewhere<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Optio
 }
 
 /// A use that cannot be recorded is told, and changes no answer: the store may be read-only.
-fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer) {
-    if !answer.decision.is_allowed() {
+fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer, request: &Request) {
+    if answer.call().is_none() {
         return;
     }
     let recorded = verifier.store().check_writable().map_err(Error::from).and_then(|()| {
         let now = session.now();
-        verifier.record(answer, || session.random().ok(), now).map_err(Error::from)
+        verifier.record(answer, request, || session.random().ok(), now).map_err(Error::from)
     });
     if let Err(error) = recorded {
         answer.warnings.push("use_not_recorded");

@@ -11,6 +11,7 @@ mod operate;
 mod soak;
 mod start;
 mod store;
+mod usage;
 mod verify_api;
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};

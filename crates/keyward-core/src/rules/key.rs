@@ -1,6 +1,7 @@
 //! A key: what it is allowed to do, who it belongs to, and what state it is in.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -94,6 +95,8 @@ pub struct Key {
     pub expiry_set_at: Timestamp,
     /// When a request was last allowed with it.
     pub last_used_at: Option<Timestamp>,
+    /// The address that the last of them came from, where it is known.
+    pub last_used_from: Option<IpAddr>,
     /// How many requests were allowed with it.
     pub use_count: u64,
     /// Its secrets, the newest first.
@@ -165,6 +168,7 @@ impl Key {
             updated_at: created_at,
             expiry_set_at: created_at,
             last_used_at: None,
+            last_used_from: None,
             use_count: 0,
             secrets: vec![],
             standing: Standing {
@@ -280,7 +284,7 @@ impl Serialize for KeyJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { key, now } = *self;
         let [rights, end, prefix] = Setting::IN_JSON;
-        let fields = 9 + Setting::ALL.len();
+        let fields = 10 + Setting::ALL.len();
         let mut object = serializer.serialize_struct("Key", fields)?;
         let settings = |object: &mut S::SerializeStruct, run: &[Setting]| {
             run.iter().try_for_each(|setting| object.serialize_field(setting.name, &setting.value(&key.settings)))
@@ -294,6 +298,7 @@ impl Serialize for KeyJson<'_> {
         object.serialize_field("updated_at", &rfc3339(key.updated_at))?;
         settings(&mut object, end)?;
         object.serialize_field("last_used_at", &key.last_used_at.map(rfc3339))?;
+        object.serialize_field("last_used_from", &key.last_used_from)?;
         object.serialize_field("use_count", &key.use_count)?;
         settings(&mut object, prefix)?;
         object.serialize_field("secrets", &SecretsJson(&key.secrets, now))?;
@@ -406,7 +411,7 @@ pub(crate) mod tests {
         assert_eq!(
             fields.join(" "),
             "id name description group owner role tenant scopes levels read_only require_secure allowed_ips limits labels \
-             enabled state created_at created_by updated_at expires_at last_used_at use_count prefix secrets"
+             enabled state created_at created_by updated_at expires_at last_used_at last_used_from use_count prefix secrets"
         );
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod authority;
+pub mod calendar;
 pub mod credential;
 pub mod decision;
 pub mod difference;
@@ -25,3 +26,4 @@ pub mod setting;
 pub mod text;
 pub mod time;
 pub mod token;
+pub mod usage;

@@ -39,6 +39,17 @@ impl Duration {
 }
 
 impl Duration {
+    /// So many days of the calendar.
+    pub fn of_days(days: u16) -> Self {
+        Self(Span::new().days(i64::from(days)))
+    }
+
+    /// Whether it is so many seconds at least, counted from 1970.
+    pub fn is_at_least(self, seconds: i64) -> bool {
+        let shortest = Timestamp::from_second(0).ok().and_then(|start| self.seconds_after(start));
+        shortest.is_none_or(|own| own >= seconds.unsigned_abs())
+    }
+
     /// Whether it is no time at all.
     pub fn is_zero(self) -> bool {
         self.0.is_zero()

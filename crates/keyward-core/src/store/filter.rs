@@ -58,6 +58,8 @@ pub enum Sort {
     Expires,
     /// What was not used for longest, first; what was never used, before all.
     Used,
+    /// What was used most often, last.
+    Uses,
 }
 
 fn seconds<'v>(time: Timestamp) -> Bound<'v> {
@@ -71,6 +73,7 @@ impl Filter {
         let mut sql = select_key("", conditions.sql());
         let direction = if self.reverse { "DESC" } else { "ASC" };
         let order = match self.sort {
+            Sort::Uses => format!("coalesce(u.use_count, 0) {direction}, "),
             Sort::Name => String::new(),
             Sort::Created => format!("k.created_at {direction}, "),
             Sort::Expires => {

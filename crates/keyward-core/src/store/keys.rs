@@ -93,6 +93,13 @@ pub(super) fn presented(conn: &Conn, secret: &Id) -> Result<Option<Presented>, S
     })
 }
 
+/// The rows whose limits the key counts against.
+pub(super) fn subjects(conn: &Conn, key: &Id) -> Result<Option<Subjects>, StoreError> {
+    conn.optional("SELECT id, owner, tenant FROM key WHERE public_id = ?1", &[key.into()], |row| {
+        Ok(Subjects { key: row.integer(0)?, user: row.optional_integer(1)?, tenant: row.optional_integer(2)? })
+    })
+}
+
 /// The keys that refer to a group, user, role or tenant.
 pub(super) fn referring(conn: &Conn, kind: Kind, name: &Name) -> Result<Vec<Key>, StoreError> {
     let (table, column) = directory::table(kind);

@@ -28,6 +28,7 @@ mod rows;
 mod secrets;
 mod settings;
 mod sqlite;
+mod usage;
 mod uses;
 mod view;
 
@@ -46,16 +47,15 @@ pub use filter::{Filter, Sort};
 pub use health::NameCount;
 pub use history::{ACTIONS, ChainCheck, Event, EventFilter, Head, PastKey, StoreId};
 pub use keys::{NewKey, Presented};
-pub(crate) use meters::MeterId;
-#[cfg(test)]
-pub(crate) use meters::Subjects;
+pub(crate) use meters::{MeterId, Subjects};
 pub use restore::{MadeAgain, Restore, RestoreError};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;
 pub(crate) use sqlite::BUSY_TIMEOUT;
 pub use sqlite::backup::{BackupError, BackupReport};
 pub use sqlite::beside::all_of as files_beside;
-pub use uses::Uses;
+pub use usage::{KeyUsage, Usage, UsageQuery};
+pub use uses::{LastUse, Uses};
 pub use view::View;
 
 use crate::rules::names::Name;

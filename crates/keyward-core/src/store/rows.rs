@@ -26,7 +26,7 @@ const SETTINGS: usize = 2;
 const REST: usize = SETTINGS + key_settings::WIDTH;
 
 /// How many columns a key has; further ones follow from this index on.
-pub(super) const COLUMNS: usize = REST + 16;
+pub(super) const COLUMNS: usize = REST + 17;
 
 const KEY_COLUMNS: &str = "
            k.created_at, k.created_by, k.updated_at, k.revision,
@@ -37,7 +37,8 @@ const KEY_COLUMNS: &str = "
                                         || '\u{1e}' || CAST(staged AS TEXT)
                                         || '\u{1e}' || CAST(retired AS TEXT), '\u{1f}' ORDER BY id DESC)
               FROM secret WHERE key = k.id),
-           coalesce(k.expiry_set_at, k.created_at), coalesce(o.limits, ''), coalesce(t.limits, '')";
+           coalesce(k.expiry_set_at, k.created_at), coalesce(o.limits, ''), coalesce(t.limits, ''),
+           u.last_used_from";
 
 const KEY_TABLES: &str = "
       FROM key k
@@ -71,6 +72,7 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
         expiry_set_at: row.time(REST + 13)?,
         revision: row.integer(REST + 3)?,
         last_used_at: row.optional_time(REST + 4)?,
+        last_used_from: row.optional_parsed(REST + 16)?,
         use_count: row.count(REST + 5)?,
         secrets: secrets(row, REST + 12)?,
         standing,

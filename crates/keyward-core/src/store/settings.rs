@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::db::Conn;
 use super::error::StoreError;
+use crate::rules::calendar::Unit;
 use crate::rules::hashing::{Cost, HashError};
 use crate::rules::names::Prefix;
 use crate::rules::time::{Duration, rfc3339, whole_seconds};
@@ -24,7 +25,14 @@ pub struct StoreSettings {
     pub former_costs: Vec<Cost>,
     /// How long a secret may live at most, from its minting.
     pub max_lifetime: Option<Duration>,
+    /// How long it is kept how often keys were used in which hour; `None` for as long as there is a store.
+    pub usage_retention: Option<Duration>,
 }
+
+/// A year, and a month to look back from its end.
+const USAGE_DAYS: u16 = 400;
+/// What stands for no end, in the store and on the command line.
+const UNLIMITED: &str = "unlimited";
 
 impl Default for StoreSettings {
     fn default() -> Self {
@@ -34,11 +42,18 @@ impl Default for StoreSettings {
             query_credentials: true,
             former_costs: vec![],
             max_lifetime: None,
+            usage_retention: Some(Duration::of_days(USAGE_DAYS)),
         }
     }
 }
 
 impl StoreSettings {
+    /// The beginning of the first hour of which usage is kept at `now`; `None` where all of it is.
+    pub fn usage_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let first = self.usage_retention?.before(now)?;
+        Timestamp::from_second(Unit::Hour.around(first.as_second()).0).ok()
+    }
+
     /// When a key with a secret that was minted at `minted_at` has to end; `None` where the store says nothing.
     pub fn latest_end(&self, minted_at: Timestamp) -> Option<Timestamp> {
         let max = self.max_lifetime?;
@@ -71,7 +86,7 @@ impl StoreSettings {
     }
 
     /// Names and values, as they are stored and told in the history; `None` for what is not limited.
-    pub(super) fn fields(&self) -> [(&'static str, Option<String>); 5] {
+    pub(super) fn fields(&self) -> [(&'static str, Option<String>); 6] {
         let former: Vec<String> = self.former_costs.iter().map(ToString::to_string).collect();
         [
             ("former_costs", Some(former.join(";")).filter(|costs| !costs.is_empty())),
@@ -79,6 +94,10 @@ impl StoreSettings {
             ("hash_cost", Some(self.hash_cost.to_string())),
             ("query_credentials", Some(self.query_credentials.to_string())),
             ("max_lifetime", self.max_lifetime.map(|life| life.to_string())),
+            (
+                "usage_retention",
+                Some(self.usage_retention.map_or_else(|| UNLIMITED.to_owned(), |time| time.to_string())),
+            ),
         ]
     }
 }
@@ -93,6 +112,8 @@ pub(super) fn load(conn: &Conn) -> Result<StoreSettings, StoreError> {
             "former_costs" => settings.former_costs = row.parsed::<Costs>(0)?.0,
             "query_credentials" => settings.query_credentials = row.parsed(0)?,
             "max_lifetime" => settings.max_lifetime = Some(row.parsed(0)?),
+            "usage_retention" if row.text(0)? == UNLIMITED => settings.usage_retention = None,
+            "usage_retention" => settings.usage_retention = Some(row.parsed(0)?),
             _ => {}
         }
         Ok::<_, StoreError>(())

@@ -1,43 +1,89 @@
-//! Uses of keys: how often, and when last.
+//! Uses of keys, written down: how often, when last, from where, and how many calls of each kind in which hour.
+//!
+//! A key has one row with its total, and one row an hour in which it was used. They are written in groups, so a key that
+//! is used a thousand times a second costs what one does that is used once.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 
 use super::db::Conn;
 use super::error::StoreError;
+use crate::rules::calendar::Unit;
 use crate::rules::token::Id;
+use crate::rules::usage::{Call, Calls};
 
 /// Uses that are to be counted together.
 #[derive(Debug, Clone, Default)]
-pub struct Uses(BTreeMap<Id, (u64, Timestamp)>);
+pub struct Uses(BTreeMap<Id, Used>);
 
-impl Uses {
-    /// With this many waiting, they are written.
-    const MANY: usize = 10_000;
+/// When a request was last allowed, and from which address it came, where that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastUse {
+    /// When.
+    pub at: Timestamp,
+    /// From where.
+    pub from: Option<IpAddr>,
+}
 
-    /// One use of this key.
-    pub fn add(&mut self, key: &Id, at: Timestamp) {
-        match self.0.get_mut(key) {
-            Some((count, last)) => {
-                *count += 1;
-                *last = at.max(*last);
-            }
-            None => drop(self.0.insert(key.clone(), (1, at))),
+/// The calls of one key.
+#[derive(Debug, Clone, Default)]
+struct Used {
+    /// By the second at which the hour began; nearly always there is only one.
+    hours: Vec<(i64, Calls)>,
+    last: Option<LastUse>,
+}
+
+impl Used {
+    fn add(&mut self, hour: i64, calls: Calls) {
+        match self.hours.iter_mut().find(|(other, _)| *other == hour) {
+            Some((_, before)) => before.merge(calls),
+            None => self.hours.push((hour, calls)),
         }
     }
 
-    /// How often this key was used, and when last; `None` where it was not.
-    pub fn of(&self, key: &Id) -> Option<(u64, Timestamp)> {
-        self.0.get(key).copied()
+    fn used(&mut self, last: LastUse) {
+        if self.last.is_none_or(|before| before.at <= last.at) {
+            self.last = Some(last);
+        }
+    }
+}
+
+impl Uses {
+    /// With this many keys waiting, they are written.
+    const MANY: usize = 10_000;
+
+    /// One call with this key, from this address.
+    pub fn add(&mut self, key: &Id, call: Call, at: Timestamp, from: Option<IpAddr>) {
+        let mut calls = Calls::default();
+        calls.add(call);
+        let used = match self.0.get_mut(key) {
+            Some(used) => used,
+            None => self.0.entry(key.clone()).or_default(),
+        };
+        used.add(Unit::Hour.around(at.as_second()).0, calls);
+        if call == Call::Allowed {
+            used.used(LastUse { at, from });
+        }
+    }
+
+    /// How often this key was allowed something, and when last; `None` where it was not.
+    pub fn of(&self, key: &Id) -> Option<(u64, LastUse)> {
+        let used = self.0.get(key)?;
+        Some((used.hours.iter().map(|(_, calls)| calls.allowed).sum(), used.last?))
     }
 
     /// Those of another group too.
     pub fn merge(&mut self, other: Self) {
-        for (key, (count, at)) in other.0 {
-            let (all, last) = self.0.entry(key).or_insert((0, at));
-            *all += count;
-            *last = at.max(*last);
+        for (key, other) in other.0 {
+            let used = self.0.entry(key).or_default();
+            for (hour, calls) in other.hours {
+                used.add(hour, calls);
+            }
+            if let Some(last) = other.last {
+                used.used(last);
+            }
         }
     }
 
@@ -52,26 +98,46 @@ impl Uses {
     }
 }
 
-/// Counts uses of one key, which may be gone by now.
-fn count(conn: &Conn, key: &Id, count: u64, at: Timestamp) -> Result<(), StoreError> {
+/// Counts all of them. Those of keys that are gone by now are not counted.
+pub(super) fn record(conn: &Conn, uses: &Uses) -> Result<(), StoreError> {
+    for (key, used) in &uses.0 {
+        if let Some((count, last)) = uses.of(key) {
+            let from = last.from.map(|address| address.to_canonical().to_string());
+            conn.execute(
+                "INSERT INTO key_use (key, last_used_at, use_count, last_used_from)
+                 SELECT id, CAST(?2 AS BIGINT), CAST(?3 AS BIGINT), ?4 FROM key WHERE public_id = ?1
+                 ON CONFLICT (key) DO UPDATE
+                    SET use_count = key_use.use_count + excluded.use_count,
+                        last_used_from = CASE WHEN excluded.last_used_at >= key_use.last_used_at
+                                              THEN excluded.last_used_from ELSE key_use.last_used_from END,
+                        last_used_at = CASE WHEN excluded.last_used_at > key_use.last_used_at
+                                            THEN excluded.last_used_at ELSE key_use.last_used_at END",
+                &[key.into(), last.at.into(), count.into(), from.as_deref().into()],
+            )?;
+        }
+        for (hour, calls) in &used.hours {
+            let Calls { allowed, forbidden, limited } = *calls;
+            conn.execute(
+                "INSERT INTO usage (key, hour, allowed, forbidden, limited)
+                 SELECT id, CAST(?2 AS BIGINT), CAST(?3 AS BIGINT), CAST(?4 AS BIGINT), CAST(?5 AS BIGINT)
+                   FROM key WHERE public_id = ?1
+                 ON CONFLICT (key, hour) DO UPDATE
+                    SET allowed = usage.allowed + excluded.allowed,
+                        forbidden = usage.forbidden + excluded.forbidden,
+                        limited = usage.limited + excluded.limited",
+                &[key.into(), (*hour).into(), allowed.into(), forbidden.into(), limited.into()],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets calls of hours that began before `before`, the oldest first, so many rows at most.
+pub(super) fn prune(conn: &Conn, before: Timestamp, most: u32) -> Result<(), StoreError> {
     conn.execute(
-        "INSERT INTO key_use (key, last_used_at, use_count)
-         SELECT id, CAST(?2 AS BIGINT), CAST(?3 AS BIGINT) FROM key WHERE public_id = ?1
-         ON CONFLICT (key) DO UPDATE
-            SET use_count = key_use.use_count + excluded.use_count,
-                last_used_at = CASE WHEN excluded.last_used_at > key_use.last_used_at
-                                    THEN excluded.last_used_at ELSE key_use.last_used_at END",
-        &[key.into(), at.into(), count.into()],
+        "DELETE FROM usage WHERE (key, hour) IN
+            (SELECT key, hour FROM usage WHERE hour < ?1 ORDER BY hour LIMIT CAST(?2 AS BIGINT))",
+        &[before.into(), u64::from(most).into()],
     )
     .map(drop)
-}
-
-/// Counts one use.
-pub(super) fn record_one(conn: &Conn, key: &Id, now: Timestamp) -> Result<(), StoreError> {
-    count(conn, key, 1, now)
-}
-
-/// Counts all of them.
-pub(super) fn record(conn: &Conn, uses: &Uses) -> Result<(), StoreError> {
-    uses.0.iter().try_for_each(|(key, (number, at))| count(conn, key, *number, *at))
 }

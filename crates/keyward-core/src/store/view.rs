@@ -13,8 +13,9 @@ use super::filter::Filter;
 use super::health::{self, NameCount};
 use super::history::{self, ChainCheck, Event, EventFilter, Head, PastKey};
 use super::keys::{self, Presented};
-use super::meters::{self, MeterId};
+use super::meters::{self, MeterId, Subjects};
 use super::settings::{self, StoreSettings};
+use super::usage::{self, Usage, UsageQuery};
 use super::{directory, rows, secrets, sqlite};
 use crate::rules::authority::Authority;
 use crate::rules::directory::{Entry, Kind};
@@ -114,6 +115,19 @@ impl<'c> View<'c> {
     /// What has been used of a limit.
     pub(crate) fn meter(&self, id: &MeterId) -> Result<Meter, StoreError> {
         meters::load(self.conn, id)
+    }
+
+    /// The rows whose limits the key counts against.
+    pub(crate) fn subjects(&self, key: &Id) -> Result<Option<Subjects>, StoreError> {
+        keys::subjects(self.conn, key)
+    }
+
+    /// How often keys were used.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn usage(&self, query: &UsageQuery<'_>) -> Result<Usage, StoreError> {
+        usage::load(self.conn, query)
     }
 
     /// Whether this secret is one of this store's that opens nothing any more, or never did: its key was never

@@ -11,6 +11,7 @@ use crate::rules::hashing::{Cost, HashError, HashedSecret, SALT_BYTES};
 use crate::rules::key::Key;
 use crate::rules::limits::Reckoning;
 use crate::rules::token::{Id, Secret};
+use crate::rules::usage::Call;
 use crate::store::{Presented, Stamp, Store};
 
 /// An answer: the decision, and what it is about. It lends the row that was read for it, and copies nothing.
@@ -64,6 +65,11 @@ impl Answer {
     /// The key, where its secret matched.
     pub fn key(&self) -> Option<&Key> {
         self.presented.as_ref().map(|presented| &presented.key)
+    }
+
+    /// The key, and what is to be counted of it. Nothing is, where the secret did not match or does not work any more.
+    pub fn call(&self) -> Option<(&Key, Call)> {
+        Some((self.key()?, Call::of(self.decision.status())?))
     }
 
     /// The row that the answer is about, where the secret matched: the same one for as long as the store says the same.

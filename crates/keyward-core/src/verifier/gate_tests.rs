@@ -282,7 +282,7 @@ fn what_others_change_counts_at_the_next_question() {
     // Beside the recorder's own commits as well, whichever came first.
     let mut recorder = scene.gate.recorder(at(10)).unwrap();
     for flush_first in [true, false] {
-        recorder.count(&scene.answer(1), at(11));
+        recorder.count(&scene.answer(1), None, at(11));
         if flush_first {
             recorder.flush(at(11)).unwrap();
         }
@@ -302,7 +302,7 @@ fn the_recorder_does_not_empty_the_cache_of_rows() {
     drop((row(1), row(2)));
     let (idle, used) = (row(2), row(1));
     for round in 1..=40 {
-        recorder.count(&scene.answer(1), at(10 + round));
+        recorder.count(&scene.answer(1), None, at(10 + round));
         recorder.flush(at(10 + round)).unwrap();
         // The row that was not used is the one that was read at first, and the other one counts along.
         assert!(Arc::ptr_eq(&idle, &row(2)), "{round}");
@@ -318,7 +318,7 @@ fn the_recorder_does_not_empty_the_cache_of_rows() {
     assert_eq!(scene.answer(2).decision.reason(), Some(Reason::KeyDisabled));
     let answer = scene.answer(1);
     others("UPDATE key SET enabled = 1 WHERE name = 'k2'");
-    recorder.count(&answer, at(60));
+    recorder.count(&answer, None, at(60));
     recorder.flush(at(60)).unwrap();
     assert!(scene.answer(2).decision.is_allowed());
 }
@@ -359,13 +359,13 @@ fn settings_are_read_again_with_the_rows() {
 fn a_failed_flush_keeps_what_was_counted() {
     let scene = scene(1, 4);
     let mut recorder = scene.gate.recorder(at(10)).unwrap();
-    recorder.count(&scene.answer(1), at(10));
+    recorder.count(&scene.answer(1), None, at(10));
     let conn = rusqlite::Connection::open(scene.path()).unwrap();
     conn.execute_batch("CREATE INDEX no ON key_use (abs(-9223372036854775808 + use_count * 0))").unwrap();
     assert!(!recorder.is_due(at(10)) && recorder.is_due(at(11)));
     assert!(recorder.flush(at(11)).is_err() && recorder.is_behind());
     assert!(!recorder.is_due(at(11)) && recorder.is_due(at(12)));
-    recorder.count(&scene.answer(1), at(12));
+    recorder.count(&scene.answer(1), None, at(12));
     conn.execute_batch("DROP INDEX no").unwrap();
     recorder.flush(at(12)).unwrap();
     assert!(!recorder.is_behind());

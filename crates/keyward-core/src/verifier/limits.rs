@@ -9,10 +9,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+
 use super::{Answer, VerifyError};
 use crate::rules::decision::Request;
-use crate::rules::limits::{Account, Limit, Meter, Moment, Reckoning, Whose};
-use crate::store::{Changes, MeterId, Presented, StoreError, View};
+use crate::rules::key::Key;
+use crate::rules::limits::{Account, Limit, Limits, Meter, Moment, Reckoning, Whose};
+use crate::store::{Changes, MeterId, Presented, StoreError, Subjects, View};
 
 /// How many writings may fail before limits are not checked any more.
 const FAILURES: u32 = 2;
@@ -22,24 +25,39 @@ const MOST_IDLE: usize = 16_384;
 /// The limits that an allowed request counts against, each with the place of its meter.
 pub(super) fn of(presented: &Presented, request: &Request) -> Vec<(MeterId, Limit)> {
     let (key, subjects) = (&presented.key, presented.subjects);
-    let id = |whose, subject, limit: &Limit| {
-        let policy = if whose == Whose::Policy { request.policy.clone() } else { None };
-        (MeterId { whose, policy, subject, length: limit.period().seconds() }, *limit)
-    };
-    let (own, whose) = if key.settings.limits.is_empty() {
-        (&request.limits, Whose::Policy)
-    } else {
-        (&key.settings.limits, Whose::Key)
-    };
-    let mut all: Vec<_> = own.iter().map(|limit| id(whose, subjects.key, limit)).collect();
-    for (whose, subject, limits) in [
-        (Whose::User, subjects.user, &key.standing.owner_limits),
-        (Whose::Tenant, subjects.tenant, &key.standing.tenant_limits),
-    ] {
-        let Some(subject) = subject else { continue };
-        all.extend(limits.iter().map(|limit| id(whose, subject, limit)));
+    let mut all = vec![];
+    if key.settings.limits.is_empty() {
+        let policy = |(id, limit)| (MeterId { policy: request.policy.clone(), ..id }, limit);
+        all.extend(meters(Whose::Policy, Some(subjects.key), &request.limits).map(policy));
     }
+    all.extend(without_policy(key, subjects));
     all
+}
+
+/// The limits that stand in the store: of the key, its owner and its tenant.
+fn without_policy(key: &Key, subjects: Subjects) -> impl Iterator<Item = (MeterId, Limit)> {
+    let Subjects { key: row, user, tenant } = subjects;
+    meters(Whose::Key, Some(row), &key.settings.limits)
+        .chain(meters(Whose::User, user, &key.standing.owner_limits))
+        .chain(meters(Whose::Tenant, tenant, &key.standing.tenant_limits))
+}
+
+fn meters(whose: Whose, subject: Option<i64>, limits: &Limits) -> impl Iterator<Item = (MeterId, Limit)> {
+    subject.into_iter().flat_map(move |subject| {
+        limits
+            .iter()
+            .map(move |limit| (MeterId { whose, policy: None, subject, length: limit.period().seconds() }, *limit))
+    })
+}
+
+/// What is left of each limit of a key, its owner and its tenant, as far as the store knows: a guard writes down once a
+/// second what it has counted. The limits of policies stand elsewhere.
+///
+/// # Errors
+/// Where the store cannot be read, or the key is gone.
+pub fn standings(view: &View<'_>, key: &Key, now: Timestamp) -> Result<Reckoning, StoreError> {
+    let subjects = view.subjects(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+    look(view, &without_policy(key, subjects).collect::<Vec<_>>(), Moment::of(now))
 }
 
 /// The key of an answer, where everything else allows the request and it counts against a limit.

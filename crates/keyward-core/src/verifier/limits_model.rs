@@ -125,7 +125,7 @@ impl World {
         request.tenant = Some(name("t"));
         let answer = if let Some((gate, recorder)) = self.gates.get_mut(actor) {
             let answer = gate.ask(credential, &request, now).wait().unwrap();
-            recorder.count(&answer, now);
+            recorder.count(&answer, None, now);
             answer
         } else {
             let mut answer = self.single.verify(credential, &request, now).unwrap();

@@ -43,7 +43,7 @@
 //!     let presented = parse_line(&format!("Bearer {secret}"));
 //!     let answer = gate.ask(presented, &Request::over(Transport::Https), now).wait()?;
 //!     assert!(answer.decision.is_allowed());
-//!     recorder.count(&answer, now);
+//!     recorder.count(&answer, None, now);
 //! }
 //! recorder.flush(now)?;
 //! # Ok(())
@@ -69,6 +69,7 @@ mod wrong;
 pub use answer::Answer;
 pub use gate::{Gate, Look, Options, Turn, Unproven, Verdict};
 pub use hashing::Hashing;
+pub use limits::standings;
 pub use matches::KEY_BYTES;
 pub use recorder::Recorder;
 pub use single::Verifier;

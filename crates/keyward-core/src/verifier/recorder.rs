@@ -5,6 +5,7 @@
 //! cut within seconds after, because nobody waits for the disk. The readers
 //! of the same gate learn what was written from here, and keep what they have read.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +17,10 @@ use super::{Answer, VerifyError};
 use crate::rules::hashing::SALT_BYTES;
 use crate::rules::limits::Moment;
 use crate::store::{Stamp, Store, StoreError, Uses};
+
+/// Rows of usage that are forgotten at each writing at most: it takes a few milliseconds, and is more in an hour than
+/// most stores have keys.
+const PRUNED: u32 = 2_000;
 
 /// Counts the uses of one gate, and writes them.
 pub struct Recorder {
@@ -37,10 +42,10 @@ impl Recorder {
         Ok(Self { connections, slot, uses, sightings: 0, can_write, flushed_at: now, has_failed: false })
     }
 
-    /// Takes in one use, if the answer is a yes.
-    pub fn count(&mut self, answer: &Answer, now: Timestamp) {
-        if let Some(key) = answer.key().filter(|_| answer.decision.is_allowed()) {
-            self.uses.add(&key.id, now);
+    /// Takes in one call of the key that the answer is about, if it is about one. It came from this address.
+    pub fn count(&mut self, answer: &Answer, from: Option<IpAddr>, now: Timestamp) {
+        if let Some((key, call)) = answer.call() {
+            self.uses.add(&key.id, call, now, from);
         }
     }
 
@@ -84,6 +89,7 @@ impl Recorder {
             |store| {
                 store.write_lightly(stamp, |changes| {
                     changes.record_uses(&uses)?;
+                    changes.prune_usage(&changes.settings()?, PRUNED)?;
                     // The rows of another file are those of others.
                     if connections.file() == meters.file { Meters::write(changes, &meters, latest) } else { Ok(vec![]) }
                 })

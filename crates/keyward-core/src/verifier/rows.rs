@@ -121,7 +121,9 @@ impl Kept {
             // An answer may still hold the row: it keeps what it was told.
             let key = &mut Arc::make_mut(&mut row.presented).key;
             key.use_count += count;
-            key.last_used_at = key.last_used_at.max(Some(last));
+            if key.last_used_at <= Some(last.at) {
+                (key.last_used_at, key.last_used_from) = (Some(last.at), last.from);
+            }
         }
     }
 }
@@ -132,6 +134,7 @@ mod tests {
     use crate::rules::hashing::HashedSecret;
     use crate::rules::key::SecretInfo;
     use crate::rules::key::tests::{at, sample};
+    use crate::rules::usage::Call;
     use crate::verifier::matches::Matches;
 
     fn row(number: u64) -> (Id, Row) {
@@ -187,12 +190,16 @@ mod tests {
         rows.keep(&busy, one.clone(), state(1), rows.commits());
         rows.keep(&idle, other.clone(), state(1), rows.commits());
         let mut uses = Uses::default();
-        uses.add(&busy, at(7));
-        uses.add(&busy, at(5));
+        let from = Some("192.0.2.1".parse().unwrap());
+        uses.add(&busy, Call::Allowed, at(7), from);
+        uses.add(&busy, Call::Allowed, at(5), None);
+        uses.add(&busy, Call::Forbidden, at(9), None);
+        uses.add(&idle, Call::Limited, at(9), None);
         let before = rows.commits();
         rows.learn(&Written::Uses(Arc::new(uses)));
         let get = |id: &Id| rows.get(id, state(1)).unwrap();
-        assert_eq!((get(&busy).presented.key.use_count, get(&busy).presented.key.last_used_at), (2, Some(at(7))));
+        let key = &get(&busy).presented.key;
+        assert_eq!((key.use_count, key.last_used_at, key.last_used_from), (2, Some(at(7)), from));
         assert_eq!(one.presented.key.use_count, 0);
         assert!(Arc::ptr_eq(&get(&idle).presented, &other.presented));
         rows.keep(&busy, one.clone(), state(1), before);

@@ -11,10 +11,12 @@ use super::{Answer, VerifyError, limits};
 use crate::rules::credential::{Credential, CredentialError};
 use crate::rules::decision::Request;
 use crate::rules::hashing::{HashedSecret, Memory, SALT_BYTES};
+use crate::rules::key::Key;
 use crate::rules::limits::Moment;
 use crate::rules::time::whole_seconds;
 use crate::rules::token::Id;
-use crate::store::{Stamp, Store, StoreError, StoreSettings};
+use crate::rules::usage::Call;
+use crate::store::{Changes, Stamp, Store, StoreError, StoreSettings, Uses};
 
 /// Verifies credentials against a store, on one thread.
 ///
@@ -142,12 +144,9 @@ impl Verifier {
         let stamp = Stamp { now: whole_seconds(now), actor: None };
         let reckoning = self.store.write_lightly(stamp, |changes| {
             let reckoning = limits::take(changes, &limits, Moment::of(now))?;
-            if reckoning.is_allowed {
-                if let Some((id, hash)) = &renewed {
-                    changes.renew_hash(id, hash)?;
-                }
-                changes.record_use(&presented.key)?;
-            }
+            let (call, renewed) =
+                if reckoning.is_allowed { (Call::Allowed, renewed.as_ref()) } else { (Call::Limited, None) };
+            count(changes, &self.settings, (&presented.key, call), request, renewed)?;
             Ok::<_, StoreError>(reckoning)
         })?;
         answer.reckon(reckoning);
@@ -164,7 +163,7 @@ impl Verifier {
         wanted.map(|(secret, salt)| Ok(renewed(secret, salt, self.settings.hash_cost)?)).transpose()
     }
 
-    /// Counts the request of an allowed answer, and renews the hash of its secret if that was made
+    /// Counts a request that was made with a key, and renews the hash of its secret if it was allowed and that was made
     /// at another cost than the store's present one. Only for that, `salt` is asked for random bytes; where there are
     /// none, it is left to the next time.
     ///
@@ -173,19 +172,37 @@ impl Verifier {
     pub fn record(
         &mut self,
         answer: &Answer,
+        request: &Request,
         salt: impl FnOnce() -> Option<[u8; SALT_BYTES]>,
         now: Timestamp,
     ) -> Result<(), VerifyError> {
-        let Some(key) = answer.key().filter(|_| answer.decision.is_allowed()) else { return Ok(()) };
-        let renewed = self.renewed(answer, salt)?;
+        let Some(call) = answer.call() else { return Ok(()) };
+        let renewed = if answer.decision.is_allowed() { self.renewed(answer, salt)? } else { None };
         // A use that is lost in a power cut is no reason to let every request wait for the disk.
         self.store.leave_log();
         let recorded = self.store.write_lightly(Stamp { now, actor: None }, |changes| {
-            if let Some((id, hash)) = &renewed {
-                changes.renew_hash(id, hash)?;
-            }
-            changes.record_use(key)
+            count(changes, &self.settings, call, request, renewed.as_ref())
         });
         recorded.map_err(StoreError::into)
     }
+}
+
+/// Rows of usage that are forgotten beside each request at most: more than one adds.
+const PRUNED: u32 = 50;
+
+/// Counts a request, and writes down the renewed hash of its secret, if there is one.
+fn count(
+    changes: &Changes<'_>,
+    settings: &StoreSettings,
+    (key, call): (&Key, Call),
+    request: &Request,
+    renewed: Option<&(Id, HashedSecret)>,
+) -> Result<(), StoreError> {
+    if let Some((id, hash)) = renewed {
+        changes.renew_hash(id, hash)?;
+    }
+    let mut uses = Uses::default();
+    uses.add(&key.id, call, changes.now(), request.ip);
+    changes.record_uses(&uses)?;
+    changes.prune_usage(settings, PRUNED)
 }

@@ -3,9 +3,9 @@
 use keyward_core::rules::directory::{Draft, Facts, Kind};
 use keyward_core::rules::key::SecretState;
 use keyward_core::rules::limits::Limits;
-use keyward_core::store::{ChainCheck, Staging, Stamp, StoreError, Uses};
+use keyward_core::store::{ChainCheck, Staging, Stamp, StoreError};
 
-use crate::{Fixture, NOW, at, insert, insert_with, name, secret, settings, stamp};
+use crate::{Fixture, NOW, at, insert, insert_with, name, secret, settings, stamp, use_once};
 
 pub(crate) fn a_failed_change_leaves_nothing_and_a_rehearsal_neither<F: Fixture>() {
     let place = F::new();
@@ -104,7 +104,7 @@ pub(crate) fn deleting_a_key_takes_everything_that_hangs_on_it<F: Fixture>() {
     let place = F::new();
     let mut store = place.open();
     let key = store.write(stamp(), |changes| insert(changes, "one", 1)).unwrap();
-    store.write(stamp(), |changes| changes.record_use(&key)).unwrap();
+    store.write(stamp(), |changes| use_once(changes, &key)).unwrap();
     store.write(stamp(), |changes| changes.delete_key(&key)).unwrap();
     let view = store.view().unwrap();
     assert!(view.presented(&secret(1).id).unwrap().is_none() && view.is_leftover(&secret(1).id).unwrap());
@@ -112,24 +112,10 @@ pub(crate) fn deleting_a_key_takes_everything_that_hangs_on_it<F: Fixture>() {
     assert_eq!(view.last_key_named("one").unwrap(), Some(key.id.clone()));
     drop(view);
     // The use of a key that was deleted in the meantime is counted nowhere.
-    store.write(stamp(), |changes| changes.record_use(&key)).unwrap();
+    store.write(stamp(), |changes| use_once(changes, &key)).unwrap();
     assert!(matches!(store.write(stamp(), |changes| changes.delete_key(&key)), Err(StoreError::KeyGone(_))));
     let again = store.write(stamp(), |changes| insert(changes, "one", 1)).unwrap();
     assert_eq!((again.use_count, again.last_used_at), (0, None));
-}
-
-pub(crate) fn uses_are_counted_and_the_last_one_stays_the_last<F: Fixture>() {
-    let place = F::new();
-    let mut store = place.open();
-    let key = store.write(stamp(), |changes| insert(changes, "one", 1)).unwrap();
-    let mut uses = Uses::default();
-    uses.add(&key.id, at(NOW + 5));
-    uses.add(&key.id, at(NOW + 3));
-    store.write(stamp(), |changes| changes.record_uses(&uses)).unwrap();
-    // A clock that was set back moves no use into the past.
-    store.write(stamp(), |changes| changes.record_use(&key)).unwrap();
-    let key = store.view().unwrap().find("one").unwrap().unwrap();
-    assert_eq!((key.use_count, key.last_used_at), (3, Some(at(NOW + 5))));
 }
 
 pub(crate) fn a_rotation_has_one_current_secret_at_every_moment<F: Fixture>() {

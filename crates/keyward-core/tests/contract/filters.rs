@@ -5,7 +5,7 @@ use keyward_core::rules::key::State;
 use keyward_core::rules::limits::Limits;
 use keyward_core::store::{Filter, Names, Sort, Stamp, Store, StoreError};
 
-use crate::{Fixture, NOW, at, insert_with, name, settings, stamp};
+use crate::{Fixture, NOW, at, insert_with, name, settings, stamp, use_once};
 
 /// Keys that differ in everything that can be filtered by.
 fn prepared<F: Fixture>(place: &F) -> Store {
@@ -39,7 +39,7 @@ fn prepared<F: Fixture>(place: &F) -> Store {
         let mut disabled = expired;
         disabled.enabled = false;
         insert_with(changes, "disabled", 5, &disabled)?;
-        changes.record_use(&soon)
+        use_once(changes, &soon)
     });
     made.unwrap();
     store

@@ -2,7 +2,7 @@
 
 use keyward_core::store::{ChainCheck, EventFilter, Stamp, StoreError};
 
-use crate::{Fixture, NOW, at, insert, name, stamp};
+use crate::{Fixture, NOW, at, insert, name, stamp, use_once};
 
 /// Every row that is changed, removed, inserted or moved is noticed.
 pub(crate) fn the_chain_notices_tampering<F: Fixture>() {
@@ -48,7 +48,7 @@ pub(crate) fn the_head_moves_with_every_change_and_with_nothing_else<F: Fixture>
     let key = store.write(stamp(), |changes| insert(changes, "k", 1)).unwrap();
     let first = head();
     assert!(first.seq == 1 && first.hash != start.hash);
-    store.write(stamp(), |changes| changes.record_use(&key)).unwrap();
+    store.write(stamp(), |changes| use_once(changes, &key)).unwrap();
     store.rehearse(stamp(), |changes| changes.delete_key(&key)).unwrap();
     assert_eq!(head(), first);
     store.write(stamp(), |changes| changes.delete_key(&key)).unwrap();

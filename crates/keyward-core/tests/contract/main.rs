@@ -11,6 +11,7 @@ mod damage;
 mod filters;
 mod history;
 mod leases;
+mod usage;
 mod views;
 
 use jiff::Timestamp;
@@ -18,7 +19,8 @@ use keyward_core::rules::hashing::{Cost, HashedSecret};
 use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::token::{Id, Secret};
-use keyward_core::store::{Changes, NewKey, NewSecret, Stamp, Store, StoreError};
+use keyward_core::rules::usage::Call;
+use keyward_core::store::{Changes, NewKey, NewSecret, Stamp, Store, StoreError, Uses};
 
 /// A place for one empty store.
 pub(crate) trait Fixture {
@@ -71,6 +73,13 @@ pub(crate) fn insert_with(
     changes.insert_key(&NewKey { id: &id, name: &name, settings, secret: &secret(byte) })
 }
 
+/// A request was allowed with the key.
+pub(crate) fn use_once(changes: &Changes<'_>, key: &Key) -> Result<(), StoreError> {
+    let mut uses = Uses::default();
+    uses.add(&key.id, Call::Allowed, changes.now(), None);
+    changes.record_uses(&uses)
+}
+
 struct File {
     folder: tempfile::TempDir,
 }
@@ -119,7 +128,6 @@ promises! {
         a_setting_that_names_nothing_is_refused
         every_setting_is_read_as_it_was_written
         deleting_a_key_takes_everything_that_hangs_on_it
-        uses_are_counted_and_the_last_one_stays_the_last
         a_rotation_has_one_current_secret_at_every_moment
         a_staged_secret_goes_whatever_has_become_of_its_end
         what_is_no_longer_staged_is_not_promoted
@@ -129,6 +137,12 @@ promises! {
     costs:
         a_former_cost_ends_with_its_last_hash
         the_former_costs_are_those_of_the_hashes_whatever_is_done;
+    usage:
+        uses_are_counted_and_the_last_one_stays_the_last
+        calls_are_kept_by_key_and_hour
+        usage_is_told_by_period_and_by_key
+        few_hours_of_many_are_told_alike
+        usage_is_kept_as_long_as_it_is_said;
     views:
         a_view_is_of_one_moment
         a_view_hinders_nobody_and_waits_for_nobody

@@ -3,6 +3,7 @@
 //! What may break: the store cannot be written. Then decisions go on, and nothing is forgotten: what was counted is
 //! written when the store takes it again. Only `kill -9` loses what was counted since the last second.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,12 +66,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Counts {
-    /// Takes in an answer, if it is a yes.
-    pub(super) fn count(&self, answer: &Answer, clock: &Clock) {
-        let Some(key) = answer.key().filter(|_| answer.decision.is_allowed()) else { return };
+    /// Takes in an answer to a request from this address, if it is about a key.
+    pub(super) fn count(&self, answer: &Answer, from: Option<IpAddr>, clock: &Clock) {
+        let Some((key, call)) = answer.call() else { return };
         let place = key.id.as_str().bytes().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         let mut part = lock(&self.parts[place % PARTS]);
-        part.uses.add(&key.id, keyward_core::rules::time::whole_seconds(clock.now()));
+        part.uses.add(&key.id, call, keyward_core::rules::time::whole_seconds(clock.now()), from);
         part.number += 1;
     }
 

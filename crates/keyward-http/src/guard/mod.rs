@@ -169,7 +169,7 @@ impl Guard {
             }
             self.0.floods.count(client, now);
         }
-        self.0.counts.count(&answer, &self.0.clock);
+        self.0.counts.count(&answer, client, &self.0.clock);
         Ruling::answered(id, answer)
     }
 

@@ -109,8 +109,8 @@ impl Writer<'_> {
     fn write(&mut self, line: u64, mut answer: Answer, request: &Request) {
         let answered = &mut *self.answered;
         answered.worst = answered.worst.worse(exit_of(&answer.decision));
-        if let Some(key) = answer.key().filter(|_| answer.decision.is_allowed()) {
-            answered.uses.add(&key.id, whole_seconds(self.now));
+        if let Some((key, call)) = answer.call() {
+            answered.uses.add(&key.id, call, whole_seconds(self.now), request.ip);
         }
         if self.is_exposed {
             answer.warnings.push("store_permissions");

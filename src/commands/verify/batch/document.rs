@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::formats::limits;
 use crate::words::Checks;
 use keyward_core::rules::credential::Presentation;
 use keyward_core::rules::decision::Request;
@@ -56,6 +57,8 @@ impl Documents {
         }
         out.extend_from_slice(b",\"checks\":");
         Checks { checks: decision.checks(), key: answer.key(), request }.write_json(out);
+        out.extend_from_slice(b",\"limits\":");
+        json(out, &limits::left(answer.reckoning()));
         out.extend_from_slice(b",\"warnings\":");
         json(out, &answer.warnings);
         out.extend_from_slice(b"}\n");

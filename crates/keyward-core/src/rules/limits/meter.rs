@@ -1,10 +1,9 @@
 //! What has been used of a limit, and what is left.
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
 
 use super::{Length, Limit};
+use crate::rules::calendar::Unit;
 use crate::rules::rate::Rate;
 
 /// A moment in ticks of 100 nanoseconds since 1970. They are fine enough for 10 million a second, and those of the year
@@ -156,20 +155,6 @@ impl Limit {
 
 /// The seconds at which a day or a month begins and ends, in UTC.
 fn window(length: Length, now: Moment) -> (i64, i64) {
-    const DAY: i64 = 86_400;
-    let second = now.0.div_euclid(TICKS);
-    let day = second.div_euclid(DAY) * DAY;
-    if length == Length::Day {
-        return (day, day.saturating_add(DAY));
-    }
-    let date = TimeZone::UTC.to_datetime(now.time()).date();
-    let start = seconds_of(date.first_of_month()).unwrap_or(day);
-    let next = date.first_of_month().checked_add(Span::new().months(1)).ok();
-    // The last month that there is has no next one.
-    let end = next.and_then(seconds_of).unwrap_or_else(|| start.saturating_add(i64::from(date.days_in_month()) * DAY));
-    (start, end)
-}
-
-fn seconds_of(date: Date) -> Option<i64> {
-    date.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp().as_second())
+    let unit = if length == Length::Day { Unit::Day } else { Unit::Month };
+    unit.around(now.0.div_euclid(TICKS))
 }

@@ -12,6 +12,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::{self, NewKey};
 use crate::store::meters::{self, MeterId};
 use crate::store::secrets;
+use crate::store::settings::StoreSettings;
 use crate::store::uses::{self, Uses};
 
 impl Changes<'_> {
@@ -112,14 +113,6 @@ impl Changes<'_> {
         self.remove(&self.reload(&key.id, &key.name)?)
     }
 
-    /// Counts one allowed request. A key that is gone by now is not counted.
-    ///
-    /// # Errors
-    /// Where the store cannot be written.
-    pub fn record_use(&self, key: &Key) -> Result<(), StoreError> {
-        uses::record_one(self.conn(), &key.id, self.now())
-    }
-
     /// Writes down what has been used of a limit.
     pub(crate) fn save_meter(&self, id: &MeterId, meter: Meter) -> Result<(), StoreError> {
         meters::save(self.conn(), id, meter)
@@ -131,6 +124,15 @@ impl Changes<'_> {
     /// Where the store cannot be written.
     pub fn record_uses(&self, all: &Uses) -> Result<(), StoreError> {
         uses::record(self.conn(), all)
+    }
+
+    /// Forgets how often keys were used in hours that are longer ago than `settings` say: so many rows at most, because
+    /// whoever counts should not have to wait for it.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn prune_usage(&self, settings: &StoreSettings, most: u32) -> Result<(), StoreError> {
+        settings.usage_since(self.now()).map_or(Ok(()), |first| uses::prune(self.conn(), first, most))
     }
 
     /// Deletes a key that was read in this transaction.

@@ -18,12 +18,15 @@ use crate::store::{Changes, Stamp, Store};
 /// Tables that stay as they are: the end of the history, whose row is changed; what others are about to mint, which ends;
 /// which secrets were on their way, of which none is forgotten; how often keys were used, also while a person thought
 /// about it, and what was used of limits; and which rows are given to nobody.
-const APART: &str = "'history_head', 'reservation', 'announced_secret', 'key_use', 'meter', 'last_row'";
+const APART: &str = "'history_head', 'reservation', 'announced_secret', 'key_use', 'usage', 'meter', 'last_row'";
 
 /// Uses of what is not the same key there: a row may have been used again.
-const OTHER_USES: &str = "
-    DELETE FROM main.key_use WHERE key NOT IN
-        (SELECT m.id FROM main.key m JOIN restored.key r ON r.id = m.id AND r.public_id = m.public_id)";
+const OTHER_USES: [&str; 2] = [
+    "DELETE FROM main.key_use WHERE key NOT IN
+        (SELECT m.id FROM main.key m JOIN restored.key r ON r.id = m.id AND r.public_id = m.public_id)",
+    "DELETE FROM main.usage WHERE key NOT IN
+        (SELECT m.id FROM main.key m JOIN restored.key r ON r.id = m.id AND r.public_id = m.public_id)",
+];
 
 /// What other things had used, and rows that were given away since.
 const OTHER_METERS: [&str; 2] = [
@@ -109,8 +112,7 @@ fn take_rows(store: &Store, known: &Known, stamp: Stamp<'_>) -> Result<(), Store
         "SELECT name FROM restored.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT IN ({APART})"
     );
     let tables = store.conn.all(&tables, &[], |row| Ok(row.text(0)?.to_owned()))?;
-    store.conn.execute(OTHER_USES, &[])?;
-    for statement in OTHER_METERS {
+    for statement in OTHER_USES.into_iter().chain(OTHER_METERS) {
         store.conn.execute(statement, &[])?;
     }
     for table in &tables {
@@ -121,6 +123,7 @@ fn take_rows(store: &Store, known: &Known, stamp: Stamp<'_>) -> Result<(), Store
     }
     for statement in [
         "INSERT OR IGNORE INTO main.key_use SELECT * FROM restored.key_use",
+        "INSERT OR IGNORE INTO main.usage SELECT * FROM restored.usage",
         FORMER_METERS,
         "INSERT OR IGNORE INTO main.announced_secret SELECT * FROM restored.announced_secret",
         "DELETE FROM main.reservation",

@@ -15,7 +15,10 @@ use crate::rules::hashing::HashedSecret;
 use crate::rules::key::{Settings, State};
 use crate::rules::names::{Name, Prefix};
 use crate::rules::token::Id;
-use crate::store::{Filter, Names, NewKey, NewSecret, Sort, Staging, Stamp, Store, StoreError, Subject, Uses};
+use crate::rules::usage::Call;
+use crate::store::{
+    Filter, Names, NewKey, NewSecret, Sort, Staging, Stamp, Store, StoreError, StoreSettings, Subject, Uses,
+};
 
 const SORTED: &str = "USE TEMP B-TREE FOR ORDER BY";
 
@@ -41,7 +44,7 @@ fn watched() -> (Store, Statements) {
 
 /// What is read from one end to the other by the statements that `run` makes the store run.
 fn read_whole(run: impl FnOnce(&mut Store)) -> Vec<String> {
-    const GROWING: [&str; 16] = [
+    const GROWING: [&str; 17] = [
         "key",
         "k",
         "secret",
@@ -52,6 +55,7 @@ fn read_whole(run: impl FnOnce(&mut Store)) -> Vec<String> {
         "key_label",
         "key_use",
         "u",
+        "usage",
         "history",
         "announced_secret",
         "user",
@@ -139,9 +143,9 @@ fn live_and_die(store: &mut Store) -> Result<(), StoreError> {
         changes.unstage_secret(&key, &secret(4).id, Staging::Told)?;
         changes.stage_secret(&key, &secret(5), Staging::Quiet)?;
         changes.promote_secret(&key, &secret(5).id)?;
-        changes.record_use(&key)?;
-        uses.add(&id, at(1_000));
+        uses.add(&id, Call::Allowed, at(1_000), None);
         changes.record_uses(&uses)?;
+        changes.prune_usage(&StoreSettings::default(), 10)?;
         changes.renew_hash(&secret(5).id, &secret(6).hash)?;
         changes.withdraw(&[&secret(7).id])?;
         changes.release(&[&secret(7).id])?;

@@ -25,3 +25,19 @@ CREATE TABLE last_row (
     kind   TEXT PRIMARY KEY,
     number INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- How often a key was used in an hour, by the second at which the hour began: what was allowed, what the key may not do,
+-- and what a limit refused. What was counted before that was kept stands in the hour of the last use.
+CREATE TABLE usage (
+    key       INTEGER NOT NULL REFERENCES key (id) ON DELETE CASCADE,
+    hour      INTEGER NOT NULL,
+    allowed   INTEGER NOT NULL,
+    forbidden INTEGER NOT NULL,
+    limited   INTEGER NOT NULL,
+    PRIMARY KEY (key, hour)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_by_hour ON usage (hour);
+INSERT INTO usage (key, hour, allowed, forbidden, limited)
+    SELECT key, last_used_at - (last_used_at % 3600 + 3600) % 3600, use_count, 0, 0 FROM key_use;
+-- From which address a key was last used, where that is known.
+ALTER TABLE key_use ADD COLUMN last_used_from TEXT;

@@ -1,0 +1,255 @@
+//! How often keys were used, read: by period, and the keys with most calls.
+//!
+//! All of it is one pass over the rows of hours, whatever is wanted of them: an engine would sort ten million rows to
+//! group them by their period, and read them once more for the keys.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+
+use jiff::Timestamp;
+
+use super::db::{Conn, Row};
+use super::error::StoreError;
+use crate::rules::calendar::{HOUR, Unit};
+use crate::rules::names::Name;
+use crate::rules::token::Id;
+use crate::rules::usage::Calls;
+
+/// What is asked of the usage of keys.
+#[derive(Debug, Clone, Copy)]
+pub struct UsageQuery<'q> {
+    /// Of this key alone.
+    pub key: Option<&'q Id>,
+    /// From the beginning of the period on that this time is in.
+    pub since: Timestamp,
+    /// Of which length the periods are.
+    pub by: Unit,
+    /// How many keys are told at most, those with most calls first.
+    pub top: usize,
+}
+
+/// How often keys were used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Each period in which there was a call, by its beginning, the earliest first.
+    pub periods: Vec<(Timestamp, Calls)>,
+    /// The keys with most calls, the one with most first; equal ones by name.
+    pub keys: Vec<KeyUsage>,
+    /// How many keys had any.
+    pub key_count: u64,
+}
+
+impl Usage {
+    /// The calls of all periods.
+    pub fn total(&self) -> Calls {
+        let mut total = Calls::default();
+        for (_, calls) in &self.periods {
+            total.merge(*calls);
+        }
+        total
+    }
+}
+
+/// How often one key was used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// Its name.
+    pub name: Name,
+    /// Its id.
+    pub id: Id,
+    /// How often.
+    pub calls: Calls,
+}
+
+const COLUMNS: &str = "SELECT key, hour, allowed, forbidden, limited FROM usage";
+/// Of fewer than one hour in so many, the rows are found by their index; of more, reading all of them is faster.
+const FEW: i64 = 12;
+
+/// How often keys were used.
+pub(super) fn load(conn: &Conn, query: &UsageQuery<'_>) -> Result<Usage, StoreError> {
+    let since = query.by.around(query.since.as_second()).0;
+    let Some((first, last)) = bounds(conn)? else { return Ok(Usage::default()) };
+    let mut tally = Tally { hours: Hours::since(since.max(first)), top: Top::new(query.top) };
+    let all = last.saturating_sub(first).saturating_add(HOUR);
+    let are_few = last.saturating_sub(since).saturating_mul(FEW) < all;
+    match query.key {
+        Some(key) => {
+            let sql = format!("{COLUMNS} WHERE key = (SELECT id FROM key WHERE public_id = ?1) AND hour >= ?2");
+            tally.run_of_keys(conn, &sql, &[key.into(), since.into()])?;
+        }
+        None if are_few => tally.any_order(conn, &format!("{COLUMNS} WHERE hour >= ?1"), since)?,
+        // The addition keeps the planner from the index.
+        None => tally.run_of_keys(conn, &format!("{COLUMNS} WHERE hour + 0 >= ?1 ORDER BY key"), &[since.into()])?,
+    }
+    tally.usage(conn, query.by)
+}
+
+/// The first and the last hour of which there is anything.
+fn bounds(conn: &Conn) -> Result<Option<(i64, i64)>, StoreError> {
+    let bound = |which| {
+        conn.optional(&format!("SELECT hour FROM usage ORDER BY hour {which} LIMIT 1"), &[], |row| row.integer(0))
+    };
+    Ok(bound("ASC")?.zip(bound("DESC")?))
+}
+
+/// What has been added up so far.
+struct Tally {
+    hours: Hours,
+    top: Top,
+}
+
+/// Calls by hour.
+struct Hours {
+    first: i64,
+    /// Those of the first hour and of those that follow it.
+    row: Vec<Calls>,
+    /// Those of hours that are far away, which a clock that was wrong has left.
+    apart: BTreeMap<i64, Calls>,
+}
+
+impl Hours {
+    /// Twenty years, in four megabytes.
+    const MOST: usize = 20 * 366 * 24;
+
+    fn since(first: i64) -> Self {
+        Self { first, row: vec![], apart: BTreeMap::new() }
+    }
+
+    fn of(&mut self, hour: i64) -> &mut Calls {
+        let place = hour.saturating_sub(self.first) / HOUR;
+        match usize::try_from(place) {
+            Ok(place) if place < Self::MOST && hour >= self.first => {
+                if place >= self.row.len() {
+                    self.row.resize(place + 1, Calls::default());
+                }
+                &mut self.row[place]
+            }
+            _ => self.apart.entry(hour).or_default(),
+        }
+    }
+
+    /// Those of which there is anything.
+    fn all(self) -> impl Iterator<Item = (i64, Calls)> {
+        let first = self.first;
+        let row = (0..).zip(self.row).map(move |(place, calls): (i64, Calls)| (first + place * HOUR, calls));
+        row.filter(|(_, calls)| calls.all() > 0).chain(self.apart)
+    }
+}
+
+impl Tally {
+    /// Takes in rows of which those of one key follow each other.
+    fn run_of_keys(&mut self, conn: &Conn, sql: &str, values: &[super::db::Value<'_>]) -> Result<(), StoreError> {
+        let mut run: Option<(i64, Calls)> = None;
+        conn.each(sql, values, |row| {
+            let (key, calls) = self.take(row)?;
+            match &mut run {
+                Some((present, sum)) if *present == key => sum.merge(calls),
+                _ => {
+                    if let Some((key, sum)) = run.replace((key, calls)) {
+                        self.top.offer(key, sum);
+                    }
+                }
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        if let Some((key, sum)) = run {
+            self.top.offer(key, sum);
+        }
+        Ok(())
+    }
+
+    /// Takes in rows in any order.
+    fn any_order(&mut self, conn: &Conn, sql: &str, since: i64) -> Result<(), StoreError> {
+        let mut keys: HashMap<i64, Calls> = HashMap::new();
+        conn.each(sql, &[since.into()], |row| {
+            let (key, calls) = self.take(row)?;
+            keys.entry(key).or_default().merge(calls);
+            Ok::<_, StoreError>(())
+        })?;
+        for (key, calls) in keys {
+            self.top.offer(key, calls);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, row: &Row<'_>) -> Result<(i64, Calls), StoreError> {
+        let calls = Calls { allowed: row.count(2)?, forbidden: row.count(3)?, limited: row.count(4)? };
+        self.hours.of(row.integer(1)?).merge(calls);
+        Ok((row.integer(0)?, calls))
+    }
+
+    fn usage(self, conn: &Conn, by: Unit) -> Result<Usage, StoreError> {
+        let mut periods: BTreeMap<i64, Calls> = BTreeMap::new();
+        for (hour, calls) in self.hours.all() {
+            periods.entry(by.around(hour).0).or_default().merge(calls);
+        }
+        let damage = |what: String| StoreError::Corrupt { path: conn.place().to_owned(), detail: what };
+        let time = |(start, calls): (i64, Calls)| {
+            let start = Timestamp::from_second(start).map_err(|_| damage("an hour of usage is no time".to_owned()))?;
+            Ok::<_, StoreError>((start, calls))
+        };
+        let key_count = self.top.seen;
+        let mut keys = vec![];
+        for (row, calls) in self.top.keys() {
+            let named = conn.optional("SELECT name, public_id FROM key WHERE id = ?1", &[row.into()], |row| {
+                Ok(KeyUsage { name: row.parsed(0)?, id: row.parsed(1)?, calls })
+            })?;
+            keys.push(named.ok_or_else(|| damage("there is usage of a key that is missing".to_owned()))?);
+        }
+        keys.sort_by(|one, two| two.calls.all().cmp(&one.calls.all()).then_with(|| one.name.cmp(&two.name)));
+        Ok(Usage { periods: periods.into_iter().map(time).collect::<Result<_, _>>()?, keys, key_count })
+    }
+}
+
+/// The keys with most calls.
+struct Top {
+    most: usize,
+    seen: u64,
+    /// The least of them is on top; of equal ones, that of the later row.
+    kept: BinaryHeap<Reverse<(u64, Reverse<i64>)>>,
+    calls: HashMap<i64, Calls>,
+}
+
+impl Top {
+    fn new(most: usize) -> Self {
+        Self { most, seen: 0, kept: BinaryHeap::new(), calls: HashMap::new() }
+    }
+
+    fn offer(&mut self, key: i64, calls: Calls) {
+        self.seen += 1;
+        let place = (calls.all(), Reverse(key));
+        let is_full = self.kept.len() >= self.most;
+        if is_full && self.kept.peek().is_none_or(|Reverse(least)| place <= *least) {
+            return;
+        }
+        if is_full && let Some(Reverse((_, Reverse(least)))) = self.kept.pop() {
+            self.calls.remove(&least);
+        }
+        self.kept.push(Reverse(place));
+        self.calls.insert(key, calls);
+    }
+
+    fn keys(self) -> impl Iterator<Item = (i64, Calls)> {
+        self.calls.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_with_most_calls_are_kept() {
+        let calls = |allowed| Calls { allowed, ..Calls::default() };
+        for (most, wanted) in [(0, vec![]), (1, vec![4]), (3, vec![1, 2, 4]), (9, vec![1, 2, 3, 4, 5])] {
+            let mut top = Top::new(most);
+            for (key, number) in [(1, 5), (2, 5), (3, 5), (4, 9), (5, 1)] {
+                top.offer(key, calls(number));
+            }
+            assert_eq!(top.seen, 5);
+            let mut kept: Vec<_> = top.keys().map(|(key, _)| key).collect();
+            kept.sort_unstable();
+            assert_eq!(kept, wanted, "{most}");
+        }
+    }
+}
