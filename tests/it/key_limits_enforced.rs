@@ -43,7 +43,7 @@ fn sixteen_processes_at_once_get_exactly_as_many_as_there_are() {
             let workers: Vec<_> = (0..16)
                 .map(|_| {
                     let one = || finish_with(&mut binary(&store, &words("verify -q")), secret.as_bytes()).code;
-                    scope.spawn(move || (0..10).map(|_| one()).collect::<Vec<_>>())
+                    scope.spawn(move || (0..50).map(|_| one()).collect::<Vec<_>>())
                 })
                 .collect();
             workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()

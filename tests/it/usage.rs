@@ -227,6 +227,29 @@ fn what_is_left_of_limits_is_told() {
     ]);
 }
 
+/// A restore brings settings back, and takes no call back.
+#[test]
+fn a_restore_forgets_no_call() {
+    let sandbox = Sandbox::new();
+    let (secret, gone) = (sandbox.mint("a"), sandbox.mint("gone"));
+    call(&sandbox, &secret, "", 2);
+    call(&sandbox, &gone, "", 1);
+    let backup = sandbox.path("backup.db").display().to_string();
+    ok(&sandbox, &format!("backup {backup}"));
+    sandbox.pass(2.hours());
+    call(&sandbox, &secret, "", 3);
+    call(&sandbox, &secret, "--scope x", 1);
+    ok(&sandbox, "delete gone --yes");
+    ok(&sandbox, &format!("restore {backup} --yes"));
+    assert_eq!(total(&sandbox, "a"), [5, 1, 0]);
+    assert_eq!(ok(&sandbox, "show a --json").json()["use_count"], 5);
+    assert_eq!(total(&sandbox, ""), [5, 1, 0], "what was deleted since is gone again");
+    ok(&sandbox, &format!("restore {backup} --yes --as-it-was"));
+    assert_eq!((total(&sandbox, "a"), total(&sandbox, "gone")), ([5, 1, 0], [1, 0, 0]));
+    assert_eq!(ok(&sandbox, "show gone --json").json()["use_count"], 1);
+    assert_eq!(ok(&sandbox, "doctor --json").code, 0);
+}
+
 #[test]
 fn usage_is_pruned_by_who_counts() {
     let sandbox = Sandbox::new();

@@ -5,12 +5,14 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use keyward_core::rules::calendar::Unit;
 use keyward_core::rules::hashing::HashedSecret;
 use keyward_core::rules::key::SecretState::{Current, Grace, Retired, Staged};
 use keyward_core::rules::key::Settings;
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::token::Id;
-use keyward_core::store::{ChainCheck, NewKey, NewSecret, Staging, Stamp, Store, StoreError};
+use keyward_core::rules::usage::{Call, Calls};
+use keyward_core::store::{ChainCheck, NewKey, NewSecret, Staging, Stamp, Store, StoreError, UsageQuery, Uses};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -75,6 +77,11 @@ fn an_older_store_is_brought_up_to_date() {
                 let key = changes.replace_secret(&key, &secret(2), at(2_000))?;
                 changes.stage_secret(&key, &secret(3), Staging::Told)?;
                 changes.delete_key(&bare)?;
+                let mut uses = Uses::default();
+                for second in [1, 3_599, 7_203] {
+                    uses.add(&key.id, Call::Allowed, at(second), None);
+                }
+                changes.record_uses(&uses)?;
                 Ok::<_, StoreError>((key, bare))
             })
             .unwrap();
@@ -89,6 +96,11 @@ fn an_older_store_is_brought_up_to_date() {
         let expected = [(Staged, None), (Current, None), (Grace, Some(at(2_000)))];
         assert_eq!(states, expected, "from {version}");
         assert_eq!(found.settings, settings);
+        // What was used when no hour was kept stands in that of the last use: nothing is missing in the sum.
+        assert_eq!((found.use_count, found.last_used_at, found.last_used_from), (3, Some(at(7_203)), None));
+        let query = UsageQuery { key: Some(&key.id), since: at(0), by: Unit::Hour, top: 1 };
+        let usage = store.view().unwrap().usage(&query).unwrap();
+        assert_eq!(usage.periods, [(at(7_200), Calls { allowed: 3, forbidden: 0, limited: 0 })]);
         // What was written then proves as well as what is written now, and the columns say what the details say.
         assert_eq!(store.view().unwrap().check_history(|_| {}).unwrap(), ChainCheck::Intact { rows: 5 });
         assert!(store.view().unwrap().is_leftover(&secret(5).id).unwrap(), "the secret of {}", bare.name);
