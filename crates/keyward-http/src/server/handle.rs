@@ -16,7 +16,7 @@ use keyward_core::verifier::VerifyError;
 use super::config::Logged;
 use super::endpoint::Endpoint;
 use super::peer::{Peer, knows_secret};
-use super::shared::Settings;
+use super::settings::Settings;
 use super::{Question, Worker};
 use crate::Refusal;
 use crate::answer::{PROBLEM, REASON, Reply, Ruling, limit_name};

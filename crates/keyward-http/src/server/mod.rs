@@ -7,7 +7,10 @@
 //! | `endpoint`, `peer`, `handle` | one request: which policy, whose word, which answer |
 //! | `admin` | what operators and their tools ask |
 //! | `systemd` | ready, reloading, stopping, and the watchdog |
-//! | `run` | start, reload and stop |
+//! | `run` | start and stop |
+//! | `listening`, `loops` | who listens where, who accepts, and which loop serves |
+//! | `settings`, `reload` | what is in force, and how another configuration takes its place |
+//! | `shared`, `upkeep` | what all threads have in common, and what is done from time to time |
 //!
 //! There is an event loop a core. Each accepts from all sockets, and a connection goes to the loop that has fewest. A
 //! decision is made on the loop; hashes, writing and the log have threads of their own.
@@ -21,11 +24,16 @@ mod connection;
 mod endpoint;
 mod handle;
 mod listen;
+mod listening;
+mod loops;
 mod peer;
+mod reload;
 mod run;
+mod settings;
 mod shared;
 mod stream;
 mod systemd;
+mod upkeep;
 
 use std::io::Write;
 use std::path::PathBuf;

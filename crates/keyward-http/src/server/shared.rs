@@ -9,14 +9,9 @@ use keyward_core::verifier::VerifyError;
 
 use super::Api;
 use super::config::{Config, ConfigError, Unfit};
+use super::settings::Settings;
 use crate::guard::Guard;
 use crate::observe::{Log, Meters, Origins};
-
-/// The configuration, with what was read of other files for it.
-pub(super) struct Settings {
-    pub(super) config: Config,
-    pub(super) secret: Option<Vec<u8>>,
-}
 
 /// What all threads have in common.
 pub(super) struct Shared {
