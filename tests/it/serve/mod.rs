@@ -12,6 +12,7 @@ mod soak;
 mod start;
 mod store;
 mod verify_api;
+mod world;
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
