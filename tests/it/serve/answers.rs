@@ -195,6 +195,11 @@ fn a_name_that_reads_as_none_is_no_yes() {
     assert!(["name_unusable", "store_unusable"].contains(&answer.reason()), "{answer:?}");
     assert_eq!(answer.only("retry-after"), "1");
     assert_eq!(answer.all("x-keyward-name"), [""; 0]);
+    // Nor is it a use: nobody was let through. The one that follows is.
+    assert_eq!(world.at("forward", "few", Some(&secret), &[]).status, 200, "its name is not told there");
+    let (sandbox, mut guard) = (world.sandbox, world.guard);
+    guard.stop();
+    assert_eq!(sandbox.run("show - --json").json()["use_count"], 1);
 }
 
 #[test]

@@ -111,7 +111,8 @@ impl Guard {
         RequestId::given(headers).unwrap_or_else(|| RequestId::new(self.0.requests.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Asks whether the request of which `facts` are known may be made with the credential.
+    /// Asks whether the request of which `facts` are known may be made with the credential. What is made of it is handed
+    /// to [`Guard::finish`], which counts it.
     pub fn ask(
         &self,
         policy: &Policy,
@@ -160,7 +161,7 @@ impl Guard {
         }
     }
 
-    /// Counts the use, or the failure: whoever has failed too often is told nothing else.
+    /// Counts the failure, if it is one: whoever has failed too often is told nothing else.
     fn rule(&self, answer: Answer, client: Option<IpAddr>, id: RequestId) -> Ruling {
         if is_failure(&answer) {
             let now = self.0.clock.steady();
@@ -169,13 +170,15 @@ impl Guard {
             }
             self.0.floods.count(client, now);
         }
-        self.0.counts.count(&answer, &self.0.clock);
         Ruling::answered(id, answer)
     }
 
-    /// Gives an answer that was told to those that renew hashes, if that is wanted.
+    /// Takes a ruling back when it is told: a yes is counted as a use, and a hash is renewed where that is wanted. Whoever
+    /// refuses in spite of a yes hands in the refusal.
     pub fn finish(&self, ruling: Ruling) {
-        if let Some(answer) = ruling.into_answer().filter(Answer::wants_renewal) {
+        let Some(answer) = ruling.into_answer() else { return };
+        self.0.counts.count(&answer, &self.0.clock);
+        if answer.wants_renewal() {
             self.0.counts.renew(answer);
         }
     }
