@@ -66,6 +66,13 @@ fn a_head_that_takes_its_time_is_cut_off() {
     }
     let end = end.expect("it was waited for");
     assert!((Duration::from_secs(5)..Duration::from_millis(7_500)).contains(&end), "{end:?}");
+    // One that has begun together with a whole one has no more time.
+    let start = Instant::now();
+    let mut behind = guard.connect();
+    behind.wait_for(Duration::from_secs(9));
+    assert_eq!(behind.ask(&(head.clone() + "GET /forward/def")).status, 401);
+    assert!(behind.is_closed() && behind.answer(false).is_none());
+    assert!((Duration::from_secs(5)..Duration::from_millis(7_500)).contains(&start.elapsed()), "{:?}", start.elapsed());
     // Whoever has said nothing yet may take longer.
     assert_eq!(idle.ask(&super::head("GET", "/healthz", &[])).status, 200);
 }
@@ -141,6 +148,12 @@ fn what_could_mean_two_things_is_refused() {
         }
     }
     assert_eq!(with("/forward/default", &[("X-Keywards", "x")]).status, 200);
+    // The next proxy on the way would take away what is named there.
+    for names in ["X-Keyward-Id", "keep-alive, x_keyward.name"] {
+        for path in ["/forward/default", "/nginx/default", "/original/default", "/envoy/default/"] {
+            assert_eq!(with(path, &[("Connection", names)]).both(), (403, "forged_header"), "{path} {names}");
+        }
+    }
 }
 
 #[test]
@@ -312,6 +325,25 @@ fn no_spelling_of_a_path_or_host_leads_around_a_route() {
         let answer = through("api.example.org", uri);
         assert_eq!(answer.status, 403, "{uri}: {answer:?}");
     }
+    // Envoy tells the path in that of the question, which ends before a `#` for whoever reads it here.
+    let by_envoy = |wire: &mut Wire, uri: &str| {
+        let facts = [("X-Forwarded-Proto", "https"), ("Authorization", credential.as_str())];
+        wire.ask(&head("GET", &format!("/envoy/routes{uri}"), &facts))
+    };
+    let mut wire = guard.connect();
+    let answer = by_envoy(&mut wire, "/public?x");
+    assert_eq!((answer.status, answer.closes()), (200, false), "{answer:?}");
+    assert_eq!(by_envoy(&mut wire, "/admin").status, 403);
+    for uri in ["/public#", "/public#/../admin", "/#?x"] {
+        let answer = by_envoy(&mut guard.connect(), uri);
+        assert_eq!((answer.both(), answer.closes()), ((403, "ambiguous_path"), true), "{uri}: {answer:?}");
+    }
+    // Of requests that come together, those that come first are the ones that pay.
+    let mut wire = guard.connect();
+    assert_eq!(by_envoy(&mut wire, "/admin").status, 403);
+    wire.send(head("GET", "/envoy/routes/public", &[]) + &head("GET", "/envoy/routes/public#x", &[]));
+    assert_eq!(wire.answer(false).unwrap().both(), (403, "ambiguous_path"));
+    assert!(wire.answer(false).is_none());
     for host in [
         "admin.example.org",
         "ADMIN.example.org",

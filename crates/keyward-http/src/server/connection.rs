@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::Worker;
 use super::admin;
 use super::handle::{Door, handle};
+use super::peer::Peer;
 use super::stream::{Pace, Stream, Timed};
 
 /// A head may be this large, and have so many lines.
@@ -32,7 +33,7 @@ const LINGER: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone)]
 pub(super) enum Role {
     Guard(Door),
-    Admin,
+    Admin(Peer),
 }
 
 /// Says without further ado that there is no room. What the client has sent is taken in for a moment: a connection that
@@ -65,8 +66,8 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
         let (role, worker, pace, is_ending) = (&role, &worker, &pace, &is_ending);
         async move {
             let mut response = match role {
-                Role::Guard(door) => handle(request, door, worker).await,
-                Role::Admin => admin::handle(&request, worker),
+                Role::Guard(door) => handle(request, door, worker, pace).await,
+                Role::Admin(peer) => admin::handle(&request, peer, worker),
             };
             if is_ending.load(Ordering::Relaxed) {
                 // Whoever is told does not send another request into a connection that is about to be closed.

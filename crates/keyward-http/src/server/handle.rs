@@ -17,6 +17,7 @@ use super::config::Logged;
 use super::endpoint::Endpoint;
 use super::peer::{Peer, knows_secret};
 use super::settings::Settings;
+use super::stream::Pace;
 use super::{Question, Worker};
 use crate::Refusal;
 use crate::answer::{PROBLEM, REASON, Reply, Ruling, limit_name};
@@ -48,33 +49,41 @@ fn plain(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
 }
 
 /// Answers a request.
-pub(super) async fn handle(request: http::Request<Incoming>, door: &Door, worker: &Worker) -> Response<Full<Bytes>> {
+pub(super) async fn handle(
+    request: http::Request<Incoming>,
+    door: &Door,
+    worker: &Worker,
+    pace: &Pace,
+) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     // A body is never waited for: many proxies announce one and send none. What may follow is then no request.
     let has_body = !body.is_end_stream();
     let shared = &*worker.shared;
-    let settings = shared.settings();
+    let settings = &*shared.settings();
     let started = shared.guard.clock().steady();
+    let case = Case { head: &head, door, worker, settings, started, pace };
     let mut response = match Endpoint::of(&head.uri) {
         _ if !door.peer.is_trusted(&settings.config.trust) => {
-            return closed(Case::new(&head, door, worker, &settings, started).refuse(
-                None,
-                Refusal::UntrustedPeer,
-                None,
-            ));
+            return closed(case.refuse(None, Refusal::UntrustedPeer, None));
         }
         Endpoint::Health if shared.is_draining.load(Ordering::Relaxed) => {
             plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
         }
         Endpoint::Health => plain(StatusCode::OK, "ok\n"),
         _ if settings.secret.as_ref().is_some_and(|secret| !knows_secret(&head.headers, secret)) => {
-            Case::new(&head, door, worker, &settings, started).refuse(None, Refusal::UntrustedPeer, None)
+            case.refuse(None, Refusal::UntrustedPeer, None)
         }
-        Endpoint::Forward { dialect, policy, rest } => {
-            Case::new(&head, door, worker, &settings, started).forward(dialect, policy, rest).await
-        }
+        Endpoint::Forward { dialect, policy, rest } => tokio::select! {
+            biased;
+            response = case.forward(dialect, policy, rest) => response,
+            () = shared.is_over() => case.refuse(case.named(policy), Refusal::Draining, Some(dialect)),
+        },
         Endpoint::Verify if door.api => {
-            return Case::new(&head, door, worker, &settings, started).verify(body).await;
+            return tokio::select! {
+                biased;
+                response = case.verify(body) => response,
+                () = shared.is_over() => closed(case.refuse(None, Refusal::Draining, None)),
+            };
         }
         Endpoint::Verify => problem(
             StatusCode::NOT_FOUND,
@@ -83,7 +92,8 @@ pub(super) async fn handle(request: http::Request<Incoming>, door: &Door, worker
         ),
         Endpoint::None => not_found(),
     };
-    if has_body {
+    // Nor is it asked on where one of the targets was not the whole of it, or may not have been.
+    if has_body || pace.has_fragment() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -118,13 +128,10 @@ struct Case<'c> {
     worker: &'c Worker,
     settings: &'c Settings,
     started: Duration,
+    pace: &'c Pace,
 }
 
 impl<'c> Case<'c> {
-    fn new(head: &'c Parts, door: &'c Door, worker: &'c Worker, settings: &'c Settings, started: Duration) -> Self {
-        Self { head, door, worker, settings, started }
-    }
-
     async fn forward(&self, dialect: Dialect, name: &str, rest: &str) -> Response<Full<Bytes>> {
         let facts = match self.facts(dialect, rest) {
             Ok(facts) => facts,
@@ -166,6 +173,10 @@ impl<'c> Case<'c> {
         let config = &self.settings.config;
         let has_routes = matches!(dialect, Dialect::Forward | Dialect::Envoy) && !config.routes.is_empty();
         if name == PolicyName::ROUTES && has_routes {
+            // Of a target that goes on behind a `#`, only the part before it is known here.
+            if dialect == Dialect::Envoy && self.pace.has_fragment() {
+                return Err(Refusal::AmbiguousPath);
+            }
             return config.routes.policy(facts).map(|policy| &**policy);
         }
         config.policies.find(name).map(|policy| &**policy).ok_or(Refusal::UnknownPolicy)
@@ -299,6 +310,7 @@ impl<'c> Case<'c> {
                 ));
             }
         };
+        self.pace.take_body(&bytes);
         self.question(bytes).await
     }
 

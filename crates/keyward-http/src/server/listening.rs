@@ -1,5 +1,6 @@
 //! Sockets that are listened at, and what is answered at them.
 
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::config::{Address, Config, Listen};
@@ -21,7 +22,7 @@ impl Duty {
     pub(super) fn towards(self, peer: Peer) -> Role {
         match self {
             Self::Guard { api } => Role::Guard(Door { peer, api }),
-            Self::Admin => Role::Admin,
+            Self::Admin => Role::Admin(peer),
         }
     }
 }
@@ -46,7 +47,7 @@ impl Listening {
         let socket = Socket::open(&address, inherited)?;
         let listening = Self { address, duty, socket, close: watch::channel(false).0 };
         // Where a socket that was handed over listens is known only now.
-        if duty != Duty::Admin && config.trust.is_empty() && !listening.socket.is_local() {
+        if config.trust.is_empty() && !listening.socket.is_local() {
             let address = listening.socket.shown(&listening.address);
             listening.give_back(inherited);
             return Err(ListenError::Untrusted(address));
@@ -79,6 +80,21 @@ pub(super) fn addresses(sockets: &[Listening]) -> Vec<String> {
     let mut all: Vec<_> = sockets.iter().collect();
     all.sort_by_key(|listening| listening.duty == Duty::Admin);
     all.into_iter().map(|listening| listening.socket.shown(&listening.address)).collect()
+}
+
+/// What is served, as the log tells it.
+pub(super) fn served(sockets: &[Listening], config: &Config) -> Vec<(&'static str, Value)> {
+    let with = |is_meant: fn(Duty) -> bool| {
+        let meant = sockets.iter().filter(|listening| is_meant(listening.duty));
+        meant.map(|listening| listening.socket.shown(&listening.address)).collect::<Vec<_>>()
+    };
+    let policies: Vec<_> = config.policies.iter().map(|policy| policy.name.as_str()).collect();
+    vec![
+        ("listen", addresses(sockets).into()),
+        ("api", with(|duty| duty == Duty::Guard { api: true }).into()),
+        ("admin", with(|duty| duty == Duty::Admin).pop().into()),
+        ("policies", policies.into()),
+    ]
 }
 
 /// Every place to listen at.

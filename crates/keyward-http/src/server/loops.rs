@@ -129,7 +129,7 @@ async fn accept(socket: Socket, duty: Duty, worker: Worker, loops: Weak<Vec<Loop
     let Ok(listener) = listener else { return };
     let closed = close.clone();
     let let_in = |parked: Parked, peer: Peer| {
-        let is_stranger = duty != Duty::Admin && !peer.is_trusted(&worker.shared.settings().config.trust);
+        let is_stranger = !peer.is_trusted(&worker.shared.settings().config.trust);
         let role = duty.towards(peer);
         match Counted::new(&worker, is_stranger) {
             Some(counted) => {

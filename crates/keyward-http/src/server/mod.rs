@@ -3,7 +3,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `config` | what it is told: TOML or flags, checked whole |
-//! | `listen`, `stream`, `connection` | sockets, connections, and how long they may take |
+//! | `listen`, `stream`, `heads`, `connection` | sockets, connections, and how long they may take |
 //! | `endpoint`, `peer`, `handle` | one request: which policy, whose word, which answer |
 //! | `admin` | what operators and their tools ask |
 //! | `systemd` | ready, reloading, stopping, and the watchdog |
@@ -23,6 +23,7 @@ pub mod config;
 mod connection;
 mod endpoint;
 mod handle;
+mod heads;
 mod listen;
 mod listening;
 mod loops;

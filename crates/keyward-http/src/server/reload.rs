@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::config::{Address, Config};
 use super::listen::{Inherited, ListenError, Socket};
-use super::listening::{Duty, Listening, addresses, places};
+use super::listening::{Duty, Listening, places, served};
 use super::loops::Loops;
 use super::settings::read_settings;
 use super::shared::Shared;
@@ -36,7 +36,7 @@ pub(super) fn reload(
         }
     }
     match result {
-        Ok(()) => shared.log.event("info", "reload", &[("listen", addresses(sockets).into())]),
+        Ok(()) => shared.log.event("info", "reload", &served(sockets, &shared.settings().config)),
         Err(message) => {
             shared.config_failures.fetch_add(1, Ordering::Relaxed);
             let fields = [("message", message.into()), ("kept", "the former configuration".into())];
@@ -86,9 +86,9 @@ impl Change {
         loops: &Loops,
     ) -> Result<(), StartError> {
         for (address, duty) in places(config) {
-            let present = sockets.iter().position(|listening| listening.address.is_at_the_place_of(&address));
+            let present = self.present(sockets, &address, duty);
             let source = match present {
-                Some(place) if duty != Duty::Admin && config.trust.is_empty() && !sockets[place].socket.is_local() => {
+                Some(place) if config.trust.is_empty() && !sockets[place].socket.is_local() => {
                     return Err(ListenError::Untrusted(sockets[place].socket.shown(&address)).into());
                 }
                 Some(place) => Source::Present(place),
@@ -109,6 +109,17 @@ impl Change {
             }
         }
         self.permit(sockets)
+    }
+
+    /// The place of the socket that is there already. Of several with the port 0, each is another one.
+    fn present(&self, sockets: &[Listening], address: &Address, duty: Duty) -> Option<usize> {
+        let is_taken =
+            |place| self.wanted.iter().any(|(source, ..)| matches!(source, Source::Present(taken) if *taken == place));
+        let at_its_place = sockets
+            .iter()
+            .enumerate()
+            .filter(|(place, listening)| listening.address.is_at_the_place_of(address) && !is_taken(*place));
+        at_its_place.min_by_key(|(_, listening)| listening.duty != duty).map(|(place, _)| place)
     }
 
     /// Gives sockets that stay the permissions that they are to have from now on; where that fails, those that they had.

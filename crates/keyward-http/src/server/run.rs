@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::config::Config;
 use super::listen::Inherited;
-use super::listening::{Listening, addresses, places};
+use super::listening::{Listening, addresses, places, served};
 use super::loops::{Loop, Loops, turn};
 use super::reload::reload;
 use super::settings::{read_secret, read_settings};
@@ -23,6 +23,8 @@ use crate::observe::Log;
 const LAST: Duration = Duration::from_secs(5);
 /// How long the last writing may take where somebody is in a hurry.
 const HURRY: Duration = Duration::from_secs(1);
+/// How long those may take who are told that nobody is decided about any more.
+const FAREWELL: Duration = Duration::from_millis(200);
 /// How often it is looked whether all connections have ended.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -131,10 +133,11 @@ impl Server {
         for listening in &sockets {
             listening.announce(&loops, listening.copies(&loops).map_err(StartError::Thread)?);
         }
-        let shown = addresses(&sockets);
-        let fields = [("listen", shown.clone().into()), ("version", shared.version.into())];
+        let mut fields = served(&sockets, &shared.settings().config);
+        let store = shared.guard.gate().path().display().to_string();
+        fields.extend([("store", store.into()), ("version", shared.version.into())]);
         shared.log.event("info", "start", &fields);
-        systemd::ready(&format!("listening at {}", shown.join(", ")));
+        systemd::ready(&format!("listening at {}", addresses(&sockets).join(", ")));
 
         let control = event_loop()?;
         let mut is_hurried = control.block_on(async {
@@ -153,9 +156,12 @@ impl Server {
                 }
             }
             shared.is_draining.store(true, Ordering::Relaxed);
-            systemd::stopping();
+            systemd::stopping(options.drain.saturating_add(3 * LAST));
             shared.log.event("info", "stop", &[("drain_seconds", options.drain.as_secs_f64().into())]);
-            let mut is_hurried = wait(options.drain, &mut words).await;
+            let mut is_hurried = tokio::select! {
+                is_hurried = wait(options.drain, &mut words) => is_hurried,
+                () = upkeep.go_on(&shared) => false,
+            };
             // Listeners take in what waits at their doors, and close.
             for listening in std::mem::take(&mut sockets) {
                 let _ = listening.close.send(true);
@@ -167,6 +173,13 @@ impl Server {
                     break;
                 }
                 is_hurried = wait(STEP, &mut words).await;
+            }
+            // Who still waits for a decision gets none, and is told so.
+            shared.end();
+            for _ in 0..FAREWELL.as_millis() / STEP.as_millis() {
+                if shared.connections.load(Ordering::Acquire) > 0 {
+                    tokio::time::sleep(STEP).await;
+                }
             }
             is_hurried
         });

@@ -35,6 +35,15 @@ impl Upkeep {
         self.second.tick().await;
     }
 
+    /// What is done while it drains, until nobody asks for it any more. systemd has stopped to watch then.
+    pub(super) async fn go_on(&mut self, shared: &Arc<Shared>) {
+        self.watchdog = None;
+        loop {
+            self.next().await;
+            self.work(shared);
+        }
+    }
+
     pub(super) fn work(&mut self, shared: &Arc<Shared>) {
         if self.passed.is_multiple_of(COUNT_EVERY.as_secs()) {
             let shared = Arc::clone(shared);
