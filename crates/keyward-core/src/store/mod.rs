@@ -28,6 +28,7 @@ mod rows;
 mod secrets;
 mod settings;
 mod sqlite;
+mod tally;
 mod uses;
 mod view;
 
@@ -55,6 +56,7 @@ pub use settings::StoreSettings;
 pub(crate) use sqlite::BUSY_TIMEOUT;
 pub use sqlite::backup::{BackupError, BackupReport};
 pub use sqlite::beside::all_of as files_beside;
+pub use tally::Tally;
 pub use uses::Uses;
 pub use view::View;
 

@@ -4,14 +4,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use keyward_core::rules::key::State;
-use keyward_core::store::{Filter, StoreError};
+use keyward_core::store::{StoreError, Tally};
 
 use super::shared::{KeyCounts, Shared};
 use super::systemd;
 
 /// How often keys are counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
+/// How many of them at a time.
+const PART: u32 = 1_000;
 
 /// What is done from time to time.
 pub(super) struct Upkeep {
@@ -68,29 +69,33 @@ impl Upkeep {
     }
 }
 
-/// Counts keys by their states.
+/// Counts keys by their states, a part at a time: nobody waits for it, and it pins nothing in the store.
 fn count_keys(shared: &Shared) {
     const DAY: i64 = 24 * 60 * 60;
     let now = keyward_core::rules::time::whole_seconds(shared.guard.clock().now());
-    let count = || {
+    let within = [("7d", 7), ("30d", 30)];
+    let by = |days: i64| jiff::Timestamp::from_second(now.as_second().saturating_add(days * DAY)).unwrap_or(now);
+    let mut tally = Tally::new(now, within.map(|(_, days)| by(days)));
+    let mut count = || {
         let turn = shared.guard.gate().turn().ok()?;
-        let view = turn.view().ok()?;
-        let mut counts = KeyCounts::default();
-        for state in State::ALL {
-            let filter = Filter { state: Some(state), ..Filter::default() };
-            counts.states.push((state.as_str(), view.count_keys(&filter, now, u64::MAX >> 1).ok()?));
-        }
-        for (name, days) in [("7d", 7), ("30d", 30)] {
-            let by = now.as_second().saturating_add(days * DAY);
-            let expires_by = jiff::Timestamp::from_second(by).ok();
-            let filter = Filter { state: Some(State::Active), expires_by, ..Filter::default() };
-            counts.expiring.push((name, view.count_keys(&filter, now, u64::MAX >> 1).ok()?));
-        }
-        Some(counts)
+        turn.view().ok()?.tally(&mut tally, PART).ok()
     };
-    if let Some(counts) = count() {
-        *shared.keys.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    loop {
+        let started = shared.guard.clock().steady();
+        match count() {
+            // Where it cannot be counted, what was known is still the best that is.
+            None => return,
+            Some(false) => break,
+            Some(true) if shared.is_draining.load(Ordering::Relaxed) => return,
+            // Half of the time of one processor is for others.
+            Some(true) => std::thread::sleep(shared.guard.clock().steady().saturating_sub(started)),
+        }
     }
+    let counts = KeyCounts {
+        states: tally.states().map(|(state, count)| (state.as_str(), count)).collect(),
+        expiring: within.iter().map(|(name, _)| *name).zip(tally.expiring()).collect(),
+    };
+    *shared.keys.lock().unwrap_or_else(PoisonError::into_inner) = counts;
 }
 
 /// Tells the log what could not be written.
