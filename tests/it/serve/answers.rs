@@ -276,6 +276,9 @@ fn other_paths_and_methods() {
         let answer = world.guard.ask(path, &[]);
         assert_eq!((answer.status, &answer.json()["status"]), (404, &404.into()), "{path}");
         assert_eq!(answer.only("content-type"), "application/problem+json");
+        // A proxy that asks there is mistaken, and somebody has to find that out.
+        let told = world.guard.line(|line| line["event"] == "problem" && line["path"] == path);
+        assert_eq!((&told["status"], &told["reason"]), (&404.into(), &"not_found".into()), "{told}");
     }
     for path in [
         "/forward/",

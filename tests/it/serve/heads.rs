@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use serde_json::Value;
 
 use super::{FACTS, Guard, Wire, eventually, head, question};
 use crate::harness::Sandbox;
@@ -46,6 +47,15 @@ fn what_is_too_large_is_told_so() {
     let long = format!("/forward/default?{}", "x".repeat(70_000));
     let status = guard.ask(&long, &[]).status;
     assert!([414, 431].contains(&status), "{status}");
+    let told = is_told(&guard, "head_too_large");
+    assert!(!told.to_string().contains("xxxx"), "{told}");
+}
+
+/// The line of the log about a connection that ended otherwise than it should.
+fn is_told(guard: &Guard, reason: &str) -> Value {
+    let line = guard.line(|line| line["event"] == "connection" && line["reason"] == reason);
+    assert_eq!((line["level"].as_str(), line["peer"].as_str()), (Some("warn"), Some("127.0.0.1")), "{line}");
+    line
 }
 
 #[test]
@@ -66,6 +76,7 @@ fn a_head_that_takes_its_time_is_cut_off() {
     }
     let end = end.expect("it was waited for");
     assert!((Duration::from_secs(5)..Duration::from_millis(7_500)).contains(&end), "{end:?}");
+    is_told(&guard, "head_too_slow");
     // One that has begun together with a whole one has no more time.
     let start = Instant::now();
     let mut behind = guard.connect();
@@ -108,6 +119,8 @@ fn what_is_malformed_is_refused() {
             None => assert!(wire.is_closed(), "{text:?}"),
         }
     }
+    let told = is_told(&guard, "head_malformed");
+    assert!(!told["message"].as_str().unwrap().is_empty() && !guard.text().contains(&secret), "{told}");
     // What follows is no request: where it was cut off, nobody knows.
     let mut wire = guard.connect();
     wire.send(format!("GET /a b HTTP/1.1\r\n\r\n{}", question("default", &secret)));
@@ -221,6 +234,7 @@ fn requests_that_come_together_are_answered_in_order() {
         let mut gone = guard.connect();
         gone.send(&all[..cut]);
     }
+    is_told(&guard, "head_cut_short");
     for _ in 0..20 {
         let mut hashing = guard.connect();
         hashing.send(question("default", &fresh));
@@ -408,6 +422,7 @@ fn many_idle_connections_keep_nobody_from_being_answered() {
         assert!(text.contains(&format!("\r\n{line}\r\n")), "{text}");
     }
     assert_eq!(busy.ask(&question("default", &secret)).status, 200);
+    is_told(&guard, "too_many_connections");
     idle.truncate(100);
     eventually(|| (connections() < 200).then_some(())).expect("they are counted as gone");
     assert_eq!(guard.with("default", &secret).status, 200);

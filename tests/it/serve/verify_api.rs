@@ -77,6 +77,9 @@ fn what_is_no_question_is_refused() {
         let answer = world.guard.connect().ask(&head(method, "/v1/verify", &[]));
         assert_eq!((answer.status, answer.only("allow")), (405, "POST"), "{method}");
     }
+    for (status, reason) in [(400, "not_a_question"), (405, "wrong_method"), (415, "wrong_media_type")] {
+        world.guard.line(|line| line["event"] == "problem" && line["status"] == status && line["reason"] == reason);
+    }
     assert!(!world.guard.text().contains("PLANTED"));
 }
 
@@ -129,6 +132,9 @@ fn a_body_has_its_measure() {
     let answer = late.answer(false).unwrap();
     assert_eq!((answer.status, answer.closes()), (408, true));
     assert!((Duration::from_secs(4)..Duration::from_secs(7)).contains(&start.elapsed()));
+    for reason in ["too_large", "too_slow", "cut_short"] {
+        world.guard.line(|line| line["event"] == "problem" && line["reason"] == reason);
+    }
 }
 
 #[test]

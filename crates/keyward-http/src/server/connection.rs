@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::Worker;
 use super::admin;
+use super::config::Logged;
 use super::handle::{Door, handle};
 use super::peer::Peer;
 use super::stream::{Pace, Stream, Timed};
@@ -21,9 +22,9 @@ use super::stream::{Pace, Stream, Timed};
 const MOST_HEAD: usize = 64 * 1024;
 const MOST_LINES: usize = 100;
 /// More connections than this are turned away.
-const MOST: usize = 10_000;
+pub(super) const MOST: usize = 10_000;
 /// The same for peers that are not trusted.
-const MOST_STRANGERS: usize = 64;
+pub(super) const MOST_STRANGERS: usize = 64;
 /// How often it is looked whether a connection has had its time.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a connection is kept after the end was announced, for requests that are on their way.
@@ -34,6 +35,15 @@ const LINGER: Duration = Duration::from_millis(250);
 pub(super) enum Role {
     Guard(Door),
     Admin(Peer),
+}
+
+impl Role {
+    /// Whoever is at the other end.
+    pub(super) fn peer(&self) -> &Peer {
+        match self {
+            Self::Guard(Door { peer, .. }) | Self::Admin(peer) => peer,
+        }
+    }
 }
 
 /// Says without further ado that there is no room. What the client has sent is taken in for a moment: a connection that
@@ -88,8 +98,12 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
         let was_ending = is_ending.load(Ordering::Relaxed);
         tokio::select! {
             biased;
-            // How it ended is the client's business: it was malformed, or went away.
-            _ = connection.as_mut() => return,
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    tell_of_end(&error, &role, &worker);
+                }
+                return;
+            }
             _ = stop.changed(), if !was_ending => {
                 is_ending.store(true, Ordering::Relaxed);
                 tick.reset_after(LINGER);
@@ -102,10 +116,31 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
                 if was_ending {
                     connection.as_mut().graceful_shutdown();
                 } else if pace.is_over() {
+                    if pace.is_within_head() {
+                        tell("head_too_slow", "the head did not come within 5 seconds", &role, &worker);
+                    }
                     return;
                 }
             }
         }
+    }
+}
+
+/// Tells the log what became of a connection that did not end as it should. That a client went away between two requests
+/// is its own business.
+fn tell_of_end(error: &hyper::Error, role: &Role, worker: &Worker) {
+    let reason = match () {
+        () if error.is_parse_too_large() => "head_too_large",
+        () if error.is_parse() => "head_malformed",
+        () if error.is_incomplete_message() => "head_cut_short",
+        () => return,
+    };
+    tell(reason, &error.to_string(), role, worker);
+}
+
+fn tell(reason: &'static str, message: &str, role: &Role, worker: &Worker) {
+    if worker.shared.settings().config.log != Logged::Nothing {
+        worker.shared.log.connection(reason, message, &role.peer().to_string());
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
 use super::Worker;
-use super::connection::{Counted, Role, serve, turn_away};
+use super::connection::{Counted, MOST, MOST_STRANGERS, Role, serve, turn_away};
 use super::listen::Socket;
 use super::listening::Duty;
 use super::peer::Peer;
@@ -131,17 +131,17 @@ async fn accept(socket: Socket, duty: Duty, worker: Worker, loops: Weak<Vec<Loop
     let let_in = |parked: Parked, peer: Peer| {
         let is_stranger = !peer.is_trusted(&worker.shared.settings().config.trust);
         let role = duty.towards(peer);
-        match Counted::new(&worker, is_stranger) {
-            Some(counted) => {
-                if let Some(loops) = loops.upgrade() {
-                    hand_over(&loops, parked, role, counted, closed.clone());
-                }
+        if let Some(counted) = Counted::new(&worker, is_stranger) {
+            if let Some(loops) = loops.upgrade() {
+                hand_over(&loops, parked, role, counted, closed.clone());
             }
-            None => {
-                if let Ok(stream) = Stream::unpark(parked) {
-                    tokio::spawn(turn_away(stream));
-                }
-            }
+            return;
+        }
+        let most = if is_stranger { MOST_STRANGERS } else { MOST };
+        let message = format!("there are {most} connections already");
+        worker.shared.log.connection("too_many_connections", &message, &role.peer().to_string());
+        if let Ok(stream) = Stream::unpark(parked) {
+            tokio::spawn(turn_away(stream));
         }
     };
     loop {

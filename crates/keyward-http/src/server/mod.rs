@@ -5,6 +5,7 @@
 //! | `config` | what it is told: TOML or flags, checked whole |
 //! | `listen`, `stream`, `heads`, `connection` | sockets, connections, and how long they may take |
 //! | `endpoint`, `peer`, `handle` | one request: which policy, whose word, which answer |
+//! | `verify`, `problem` | a service that asks for itself, and answers that are no decisions |
 //! | `admin` | what operators and their tools ask |
 //! | `systemd` | ready, reloading, stopping, and the watchdog |
 //! | `run` | start and stop |
@@ -28,6 +29,7 @@ mod listen;
 mod listening;
 mod loops;
 mod peer;
+mod problem;
 mod reload;
 mod run;
 mod settings;
@@ -35,6 +37,7 @@ mod shared;
 mod stream;
 mod systemd;
 mod upkeep;
+mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -103,6 +103,11 @@ impl Pace {
         self.enter(state);
     }
 
+    /// Whether a head has begun, and not ended.
+    pub(super) fn is_within_head(&self) -> bool {
+        self.since.load(Ordering::Relaxed) & 3 == IN_HEAD
+    }
+
     /// Whether the client has had its time.
     pub(super) fn is_over(&self) -> bool {
         let (since, state) = {
