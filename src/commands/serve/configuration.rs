@@ -162,5 +162,5 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 /// A configuration that cannot be used.
 pub(super) fn wrong(error: ConfigError) -> Error {
     let told = Error::new(Code::Usage, error.message);
-    told.hint(error.hint.unwrap_or_else(|| "see what there is: keyward help serve".to_owned()))
+    told.hint(error.hint.unwrap_or_else(|| "see what there is: keyward help serve.toml".to_owned()))
 }

@@ -33,7 +33,7 @@ use keyward_http::server::{Address, Config, Listen, ListenError, OpenLog, Option
 /// say whose it is: X-Keyward-Name, X-Keyward-Scopes and others. No answer but 200 means yes.
 ///
 /// Without a configuration there is one policy, default, which the flags describe. With --config, the file describes
-/// any number of them; `keyward help serve` shows one.
+/// any number of them. `keyward help serve.toml` describes all of its fields, and every endpoint, header and metric.
 ///
 /// The store stays open to every other command. What they change counts at the next request: a key that was disabled is
 /// refused. Uses are counted in memory and written once a second.
@@ -58,7 +58,7 @@ pub struct Serve {
     /// The configuration, in TOML
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// A network whose machines may ask, beside this one; repeatable
+    /// A network whose machines may ask, proxies and operators, beside this one; repeatable
     #[arg(long, value_name = "CIDR")]
     trust: Vec<IpNet>,
     /// Answer only who sends the line in this file as Keyward-Proxy-Secret
@@ -249,7 +249,7 @@ fn not_started(error: StartError) -> Error {
             Error::new(Code::AddressInUse, message).hint("remove it, or name another path with --listen")
         }
         StartError::Listen(ListenError::Untrusted(_)) => Error::new(Code::Usage, message)
-            .hint("name the proxies that may ask: --trust 10.0.0.0/8, or trust = [\"10.0.0.0/8\"] in the file"),
+            .hint("name the machines that may ask: --trust 10.0.0.0/8, or trust = [\"10.0.0.0/8\"] in the file"),
         StartError::Listen(ListenError::Insecure(_)) => Error::new(Code::Usage, message)
             .hint("listen in a folder that belongs to keyward, as /run/keyward; mkdir -m 750 makes one"),
         StartError::Listen(ListenError::NoGroup(_)) => {

@@ -7,6 +7,7 @@ mod answers;
 mod floods;
 mod heads;
 mod limits;
+mod manual;
 mod operate;
 mod soak;
 mod start;

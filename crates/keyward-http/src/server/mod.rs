@@ -69,6 +69,12 @@ pub fn asked_by(target: &http::Uri) -> Option<(Dialect, &str, &str)> {
     }
 }
 
+/// The name, the kind and the meaning of every metric, for documents.
+#[doc(hidden)]
+pub fn metrics() -> Vec<[String; 3]> {
+    crate::observe::catalogue()
+}
+
 /// How the program that runs the server reads questions at `/v1/verify`, and in which words it tells answers and errors:
 /// the same as everywhere else in it.
 pub trait Api: Send + Sync + 'static {
