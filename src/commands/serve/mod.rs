@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use serde_json::json;
 
 use crate::error::{Code, Error, Exit};
-use crate::platform::{EndingSignal, StandardStream};
+use crate::platform::{self, EndingSignal, StandardStream};
 use crate::session::Session;
 use keyward_core::rules::credential::Presentation;
 use keyward_core::rules::limits::Limit;
@@ -205,7 +205,7 @@ impl Serve {
 }
 
 fn open_log(path: &std::path::Path) -> std::io::Result<Box<dyn Write + Send>> {
-    Ok(Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?))
+    Ok(Box::new(platform::open_log(path)?))
 }
 
 /// The clock of the world, and one that never goes back.
@@ -259,7 +259,7 @@ fn not_started(error: StartError) -> Error {
             .hint("start it with the socket unit, which names it: systemctl start keyward.socket"),
         StartError::Listen(ListenError::System { .. }) => Error::new(Code::InvalidValue, message)
             .hint("name an address of this machine, or a path in a folder that is there, with --listen"),
-        StartError::File { .. } | StartError::Secret(_) => {
+        StartError::File { .. } | StartError::Secret(_) | StartError::OpenSecret(_) => {
             Error::new(Code::Usage, message).hint("make one with: openssl rand -hex 32 > FILE; chmod 600 FILE")
         }
         StartError::Thread(_) => Error::new(Code::StoreUnwritable, message)

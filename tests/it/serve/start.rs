@@ -197,8 +197,45 @@ fn a_place_that_others_can_write_to_is_refused() {
     let (exit, _, message) = refused(&sandbox, &format!("--config {}", inside.display()));
     assert_eq!(exit, 2);
     assert!(message.contains("anybody can put another file in its place"), "{message}");
-    let (exit, ..) = refused(&sandbox, "--config /nowhere/serve.toml");
+    // A link in a folder that is closed leads there all the same.
+    let link = sandbox.path("link.toml");
+    std::os::unix::fs::symlink(&inside, &link).unwrap();
+    let (exit, _, message) = refused(&sandbox, &format!("--config {}", link.display()));
     assert_eq!(exit, 2);
+    assert!(message.contains("anybody can put another file in its place"), "{message}");
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(sandbox.run(&format!("serve --check --config {}", link.display())).code, 0);
+    for path in ["/nowhere/serve.toml", "/dev/null", "/"] {
+        assert_eq!(refused(&sandbox, &format!("--config {path}")).0, 2, "{path}");
+    }
+    fs::write(&link, b"\xff").unwrap();
+    let (exit, _, message) = refused(&sandbox, &format!("--config {}", link.display()));
+    assert!(exit == 2 && message.contains("no text in UTF-8"), "{message}");
+    let secret = sandbox.path("secret");
+    fs::write(&secret, "0123456789abcdef").unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o646)).unwrap();
+    let (exit, code, message) = refused(&sandbox, &format!("--proxy-secret-file {}", secret.display()));
+    assert_eq!((exit, code.as_str()), (2, "usage"));
+    assert!(message.contains("anybody can change it"), "{message}");
+}
+
+/// Whoever opens a pipe waits for the other end. A guard that waited would answer nobody, and could not be ended.
+#[test]
+fn no_pipe_is_waited_for() {
+    let sandbox = Sandbox::new();
+    let pipe = sandbox.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    for flag in ["config", "proxy-secret-file"] {
+        assert_eq!(refused(&sandbox, &format!("--listen 127.0.0.1:0 --{flag} {}", pipe.display())).0, 2, "{flag}");
+    }
+    assert_eq!(refused(&sandbox, &format!("--listen 127.0.0.1:0 --log-file {}", pipe.display())).0, 1);
+    // Nor at a reload.
+    let secret = sandbox.mint("deploy");
+    let mut guard = Guard::configured(&sandbox, PLAIN);
+    fs::rename(&pipe, sandbox.path("serve.toml")).unwrap();
+    assert_eq!(guard.reload()["level"], "error");
+    assert_eq!(guard.with("default", &secret).status, 200);
+    assert_eq!(guard.stop().code(), Some(0));
 }
 
 #[test]

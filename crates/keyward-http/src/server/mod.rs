@@ -153,6 +153,9 @@ pub enum StartError {
     /// The proxy secret is empty, or cannot stand in a header.
     #[error("{} holds no secret: write one line of at least 16 visible characters", .0.display())]
     Secret(PathBuf),
+    /// Somebody else decides what the proxy secret is.
+    #[error("{} is no file, or anybody can change it", .0.display())]
+    OpenSecret(PathBuf),
     /// The system gives no thread or no event loop.
     #[error("the system gives no thread to serve on: {0}")]
     Thread(std::io::Error),
