@@ -53,6 +53,8 @@ pub struct Serve {
     #[arg(long, value_name = "ADDR[,api]")]
     listen: Vec<Listen>,
     /// Where operators look: /livez, /readyz and /metrics
+    ///
+    /// An address of its own. From other machines than this one, only those may look that are in a network of --trust.
     #[arg(long, value_name = "ADDR")]
     admin: Option<Address>,
     /// The configuration, in TOML
