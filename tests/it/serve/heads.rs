@@ -244,6 +244,21 @@ fn requests_that_come_together_are_answered_in_order() {
 }
 
 #[test]
+fn who_says_nothing_and_goes_is_no_news() {
+    let (_sandbox, guard, secret) = guarded(PLAIN);
+    for _ in 0..3 {
+        // As checks of health do, and proxies that have no more use for a connection.
+        drop(guard.connect());
+        let mut ended = guard.connect();
+        ended.end();
+        assert!(ended.is_closed());
+        assert_eq!(guard.connect().ask(&question("default", &secret)).status, 200);
+    }
+    eventually(|| guard.admin("/metrics").body.contains("\nkeyward_connections 1\n").then_some(())).unwrap();
+    assert_eq!(guard.count(|line| line["event"] == "connection"), 0, "{}", guard.text());
+}
+
+#[test]
 fn the_client_is_whom_the_last_proxy_names() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("inside --allow-ip 192.0.2.0/24 --allow-ip 2001:db8::/32");
