@@ -244,6 +244,22 @@ fn requests_that_come_together_are_answered_in_order() {
 }
 
 #[test]
+fn who_reads_no_answers_is_not_read_any_more() {
+    let (_sandbox, guard, secret) = guarded(PLAIN);
+    let mut deaf = guard.connect();
+    deaf.wait_for(Duration::from_millis(500));
+    let many = question("default", &secret).repeat(100);
+    let mut sent = 0;
+    while sent < 100_000_000 && deaf.try_send(&many) {
+        sent += many.len();
+    }
+    assert!(sent < 100_000_000, "it reads on, and keeps the answers");
+    let start = Instant::now();
+    assert_eq!(guard.with("default", &secret).status, 200);
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[test]
 fn who_says_nothing_and_goes_is_no_news() {
     let (_sandbox, guard, secret) = guarded(PLAIN);
     for _ in 0..3 {
