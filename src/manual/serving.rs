@@ -25,10 +25,10 @@ policy = \"rest\"";
 const FIELDS: Rows = &[
     (
         "listen",
-        "where proxies ask: a list of addresses, each a text or a table { address = \"IP:PORT\", api = true }. An address is \
-         IP:PORT, unix:PATH or fd:NAME, a socket that systemd hands over. Behind the path of a socket may stand \
-         ,mode=0660 and ,group=NAME. With api, services may ask for themselves there. Where nothing is said: fd:guard if \
-         systemd hands it over, else unix:$RUNTIME_DIRECTORY/guard.sock under systemd, else 127.0.0.1:9180",
+        "where proxies ask: a list of addresses, each a text or a table { address = \"IP:PORT\", api = true }. An \
+         address is IP:PORT, unix:PATH or fd:NAME, a socket that systemd hands over. Behind the path of a socket may \
+         stand ,mode=0660 and ,group=NAME. With api, services may ask for themselves there. Where nothing is said: \
+         fd:guard if systemd hands it over, else unix:$RUNTIME_DIRECTORY/guard.sock under systemd, else 127.0.0.1:9180",
     ),
     (
         "admin",
@@ -36,19 +36,19 @@ const FIELDS: Rows = &[
     ),
     (
         "trust",
-        "networks whose machines may ask, beside this one: a list such as [\"10.0.0.0/8\"]. It is about every address, that \
-         of operators too; without it, none may be reached from other machines. Sockets are for whom their mode and \
-         group let in",
+        "networks whose machines may ask, beside this one: a list such as [\"10.0.0.0/8\"]. It is about every address, \
+         that of operators too; without it, none may be reached from other machines. Sockets are for whom their mode \
+         and group let in",
     ),
     (
         "proxies",
-        "networks of proxies in front of the one that asks: a list. Their entries in X-Forwarded-For are skipped, from the \
-         right, and the first other one is the client",
+        "networks of proxies in front of the one that asks: a list. Their entries in X-Forwarded-For are skipped, from \
+         the right, and the first other one is the client",
     ),
     (
         "proxy_secret_file",
-        "a file with one line of at least 16 visible characters. Every request has to carry it as Keyward-Proxy-Secret, but \
-         for those to /healthz and of operators",
+        "a file with one line of at least 16 visible characters. Every request has to carry it as \
+         Keyward-Proxy-Secret, but for those to /healthz and of operators",
     ),
     (
         "log",
@@ -67,16 +67,16 @@ const POLICY: Rows = &[
     ("methods", "a list of methods; others are refused. All, where nothing is said"),
     (
         "accept",
-        "a list of the places in which a credential is looked for, see below. What is elsewhere is none, and is not looked \
-         at. All but those in a query, where nothing is said",
+        "a list of the places in which a credential is looked for, see below. What is elsewhere is none, and is not \
+         looked at. All but those in a query, where nothing is said",
     ),
     ("transport", "\"https\" refuses requests that did not come by it, whatever the key allows"),
     ("limits", "a list of limits, N/PERIOD or N/PERIOD:BURST, for keys that have none of their own"),
     ("explain", "false: bodies of 401 and 403 do not say why, and no scope is named. True, where nothing is said"),
     (
         "headers",
-        "a list of what the service is told: id, name, owner, tenant, group, role, scopes, levels, policy. All but group and \
-         levels, where nothing is said",
+        "a list of what the service is told: id, name, owner, tenant, group, role, scopes, levels, policy. All but \
+         group and levels, where nothing is said",
     ),
 ];
 
@@ -90,7 +90,8 @@ const ROUTE: Rows = &[
 const ENDPOINTS: Rows = &[
     (
         "/forward/POLICY",
-        "what is asked about is told by X-Forwarded-Method, -Uri, -Host, -Proto and -For: for Caddy, Traefik, HAProxy, Apache",
+        "what is asked about is told by X-Forwarded-Method, -Uri, -Host, -Proto and -For: for Caddy, Traefik, HAProxy, \
+         Apache",
     ),
     ("/nginx/POLICY", "the same for auth_request of nginx: no answer has a body, and 429 comes as 403"),
     (
@@ -99,14 +100,15 @@ const ENDPOINTS: Rows = &[
     ),
     (
         "/envoy/POLICY/PATH",
-        "by the method and the path of the question itself, Host, X-Forwarded-Proto and -For: for Envoy, Istio, Gateway API",
+        "by the method and the path of the question itself, Host, X-Forwarded-Proto and -For: for Envoy, Istio, \
+         Gateway API",
     ),
     ("/forward/routes, /envoy/routes", "the policy is that of the first [[route]] that matches"),
     (
         "/v1/verify",
-        "POST: a service asks for itself, where the listener has api. The body is one line of `keyward verify --batch` with a \
-         field \"policy\", as application/json, of 128 KiB at most; what else it says is asked beside what the policy asks. The \
-         answer is 200 with the answer object of `keyward help json`, whether it is yes or no",
+        "POST: a service asks for itself, where the listener has api. The body is one line of `keyward verify --batch` \
+         with a field \"policy\", as application/json, of 128 KiB at most; what else it says is asked beside what the \
+         policy asks. The answer is 200 with the answer object of `keyward help json`, whether it is yes or no",
     ),
     ("/healthz", "200 while it serves, 503 while it drains"),
 ];
@@ -115,8 +117,8 @@ const OPERATORS: Rows = &[
     ("/livez", "200 while the event loops turn"),
     (
         "/readyz",
-        "200 if the store can be read and nothing is draining, else 503; in JSON: status (ready, degraded, not_ready) and \
-         checks (store: ok or an error code; uses: whether they can be written; draining)",
+        "200 if the store can be read and nothing is draining, else 503; in JSON: status (ready, degraded, not_ready) \
+         and checks (store: ok or an error code; uses: whether they can be written; draining)",
     ),
     ("/metrics", "the metrics below, in the text format of Prometheus"),
 ];
@@ -256,25 +258,25 @@ const BOUNDS: Rows = &[
 pub(super) fn parts() -> Vec<Part> {
     let mut parts = vec![
         Part::Text(
-            "`keyward serve` answers proxies before each request. Flags describe one policy, default; a file in TOML, named \
-             by `--config`, describes any number of them. Flags beside it win over what it says, and those of a policy are \
-             refused. A field that there is not is a mistake, as is a file or folder that everybody can write to. \
-             `keyward serve --check` says whether all of it is in order; with `--json` it prints an object with listen, \
-             admin and policies.",
+            "`keyward serve` answers proxies before each request. Flags describe one policy, default; a file in TOML, \
+             named by `--config`, describes any number of them. Flags beside it win over what it says, and those of a \
+             policy are refused. A field that there is not is a mistake, as is a file or folder that everybody can \
+             write to. `keyward serve --check` says whether all of it is in order; with `--json` it prints an object \
+             with listen, admin and policies.",
         ),
         Part::Lines(EXAMPLE),
     ];
     add(&mut parts, "Fields", FIELDS);
     parts.push(Part::Heading("Fields of a policy".to_owned()));
     parts.push(Part::Text(
-        "[policy.NAME] describes one. A name has 1 to 32 characters of a-z, 0-9 and -, does not begin with -, and is not \
-         routes. It stands in the path that the proxy asks, as it is: nothing that a client sends changes it.",
+        "[policy.NAME] describes one. A name has 1 to 32 characters of a-z, 0-9 and -, does not begin with -, and is \
+         not routes. It stands in the path that the proxy asks, as it is: nothing that a client sends changes it.",
     ));
     parts.extend(terms(POLICY));
     parts.push(Part::Heading("Fields of a route".to_owned()));
     parts.push(Part::Text(
-        "Where a proxy cannot name the policy, it asks for routes, and the first [[route]] that matches names it. A path \
-         that two programs could read differently is refused. Policies in the path are safer.",
+        "Where a proxy cannot name the policy, it asks for routes, and the first [[route]] that matches names it. A \
+         path that two programs could read differently is refused. Policies in the path are safer.",
     ));
     parts.extend(terms(ROUTE));
     parts.push(Part::Heading("Places of a credential".to_owned()));
@@ -282,8 +284,8 @@ pub(super) fn parts() -> Vec<Part> {
     add(&mut parts, "Endpoints for proxies and services", ENDPOINTS);
     parts.push(Part::Heading("Headers of questions".to_owned()));
     parts.push(Part::Text(
-        "Each endpoint reads its own headers and no other. One that is missing leaves its fact unknown, and what needs it \
-         refuses.",
+        "Each endpoint reads its own headers and no other. One that is missing leaves its fact unknown, and what needs \
+         it refuses.",
     ));
     parts.extend(terms(ASKED));
     parts.push(Part::Heading("Answers".to_owned()));
@@ -294,8 +296,8 @@ pub(super) fn parts() -> Vec<Part> {
     parts.extend(terms(ANSWERS));
     parts.push(Part::Heading("Headers of answers".to_owned()));
     parts.push(Part::Text(
-        "On 200, those that the policy names are all there and never empty: - stands for none. What a proxy hands on to the \
-         service overwrites what the client sent.",
+        "On 200, those that the policy names are all there and never empty: - stands for none. What a proxy hands on \
+         to the service overwrites what the client sent.",
     ));
     parts.extend(terms(HEADERS));
     add(&mut parts, "Reasons", REASONS);
@@ -304,8 +306,8 @@ pub(super) fn parts() -> Vec<Part> {
     parts.extend(metrics().into_iter().map(|[name, kind, help]| Part::Term(name, format!("{kind}: {help}"))));
     parts.push(Part::Heading("Log".to_owned()));
     parts.push(Part::Text(
-        "One JSON object a line, on standard error or in `--log-file`. No credential, no cookie, no query and no body is ever in \
-         it. A decision has these fields:",
+        "One JSON object a line, on standard error or in `--log-file`. No credential, no cookie, no query and no body \
+         is ever in it. A decision has these fields:",
     ));
     parts.extend(terms(DECISION));
     parts.push(Part::Heading("Events".to_owned()));
@@ -314,12 +316,12 @@ pub(super) fn parts() -> Vec<Part> {
     add(&mut parts, "Bounds", BOUNDS);
     parts.push(Part::Heading("Reload and end".to_owned()));
     parts.push(Part::Text(
-        "SIGHUP reads the file again, opens the log anew, and takes over all of it or nothing; listeners that are the same \
-         stay open. Keys, their settings and what they are part of need no reload: a change by any command counts at the \
-         next request. SIGTERM and SIGINT end it. For as long as `--drain` says, /healthz and /readyz say 503 and requests \
-         are decided as before; then nobody is let in any more, what is under way has five seconds, and all uses are \
-         written. A second signal ends it at once. The exit status is 0 then, 1 where an address is taken, 2 for a flag or a \
-         configuration that cannot be meant, and 6 where the store cannot be used.",
+        "SIGHUP reads the file again, opens the log anew, and takes over all of it or nothing; listeners that are the \
+         same stay open. Keys, their settings and what they are part of need no reload: a change by any command counts \
+         at the next request. SIGTERM and SIGINT end it. For as long as `--drain` says, /healthz and /readyz say 503 \
+         and requests are decided as before; then nobody is let in any more, what is under way has five seconds, and \
+         all uses are written. A second signal ends it at once. The exit status is 0 then, 1 where an address is \
+         taken, 2 for a flag or a configuration that cannot be meant, and 6 where the store cannot be used.",
     ));
     parts
 }

@@ -130,8 +130,8 @@ pub fn append_file(path: &Path, new: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Opens a log to be added to; it is made where it is not there. Whoever writes to it waits for readers, as a log may be a
-/// pipe; who opens it does not.
+/// Opens a log to be added to; it is made where it is not there. Whoever writes to it waits for readers, as a log may
+/// be a pipe; who opens it does not.
 ///
 /// # Errors
 /// Whatever the system says; for a pipe, where nobody reads it.

@@ -1,5 +1,5 @@
-//! Keys by their states, counted a part at a time. Who counts all keys of a large store in one view would keep from being
-//! cleared away what others change meanwhile, and everybody waiting when another store takes its place.
+//! Keys by their states, counted a part at a time. Who counts all keys of a large store in one view would keep from
+//! being cleared away what others change meanwhile, and everybody waiting when another store takes its place.
 
 use jiff::Timestamp;
 

@@ -1,7 +1,7 @@
 //! The question: a policy, the facts of a request and its credential in, a ruling out.
 //!
-//! A [`Guard`] is for all threads of a process. What matched before is decided at once; a credential that is seen for the
-//! first time takes an Argon2id on another thread, for as long as whoever sends it has not failed too often
+//! A [`Guard`] is for all threads of a process. What matched before is decided at once; a credential that is seen for
+//! the first time takes an Argon2id on another thread, for as long as whoever sends it has not failed too often
 //! (`floods`). Uses are counted in memory and written once a second (`counting`).
 
 mod counting;
@@ -111,8 +111,8 @@ impl Guard {
         RequestId::given(headers).unwrap_or_else(|| RequestId::new(self.0.requests.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Asks whether the request of which `facts` are known may be made with the credential. What is made of it is handed
-    /// to [`Guard::finish`], which counts it.
+    /// Asks whether the request of which `facts` are known may be made with the credential. What is made of it is
+    /// handed to [`Guard::finish`], which counts it.
     pub fn ask(
         &self,
         policy: &Policy,
@@ -173,8 +173,8 @@ impl Guard {
         Ruling::answered(id, answer)
     }
 
-    /// Takes a ruling back when it is told: a yes is counted as a use, and a hash is renewed where that is wanted. Whoever
-    /// refuses in spite of a yes hands in the refusal.
+    /// Takes a ruling back when it is told: a yes is counted as a use, and a hash is renewed where that is wanted.
+    /// Whoever refuses in spite of a yes hands in the refusal.
     pub fn finish(&self, ruling: Ruling) {
         let Some(answer) = ruling.into_answer() else { return };
         self.0.counts.count(&answer, &self.0.clock);

@@ -126,8 +126,8 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
     }
 }
 
-/// Tells the log what became of a connection that did not end as it should. That a client went away between two requests
-/// is its own business.
+/// Tells the log what became of a connection that did not end as it should. That a client went away between two
+/// requests is its own business.
 fn tell_of_end(error: &hyper::Error, role: &Role, worker: &Worker) {
     let reason = match () {
         () if error.is_parse_too_large() => "head_too_large",

@@ -1,7 +1,7 @@
 //! Follows the bytes of a connection from head to head, for what the parser of HTTP does not tell.
 //!
-//! It does not tell whether a head has begun that has not ended yet, and a target ends for it before `#`. Proxies pass on
-//! what stands behind, and a service may take all of it for the path.
+//! It does not tell whether a head has begun that has not ended yet, and a target ends for it before `#`. Proxies pass
+//! on what stands behind, and a service may take all of it for the path.
 //!
 //! What may break: where a body is read, and more than the body has come, nobody knows here where the next head begins.
 //! Then nothing is taken for certain any more.
