@@ -8,10 +8,11 @@ use crate::error::{Code, Error, Exit};
 use crate::manual::TOPICS;
 use crate::session::Session;
 
-/// Explain a command, the exit codes and error codes, the manifest, or the JSON
+/// Explain a command, the exit codes and error codes, or a format, such as that of the manifest
 #[derive(Debug, Args)]
 pub struct Help {
-    /// A command, or exit-codes, manifest, json
+    #[cfg_attr(feature = "serve", doc = "A command, or exit-codes, manifest, json, serve.toml")]
+    #[cfg_attr(not(feature = "serve"), doc = "A command, or exit-codes, manifest, json")]
     #[arg(value_name = "TOPIC")]
     topic: Vec<String>,
 }
@@ -34,8 +35,9 @@ impl Help {
         let mut command = &mut root;
         for word in &self.topic {
             command = command.find_subcommand_mut(word).ok_or_else(|| {
+                let topics = TOPICS.iter().map(|topic| topic.name).collect::<Vec<_>>().join(", ");
                 Error::new(Code::Usage, format!("there is no command {word:?}"))
-                    .hint("the commands are listed by `keyward --help`; other topics are exit-codes, manifest and json")
+                    .hint(format!("the commands are listed by `keyward --help`; other topics are exit-codes, {topics}"))
             })?;
         }
         let help = command.render_long_help();

@@ -5,6 +5,8 @@
 //! they belong. Formats have pages of their own, in section 5.
 
 pub mod json;
+#[cfg(feature = "serve")]
+mod serving;
 mod topics;
 
 use clap::Command;
@@ -38,7 +40,7 @@ pub fn pages(command: Command) -> anyhow::Result<Vec<Page>> {
     root.build();
     let mut pages = vec![];
     add_pages(&root, "keyward", &mut pages)?;
-    for topic in &TOPICS {
+    for topic in TOPICS {
         pages.push(topic.page()?);
     }
     Ok(pages)

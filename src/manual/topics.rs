@@ -1,5 +1,5 @@
-//! The formats that belong to no single command: the manifest, and what is printed with `--json`. Each is a page
-//! of section 5 of the manual, and a topic of `keyward help`.
+//! The formats that belong to no single command: the manifest, what is printed with `--json`, and the configuration of
+//! `keyward serve`. Each is a page of section 5 of the manual, and a topic of `keyward help`.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use crate::formats::manifest::{KINDS, fields_of};
 use keyward_core::rules::setting::Setting;
 
 /// A part of a topic.
-enum Part {
+pub(super) enum Part {
     /// A line above what follows.
     Heading(String),
     /// Running text.
@@ -22,6 +22,9 @@ enum Part {
     Term(String, String),
 }
 
+/// What stands before the further lines of a term's meaning.
+const BEHIND: &str = "                     ";
+
 /// A format.
 pub struct Topic {
     /// What it is called on the command line of `keyward help`.
@@ -31,22 +34,32 @@ pub struct Topic {
 }
 
 /// All of them.
-pub const TOPICS: [Topic; 2] = [
+pub const TOPICS: &[Topic] = &[
     Topic { name: "manifest", summary: "what a store should hold, as a text", parts: manifest },
     Topic { name: "json", summary: "what keyward prints with --json", parts: json },
+    #[cfg(feature = "serve")]
+    Topic { name: "serve.toml", summary: "the configuration of keyward serve", parts: super::serving::parts },
 ];
 
 impl Topic {
     /// The topic as a text for a terminal.
     pub fn text(&self) -> String {
         let mut text = format!("{}: {}\n", self.name, self.summary);
+        let mut is_text = false;
         for part in (self.parts)() {
+            if is_text && matches!(part, Part::Term(..)) {
+                text.push('\n');
+            }
+            is_text = matches!(part, Part::Text(_));
             // A String takes whatever is written to it.
             let _ = match part {
                 Part::Heading(heading) => writeln!(text, "\n{heading}"),
                 Part::Text(lines) => writeln!(text, "\n{}", textwrap::fill(lines, 90)),
                 Part::Lines(lines) => writeln!(text, "\n{}", indented(lines)),
-                Part::Term(term, meaning) => writeln!(text, "  {term:<18} {meaning}"),
+                Part::Term(term, meaning) => {
+                    let behind = textwrap::Options::new(110).initial_indent("  ").subsequent_indent(BEHIND);
+                    writeln!(text, "{}", textwrap::fill(&format!("{term:<17}  {meaning}"), behind))
+                }
             };
         }
         text

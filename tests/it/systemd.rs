@@ -155,7 +155,7 @@ fn systemd_is_told_of_start_reload_life_and_end() {
         panic!("nothing but the watchdog before {state}")
     };
     let guard = sandbox.path("guard.sock");
-    let mut command = sandbox.binary(&format!("serve --listen unix:{}", guard.display()));
+    let mut command = sandbox.binary(&format!("serve --drain 2s --listen unix:{}", guard.display()));
     command.env("NOTIFY_SOCKET", &place).env("WATCHDOG_USEC", "2000000").stderr(Stdio::null());
     let running = Running::start(&mut command);
     let ready = wait_for("READY=1");
@@ -174,8 +174,13 @@ fn systemd_is_told_of_start_reload_life_and_end() {
     assert!((before..=monotonic()).contains(&at), "{before} {reloading}");
     wait_for("READY=1");
     running.tell(Signal::TERM);
-    wait_for("STOPPING=1");
+    let stopping = wait_for("STOPPING=1");
+    // The drain, and three times five seconds at most. From here on, a sign of life would have systemd watch again.
+    assert!(stopping.contains("EXTEND_TIMEOUT_USEC=17000000\n"), "{stopping}");
     assert_eq!(running.end(), Some(0));
+    socket.set_nonblocking(true).unwrap();
+    let mut bytes = [0; 4_096];
+    assert!(socket.recv(&mut bytes).is_err(), "{}", String::from_utf8_lossy(&bytes));
 }
 
 /// The clock that systemd compares with, in microseconds.

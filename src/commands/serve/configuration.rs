@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Serve;
 use crate::error::{Code, Error};
-use crate::platform::{OtherUsers, mode};
+use crate::platform::mode;
 use crate::session::Session;
 use keyward_core::rules::limits::Limits;
 use keyward_http::policy::{Policies, TenantFrom};
@@ -143,24 +143,33 @@ fn read(path: &Path) -> Result<String, ConfigError> {
         wrong(format!("it cannot be read: {error}"), "name a file that is there, with --config")
     };
     let found = std::fs::metadata(path).map_err(unreadable)?;
+    if !found.is_file() {
+        // Of a pipe it could be read once, and whoever opens it again waits.
+        return Err(wrong("it is no file".to_owned(), "name a file that is there, with --config"));
+    }
     let everybody_writes = |found: &std::fs::Metadata| mode(found) & 0o002 != 0;
-    if found.is_file() && everybody_writes(&found) && OtherUsers::of(&found) == OtherUsers::Write {
+    if everybody_writes(&found) {
         return Err(wrong("anybody can change it".to_owned(), "close it: chmod o-w FILE"));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = std::fs::metadata(folder).map_err(unreadable)?;
-    // In a folder such as /tmp, nobody can take away what belongs to somebody else.
-    if everybody_writes(&folder) && mode(&folder) & 0o1000 == 0 {
-        return Err(wrong(
-            "anybody can put another file in its place".to_owned(),
-            "close its folder: chmod o-w FOLDER",
-        ));
+    // Where it is a link, both are in the hands of whoever can write to its folder.
+    let real = std::fs::canonicalize(path).map_err(unreadable)?;
+    for path in [path, &real] {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = std::fs::metadata(folder).map_err(unreadable)?;
+        // In a folder such as /tmp, nobody can take away what belongs to somebody else.
+        if everybody_writes(&folder) && mode(&folder) & 0o1000 == 0 {
+            return Err(wrong(
+                "anybody can put another file in its place".to_owned(),
+                "close its folder: chmod o-w FOLDER",
+            ));
+        }
     }
-    std::fs::read_to_string(path).map_err(unreadable)
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    String::from_utf8(bytes).map_err(|_| wrong("it is no text in UTF-8".to_owned(), "save it as TOML, in UTF-8"))
 }
 
 /// A configuration that cannot be used.
 pub(super) fn wrong(error: ConfigError) -> Error {
     let told = Error::new(Code::Usage, error.message);
-    told.hint(error.hint.unwrap_or_else(|| "see what there is: keyward help serve".to_owned()))
+    told.hint(error.hint.unwrap_or_else(|| "see what there is: keyward help serve.toml".to_owned()))
 }

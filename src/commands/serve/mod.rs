@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use serde_json::json;
 
 use crate::error::{Code, Error, Exit};
-use crate::platform::{EndingSignal, StandardStream};
+use crate::platform::{self, EndingSignal, StandardStream};
 use crate::session::Session;
 use keyward_core::rules::credential::Presentation;
 use keyward_core::rules::limits::Limit;
@@ -33,7 +33,7 @@ use keyward_http::server::{Address, Config, Listen, ListenError, OpenLog, Option
 /// say whose it is: X-Keyward-Name, X-Keyward-Scopes and others. No answer but 200 means yes.
 ///
 /// Without a configuration there is one policy, default, which the flags describe. With --config, the file describes
-/// any number of them; `keyward help serve` shows one.
+/// any number of them. `keyward help serve.toml` describes all of its fields, and every endpoint, header and metric.
 ///
 /// The store stays open to every other command. What they change counts at the next request: a key that was disabled is
 /// refused. Uses are counted in memory and written once a second.
@@ -53,12 +53,14 @@ pub struct Serve {
     #[arg(long, value_name = "ADDR[,api]")]
     listen: Vec<Listen>,
     /// Where operators look: /livez, /readyz and /metrics
+    ///
+    /// An address of its own. From other machines than this one, only those may look that are in a network of --trust.
     #[arg(long, value_name = "ADDR")]
     admin: Option<Address>,
     /// The configuration, in TOML
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// A network whose machines may ask, beside this one; repeatable
+    /// A network whose machines may ask, proxies and operators, beside this one; repeatable
     #[arg(long, value_name = "CIDR")]
     trust: Vec<IpNet>,
     /// Answer only who sends the line in this file as Keyward-Proxy-Secret
@@ -205,7 +207,7 @@ impl Serve {
 }
 
 fn open_log(path: &std::path::Path) -> std::io::Result<Box<dyn Write + Send>> {
-    Ok(Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?))
+    Ok(Box::new(platform::open_log(path)?))
 }
 
 /// The clock of the world, and one that never goes back.
@@ -249,7 +251,7 @@ fn not_started(error: StartError) -> Error {
             Error::new(Code::AddressInUse, message).hint("remove it, or name another path with --listen")
         }
         StartError::Listen(ListenError::Untrusted(_)) => Error::new(Code::Usage, message)
-            .hint("name the proxies that may ask: --trust 10.0.0.0/8, or trust = [\"10.0.0.0/8\"] in the file"),
+            .hint("name the machines that may ask: --trust 10.0.0.0/8, or trust = [\"10.0.0.0/8\"] in the file"),
         StartError::Listen(ListenError::Insecure(_)) => Error::new(Code::Usage, message)
             .hint("listen in a folder that belongs to keyward, as /run/keyward; mkdir -m 750 makes one"),
         StartError::Listen(ListenError::NoGroup(_)) => {
@@ -259,7 +261,7 @@ fn not_started(error: StartError) -> Error {
             .hint("start it with the socket unit, which names it: systemctl start keyward.socket"),
         StartError::Listen(ListenError::System { .. }) => Error::new(Code::InvalidValue, message)
             .hint("name an address of this machine, or a path in a folder that is there, with --listen"),
-        StartError::File { .. } | StartError::Secret(_) => {
+        StartError::File { .. } | StartError::Secret(_) | StartError::OpenSecret(_) => {
             Error::new(Code::Usage, message).hint("make one with: openssl rand -hex 32 > FILE; chmod 600 FILE")
         }
         StartError::Thread(_) => Error::new(Code::StoreUnwritable, message)

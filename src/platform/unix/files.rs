@@ -130,6 +130,18 @@ pub fn append_file(path: &Path, new: bool) -> io::Result<File> {
     options.open(path)
 }
 
+/// Opens a log to be added to; it is made where it is not there. Whoever writes to it waits for readers, as a log may
+/// be a pipe; who opens it does not.
+///
+/// # Errors
+/// Whatever the system says; for a pipe, where nobody reads it.
+pub fn open_log(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().append(true).create(true).custom_flags(flags).open(path)?;
+    rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
 /// What tells one folder from every other, whatever its paths are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity(u64, u64);

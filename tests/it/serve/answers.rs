@@ -1,77 +1,7 @@
 //! Every endpoint, and every answer that it has: the status, the headers and the body, to the letter.
 
-use super::{Answer, FACTS, Guard, Wire, head};
-use crate::harness::Sandbox;
-
-const CONFIG: &str = r#"
-[policy.default]
-[policy.scoped]
-scopes = ["a", "b"]
-[policy.silent]
-scopes = ["a"]
-explain = false
-[policy.secure]
-transport = "https"
-[policy.reads]
-methods = ["GET", "HEAD"]
-[policy.basic]
-accept = ["basic", "bearer"]
-[policy.acme]
-tenant = "acme"
-[policy.hosted]
-tenant_from = "host:{tenant}.api.example.org"
-[policy.levels]
-levels = ["A/B"]
-[policy.editor]
-role = "editor"
-[policy.all]
-headers = ["id", "name", "owner", "tenant", "group", "role", "scopes", "levels", "policy"]
-[policy.few]
-headers = ["policy"]
-[policy.query]
-accept = ["query_auth_key"]
-"#;
-
-struct World {
-    sandbox: Sandbox,
-    guard: Guard,
-}
-
-impl World {
-    fn new() -> Self {
-        let sandbox = Sandbox::new();
-        for line in ["tenant create acme", "tenant create other", "user create mia --role editor", "group create ci"] {
-            let output = sandbox.run(line);
-            assert_eq!(output.code, 0, "{line}: {output}");
-        }
-        let guard = Guard::configured(&sandbox, CONFIG);
-        Self { sandbox, guard }
-    }
-
-    fn mint(&self, line: &str) -> String {
-        self.sandbox.mint(line)
-    }
-
-    /// Asks at an endpoint about a request that is described for all dialects.
-    fn at(&self, endpoint: &str, policy: &str, secret: Option<&str>, changes: &[(&str, &str)]) -> Answer {
-        let is_envoy = endpoint == "envoy";
-        let path = format!("/{endpoint}/{policy}{}", if is_envoy { "/orders" } else { "" });
-        let mut headers = match endpoint {
-            "original" => vec![
-                ("X-Original-Method", "GET"),
-                ("X-Original-URL", "https://api.example.org/orders"),
-                ("X-Forwarded-For", "203.0.113.9"),
-            ],
-            "envoy" => vec![("X-Forwarded-Proto", "https"), ("X-Forwarded-For", "203.0.113.9")],
-            _ => FACTS.to_vec(),
-        };
-        headers.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
-        headers.extend(changes.iter().filter(|(_, value)| *value != "-"));
-        let credential = secret.map(|secret| format!("Bearer {secret}"));
-        headers.extend(credential.as_deref().map(|value| ("Authorization", value)));
-        self.guard.ask(&path, &headers)
-    }
-}
+use super::world::World;
+use super::{Answer, FACTS, Wire, head};
 
 /// The names of the headers, apart from the date, in alphabetical order.
 fn names(answer: &Answer) -> String {
@@ -87,17 +17,17 @@ const ENDPOINTS: [&str; 4] = ["forward", "nginx", "original", "envoy"];
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn every_reason_at_every_endpoint() {
     let world = World::new();
-    let plain = world.mint("plain");
-    let scoped = world.mint("scoped --scope a");
-    let reader = world.mint("reader --read-only");
-    let inside = world.mint("inside --allow-ip 192.0.2.0/24");
-    let theirs = world.mint("theirs --tenant acme");
-    let others = world.mint("others --tenant other");
-    let viewer = world.mint("viewer --role viewer");
-    let disabled = world.mint("disabled");
+    let plain = world.sandbox.mint("plain");
+    let scoped = world.sandbox.mint("scoped --scope a");
+    let reader = world.sandbox.mint("reader --read-only");
+    let inside = world.sandbox.mint("inside --allow-ip 192.0.2.0/24");
+    let theirs = world.sandbox.mint("theirs --tenant acme");
+    let others = world.sandbox.mint("others --tenant other");
+    let viewer = world.sandbox.mint("viewer --role viewer");
+    let disabled = world.sandbox.mint("disabled");
     assert_eq!(world.sandbox.run("disable disabled").code, 0);
-    let expired = world.mint("expired --expires 2026-02-01T00:00:00Z");
-    let owned = world.mint("owned --owner mia");
+    let expired = world.sandbox.mint("expired --expires 2026-02-01T00:00:00Z");
+    let owned = world.sandbox.mint("owned --owner mia");
     assert_eq!(world.sandbox.run("user disable mia").code, 0);
     let mut unknown = plain.clone().into_bytes();
     unknown[4] = if unknown[4] == b'0' { b'1' } else { b'0' };
@@ -205,7 +135,7 @@ fn every_reason_at_every_endpoint() {
 #[test]
 fn the_host_names_the_tenant() {
     let world = World::new();
-    let theirs = world.mint("theirs --tenant acme");
+    let theirs = world.sandbox.mint("theirs --tenant acme");
     for (host, status) in [
         ("acme.api.example.org", 200),
         ("ACME.Api.Example.org:443", 200),
@@ -231,8 +161,8 @@ fn the_host_names_the_tenant() {
 #[test]
 fn a_service_is_told_everything_that_is_asked_for_and_nothing_is_empty() {
     let world = World::new();
-    let bare = world.mint("bare");
-    let full = world.mint("full --owner mia --group ci --role viewer --scope a,b --level A/B,C");
+    let bare = world.sandbox.mint("bare");
+    let full = world.sandbox.mint("full --owner mia --group ci --role viewer --scope a,b --level A/B,C");
     let answer = world.at("forward", "all", Some(&bare), &[]);
     for name in ["owner", "tenant", "group", "role", "scopes", "levels"] {
         assert_eq!(answer.only(&format!("x-keyward-{name}")), "-", "{name}");
@@ -254,7 +184,7 @@ fn a_service_is_told_everything_that_is_asked_for_and_nothing_is_empty() {
 fn a_name_that_reads_as_none_is_no_yes() {
     let world = World::new();
     // Perhaps no key may be called so any more. One that is called so already is another matter.
-    let secret = world.mint("dash");
+    let secret = world.sandbox.mint("dash");
     let conn = rusqlite::Connection::open(world.sandbox.store()).unwrap();
     conn.execute_batch("UPDATE key SET name = '-', name_folded = '-' WHERE name = 'dash'")
         .or_else(|_| conn.execute_batch("UPDATE key SET name = '-' WHERE name = 'dash'"))
@@ -265,12 +195,17 @@ fn a_name_that_reads_as_none_is_no_yes() {
     assert!(["name_unusable", "store_unusable"].contains(&answer.reason()), "{answer:?}");
     assert_eq!(answer.only("retry-after"), "1");
     assert_eq!(answer.all("x-keyward-name"), [""; 0]);
+    // Nor is it a use: nobody was let through. The one that follows is.
+    assert_eq!(world.at("forward", "few", Some(&secret), &[]).status, 200, "its name is not told there");
+    let (sandbox, mut guard) = (world.sandbox, world.guard);
+    guard.stop();
+    assert_eq!(sandbox.run("show - --json").json()["use_count"], 1);
 }
 
 #[test]
 fn only_what_a_policy_accepts_is_a_credential() {
     let world = World::new();
-    let (secret, other) = (world.mint("one"), world.mint("two"));
+    let (secret, other) = (world.sandbox.mint("one"), world.sandbox.mint("two"));
     let ask = |policy: &str, headers: &[(&str, &str)], uri: &str| {
         let facts =
             [&[("X-Forwarded-Method", "GET"), ("X-Forwarded-Uri", uri), ("X-Forwarded-Proto", "https")], headers]
@@ -326,7 +261,7 @@ fn a_request_keeps_the_id_that_it_came_with() {
 #[test]
 fn other_paths_and_methods() {
     let world = World::new();
-    let secret = world.mint("deploy");
+    let secret = world.sandbox.mint("deploy");
     for path in [
         "/",
         "/forward",
@@ -341,6 +276,9 @@ fn other_paths_and_methods() {
         let answer = world.guard.ask(path, &[]);
         assert_eq!((answer.status, &answer.json()["status"]), (404, &404.into()), "{path}");
         assert_eq!(answer.only("content-type"), "application/problem+json");
+        // A proxy that asks there is mistaken, and somebody has to find that out.
+        let told = world.guard.line(|line| line["event"] == "problem" && line["path"] == path);
+        assert_eq!((&told["status"], &told["reason"]), (&404.into(), &"not_found".into()), "{told}");
     }
     for path in [
         "/forward/",
@@ -368,7 +306,7 @@ fn other_paths_and_methods() {
 #[test]
 fn a_client_of_the_former_protocol() {
     let world = World::new();
-    let secret = world.mint("deploy");
+    let secret = world.sandbox.mint("deploy");
     let credential = format!("Bearer {secret}");
     let old = |lines: &str| {
         let facts = [&FACTS[..], &[("Authorization", credential.as_str())]].concat();

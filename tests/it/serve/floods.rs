@@ -160,3 +160,31 @@ fn a_flood_overloads_nobody_but_itself() {
     // Two places on a queue are given back.
     eventually(|| guard.admin("/metrics").body.contains("\nkeyward_hash_queue 0\n").then_some(())).unwrap();
 }
+
+#[test]
+fn who_waits_for_a_hash_at_the_end_gets_an_answer_all_the_same() {
+    let sandbox = Sandbox::new();
+    let mut guard = Guard::start(&sandbox, "");
+    let mut wires: Vec<_> = (0..60)
+        .map(|number| {
+            let (client, credential) = (format!("203.0.113.{number}"), format!("Bearer {}", forged(number)));
+            let facts = [("X-Forwarded-For", client.as_str()), ("Authorization", &credential)];
+            let mut wire = guard.connect();
+            wire.send(head("GET", "/nginx/default", &facts));
+            wire
+        })
+        .collect();
+    guard.signal(rustix::process::Signal::TERM);
+    guard.event("stop");
+    guard.signal(rustix::process::Signal::TERM);
+    let answers: Vec<_> = wires.iter_mut().map(|wire| wire.answer(false)).collect();
+    for answer in &answers {
+        let answer = answer.as_ref().unwrap_or_else(|| panic!("no answer: {}", guard.text()));
+        assert!([(401, "not_genuine"), (503, "draining")].contains(&answer.both()), "{answer:?}");
+        assert_eq!(answer.body, "", "as nginx wants it");
+    }
+    assert_eq!(guard.ended().code(), Some(0));
+    let draining = answers.iter().flatten().filter(|answer| answer.status == 503).count();
+    let logged = || guard.count(|line| line["reason"] == "draining");
+    eventually(|| (logged() == draining).then_some(())).unwrap_or_else(|| panic!("{} of {draining}", logged()));
+}

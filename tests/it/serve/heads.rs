@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use serde_json::Value;
 
 use super::{FACTS, Guard, Wire, eventually, head, question};
 use crate::harness::Sandbox;
@@ -46,6 +47,15 @@ fn what_is_too_large_is_told_so() {
     let long = format!("/forward/default?{}", "x".repeat(70_000));
     let status = guard.ask(&long, &[]).status;
     assert!([414, 431].contains(&status), "{status}");
+    let told = is_told(&guard, "head_too_large");
+    assert!(!told.to_string().contains("xxxx"), "{told}");
+}
+
+/// The line of the log about a connection that ended otherwise than it should.
+fn is_told(guard: &Guard, reason: &str) -> Value {
+    let line = guard.line(|line| line["event"] == "connection" && line["reason"] == reason);
+    assert_eq!((line["level"].as_str(), line["peer"].as_str()), (Some("warn"), Some("127.0.0.1")), "{line}");
+    line
 }
 
 #[test]
@@ -66,6 +76,14 @@ fn a_head_that_takes_its_time_is_cut_off() {
     }
     let end = end.expect("it was waited for");
     assert!((Duration::from_secs(5)..Duration::from_millis(7_500)).contains(&end), "{end:?}");
+    is_told(&guard, "head_too_slow");
+    // One that has begun together with a whole one has no more time.
+    let start = Instant::now();
+    let mut behind = guard.connect();
+    behind.wait_for(Duration::from_secs(9));
+    assert_eq!(behind.ask(&(head.clone() + "GET /forward/def")).status, 401);
+    assert!(behind.is_closed() && behind.answer(false).is_none());
+    assert!((Duration::from_secs(5)..Duration::from_millis(7_500)).contains(&start.elapsed()), "{:?}", start.elapsed());
     // Whoever has said nothing yet may take longer.
     assert_eq!(idle.ask(&super::head("GET", "/healthz", &[])).status, 200);
 }
@@ -101,6 +119,8 @@ fn what_is_malformed_is_refused() {
             None => assert!(wire.is_closed(), "{text:?}"),
         }
     }
+    let told = is_told(&guard, "head_malformed");
+    assert!(!told["message"].as_str().unwrap().is_empty() && !guard.text().contains(&secret), "{told}");
     // What follows is no request: where it was cut off, nobody knows.
     let mut wire = guard.connect();
     wire.send(format!("GET /a b HTTP/1.1\r\n\r\n{}", question("default", &secret)));
@@ -141,6 +161,12 @@ fn what_could_mean_two_things_is_refused() {
         }
     }
     assert_eq!(with("/forward/default", &[("X-Keywards", "x")]).status, 200);
+    // The next proxy on the way would take away what is named there.
+    for names in ["X-Keyward-Id", "keep-alive, x_keyward.name"] {
+        for path in ["/forward/default", "/nginx/default", "/original/default", "/envoy/default/"] {
+            assert_eq!(with(path, &[("Connection", names)]).both(), (403, "forged_header"), "{path} {names}");
+        }
+    }
 }
 
 #[test]
@@ -208,12 +234,44 @@ fn requests_that_come_together_are_answered_in_order() {
         let mut gone = guard.connect();
         gone.send(&all[..cut]);
     }
+    is_told(&guard, "head_cut_short");
     for _ in 0..20 {
         let mut hashing = guard.connect();
         hashing.send(question("default", &fresh));
     }
     assert_eq!(wire.ask(&question("default", &secret)).status, 200);
     eventually(|| guard.admin("/metrics").body.contains("\nkeyward_connections 2\n").then_some(())).unwrap();
+}
+
+#[test]
+fn who_reads_no_answers_is_not_read_any_more() {
+    let (_sandbox, guard, secret) = guarded(PLAIN);
+    let mut deaf = guard.connect();
+    deaf.wait_for(Duration::from_millis(500));
+    let many = question("default", &secret).repeat(100);
+    let mut sent = 0;
+    while sent < 100_000_000 && deaf.try_send(&many) {
+        sent += many.len();
+    }
+    assert!(sent < 100_000_000, "it reads on, and keeps the answers");
+    let start = Instant::now();
+    assert_eq!(guard.with("default", &secret).status, 200);
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[test]
+fn who_says_nothing_and_goes_is_no_news() {
+    let (_sandbox, guard, secret) = guarded(PLAIN);
+    for _ in 0..3 {
+        // As checks of health do, and proxies that have no more use for a connection.
+        drop(guard.connect());
+        let mut ended = guard.connect();
+        ended.end();
+        assert!(ended.is_closed());
+        assert_eq!(guard.connect().ask(&question("default", &secret)).status, 200);
+    }
+    eventually(|| guard.admin("/metrics").body.contains("\nkeyward_connections 1\n").then_some(())).unwrap();
+    assert_eq!(guard.count(|line| line["event"] == "connection"), 0, "{}", guard.text());
 }
 
 #[test]
@@ -312,6 +370,25 @@ fn no_spelling_of_a_path_or_host_leads_around_a_route() {
         let answer = through("api.example.org", uri);
         assert_eq!(answer.status, 403, "{uri}: {answer:?}");
     }
+    // Envoy tells the path in that of the question, which ends before a `#` for whoever reads it here.
+    let by_envoy = |wire: &mut Wire, uri: &str| {
+        let facts = [("X-Forwarded-Proto", "https"), ("Authorization", credential.as_str())];
+        wire.ask(&head("GET", &format!("/envoy/routes{uri}"), &facts))
+    };
+    let mut wire = guard.connect();
+    let answer = by_envoy(&mut wire, "/public?x");
+    assert_eq!((answer.status, answer.closes()), (200, false), "{answer:?}");
+    assert_eq!(by_envoy(&mut wire, "/admin").status, 403);
+    for uri in ["/public#", "/public#/../admin", "/#?x"] {
+        let answer = by_envoy(&mut guard.connect(), uri);
+        assert_eq!((answer.both(), answer.closes()), ((403, "ambiguous_path"), true), "{uri}: {answer:?}");
+    }
+    // Of requests that come together, those that come first are the ones that pay.
+    let mut wire = guard.connect();
+    assert_eq!(by_envoy(&mut wire, "/admin").status, 403);
+    wire.send(head("GET", "/envoy/routes/public", &[]) + &head("GET", "/envoy/routes/public#x", &[]));
+    assert_eq!(wire.answer(false).unwrap().both(), (403, "ambiguous_path"));
+    assert!(wire.answer(false).is_none());
     for host in [
         "admin.example.org",
         "ADMIN.example.org",
@@ -376,6 +453,7 @@ fn many_idle_connections_keep_nobody_from_being_answered() {
         assert!(text.contains(&format!("\r\n{line}\r\n")), "{text}");
     }
     assert_eq!(busy.ask(&question("default", &secret)).status, 200);
+    is_told(&guard, "too_many_connections");
     idle.truncate(100);
     eventually(|| (connections() < 200).then_some(())).expect("they are counted as gone");
     assert_eq!(guard.with("default", &secret).status, 200);

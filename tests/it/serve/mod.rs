@@ -7,12 +7,14 @@ mod answers;
 mod floods;
 mod heads;
 mod limits;
+mod manual;
 mod operate;
 mod soak;
 mod start;
 mod store;
 mod usage;
 mod verify_api;
+mod world;
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -107,6 +107,7 @@ fn a_reload_that_fails_changes_nothing_at_all() {
         "listen = [\"unix:FOLDER/a\"]\n[policy.other]\nrole = \"nobody\"",
         "listen = [\"unix:FOLDER/a\", \"fd:nobody\"]\n[policy.other]",
         "listen = [\"0.0.0.0:0\"]\n[policy.other]",
+        "listen = [\"unix:FOLDER/a\"]\nadmin = \"0.0.0.0:0\"\n[policy.other]",
         "listen = [\"unix:FOLDER/a\", \"unix:FOLDER/a,mode=0600\"]\n[policy.other]",
     ];
     for (number, config) in failures.into_iter().enumerate() {

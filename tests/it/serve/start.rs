@@ -71,8 +71,15 @@ fn who_can_be_reached_from_elsewhere_names_whom_it_trusts() {
         assert_eq!((exit, code.as_str()), (2, "usage"), "{address}: {message}");
         assert!(message.contains("no peer is trusted"), "{message}");
     }
+    // Operators are told what keys are called, and that is for nobody else either.
+    let (exit, code, message) = refused(&sandbox, "--listen 127.0.0.1:0 --admin 0.0.0.0:0");
+    assert_eq!((exit, code.as_str()), (2, "usage"), "{message}");
+    assert!(message.contains("no peer is trusted"), "{message}");
     let guard = Guard::start(&sandbox, "--listen 0.0.0.0:0 --trust 192.0.2.0/24");
     assert_eq!(guard.ask("/healthz", &[]).status, 200);
+    let flags = "serve --listen 127.0.0.1:0 --admin 0.0.0.0:0 --trust 192.0.2.0/24";
+    let guard = Guard::spawn(sandbox.binary(flags));
+    assert_eq!(guard.admin("/livez").status, 200);
     let (exit, ..) = refused(&sandbox, "--listen [::]:9999 --listen [::]:9999 --trust 192.0.2.0/24");
     assert_eq!(exit, 2, "the same address twice");
     let (exit, _, message) = refused(&sandbox, "--listen 127.0.0.1:9999 --admin 127.0.0.1:9999");
@@ -111,6 +118,14 @@ fn strangers_are_refused_and_take_no_room_from_proxies() {
     assert_eq!(guard.with("default", &secret).status, 200);
     idle.clear();
     super::eventually(|| (Wire::to(&theirs).ask(&head("GET", "/healthz", &[])).status == 403).then_some(())).unwrap();
+    let flags = "serve --listen 127.0.0.1:0 --admin 0.0.0.0:0 --trust 198.51.100.0/24";
+    let guard = Guard::spawn(sandbox.binary(flags));
+    let theirs = format!("{own}:{}", guard.admin.rsplit_once(':').unwrap().1);
+    for path in ["/livez", "/readyz", "/metrics", "/nowhere"] {
+        let answer = Wire::to(&theirs).ask(&head("GET", path, &[]));
+        assert_eq!((answer.both(), answer.closes()), ((403, "untrusted_peer"), true), "{path}");
+        assert!(!answer.body.contains("keyward_"), "{answer:?}");
+    }
 }
 
 #[test]
@@ -182,8 +197,45 @@ fn a_place_that_others_can_write_to_is_refused() {
     let (exit, _, message) = refused(&sandbox, &format!("--config {}", inside.display()));
     assert_eq!(exit, 2);
     assert!(message.contains("anybody can put another file in its place"), "{message}");
-    let (exit, ..) = refused(&sandbox, "--config /nowhere/serve.toml");
+    // A link in a folder that is closed leads there all the same.
+    let link = sandbox.path("link.toml");
+    std::os::unix::fs::symlink(&inside, &link).unwrap();
+    let (exit, _, message) = refused(&sandbox, &format!("--config {}", link.display()));
     assert_eq!(exit, 2);
+    assert!(message.contains("anybody can put another file in its place"), "{message}");
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(sandbox.run(&format!("serve --check --config {}", link.display())).code, 0);
+    for path in ["/nowhere/serve.toml", "/dev/null", "/"] {
+        assert_eq!(refused(&sandbox, &format!("--config {path}")).0, 2, "{path}");
+    }
+    fs::write(&link, b"\xff").unwrap();
+    let (exit, _, message) = refused(&sandbox, &format!("--config {}", link.display()));
+    assert!(exit == 2 && message.contains("no text in UTF-8"), "{message}");
+    let secret = sandbox.path("secret");
+    fs::write(&secret, "0123456789abcdef").unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o646)).unwrap();
+    let (exit, code, message) = refused(&sandbox, &format!("--proxy-secret-file {}", secret.display()));
+    assert_eq!((exit, code.as_str()), (2, "usage"));
+    assert!(message.contains("anybody can change it"), "{message}");
+}
+
+/// Whoever opens a pipe waits for the other end. A guard that waited would answer nobody, and could not be ended.
+#[test]
+fn no_pipe_is_waited_for() {
+    let sandbox = Sandbox::new();
+    let pipe = sandbox.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    for flag in ["config", "proxy-secret-file"] {
+        assert_eq!(refused(&sandbox, &format!("--listen 127.0.0.1:0 --{flag} {}", pipe.display())).0, 2, "{flag}");
+    }
+    assert_eq!(refused(&sandbox, &format!("--listen 127.0.0.1:0 --log-file {}", pipe.display())).0, 1);
+    // Nor at a reload.
+    let secret = sandbox.mint("deploy");
+    let mut guard = Guard::configured(&sandbox, PLAIN);
+    fs::rename(&pipe, sandbox.path("serve.toml")).unwrap();
+    assert_eq!(guard.reload()["level"], "error");
+    assert_eq!(guard.with("default", &secret).status, 200);
+    assert_eq!(guard.stop().code(), Some(0));
 }
 
 #[test]
@@ -293,4 +345,44 @@ fn while_it_drains_it_decides_and_says_that_it_ends() {
     assert_eq!(guard.with("default", &secret).status, 200);
     assert_eq!(guard.ended().code(), Some(0));
     assert!(Wire::try_to(&guard.address).is_err());
+}
+
+#[test]
+fn who_still_waits_at_the_end_is_told_that_it_ends() {
+    let sandbox = Sandbox::new();
+    let mut guard = Guard::spawn(sandbox.binary("serve --listen 127.0.0.1:0,api"));
+    let mut late = guard.connect();
+    late.send(head("POST", "/v1/verify", &[("Content-Type", "application/json"), ("Content-Length", "300")]));
+    let mut idle = guard.connect();
+    assert_eq!(idle.ask(&head("GET", "/healthz", &[])).status, 200);
+    guard.signal(rustix::process::Signal::TERM);
+    guard.event("stop");
+    // It may take its time, unless somebody is in a hurry.
+    guard.signal(rustix::process::Signal::TERM);
+    let answer = late.answer(false).unwrap();
+    assert_eq!((answer.both(), answer.only("retry-after"), answer.closes()), ((503, "draining"), "1", true));
+    assert_eq!(answer.json()["reason"], "draining");
+    assert!(idle.answer(false).is_none());
+    assert_eq!(guard.ended().code(), Some(0));
+    guard.line(|line| line["reason"] == "draining" && line["level"] == "error");
+}
+
+#[test]
+fn the_log_begins_with_what_is_served() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("serve.toml"), "[policy.rest]\n[policy.admin]\n").unwrap();
+    let config = sandbox.path("serve.toml").display().to_string();
+    let line = format!("serve --listen 127.0.0.1:0 --listen 127.0.0.1:0,api --config {config}");
+    let guard = Guard::spawn(sandbox.binary(&line));
+    let start = guard.event("start");
+    assert_eq!(start["store"], sandbox.store().display().to_string());
+    assert_eq!((&start["policies"], &start["admin"]), (&serde_json::json!(["admin", "rest"]), &Value::Null));
+    assert_eq!((start["listen"].as_array().unwrap().len(), &start["api"][0]), (2, &start["listen"][1]));
+    assert_eq!(start["version"], env!("CARGO_PKG_VERSION"));
+    fs::write(sandbox.path("serve.toml"), "[policy.other]\n").unwrap();
+    let told = guard.reload();
+    assert_eq!((&told["policies"], &told["api"]), (&serde_json::json!(["other"]), &start["api"]));
+    drop(guard);
+    let guard = Guard::start(&sandbox, "");
+    assert_eq!(guard.event("start")["admin"], guard.admin);
 }

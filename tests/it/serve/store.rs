@@ -141,10 +141,103 @@ fn a_store_that_is_no_store_any_more() {
         assert_eq!(soon(&guard, &secret).both(), (503, "store_unusable"));
     }
     assert_eq!(guard.admin("/readyz").status, 503);
-    drop(guard);
     // A guard that meets it at the start does not start.
     let output = finish(&mut sandbox.binary("serve --listen 127.0.0.1:0"));
     assert_eq!(output.code, 6, "{output}");
+    fs::write(sandbox.store(), &good).unwrap();
+    is_well(&guard, &secret);
+}
+
+#[test]
+fn a_store_that_is_cut_off_or_damaged_inside_is_restored_from_a_backup() {
+    for what in ["empty", "cut off", "torn"] {
+        let (sandbox, guard, secret) = guarded();
+        let other = sandbox.mint("other");
+        let backup = sandbox.path("backup.db");
+        assert_eq!(sandbox.run(&format!("backup {}", backup.display())).code, 0);
+        let mut bytes = fs::read(&backup).unwrap();
+        match what {
+            "empty" => bytes.clear(),
+            "cut off" => bytes.truncate(5_000),
+            _ => bytes[4_096..].fill(0x5a),
+        }
+        fs::write(sandbox.store(), bytes).unwrap();
+        let _ = fs::write(sandbox.path("keys.db-wal"), "");
+        // What was not read before cannot be read now.
+        for _ in 0..5 {
+            let answer = soon(&guard, &other);
+            assert_eq!(answer.both(), (503, "store_unusable"), "{what}: {answer:?}");
+        }
+        guard.line(|line| line["event"] == "decision" && line["reason"] == "store_unusable");
+        guard.event("store_error");
+        let output = finish(&mut sandbox.binary(&format!("restore {} --as-it-was --yes", backup.display())));
+        assert_eq!(output.code, 0, "{what}: {output}");
+        is_well(&guard, &secret);
+        assert_eq!(soon(&guard, &other).status, 200, "{what}");
+    }
+}
+
+#[test]
+fn a_store_of_an_older_keyward_is_brought_up_to_date_where_it_is_found() {
+    let (sandbox, guard, secret) = guarded();
+    let old = sandbox.path("old.db");
+    assert_eq!(sandbox.run(&format!("backup {}", old.display())).code, 0);
+    let conn = Connection::open(&old).unwrap();
+    conn.execute_batch(include_str!("../../../crates/keyward-core/tests/back_to_3.sql")).unwrap();
+    drop(conn);
+    fs::set_permissions(&old, Permissions::from_mode(0o600)).unwrap();
+    for name in ["keys.db-wal", "keys.db-shm"] {
+        let _ = fs::remove_file(sandbox.path(name));
+    }
+    fs::rename(&old, sandbox.store()).unwrap();
+    eventually(|| (soon(&guard, &secret).status == 200).then_some(())).unwrap_or_else(|| panic!("{}", guard.text()));
+    assert_eq!(guard.admin("/readyz").status, 200);
+    assert_eq!(sandbox.run("doctor").code, 0);
+}
+
+#[test]
+fn a_store_that_is_locked_altogether_is_waited_for_and_no_longer() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.mint("deploy");
+    let conn = Connection::open(sandbox.store()).unwrap();
+    conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
+    let start = Instant::now();
+    let output = finish(&mut sandbox.binary("serve --listen 127.0.0.1:0 --json"));
+    assert_eq!((output.code, output.error()["code"].as_str()), (6, Some("store_locked")), "{output}");
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    drop(conn);
+    let guard = Guard::start(&sandbox, "");
+    assert_eq!(soon(&guard, &secret).status, 200);
+}
+
+#[test]
+fn something_else_at_the_place_of_the_store() {
+    let (sandbox, guard, secret) = guarded();
+    let away = sandbox.path("away.db");
+    fs::rename(sandbox.store(), &away).unwrap();
+    fs::create_dir(sandbox.store()).unwrap();
+    for _ in 0..5 {
+        assert_eq!(soon(&guard, &secret).both(), (503, "store_unusable"));
+    }
+    guard.event("store_error");
+    fs::remove_dir(sandbox.store()).unwrap();
+    fs::rename(&away, sandbox.store()).unwrap();
+    is_well(&guard, &secret);
+}
+
+#[test]
+fn what_a_policy_asks_for_may_go_while_it_serves() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run("role create guest --rank 5").code, 0);
+    let guest = sandbox.mint("guest --role editor");
+    let guard = Guard::configured(&sandbox, "[policy.guest]\nrole = \"guest\"\n");
+    assert_eq!(guard.with("guest", &guest).status, 200);
+    assert_eq!(sandbox.run("role delete guest --yes").code, 0);
+    assert_eq!(guard.with("guest", &guest).both(), (403, "role_too_low"));
+    // The configuration cannot be read again as it stands, and that is told.
+    assert_eq!(guard.reload()["level"], "error");
+    assert_eq!(sandbox.run("role create guest --rank 5").code, 0);
+    assert_eq!(guard.with("guest", &guest).status, 200);
 }
 
 #[test]

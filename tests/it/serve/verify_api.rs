@@ -4,55 +4,22 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::world::World;
 use super::{Answer, Guard, head};
 use crate::harness::Sandbox;
 
-const CONFIG: &str = r#"
-[policy.default]
-[policy.scoped]
-scopes = ["a"]
-levels = ["A"]
-[policy.acme]
-tenant = "acme"
-[policy.editor]
-role = "editor"
-[policy.secure]
-transport = "https"
-methods = ["GET"]
-[policy.hosted]
-tenant_from = "host:{tenant}.api.example.org"
-"#;
-
-struct World {
-    sandbox: Sandbox,
-    guard: Guard,
+fn post_to(world: &World, body: &str) -> Answer {
+    post(&world.guard, &[("Content-Type", "application/json")], body)
 }
 
-impl World {
-    fn new() -> Self {
-        let sandbox = Sandbox::new();
-        for name in ["acme", "other"] {
-            assert_eq!(sandbox.run(&format!("tenant create {name}")).code, 0);
-        }
-        std::fs::write(sandbox.path("serve.toml"), CONFIG).unwrap();
-        let line = "serve --listen 127.0.0.1:0,api --admin 127.0.0.1:0 --config";
-        let guard = Guard::spawn(sandbox.binary(&format!("{line} {}", sandbox.path("serve.toml").display())));
-        Self { sandbox, guard }
-    }
-
-    fn post(&self, body: &str) -> Answer {
-        post(&self.guard, &[("Content-Type", "application/json")], body)
-    }
-
-    /// Asks, and returns the status and the reason of the decision.
-    fn ask(&self, question: &Value) -> (u64, String) {
-        let answer = self.post(&question.to_string());
-        assert_eq!((answer.status, answer.only("content-type")), (200, "application/json"), "{question} {answer:?}");
-        assert_eq!(answer.only("cache-control"), "no-store");
-        let decision = answer.json();
-        assert_eq!(decision["allowed"], decision["status"] == 200);
-        (decision["status"].as_u64().unwrap(), decision["reason"].as_str().unwrap().to_owned())
-    }
+/// Asks, and returns the status and the reason of the decision.
+fn ask(world: &World, question: &Value) -> (u64, String) {
+    let answer = post_to(world, &question.to_string());
+    assert_eq!((answer.status, answer.only("content-type")), (200, "application/json"), "{question} {answer:?}");
+    assert_eq!(answer.only("cache-control"), "no-store");
+    let decision = answer.json();
+    assert_eq!(decision["allowed"], decision["status"] == 200);
+    (decision["status"].as_u64().unwrap(), decision["reason"].as_str().unwrap().to_owned())
 }
 
 fn post(guard: &Guard, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -63,10 +30,10 @@ fn post(guard: &Guard, headers: &[(&str, &str)], body: &str) -> Answer {
 
 #[test]
 fn what_is_no_question_is_refused() {
-    let world = World::new();
+    let world = World::with_api();
     let secret = world.sandbox.mint("deploy");
     let good = json!({ "credential": secret, "policy": "default", "transport": "https" });
-    assert_eq!(world.ask(&good), (200, "allowed".to_owned()));
+    assert_eq!(ask(&world, &good), (200, "allowed".to_owned()));
     for (body, says) in [
         ("", ""),
         ("{", ""),
@@ -80,14 +47,14 @@ fn what_is_no_question_is_refused() {
         ("{\"credential\":\"x\",\"policy\":\"routes\"}", "there is no policy"),
         ("{\"credential\":\"x\",\"policy\":\"\"}", "there is no policy"),
         ("{\"credential\":\"x\",\"policy\":7}", "expected a string"),
-        ("{\"credential\":\"x\",\"policy\":\"default\",\"policy\":\"scoped\"}", ""),
+        ("{\"credential\":\"x\",\"policy\":\"default\",\"policy\":\"narrow\"}", ""),
         ("{\"credential\":\"x\",\"policy\":\"default\",\"scope\":[]}", "scope"),
         ("{\"credential\":\"PLANTED\",\"policy\":\"default\",\"scopes\":7}", ""),
         ("{\"credential\":\"PLANTED\",\"policy\":\"default\",\"ip\":\"x\"}", ""),
         ("{\"credential\":\"x\",\"policy\":\"default\"} {}", ""),
         ("{\"credential\":\"x\",\"policy\":\"acme\",\"tenant\":\"other\"}", "tenant"),
     ] {
-        let answer = world.post(body);
+        let answer = post_to(&world, body);
         assert_eq!(
             (answer.status, answer.only("content-type")),
             (400, "application/problem+json"),
@@ -110,12 +77,15 @@ fn what_is_no_question_is_refused() {
         let answer = world.guard.connect().ask(&head(method, "/v1/verify", &[]));
         assert_eq!((answer.status, answer.only("allow")), (405, "POST"), "{method}");
     }
+    for (status, reason) in [(400, "not_a_question"), (405, "wrong_method"), (415, "wrong_media_type")] {
+        world.guard.line(|line| line["event"] == "problem" && line["status"] == status && line["reason"] == reason);
+    }
     assert!(!world.guard.text().contains("PLANTED"));
 }
 
 #[test]
 fn a_body_has_its_measure() {
-    let world = World::new();
+    let world = World::with_api();
     let secret = world.sandbox.mint("deploy");
     let json = [("Content-Type", "application/json")];
     let padded = |size: usize| {
@@ -162,11 +132,14 @@ fn a_body_has_its_measure() {
     let answer = late.answer(false).unwrap();
     assert_eq!((answer.status, answer.closes()), (408, true));
     assert!((Duration::from_secs(4)..Duration::from_secs(7)).contains(&start.elapsed()));
+    for reason in ["too_large", "too_slow", "cut_short"] {
+        world.guard.line(|line| line["event"] == "problem" && line["reason"] == reason);
+    }
 }
 
 #[test]
 fn a_body_adds_to_a_policy_and_takes_nothing_away() {
-    let world = World::new();
+    let world = World::with_api();
     let plain = world.sandbox.mint("plain --scope b --level B");
     let full = world.sandbox.mint("full --scope a,b --level A,B --role editor");
     let viewer = world.sandbox.mint("viewer --role viewer");
@@ -176,12 +149,12 @@ fn a_body_adds_to_a_policy_and_takes_nothing_away() {
         (&plain, "default", json!({ "transport": "http" }), 403, "insecure_transport"),
         (&plain, "default", json!({ "scopes": ["a"] }), 403, "scope_missing"),
         (&plain, "default", json!({ "scopes": ["b"] }), 200, "allowed"),
-        (&plain, "scoped", json!({}), 403, "scope_missing"),
-        (&plain, "scoped", json!({ "scopes": [], "levels": [] }), 403, "scope_missing"),
-        (&plain, "scoped", json!({ "scopes": ["b"], "levels": ["B"] }), 403, "scope_missing"),
-        (&full, "scoped", json!({}), 200, "allowed"),
-        (&full, "scoped", json!({ "scopes": ["a", "b"] }), 200, "allowed"),
-        (&full, "scoped", json!({ "scopes": ["c"] }), 403, "scope_missing"),
+        (&plain, "narrow", json!({}), 403, "scope_missing"),
+        (&plain, "narrow", json!({ "scopes": [], "levels": [] }), 403, "scope_missing"),
+        (&plain, "narrow", json!({ "scopes": ["b"], "levels": ["B"] }), 403, "scope_missing"),
+        (&full, "narrow", json!({}), 200, "allowed"),
+        (&full, "narrow", json!({ "scopes": ["a", "b"] }), 200, "allowed"),
+        (&full, "narrow", json!({ "scopes": ["c"] }), 403, "scope_missing"),
         (&viewer, "editor", json!({}), 403, "role_too_low"),
         (&viewer, "editor", json!({ "role": "viewer" }), 403, "role_too_low"),
         (&full, "editor", json!({ "role": "viewer" }), 200, "allowed"),
@@ -199,14 +172,14 @@ fn a_body_adds_to_a_policy_and_takes_nothing_away() {
     ] {
         let mut question = json!({ "credential": secret, "policy": policy, "transport": "https" });
         question.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        assert_eq!(world.ask(&question), (status, reason.to_owned()), "{policy} {more}");
+        assert_eq!(ask(&world, &question), (status, reason.to_owned()), "{policy} {more}");
     }
     // Silence is no https where the policy asks for it, and is what a batch takes it for elsewhere.
-    let silent = |policy: &str| world.ask(&json!({ "credential": full, "policy": policy, "method": "GET" }));
+    let silent = |policy: &str| ask(&world, &json!({ "credential": full, "policy": policy, "method": "GET" }));
     assert_eq!(silent("secure"), (403, "insecure_transport".to_owned()));
     assert_eq!(silent("default"), (200, "allowed".to_owned()));
     let answer =
-        world.post(&json!({ "credential": full, "policy": "scoped", "transport": "https" }).to_string()).json();
+        post_to(&world, &json!({ "credential": full, "policy": "narrow", "transport": "https" }).to_string()).json();
     assert_eq!(answer["key"]["name"], "full", "{answer}");
 }
 
@@ -221,10 +194,10 @@ fn it_is_there_only_where_it_was_asked_for() {
     let mut admin = super::Wire::to(&guard.admin);
     assert_eq!(admin.ask(&head("GET", "/v1/verify", &[])).status, 404);
     // What is asked there is counted as everything else is, and guessers are stopped alike.
-    let world = World::new();
+    let world = World::with_api();
     for number in 0..31 {
         let question = json!({ "credential": format!("x{number}"), "policy": "default", "ip": "203.0.113.9" });
-        let answer = world.post(&question.to_string());
+        let answer = post_to(&world, &question.to_string());
         assert_eq!(answer.status, if number < 30 { 200 } else { 429 }, "{answer:?}");
     }
     let metrics = world.guard.admin("/metrics").body;

@@ -128,6 +128,16 @@ impl State {
     /// All states, in the order in which help texts name them.
     pub const ALL: [Self; 4] = [Self::Active, Self::Disabled, Self::Expired, Self::Suspended];
 
+    /// The state of a key: the first that applies.
+    pub(crate) fn of(is_enabled: bool, is_expired: bool, is_suspended: bool) -> Self {
+        match () {
+            () if !is_enabled => Self::Disabled,
+            () if is_expired => Self::Expired,
+            () if is_suspended => Self::Suspended,
+            () => Self::Active,
+        }
+    }
+
     /// The word for it, in JSON, filters and tables.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -186,15 +196,8 @@ impl Key {
 
     /// The state at `now`. A key expires in the second that `expires_at` names.
     pub fn state(&self, now: Timestamp) -> State {
-        if !self.settings.enabled {
-            State::Disabled
-        } else if self.is_expired(now) {
-            State::Expired
-        } else if !self.standing.owner_enabled || !self.standing.tenant_enabled {
-            State::Suspended
-        } else {
-            State::Active
-        }
+        let is_suspended = !self.standing.owner_enabled || !self.standing.tenant_enabled;
+        State::of(self.settings.enabled, self.is_expired(now), is_suspended)
     }
 
     /// The public id of the current secret.

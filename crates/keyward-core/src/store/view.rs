@@ -15,6 +15,7 @@ use super::history::{self, ChainCheck, Event, EventFilter, Head, PastKey};
 use super::keys::{self, Presented};
 use super::meters::{self, MeterId, Subjects};
 use super::settings::{self, StoreSettings};
+use super::tally::Tally;
 use super::usage::{self, Usage, UsageQuery};
 use super::{directory, rows, secrets, sqlite};
 use crate::rules::authority::Authority;
@@ -176,6 +177,14 @@ impl<'c> View<'c> {
     pub fn count_keys(&self, filter: &Filter, now: Timestamp, most: u64) -> Result<u64, StoreError> {
         let (statement, conditions) = filter.count(now, most, self.conn.dialect());
         self.conn.alone(&statement, &conditions.values(), |row| row.count(0))
+    }
+
+    /// Counts `most` further keys by their states. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn tally(&self, tally: &mut Tally, most: u32) -> Result<bool, StoreError> {
+        tally.count(self.conn, most)
     }
 
     /// How many keys there are.

@@ -10,6 +10,7 @@
 //! have not matched yet, and none that have.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -195,6 +196,11 @@ impl Gate {
     /// Where the store cannot be read.
     pub fn turn(&self) -> Result<Turn<'_>, StoreError> {
         Ok(Turn { gate: self, reader: Some(self.0.front.connections.take()?) })
+    }
+
+    /// The path of the store.
+    pub fn path(&self) -> &Path {
+        &self.0.front.connections.path
     }
 
     /// How many credentials wait for a hash, or are being hashed.

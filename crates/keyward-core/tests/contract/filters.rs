@@ -3,7 +3,7 @@
 use keyward_core::rules::directory::{Draft, Facts};
 use keyward_core::rules::key::State;
 use keyward_core::rules::limits::Limits;
-use keyward_core::store::{Filter, Names, Sort, Stamp, Store, StoreError};
+use keyward_core::store::{Filter, Names, Sort, Stamp, Store, StoreError, Tally};
 
 use crate::{Fixture, NOW, at, insert_with, name, settings, stamp, use_once};
 
@@ -106,6 +106,35 @@ pub(crate) fn every_filter_lets_through_what_it_says<F: Fixture>() {
         assert_eq!(listed(&store, &filter), expected, "{what}");
     }
     assert_eq!(store.view().unwrap().count_keys(&Filter::default(), at(NOW), 3).unwrap(), 3);
+}
+
+pub(crate) fn keys_are_counted_by_their_states_a_part_at_a_time<F: Fixture>() {
+    let place = F::new();
+    let mut store = prepared(&place);
+    for most in [1, 2, 5, 100] {
+        let mut tally = Tally::new(at(NOW), [99, 100].map(|second| at(NOW + second)));
+        let mut parts = 1;
+        while store.view().unwrap().tally(&mut tally, most).unwrap() {
+            parts += 1;
+        }
+        assert_eq!(parts, 5 / most + 1, "{most}");
+        for (state, count) in tally.states() {
+            let filter = Filter { state: Some(state), ..Filter::default() };
+            assert_eq!(count, store.view().unwrap().count_keys(&filter, at(NOW), 100).unwrap(), "{state}");
+        }
+        assert_eq!(tally.expiring().collect::<Vec<_>>(), [0, 1]);
+    }
+    // What others take away or add meanwhile holds up nobody, and nothing is counted twice.
+    let mut tally = Tally::new(at(NOW), []);
+    assert!(store.view().unwrap().tally(&mut tally, 2).unwrap());
+    let changed = store.write(stamp(), |changes| {
+        changes.delete_key(&changes.find("ci/full")?.unwrap())?;
+        changes.delete_key(&changes.find("Soon")?.unwrap())?;
+        insert_with(changes, "later", 6, &settings())
+    });
+    changed.unwrap();
+    while store.view().unwrap().tally(&mut tally, 2).unwrap() {}
+    assert_eq!(tally.states().map(|(_, count)| count).collect::<Vec<_>>(), [2, 1, 1, 1]);
 }
 
 pub(crate) fn names_are_completed_from_their_start<F: Fixture>() {

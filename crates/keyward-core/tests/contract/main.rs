@@ -154,6 +154,7 @@ promises! {
         events_are_told_in_order_and_filtered;
     filters:
         every_filter_lets_through_what_it_says
+        keys_are_counted_by_their_states_a_part_at_a_time
         names_are_completed_from_their_start
         a_time_later_other_keys_have_expired;
     damage:

@@ -1,6 +1,7 @@
 //! What the guard has made of a request.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use keyward_core::rules::decision::{Facts, Reason};
@@ -45,6 +46,7 @@ impl RequestId {
 pub struct Ruling {
     id: RequestId,
     made: Made,
+    client: Option<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -60,13 +62,13 @@ enum Made {
 impl Ruling {
     /// What the verifier has answered.
     pub fn answered(id: RequestId, answer: Answer) -> Self {
-        Self { id, made: Made::Answer(Box::new(answer)) }
+        Self { id, made: Made::Answer(Box::new(answer)), client: None }
     }
 
     /// A refusal of the guard itself.
     pub fn refused(id: RequestId, refusal: Refusal) -> Self {
         let wait = if refusal.status() == 503 { Some(1) } else { None };
-        Self { id, made: Made::Refusal(refusal, wait) }
+        Self { id, made: Made::Refusal(refusal, wait), client: None }
     }
 
     /// The verifier could not answer: neither yes nor no.
@@ -75,17 +77,28 @@ impl Ruling {
             VerifyError::Overloaded | VerifyError::GivenUp => Refusal::Overloaded,
             _ => Refusal::StoreUnusable,
         };
-        Self { id, made: Made::Failure(refusal, error) }
+        Self { id, made: Made::Failure(refusal, error), client: None }
     }
 
     /// A refusal after which another attempt makes sense in `seconds`.
     pub fn refused_for(id: RequestId, refusal: Refusal, seconds: u64) -> Self {
-        Self { id, made: Made::Refusal(refusal, Some(seconds.max(1))) }
+        Self { id, made: Made::Refusal(refusal, Some(seconds.max(1))), client: None }
     }
 
     /// The same request, of a key that a service cannot be told of.
     pub(super) fn unusable(&self) -> Self {
         Self::refused(self.id.clone(), Refusal::NameUnusable)
+    }
+
+    /// The same, about a request of this client.
+    #[must_use]
+    pub fn of_client(self, client: Option<IpAddr>) -> Self {
+        Self { client, ..self }
+    }
+
+    /// The address of the client, where the verifier has answered and it is known.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client
     }
 
     /// What the request is called.

@@ -1,13 +1,16 @@
 //! Headers that claim to be the guard's.
 
 use http::HeaderMap;
+use http::header::CONNECTION;
 
 const OWN: &[u8] = b"x-keyward-";
 
 /// Whether the request carries a header that a service could take for the guard's word: `X-Keyward-…`, also where `.` and
-/// `_` stand in the place of `-`, because many servers make one name of all three.
+/// `_` stand in the place of `-`, because many servers make one name of all three. Or it names one in `Connection`: the
+/// next proxy on the way would take the guard's own word away (RFC 9110 section 7.6.1).
 pub fn is_forged(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| is_like_ours(name.as_str().as_bytes()))
+    let named = headers.get_all(CONNECTION).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    headers.keys().map(|name| name.as_str().as_bytes()).chain(named.map(<[u8]>::trim_ascii)).any(is_like_ours)
 }
 
 fn is_like_ours(name: &[u8]) -> bool {
@@ -37,6 +40,25 @@ mod tests {
             ("y-keyward-name", false),
         ] {
             assert_eq!(is_like_ours(name.as_bytes()), is_ours, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_proxy_is_told_to_take_the_guard_s_word_away() {
+        for (lines, is_ours) in [
+            (&["keep-alive"][..], false),
+            (&["close, X-Keyward-Id"], true),
+            (&["close", "upgrade,\tx_keyward.name ,te"], true),
+            (&["x-keyward-"], true),
+            (&["x-keywards, y-keyward-id, authorization"], false),
+            (&[""], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CONNECTION, line.parse().unwrap());
+            }
+            assert_eq!(is_forged(&headers), is_ours, "{lines:?}");
         }
     }
 }

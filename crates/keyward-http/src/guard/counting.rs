@@ -46,7 +46,7 @@ struct Part {
 }
 
 /// How the writing goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Writing {
     /// Uses that were to be written and could not be so far.

@@ -1,7 +1,7 @@
 //! The question: a policy, the facts of a request and its credential in, a ruling out.
 //!
-//! A [`Guard`] is for all threads of a process. What matched before is decided at once; a credential that is seen for the
-//! first time takes an Argon2id on another thread, for as long as whoever sends it has not failed too often
+//! A [`Guard`] is for all threads of a process. What matched before is decided at once; a credential that is seen for
+//! the first time takes an Argon2id on another thread, for as long as whoever sends it has not failed too often
 //! (`floods`). Uses are counted in memory and written once a second (`counting`).
 
 mod counting;
@@ -111,7 +111,8 @@ impl Guard {
         RequestId::given(headers).unwrap_or_else(|| RequestId::new(self.0.requests.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Asks whether the request of which `facts` are known may be made with the credential.
+    /// Asks whether the request of which `facts` are known may be made with the credential. What is made of it is
+    /// handed to [`Guard::finish`], which counts it.
     pub fn ask(
         &self,
         policy: &Policy,
@@ -160,7 +161,7 @@ impl Guard {
         }
     }
 
-    /// Counts the use, or the failure: whoever has failed too often is told nothing else.
+    /// Counts the failure, if it is one: whoever has failed too often is told nothing else.
     fn rule(&self, answer: Answer, client: Option<IpAddr>, id: RequestId) -> Ruling {
         if is_failure(&answer) {
             let now = self.0.clock.steady();
@@ -169,13 +170,16 @@ impl Guard {
             }
             self.0.floods.count(client, now);
         }
-        self.0.counts.count(&answer, client, &self.0.clock);
-        Ruling::answered(id, answer)
+        Ruling::answered(id, answer).of_client(client)
     }
 
-    /// Gives an answer that was told to those that renew hashes, if that is wanted.
+    /// Takes a ruling back when it is told: the call of a key is counted, with the address that it came from, and a hash
+    /// is renewed where that is wanted. Whoever refuses in spite of a yes hands in the refusal.
     pub fn finish(&self, ruling: Ruling) {
-        if let Some(answer) = ruling.into_answer().filter(Answer::wants_renewal) {
+        let client = ruling.client();
+        let Some(answer) = ruling.into_answer() else { return };
+        self.0.counts.count(&answer, client, &self.0.clock);
+        if answer.wants_renewal() {
             self.0.counts.renew(answer);
         }
     }

@@ -167,6 +167,34 @@ impl Log {
         }
     }
 
+    /// An answer that is no decision.
+    pub(crate) fn problem(&self, status: u16, reason: &'static str, path: &str, peer: &str) {
+        let fields = [
+            ("status", status.into()),
+            ("reason", reason.into()),
+            ("path", clean(path, MOST_PATH).into()),
+            ("peer", peer.into()),
+        ];
+        self.often("problem", reason, &fields);
+    }
+
+    /// A connection on which nothing could be answered, or not what was asked.
+    pub(crate) fn connection(&self, reason: &'static str, message: &str, peer: &str) {
+        let fields = [("reason", reason.into()), ("message", message.into()), ("peer", peer.into())];
+        self.often("connection", reason, &fields);
+    }
+
+    /// An event that clients can bring about as often as they like: equal ones are counted as refusals are.
+    fn often(&self, event: &'static str, reason: &'static str, fields: &[(&'static str, serde_json::Value)]) {
+        match self.suppression.fate(self.clock.now().as_second(), (event, reason)) {
+            Fate::Counted => {}
+            Fate::Written(0) => self.event("warn", event, fields),
+            Fate::Written(number) => {
+                self.event("warn", event, &[fields, &[("suppressed", number.into())]].concat());
+            }
+        }
+    }
+
     /// Something else that happened: `event` and its fields.
     pub(crate) fn event(&self, level: &'static str, event: &'static str, fields: &[(&'static str, serde_json::Value)]) {
         let mut line = serde_json::Map::new();

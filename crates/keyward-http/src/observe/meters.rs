@@ -177,6 +177,23 @@ pub(crate) fn exposition(meters: &[Arc<Meters>], totals: &Totals) -> String {
     text
 }
 
+/// The name, the kind and the meaning of every metric.
+pub(crate) fn catalogue() -> Vec<[String; 3]> {
+    let all = Counted { keys: HashMap::from([(String::new(), [0; 2])]), ..Counted::default() };
+    let mut text = String::new();
+    write(&mut text, &all, &Totals { writing: Some(Writing::default()), ..Totals::default() });
+    let mut found: Vec<[String; 3]> = vec![];
+    for line in text.lines().filter_map(|line| line.strip_prefix("# ")) {
+        let mut words = line.splitn(3, ' ').map(str::to_owned);
+        match (words.next().as_deref(), words.next(), words.next(), found.last_mut()) {
+            (Some("HELP"), Some(name), Some(help), _) => found.push([name, String::new(), help]),
+            (Some("TYPE"), _, Some(kind), Some(last)) => last[1] = kind,
+            _ => {}
+        }
+    }
+    found
+}
+
 /// Writes into a text, which takes everything.
 macro_rules! put {
     ($text:expr, $($arg:tt)*) => { let _ = writeln!($text, $($arg)*); };

@@ -6,5 +6,5 @@ mod origins;
 mod suppression;
 
 pub(crate) use log::{Decision, Log};
-pub(crate) use meters::{Meters, Path, Totals, exposition};
+pub(crate) use meters::{Meters, Path, Totals, catalogue, exposition};
 pub(crate) use origins::Origins;

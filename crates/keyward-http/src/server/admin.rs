@@ -11,14 +11,24 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use super::Worker;
+use super::peer::Peer;
 use super::shared::Shared;
+use crate::Refusal;
+use crate::answer::REASON;
 use crate::observe::{Totals, exposition};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) fn handle(request: &Request<Incoming>, worker: &Worker) -> Response<Full<Bytes>> {
+pub(super) fn handle(request: &Request<Incoming>, peer: &Peer, worker: &Worker) -> Response<Full<Bytes>> {
     let shared = &*worker.shared;
+    if !peer.is_trusted(&shared.settings().config.trust) {
+        let mut response = answer(StatusCode::FORBIDDEN, TEXT, "this machine is in none of the networks of trust\n");
+        let headers = response.headers_mut();
+        headers.insert(REASON, HeaderValue::from_static(Refusal::UntrustedPeer.as_str()));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "ask with GET\n");
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));

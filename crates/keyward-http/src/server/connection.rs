@@ -13,16 +13,18 @@ use tokio::sync::watch;
 
 use super::Worker;
 use super::admin;
+use super::config::Logged;
 use super::handle::{Door, handle};
+use super::peer::Peer;
 use super::stream::{Pace, Stream, Timed};
 
 /// A head may be this large, and have so many lines.
 const MOST_HEAD: usize = 64 * 1024;
 const MOST_LINES: usize = 100;
 /// More connections than this are turned away.
-const MOST: usize = 10_000;
+pub(super) const MOST: usize = 10_000;
 /// The same for peers that are not trusted.
-const MOST_STRANGERS: usize = 64;
+pub(super) const MOST_STRANGERS: usize = 64;
 /// How often it is looked whether a connection has had its time.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a connection is kept after the end was announced, for requests that are on their way.
@@ -32,7 +34,16 @@ const LINGER: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone)]
 pub(super) enum Role {
     Guard(Door),
-    Admin,
+    Admin(Peer),
+}
+
+impl Role {
+    /// Whoever is at the other end.
+    pub(super) fn peer(&self) -> &Peer {
+        match self {
+            Self::Guard(Door { peer, .. }) | Self::Admin(peer) => peer,
+        }
+    }
 }
 
 /// Says without further ado that there is no room. What the client has sent is taken in for a moment: a connection that
@@ -65,8 +76,8 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
         let (role, worker, pace, is_ending) = (&role, &worker, &pace, &is_ending);
         async move {
             let mut response = match role {
-                Role::Guard(door) => handle(request, door, worker).await,
-                Role::Admin => admin::handle(&request, worker),
+                Role::Guard(door) => handle(request, door, worker, pace).await,
+                Role::Admin(peer) => admin::handle(&request, peer, worker),
             };
             if is_ending.load(Ordering::Relaxed) {
                 // Whoever is told does not send another request into a connection that is about to be closed.
@@ -87,8 +98,12 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
         let was_ending = is_ending.load(Ordering::Relaxed);
         tokio::select! {
             biased;
-            // How it ended is the client's business: it was malformed, or went away.
-            _ = connection.as_mut() => return,
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    tell_of_end(&error, &role, &worker);
+                }
+                return;
+            }
             _ = stop.changed(), if !was_ending => {
                 is_ending.store(true, Ordering::Relaxed);
                 tick.reset_after(LINGER);
@@ -101,10 +116,31 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
                 if was_ending {
                     connection.as_mut().graceful_shutdown();
                 } else if pace.is_over() {
+                    if pace.is_within_head() {
+                        tell("head_too_slow", "the head did not come within 5 seconds", &role, &worker);
+                    }
                     return;
                 }
             }
         }
+    }
+}
+
+/// Tells the log what became of a connection that did not end as it should. That a client went away between two
+/// requests is its own business.
+fn tell_of_end(error: &hyper::Error, role: &Role, worker: &Worker) {
+    let reason = match () {
+        () if error.is_parse_too_large() => "head_too_large",
+        () if error.is_parse() => "head_malformed",
+        () if error.is_incomplete_message() => "head_cut_short",
+        () => return,
+    };
+    tell(reason, &error.to_string(), role, worker);
+}
+
+fn tell(reason: &'static str, message: &str, role: &Role, worker: &Worker) {
+    if worker.shared.settings().config.log != Logged::Nothing {
+        worker.shared.log.connection(reason, message, &role.peer().to_string());
     }
 }
 

@@ -5,30 +5,26 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
-use keyward_core::rules::decision::{Request, Transport, WantedRole};
 use keyward_core::verifier::VerifyError;
 
+use super::Worker;
 use super::config::Logged;
 use super::endpoint::Endpoint;
 use super::peer::{Peer, knows_secret};
-use super::shared::Settings;
-use super::{Question, Worker};
+use super::problem::{Problem, closed, not_found, plain, problem};
+use super::settings::Settings;
+use super::stream::Pace;
 use crate::Refusal;
-use crate::answer::{PROBLEM, REASON, Reply, Ruling, limit_name};
+use crate::answer::{Reply, Ruling, limit_name};
 use crate::facts::{Dialect, Facts, Head, is_forged};
 use crate::guard::{Asked, credential_of};
 use crate::observe::{Decision, Path};
-use crate::policy::{Policy, PolicyName, TenantFrom};
-
-/// As much of a body as a question may be: a credential of 64 KiB, and what stands around it.
-const MOST_BODY: usize = 128 * 1024;
-/// How long a body may take.
-const BODY: Duration = Duration::from_secs(5);
+use crate::policy::{Policy, PolicyName};
 
 /// Where a request came in.
 #[derive(Debug, Clone)]
@@ -37,44 +33,43 @@ pub(super) struct Door {
     pub(super) api: bool,
 }
 
-/// An answer that is not about a key.
-fn plain(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
 /// Answers a request.
-pub(super) async fn handle(request: http::Request<Incoming>, door: &Door, worker: &Worker) -> Response<Full<Bytes>> {
+pub(super) async fn handle(
+    request: http::Request<Incoming>,
+    door: &Door,
+    worker: &Worker,
+    pace: &Pace,
+) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     // A body is never waited for: many proxies announce one and send none. What may follow is then no request.
     let has_body = !body.is_end_stream();
     let shared = &*worker.shared;
-    let settings = shared.settings();
+    let settings = &*shared.settings();
     let started = shared.guard.clock().steady();
+    let case = Case { head: &head, door, worker, settings, started, pace };
     let mut response = match Endpoint::of(&head.uri) {
         _ if !door.peer.is_trusted(&settings.config.trust) => {
-            return closed(Case::new(&head, door, worker, &settings, started).refuse(
-                None,
-                Refusal::UntrustedPeer,
-                None,
-            ));
+            return closed(case.refuse(None, Refusal::UntrustedPeer, None));
         }
         Endpoint::Health if shared.is_draining.load(Ordering::Relaxed) => {
             plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
         }
         Endpoint::Health => plain(StatusCode::OK, "ok\n"),
         _ if settings.secret.as_ref().is_some_and(|secret| !knows_secret(&head.headers, secret)) => {
-            Case::new(&head, door, worker, &settings, started).refuse(None, Refusal::UntrustedPeer, None)
+            case.refuse(None, Refusal::UntrustedPeer, None)
         }
-        Endpoint::Forward { dialect, policy, rest } => {
-            Case::new(&head, door, worker, &settings, started).forward(dialect, policy, rest).await
-        }
+        Endpoint::Forward { dialect, policy, rest } => tokio::select! {
+            biased;
+            response = case.forward(dialect, policy, rest) => response,
+            () = shared.is_over() => case.refuse(case.named(policy), Refusal::Draining, Some(dialect)),
+        },
         Endpoint::Verify if door.api => {
-            return Case::new(&head, door, worker, &settings, started).verify(body).await;
+            let response = tokio::select! {
+                biased;
+                response = case.verify(body) => response,
+                () = shared.is_over() => closed(case.refuse(None, Refusal::Draining, None)),
+            };
+            return case.told(response);
         }
         Endpoint::Verify => problem(
             StatusCode::NOT_FOUND,
@@ -83,48 +78,24 @@ pub(super) async fn handle(request: http::Request<Incoming>, door: &Door, worker
         ),
         Endpoint::None => not_found(),
     };
-    if has_body {
+    // Nor is it asked on where one of the targets was not the whole of it, or may not have been.
+    if has_body || pace.has_fragment() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
-}
-
-fn not_found() -> Response<Full<Bytes>> {
-    problem(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        "there is nothing at this path; /metrics and /readyz are at the address of --admin",
-    )
-}
-
-/// A problem that is no ruling.
-fn problem(status: StatusCode, reason: &'static str, detail: &str) -> Response<Full<Bytes>> {
-    let title = status.canonical_reason().unwrap_or_default();
-    let body =
-        serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
-    let mut response = Response::new(Full::from(body.to_string()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(REASON, HeaderValue::from_static(reason));
-    response
+    case.told(response)
 }
 
 /// A request, and what it is looked at with.
-struct Case<'c> {
-    head: &'c Parts,
+pub(super) struct Case<'c> {
+    pub(super) head: &'c Parts,
     door: &'c Door,
-    worker: &'c Worker,
-    settings: &'c Settings,
+    pub(super) worker: &'c Worker,
+    pub(super) settings: &'c Settings,
     started: Duration,
+    pub(super) pace: &'c Pace,
 }
 
 impl<'c> Case<'c> {
-    fn new(head: &'c Parts, door: &'c Door, worker: &'c Worker, settings: &'c Settings, started: Duration) -> Self {
-        Self { head, door, worker, settings, started }
-    }
-
     async fn forward(&self, dialect: Dialect, name: &str, rest: &str) -> Response<Full<Bytes>> {
         let facts = match self.facts(dialect, rest) {
             Ok(facts) => facts,
@@ -166,6 +137,10 @@ impl<'c> Case<'c> {
         let config = &self.settings.config;
         let has_routes = matches!(dialect, Dialect::Forward | Dialect::Envoy) && !config.routes.is_empty();
         if name == PolicyName::ROUTES && has_routes {
+            // Of a target that goes on behind a `#`, only the part before it is known here.
+            if dialect == Dialect::Envoy && self.pace.has_fragment() {
+                return Err(Refusal::AmbiguousPath);
+            }
             return config.routes.policy(facts).map(|policy| &**policy);
         }
         config.policies.find(name).map(|policy| &**policy).ok_or(Refusal::UnknownPolicy)
@@ -211,7 +186,7 @@ impl<'c> Case<'c> {
     }
 
     /// Counts and logs a ruling.
-    fn tell(&self, ruling: &Ruling, policy: Option<&Policy>, facts: &Facts<'_>, path: Path) {
+    pub(super) fn tell(&self, ruling: &Ruling, policy: Option<&Policy>, facts: &Facts<'_>, path: Path) {
         let shared = &*self.worker.shared;
         let took = shared.guard.clock().steady().saturating_sub(self.started);
         let config = &self.settings.config;
@@ -261,6 +236,17 @@ impl<'c> Case<'c> {
         }
     }
 
+    /// Logs an answer that is no decision.
+    fn told(&self, response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+        if let Some(Problem(reason)) = response.extensions().get()
+            && self.settings.config.log != Logged::Nothing
+        {
+            let path = self.head.uri.path();
+            self.worker.shared.log.problem(response.status().as_u16(), reason, path, &self.door.peer.to_string());
+        }
+        response
+    }
+
     /// Says where the proxy asks, and what there is: once for each place.
     fn tell_of_unknown_policy(&self) {
         const LONGEST: usize = 100;
@@ -273,121 +259,15 @@ impl<'c> Case<'c> {
             self.worker.shared.log.event("error", "unknown_policy", &fields);
         }
     }
-
-    /// A service asks for itself.
-    async fn verify(&self, body: Incoming) -> Response<Full<Bytes>> {
-        if self.head.method != http::Method::POST {
-            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "ask with POST");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-            return closing(response, &body);
-        }
-        if !is_json(&self.head.headers) {
-            let response = problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_media_type", "send application/json");
-            return closing(response, &body);
-        }
-        let bytes = match tokio::time::timeout(BODY, Limited::new(body, MOST_BODY).collect()).await {
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return closed(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "a question is 128 KiB at most"));
-            }
-            Ok(Err(_)) => return closed(problem(StatusCode::BAD_REQUEST, "cut_short", "the body is cut short")),
-            Err(_) => {
-                return closed(problem(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "too_slow",
-                    "the body did not come within 5 seconds",
-                ));
-            }
-        };
-        self.question(bytes).await
-    }
-
-    async fn question(&self, body: Bytes) -> Response<Full<Bytes>> {
-        let shared = &*self.worker.shared;
-        let policies = &self.settings.config.policies;
-        let accepted = |name: &str| policies.find(name).map(|policy| policy.accept);
-        let Question { policy, credential, mut request, role, tells_transport } =
-            match shared.api.question(&body, &accepted) {
-                Ok(question) => question,
-                Err(detail) => return problem(StatusCode::BAD_REQUEST, "not_a_question", &detail),
-            };
-        drop(body);
-        let Some(policy) = policies.find(&policy) else {
-            return problem(StatusCode::BAD_REQUEST, "not_a_question", "there is no such policy");
-        };
-        // A policy that takes only secure requests takes nobody's silence for one.
-        if policy.requires_secure && !tells_transport {
-            request.transport = Transport::Http;
-        }
-        if let Some(TenantFrom::Named(own)) = &policy.tenant {
-            if let Some(asked) = request.tenant.as_ref().filter(|asked| *asked != own) {
-                let detail = format!("the policy {} is for the tenant {own}, and not for {asked}", policy.name);
-                return problem(StatusCode::BAD_REQUEST, "not_a_question", &detail);
-            }
-            request.tenant = Some(own.clone());
-        }
-        let id = shared.guard.id_of(&self.head.headers);
-        let mut asked_for = Request::default();
-        let asked = shared.guard.ask_in(request.ip, credential, id, |turn| {
-            request.role = match role {
-                Some(name) => Some(WantedRole { rank: turn.rank_of(&name)?, name }),
-                None => None,
-            };
-            policy.ask(turn, &mut request)?;
-            asked_for = request.clone();
-            Ok(request)
-        });
-        let request = asked_for;
-        let (path, ruling) = match asked {
-            Asked::Ruled(ruling) => (path_of(&ruling), ruling),
-            Asked::Waiting(waiting) => (Path::Hashed, waiting.await),
-        };
-        let facts = Facts {
-            method: request.method.clone(),
-            transport: Some(request.transport),
-            client: request.ip,
-            ..Facts::default()
-        };
-        self.tell(&ruling, Some(policy), &facts, path);
-        let response = match ruling.answer() {
-            Some(answer) => {
-                let mut response = Response::new(Full::from(shared.api.document(answer, &request)));
-                let headers = response.headers_mut();
-                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-                response
-            }
-            None => response(Reply::new(&ruling, Some(policy), None)),
-        };
-        shared.guard.finish(ruling);
-        response
-    }
 }
 
 /// In which way a ruling was made for which no hash was computed.
-fn path_of(ruling: &Ruling) -> Path {
+pub(super) fn path_of(ruling: &Ruling) -> Path {
     if ruling.key().is_some() { Path::Cached } else { Path::Refused }
 }
 
-fn closed(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
-/// The answer, after which the connection is closed where a body was announced that nobody reads.
-fn closing(response: Response<Full<Bytes>>, body: &Incoming) -> Response<Full<Bytes>> {
-    if body.is_end_stream() { response } else { closed(response) }
-}
-
-/// Whether the body says that it is JSON (RFC 9110 section 8.3).
-fn is_json(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
-    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
-}
-
-fn response(mut reply: Reply) -> Response<Full<Bytes>> {
+/// The answer with the length of its body.
+pub(super) fn response(mut reply: Reply) -> Response<Full<Bytes>> {
     // Of an empty answer to HEAD, hyper would not tell that it is empty.
     reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
     reply.into_response()

@@ -3,11 +3,15 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `config` | what it is told: TOML or flags, checked whole |
-//! | `listen`, `stream`, `connection` | sockets, connections, and how long they may take |
+//! | `listen`, `stream`, `heads`, `connection` | sockets, connections, and how long they may take |
 //! | `endpoint`, `peer`, `handle` | one request: which policy, whose word, which answer |
+//! | `verify`, `problem` | a service that asks for itself, and answers that are no decisions |
 //! | `admin` | what operators and their tools ask |
 //! | `systemd` | ready, reloading, stopping, and the watchdog |
-//! | `run` | start, reload and stop |
+//! | `run` | start and stop |
+//! | `listening`, `loops` | who listens where, who accepts, and which loop serves |
+//! | `settings`, `reload` | what is in force, and how another configuration takes its place |
+//! | `shared`, `upkeep` | what all threads have in common, and what is done from time to time |
 //!
 //! There is an event loop a core. Each accepts from all sockets, and a connection goes to the loop that has fewest. A
 //! decision is made on the loop; hashes, writing and the log have threads of their own.
@@ -20,12 +24,20 @@ pub mod config;
 mod connection;
 mod endpoint;
 mod handle;
+mod heads;
 mod listen;
+mod listening;
+mod loops;
 mod peer;
+mod problem;
+mod reload;
 mod run;
+mod settings;
 mod shared;
 mod stream;
 mod systemd;
+mod upkeep;
+mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -55,6 +67,12 @@ pub fn asked_by(target: &http::Uri) -> Option<(Dialect, &str, &str)> {
         Endpoint::Forward { dialect, policy, rest } => Some((dialect, policy, rest)),
         Endpoint::Verify | Endpoint::Health | Endpoint::None => None,
     }
+}
+
+/// The name, the kind and the meaning of every metric, for documents.
+#[doc(hidden)]
+pub fn metrics() -> Vec<[String; 3]> {
+    crate::observe::catalogue()
 }
 
 /// How the program that runs the server reads questions at `/v1/verify`, and in which words it tells answers and errors:
@@ -135,6 +153,9 @@ pub enum StartError {
     /// The proxy secret is empty, or cannot stand in a header.
     #[error("{} holds no secret: write one line of at least 16 visible characters", .0.display())]
     Secret(PathBuf),
+    /// Somebody else decides what the proxy secret is.
+    #[error("{} is no file, or anybody can change it", .0.display())]
+    OpenSecret(PathBuf),
     /// The system gives no thread or no event loop.
     #[error("the system gives no thread to serve on: {0}")]
     Thread(std::io::Error),

@@ -1,24 +1,20 @@
-//! Start, reload and stop.
+//! Start and stop.
 
-use std::io::ErrorKind;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use keyward_core::rules::key::State;
-use keyward_core::store::{Filter, StoreError};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
-use super::config::{Address, Config, Listen};
-use super::connection::{Counted, Role, serve, turn_away};
-use super::handle::Door;
-use super::listen::{Inherited, ListenError, Socket};
-use super::peer::Peer;
-use super::shared::{KeyCounts, Settings, Shared};
-use super::stream::{Parked, Stream};
+use super::config::Config;
+use super::listen::Inherited;
+use super::listening::{Listening, addresses, places, served};
+use super::loops::{Loop, Loops, turn};
+use super::reload::reload;
+use super::settings::{read_secret, read_settings};
+use super::shared::Shared;
+use super::upkeep::{Upkeep, tell_of_failure};
 use super::{Api, Options, StartError, Worker, systemd};
 use crate::guard::Guard;
 use crate::observe::Log;
@@ -27,10 +23,10 @@ use crate::observe::Log;
 const LAST: Duration = Duration::from_secs(5);
 /// How long the last writing may take where somebody is in a hurry.
 const HURRY: Duration = Duration::from_secs(1);
-/// How often keys are counted for the metrics.
-const COUNT_EVERY: Duration = Duration::from_secs(60);
-/// After an accept that failed, because there are too many open files for example.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long those may take who are told that nobody is decided about any more.
+const FAREWELL: Duration = Duration::from_millis(200);
+/// How often it is looked whether all connections have ended.
+const STEP: Duration = Duration::from_millis(50);
 
 /// Tells a server from outside what to do: from the handler of a signal, for example.
 #[derive(Debug, Clone)]
@@ -63,60 +59,6 @@ pub struct Server {
     words: mpsc::UnboundedReceiver<Word>,
     control: Control,
 }
-
-/// What is answered at a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Duty {
-    Guard { api: bool },
-    Admin,
-}
-
-impl Duty {
-    /// What it means for whoever is at the other end.
-    fn towards(self, peer: Peer) -> Role {
-        match self {
-            Self::Guard { api } => Role::Guard(Door { peer, api }),
-            Self::Admin => Role::Admin,
-        }
-    }
-}
-
-/// A socket that is listened at.
-#[derive(Debug)]
-struct Listening {
-    address: Address,
-    duty: Duty,
-    socket: Socket,
-    /// Ends those who accept, and their connections.
-    close: watch::Sender<bool>,
-}
-
-/// What a loop is told.
-enum Job {
-    Listen(Socket, Duty, watch::Receiver<bool>),
-    Serve(Parked, Role, Place, watch::Receiver<bool>),
-}
-
-/// A loop, as the others see it.
-struct Loop {
-    jobs: mpsc::UnboundedSender<Job>,
-    connections: Arc<AtomicUsize>,
-}
-
-/// A connection's place in the counts: of all, and of its loop's. Both are given back when it is dropped, wherever.
-struct Place {
-    _counted: Counted,
-    of_loop: Arc<AtomicUsize>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.of_loop.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// All loops: a connection goes to the one that has fewest.
-type Loops = Arc<Vec<Loop>>;
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -191,10 +133,11 @@ impl Server {
         for listening in &sockets {
             listening.announce(&loops, listening.copies(&loops).map_err(StartError::Thread)?);
         }
-        let shown = addresses(&sockets);
-        let fields = [("listen", shown.clone().into()), ("version", shared.version.into())];
+        let mut fields = served(&sockets, &shared.settings().config);
+        let store = shared.guard.gate().path().display().to_string();
+        fields.extend([("store", store.into()), ("version", shared.version.into())]);
         shared.log.event("info", "start", &fields);
-        systemd::ready(&format!("listening at {}", shown.join(", ")));
+        systemd::ready(&format!("listening at {}", addresses(&sockets).join(", ")));
 
         let control = event_loop()?;
         let mut is_hurried = control.block_on(async {
@@ -213,20 +156,30 @@ impl Server {
                 }
             }
             shared.is_draining.store(true, Ordering::Relaxed);
-            systemd::stopping();
+            systemd::stopping(options.drain.saturating_add(3 * LAST));
             shared.log.event("info", "stop", &[("drain_seconds", options.drain.as_secs_f64().into())]);
-            let mut is_hurried = wait(options.drain, &mut words).await;
+            let mut is_hurried = tokio::select! {
+                is_hurried = wait(options.drain, &mut words) => is_hurried,
+                () = upkeep.go_on(&shared) => false,
+            };
             // Listeners take in what waits at their doors, and close.
             for listening in std::mem::take(&mut sockets) {
                 let _ = listening.close.send(true);
             }
             let _ = stop.send(true);
-            let steps = LAST.as_millis() / PAUSE.as_millis();
+            let steps = LAST.as_millis() / STEP.as_millis();
             for _ in 0..steps {
                 if shared.connections.load(Ordering::Acquire) == 0 || is_hurried {
                     break;
                 }
-                is_hurried = wait(PAUSE, &mut words).await;
+                is_hurried = wait(STEP, &mut words).await;
+            }
+            // Who still waits for a decision gets none, and is told so.
+            shared.end();
+            for _ in 0..FAREWELL.as_millis() / STEP.as_millis() {
+                if shared.connections.load(Ordering::Acquire) > 0 {
+                    tokio::time::sleep(STEP).await;
+                }
             }
             is_hurried
         });
@@ -261,76 +214,8 @@ impl Server {
     }
 }
 
-/// Tells the log what could not be written.
-fn tell_of_failure(shared: &Shared, error: &StoreError) {
-    let unrecorded = shared.guard.counts().writing().unrecorded;
-    let code = shared.api.code_of(error);
-    let fields = [("code", code.into()), ("message", error.to_string().into()), ("unrecorded_uses", unrecorded.into())];
-    shared.log.event("error", "flush_error", &fields);
-}
-
-/// Where it listens, guard listeners first.
-fn addresses(sockets: &[Listening]) -> Vec<String> {
-    let mut all: Vec<_> = sockets.iter().collect();
-    all.sort_by_key(|listening| listening.duty == Duty::Admin);
-    all.into_iter().map(|listening| listening.socket.shown(&listening.address)).collect()
-}
-
 fn event_loop() -> Result<tokio::runtime::Runtime, StartError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)
-}
-
-/// Every place to listen at.
-fn places(config: &Config) -> Vec<(Address, Duty)> {
-    let guard = config.listen.iter().map(|Listen { address, api }| (address.clone(), Duty::Guard { api: *api }));
-    guard.chain(config.admin.iter().map(|address| (address.clone(), Duty::Admin))).collect()
-}
-
-impl Listening {
-    fn open(address: Address, duty: Duty, config: &Config, inherited: &mut Inherited) -> Result<Self, ListenError> {
-        let socket = Socket::open(&address, inherited)?;
-        let listening = Self { address, duty, socket, close: watch::channel(false).0 };
-        // Where a socket that was handed over listens is known only now.
-        if duty != Duty::Admin && config.trust.is_empty() && !listening.socket.is_local() {
-            let address = listening.socket.shown(&listening.address);
-            listening.give_back(inherited);
-            return Err(ListenError::Untrusted(address));
-        }
-        Ok(listening)
-    }
-
-    /// Gives a socket back that was handed over: it can be had again at the next reload.
-    fn give_back(self, inherited: &mut Inherited) {
-        if let Address::Inherited(name) = self.address {
-            inherited.take_back(name, self.socket);
-        }
-    }
-
-    /// The socket once for each loop.
-    fn copies(&self, loops: &Loops) -> std::io::Result<Vec<Socket>> {
-        loops.iter().map(|_| self.socket.try_clone()).collect()
-    }
-
-    /// Hands the copies to the loops.
-    fn announce(&self, loops: &Loops, copies: Vec<Socket>) {
-        for (one, socket) in loops.iter().zip(copies) {
-            let _ = one.jobs.send(Job::Listen(socket, self.duty, self.close.subscribe()));
-        }
-    }
-}
-
-/// The configuration, with the files that it names.
-fn read_settings(config: Config) -> Result<Settings, StartError> {
-    let secret = config.proxy_secret_file.as_deref().map(read_secret).transpose()?;
-    Ok(Settings { config, secret })
-}
-
-fn read_secret(path: &Path) -> Result<Vec<u8>, StartError> {
-    const SHORTEST: usize = 16;
-    let text = std::fs::read(path).map_err(|source| StartError::File { path: path.to_owned(), source })?;
-    let secret = text.trim_ascii();
-    let is_visible = secret.iter().all(u8::is_ascii_graphic);
-    if secret.len() < SHORTEST || !is_visible { Err(StartError::Secret(path.to_owned())) } else { Ok(secret.to_vec()) }
 }
 
 /// Waits, unless it is told to hurry.
@@ -344,345 +229,6 @@ async fn wait(time: Duration, words: &mut mpsc::UnboundedReceiver<Word>) -> bool
         std::future::pending::<()>().await;
     };
     tokio::time::timeout(time, hurry).await.is_ok()
-}
-
-/// Reads the configuration again, and takes it over whole or not at all. Listeners that are the same stay open.
-fn reload(shared: &Shared, options: &Options, sockets: &mut Vec<Listening>, inherited: &mut Inherited, loops: &Loops) {
-    systemd::reloading();
-    let result = (options.reload)().map_err(|error| error.to_string()).and_then(|config| {
-        shared.check_against_store(&config).map_err(|error| error.to_string())?;
-        let settings = read_settings(config).map_err(|error| error.to_string())?;
-        let change = Change::plan(&settings.config, sockets, inherited, loops).map_err(|error| error.to_string())?;
-        change.make(sockets, inherited, loops);
-        shared.replace(settings);
-        Ok(())
-    });
-    if let Some(reopen) = &options.reopen_log {
-        match reopen() {
-            Ok(sink) => shared.log.write_to(sink),
-            Err(error) => shared.log.event("error", "log_error", &[("message", error.to_string().into())]),
-        }
-    }
-    match result {
-        Ok(()) => shared.log.event("info", "reload", &[("listen", addresses(sockets).into())]),
-        Err(message) => {
-            shared.config_failures.fetch_add(1, Ordering::Relaxed);
-            let fields = [("message", message.into()), ("kept", "the former configuration".into())];
-            shared.log.event("error", "reload", &fields);
-        }
-    }
-    systemd::ready("serving");
-}
-
-/// What a reload does to the sockets. Everything that can fail is done when it is planned.
-struct Change {
-    /// What is listened at from then on: a socket that there is, by its place, or another one. With the copies for the
-    /// loops where they have to be told.
-    wanted: Vec<(Source, Address, Duty, Option<Vec<Socket>>)>,
-}
-
-enum Source {
-    Present(usize),
-    Opened(Listening),
-}
-
-impl Change {
-    fn plan(
-        config: &Config,
-        sockets: &[Listening],
-        inherited: &mut Inherited,
-        loops: &Loops,
-    ) -> Result<Self, StartError> {
-        let mut change = Self { wanted: vec![] };
-        let result = change.fill(config, sockets, inherited, loops);
-        if let Err(error) = result {
-            for (source, ..) in change.wanted {
-                if let Source::Opened(listening) = source {
-                    listening.give_back(inherited);
-                }
-            }
-            return Err(error);
-        }
-        Ok(change)
-    }
-
-    fn fill(
-        &mut self,
-        config: &Config,
-        sockets: &[Listening],
-        inherited: &mut Inherited,
-        loops: &Loops,
-    ) -> Result<(), StartError> {
-        for (address, duty) in places(config) {
-            let present = sockets.iter().position(|listening| listening.address.is_at_the_place_of(&address));
-            let source = match present {
-                Some(place) if duty != Duty::Admin && config.trust.is_empty() && !sockets[place].socket.is_local() => {
-                    return Err(ListenError::Untrusted(sockets[place].socket.shown(&address)).into());
-                }
-                Some(place) => Source::Present(place),
-                None => Source::Opened(Listening::open(address.clone(), duty, config, inherited)?),
-            };
-            let copies = match &source {
-                Source::Present(place) if sockets[*place].duty == duty => Ok(None),
-                Source::Present(place) => sockets[*place].copies(loops).map(Some),
-                Source::Opened(listening) => listening.copies(loops).map(Some),
-            };
-            let (copies, failure) = match copies {
-                Ok(copies) => (copies, None),
-                Err(error) => (None, Some(error)),
-            };
-            self.wanted.push((source, address, duty, copies));
-            if let Some(error) = failure {
-                return Err(StartError::Thread(error));
-            }
-        }
-        self.permit(sockets)
-    }
-
-    /// Gives sockets that stay the permissions that they are to have from now on; where that fails, those that they had.
-    fn permit(&self, sockets: &[Listening]) -> Result<(), StartError> {
-        let mut done: Vec<(&Address, &Address)> = vec![];
-        for (source, wanted, ..) in &self.wanted {
-            let Source::Present(place) = source else { continue };
-            let present = &sockets[*place].address;
-            if present == wanted {
-                continue;
-            }
-            if let Err(error) = Socket::permit(present, wanted) {
-                for (present, wanted) in done {
-                    let _ = Socket::permit(wanted, present);
-                }
-                return Err(error.into());
-            }
-            done.push((present, wanted));
-        }
-        Ok(())
-    }
-
-    fn make(self, sockets: &mut Vec<Listening>, inherited: &mut Inherited, loops: &Loops) {
-        let mut present: Vec<_> = std::mem::take(sockets).into_iter().map(Some).collect();
-        for (source, address, duty, copies) in self.wanted {
-            let listening = match source {
-                Source::Opened(listening) => Some(listening),
-                // It is the same, perhaps with other permissions.
-                Source::Present(place) if copies.is_none() => {
-                    present[place].take().map(|former| Listening { address, ..former })
-                }
-                Source::Present(place) => present[place].take().map(|former| {
-                    let _ = former.close.send(true);
-                    Listening { address, duty, socket: former.socket, close: watch::channel(false).0 }
-                }),
-            };
-            let Some(listening) = listening else { continue };
-            if let Some(copies) = copies {
-                listening.announce(loops, copies);
-            }
-            sockets.push(listening);
-        }
-        for listening in present.into_iter().flatten() {
-            let _ = listening.close.send(true);
-            listening.give_back(inherited);
-        }
-    }
-}
-
-/// One event loop: it listens at what it is given, and serves what comes.
-async fn turn(
-    worker: Worker,
-    loops: Weak<Vec<Loop>>,
-    mut inbox: mpsc::UnboundedReceiver<Job>,
-    stop: watch::Receiver<bool>,
-) {
-    let mut beat = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        let job = tokio::select! {
-            job = inbox.recv() => job,
-            _ = beat.tick() => {
-                worker.shared.beats[worker.number].fetch_add(1, Ordering::Relaxed);
-                continue;
-            }
-        };
-        match job {
-            None => return,
-            Some(Job::Listen(socket, duty, close)) => {
-                tokio::spawn(accept(socket, duty, worker.clone(), loops.clone(), close));
-            }
-            Some(Job::Serve(parked, role, place, close)) => {
-                if let Ok(stream) = Stream::unpark(parked) {
-                    let (own, stop) = (worker.clone(), stop.clone());
-                    tokio::spawn(async move {
-                        serve(stream, role, own, [stop, close]).await;
-                        drop(place);
-                    });
-                }
-            }
-        }
-    }
-}
-
-/// A listener of either kind.
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Listener {
-    async fn accept(&self) -> std::io::Result<(Parked, Peer)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                Ok((Stream::Tcp(stream).park()?, Peer::Address(address.ip())))
-            }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Stream::Unix(stream).park()?, Peer::Unix))
-            }
-        }
-    }
-
-    /// Closes the door. Those who stand before it are let in: for them, the system has opened it already.
-    fn close(self, mut let_in: impl FnMut(Parked, Peer)) -> std::io::Result<()> {
-        match self {
-            Self::Tcp(listener) => {
-                let listener = listener.into_std()?;
-                while let Ok((stream, address)) = listener.accept() {
-                    stream.set_nonblocking(true)?;
-                    let_in(Parked::Tcp(stream), Peer::Address(address.ip()));
-                }
-            }
-            Self::Unix(listener) => {
-                let listener = listener.into_std()?;
-                while let Ok((stream, _)) = listener.accept() {
-                    stream.set_nonblocking(true)?;
-                    let_in(Parked::Unix(stream), Peer::Unix);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-async fn accept(socket: Socket, duty: Duty, worker: Worker, loops: Weak<Vec<Loop>>, mut close: watch::Receiver<bool>) {
-    let listener = match socket {
-        Socket::Tcp(socket) => TcpListener::from_std(socket).map(Listener::Tcp),
-        Socket::Unix(socket, _) => UnixListener::from_std(socket).map(Listener::Unix),
-    };
-    let Ok(listener) = listener else { return };
-    let closed = close.clone();
-    let let_in = |parked: Parked, peer: Peer| {
-        let is_stranger = duty != Duty::Admin && !peer.is_trusted(&worker.shared.settings().config.trust);
-        let role = duty.towards(peer);
-        match Counted::new(&worker, is_stranger) {
-            Some(counted) => {
-                if let Some(loops) = loops.upgrade() {
-                    hand_over(&loops, parked, role, counted, closed.clone());
-                }
-            }
-            None => {
-                if let Ok(stream) = Stream::unpark(parked) {
-                    tokio::spawn(turn_away(stream));
-                }
-            }
-        }
-    };
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = close.changed() => {
-                let _ = listener.close(let_in);
-                return;
-            }
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((parked, peer)) => let_in(parked, peer),
-            // The client has gone again.
-            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                worker.shared.log.event("error", "accept_error", &[("message", error.to_string().into())]);
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Gives a connection to the loop that has fewest.
-fn hand_over(loops: &[Loop], parked: Parked, role: Role, counted: Counted, close: watch::Receiver<bool>) {
-    let Some(one) = loops.iter().min_by_key(|one| one.connections.load(Ordering::Relaxed)) else { return };
-    one.connections.fetch_add(1, Ordering::Relaxed);
-    let place = Place { _counted: counted, of_loop: Arc::clone(&one.connections) };
-    let _ = one.jobs.send(Job::Serve(parked, role, place, close));
-}
-
-/// What is done from time to time.
-struct Upkeep {
-    second: tokio::time::Interval,
-    watchdog: Option<Duration>,
-    passed: u64,
-    beats: Vec<u64>,
-}
-
-impl Upkeep {
-    fn new() -> Self {
-        Self {
-            second: tokio::time::interval(Duration::from_secs(1)),
-            watchdog: systemd::watchdog(),
-            passed: 0,
-            beats: vec![],
-        }
-    }
-
-    async fn next(&mut self) {
-        self.second.tick().await;
-    }
-
-    fn work(&mut self, shared: &Arc<Shared>) {
-        if self.passed.is_multiple_of(COUNT_EVERY.as_secs()) {
-            let shared = Arc::clone(shared);
-            // It takes as long as there are keys, and nobody waits for it.
-            let _ = std::thread::Builder::new().name("keyward-keys".to_owned()).spawn(move || count_keys(&shared));
-        }
-        self.passed += 1;
-        let _ = shared.look_at_store();
-        if let Some(error) = shared.guard.counts().take_failure() {
-            tell_of_failure(shared, &error);
-        }
-        if let Some(every) = self.watchdog {
-            // Only if every loop turns.
-            let beats: Vec<_> = shared.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect();
-            if self.passed.is_multiple_of(every.as_secs().max(1)) {
-                if self.beats.is_empty() || self.beats.iter().zip(&beats).all(|(before, now)| before != now) {
-                    systemd::alive();
-                }
-                self.beats = beats;
-            }
-        }
-    }
-}
-
-/// Counts keys by their states.
-fn count_keys(shared: &Shared) {
-    const DAY: i64 = 24 * 60 * 60;
-    let now = keyward_core::rules::time::whole_seconds(shared.guard.clock().now());
-    let count = || {
-        let turn = shared.guard.gate().turn().ok()?;
-        let view = turn.view().ok()?;
-        let mut counts = KeyCounts::default();
-        for state in State::ALL {
-            let filter = Filter { state: Some(state), ..Filter::default() };
-            counts.states.push((state.as_str(), view.count_keys(&filter, now, u64::MAX >> 1).ok()?));
-        }
-        for (name, days) in [("7d", 7), ("30d", 30)] {
-            let by = now.as_second().saturating_add(days * DAY);
-            let expires_by = jiff::Timestamp::from_second(by).ok();
-            let filter = Filter { state: Some(State::Active), expires_by, ..Filter::default() };
-            counts.expiring.push((name, view.count_keys(&filter, now, u64::MAX >> 1).ok()?));
-        }
-        Some(counts)
-    };
-    if let Some(counts) = count() {
-        *shared.keys.lock().unwrap_or_else(PoisonError::into_inner) = counts;
-    }
 }
 
 /// Each connection is an open file. Where the system does not let there be as many as may connect, there are fewer.

@@ -6,17 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use keyward_core::store::StoreError;
 use keyward_core::verifier::VerifyError;
+use tokio::sync::watch;
 
 use super::Api;
 use super::config::{Config, ConfigError, Unfit};
+use super::settings::Settings;
 use crate::guard::Guard;
 use crate::observe::{Log, Meters, Origins};
-
-/// The configuration, with what was read of other files for it.
-pub(super) struct Settings {
-    pub(super) config: Config,
-    pub(super) secret: Option<Vec<u8>>,
-}
 
 /// What all threads have in common.
 pub(super) struct Shared {
@@ -27,6 +23,8 @@ pub(super) struct Shared {
     settings: RwLock<Arc<Settings>>,
     /// The health answers say no; requests are decided as before.
     pub(super) is_draining: AtomicBool,
+    /// Whoever still waits for a decision is told that there will be none.
+    over: watch::Sender<bool>,
     pub(super) connections: AtomicUsize,
     /// Connections of peers that are not trusted.
     pub(super) strangers: AtomicUsize,
@@ -65,6 +63,7 @@ impl Shared {
             version,
             settings: RwLock::new(Arc::new(settings)),
             is_draining: AtomicBool::new(false),
+            over: watch::channel(false).0,
             connections: AtomicUsize::new(0),
             strangers: AtomicUsize::new(0),
             config_loaded: AtomicU64::new(0),
@@ -89,6 +88,18 @@ impl Shared {
     pub(super) fn replace(&self, settings: Settings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         self.note_loaded();
+    }
+
+    /// Nobody is decided about any more.
+    pub(super) fn end(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Waits until nobody is decided about any more.
+    pub(super) async fn is_over(&self) {
+        let mut over = self.over.subscribe();
+        // It ends with the sender, which is here.
+        let _ = over.wait_for(|is_over| *is_over).await;
     }
 
     fn note_loaded(&self) {

@@ -2,14 +2,15 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::heads::Heads;
 use crate::clock::Clock;
 
 /// A whole head has to come within this time of its first byte.
@@ -51,6 +52,7 @@ pub(super) struct Pace {
     clock: Clock,
     /// Milliseconds since the clock's start, times four, and the state in the last two bits.
     since: AtomicU64,
+    heads: Mutex<Heads>,
 }
 
 const QUIET: u64 = 0;
@@ -59,7 +61,7 @@ const AT_WORK: u64 = 2;
 
 impl Pace {
     pub(super) fn new(clock: Clock) -> Arc<Self> {
-        let pace = Self { clock, since: AtomicU64::new(0) };
+        let pace = Self { clock, since: AtomicU64::new(0), heads: Mutex::default() };
         pace.enter(QUIET);
         Arc::new(pace)
     }
@@ -69,7 +71,12 @@ impl Pace {
         self.since.store(millis << 2 | state, Ordering::Relaxed);
     }
 
-    fn read(&self) {
+    fn heads(&self) -> MutexGuard<'_, Heads> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, bytes: &[u8]) {
+        self.heads().take(bytes);
         if self.since.load(Ordering::Relaxed) & 3 == QUIET {
             self.enter(IN_HEAD);
         }
@@ -80,9 +87,25 @@ impl Pace {
         self.enter(AT_WORK);
     }
 
-    /// The answer is on its way.
+    /// The body of the request was read, all of it.
+    pub(super) fn take_body(&self, body: &[u8]) {
+        self.heads().take_body(body);
+    }
+
+    /// Whether the target of a request had, or may have had, a `#`.
+    pub(super) fn has_fragment(&self) -> bool {
+        self.heads().has_fragment()
+    }
+
+    /// The answer is on its way. The next head may have begun already.
     pub(super) fn end(&self) {
-        self.enter(QUIET);
+        let state = if self.heads().is_within_one() { IN_HEAD } else { QUIET };
+        self.enter(state);
+    }
+
+    /// Whether a head has begun, and not ended.
+    pub(super) fn is_within_head(&self) -> bool {
+        self.since.load(Ordering::Relaxed) & 3 == IN_HEAD
     }
 
     /// Whether the client has had its time.
@@ -117,7 +140,7 @@ impl AsyncRead for Timed {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.pace.read();
+            self.pace.read(&buf.filled()[before..]);
         }
         Poll::Ready(Ok(()))
     }

@@ -20,8 +20,11 @@ pub(super) fn reloading() {
     }
 }
 
-pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+/// From here on systemd waits for the end, and for no sign of life: it would begin to watch again with the next one.
+/// The end takes this long at most.
+pub(super) fn stopping(within: Duration) {
+    let micros = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status("ending")]);
 }
 
 pub(super) fn alive() {

@@ -17,7 +17,7 @@ use crate::rules::names::{Name, Prefix};
 use crate::rules::token::Id;
 use crate::rules::usage::Call;
 use crate::store::{
-    Filter, Names, NewKey, NewSecret, Sort, Staging, Stamp, Store, StoreError, StoreSettings, Subject, Uses,
+    Filter, Names, NewKey, NewSecret, Sort, Staging, Stamp, Store, StoreError, StoreSettings, Subject, Tally, Uses,
 };
 
 const SORTED: &str = "USE TEMP B-TREE FOR ORDER BY";
@@ -164,6 +164,7 @@ fn live_and_die(store: &mut Store) -> Result<(), StoreError> {
         view.last_key_named(wanted)?;
         view.settings()?;
         view.head()?;
+        view.tally(&mut Tally::new(at(0), []), 10)?;
     }
     store.write(stamp, |changes| {
         for draft in drafts().iter().rev() {

@@ -1,12 +1,15 @@
 //! The file: `serve.toml`.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use keyward_core::rules::limits::{Limit, Limits};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::{Config, ConfigError, Listen, Logged};
@@ -33,11 +36,32 @@ struct File {
     route: Vec<Spanned<RouteTable>>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected an address, or a table { address = \"…\", api = true }")]
 enum ListenEntry {
     Text(String),
     Table(ListenTable),
+}
+
+impl<'de> Deserialize<'de> for ListenEntry {
+    /// Of an untagged enum, serde would not tell which field there is not.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = ListenEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address, or a table { address = \"…\", api = true }")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<ListenEntry, E> {
+                Ok(ListenEntry::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ListenEntry, A::Error> {
+                ListenTable::deserialize(MapAccessDeserializer::new(map)).map(ListenEntry::Table)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 #[derive(Deserialize)]
@@ -60,7 +84,7 @@ struct PolicyTable {
     tenant_from: Option<Spanned<String>>,
     #[serde(default)]
     methods: Vec<Spanned<String>>,
-    accept: Option<Vec<Spanned<String>>>,
+    accept: Option<Spanned<Vec<Spanned<String>>>>,
     transport: Option<Spanned<String>>,
     #[serde(default)]
     limits: Vec<Spanned<String>>,
@@ -84,8 +108,8 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     let mut config = Config {
         proxy_secret_file: file.proxy_secret_file,
         metrics_per_key: file.metrics_per_key,
-        trust: reader.all("trust", &file.trust)?,
-        proxies: reader.all("proxies", &file.proxies)?,
+        trust: reader.networks("trust", &file.trust)?,
+        proxies: reader.networks("proxies", &file.proxies)?,
         admin: reader.one("admin", file.admin.as_ref())?,
         ..Config::default()
     };
@@ -139,6 +163,15 @@ impl Reader<'_> {
         values.iter().map(|value| self.parse(field, value)).collect()
     }
 
+    fn networks(&self, field: &str, values: &[Spanned<String>]) -> Result<Vec<IpNet>, ConfigError> {
+        let read = |value: &Spanned<String>| {
+            let text = value.get_ref();
+            let wrong = format!("{text:?} is not a network: write one as 10.0.0.0/8, and one address as 192.0.2.1/32");
+            text.parse().map_err(|_| self.at(field, value.span(), &wrong))
+        };
+        values.iter().map(read).collect()
+    }
+
     fn policy(&self, name: PolicyName, table: &PolicyTable) -> Result<Policy, ConfigError> {
         let mut policy = Policy::new(name);
         policy.scopes = self.all("scopes", &table.scopes)?;
@@ -154,7 +187,15 @@ impl Reader<'_> {
             }
         };
         if let Some(accept) = &table.accept {
-            let accept: Vec<_> = self.all("accept", accept)?;
+            let place = accept.span();
+            let accept: Vec<_> = self.all("accept", accept.get_ref())?;
+            if accept.is_empty() {
+                return Err(self.at(
+                    "accept",
+                    place,
+                    &"no credential would be looked at: name a place, or leave it out",
+                ));
+            }
             policy.accept_only(&accept);
         }
         policy.requires_secure = match table.transport.as_ref() {

@@ -64,8 +64,38 @@ fn what_is_wrong_is_told_with_its_line() {
             "line 1: policy: a policy cannot be called routes: /forward/routes asks the [[route]] tables",
             None,
         ),
-        ("trust = [\"10.0.0.0/8\",\n\"10.0.0.0/33\"]", "line 2: trust: invalid IP address syntax", None),
+        (
+            "trust = [\"10.0.0.0/8\",\n\"10.0.0.0/33\"]",
+            "line 2: trust: \"10.0.0.0/33\" is not a network: write one as 10.0.0.0/8, and one address as 192.0.2.1/32",
+            None,
+        ),
         ("[policy.a]\n[[route]]\npolicy = \"b\"", "line 3: policy: there is no policy \"b\"", None),
+        (
+            "proxies = [\"10.0.0.1\"]",
+            "line 1: proxies: \"10.0.0.1\" is not a network: write one as 10.0.0.0/8, and one address as 192.0.2.1/32",
+            None,
+        ),
+        (
+            "listen = [\n{ adress = \"127.0.0.1:1\" }]",
+            "line 2: there is no field adress",
+            Some("did you mean address?"),
+        ),
+        ("listen = [{ api = true }]", "line 1: missing field `address`", None),
+        (
+            "listen = [5]",
+            "line 1: invalid type: integer `5`, expected an address, or a table { address = \"…\", api = true }",
+            None,
+        ),
+        (
+            "[policy.a]\n[[route]]\npth = \"/\"\npolicy = \"a\"",
+            "line 3: there is no field pth",
+            Some("did you mean path?"),
+        ),
+        (
+            "[policy.a]\naccept = []",
+            "line 2: accept: no credential would be looked at: name a place, or leave it out",
+            None,
+        ),
         ("log = \"some\"", "line 1: log: write refused, all or none", None),
         ("[policy.a]\ntransport = \"http\"", "line 2: transport: write https, or leave it out to allow both", None),
         (
