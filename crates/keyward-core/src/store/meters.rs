@@ -74,8 +74,8 @@ fn table(whose: Whose) -> &'static str {
 /// it whose that is.
 pub(super) fn next_row(whose: Whose) -> String {
     format!(
-        "(SELECT max(coalesce((SELECT max(id) FROM {}), 0),
-                     coalesce((SELECT number FROM last_row WHERE kind = '{}'), 0)) + 1)",
+        "(SELECT coalesce(max(number), 0) + 1 FROM (SELECT max(id) AS number FROM {} UNION ALL
+                                                    SELECT number FROM last_row WHERE kind = '{}') AS numbers)",
         table(whose),
         whose.as_str()
     )
@@ -92,7 +92,8 @@ pub(super) fn forget(conn: &Conn, whose: Whose, subject: i64) -> Result<(), Stor
     let whose = if whose == Whose::Policy { Whose::Key } else { whose };
     conn.execute(
         "INSERT INTO last_row (kind, number) VALUES (?1, ?2)
-         ON CONFLICT (kind) DO UPDATE SET number = max(number, excluded.number)",
+         ON CONFLICT (kind) DO UPDATE SET number = CASE WHEN excluded.number > last_row.number
+                                                        THEN excluded.number ELSE last_row.number END",
         &[whose.as_str().into(), subject.into()],
     )
     .map(drop)
