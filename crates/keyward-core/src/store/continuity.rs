@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::db::for_want_of_memory;
+use super::db::{Sqlite, for_want_of_memory};
 use super::error::StoreError;
 use super::history::{self, Head, StoreId};
 use super::sqlite::{Purpose, Sight};
@@ -56,7 +56,7 @@ impl Store {
             }
             Sight::Replaced => {
                 // Or else the log would be taken for that of the file that is there now.
-                self.conn.sqlite().take_log_along()?;
+                self.conn.file().map_or(Ok(()), Sqlite::take_log_along)?;
                 Err(StoreError::Replaced(self.path.clone()))
             }
         }
@@ -138,8 +138,8 @@ impl Store {
         let conn = Conn::new(engine);
         let known = history::identity(&conn)?;
         // Who only reads does not wait for the disk to put away what others left.
-        if purpose == Purpose::Read && conn.sqlite().has_log() {
-            conn.sqlite().leave_log();
+        if let Some(file) = conn.file().filter(|file| purpose == Purpose::Read && file.has_log()) {
+            file.leave_log();
         }
         Ok(Self {
             conn,

@@ -63,7 +63,7 @@ pub use view::View;
 use crate::rules::names::Name;
 use continuity::Known;
 use db::{Conn, for_want_of_memory};
-use sqlite::{Purpose, backup};
+use sqlite::Purpose;
 
 /// An open store.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ impl Store {
     pub(crate) fn wait_for(&mut self, patience: Duration) {
         if self.patience != patience {
             self.patience = patience;
-            self.conn.sqlite().wait_for(patience);
+            self.conn.wait_for(patience);
         }
     }
 
@@ -196,7 +196,7 @@ impl Store {
     /// # Errors
     /// [`BackupError`]. Then no file is left behind.
     pub fn backup(&self, path: &Path) -> Result<BackupReport, BackupError> {
-        backup::write(self.conn.sqlite().connection(), &self.path, path)
+        self.conn.backup(path)
     }
 
     /// Makes the changes of `f` in one transaction: all of them, or none where it fails.
@@ -237,7 +237,9 @@ impl Store {
     /// From now on, what stands in the log stays there when the store is closed, until there is enough of it: to move it
     /// into the file takes waiting for the disk. For whoever opens the store for a single use.
     pub fn leave_log(&self) {
-        self.conn.sqlite().leave_log();
+        if let Some(file) = self.conn.file() {
+            file.leave_log();
+        }
     }
 
     /// Makes the changes of `f` and takes them back: to learn whether they can be made, and what

@@ -17,7 +17,7 @@ use super::meters::{self, MeterId, Subjects};
 use super::settings::{self, StoreSettings};
 use super::tally::Tally;
 use super::usage::{self, Usage, UsageQuery};
-use super::{directory, rows, secrets, sqlite};
+use super::{directory, rows, secrets};
 use crate::rules::authority::Authority;
 use crate::rules::directory::{Entry, Kind};
 use crate::rules::hashing::Cost;
@@ -309,8 +309,7 @@ impl<'c> View<'c> {
     /// # Errors
     /// Where the store cannot be read.
     pub fn damage(&self) -> Result<Option<String>, StoreError> {
-        let found = sqlite::damage(self.conn.sqlite().connection());
-        found.map_err(|error| sqlite::error_of(self.conn.place(), error))
+        self.conn.damage()
     }
 
     /// What is in the store that keyward did not make so, or is missing: a trigger, an index, a column. Nothing of it is
@@ -319,8 +318,7 @@ impl<'c> View<'c> {
     /// # Errors
     /// Where the store cannot be read.
     pub fn strange_parts(&self) -> Result<Vec<String>, StoreError> {
-        let found = sqlite::strange_parts(self.conn.sqlite().connection());
-        found.map_err(|error| sqlite::error_of(self.conn.place(), error))
+        self.conn.strange_parts()
     }
 
     /// Keys whose present secret was hashed at another cost than `cost`.

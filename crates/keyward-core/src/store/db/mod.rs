@@ -17,6 +17,7 @@ mod value;
 
 use std::cell::Cell;
 use std::path::Path;
+use std::time::Duration;
 
 pub(super) use dialect::Dialect;
 pub(super) use row::Row;
@@ -25,6 +26,7 @@ pub(super) use value::Value;
 
 use super::error::StoreError;
 pub(super) use super::sqlite::Sight;
+use super::sqlite::backup::{self, BackupError, BackupReport};
 
 /// A connection to a store.
 #[derive(Debug)]
@@ -44,26 +46,26 @@ impl Conn {
         Self { engine: Engine::Sqlite(engine), views: Cell::new(0) }
     }
 
-    fn engine(&self) -> &Sqlite {
-        let Engine::Sqlite(engine) = &self.engine;
-        engine
-    }
-
-    /// The engine behind it, for what only a file has.
-    pub(super) fn sqlite(&self) -> &Sqlite {
-        self.engine()
+    /// SQLite, where the store is in a file: for what only a file has.
+    pub(super) fn file(&self) -> Option<&Sqlite> {
+        match &self.engine {
+            Engine::Sqlite(engine) => Some(engine),
+        }
     }
 
     /// The same, to be watched.
     #[cfg(test)]
-    pub(super) fn sqlite_mut(&mut self) -> &mut Sqlite {
-        let Engine::Sqlite(engine) = &mut self.engine;
-        engine
+    pub(super) fn file_mut(&mut self) -> Option<&mut Sqlite> {
+        match &mut self.engine {
+            Engine::Sqlite(engine) => Some(engine),
+        }
     }
 
     /// Where the store is.
     pub(super) fn place(&self) -> &Path {
-        self.engine().place()
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.place(),
+        }
     }
 
     /// How this engine says what the two say differently.
@@ -75,7 +77,9 @@ impl Conn {
 
     /// Runs a statement, and returns how many rows it changed.
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        self.engine().execute(sql, values)
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.execute(sql, values),
+        }
     }
 
     /// Calls `f` with each row of the answer.
@@ -85,7 +89,9 @@ impl Conn {
         values: &[Value<'_>],
         f: impl FnMut(&Row<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.engine().each(sql, values, f)
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.each(sql, values, f),
+        }
     }
 
     /// What `f` makes of each row of the answer.
@@ -110,7 +116,9 @@ impl Conn {
         values: &[Value<'_>],
         f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        self.engine().optional(sql, values, f)
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.optional(sql, values, f),
+        }
     }
 
     /// What `f` makes of the one row of the answer, which always has one.
@@ -127,7 +135,9 @@ impl Conn {
     /// Begins a transaction that only reads, unless one is open: whoever looks again meanwhile sees the same.
     pub(super) fn begin_to_read(&self) -> Result<(), StoreError> {
         if self.views.get() == 0 {
-            self.execute("BEGIN", &[])?;
+            match &self.engine {
+                Engine::Sqlite(engine) => engine.execute("BEGIN", &[]).map(drop)?,
+            }
         }
         self.views.set(self.views.get() + 1);
         Ok(())
@@ -136,14 +146,18 @@ impl Conn {
     /// Begins a transaction that writes, when no other process does: one that read first and locked later could lose
     /// its turn, however long it waits.
     pub(super) fn begin_to_write(&self) -> Result<(), StoreError> {
-        self.engine().begin_to_write()?;
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.begin_to_write()?,
+        }
         self.views.set(self.views.get() + 1);
         Ok(())
     }
 
     /// Makes what was written last.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
-        self.engine().commit()?;
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.commit()?,
+        }
         self.views.set(0);
         Ok(())
     }
@@ -154,7 +168,9 @@ impl Conn {
         self.views.set(left);
         if left == 0 {
             // Where the engine ended the transaction itself, because the disk is full, there is nothing to end.
-            let _ = self.execute("ROLLBACK", &[]);
+            let _ = match &self.engine {
+                Engine::Sqlite(engine) => engine.execute("ROLLBACK", &[]),
+            };
         }
     }
 
@@ -171,19 +187,52 @@ impl Conn {
 
     /// While the guard lives, a commit does not wait for the disk. No transaction may be open.
     pub(super) fn lightly(&self) -> Result<Light<'_>, StoreError> {
-        self.engine().wait_for_the_disk(false)?;
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.wait_for_the_disk(false)?,
+        }
         Ok(Light(self))
     }
 
     /// Looks whether the store is still where it was, and as the engine knows it.
     pub(super) fn look(&mut self) -> Result<Sight, StoreError> {
-        let Engine::Sqlite(engine) = &mut self.engine;
-        engine.look()
+        match &mut self.engine {
+            Engine::Sqlite(engine) => engine.look(),
+        }
     }
 
     /// Makes sure that the store is still where it was.
     pub(super) fn check_place(&self) -> Result<(), StoreError> {
-        self.engine().check_place()
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.check_place(),
+        }
+    }
+
+    /// Writes a copy into a file, which must not exist.
+    pub(super) fn backup(&self, path: &Path) -> Result<BackupReport, BackupError> {
+        match &self.engine {
+            Engine::Sqlite(engine) => backup::write(engine.connection(), engine.place(), path),
+        }
+    }
+
+    /// What is wrong with the rows as the engine keeps them, if anything is. Reads all of them.
+    pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.damage(),
+        }
+    }
+
+    /// What is there that keyward did not make so, or is missing.
+    pub(super) fn strange_parts(&self) -> Result<Vec<String>, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.strange_parts(),
+        }
+    }
+
+    /// Has it wait this long for others who write, and no longer.
+    pub(super) fn wait_for(&self, patience: Duration) {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.wait_for(patience),
+        }
     }
 }
 
@@ -193,6 +242,8 @@ pub(super) struct Light<'c>(&'c Conn);
 impl Drop for Light<'_> {
     fn drop(&mut self) {
         // It changes a number in memory, and cannot fail where no transaction is open.
-        let _ = self.0.engine().wait_for_the_disk(true);
+        let _ = match &self.0.engine {
+            Engine::Sqlite(engine) => engine.wait_for_the_disk(true),
+        };
     }
 }

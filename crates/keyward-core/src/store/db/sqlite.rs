@@ -9,7 +9,7 @@ use rusqlite::{Connection, ToSql};
 use super::row::Row;
 use super::value::Value;
 use crate::store::error::{NO_MEMORY, StoreError};
-use crate::store::sqlite::{Sight, Watch, bind, error_of, leave_log};
+use crate::store::sqlite::{Sight, Watch, bind, damage, error_of, leave_log, strange_parts};
 
 /// An open database, and where it is.
 #[derive(Debug)]
@@ -141,6 +141,16 @@ impl Engine {
     pub(in crate::store) fn wait_for(&self, patience: std::time::Duration) {
         // It cannot fail but for a time that no counter of milliseconds holds; then it waits as before.
         let _ = self.conn.busy_timeout(patience);
+    }
+
+    /// What is wrong with the file as a database, if anything is.
+    pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
+        damage(&self.conn).map_err(|error| error_of(&self.place, error))
+    }
+
+    /// What is in it that keyward did not make so, or is missing: a trigger, an index, a column.
+    pub(super) fn strange_parts(&self) -> Result<Vec<String>, StoreError> {
+        strange_parts(&self.conn).map_err(|error| error_of(&self.place, error))
     }
 
     /// Whether something stands in the log.

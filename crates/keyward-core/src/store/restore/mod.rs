@@ -19,7 +19,7 @@ use super::error::StoreError;
 use super::exposure::Weakness;
 use super::history::{self, ChainCheck};
 use super::sqlite::Unfinished;
-use super::sqlite::backup::{self, BackupError};
+use super::sqlite::backup::BackupError;
 use super::sqlite::beside;
 use super::{Changes, Stamp, Store, View};
 use crate::platform;
@@ -257,7 +257,7 @@ fn flaw(view: &View<'_>) -> Result<Option<String>, StoreError> {
 fn copied(backup: &Path, to: &Path) -> Result<Store, RestoreError> {
     match Store::open_to_read(backup) {
         Ok(store) => {
-            let written = backup::write(store.conn.sqlite().connection(), store.path(), to);
+            let written = store.backup(to);
             written.map_err(|error| match error {
                 BackupError::Unsound(detail) => RestoreError::Unsound { path: backup.to_owned(), detail },
                 error => error.into(),

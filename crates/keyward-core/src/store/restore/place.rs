@@ -99,7 +99,9 @@ pub(super) fn take_over(store: &mut Store, known: &Known, from: &Path, stamp: St
     store.conn.execute("PRAGMA foreign_keys = ON", &[])?;
     store.conn.execute("DETACH restored", &[])?;
     taken?;
-    store.conn.sqlite().empty_log();
+    if let Some(file) = store.conn.file() {
+        file.empty_log();
+    }
     Ok(())
 }
 

@@ -38,7 +38,7 @@ fn watched() -> (Store, Statements) {
             into.lock().unwrap().insert(sql.to_owned());
         }
     };
-    store.conn.sqlite_mut().connection_mut().trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note)).unwrap();
+    store.conn.file_mut().unwrap().connection_mut().trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note)).unwrap();
     (store, seen)
 }
 
@@ -69,7 +69,8 @@ fn read_whole(run: impl FnOnce(&mut Store)) -> Vec<String> {
     let wanted = ["SELECT", "UPDATE", "DELETE", "INSERT"];
     let mut found = vec![];
     for sql in statements.iter().filter(|sql| wanted.iter().any(|verb| sql.trim_start().starts_with(verb))) {
-        let mut explain = store.conn.sqlite().connection().prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let mut explain =
+            store.conn.file().unwrap().connection().prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let parameters = explain.parameter_count();
         let nothing = std::iter::repeat_n(rusqlite::types::Null, parameters);
         let steps = explain.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3)).unwrap();

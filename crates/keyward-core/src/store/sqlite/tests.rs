@@ -25,7 +25,7 @@ fn pragma(conn: &rusqlite::Connection, name: &str) -> i64 {
 #[test]
 fn the_connection_is_set_up_for_safety() {
     let (_folder, store) = store();
-    let conn = store.conn.sqlite().connection();
+    let conn = store.conn.file().unwrap().connection();
     let set = ["synchronous", "foreign_keys", "secure_delete"].map(|name| pragma(conn, name));
     assert_eq!(set, [2, 1, 1]);
     let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
@@ -36,9 +36,9 @@ fn the_connection_is_set_up_for_safety() {
 #[test]
 fn only_what_is_written_lightly_does_not_wait_for_the_disk() {
     let (_folder, mut store) = store();
-    let durability = |store: &Store| pragma(store.conn.sqlite().connection(), "synchronous");
+    let durability = |store: &Store| pragma(store.conn.file().unwrap().connection(), "synchronous");
     let inside =
-        |changes: &Changes<'_>| Ok::<_, StoreError>(pragma(changes.conn().sqlite().connection(), "synchronous"));
+        |changes: &Changes<'_>| Ok::<_, StoreError>(pragma(changes.conn().file().unwrap().connection(), "synchronous"));
     let (normal, full) = (1, 2);
     assert_eq!(store.write_lightly(stamp(), inside).unwrap(), normal);
     assert_eq!((store.write(stamp(), inside).unwrap(), durability(&store)), (full, full));
