@@ -135,8 +135,11 @@ impl<'c> Case<'c> {
             Err(refusal) => return self.refuse_knowing(None, refusal, Some(dialect), &facts),
         };
         let guard = &self.worker.shared.guard;
+        let seat = self.worker.rounds().seat().await;
         let credential = credential_of(policy, &self.head.headers, facts.target.unwrap_or_default());
-        let (path, ruling) = match guard.ask(policy, &facts, credential, guard.id_of(&self.head.headers)) {
+        let id = guard.id_of(&self.head.headers);
+        let asked = guard.ask_from(seat, facts.client, credential, id, |turn| Ok(policy.request(turn, &facts)?));
+        let (path, ruling) = match asked {
             Asked::Ruled(ruling) => (path_of(&ruling), ruling),
             Asked::Waiting(waiting) => (Path::Hashed, waiting.await),
         };
@@ -328,7 +331,8 @@ impl<'c> Case<'c> {
         }
         let id = shared.guard.id_of(&self.head.headers);
         let mut asked_for = Request::default();
-        let asked = shared.guard.ask_in(request.ip, credential, id, |turn| {
+        let seat = self.worker.rounds().seat().await;
+        let asked = shared.guard.ask_from(seat, request.ip, credential, id, |turn| {
             request.role = match role {
                 Some(name) => Some(WantedRole { rank: turn.rank_of(&name)?, name }),
                 None => None,

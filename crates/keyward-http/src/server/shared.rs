@@ -9,7 +9,7 @@ use keyward_core::verifier::VerifyError;
 
 use super::Api;
 use super::config::{Config, ConfigError, Unfit};
-use crate::guard::Guard;
+use crate::guard::{Guard, Rounds};
 use crate::observe::{Log, Meters, Origins};
 
 /// The configuration, with what was read of other files for it.
@@ -35,6 +35,7 @@ pub(super) struct Shared {
     /// Whether the store could be read the last time.
     pub(super) store: Mutex<Result<(), &'static str>>,
     pub(super) meters: Vec<Arc<Meters>>,
+    pub(super) rounds: Vec<Rounds>,
     pub(super) keys: Mutex<KeyCounts>,
     pub(super) origins: Origins,
     /// Places without a policy at which a proxy has asked.
@@ -71,6 +72,7 @@ impl Shared {
             config_failures: AtomicU64::new(0),
             store: Mutex::new(Ok(())),
             meters: (0..workers).map(|_| Arc::default()).collect(),
+            rounds: (0..workers).map(|_| Rounds::default()).collect(),
             keys: Mutex::default(),
             origins: Origins::default(),
             unknown: Mutex::default(),
