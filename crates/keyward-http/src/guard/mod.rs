@@ -2,7 +2,8 @@
 //!
 //! A [`Guard`] is for all threads of a process. What matched before is decided at once; a credential that is seen for the
 //! first time takes an Argon2id on another thread, for as long as whoever sends it has not failed too often
-//! (`floods`). Uses are counted in memory and written once a second (`counting`).
+//! (`floods`). Uses are counted in memory and written once a second (`counting`). The questions that are ready on an event
+//! loop of the server share one look at the store (`rounds`).
 
 mod counting;
 mod floods;
