@@ -14,11 +14,11 @@ use std::str::from_utf8;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use keyward::formats::dotenv::{Variable, get, set};
-use keyward::formats::manifest::{
+use keyward_cli::formats::dotenv::{Variable, get, set};
+use keyward_cli::formats::manifest::{
     Action, Present, Step, Subject, key_to_json, key_to_toml, plan, read, to_json, to_toml,
 };
-use keyward::formats::tree::{Mistake, locate};
+use keyward_cli::formats::tree::{Mistake, locate};
 use keyward_core::rules::address::{Cidr, parse_address};
 use keyward_core::rules::credential::{Credential, CredentialError, parse_line, parse_request};
 use keyward_core::rules::decision::Transport;

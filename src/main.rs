@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use keyward::error::{Error, Exit};
-use keyward::platform::{self, EndingSignal, SignalHandler, StandardStream};
-use keyward::terminal::{Interruption, Interrupts, TerminalState};
-use keyward::world::World;
+use keyward_cli::error::{Error, Exit};
+use keyward_cli::platform::{self, EndingSignal, SignalHandler, StandardStream};
+use keyward_cli::terminal::{Interruption, Interrupts, TerminalState};
+use keyward_cli::world::World;
 use keyward_core::rules::time::from_system;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let _ = std::io::stderr().write_all(Error::panic(&place).report(json).as_bytes());
     }));
-    let exit = std::panic::catch_unwind(AssertUnwindSafe(|| keyward::run(world)));
+    let exit = std::panic::catch_unwind(AssertUnwindSafe(|| keyward_cli::run(world)));
     ExitCode::from(exit.unwrap_or(Exit::BUG).0)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::ToSpan as _;
-use keyward::world::StreamKinds;
+use keyward_cli::world::StreamKinds;
 use keyward_core::rules::hashing::{Cost, HashedSecret};
 use keyward_core::rules::names::Prefix;
 use keyward_core::rules::token::{Id, Secret};

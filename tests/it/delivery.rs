@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::process::Stdio;
 
-use keyward::world::StreamKinds;
+use keyward_cli::world::StreamKinds;
 
 use crate::harness::{Output, Recorder, Sandbox, finish, words};
 

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Span, Timestamp};
-use keyward::terminal::Interrupts;
-use keyward::world::{StreamKinds, World};
+use keyward_cli::terminal::Interrupts;
+use keyward_cli::world::{StreamKinds, World};
 use keyward_core::rules::hashing::Cost;
 use keyward_core::store::{Stamp, Store, StoreSettings};
 use rand_chacha::ChaCha20Rng;
@@ -147,14 +147,14 @@ impl Sandbox {
     /// The same with an environment and other kinds of streams. `KEYWARD_STORE` names the store.
     pub fn run_in(&self, args: &[String], input: &[u8], variables: &[(&str, &str)], streams: StreamKinds) -> Output {
         let (stdout, stderr) = (Recorder::default(), Recorder::default());
-        let exit = keyward::run(self.world(args, input, variables, streams, Box::new(stdout.clone()), &stderr));
+        let exit = keyward_cli::run(self.world(args, input, variables, streams, Box::new(stdout.clone()), &stderr));
         Output { code: exit.0, stdout: stdout.text(), stderr: stderr.text() }
     }
 
     /// A run whose stdout fails in the way that `stdout` does.
     pub fn run_into(&self, line: &str, stdout: Box<dyn Write>) -> Output {
         let stderr = Recorder::default();
-        let exit = keyward::run(self.world(&words(line), b"", &[], StreamKinds::default(), stdout, &stderr));
+        let exit = keyward_cli::run(self.world(&words(line), b"", &[], StreamKinds::default(), stdout, &stderr));
         Output { code: exit.0, stdout: String::new(), stderr: stderr.text() }
     }
 
@@ -164,7 +164,7 @@ impl Sandbox {
         let mut world = self.world(&words(line), b"", &[], StreamKinds::default(), Box::new(stdout.clone()), &stderr);
         let later = self.now().to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).unwrap().timestamp();
         world.stdin = Box::new(SlowInput { now: Arc::clone(&self.now), later, input: io::Cursor::new(input.into()) });
-        let exit = keyward::run(world);
+        let exit = keyward_cli::run(world);
         Output { code: exit.0, stdout: stdout.text(), stderr: stderr.text() }
     }
 

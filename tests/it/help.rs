@@ -57,12 +57,12 @@ fn nothing_at_all_shows_how_to_start() {
 fn every_error_code_is_explained_in_the_help_and_in_the_manual() {
     let help = Sandbox::empty().run("help exit-codes").stdout;
     let (_, codes) = help.split_once("Error codes").expect("a part of its own");
-    let pages = keyward::manual::pages(<keyward::cli::Cli as clap::CommandFactory>::command()).unwrap();
+    let pages = keyward_cli::manual::pages(<keyward_cli::cli::Cli as clap::CommandFactory>::command()).unwrap();
     let main = pages.iter().find(|page| page.file == "keyward.1").unwrap();
     let (_, section) = main.text.split_once(".SH \"ERROR CODES\"\n").expect("a section of its own");
     let section = section.split(".SH ").next().unwrap().replace('\n', " ").replace("\\-", "-");
     let mut told = vec![];
-    for (code, exit, meaning) in keyward::error::Code::table() {
+    for (code, exit, meaning) in keyward_cli::error::Code::table() {
         let line =
             codes.lines().find(|line| line.split_whitespace().next() == Some(code)).unwrap_or_else(|| panic!("{code}"));
         assert!(line.contains(meaning) && line.split_whitespace().nth(1) == Some(&exit.0.to_string()), "{line}");

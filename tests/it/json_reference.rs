@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keyward::manual::json::{Shape, Type, shapes};
+use keyward_cli::manual::json::{Shape, Type, shapes};
 use serde_json::Value;
 
 use crate::harness::Sandbox;

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use jiff::ToSpan as _;
-use keyward::world::StreamKinds;
+use keyward_cli::world::StreamKinds;
 
 use crate::harness::{Sandbox, words};
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use expect_test::expect;
 use jiff::ToSpan as _;
-use keyward::world::StreamKinds;
+use keyward_cli::world::StreamKinds;
 use serde_json::json;
 
 use crate::harness::{Output, Sandbox, words};

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use keyward::world::StreamKinds;
+use keyward_cli::world::StreamKinds;
 use serde_json::json;
 
 use crate::harness::{Sandbox, finish, finish_with, words};

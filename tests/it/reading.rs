@@ -51,7 +51,7 @@ fn every_reader_of_verify_takes_the_same() {
                 &words(&format!("verify --json {flags}")),
                 input.as_bytes(),
                 &variables,
-                keyward::world::StreamKinds::default(),
+                keyward_cli::world::StreamKinds::default(),
             );
             (output.code, output.json()["reason"].as_str().unwrap().to_owned())
         };

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use keyward::error::Exit;
+use keyward_cli::error::Exit;
 use regex::Regex;
 
 use crate::harness::{Sandbox, finish};

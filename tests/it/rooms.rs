@@ -20,7 +20,7 @@ const ORDER: [&str; 16] = [
 
 #[test]
 fn only_the_room_for_it_names_an_operating_system() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/keyward-cli/src");
     for path in sources(&root).iter().filter(|path| !path.starts_with(root.join("platform"))) {
         let text = std::fs::read_to_string(path).unwrap();
         for (line, text) in text.lines().enumerate() {
@@ -32,7 +32,7 @@ fn only_the_room_for_it_names_an_operating_system() {
 
 #[test]
 fn a_room_knows_only_those_below_it() {
-    let house = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let house = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/keyward-cli/src");
     let floor = |room: &str| ORDER.iter().position(|known| *known == room);
     for path in sources(&house) {
         let room = room(&path, &house);

@@ -1,6 +1,6 @@
 //! Names that GitHub's runner keeps for itself: a secret that is written there is thrown away, so it is never minted.
 
-use keyward::world::StreamKinds;
+use keyward_cli::world::StreamKinds;
 
 use crate::harness::{Output, Sandbox, words};
 

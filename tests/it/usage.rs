@@ -1,7 +1,7 @@
 //! How often keys were used: what is counted, and how it is told.
 
 use jiff::{Timestamp, ToSpan as _};
-use keyward::world::StreamKinds;
+use keyward_cli::world::StreamKinds;
 use serde_json::{Value, json};
 
 use crate::harness::{Output, Sandbox, finish, words};

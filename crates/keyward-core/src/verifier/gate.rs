@@ -194,8 +194,8 @@ impl Gate {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn turn(&self) -> Result<Turn<'_>, StoreError> {
-        Ok(Turn { gate: self, reader: Some(self.0.front.connections.take()?) })
+    pub fn turn(&self) -> Result<Turn, StoreError> {
+        Ok(Turn { gate: self.clone(), reader: Some(self.0.front.connections.take()?) })
     }
 
     /// The path of the store.
@@ -236,13 +236,13 @@ impl std::fmt::Debug for Gate {
 }
 
 /// One look at the store, for questions that came together.
-pub struct Turn<'g> {
-    gate: &'g Gate,
+pub struct Turn {
+    gate: Gate,
     /// There until it is given back.
     reader: Option<Reader>,
 }
 
-impl Turn<'_> {
+impl Turn {
     /// As [`Gate::ask`], of the moment of this turn where no hash is needed.
     pub fn ask(
         &mut self,
@@ -305,7 +305,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(reader) = self.reader.take() {
             self.gate.0.front.connections.give_back(reader);

@@ -1,12 +1,15 @@
 //! The question: a policy, the facts of a request and its credential in, a ruling out.
 //!
-//! A [`Guard`] is for all threads of a process. What matched before is decided at once; a credential that is seen for
-//! the first time takes an Argon2id on another thread, for as long as whoever sends it has not failed too often
-//! (`floods`). Uses are counted in memory and written once a second (`counting`).
+//! A [`Guard`] is for all threads of a process. What matched before is decided at once; a credential that is seen for the
+//! first time takes an Argon2id on another thread, for as long as whoever sends it has not failed too often
+//! (`floods`). Uses are counted in memory and written once a second (`counting`). The questions that are ready on an event
+//! loop of the server share one look at the store (`rounds`).
 
 mod counting;
 mod floods;
 mod open;
+#[cfg(feature = "server")]
+mod rounds;
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -25,6 +28,8 @@ use rand::rngs::SysRng;
 
 pub use counting::{Counts, Writing};
 pub use open::OpenError;
+#[cfg(feature = "server")]
+pub(crate) use rounds::{Rounds, Seat};
 
 use crate::Refusal;
 use crate::answer::{RequestId, Ruling};
@@ -129,14 +134,38 @@ impl Guard {
         client: Option<IpAddr>,
         credential: Result<Credential, CredentialError>,
         id: RequestId,
-        request: impl FnOnce(&mut Turn<'_>) -> Result<Request, VerifyError>,
+        request: impl FnOnce(&mut Turn) -> Result<Request, VerifyError>,
     ) -> Asked {
+        let look = self.0.gate.turn().map_err(VerifyError::from);
+        self.asked(look.and_then(|mut turn| self.look(&mut turn, credential, request)), client, id)
+    }
+
+    /// The same, by a look that is made for several.
+    #[cfg(feature = "server")]
+    pub(crate) fn ask_from(
+        &self,
+        seat: Seat<'_>,
+        client: Option<IpAddr>,
+        credential: Result<Credential, CredentialError>,
+        id: RequestId,
+        request: impl FnOnce(&mut Turn) -> Result<Request, VerifyError>,
+    ) -> Asked {
+        let look = seat.take(&self.0.gate, |turn| self.look(turn, credential, request));
+        self.asked(look.unwrap_or_else(|error| Err(error.into())), client, id)
+    }
+
+    fn look(
+        &self,
+        turn: &mut Turn,
+        credential: Result<Credential, CredentialError>,
+        request: impl FnOnce(&mut Turn) -> Result<Request, VerifyError>,
+    ) -> Result<Look, VerifyError> {
+        let request = request(turn)?;
         // Rates have to know the time within the second.
-        let now = self.0.clock.now();
-        let look = self.0.gate.turn().map_err(VerifyError::from).and_then(|mut turn| {
-            let request = request(&mut turn)?;
-            Ok(turn.look(credential, &request, now))
-        });
+        Ok(turn.look(credential, &request, self.0.clock.now()))
+    }
+
+    fn asked(&self, look: Result<Look, VerifyError>, client: Option<IpAddr>, id: RequestId) -> Asked {
         match look {
             Err(error) | Ok(Look::Decided(Err(error))) => Asked::Ruled(Ruling::failed(id, error)),
             Ok(Look::Decided(Ok(answer))) => Asked::Ruled(self.rule(answer, client, id)),

@@ -90,7 +90,7 @@ impl Policy {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn request(&self, turn: &mut Turn<'_>, facts: &Facts<'_>) -> Result<Request, StoreError> {
+    pub fn request(&self, turn: &mut Turn, facts: &Facts<'_>) -> Result<Request, StoreError> {
         let mut request = Request::over(facts.transport.unwrap_or(Transport::Http));
         request.method.clone_from(&facts.method);
         request.ip = facts.client;
@@ -105,7 +105,7 @@ impl Policy {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn ask(&self, turn: &mut Turn<'_>, request: &mut Request) -> Result<(), StoreError> {
+    pub fn ask(&self, turn: &mut Turn, request: &mut Request) -> Result<(), StoreError> {
         request
             .scopes
             .extend(self.scopes.iter().filter(|scope| !request.scopes.contains(scope)).cloned().collect::<Vec<_>>());

@@ -106,8 +106,11 @@ impl<'c> Case<'c> {
             Err(refusal) => return self.refuse_knowing(None, refusal, Some(dialect), &facts),
         };
         let guard = &self.worker.shared.guard;
+        let seat = self.worker.rounds().seat().await;
         let credential = credential_of(policy, &self.head.headers, facts.target.unwrap_or_default());
-        let (path, ruling) = match guard.ask(policy, &facts, credential, guard.id_of(&self.head.headers)) {
+        let id = guard.id_of(&self.head.headers);
+        let asked = guard.ask_from(seat, facts.client, credential, id, |turn| Ok(policy.request(turn, &facts)?));
+        let (path, ruling) = match asked {
             Asked::Ruled(ruling) => (path_of(&ruling), ruling),
             Asked::Waiting(waiting) => (Path::Hashed, waiting.await),
         };

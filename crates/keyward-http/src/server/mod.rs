@@ -55,6 +55,7 @@ pub use listen::ListenError;
 pub use run::{Control, Server};
 
 use crate::facts::Dialect;
+use crate::guard::Rounds;
 use crate::observe::Meters;
 use endpoint::Endpoint;
 use shared::Shared;
@@ -171,5 +172,9 @@ struct Worker {
 impl Worker {
     fn meters(&self) -> &Meters {
         &self.shared.meters[self.number]
+    }
+
+    fn rounds(&self) -> &Rounds {
+        &self.shared.rounds[self.number]
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::Api;
 use super::config::{Config, ConfigError, Unfit};
 use super::settings::Settings;
-use crate::guard::Guard;
+use crate::guard::{Guard, Rounds};
 use crate::observe::{Log, Meters, Origins};
 
 /// What all threads have in common.
@@ -33,6 +33,7 @@ pub(super) struct Shared {
     /// Whether the store could be read the last time.
     pub(super) store: Mutex<Result<(), &'static str>>,
     pub(super) meters: Vec<Arc<Meters>>,
+    pub(super) rounds: Vec<Rounds>,
     pub(super) keys: Mutex<KeyCounts>,
     pub(super) origins: Origins,
     /// Places without a policy at which a proxy has asked.
@@ -70,6 +71,7 @@ impl Shared {
             config_failures: AtomicU64::new(0),
             store: Mutex::new(Ok(())),
             meters: (0..workers).map(|_| Arc::default()).collect(),
+            rounds: (0..workers).map(|_| Rounds::default()).collect(),
             keys: Mutex::default(),
             origins: Origins::default(),
             unknown: Mutex::default(),

@@ -79,7 +79,8 @@ impl Case<'_> {
         }
         let id = shared.guard.id_of(&self.head.headers);
         let mut asked_for = Request::default();
-        let asked = shared.guard.ask_in(request.ip, credential, id, |turn| {
+        let seat = self.worker.rounds().seat().await;
+        let asked = shared.guard.ask_from(seat, request.ip, credential, id, |turn| {
             request.role = match role {
                 Some(name) => Some(WantedRole { rank: turn.rank_of(&name)?, name }),
                 None => None,

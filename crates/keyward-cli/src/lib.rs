@@ -1,6 +1,7 @@
-//! keyward: API keys for your own services, in one binary and one file.
+//! The command line of keyward: API keys for your own services, in one binary and one file.
 //!
-//! The rules, the store and the verifier are a crate of their own, [`keyward_core`]. This one is the command line.
+//! The rules, the store and the verifier are a crate of their own, [`keyward_core`]. The program is a package of its own
+//! too: it is compiled to be fast, and this one to be small.
 //!
 //! # The map
 //!

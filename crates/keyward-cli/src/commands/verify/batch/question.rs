@@ -90,7 +90,7 @@ pub(in crate::commands) struct Parsed {
 }
 
 /// What a line asks.
-pub(super) fn read(turn: &mut Turn<'_>, accepted: Accepted, line: &[u8]) -> Result<Asked, Error> {
+pub(super) fn read(turn: &mut Turn, accepted: Accepted, line: &[u8]) -> Result<Asked, Error> {
     let Parsed { policy, credential, mut request, role, .. } = parse(line, |_| Ok(accepted))?;
     if policy.is_some() {
         return Err(wrong("policy: there are policies only at /v1/verify of keyward serve".to_owned()));

@@ -82,7 +82,7 @@ fn answer(gate: &Gate, accepted: Accepted, now: Timestamp, documents: &mut Docum
     (room.input, room.lines) = (input, lines);
 }
 
-fn ask(turn: &mut Turn<'_>, accepted: Accepted, text: &[u8], now: Timestamp) -> Asked {
+fn ask(turn: &mut Turn, accepted: Accepted, text: &[u8], now: Timestamp) -> Asked {
     let (credential, request) = question::read(turn, accepted, text)?;
     let verdict = turn.ask(credential, &request, now);
     Ok((request, verdict))
