@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, sockopt};
 
 /// How long a server may leave something unacknowledged before the connection counts as cut.
+#[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 /// How long nothing is said before the system asks whether the other side is still there, how long it waits in between,
 /// and how often it asks.

@@ -26,23 +26,23 @@ pub(super) struct Wanted<'w> {
     pub(super) user: &'w str,
 }
 
-/// The password in the file for what is wanted, if there is one.
+/// The password in the file for what is wanted, if there is one. Who named the file is told where it cannot be read, and
+/// not its path: it may come from the URL. Where nobody did, there need not be one.
 pub(super) fn find(
     path: &Path,
-    is_named: bool,
+    named_by: Option<&str>,
     wanted: &Wanted<'_>,
     url: &ServerUrl,
 ) -> Result<Option<Password>, StoreError> {
     let text = match read(path) {
         Ok(text) => text,
         Err(Unread::Open(mode)) => return Err(StoreError::OpenSecret { file: path.to_owned(), mode }),
-        // Without a word from anybody, there need not be one.
-        Err(Unread::Io(error)) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(None),
+        Err(Unread::Io(error)) if error.kind() == io::ErrorKind::NotFound && named_by.is_none() => return Ok(None),
         Err(Unread::Io(error)) => {
             return Err(StoreError::Server {
                 path: PathBuf::from(url.to_string()),
-                detail: format!("the passfile {} cannot be read: {error}", path.display()),
-                remedy: "name a file that is there, and that is your own",
+                detail: format!("the file that {} names cannot be read: {error}", named_by.unwrap_or("~/.pgpass")),
+                remedy: "name a file with passwords that is there, and that is your own",
             });
         }
     };

@@ -72,12 +72,14 @@ impl Surroundings {
         if let Some(password) = self.password.as_ref().filter(|password| !password.is_empty()) {
             return Ok(Some(Password::new(password.clone())));
         }
-        let named = url.passfile().or(self.passfile.as_deref().filter(|path| !path.as_os_str().is_empty()));
         let wanted = passfile::Wanted { address, database: url.database(), user };
-        match (named, &self.home) {
-            (Some(path), _) => passfile::find(path, true, &wanted, url),
-            (None, Some(home)) => passfile::find(&home.join(".pgpass"), false, &wanted, url),
-            (None, None) => Ok(None),
+        if let Some(path) = url.passfile() {
+            return passfile::find(path, Some("passfile"), &wanted, url);
         }
+        if let Some(path) = self.passfile.as_deref().filter(|path| !path.as_os_str().is_empty()) {
+            return passfile::find(path, Some("PGPASSFILE"), &wanted, url);
+        }
+        let Some(home) = &self.home else { return Ok(None) };
+        passfile::find(&home.join(".pgpass"), None, &wanted, url)
     }
 }

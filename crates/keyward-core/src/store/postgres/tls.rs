@@ -3,6 +3,7 @@
 mod binding;
 mod stream;
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -36,7 +37,7 @@ pub(super) enum Unprepared {
 /// Where a file cannot be read, or does not hold what it should.
 pub(super) fn config(url: &ServerUrl, system: &SystemRoots) -> Result<Arc<ClientConfig>, Unprepared> {
     let roots = match url.roots() {
-        Roots::File(file) => Arc::new(roots_of(file)?),
+        Roots::File(file) => Arc::new(roots_of(&Named { parameter: "sslrootcert", file })?),
         Roots::System => match system.get() {
             Some(known) => Arc::clone(known),
             None => Arc::clone(system.get_or_init({
@@ -53,7 +54,9 @@ pub(super) fn config(url: &ServerUrl, system: &SystemRoots) -> Result<Arc<Client
     let config = match url.identity() {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            builder.with_client_auth_cert(certificates(certificate)?, private_key(key)?).map_err(broken)?
+            let certificates = certificates(&Named { parameter: "sslcert", file: certificate })?;
+            let key = private_key(&Named { parameter: "sslkey", file: key })?;
+            builder.with_client_auth_cert(certificates, key).map_err(broken)?
         }
     };
     Ok(Arc::new(config))
@@ -72,33 +75,42 @@ fn system_roots() -> Result<RootCertStore, Unprepared> {
     Ok(roots)
 }
 
-fn roots_of(file: &Path) -> Result<RootCertStore, Unprepared> {
+/// A file that the URL names. Its path is not shown: nothing of the parameters is.
+struct Named<'n> {
+    parameter: &'static str,
+    file: &'n Path,
+}
+
+impl Named<'_> {
+    fn unread(&self, error: &dyn fmt::Display) -> Unprepared {
+        Unprepared::Said(format!("the file that {} names cannot be read: {error}", self.parameter))
+    }
+
+    fn lacks(&self, what: &str) -> Unprepared {
+        Unprepared::Said(format!("the file that {} names holds no {what}", self.parameter))
+    }
+}
+
+fn roots_of(named: &Named<'_>) -> Result<RootCertStore, Unprepared> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(file)? {
-        let broken = |error| Unprepared::Said(format!("{} holds a certificate that is none: {error}", file.display()));
-        roots.add(certificate).map_err(broken)?;
+    for certificate in certificates(named)? {
+        roots.add(certificate).map_err(|error| named.unread(&error))?;
     }
     Ok(roots)
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Unprepared> {
-    let unread =
-        |error: &dyn std::fmt::Display| Unprepared::Said(format!("{} cannot be read: {error}", file.display()));
-    let text = fs::read(file).map_err(|error| unread(&error))?;
+fn certificates(named: &Named<'_>) -> Result<Vec<CertificateDer<'static>>, Unprepared> {
+    let text = fs::read(named.file).map_err(|error| named.unread(&error))?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let found = found.map_err(|error| unread(&error))?;
-    if found.is_empty() {
-        return Err(Unprepared::Said(format!("{} holds no certificate in PEM", file.display())));
-    }
-    Ok(found)
+    let found = found.map_err(|error| named.unread(&error))?;
+    if found.is_empty() { Err(named.lacks("certificate in PEM")) } else { Ok(found) }
 }
 
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Unprepared> {
-    let text = read(file).map_err(|error| match error {
-        Unread::Open(mode) => Unprepared::Store(StoreError::OpenSecret { file: file.to_owned(), mode }),
-        Unread::Io(error) => Unprepared::Said(format!("{} cannot be read: {error}", file.display())),
+fn private_key(named: &Named<'_>) -> Result<PrivateKeyDer<'static>, Unprepared> {
+    let text = read(named.file).map_err(|error| match error {
+        Unread::Open(mode) => Unprepared::Store(StoreError::OpenSecret { file: named.file.to_owned(), mode }),
+        Unread::Io(error) => named.unread(&error),
     })?;
     // What is wrong with a key is not repeated: it could be a part of it.
-    let none = |_| Unprepared::Said(format!("{} holds no private key in PEM without a password", file.display()));
-    PrivateKeyDer::from_pem_slice(&text).map_err(none)
+    PrivateKeyDer::from_pem_slice(&text).map_err(|_| named.lacks("private key in PEM that needs no password"))
 }

@@ -217,3 +217,21 @@ fn a_passfile_opens_a_server_and_one_that_others_can_read_does_not() {
     let refused = connect(&url(0o644), Surroundings::default());
     assert!(matches!(refused, Err(StoreError::OpenSecret { mode: 0o644, .. })), "{refused:?}");
 }
+
+#[test]
+fn files_for_tls_that_are_wrong_are_told_without_their_paths() {
+    let folder = Folder::new();
+    let empty = encoded(&folder.file("empty", "", 0o600));
+    let broken = encoded(&folder.file("broken", "-----BEGIN CERTIFICATE-----\n\n-----END CERTIFICATE-----\n", 0o600));
+    for (parameters, because) in [
+        ("sslrootcert=%2Fnowhere".to_owned(), "the file that sslrootcert names cannot be read"),
+        (format!("sslrootcert={empty}"), "the file that sslrootcert names holds no certificate"),
+        (format!("sslrootcert={broken}"), "the file that sslrootcert names cannot be read"),
+        (format!("sslcert={empty}&sslkey={empty}"), "the file that sslcert names holds no certificate"),
+        ("passfile=%2Fnowhere".to_owned(), "the file that passfile names cannot be read"),
+    ] {
+        let told =
+            detail(connect(&format!("postgres://ann@127.0.0.1:1/keyward?{parameters}"), Surroundings::default()));
+        assert!(told.contains(because) && !told.contains("nowhere") && !told.contains("/tmp"), "{told}");
+    }
+}

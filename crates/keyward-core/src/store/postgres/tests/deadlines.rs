@@ -179,12 +179,14 @@ fn what_the_server_says_when_it_ends_a_session_is_told() {
     assert!(matches!(&error, CommitError::Refused(StoreError::Server { .. })) && !client.is_open(), "{error:?}");
 }
 
-/// A service that is made of a runtime opens its store in it.
 #[test]
 #[ignore = "needs postgresql"]
-fn a_client_goes_to_another_thread() {
+fn a_client_goes_to_another_thread_and_works_in_a_runtime() {
     let postgres = Postgres::start();
     let client = over_socket(&postgres);
     let told = std::thread::spawn(move || tell(&client, "SELECT 'moved'")).join().unwrap();
     assert_eq!(told, "moved");
+    // A service opens its store where it begins, and that is in its runtime: another one could not be entered there.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(async { tell(&over_socket(&postgres), "SELECT 'within'") }), "within");
 }

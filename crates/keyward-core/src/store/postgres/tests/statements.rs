@@ -185,7 +185,9 @@ fn a_session_begins_with_its_settings_and_so_does_each_transaction() {
     assert_eq!(settings(&client), usual);
     assert_eq!(setting(&client, "synchronous_commit"), "on");
     assert_eq!(setting(&client, "transaction_isolation"), "read committed");
-    client.rollback();
+    // Whoever gets the session next has it as it was.
+    client.commit().unwrap();
+    assert_eq!(setting(&client, "synchronous_commit"), "off");
     client.begin_read().unwrap();
     assert_eq!(settings(&client), ["keyward, pg_temp", "0", "0", "0"]);
     assert_eq!(
@@ -208,13 +210,17 @@ fn rows_come_one_by_one_and_the_rest_can_be_left() {
     client.begin_read().unwrap();
     let sql = "SELECT n, repeat('x', 100) FROM generate_series(1::bigint, $1) n";
     let mut sum = 0;
+    let before = most_memory();
     client
-        .query_each(sql, &[200_000.into_value()], |row| {
+        .query_each(&sql.replace("100", "1000"), &[200_000.into_value()], |row| {
             sum += row.get::<_, i64>(0);
             Ok::<_, StoreError>(())
         })
         .unwrap();
     assert_eq!(sum, 200_000 * 200_001 / 2);
+    // They are 200 MB.
+    let grown = most_memory() - before;
+    assert!(grown < 32_000, "{grown} kB");
     // A statement inside would wait for its own rows to end.
     let nested = client.query_each(sql, &[3.into_value()], |_| client.execute("SELECT 1", &[]).map(drop));
     assert!(matches!(nested, Err(StoreError::Bug(_))), "{nested:?}");
@@ -235,6 +241,13 @@ fn rows_come_one_by_one_and_the_rest_can_be_left() {
     });
     assert!(broken.is_err() && rows > 0 && client.is_open());
     assert_eq!(count(&client), "0");
+}
+
+/// The most memory that this process has had, in kB.
+fn most_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 struct Pooler(Child);
