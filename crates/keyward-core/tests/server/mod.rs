@@ -202,6 +202,21 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            // At once, and it waits for its own processes, also for those that a test has stopped.
+            let pid = process.id();
+            for pid in children(pid).into_iter().chain(i32::try_from(pid)) {
+                signal_to(pid, Signal::CONT);
+            }
+            signal_to(i32::try_from(pid).unwrap(), Signal::QUIT);
+            for _ in 0..100 {
+                if matches!(process.try_wait(), Ok(Some(_))) {
+                    self.process = None;
+                    return;
+                }
+                sleep(Duration::from_millis(20));
+            }
+        }
         self.kill();
     }
 }

@@ -157,11 +157,14 @@ fn a_server_that_is_killed_is_an_error_and_a_new_client_finds_it_again() {
 #[ignore = "needs postgresql"]
 fn what_the_server_says_when_it_ends_a_session_is_told() {
     let postgres = Postgres::start();
-    let client = over_socket(&postgres);
-    postgres.sql(OWNER, &format!("SELECT pg_terminate_backend({})", backend(&client)));
-    let error = client.execute("SELECT 1", &[]).unwrap_err();
-    let told = error.to_string();
-    assert!(told.contains("terminating connection due to administrator command") && !client.is_open(), "{told}");
+    // While it is asked something, and before that.
+    for pause in [0, 200] {
+        let client = over_socket(&postgres);
+        postgres.sql(OWNER, &format!("SELECT pg_terminate_backend({})", backend(&client)));
+        std::thread::sleep(Duration::from_millis(pause));
+        let told = client.execute("SELECT 1", &[]).unwrap_err().to_string();
+        assert!(told.contains("terminating connection due to administrator command") && !client.is_open(), "{told}");
+    }
 
     // One that is seen to be closed before anything is asked.
     let client = over_socket(&postgres);
