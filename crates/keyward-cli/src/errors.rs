@@ -56,6 +56,11 @@ impl From<StoreError> for Error {
                     _ => "look at the permissions and the owner of the file and of its folder",
                 })
             }
+            StoreError::Server { remedy, .. } => Self::new(code, message).hint(remedy),
+            StoreError::Forbidden { role, .. } => Self::new(code, message)
+                .hint(format!("have the owner of the tables grant it to {role}, or sign in as another role")),
+            StoreError::OpenSecret { file, .. } => Self::new(code, message)
+                .hint(format!("close it with `chmod 600 {}`, and change what is in it", shell_path(&file))),
             StoreError::NameTaken { kind, name } => {
                 let show = if kind == "key" { String::new() } else { format!("{kind} ") };
                 Self::new(code, message)
@@ -123,8 +128,8 @@ pub(crate) fn code_of(error: &StoreError) -> Code {
         StoreError::Newer { .. } => Code::StoreNewer,
         StoreError::Rewound(_) => Code::StoreRewound,
         StoreError::Foreign { .. } => Code::StoreForeign,
-        StoreError::Insecure { .. } => Code::StoreInsecure,
-        StoreError::OldSchema { .. } | StoreError::Unusable { .. } => Code::StoreUnwritable,
+        StoreError::Insecure { .. } | StoreError::OpenSecret { .. } => Code::StoreInsecure,
+        StoreError::OldSchema { .. } | StoreError::Unusable { .. } | StoreError::Server { .. } => Code::StoreUnwritable,
         StoreError::NameTaken { .. } => Code::NameTaken,
         StoreError::InUse { .. } => Code::InUse,
         StoreError::Replaced(_)
@@ -132,7 +137,7 @@ pub(crate) fn code_of(error: &StoreError) -> Code {
         | StoreError::SecretChanged(_)
         | StoreError::KeyChanged(_) => Code::Conflict,
         StoreError::LivesTooLong { .. } | StoreError::ReservedWord { .. } => Code::InvalidValue,
-        StoreError::Denied(Denied::NotPermitted(_)) => Code::NotPermitted,
+        StoreError::Denied(Denied::NotPermitted(_)) | StoreError::Forbidden { .. } => Code::NotPermitted,
         StoreError::Denied(Denied::Ceiling { .. }) => Code::RoleCeiling,
         StoreError::NoSuch { .. } | StoreError::KeyGone(_) => Code::NotFound,
         // What the core learns to say later, it says in a sentence.

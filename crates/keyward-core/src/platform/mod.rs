@@ -1,5 +1,5 @@
 //! What is the operating system's own: who may do what with a file, what tells one state of it from another, what
-//! tells one process from another, and what the limits of this one leave room for.
+//! tells one process from another, what the limits of this one leave room for, and sockets that never block.
 //!
 //! No other room names an operating system, or a crate that only one has. Each function here says what it promises,
 //! and each system keeps the promise in a folder of its own. Unix is the only one now. Another one comes by a folder
@@ -17,4 +17,6 @@ pub(crate) use system::files::{
 pub use system::limits::has_room_for_a_thread;
 pub(crate) use system::limits::yield_to_others;
 pub(crate) use system::process;
+#[cfg(feature = "postgres")]
+pub(crate) use system::socket::Socket;
 pub(crate) use system::status::{FileId, Status, is_mounted};

@@ -91,6 +91,34 @@ pub enum StoreError {
         /// What the system said.
         detail: String,
     },
+    /// The server that the store is on cannot be reached, lets nobody in, or does not do what is asked.
+    #[error("the server of the store {} cannot be used: {detail}", .path.display())]
+    Server {
+        /// The store: its URL without password and parameters.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// The server does not let this role do it.
+    #[error("the role {role} may not do this in the store {}; the server says: {detail}", .path.display())]
+    Forbidden {
+        /// The store: its URL without password and parameters.
+        path: PathBuf,
+        /// The role that was signed in with.
+        role: String,
+        /// The server's words, which name the table.
+        detail: String,
+    },
+    /// Others can read a file with the password or the key for the store.
+    #[error("the file {} holds what opens the store, and its mode {mode:03o} lets others read it", .file.display())]
+    OpenSecret {
+        /// The file.
+        file: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A key, group, user, role or tenant of this name exists.
     #[error("there is already a {kind} named {name}")]
     NameTaken {

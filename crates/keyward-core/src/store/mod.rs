@@ -5,8 +5,8 @@
 //! [`Store::write`], in a transaction that takes the write lock at its start, by [`Changes`], which is a view too. A
 //! change and its row in the history are one transaction.
 //!
-//! `db` is the seam to an engine, and `sqlite` is what only a store in a file has. Only these two use an engine's own
-//! interface.
+//! `db` is the seam to an engine, `sqlite` is what only a store in a file has, and `postgres` what only one on a server
+//! has. Only these use an engine's own interface.
 
 mod changes;
 mod completion;
@@ -23,6 +23,9 @@ mod history;
 mod key_settings;
 mod keys;
 mod meters;
+#[cfg(feature = "postgres")]
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the engine that uses it comes next"))]
+mod postgres;
 mod restore;
 mod rows;
 mod secrets;
@@ -49,6 +52,8 @@ pub use health::NameCount;
 pub use history::{ACTIONS, ChainCheck, Event, EventFilter, Head, PastKey, StoreId};
 pub use keys::{NewKey, Presented};
 pub(crate) use meters::{MeterId, Subjects};
+#[cfg(feature = "postgres")]
+pub use postgres::{ServerUrl, Surroundings, UrlError};
 pub use restore::{MadeAgain, Restore, RestoreError};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;

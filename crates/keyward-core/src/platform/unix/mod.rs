@@ -3,4 +3,6 @@
 pub(super) mod files;
 pub(super) mod limits;
 pub(crate) mod process;
+#[cfg(feature = "postgres")]
+pub(crate) mod socket;
 pub(super) mod status;

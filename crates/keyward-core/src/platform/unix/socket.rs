@@ -1,0 +1,114 @@
+//! Sockets to a server: those of TCP and those that have a path. No call on one waits, but [`Socket::wait`], and that has
+//! an end.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, sockopt};
+
+/// How long a server may leave something unacknowledged before the connection counts as cut.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
+/// How long nothing is said before the system asks whether the other side is still there, how long it waits in between,
+/// and how often it asks.
+const QUIET: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(2);
+const QUESTIONS: u32 = 3;
+
+/// A connection to a server.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// By an address.
+    Tcp(TcpStream),
+    /// By a path of this machine.
+    Local(UnixStream),
+}
+
+impl Socket {
+    /// Connects to the address, within this time.
+    pub(crate) fn connect(address: SocketAddr, within: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, within)?;
+        stream.set_nodelay(true)?;
+        sockopt::set_socket_keepalive(&stream, true)?;
+        // OpenBSD has them for the whole system alone.
+        #[cfg(not(target_os = "openbsd"))]
+        {
+            sockopt::set_tcp_keepidle(&stream, QUIET)?;
+            sockopt::set_tcp_keepintvl(&stream, PAUSE)?;
+            sockopt::set_tcp_keepcnt(&stream, QUESTIONS)?;
+        }
+        // Keepalives notice nothing while something is unacknowledged. Other systems give up later.
+        #[cfg(target_os = "linux")]
+        sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED.as_millis() as u32)?;
+        stream.set_nonblocking(true)?;
+        Ok(Self::Tcp(stream))
+    }
+
+    /// Connects to the socket at this path at once.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where as many wait already as the server lets wait: try it again.
+    pub(crate) fn connect_local(path: &Path) -> io::Result<Self> {
+        let address = SocketAddrUnix::new(path)?;
+        #[cfg(target_os = "linux")]
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, rustix::net::SocketFlags::CLOEXEC, None)?;
+        #[cfg(not(target_os = "linux"))]
+        let socket = {
+            let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+            rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+            socket
+        };
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        rustix::net::connect(&socket, &address)?;
+        Ok(Self::Local(UnixStream::from(socket)))
+    }
+
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where nothing is.
+    pub(crate) fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => (&mut &*stream).read(bytes),
+            Self::Local(stream) => (&mut &*stream).read(bytes),
+        }
+    }
+
+    /// Writes what there is room for.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where there is no room.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => (&mut &*stream).write(bytes),
+            Self::Local(stream) => (&mut &*stream).write(bytes),
+        }
+    }
+
+    /// Waits until something can be read, or, if that is asked, until there is room to write; not longer than `most`.
+    /// It may end early.
+    pub(crate) fn wait(&self, for_room: bool, most: Duration) -> io::Result<()> {
+        let what = if for_room { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let most = Timespec::try_from(most).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::from_borrowed_fd(self.as_fd(), what)], Some(&most)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Local(stream) => stream.as_fd(),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A connection to a store in a PostgreSQL database: from its URL to rows, each wait with an end.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`place`] | the URL |
+//! | [`password`], [`passfile`] | where the password comes from |
+//! | [`server`] | who to connect to and how: hosts, names, TLS, sign-in |
+//! | [`client`] | transactions and statements |
+//! | [`session`] | one connection, and the clock that ends its waits |
+//! | [`line`], [`wait`] | bytes to and from the socket, without a runtime |
+//! | [`tls`] | who the server is, and what binds a sign-in to that |
+//! | [`error`] | what an error means for a person |
+//!
+//! `tokio-postgres` speaks the protocol. It is used without its runtime: a runtime cannot be entered from within another,
+//! so a service that is made of one could not open a store. Its futures are driven here, in the thread that
+//! asks, with one socket to wait for and one clock.
+//!
+//! A client that does not know in what state its connection is never uses it again: a wait that is ended by the clock, a
+//! lost connection and a broken answer close it.
+
+mod bind;
+mod client;
+mod error;
+mod line;
+mod passfile;
+mod password;
+mod place;
+mod server;
+mod session;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod wait;
+
+pub(in crate::store) use client::{Client, CommitError, Deadlines};
+pub use password::Surroundings;
+pub use place::{ServerUrl, UrlError};
+pub(in crate::store) use server::Server;

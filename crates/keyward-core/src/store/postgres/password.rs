@@ -1,0 +1,85 @@
+//! The password for a server: where it comes from, and that it is wiped.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use super::passfile;
+use super::place::{Address, ServerUrl};
+use crate::store::error::StoreError;
+
+/// A password. It is wiped when it is dropped, and shown nowhere.
+#[derive(Clone)]
+pub(in crate::store) struct Password(Zeroizing<Vec<u8>>);
+
+impl Password {
+    pub(super) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
+    /// The password itself. Whoever calls this answers for where it goes.
+    pub(super) fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// What the surroundings of a process say about passwords. The core does not look for itself: who calls it does.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// The value of `PGPASSWORD`.
+    pub password: Option<Zeroizing<Vec<u8>>>,
+    /// The value of `PGPASSFILE`.
+    pub passfile: Option<PathBuf>,
+    /// The home folder, with `.pgpass` in it.
+    pub home: Option<PathBuf>,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { password, passfile, home } = self;
+        let password = password.as_ref().map(|_| "…");
+        f.debug_struct("Surroundings")
+            .field("password", &password)
+            .field("passfile", passfile)
+            .field("home", home)
+            .finish()
+    }
+}
+
+impl Surroundings {
+    /// The password for this user at this place: that of the URL, else that of `PGPASSWORD`, else that of the one passfile
+    /// that counts. It is looked up at each connection, so that a new password is found while a process runs.
+    ///
+    /// # Errors
+    /// [`StoreError::OpenSecret`] where others may read the passfile; [`StoreError::Server`] where one that was named
+    /// cannot be read.
+    pub(super) fn password_for(
+        &self,
+        url: &ServerUrl,
+        address: &Address,
+        user: &str,
+    ) -> Result<Option<Password>, StoreError> {
+        if let Some(password) = url.password() {
+            return Ok(Some(password.clone()));
+        }
+        if let Some(password) = self.password.as_ref().filter(|password| !password.is_empty()) {
+            return Ok(Some(Password::new(password.clone())));
+        }
+        let wanted = passfile::Wanted { address, database: url.database(), user };
+        if let Some(path) = url.passfile() {
+            return passfile::find(path, Some("passfile"), &wanted, url);
+        }
+        if let Some(path) = self.passfile.as_deref().filter(|path| !path.as_os_str().is_empty()) {
+            return passfile::find(path, Some("PGPASSFILE"), &wanted, url);
+        }
+        let Some(home) = &self.home else { return Ok(None) };
+        passfile::find(&home.join(".pgpass"), None, &wanted, url)
+    }
+}
