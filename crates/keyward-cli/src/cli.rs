@@ -74,6 +74,8 @@ pub enum Command {
     #[cfg(feature = "serve")]
     Serve(Box<commands::serve::Serve>),
     Settings(commands::settings::Settings),
+    #[cfg(feature = "postgres")]
+    Store(commands::store::Store),
     Completions(commands::completions::Completions),
     Man(commands::man::Manual),
     Help(commands::help::Help),
@@ -110,6 +112,8 @@ const VERBS: &[Verb] = &[
     #[cfg(feature = "serve")]
     ("serve", commands::serve::Serve::augment_args),
     ("settings", commands::settings::Settings::augment_args),
+    #[cfg(feature = "postgres")]
+    ("store", commands::store::Store::augment_args),
     ("completions", commands::completions::Completions::augment_args),
     ("man", commands::man::Manual::augment_args),
     ("help", commands::help::Help::augment_args),
@@ -170,6 +174,8 @@ impl Command {
             #[cfg(feature = "serve")]
             Self::Serve(verb) => verb.run(session),
             Self::Settings(verb) => verb.run(session),
+            #[cfg(feature = "postgres")]
+            Self::Store(verb) => verb.run(session),
             Self::Completions(verb) => verb.run(session),
             Self::Man(verb) => verb.run(session, Cli::command()),
             Self::Help(verb) => verb.run(session, Cli::command()),

@@ -56,6 +56,8 @@ impl From<StoreError> for Error {
                     _ => "look at the permissions and the owner of the file and of its folder",
                 })
             }
+            StoreError::Unheard(_) => Self::new(code, message)
+                .hint("see what became of it with `keyward history`, then do it again where it is missing"),
             StoreError::Server { remedy, .. } => Self::new(code, message).hint(remedy),
             StoreError::Forbidden { role, .. } => Self::new(code, message)
                 .hint(format!("have the owner of the tables grant it to {role}, or sign in as another role")),
@@ -124,6 +126,7 @@ pub(crate) fn code_of(error: &StoreError) -> Code {
     match error {
         StoreError::Missing(_) | StoreError::Nowhere => Code::StoreMissing,
         StoreError::Locked(_) => Code::StoreLocked,
+        StoreError::Unheard(_) => Code::UnknownOutcome,
         StoreError::Corrupt { .. } => Code::StoreCorrupt,
         StoreError::Newer { .. } => Code::StoreNewer,
         StoreError::Rewound(_) => Code::StoreRewound,

@@ -34,6 +34,10 @@ pub struct GlobalArgs {
     /// that is the permissions of the store's file.
     #[arg(long = "as", global = true, value_name = "USER")]
     pub acting: Option<Name>,
+    /// The database that `store` names, if it names one.
+    #[cfg(feature = "postgres")]
+    #[arg(skip)]
+    pub server: Option<keyward_core::store::ServerUrl>,
 }
 
 impl GlobalArgs {
@@ -47,6 +51,13 @@ impl GlobalArgs {
             Some(path) => ("--store", Some(path)),
             None => ("KEYWARD_STORE", set("KEYWARD_STORE").map(PathBuf::from)),
         };
+        let named = match named {
+            Some(path) if is_url(&path) => {
+                self.take_url(&path, from)?;
+                None
+            }
+            named => named,
+        };
         self.store = named.map(|path| expanded(path, from)).transpose()?;
         if self.acting.is_none()
             && let Some(user) = set("KEYWARD_AS")
@@ -59,6 +70,39 @@ impl GlobalArgs {
         }
         Ok(self)
     }
+}
+
+impl GlobalArgs {
+    #[cfg(feature = "postgres")]
+    fn take_url(&mut self, text: &std::path::Path, from: &str) -> Result<(), Error> {
+        let url: keyward_core::store::ServerUrl =
+            text.to_string_lossy().parse().map_err(|error: keyward_core::store::UrlError| {
+                Error::new(Code::Usage, format!("{from} is no URL of a store: {error}"))
+            })?;
+        if url.has_password() && from == "--store" {
+            return Err(Error::new(
+                Code::Usage,
+                "a password on a command line can be read by every user of the machine",
+            )
+            .hint("take it out of the URL, and keep it in ~/.pgpass (mode 600) or in PGPASSWORD"));
+        }
+        self.server = Some(url);
+        Ok(())
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_self, reason = "as with a database")]
+    fn take_url(&mut self, _: &std::path::Path, from: &str) -> Result<(), Error> {
+        Err(Error::new(Code::Usage, format!("{from} names a database, and this keyward was built without PostgreSQL"))
+            .hint("build it with: cargo install keyward --features postgres")
+            .hint("a file that is really called so: ./postgres:…"))
+    }
+}
+
+/// Whether a database is meant.
+fn is_url(text: &std::path::Path) -> bool {
+    let text = text.as_os_str().as_encoded_bytes();
+    text.starts_with(b"postgres:") || text.starts_with(b"postgresql:")
 }
 
 /// Refuses a path with a tilde or a variable that a shell would have replaced, and did not: a new store in a folder of

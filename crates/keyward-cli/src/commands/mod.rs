@@ -33,6 +33,8 @@ pub mod serve;
 pub mod setting_args;
 pub mod settings;
 pub mod show;
+#[cfg(feature = "postgres")]
+pub mod store;
 pub mod usage;
 pub mod verify;
 pub mod views;

@@ -267,11 +267,11 @@ struct Watch {
 impl Watch {
     fn start(session: &Session, store: &Store, lease: &Lease) -> Self {
         let (renewal, stopped) = mpsc::channel();
-        let (path, clock) = (store.path().to_owned(), session.clock());
+        let (open, clock) = (store.again(), session.clock());
         let (of_renewal, of_end) = (lease.clone(), lease.clone());
         let renew = move || {
             while stopped.recv_timeout(RENEWED_EVERY) == Err(RecvTimeoutError::Timeout) {
-                let renewed = Store::open(&path).and_then(|mut store| of_renewal.renew(&mut store, clock()));
+                let renewed = open().and_then(|mut store| of_renewal.renew(&mut store, clock()));
                 if matches!(renewed, Ok(false)) {
                     return;
                 }
@@ -279,11 +279,11 @@ impl Watch {
         };
         // Where the system gives no thread, the reservation ends early, and nothing else is lost.
         let _ = start_thread(renew);
-        let (path, clock) = (store.path().to_owned(), session.clock());
+        let (open, clock) = (store.again(), session.clock());
         let actor = session.stamp().actor.cloned();
         session.interrupts.at_the_end(move || {
             let stamp = Stamp { now: clock(), actor: actor.as_ref() };
-            let _ = Store::open(&path).and_then(|mut store| of_end.give_back(&mut store, stamp));
+            let _ = open().and_then(|mut store| of_end.give_back(&mut store, stamp));
         });
         Self { interrupts: Arc::clone(&session.interrupts), _renewal: renewal }
     }

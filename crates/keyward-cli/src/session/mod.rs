@@ -26,6 +26,8 @@ use keyward_core::rules::authority::Authority;
 use keyward_core::rules::key::Settings;
 use keyward_core::rules::names::Name;
 use keyward_core::rules::time::whole_seconds;
+#[cfg(feature = "postgres")]
+use keyward_core::store::ServerUrl;
 use keyward_core::store::{Stamp, Store, StoreError};
 
 /// The store in the data folder of the platform, where none is named.
@@ -64,6 +66,9 @@ impl std::fmt::Debug for Outside {
 #[derive(Debug)]
 enum StorePath {
     Named(PathBuf),
+    /// In a database, and how that is told.
+    #[cfg(feature = "postgres")]
+    Server(Box<ServerUrl>, PathBuf),
     Default(PathBuf),
     Nowhere,
 }
@@ -80,7 +85,12 @@ impl Session {
             no_color: set("NO_COLOR").is_some(),
             dumb: set("TERM").is_none_or(|term| term == "dumb"),
         };
+        #[cfg(feature = "postgres")]
+        let server = global.server.map(|url| StorePath::Server(Box::new(url.clone()), PathBuf::from(url.to_string())));
+        #[cfg(not(feature = "postgres"))]
+        let server = None;
         let store = match (global.store, world.data_folder) {
+            _ if server.is_some() => server.unwrap_or(StorePath::Nowhere),
             (Some(path), _) => StorePath::Named(path),
             (None, Some(folder)) => StorePath::Default(folder.join(DEFAULT_STORE)),
             (None, None) => StorePath::Nowhere,
@@ -106,6 +116,8 @@ impl Session {
     pub fn store_path(&self) -> Option<&std::path::Path> {
         match &self.store {
             StorePath::Named(path) | StorePath::Default(path) => Some(path),
+            #[cfg(feature = "postgres")]
+            StorePath::Server(_, shown) => Some(shown),
             StorePath::Nowhere => None,
         }
     }

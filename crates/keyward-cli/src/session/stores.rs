@@ -12,7 +12,12 @@
 
 use std::path::Path;
 
+#[cfg(feature = "postgres")]
+use zeroize::Zeroizing;
+
 use super::{Session, StorePath};
+#[cfg(feature = "postgres")]
+use crate::error::Code;
 use crate::error::Error;
 use crate::text::shell_path;
 use keyward_core::store::{Store, StoreError};
@@ -25,6 +30,9 @@ impl Session {
     pub fn store_to_make(&mut self) -> Result<Store, Error> {
         let path = match &self.store {
             StorePath::Named(path) | StorePath::Default(path) => path,
+            // A mistyped URL must not found a second store.
+            #[cfg(feature = "postgres")]
+            StorePath::Server(..) => return self.store_to_change(),
             StorePath::Nowhere => return Err(StoreError::Nowhere.into()),
         };
         let is_new = path.try_exists().is_ok_and(|exists| !exists);
@@ -99,7 +107,33 @@ impl Session {
     fn open(&self, open: fn(&Path) -> Result<Store, StoreError>) -> Result<Store, StoreError> {
         match &self.store {
             StorePath::Named(path) | StorePath::Default(path) => open(path),
+            #[cfg(feature = "postgres")]
+            StorePath::Server(url, _) => Store::connect((**url).clone(), self.surroundings()),
             StorePath::Nowhere => Err(StoreError::Nowhere),
+        }
+    }
+
+    /// Makes the store in the database that was named.
+    ///
+    /// # Errors
+    /// Where none was named, or it cannot be made.
+    #[cfg(feature = "postgres")]
+    pub fn found_store(&mut self) -> Result<Store, Error> {
+        let StorePath::Server(url, _) = &self.store else {
+            return Err(Error::new(Code::Usage, "a store in a file is made by its first key")
+                .hint("name a database: keyward --store postgres://USER@HOST/DB store init"));
+        };
+        Ok(Store::found((**url).clone(), self.surroundings(), self.now)?)
+    }
+
+    /// What the environment says about passwords.
+    #[cfg(feature = "postgres")]
+    fn surroundings(&self) -> keyward_core::store::Surroundings {
+        let set = |name: &str| (self.outside.environment)(name).filter(|value| !value.is_empty());
+        keyward_core::store::Surroundings {
+            password: set("PGPASSWORD").map(|password| Zeroizing::new(password.into_encoded_bytes())),
+            passfile: set("PGPASSFILE").map(Into::into),
+            home: set("HOME").map(Into::into),
         }
     }
 

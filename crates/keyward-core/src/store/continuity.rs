@@ -5,11 +5,17 @@
 //! which store it is and where the end of its history was, and looks whether both still hold.
 
 use std::path::{Path, PathBuf};
+#[cfg(feature = "postgres")]
+use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "postgres")]
+use super::db::Postgres;
 use super::db::{Sqlite, for_want_of_memory};
 use super::error::StoreError;
 use super::history::{self, Head, StoreId};
+#[cfg(feature = "postgres")]
+use super::postgres::{self, Server};
 use super::sqlite::{Purpose, Sight};
 use super::{Conn, Store, sqlite};
 
@@ -45,13 +51,7 @@ impl Store {
             Sight::Old => {
                 self.conn = Conn::new(sqlite::nothing(self.path.clone())?);
                 let (known, former, sightings) = (self.known.clone(), self.former.clone(), self.sightings);
-                *self = Self {
-                    known,
-                    former,
-                    sightings,
-                    is_unsure: true,
-                    ..Self::open_for(&self.path, self.purpose, self.patience)?
-                };
+                *self = Self { known, former, sightings, is_unsure: true, ..self.opened_again()? };
                 self.compare()
             }
             Sight::Replaced => {
@@ -86,10 +86,18 @@ impl Store {
         self.conn.execute(sqlite::ANOTHER_FILE, &[]).map(drop)
     }
 
+    /// How the same store is opened once more, by another thread.
+    pub fn again(&self) -> impl Fn() -> Result<Self, StoreError> + Send + use<> {
+        let way = self.way();
+        move || way.open_unknown()
+    }
+
     /// How another connection to the same store is opened, by whoever knows this much of it.
     pub(crate) fn way(&self) -> Way {
         Way {
             path: self.path.clone(),
+            #[cfg(feature = "postgres")]
+            server: self.server.clone(),
             purpose: self.purpose,
             patience: self.patience,
             known: self.known.clone(),
@@ -131,6 +139,35 @@ impl Store {
         Ok((now, freshness))
     }
 
+    /// The same store, opened once more.
+    fn opened_again(&self) -> Result<Self, StoreError> {
+        self.way().open_unknown()
+    }
+
+    /// Opens the store on `server` for `purpose`.
+    #[cfg(feature = "postgres")]
+    pub(super) fn connect_for(server: &Arc<Server>, purpose: Purpose, patience: Duration) -> Result<Self, StoreError> {
+        let engine = Postgres::new(Arc::clone(server), server.connect()?);
+        let mut conn = Conn::to_server(engine);
+        conn.wait_for(patience);
+        let known = postgres::checked_identity(&conn)?;
+        // What is known now is not found to be new.
+        conn.look()?;
+        Ok(Self {
+            conn,
+            path: server.place().to_owned(),
+            server: Some(Arc::clone(server)),
+            unwritable: None,
+            exposure: None,
+            purpose,
+            patience,
+            known,
+            former: vec![],
+            sightings: 0,
+            is_unsure: false,
+        })
+    }
+
     /// Opens the store at `path` for `purpose`.
     pub(super) fn open_for(path: &Path, purpose: Purpose, patience: Duration) -> Result<Self, StoreError> {
         let opened = sqlite::open(path, purpose, patience).map_err(|error| for_want_of_memory(path, error));
@@ -144,6 +181,8 @@ impl Store {
         Ok(Self {
             conn,
             path,
+            #[cfg(feature = "postgres")]
+            server: None,
             unwritable,
             exposure,
             purpose,
@@ -160,6 +199,8 @@ impl Store {
 #[derive(Debug, Clone)]
 pub(crate) struct Way {
     path: PathBuf,
+    #[cfg(feature = "postgres")]
+    server: Option<Arc<Server>>,
     purpose: Purpose,
     patience: Duration,
     known: Known,
@@ -180,12 +221,21 @@ impl Way {
         self.patience = patience;
     }
 
+    /// Opens it, whatever is known of it.
+    fn open_unknown(&self) -> Result<Store, StoreError> {
+        #[cfg(feature = "postgres")]
+        if let Some(server) = &self.server {
+            return Store::connect_for(server, self.purpose, self.patience);
+        }
+        Store::open_for(&self.path, self.purpose, self.patience)
+    }
+
     /// Opens it.
     ///
     /// # Errors
     /// As [`Store::open`]; [`StoreError::Rewound`], where it is an older state of what is known.
     pub(crate) fn open(&mut self) -> Result<Store, StoreError> {
-        let mut store = Store::open_for(&self.path, self.purpose, self.patience)?;
+        let mut store = self.open_unknown()?;
         store.known.clone_from(&self.known);
         store.former.clone_from(&self.former);
         store.compare()?;

@@ -119,6 +119,9 @@ pub enum StoreError {
         /// Its permission bits.
         mode: u32,
     },
+    /// A change was sent to the server, and no answer came: nobody knows whether it was made.
+    #[error("the server {} did not say whether the change was made", .0.display())]
+    Unheard(PathBuf),
     /// A key, group, user, role or tenant of this name exists.
     #[error("there is already a {kind} named {name}")]
     NameTaken {

@@ -105,7 +105,7 @@ impl Filter {
         if let Some(pattern) = &self.name {
             // What stands before the first wildcard is a range of the index.
             let start = pattern.split(['*', '?', '[']).next().unwrap_or_default();
-            all.and(&dialect.fits("k.name"), vec![Bound::Text(pattern)]);
+            all.and(&dialect.fits("k.name"), vec![Bound::Made(dialect.pattern(pattern))]);
             all.and("k.name >= ? AND k.name < ?", vec![Bound::Text(start), Bound::Made(behind(start))]);
         }
         for (kind, name) in [

@@ -24,7 +24,6 @@ mod key_settings;
 mod keys;
 mod meters;
 #[cfg(feature = "postgres")]
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the engine that uses it comes next"))]
 mod postgres;
 mod restore;
 mod rows;
@@ -37,6 +36,8 @@ mod uses;
 mod view;
 
 use std::path::{Path, PathBuf};
+#[cfg(feature = "postgres")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -68,6 +69,8 @@ pub use view::View;
 use crate::rules::names::Name;
 use continuity::Known;
 use db::{Conn, for_want_of_memory};
+#[cfg(feature = "postgres")]
+use postgres::Server;
 use sqlite::Purpose;
 
 /// An open store.
@@ -75,6 +78,9 @@ use sqlite::Purpose;
 pub struct Store {
     conn: Conn,
     path: PathBuf,
+    /// The server that it is on, if it is on one.
+    #[cfg(feature = "postgres")]
+    server: Option<Arc<Server>>,
     unwritable: Option<String>,
     exposure: Option<Exposure>,
     purpose: Purpose,
@@ -138,6 +144,8 @@ impl Store {
         Ok(Self {
             conn,
             path,
+            #[cfg(feature = "postgres")]
+            server: None,
             unwritable: None,
             exposure: None,
             purpose: Purpose::Change,
@@ -149,9 +157,34 @@ impl Store {
         })
     }
 
+    /// Opens the store in the database of this URL, to be read and changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] says which of the many reasons it is.
+    #[cfg(feature = "postgres")]
+    pub fn connect(url: ServerUrl, around: Surroundings) -> Result<Self, StoreError> {
+        Self::connect_for(&Arc::new(Server::new(url, around)?), Purpose::Change, BUSY_TIMEOUT)
+    }
+
+    /// Makes the store in the database of this URL: its schema, its tables and the roles that every store begins with.
+    ///
+    /// # Errors
+    /// As [`Store::connect`]; [`StoreError::Foreign`] where something is in the schema already.
+    #[cfg(feature = "postgres")]
+    pub fn found(url: ServerUrl, around: Surroundings, now: Timestamp) -> Result<Self, StoreError> {
+        let server = Arc::new(Server::new(url, around)?);
+        postgres::found(&server, now)?;
+        Self::connect_for(&server, Purpose::Change, BUSY_TIMEOUT)
+    }
+
     /// Where the store is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it is on a server, and not in a file.
+    pub fn is_on_server(&self) -> bool {
+        self.conn.file().is_none()
     }
 
     /// What others can do to this store that they should not.

@@ -11,6 +11,8 @@ mod damage;
 mod filters;
 mod history;
 mod leases;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod usage;
 mod views;
 
@@ -115,6 +117,17 @@ macro_rules! promises {
                 $(#[test]
                 fn $promise() {
                     crate::$room::$promise::<crate::File>();
+                })+
+            })+
+        }
+
+        #[cfg(feature = "postgres")]
+        mod on_a_server {
+            $(mod $room {
+                $(#[test]
+                #[ignore = "needs postgresql"]
+                fn $promise() {
+                    crate::$room::$promise::<crate::postgres::OnServer>();
                 })+
             })+
         }

@@ -115,7 +115,10 @@ impl Doctor {
 fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     let path = store.path();
     let name = Diagnosis::ok("store", format!("the store is {}", path.display()));
-    let mut findings = vec![name, permissions(path), file_system(path)];
+    let mut findings = vec![name];
+    if !store.is_on_server() {
+        findings.extend([permissions(path), file_system(path)]);
+    }
     let view = &store.view()?;
     let sound = integrity(session, view)?;
     let is_sound = sound.level == Severity::Ok;

@@ -11,6 +11,8 @@
 //! a row that keyward did not leave so, which is [`StoreError::Corrupt`].
 
 mod dialect;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod row;
 mod sqlite;
 mod value;
@@ -20,6 +22,8 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(super) use dialect::Dialect;
+#[cfg(feature = "postgres")]
+pub(super) use postgres::Engine as Postgres;
 pub(super) use row::Row;
 pub(super) use sqlite::{Engine as Sqlite, Kept, for_want_of_memory};
 pub(super) use value::Value;
@@ -39,6 +43,8 @@ pub(super) struct Conn {
 #[derive(Debug)]
 enum Engine {
     Sqlite(Sqlite),
+    #[cfg(feature = "postgres")]
+    Postgres(Postgres),
 }
 
 impl Conn {
@@ -46,18 +52,30 @@ impl Conn {
         Self { engine: Engine::Sqlite(engine), views: Cell::new(0) }
     }
 
+    /// One to a server.
+    #[cfg(feature = "postgres")]
+    pub(super) fn to_server(engine: Postgres) -> Self {
+        Self { engine: Engine::Postgres(engine), views: Cell::new(0) }
+    }
+
     /// SQLite, where the store is in a file: for what only a file has.
+    #[cfg_attr(not(feature = "postgres"), expect(clippy::unnecessary_wraps, reason = "there may be another engine"))]
     pub(super) fn file(&self) -> Option<&Sqlite> {
         match &self.engine {
             Engine::Sqlite(engine) => Some(engine),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => None,
         }
     }
 
     /// The same, to be watched.
     #[cfg(test)]
+    #[cfg_attr(not(feature = "postgres"), expect(clippy::unnecessary_wraps, reason = "there may be another engine"))]
     pub(super) fn file_mut(&mut self) -> Option<&mut Sqlite> {
         match &mut self.engine {
             Engine::Sqlite(engine) => Some(engine),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => None,
         }
     }
 
@@ -65,6 +83,8 @@ impl Conn {
     pub(super) fn place(&self) -> &Path {
         match &self.engine {
             Engine::Sqlite(engine) => engine.place(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.place(),
         }
     }
 
@@ -72,6 +92,8 @@ impl Conn {
     pub(super) fn dialect(&self) -> Dialect {
         match self.engine {
             Engine::Sqlite(_) => Dialect::Sqlite,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Dialect::Postgres,
         }
     }
 
@@ -79,6 +101,8 @@ impl Conn {
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.execute(sql, values),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.execute(sql, values),
         }
     }
 
@@ -91,6 +115,8 @@ impl Conn {
     ) -> Result<(), E> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.each(sql, values, f),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.each(sql, values, f),
         }
     }
 
@@ -118,6 +144,8 @@ impl Conn {
     ) -> Result<Option<T>, StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.optional(sql, values, f),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.optional(sql, values, f),
         }
     }
 
@@ -137,6 +165,8 @@ impl Conn {
         if self.views.get() == 0 {
             match &self.engine {
                 Engine::Sqlite(engine) => engine.execute("BEGIN", &[]).map(drop)?,
+                #[cfg(feature = "postgres")]
+                Engine::Postgres(engine) => engine.begin_to_read()?,
             }
         }
         self.views.set(self.views.get() + 1);
@@ -148,6 +178,8 @@ impl Conn {
     pub(super) fn begin_to_write(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.begin_to_write()?,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.begin_to_write()?,
         }
         self.views.set(self.views.get() + 1);
         Ok(())
@@ -157,6 +189,8 @@ impl Conn {
     pub(super) fn commit(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.commit()?,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.commit()?,
         }
         self.views.set(0);
         Ok(())
@@ -168,9 +202,11 @@ impl Conn {
         self.views.set(left);
         if left == 0 {
             // Where the engine ended the transaction itself, because the disk is full, there is nothing to end.
-            let _ = match &self.engine {
-                Engine::Sqlite(engine) => engine.execute("ROLLBACK", &[]),
-            };
+            match &self.engine {
+                Engine::Sqlite(engine) => drop(engine.execute("ROLLBACK", &[])),
+                #[cfg(feature = "postgres")]
+                Engine::Postgres(engine) => engine.rollback(),
+            }
         }
     }
 
@@ -189,6 +225,8 @@ impl Conn {
     pub(super) fn lightly(&self) -> Result<Light<'_>, StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.wait_for_the_disk(false)?,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => {}
         }
         Ok(Light(self))
     }
@@ -197,6 +235,8 @@ impl Conn {
     pub(super) fn look(&mut self) -> Result<Sight, StoreError> {
         match &mut self.engine {
             Engine::Sqlite(engine) => engine.look(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.look(),
         }
     }
 
@@ -204,6 +244,8 @@ impl Conn {
     pub(super) fn check_place(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.check_place(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(()),
         }
     }
 
@@ -211,6 +253,8 @@ impl Conn {
     pub(super) fn backup(&self, path: &Path) -> Result<BackupReport, BackupError> {
         match &self.engine {
             Engine::Sqlite(engine) => backup::write(engine.connection(), engine.place(), path),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => Err(engine.no_backup().into()),
         }
     }
 
@@ -218,6 +262,9 @@ impl Conn {
     pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.damage(),
+            // A server looks after its pages itself.
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(None),
         }
     }
 
@@ -225,6 +272,8 @@ impl Conn {
     pub(super) fn strange_parts(&self) -> Result<Vec<String>, StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.strange_parts(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(vec![]),
         }
     }
 
@@ -232,6 +281,8 @@ impl Conn {
     pub(super) fn wait_for(&self, patience: Duration) {
         match &self.engine {
             Engine::Sqlite(engine) => engine.wait_for(patience),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.wait_for(patience),
         }
     }
 }
@@ -244,6 +295,8 @@ impl Drop for Light<'_> {
         // It changes a number in memory, and cannot fail where no transaction is open.
         let _ = match &self.0.engine {
             Engine::Sqlite(engine) => engine.wait_for_the_disk(true),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(()),
         };
     }
 }

@@ -10,25 +10,65 @@ use crate::store::error::StoreError;
 
 /// One row, which is gone with the next.
 pub(in crate::store) struct Row<'r> {
-    row: &'r rusqlite::Row<'r>,
+    row: Source<'r>,
     place: &'r Path,
+}
+
+/// The engine's own row.
+enum Source<'r> {
+    Sqlite(&'r rusqlite::Row<'r>),
+    #[cfg(feature = "postgres")]
+    Postgres(&'r tokio_postgres::Row),
 }
 
 impl<'r> Row<'r> {
     pub(super) fn new(row: &'r rusqlite::Row<'r>, place: &'r Path) -> Self {
-        Self { row, place }
+        Self { row: Source::Sqlite(row), place }
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(super) fn of_server(row: &'r tokio_postgres::Row, place: &'r Path) -> Self {
+        Self { row: Source::Postgres(row), place }
     }
 
     /// What the column holds.
     pub(in crate::store) fn value(&self, column: usize) -> Result<Value<'_>, StoreError> {
+        let row = match self.row {
+            Source::Sqlite(row) => row,
+            #[cfg(feature = "postgres")]
+            Source::Postgres(row) => return self.value_of_server(row, column),
+        };
         use rusqlite::types::ValueRef;
-        let value = self.row.get_ref(column).map_err(|error| StoreError::Bug(error.into()))?;
+        let value = row.get_ref(column).map_err(|error| StoreError::Bug(error.into()))?;
         Ok(match value {
             ValueRef::Null => Value::Null,
             ValueRef::Integer(number) => Value::Integer(number),
             ValueRef::Text(text) => Value::Text(std::str::from_utf8(text).map_err(|_| self.damage(column))?),
             ValueRef::Blob(bytes) => Value::Bytes(bytes),
             ValueRef::Real(_) => return Err(self.damage(column)),
+        })
+    }
+
+    #[cfg(feature = "postgres")]
+    fn value_of_server<'v>(&self, row: &'v tokio_postgres::Row, column: usize) -> Result<Value<'v>, StoreError> {
+        use tokio_postgres::types::Type;
+        let kind = row.columns().get(column).map(|column| column.type_().clone());
+        let failed = |error: tokio_postgres::Error| StoreError::Bug(error.into());
+        Ok(match kind {
+            Some(Type::INT8) => {
+                row.try_get::<_, Option<i64>>(column).map_err(failed)?.map_or(Value::Null, Value::Integer)
+            }
+            Some(Type::INT4) => {
+                let number = row.try_get::<_, Option<i32>>(column).map_err(failed)?;
+                number.map_or(Value::Null, |number| Value::Integer(number.into()))
+            }
+            Some(Type::BYTEA) => {
+                row.try_get::<_, Option<&[u8]>>(column).map_err(failed)?.map_or(Value::Null, Value::Bytes)
+            }
+            Some(Type::TEXT) => {
+                row.try_get::<_, Option<&str>>(column).map_err(failed)?.map_or(Value::Null, Value::Text)
+            }
+            _ => return Err(self.damage(column)),
         })
     }
 
@@ -111,7 +151,11 @@ impl<'r> Row<'r> {
 
     /// The error for a column that holds what keyward never writes.
     pub(in crate::store) fn damage(&self, column: usize) -> StoreError {
-        let name = self.row.as_ref().column_name(column).unwrap_or("?");
+        let name = match self.row {
+            Source::Sqlite(row) => row.as_ref().column_name(column).unwrap_or("?"),
+            #[cfg(feature = "postgres")]
+            Source::Postgres(row) => row.columns().get(column).map_or("?", |column| column.name()),
+        };
         self.broken(format!("the column {name} of a row holds a value that keyward never writes"))
     }
 

@@ -6,6 +6,7 @@
 //! | [`password`], [`passfile`] | where the password comes from |
 //! | [`server`] | who to connect to and how: hosts, names, TLS, sign-in |
 //! | [`client`] | transactions and statements |
+//! | [`schema`] | the tables, and their versions |
 //! | [`session`] | one connection, and the clock that ends its waits |
 //! | [`line`], [`wait`] | bytes to and from the socket, without a runtime |
 //! | [`tls`] | who the server is, and what binds a sign-in to that |
@@ -25,6 +26,7 @@ mod line;
 mod passfile;
 mod password;
 mod place;
+mod schema;
 mod server;
 mod session;
 #[cfg(test)]
@@ -35,4 +37,5 @@ mod wait;
 pub(in crate::store) use client::{Client, CommitError, Deadlines};
 pub use password::Surroundings;
 pub use place::{ServerUrl, UrlError};
+pub(in crate::store) use schema::{checked_identity, found};
 pub(in crate::store) use server::Server;

@@ -1,0 +1,151 @@
+//! PostgreSQL behind the seam.
+//!
+//! A connection that is lost is replaced at the next look at the store, and not in the middle of anything: whoever was
+//! answered by the former one is told that the server was lost.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Sight;
+use super::row::Row;
+use super::value::Value;
+use crate::store::error::StoreError;
+use crate::store::postgres::{Client, CommitError, Deadlines, Server};
+
+/// A connection to a server, and the way to another one.
+#[derive(Debug)]
+pub(in crate::store) struct Engine {
+    server: Arc<Server>,
+    client: Client,
+    /// Which store it was at the last look, and the end of its history then.
+    seen: Option<(String, i64, Vec<u8>)>,
+    patience: Cell<Duration>,
+}
+
+/// The end of the history, and which store it is.
+const HEAD: &str = "SELECT store_id, seq, hash FROM history_head";
+/// The lock of the store: there is one writer at a time. Nothing else of the row is needed.
+const LOCK: &str = "SELECT seq FROM history_head FOR UPDATE";
+const LONGEST: Duration = Duration::from_secs(10);
+
+impl Engine {
+    pub(in crate::store) fn new(server: Arc<Server>, client: Client) -> Self {
+        Self { server, client, seen: None, patience: Cell::new(LONGEST) }
+    }
+
+    pub(super) fn place(&self) -> &Path {
+        self.server.place()
+    }
+
+    pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        self.client.execute(&numbered(sql), values)
+    }
+
+    pub(super) fn each<E: From<StoreError>>(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        mut f: impl FnMut(&Row<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.client.query_each(&numbered(sql), values, |row| f(&Row::of_server(row, self.place())))
+    }
+
+    pub(super) fn optional<T>(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let (mut found, mut f) = (None, Some(f));
+        self.each(sql, values, |row| {
+            if let Some(f) = f.take() {
+                found = Some(f(row)?);
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        Ok(found)
+    }
+
+    pub(super) fn begin_to_read(&self) -> Result<(), StoreError> {
+        self.client.begin_read()
+    }
+
+    /// Begins to write, and waits for its turn.
+    pub(super) fn begin_to_write(&self) -> Result<(), StoreError> {
+        self.client.begin_write()?;
+        let locked = self.client.query_each(LOCK, &[], |_| Ok::<_, StoreError>(()));
+        if locked.is_err() {
+            self.client.rollback();
+        }
+        locked
+    }
+
+    pub(super) fn commit(&self) -> Result<(), StoreError> {
+        self.client.commit().map_err(|error| match error {
+            CommitError::Refused(error) => error,
+            CommitError::Unheard(_) => StoreError::Unheard(self.place().to_owned()),
+        })
+    }
+
+    pub(super) fn rollback(&self) {
+        self.client.rollback();
+    }
+
+    /// Why it cannot be copied into a file.
+    pub(super) fn no_backup(&self) -> StoreError {
+        StoreError::Server {
+            path: self.place().to_owned(),
+            detail: "a store on a server is not copied into a file".to_owned(),
+            remedy: "copy it by the means of the server: pg_dump --schema=keyward DB",
+        }
+    }
+
+    /// Looks whether anybody has changed the store since the last look.
+    pub(super) fn look(&mut self) -> Result<Sight, StoreError> {
+        if !self.client.is_open() {
+            self.client = self.server.connect()?;
+            self.wait_for(self.patience.get());
+            self.seen = None;
+        }
+        let mut now = None;
+        self.client.query_each(HEAD, &[], |row| {
+            let read = Row::of_server(row, self.server.place());
+            now = Some((read.text(0)?.to_owned(), read.integer(1)?, read.hash(2)?.to_vec()));
+            Ok::<_, StoreError>(())
+        })?;
+        let is_same = now.is_some() && now == self.seen;
+        self.seen = now;
+        Ok(if is_same { Sight::Same } else { Sight::Written })
+    }
+
+    /// Has it wait this long for the server, and no longer.
+    pub(super) fn wait_for(&self, patience: Duration) {
+        self.patience.set(patience);
+        let longest = Deadlines::default();
+        let statement = if patience < LONGEST { patience } else { longest.statement };
+        self.client.set_deadlines(Deadlines { statement, ..longest });
+    }
+}
+
+/// The statement with its placeholders as PostgreSQL numbers them: `$1` in the place of `?1`.
+fn numbered(sql: &str) -> String {
+    let mut text = String::with_capacity(sql.len());
+    let mut is_quoted = false;
+    for c in sql.chars() {
+        is_quoted ^= c == '\'';
+        text.push(if c == '?' && !is_quoted { '$' } else { c });
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_numbered_outside_of_texts() {
+        assert_eq!(numbered("a = ?1 AND b = '?2' || ?12"), "a = $1 AND b = '?2' || $12");
+    }
+}
