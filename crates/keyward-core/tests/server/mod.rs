@@ -119,7 +119,15 @@ impl Server {
         append(&folder.path().join("data/postgresql.auto.conf"), settings);
         prepare(&folder);
         let mut server = Self { folder, port: free_port(), process: None };
-        server.go_on();
+        // Somebody else may have taken the port meanwhile.
+        for _ in 0..3 {
+            if server.begin() {
+                break;
+            }
+            server.kill();
+            server.port = free_port();
+        }
+        assert!(server.process.is_some(), "the server does not start: {}", server.log());
         let password = PASSWORD.replace('\'', "''");
         server
             .sql(OWNER, &format!("SET standard_conforming_strings = on; CREATE ROLE ann LOGIN PASSWORD '{password}'"));
@@ -127,23 +135,28 @@ impl Server {
         server
     }
 
-    /// Starts it, or again after it was killed.
+    /// Starts it again after it was killed.
     pub(crate) fn go_on(&mut self) {
+        assert!(self.begin(), "the server does not start: {}", self.log());
+    }
+
+    /// Starts it, and says whether it is up.
+    fn begin(&mut self) -> bool {
         let log = fs::File::options().append(true).create(true).open(self.folder.path().join("log")).unwrap();
         let mut postgres = unprivileged(program("postgres"));
         postgres.arg("-D").arg(self.folder.path().join("data")).arg("-k").arg(self.folder.path());
         postgres.args(["-p", &self.port.to_string()]).stdin(Stdio::null());
         postgres.stdout(log.try_clone().unwrap()).stderr(log);
-        self.process = Some(postgres.spawn().unwrap());
+        let mut process = postgres.spawn().unwrap();
         let mut ready = Command::new(program("pg_isready"));
         ready.arg("-q").arg("-h").arg(self.folder.path()).args(["-p", &self.port.to_string()]);
-        for _ in 0..200 {
-            if ready.status().unwrap().success() {
-                return;
-            }
+        let is_up = (0..400).any(|_| {
             sleep(Duration::from_millis(50));
-        }
-        panic!("the server does not start: {}", self.log());
+            ready.status().unwrap().success() || matches!(process.try_wait(), Ok(Some(_)))
+        });
+        let is_up = is_up && matches!(process.try_wait(), Ok(None));
+        self.process = Some(process);
+        is_up
     }
 
     /// What it has written to its log.
@@ -172,16 +185,27 @@ impl Server {
     /// Adds a setting, and has the server read all of them again.
     pub(crate) fn set(&self, setting: &str) {
         append(&self.folder.path().join("data/postgresql.auto.conf"), &format!("{setting}\n"));
+        self.read_settings();
+    }
+
+    fn read_settings(&self) {
+        let read = || self.sql(OWNER, "SELECT pg_conf_load_time()");
+        let before = read();
         self.signal(Signal::HUP);
-        sleep(Duration::from_millis(300));
+        for _ in 0..200 {
+            sleep(Duration::from_millis(20));
+            if read() != before {
+                return;
+            }
+        }
+        panic!("the server does not read its settings: {}", self.log());
     }
 
     /// Says who is let in how: the lines of pg_hba.conf.
     pub(crate) fn let_in(&self, lines: &str) {
         let file = self.folder.path().join("data/pg_hba.conf");
         fs::write(&file, format!("local all {OWNER} trust\n{lines}\n")).unwrap();
-        self.signal(Signal::HUP);
-        sleep(Duration::from_millis(300));
+        self.read_settings();
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -112,3 +112,41 @@ impl AsFd for Socket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_cut_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = Socket::connect(listener.local_addr().unwrap(), Duration::from_secs(1)).unwrap();
+        assert!(sockopt::socket_keepalive(&socket).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&socket).unwrap(), QUIET);
+        #[cfg(target_os = "linux")]
+        assert_eq!(sockopt::tcp_user_timeout(&socket).unwrap(), 3000);
+        // Nothing is there to be read, and nobody waits for it.
+        assert_eq!(socket.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        socket.wait(false, Duration::from_millis(1)).unwrap();
+    }
+
+    #[test]
+    fn a_server_that_lets_nobody_in_does_not_keep_us_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut waiting = vec![];
+        let full = loop {
+            match Socket::connect_local(&path) {
+                Ok(socket) => waiting.push(socket),
+                Err(error) => break error,
+            }
+        };
+        assert!(full.kind() == io::ErrorKind::WouldBlock && !waiting.is_empty());
+        drop(listener);
+        assert_eq!(Socket::connect_local(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+}

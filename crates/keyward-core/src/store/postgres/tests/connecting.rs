@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
 
-use super::server::{Authority, OWNER, Validity, free_port, give};
+use super::server::{Authority, OWNER, Validity, give};
 use super::*;
 
 /// A server with TLS by an authority, for `localhost` and 127.0.0.1.
@@ -139,6 +139,12 @@ fn a_client_can_prove_itself_by_a_certificate() {
 }
 
 #[test]
+fn without_a_user_it_is_who_runs_the_process() {
+    assert!(!server("postgres://h/d", Surroundings::default()).role().is_empty());
+    assert_eq!(server("postgres://ann@h/d", Surroundings::default()).role(), "ann");
+}
+
+#[test]
 fn without_tls_nothing_is_sent_to_who_speaks_none() {
     let (port, recorder) = listener(&[b"N"]);
     let told = detail(connect(&format!("postgres://ann@127.0.0.1:{port}/keyward"), with_password()));
@@ -186,17 +192,17 @@ fn the_first_host_that_takes_changes_is_used() {
     give(&standby.folder.path().join("data/standby.signal"));
     standby.go_on();
     let primary = Postgres::start();
-    let nobody = free_port();
     let url = |hosts: &[&str]| format!("postgres://ann@{}/keyward?sslmode=disable", hosts.join(","));
-    let away = format!("127.0.0.1:{nobody}");
-    let client = connect(&url(&[&away, &standby.socket_host(), &primary.socket_host()]), with_password()).unwrap();
+    // No server of another test takes this one.
+    let away = "127.0.0.1:1";
+    let client = connect(&url(&[away, &standby.socket_host(), &primary.socket_host()]), with_password()).unwrap();
     assert!(client.peer().address.ends_with(&primary.port.to_string()), "{:?}", client.peer());
-    let told = detail(connect(&url(&[&away, &standby.socket_host()]), with_password()));
+    let told = detail(connect(&url(&[away, &standby.socket_host()]), with_password()));
     assert!(
         told.contains("nobody listens there") && told.contains("it is a standby") && told.contains("HOST1"),
         "{told}"
     );
-    let told = detail(connect(&url(&[&away]), with_password()));
+    let told = detail(connect(&url(&[away]), with_password()));
     assert!(told.contains("nobody listens there"), "{told}");
     let told = detail(connect("postgres://ann@%2Fnowhere/keyward", with_password()));
     assert!(told.contains("there is no socket"), "{told}");
