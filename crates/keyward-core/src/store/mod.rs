@@ -54,7 +54,7 @@ pub use history::{ACTIONS, ChainCheck, Event, EventFilter, Head, PastKey, StoreI
 pub use keys::{NewKey, Presented};
 pub(crate) use meters::{MeterId, Subjects};
 #[cfg(feature = "postgres")]
-pub use postgres::{ServerUrl, Surroundings, UrlError};
+pub use postgres::{Peer, ServerUrl, Surroundings, UrlError};
 pub use restore::{MadeAgain, Restore, RestoreError};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;
@@ -180,6 +180,12 @@ impl Store {
     /// Where the store is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The server that it is on, if it is on one.
+    #[cfg(feature = "postgres")]
+    pub fn peer(&self) -> Option<&Peer> {
+        self.conn.peer()
     }
 
     /// Whether it is on a server, and not in a file.

@@ -49,7 +49,9 @@ impl Running {
         let thread = std::thread::spawn(move || {
             let server = Server::start();
             tell.send(server.socket_host()).unwrap();
-            todo.iter().for_each(|job| job(&server));
+            for job in todo {
+                job(&server);
+            }
         });
         Self { host: told.recv().unwrap(), jobs: Some(jobs), thread: Some(thread) }
     }

@@ -119,6 +119,11 @@ fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     if !store.is_on_server() {
         findings.extend([permissions(path), file_system(path)]);
     }
+    #[cfg(feature = "postgres")]
+    if let Some(peer) = store.peer() {
+        let how = if peer.is_encrypted { "over TLS" } else { "over a socket of this machine" };
+        findings.push(Diagnosis::ok("server", format!("PostgreSQL {} at {}, {how}", peer.version, peer.address)));
+    }
     let view = &store.view()?;
     let sound = integrity(session, view)?;
     let is_sound = sound.level == Severity::Ok;

@@ -29,6 +29,8 @@ pub(super) use sqlite::{Engine as Sqlite, Kept, for_want_of_memory};
 pub(super) use value::Value;
 
 use super::error::StoreError;
+#[cfg(feature = "postgres")]
+use super::postgres::Peer;
 pub(super) use super::sqlite::Sight;
 use super::sqlite::backup::{self, BackupError, BackupReport};
 
@@ -44,7 +46,7 @@ pub(super) struct Conn {
 enum Engine {
     Sqlite(Sqlite),
     #[cfg(feature = "postgres")]
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl Conn {
@@ -55,7 +57,16 @@ impl Conn {
     /// One to a server.
     #[cfg(feature = "postgres")]
     pub(super) fn to_server(engine: Postgres) -> Self {
-        Self { engine: Engine::Postgres(engine), views: Cell::new(0) }
+        Self { engine: Engine::Postgres(Box::new(engine)), views: Cell::new(0) }
+    }
+
+    /// The server, if it is one to a server.
+    #[cfg(feature = "postgres")]
+    pub(super) fn peer(&self) -> Option<&Peer> {
+        match &self.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(engine) => Some(engine.peer()),
+        }
     }
 
     /// SQLite, where the store is in a file: for what only a file has.

@@ -12,7 +12,7 @@ use super::Sight;
 use super::row::Row;
 use super::value::Value;
 use crate::store::error::StoreError;
-use crate::store::postgres::{Client, CommitError, Deadlines, Server};
+use crate::store::postgres::{Client, CommitError, Deadlines, Peer, Server};
 
 /// A connection to a server, and the way to another one.
 #[derive(Debug)]
@@ -37,6 +37,10 @@ impl Engine {
 
     pub(super) fn place(&self) -> &Path {
         self.server.place()
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        self.client.peer()
     }
 
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {

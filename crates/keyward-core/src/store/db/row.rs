@@ -33,12 +33,12 @@ impl<'r> Row<'r> {
 
     /// What the column holds.
     pub(in crate::store) fn value(&self, column: usize) -> Result<Value<'_>, StoreError> {
+        use rusqlite::types::ValueRef;
         let row = match self.row {
             Source::Sqlite(row) => row,
             #[cfg(feature = "postgres")]
             Source::Postgres(row) => return self.value_of_server(row, column),
         };
-        use rusqlite::types::ValueRef;
         let value = row.get_ref(column).map_err(|error| StoreError::Bug(error.into()))?;
         Ok(match value {
             ValueRef::Null => Value::Null,

@@ -122,6 +122,7 @@ impl Client {
     }
 
     /// Whether the last error was that of two transactions that met, and it may be well if it is tried again whole.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no transaction is tried again yet"))]
     pub(in crate::store) fn was_conflict(&self) -> bool {
         self.was_conflict.get()
     }

@@ -38,4 +38,5 @@ pub(in crate::store) use client::{Client, CommitError, Deadlines};
 pub use password::Surroundings;
 pub use place::{ServerUrl, UrlError};
 pub(in crate::store) use schema::{checked_identity, found};
+pub use server::Peer;
 pub(in crate::store) use server::Server;

@@ -39,13 +39,14 @@ pub(in crate::store) struct Server {
 
 /// Whom a client is connected to.
 #[derive(Debug, Clone)]
-pub(in crate::store) struct Peer {
+#[non_exhaustive]
+pub struct Peer {
     /// The host and the port, as in the URL.
-    pub(in crate::store) address: String,
+    pub address: String,
     /// Whether TLS is spoken.
-    pub(in crate::store) is_encrypted: bool,
+    pub is_encrypted: bool,
     /// What the server calls its version.
-    pub(in crate::store) version: String,
+    pub version: String,
 }
 
 /// Why a host was not connected to.
