@@ -34,6 +34,6 @@ pub(crate) fn yield_to_others() {
         use rustix::process::setpriority_process;
         // A tenth of what a thread gets that wants all: some of it, so that a new credential is not kept waiting for ever.
         // It may always be lowered; where it may not, the thread works as any other.
-        let _ = setpriority_process(None, 10);
+        let _ = setpriority_process(None, 19);
     }
 }
