@@ -100,7 +100,7 @@ fn a_limit_is_shown_wherever_settings_are() {
     ok(&sandbox, "user create ann --limit 60/60s:5");
     sandbox.mint("a --limit 100/1m:20,9/1mo");
     let card = ok(&sandbox, "show a").stdout;
-    let lines = "limits            100/1m:20 (all of it is left)\n                  9/1mo (all of it is left)\n";
+    let lines = "limits            100/1m:20 (nothing used)\n                  9/1mo (nothing used)\n";
     assert!(card.contains(lines), "{card}");
     for (line, says) in [("user show ann", "60/60s:5"), ("tenant list", "7/1d"), ("user list", "60/60s:5")] {
         let output = ok(&sandbox, line);

@@ -33,6 +33,10 @@ impl Screen {
         command.args(args.split_whitespace());
         command.env_clear();
         command.env("KEYWARD_STORE", store);
+        // What is killed leaves its drafts there, and not beside those of others.
+        if let Some(folder) = store.parent() {
+            command.env("TMPDIR", folder);
+        }
         for (name, value) in variables {
             command.env(name, value);
         }

@@ -34,6 +34,13 @@ impl Server {
         bail!("{command:?} does not listen");
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: &str) -> Result<()> {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.0.id().to_string()]).status()?;
+        anyhow::ensure!(sent.success(), "no signal could be sent");
+        Ok(())
+    }
+
     /// Its processes: itself, and its children.
     fn pids(&self) -> Vec<u32> {
         let own = self.0.id();

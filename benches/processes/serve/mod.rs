@@ -1,5 +1,6 @@
 //! `keyward serve` under load: beside a server that does nothing, behind nginx, and beside guessers.
 
+mod ends;
 mod load;
 pub(crate) mod stub;
 
@@ -36,7 +37,9 @@ pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     scene.many_keys(report)?;
     scene.behind_nginx(stores, report)?;
     scene.beside_guessers(stores, report)?;
-    scene.large_store(stores, report)
+    scene.large_store(stores, report)?;
+    scene.ended(stores, report)?;
+    scene.revoked(stores, report)
 }
 
 struct Scene {

@@ -91,7 +91,7 @@ pub fn limits_left(left: &Reckoning, now: Timestamp) -> String {
             Whose::Tenant => " of its tenant",
         };
         let full = match left.full_in(standing) {
-            0 => "all of it is left".to_owned(),
+            0 => "nothing used".to_owned(),
             _ => format!("{} left, full again {}", standing.remaining, relative(standing.full_at, now)),
         };
         format!("{limit}{whose} ({full})")
