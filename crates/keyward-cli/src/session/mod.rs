@@ -85,15 +85,18 @@ impl Session {
             no_color: set("NO_COLOR").is_some(),
             dumb: set("TERM").is_none_or(|term| term == "dumb"),
         };
-        #[cfg(feature = "postgres")]
-        let server = global.server.map(|url| StorePath::Server(Box::new(url.clone()), PathBuf::from(url.to_string())));
-        #[cfg(not(feature = "postgres"))]
-        let server = None;
         let store = match (global.store, world.data_folder) {
-            _ if server.is_some() => server.unwrap_or(StorePath::Nowhere),
             (Some(path), _) => StorePath::Named(path),
             (None, Some(folder)) => StorePath::Default(folder.join(DEFAULT_STORE)),
             (None, None) => StorePath::Nowhere,
+        };
+        #[cfg(feature = "postgres")]
+        let store = match global.server {
+            Some(url) => {
+                let shown = PathBuf::from(url.to_string());
+                StorePath::Server(Box::new(url), shown)
+            }
+            None => store,
         };
         Self {
             terminal: Terminal::new(world.stdin, world.stdout, world.stderr, world.streams, options),

@@ -3,7 +3,7 @@
 //! A connection that is lost is replaced at the next look at the store, and not in the middle of anything: whoever was
 //! answered by the former one is told that the server was lost.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,12 @@ pub(in crate::store) struct Engine {
     server: Arc<Server>,
     client: Client,
     /// Which store it was at the last look, and the end of its history then.
-    seen: Option<(String, i64, Vec<u8>)>,
+    seen: RefCell<Option<Seen>>,
     patience: Cell<Duration>,
 }
+
+/// The id of the store, and the number and the hash of its newest event.
+type Seen = (String, i64, Vec<u8>);
 
 /// The end of the history, and which store it is.
 const HEAD: &str = "SELECT store_id, seq, hash FROM history_head";
@@ -32,7 +35,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 impl Engine {
     pub(in crate::store) fn new(server: Arc<Server>, client: Client) -> Self {
-        Self { server, client, seen: None, patience: Cell::new(LONGEST) }
+        Self { server, client, seen: RefCell::new(None), patience: Cell::new(LONGEST) }
     }
 
     pub(super) fn place(&self) -> &Path {
@@ -86,11 +89,24 @@ impl Engine {
         locked
     }
 
+    /// Makes what was written last. What oneself has written is not found later: nobody else writes until then.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
-        self.client.commit().map_err(|error| match error {
+        let seen = self.head()?;
+        let committed = self.client.commit().map_err(|error| match error {
             CommitError::Refused(error) => error,
             CommitError::Unheard(_) => StoreError::Unheard(self.place().to_owned()),
-        })
+        });
+        self.seen.replace(seen.filter(|_| committed.is_ok()));
+        committed
+    }
+
+    fn head(&self) -> Result<Option<Seen>, StoreError> {
+        let mut found = None;
+        self.each(HEAD, &[], |row| {
+            found = Some((row.text(0)?.to_owned(), row.integer(1)?, row.hash(2)?.to_vec()));
+            Ok::<_, StoreError>(())
+        })?;
+        Ok(found)
     }
 
     pub(super) fn rollback(&self) {
@@ -111,16 +127,11 @@ impl Engine {
         if !self.client.is_open() {
             self.client = self.server.connect()?;
             self.wait_for(self.patience.get());
-            self.seen = None;
+            self.seen.replace(None);
         }
-        let mut now = None;
-        self.client.query_each(HEAD, &[], |row| {
-            let read = Row::of_server(row, self.server.place());
-            now = Some((read.text(0)?.to_owned(), read.integer(1)?, read.hash(2)?.to_vec()));
-            Ok::<_, StoreError>(())
-        })?;
-        let is_same = now.is_some() && now == self.seen;
-        self.seen = now;
+        let now = self.head()?;
+        let is_same = now.is_some() && now == *self.seen.borrow();
+        self.seen.replace(now);
         Ok(if is_same { Sight::Same } else { Sight::Written })
     }
 

@@ -33,12 +33,15 @@ impl<'r> Row<'r> {
 
     /// What the column holds.
     pub(in crate::store) fn value(&self, column: usize) -> Result<Value<'_>, StoreError> {
-        use rusqlite::types::ValueRef;
-        let row = match self.row {
-            Source::Sqlite(row) => row,
+        match self.row {
+            Source::Sqlite(row) => self.value_of_file(row, column),
             #[cfg(feature = "postgres")]
-            Source::Postgres(row) => return self.value_of_server(row, column),
-        };
+            Source::Postgres(row) => self.value_of_server(row, column),
+        }
+    }
+
+    fn value_of_file<'v>(&self, row: &'v rusqlite::Row<'_>, column: usize) -> Result<Value<'v>, StoreError> {
+        use rusqlite::types::ValueRef;
         let value = row.get_ref(column).map_err(|error| StoreError::Bug(error.into()))?;
         Ok(match value {
             ValueRef::Null => Value::Null,
