@@ -304,7 +304,12 @@ fn a_log_that_cannot_be_written_is_refused() {
 fn a_check_says_what_would_be_served() {
     let sandbox = Sandbox::new();
     let config = sandbox.path("serve.toml");
-    fs::write(&config, "admin = \"127.0.0.1:9181\"\n[policy.rest]\n[policy.admin]\nscopes = [\"a\"]\n").unwrap();
+    let routes = "[[route]]\nhost = \"api.example.org\"\npath = \"/admin/\"\nmethods = [\"GET\", \"HEAD\"]\npolicy = \"admin\"\n\
+                  [[route]]\npolicy = \"rest\"\n";
+    let text = format!(
+        "listen = [\"127.0.0.1:9180,api\"]\nadmin = \"127.0.0.1:9181\"\n[policy.rest]\n[policy.admin]\nscopes = [\"a\"]\n{routes}"
+    );
+    fs::write(&config, text).unwrap();
     let check = |flags: &str| sandbox.run(&format!("serve --check {flags}"));
     let of_a_file = format!("--config {}", config.display());
     let Output { code, stdout, .. } = check(&of_a_file);
@@ -314,11 +319,19 @@ fn a_check_says_what_would_be_served() {
         "configuration and store are in order\nproxies ask at 127.0.0.1:9180:\n\
          \u{20} /forward/admin (nginx: /nginx/admin, Envoy: /envoy/admin)\n\
          \u{20} /forward/rest (nginx: /nginx/rest, Envoy: /envoy/rest)\n\
+         routes at /forward/routes, the first one counts:\n\
+         \u{20} GET,HEAD api.example.org/admin: admin\n\
+         \u{20} /: rest\n\
+         services ask for themselves at 127.0.0.1:9180: POST /v1/verify\n\
          operators look at 127.0.0.1:9181\n"
     );
     let json = |flags: &str| check(&format!("{flags} --json")).json();
     let told: Value = serde_json::json!({
-        "listen": ["127.0.0.1:9180"], "admin": "127.0.0.1:9181", "policies": ["admin", "rest"]
+        "listen": ["127.0.0.1:9180"], "api": ["127.0.0.1:9180"], "admin": "127.0.0.1:9181",
+        "policies": ["admin", "rest"],
+        "routes": [
+            {"requests": "GET,HEAD api.example.org/admin", "policy": "admin"}, {"requests": "/", "policy": "rest"},
+        ],
     });
     assert_eq!(json(&of_a_file), told);
     assert_eq!(json("")["listen"][0], "127.0.0.1:9180");

@@ -453,6 +453,31 @@ const SHAPES: &[Shape] = &[
         printed_by: "in what restore prints",
         fields: Cow::Borrowed(&[("name", Text, "the name of the key"), ("id", Text, "its id")]),
     },
+    #[cfg(feature = "serve")]
+    Shape {
+        name: "guard",
+        printed_by: "serve --check",
+        fields: Cow::Borrowed(&[
+            ("listen", Texts, "where proxies would ask"),
+            ("api", Texts, "where services could ask for themselves, at /v1/verify"),
+            ("admin", MaybeText, "where operators would look; null for nowhere"),
+            ("policies", Texts, "the policies"),
+            ("routes", Objects("route"), "the routes, in order: the first one that matches counts"),
+        ]),
+    },
+    #[cfg(feature = "serve")]
+    Shape {
+        name: "route",
+        printed_by: "in a guard",
+        fields: Cow::Borrowed(&[
+            (
+                "requests",
+                Text,
+                "the requests that it is for: methods, host and path, as in GET,HEAD api.example.org/admin",
+            ),
+            ("policy", Text, "the policy that they are asked by"),
+        ]),
+    },
     Shape {
         name: "error",
         printed_by: "every command that fails, on standard error, as the value of the one field `error`",

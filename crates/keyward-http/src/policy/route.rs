@@ -4,13 +4,14 @@
 //! path that two readers could read differently is refused, whatever the routes say.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use keyward_core::rules::http::Method;
 use keyward_core::rules::names::InvalidText;
 
-use super::Policy;
 use super::tenant::without_port;
+use super::{Policy, PolicyName};
 use crate::Refusal;
 use crate::facts::Facts;
 
@@ -51,6 +52,11 @@ impl Route {
         Ok(Self { host: host.map(str::to_ascii_lowercase), segments, methods, policy })
     }
 
+    /// The name of its policy.
+    pub fn policy(&self) -> &PolicyName {
+        &self.policy.name
+    }
+
     /// Whether the route is for this request; `None` where that cannot be told, because a fact is not known.
     fn is_for(&self, host: Option<&str>, path: &[Cow<'_, str>], method: Option<&Method>) -> Option<bool> {
         let starts_here =
@@ -67,6 +73,23 @@ impl Route {
     }
 }
 
+/// Its methods, its host and its path, as far as it has any: `GET,HEAD api.example.org/admin`.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, method) in self.methods.iter().enumerate() {
+            write!(f, "{}{method}", if number == 0 { "" } else { "," })?;
+        }
+        if !self.methods.is_empty() {
+            f.write_str(" ")?;
+        }
+        f.write_str(self.host.as_deref().unwrap_or_default())?;
+        if self.segments.is_empty() {
+            return f.write_str("/");
+        }
+        self.segments.iter().try_for_each(|segment| write!(f, "/{segment}"))
+    }
+}
+
 /// All routes, in order: the first one that matches counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Routes(Vec<Route>);
@@ -80,6 +103,11 @@ impl Routes {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.0.iter()
     }
 
     /// The policy for a request.

@@ -23,6 +23,7 @@ use keyward_core::rules::time::Duration;
 use keyward_core::verifier::{Gate, Options as GateOptions};
 use keyward_http::Guard;
 use keyward_http::clock::Clock;
+use keyward_http::policy::Route;
 use keyward_http::server::{Address, Config, Listen, ListenError, OpenLog, Options, Server, StartError, Unfit};
 
 /// Guard HTTP services: a proxy asks before each request, and the answer is 200 or a refusal
@@ -220,16 +221,36 @@ fn clock(session: &Session) -> Clock {
 /// Says what would be served.
 fn tell(session: &mut Session, config: &Config) -> Result<Exit, Error> {
     let listen: Vec<_> = config.listen.iter().map(|listen| listen.address.to_string()).collect();
+    let api = config.listen.iter().filter(|listen| listen.api);
+    let api: Vec<_> = api.map(|listen| listen.address.to_string()).collect();
     let policies: Vec<_> = config.policies.iter().map(|policy| policy.name.to_string()).collect();
     let admin = config.admin.as_ref().map(ToString::to_string);
     if session.json() {
-        session.terminal.print_json(&json!({ "listen": listen, "admin": admin, "policies": policies }))?;
+        let route = |route: &Route| json!({ "requests": route.to_string(), "policy": route.policy().to_string() });
+        let routes: Vec<_> = config.routes.iter().map(route).collect();
+        session.terminal.print_json(&json!({
+            "listen": listen, "api": api, "admin": admin, "policies": policies, "routes": routes,
+        }))?;
     } else {
+        let api = if api.is_empty() {
+            String::new()
+        } else {
+            format!("services ask for themselves at {}: POST /v1/verify\n", api.join(", "))
+        };
+        let line = |route: &Route| format!("  {route}: {}\n", route.policy());
+        let routes: String = config.routes.iter().map(line).collect();
+        let routes = if routes.is_empty() {
+            routes
+        } else {
+            format!("routes at /forward/routes, the first one counts:\n{routes}")
+        };
         let admin = admin.map(|admin| format!("operators look at {admin}\n")).unwrap_or_default();
         let paths = |name: &String| format!("  /forward/{name} (nginx: /nginx/{name}, Envoy: /envoy/{name})");
         let asked = policies.iter().map(paths).collect::<Vec<_>>().join("\n");
-        let text =
-            format!("configuration and store are in order\nproxies ask at {}:\n{asked}\n{admin}", listen.join(", "));
+        let text = format!(
+            "configuration and store are in order\nproxies ask at {}:\n{asked}\n{routes}{api}{admin}",
+            listen.join(", ")
+        );
         session.terminal.print(&text)?;
     }
     Ok(Exit::DONE)
