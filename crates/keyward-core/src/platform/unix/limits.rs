@@ -26,16 +26,14 @@ pub fn has_room_for_a_thread() -> bool {
     has_room(all, 0) && has_room(data, 5)
 }
 
-/// Lets the calling thread have the processors only where other threads leave them, on Linux.
+/// Lets the calling thread have the processors only where other threads leave them. On Linux a nice value is a thread's
+/// own; elsewhere it is that of the whole process, and nothing is done.
 pub(crate) fn yield_to_others() {
     #[cfg(target_os = "linux")]
     {
-        use thread_priority::{NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy::Normal};
-        // Not a nice value: the scheduler lets a thread that it has chosen go on to its next tick, 4 ms with many kernels,
-        // and whoever decides would wait for it. A thread of this policy (sched(7), SCHED_IDLE) gives way at once. It gets a
-        // little of a processor that others want all of, so a new credential is not kept waiting for ever. Where the system
-        // refuses, the thread works as any other.
-        let own = thread_priority::thread_native_id();
-        let _ = thread_priority::set_thread_priority_and_policy(own, ThreadPriority::Min, Normal(Idle));
+        use rustix::process::setpriority_process;
+        // A tenth of what a thread gets that wants all: some of it, so that a new credential is not kept waiting for ever.
+        // It may always be lowered; where it may not, the thread works as any other.
+        let _ = setpriority_process(None, 10);
     }
 }
