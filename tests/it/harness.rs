@@ -23,12 +23,28 @@ use regex::Regex;
 /// is allowed, which a new store of the real binary does not.
 pub struct Sandbox {
     folder: tempfile::TempDir,
+    /// The schema that its store is in, where the tests are run with a database (`tests/on_a_server`).
+    #[cfg(feature = "postgres")]
+    schema: Option<String>,
     now: Arc<Mutex<Timestamp>>,
     /// Seconds that pass at each look at the clock.
     tick: Cell<i64>,
     random: Rc<RefCell<ChaCha20Rng>>,
     /// Whether the system has no random numbers to give.
     pub has_no_random: Rc<Cell<bool>>,
+}
+
+/// The database that stores are made in, each in a schema of its own.
+#[cfg(feature = "postgres")]
+fn server() -> Option<String> {
+    std::env::var("KEYWARD_TEST_SERVER").ok()
+}
+
+#[cfg(feature = "postgres")]
+fn schema() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("s{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// What a run left behind.
@@ -44,7 +60,7 @@ impl Sandbox {
     pub fn new() -> Self {
         let sandbox = Self::empty();
         let now = sandbox.now();
-        let mut store = Store::create(&sandbox.store(), now).unwrap();
+        let mut store = sandbox.make(now);
         let mut settings = StoreSettings::default();
         settings.hash_cost = Cost::FLOOR;
         store.write(Stamp { now, actor: None }, |changes| changes.save_settings(&settings)).unwrap();
@@ -55,6 +71,8 @@ impl Sandbox {
     pub fn empty() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
+            #[cfg(feature = "postgres")]
+            schema: server().map(|_| schema()),
             now: Arc::new(Mutex::new("2026-01-31T12:00:00Z".parse().unwrap())),
             tick: Cell::new(0),
             random: Rc::new(RefCell::new(ChaCha20Rng::seed_from_u64(7))),
@@ -70,6 +88,24 @@ impl Sandbox {
         copy
     }
 
+    /// What names the store on a command line: a file, or a database.
+    pub fn name(&self) -> OsString {
+        #[cfg(feature = "postgres")]
+        if let (Some(server), Some(schema)) = (server(), &self.schema) {
+            return format!("{server}?schema={schema}").into();
+        }
+        self.store().into()
+    }
+
+    fn make(&self, now: Timestamp) -> Store {
+        #[cfg(feature = "postgres")]
+        if self.schema.is_some() {
+            let url = self.name().into_string().unwrap().parse().unwrap();
+            return Store::found(url, keyward_core::store::Surroundings::default(), now).unwrap();
+        }
+        Store::create(&self.store(), now).unwrap()
+    }
+
     pub fn store(&self) -> PathBuf {
         self.folder.path().join("keys.db")
     }
@@ -80,7 +116,8 @@ impl Sandbox {
 
     /// What is said of nothing: with the store that was looked at.
     pub fn looked_at(&self, what: &str) -> String {
-        format!("{what} (looked at the store {})", self.store().display())
+        let name = self.name().into_string().unwrap();
+        format!("{what} (looked at the store {})", name.split('?').next().unwrap_or_default())
     }
 
     /// Everything in the folder, the store too, so that a test can say that nothing at all was changed.
@@ -179,7 +216,7 @@ impl Sandbox {
     ) -> World {
         let mut environment: HashMap<String, OsString> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
-        environment.entry("KEYWARD_STORE".to_owned()).or_insert_with(|| self.store().into());
+        environment.entry("KEYWARD_STORE".to_owned()).or_insert_with(|| self.name());
         let (now, tick, random) = (Arc::clone(&self.now), self.tick.get(), Rc::clone(&self.random));
         let has_no_random = Rc::clone(&self.has_no_random);
         World {
@@ -240,7 +277,9 @@ impl Sandbox {
 
     /// The real binary on this store.
     pub fn binary(&self, line: &str) -> Command {
-        binary(&self.store(), &words(line))
+        let mut command = binary(&self.store(), &words(line));
+        command.env("KEYWARD_STORE", self.name());
+        command
     }
 }
 

@@ -31,7 +31,7 @@ fn four_who_ask_without_a_break_are_counted_exactly() {
                     200 => 0,
                     403 => 1,
                     429 => 2,
-                    other => panic!("{other}"),
+                    other => panic!("{other}: {}", guard.text()),
                 };
                 told[place] += 1;
             }

@@ -32,6 +32,8 @@ const HEAD: &str = "SELECT store_id, seq, hash FROM history_head";
 /// The lock of the store: there is one writer at a time. Nothing else of the row is needed.
 const LOCK: &str = "SELECT seq FROM history_head FOR UPDATE";
 const LONGEST: Duration = Duration::from_secs(10);
+/// Whoever does not wait for others waits this long for the server all the same: it answers over a network.
+const LEAST: Duration = Duration::from_millis(800);
 
 impl Engine {
     pub(in crate::store) fn new(server: Arc<Server>, client: Client) -> Self {
@@ -139,7 +141,7 @@ impl Engine {
     pub(super) fn wait_for(&self, patience: Duration) {
         self.patience.set(patience);
         let longest = Deadlines::default();
-        let statement = if patience < LONGEST { patience } else { longest.statement };
+        let statement = if patience < LONGEST { patience.max(LEAST) } else { longest.statement };
         self.client.set_deadlines(Deadlines { statement, ..longest });
     }
 }
