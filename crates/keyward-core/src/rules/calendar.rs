@@ -107,7 +107,7 @@ mod tests {
         let (start, end) = Unit::Month.around(second("9999-12-30T00:00:00Z"));
         assert_eq!((start, end - start), (second("9999-12-01T00:00:00Z"), 31 * DAY));
         for unit in Unit::ALL {
-            // Whatever stands in a store, there is no overflow.
+            // A store may hold any number.
             for second in [i64::MIN, i64::MAX] {
                 let (start, end) = unit.around(second);
                 assert!(start <= end, "{unit} {second}");

@@ -44,7 +44,7 @@ impl Duration {
         Self(Span::new().days(i64::from(days)))
     }
 
-    /// Whether it is so many seconds at least, counted from 1970.
+    /// Whether it lasts at least this many seconds, measured from 1970-01-01.
     pub fn is_at_least(self, seconds: i64) -> bool {
         let shortest = Timestamp::from_second(0).ok().and_then(|start| self.seconds_after(start));
         shortest.is_none_or(|own| own >= seconds.unsigned_abs())

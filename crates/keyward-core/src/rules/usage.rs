@@ -27,7 +27,7 @@ impl Call {
 }
 
 /// So many calls.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Calls {
     /// Those that were allowed.
     pub allowed: u64,

@@ -51,7 +51,7 @@ impl Store {
             Sight::Old => {
                 self.conn = Conn::new(sqlite::nothing(self.path.clone())?);
                 let (known, former, sightings) = (self.known.clone(), self.former.clone(), self.sightings);
-                *self = Self { known, former, sightings, is_unsure: true, ..self.opened_again()? };
+                *self = Self { known, former, sightings, is_unsure: true, ..self.way().open_unknown()? };
                 self.compare()
             }
             Sight::Replaced => {
@@ -139,9 +139,22 @@ impl Store {
         Ok((now, freshness))
     }
 
-    /// The same store, opened once more.
-    fn opened_again(&self) -> Result<Self, StoreError> {
-        self.way().open_unknown()
+    /// A store that was opened a moment ago, and of which nothing bad is known.
+    pub(super) fn opened(conn: Conn, path: PathBuf, known: Known, purpose: Purpose, patience: Duration) -> Self {
+        Self {
+            conn,
+            path,
+            #[cfg(feature = "postgres")]
+            server: None,
+            unwritable: None,
+            exposure: None,
+            purpose,
+            patience,
+            known,
+            former: vec![],
+            sightings: 0,
+            is_unsure: false,
+        }
     }
 
     /// Opens the store on `server` for `purpose`.
@@ -153,19 +166,8 @@ impl Store {
         let known = postgres::checked_identity(&conn)?;
         // What is known now is not found to be new.
         conn.look()?;
-        Ok(Self {
-            conn,
-            path: server.place().to_owned(),
-            server: Some(Arc::clone(server)),
-            unwritable: None,
-            exposure: None,
-            purpose,
-            patience,
-            known,
-            former: vec![],
-            sightings: 0,
-            is_unsure: false,
-        })
+        let opened = Self::opened(conn, server.place().to_owned(), known, purpose, patience);
+        Ok(Self { server: Some(Arc::clone(server)), ..opened })
     }
 
     /// Opens the store at `path` for `purpose`.
@@ -178,20 +180,7 @@ impl Store {
         if let Some(file) = conn.file().filter(|file| purpose == Purpose::Read && file.has_log()) {
             file.leave_log();
         }
-        Ok(Self {
-            conn,
-            path,
-            #[cfg(feature = "postgres")]
-            server: None,
-            unwritable,
-            exposure,
-            purpose,
-            patience,
-            known,
-            former: vec![],
-            sightings: 0,
-            is_unsure: false,
-        })
+        Ok(Self { unwritable, exposure, ..Self::opened(conn, path, known, purpose, patience) })
     }
 }
 

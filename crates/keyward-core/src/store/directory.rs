@@ -10,6 +10,10 @@ use crate::rules::directory::{Draft, Entry, Facts, Kind};
 use crate::rules::limits::Whose;
 use crate::rules::names::Name;
 
+/// The roles that every store begins with: name, rank, and whether users in it may manage keys.
+pub(super) const FIRST_ROLES: [(&str, i64, bool); 3] =
+    [("viewer", 10, false), ("editor", 20, true), ("admin", 30, true)];
+
 /// The table of a kind, and the column of `key` that refers to it.
 pub(super) fn table(kind: Kind) -> (&'static str, &'static str) {
     match kind {

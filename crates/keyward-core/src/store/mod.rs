@@ -141,20 +141,7 @@ impl Store {
         let engine = sqlite::in_memory(path.clone(), now).map_err(|error| for_want_of_memory(&path, error))?;
         let conn = Conn::new(engine);
         let known = history::identity(&conn)?;
-        Ok(Self {
-            conn,
-            path,
-            #[cfg(feature = "postgres")]
-            server: None,
-            unwritable: None,
-            exposure: None,
-            purpose: Purpose::Change,
-            patience: BUSY_TIMEOUT,
-            known,
-            former: vec![],
-            sightings: 0,
-            is_unsure: false,
-        })
+        Ok(Self::opened(conn, path, known, Purpose::Change, BUSY_TIMEOUT))
     }
 
     /// Opens the store in the database of this URL, to be read and changed.

@@ -69,19 +69,19 @@ const FEW: i64 = 12;
 pub(super) fn load(conn: &Conn, query: &UsageQuery<'_>) -> Result<Usage, StoreError> {
     let since = query.by.around(query.since.as_second()).0;
     let Some((first, last)) = bounds(conn)? else { return Ok(Usage::default()) };
-    let mut tally = Tally { hours: Hours::since(since.max(first)), top: Top::new(query.top) };
+    let mut sums = Sums { hours: HashMap::new(), top: Top::new(query.top) };
     let all = last.saturating_sub(first).saturating_add(HOUR);
     let are_few = last.saturating_sub(since).saturating_mul(FEW) < all;
     match query.key {
         Some(key) => {
             let sql = format!("{COLUMNS} WHERE key = (SELECT id FROM key WHERE public_id = ?1) AND hour >= ?2");
-            tally.run_of_keys(conn, &sql, &[key.into(), since.into()])?;
+            sums.run_of_keys(conn, &sql, &[key.into(), since.into()])?;
         }
-        None if are_few => tally.any_order(conn, &format!("{COLUMNS} WHERE hour >= ?1"), since)?,
+        None if are_few => sums.any_order(conn, &format!("{COLUMNS} WHERE hour >= ?1"), since)?,
         // The addition keeps the planner from the index.
-        None => tally.run_of_keys(conn, &format!("{COLUMNS} WHERE hour + 0 >= ?1 ORDER BY key"), &[since.into()])?,
+        None => sums.run_of_keys(conn, &format!("{COLUMNS} WHERE hour + 0 >= ?1 ORDER BY key"), &[since.into()])?,
     }
-    tally.usage(conn, query.by)
+    sums.usage(conn, query.by)
 }
 
 /// The first and the last hour of which there is anything.
@@ -93,50 +93,12 @@ fn bounds(conn: &Conn) -> Result<Option<(i64, i64)>, StoreError> {
 }
 
 /// What has been added up so far.
-struct Tally {
-    hours: Hours,
+struct Sums {
+    hours: HashMap<i64, Calls>,
     top: Top,
 }
 
-/// Calls by hour.
-struct Hours {
-    first: i64,
-    /// Those of the first hour and of those that follow it.
-    row: Vec<Calls>,
-    /// Those of hours that are far away, which a clock that was wrong has left.
-    apart: BTreeMap<i64, Calls>,
-}
-
-impl Hours {
-    /// Twenty years, in four megabytes.
-    const MOST: usize = 20 * 366 * 24;
-
-    fn since(first: i64) -> Self {
-        Self { first, row: vec![], apart: BTreeMap::new() }
-    }
-
-    fn of(&mut self, hour: i64) -> &mut Calls {
-        let place = hour.saturating_sub(self.first) / HOUR;
-        match usize::try_from(place) {
-            Ok(place) if place < Self::MOST && hour >= self.first => {
-                if place >= self.row.len() {
-                    self.row.resize(place + 1, Calls::default());
-                }
-                &mut self.row[place]
-            }
-            _ => self.apart.entry(hour).or_default(),
-        }
-    }
-
-    /// Those of which there is anything.
-    fn all(self) -> impl Iterator<Item = (i64, Calls)> {
-        let first = self.first;
-        let row = (0..).zip(self.row).map(move |(place, calls): (i64, Calls)| (first + place * HOUR, calls));
-        row.filter(|(_, calls)| calls.all() > 0).chain(self.apart)
-    }
-}
-
-impl Tally {
+impl Sums {
     /// Takes in rows of which those of one key follow each other.
     fn run_of_keys(&mut self, conn: &Conn, sql: &str, values: &[super::db::Value<'_>]) -> Result<(), StoreError> {
         let mut run: Option<(i64, Calls)> = None;
@@ -174,13 +136,13 @@ impl Tally {
 
     fn take(&mut self, row: &Row<'_>) -> Result<(i64, Calls), StoreError> {
         let calls = Calls { allowed: row.count(2)?, forbidden: row.count(3)?, limited: row.count(4)? };
-        self.hours.of(row.integer(1)?).merge(calls);
+        self.hours.entry(row.integer(1)?).or_default().merge(calls);
         Ok((row.integer(0)?, calls))
     }
 
     fn usage(self, conn: &Conn, by: Unit) -> Result<Usage, StoreError> {
         let mut periods: BTreeMap<i64, Calls> = BTreeMap::new();
-        for (hour, calls) in self.hours.all() {
+        for (hour, calls) in self.hours {
             periods.entry(by.around(hour).0).or_default().merge(calls);
         }
         let damage = |what: String| StoreError::Corrupt { path: conn.place().to_owned(), detail: what };
@@ -206,31 +168,28 @@ struct Top {
     most: usize,
     seen: u64,
     /// The least of them is on top; of equal ones, that of the later row.
-    kept: BinaryHeap<Reverse<(u64, Reverse<i64>)>>,
-    calls: HashMap<i64, Calls>,
+    kept: BinaryHeap<Reverse<(u64, Reverse<i64>, Calls)>>,
 }
 
 impl Top {
     fn new(most: usize) -> Self {
-        Self { most, seen: 0, kept: BinaryHeap::new(), calls: HashMap::new() }
+        Self { most, seen: 0, kept: BinaryHeap::new() }
     }
 
     fn offer(&mut self, key: i64, calls: Calls) {
         self.seen += 1;
-        let place = (calls.all(), Reverse(key));
-        let is_full = self.kept.len() >= self.most;
-        if is_full && self.kept.peek().is_none_or(|Reverse(least)| place <= *least) {
-            return;
+        let offered = Reverse((calls.all(), Reverse(key), calls));
+        if self.kept.len() < self.most {
+            self.kept.push(offered);
+        } else if let Some(mut least) = self.kept.peek_mut()
+            && offered < *least
+        {
+            *least = offered;
         }
-        if is_full && let Some(Reverse((_, Reverse(least)))) = self.kept.pop() {
-            self.calls.remove(&least);
-        }
-        self.kept.push(Reverse(place));
-        self.calls.insert(key, calls);
     }
 
     fn keys(self) -> impl Iterator<Item = (i64, Calls)> {
-        self.calls.into_iter()
+        self.kept.into_iter().map(|Reverse((_, Reverse(key), calls))| (key, calls))
     }
 }
 

@@ -36,7 +36,7 @@ impl Socket {
         let stream = TcpStream::connect_timeout(&address, within)?;
         stream.set_nodelay(true)?;
         sockopt::set_socket_keepalive(&stream, true)?;
-        // OpenBSD has them for the whole system alone.
+        // OpenBSD has these only as settings of the whole system.
         #[cfg(not(target_os = "openbsd"))]
         {
             sockopt::set_tcp_keepidle(&stream, QUIET)?;
@@ -84,7 +84,7 @@ impl Socket {
     /// Writes what there is room for.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where there is no room.
+    /// [`io::ErrorKind::WouldBlock`] where the queue of the socket is full.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => (&mut &*stream).write(bytes),

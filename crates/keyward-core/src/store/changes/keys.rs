@@ -126,8 +126,7 @@ impl Changes<'_> {
         uses::record(self.conn(), all)
     }
 
-    /// Forgets how often keys were used in hours that are longer ago than `settings` say: so many rows at most, because
-    /// whoever counts should not have to wait for it.
+    /// Deletes usage that is older than `settings` keep, `most` rows at a time, so that recording a use stays fast.
     ///
     /// # Errors
     /// Where the store cannot be written.

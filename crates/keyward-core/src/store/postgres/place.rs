@@ -53,12 +53,12 @@ struct Parameters {
     application_name: String,
 }
 
-/// Whose word is taken for who a server is.
+/// The certificate authorities that are trusted to say who a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) enum Roots {
-    /// That of the authorities which this machine trusts.
+    /// Those that this machine trusts.
     System,
-    /// That of the authorities in this file alone.
+    /// Only those in this file.
     File(PathBuf),
 }
 

@@ -10,9 +10,11 @@ use jiff::Timestamp;
 
 use super::{Client, CommitError, Server};
 use crate::store::continuity::Known;
-use crate::store::db::{Conn, Value};
+use crate::store::db::{Conn, Row};
+use crate::store::directory::FIRST_ROLES;
 use crate::store::error::StoreError;
 use crate::store::history;
+use crate::store::view::View;
 
 /// The schema that this program writes.
 const VERSION: i64 = 1;
@@ -49,7 +51,7 @@ fn make(client: &Client, server: &Server, now: Timestamp) -> Result<(), StoreErr
     for statement in statements(FIRST) {
         client.execute(statement, &[])?;
     }
-    for (name, rank, manages_keys) in [("viewer", 10_i64, false), ("editor", 20, true), ("admin", 30, true)] {
+    for (name, rank, manages_keys) in FIRST_ROLES {
         client.execute(
             "INSERT INTO role (name, rank, manages_keys, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)",
             &[name.into(), rank.into(), manages_keys.into(), now.into()],
@@ -76,17 +78,14 @@ fn statements(migration: &str) -> impl Iterator<Item = &str> {
 /// [`StoreError::Missing`], where there is none; [`StoreError::Newer`].
 pub(in crate::store) fn checked_identity(conn: &Conn) -> Result<Known, StoreError> {
     let place: &Path = conn.place();
-    let nothing: [Value<'_>; 0] = [];
-    conn.begin_to_read()?;
-    let found = conn
-        .optional("SELECT schema, oldest_writer FROM store", &nothing, |row| Ok((row.integer(0)?, row.integer(1)?)));
-    let known = found.and_then(|found| match found {
+    // Both are of one moment.
+    let _view = View::to_read(conn)?;
+    let read = |row: &Row<'_>| Ok((row.integer(0)?, row.integer(1)?));
+    match conn.optional("SELECT schema, oldest_writer FROM store", &[], read)? {
         None => Err(StoreError::Missing(place.to_owned())),
         Some((found, oldest)) if oldest > VERSION => {
             Err(StoreError::Newer { path: place.to_owned(), found, known: VERSION })
         }
         Some(_) => history::identity(conn),
-    });
-    conn.end();
-    known
+    }
 }

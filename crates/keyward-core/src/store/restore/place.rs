@@ -20,31 +20,32 @@ use crate::store::{Changes, Stamp, Store};
 /// about it, and what was used of limits; and which rows are given to nobody.
 const APART: &str = "'history_head', 'reservation', 'announced_secret', 'key_use', 'usage', 'meter', 'last_row'";
 
-/// Uses of what is not the same key there: a row may have been used again.
-const OTHER_USES: [&str; 2] = [
-    "DELETE FROM main.key_use WHERE key NOT IN
-        (SELECT m.id FROM main.key m JOIN restored.key r ON r.id = m.id AND r.public_id = m.public_id)",
-    "DELETE FROM main.usage WHERE key NOT IN
-        (SELECT m.id FROM main.key m JOIN restored.key r ON r.id = m.id AND r.public_id = m.public_id)",
-];
+/// The tables that tell how often keys were used.
+const USES: [&str; 2] = ["key_use", "usage"];
+
+/// The rows of keys that are the same ones there: a row may have been used again.
+const SAME_KEYS: &str =
+    "(SELECT m.id FROM main.key m JOIN restored.key r ON r.id = m.id AND r.public_id = m.public_id)";
 
 /// What other things had used, and rows that were given away since.
-const OTHER_METERS: [&str; 2] = [
-    "DELETE FROM main.meter WHERE CASE kind
+fn other_meters() -> [String; 2] {
+    let other = format!(
+        "DELETE FROM main.meter WHERE CASE kind
         WHEN 'user' THEN subject NOT IN
             (SELECT m.id FROM main.\"user\" m JOIN restored.\"user\" r ON r.id = m.id AND r.created_at = m.created_at)
         WHEN 'tenant' THEN subject NOT IN
             (SELECT m.id FROM main.tenant m JOIN restored.tenant r ON r.id = m.id AND r.created_at = m.created_at)
-        ELSE subject NOT IN
-            (SELECT m.id FROM main.key m JOIN restored.key r ON r.id = m.id AND r.public_id = m.public_id) END",
-    "INSERT INTO main.last_row (kind, number)
+        ELSE subject NOT IN {SAME_KEYS} END"
+    );
+    let given = "INSERT INTO main.last_row (kind, number)
         SELECT kind, coalesce(max(number), 0) FROM
             (SELECT 'key' AS kind, max(id) AS number FROM main.key
              UNION ALL SELECT 'user', max(id) FROM main.\"user\"
              UNION ALL SELECT 'tenant', max(id) FROM main.tenant
              UNION ALL SELECT kind, number FROM restored.last_row) GROUP BY kind
-        ON CONFLICT (kind) DO UPDATE SET number = max(number, excluded.number)",
-];
+        ON CONFLICT (kind) DO UPDATE SET number = max(number, excluded.number)";
+    [other, given.to_owned()]
+}
 
 /// What had been used at the time of the backup, where nothing is known of since then.
 const FORMER_METERS: &str = "INSERT OR IGNORE INTO main.meter SELECT * FROM restored.meter WHERE CASE kind
@@ -114,8 +115,11 @@ fn take_rows(store: &Store, known: &Known, stamp: Stamp<'_>) -> Result<(), Store
         "SELECT name FROM restored.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT IN ({APART})"
     );
     let tables = store.conn.all(&tables, &[], |row| Ok(row.text(0)?.to_owned()))?;
-    for statement in OTHER_USES.into_iter().chain(OTHER_METERS) {
-        store.conn.execute(statement, &[])?;
+    for table in USES {
+        store.conn.execute(&format!("DELETE FROM main.{table} WHERE key NOT IN {SAME_KEYS}"), &[])?;
+    }
+    for statement in other_meters() {
+        store.conn.execute(&statement, &[])?;
     }
     for table in &tables {
         store.conn.execute(&format!("DELETE FROM main.\"{table}\""), &[])?;
@@ -123,11 +127,12 @@ fn take_rows(store: &Store, known: &Known, stamp: Stamp<'_>) -> Result<(), Store
     for table in &tables {
         store.conn.execute(&format!("INSERT INTO main.\"{table}\" SELECT * FROM restored.\"{table}\""), &[])?;
     }
+    // What nothing is known of since then.
+    for table in USES.into_iter().chain(["announced_secret"]) {
+        store.conn.execute(&format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM restored.{table}"), &[])?;
+    }
     for statement in [
-        "INSERT OR IGNORE INTO main.key_use SELECT * FROM restored.key_use",
-        "INSERT OR IGNORE INTO main.usage SELECT * FROM restored.usage",
         FORMER_METERS,
-        "INSERT OR IGNORE INTO main.announced_secret SELECT * FROM restored.announced_secret",
         "DELETE FROM main.reservation",
         "UPDATE main.history_head SET (seq, hash) = (SELECT seq, hash FROM restored.history_head),
                                       store_id = lower(hex(randomblob(16)))",

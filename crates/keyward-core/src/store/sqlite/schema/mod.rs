@@ -8,6 +8,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use crate::store::directory::FIRST_ROLES;
 use crate::store::history::secret_in;
 
 /// What marks a file as a keyward store: `kwrd` in ASCII.
@@ -38,7 +39,7 @@ pub(super) fn create(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> 
     if is_empty {
         run(&tx, 0)?;
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-        for (name, rank, manages_keys) in [("viewer", 10, false), ("editor", 20, true), ("admin", 30, true)] {
+        for (name, rank, manages_keys) in FIRST_ROLES {
             tx.execute(
                 "INSERT INTO role (name, rank, manages_keys, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
                 (name, rank, manages_keys, now.as_second()),
