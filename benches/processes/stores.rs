@@ -1,10 +1,11 @@
 //! Where the stores are that are measured on.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::data;
+use crate::{KEYWARD, data};
 
 /// How many keys each of the stores has.
 pub(crate) const SIZES: [usize; 3] = [10, 10_000, 1_000_000];
@@ -48,6 +49,16 @@ impl Stores {
     /// The same as text.
     pub(crate) fn store(&self, place: usize) -> String {
         self.path(place).display().to_string()
+    }
+
+    /// A copy of the smallest store at this place, in which the first key has limits that nobody reaches.
+    pub(crate) fn limited(&self, path: &Path) -> Result<String> {
+        std::fs::copy(self.path(0), path)?;
+        let store = path.display().to_string();
+        let limits = "1000000/1s,1000000000/1d";
+        let edit = ["--store", &store, "edit", "service-0000000", "--limit", limits, "--quiet"];
+        anyhow::ensure!(Command::new(KEYWARD).args(edit).status()?.success(), "no limit could be set");
+        Ok(store)
     }
 
     /// A file with the secret of its first key, and no end of a line.

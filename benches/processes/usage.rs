@@ -35,11 +35,7 @@ pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     }
     let what = "`verify` of a key with a limit : of one without";
     if report.wants(what) {
-        let (plain, limited) = (stores.store(0), stores.folder.join("limited.db"));
-        std::fs::copy(&plain, &limited)?;
-        let limited = limited.display().to_string();
-        let edit = ["--store", &limited, "edit", "service-0000000", "--limit", "1000000/1s,1000000000/1d", "-q"];
-        anyhow::ensure!(std::process::Command::new(KEYWARD).args(edit).status()?.success(), "a limit could not be set");
+        let (plain, limited) = (stores.store(0), stores.limited(&stores.folder.join("limited.db"))?);
         let secret = stores.secret(0).display().to_string();
         let verify = |store: &str| line([KEYWARD, "--store", store, "verify", "--from-file", &secret]);
         let times = Times { rounds: 24, runs: 10 };

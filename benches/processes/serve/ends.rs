@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{Scene, answers, free, guard, keyward};
+use super::{Scene, answers, free, guard, keyward, load};
 use crate::KEYWARD;
 use crate::report::{Bound, Report};
 use crate::stores::Stores;
@@ -91,9 +91,7 @@ fn uses(store: &str) -> Result<u64> {
 fn told_by_wrk(url: &str, script: &Path) -> Result<u64> {
     let output =
         Command::new("wrk").args(["-t1", "-c32", "-d4s", "-s"]).arg(script).arg(url).output().context("wrk")?;
-    let text = String::from_utf8(output.stdout)?;
-    let all = text.lines().find_map(|line| line.trim().split_once(" requests in ")).context("no number")?;
-    Ok(all.0.parse()?)
+    load::answers(&String::from_utf8(output.stdout)?)
 }
 
 /// A connection that asks the same again and again.

@@ -89,10 +89,15 @@ pub(crate) fn load(url: &str, script: &Path, seconds: u32, servers: &[&Server]) 
     }
     let after = |start: &str| text.lines().find_map(|line| line.trim().strip_prefix(start)).map(str::trim);
     let rate: f64 = after("Requests/sec:").context("no rate")?.parse()?;
-    let all = text.lines().find_map(|line| line.trim().split_once(" requests in ")).context("no number")?;
-    let all: f64 = all.0.parse()?;
+    let all = answers(&text)? as f64;
     let p99 = milliseconds(after("99%").context("no p99")?).context("no time")?;
     Ok(Load { rate, p99, cpu: spent * 10_000.0 / all })
+}
+
+/// How many answers wrk says that it got.
+pub(crate) fn answers(text: &str) -> Result<u64> {
+    let line = text.lines().find_map(|line| line.trim().split_once(" requests in ")).context("no number")?;
+    Ok(line.0.parse()?)
 }
 
 /// A time as wrk writes it: `1.23ms`.

@@ -118,10 +118,7 @@ impl Scene {
             return Ok(());
         }
         let script = self.one_key(&stores.secret(0))?;
-        let store = self.folder.join("limited.db");
-        std::fs::copy(stores.path(0), &store)?;
-        let store = store.display().to_string();
-        keyward(&store, &["edit", "service-0000000", "--limit", "1000000/1s,1000000000/1d", "--quiet"])?;
+        let store = stores.limited(&self.folder.join("limited.db"))?;
         let (limited, plain) = (free()?, free()?);
         let guards = [guard(&store, &limited)?, guard(&stores.store(0), &plain)?];
         let url = |address: &str| format!("http://{address}/forward/default");
