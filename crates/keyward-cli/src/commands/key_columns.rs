@@ -1,5 +1,7 @@
 //! The columns of a list of keys: those that it has, and those that can be asked for.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 
 use super::setting_args::list::{COLUMNS, LAST_COLUMNS, MORE_COLUMNS, SettingColumn, Words};
@@ -61,19 +63,15 @@ pub fn all() -> Vec<KeyColumn> {
     usual().into_iter().chain(more).chain(MORE_COLUMNS.map(of_setting)).collect()
 }
 
+/// What all of them are called on a command line.
+pub fn names() -> impl Iterator<Item = String> {
+    all().into_iter().map(|column| column.name())
+}
+
 impl KeyColumn {
     /// What it is called on a command line: its heading, with - in the place of blanks.
     pub fn name(&self) -> String {
         self.heading.replace(' ', "-")
-    }
-
-    /// The column that is called so.
-    ///
-    /// # Errors
-    /// Where there is none.
-    pub fn named(text: &str) -> Result<Self, InvalidText> {
-        let found = all().into_iter().find(|column| column.name() == text);
-        found.ok_or_else(|| InvalidText::new("there is no such column"))
     }
 
     /// The column of a table.
@@ -103,6 +101,16 @@ impl KeyColumn {
     }
 }
 
+/// By its name on a command line.
+impl FromStr for KeyColumn {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let found = all().into_iter().find(|column| column.name() == text);
+        found.ok_or_else(|| InvalidText::new("there is no such column"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +119,7 @@ mod tests {
     fn every_column_has_a_name_and_a_field_of_its_own() {
         let columns = all();
         for (place, column) in columns.iter().enumerate() {
-            assert!(KeyColumn::named(&column.name()).is_ok());
+            assert!(column.name().parse::<KeyColumn>().is_ok());
             for other in &columns[place + 1..] {
                 assert!(column.name() != other.name() && column.field != other.field, "{column:?} {other:?}");
             }

@@ -1,12 +1,12 @@
 //! `keyward list`
 
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::absent::note_keys;
 use super::damaged::DamageReport;
 use super::key_columns::{self, KeyColumn};
+use super::one_of;
 use crate::error::{Code, Error, Exit};
 use crate::session::{Session, no_such_entry};
 use crate::terminal::{BLOCK, Cell, Column, ColumnWidths};
@@ -52,7 +52,7 @@ pub struct List {
     #[arg(long, value_name = "KEY[=VALUE]", help_heading = "Filters")]
     label: Vec<LabelFilter>,
     /// Keys in this state
-    #[arg(long, value_name = "STATE", help_heading = "Filters", value_parser = state_parser())]
+    #[arg(long, value_name = "STATE", help_heading = "Filters", value_parser = one_of::<State>(State::ALL.map(State::as_str)))]
     state: Option<State>,
     /// Keys that expire within this time
     #[arg(long, value_name = "DURATION", help_heading = "Filters")]
@@ -70,7 +70,7 @@ pub struct List {
     #[arg(long, value_name = "N", help_heading = "Order", allow_negative_numbers = true)]
     limit: Option<u64>,
     /// Show these columns, in this order; with --json these fields alone
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "Output", value_parser = column_parser())]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "Output", value_parser = one_of::<KeyColumn>(key_columns::names()))]
     columns: Vec<KeyColumn>,
     /// End with exit code 8 if there is any key to list
     #[arg(long)]
@@ -95,15 +95,6 @@ enum SortArg {
 /// Names have at most 100 characters, and what matches them needs no more than a few times that.
 fn glob(text: &str) -> Result<String, InvalidText> {
     if text.len() > 500 { Err(InvalidText::new("a pattern has at most 500 characters")) } else { Ok(text.to_owned()) }
-}
-
-fn column_parser() -> impl clap::builder::TypedValueParser<Value = KeyColumn> {
-    let names = key_columns::all().into_iter().map(|column| clap::builder::PossibleValue::new(column.name()));
-    PossibleValuesParser::new(names).try_map(|text| KeyColumn::named(&text))
-}
-
-fn state_parser() -> impl clap::builder::TypedValueParser<Value = State> {
-    PossibleValuesParser::new(State::ALL.map(State::as_str)).try_map(|text| text.parse::<State>())
 }
 
 impl List {
@@ -204,12 +195,10 @@ impl List {
         } else if session.quiet() {
             each(session, view, filter, |session, key| session.terminal.print(&format!("{}\n", key.name)))
         } else {
-            let usual = if self.columns.is_empty() { key_columns::usual() } else { vec![] };
-            let columns = usual.iter().map(KeyColumn::column);
-            let columns: Vec<Column> =
-                columns.chain(self.columns.iter().map(|asked_for| asked_for.column().asked_for())).collect();
-            let shown = if self.columns.is_empty() { &usual } else { &self.columns };
-            print_table(session, view, filter, (&columns, shown))
+            let are_usual = self.columns.is_empty();
+            let shown = if are_usual { key_columns::usual() } else { self.columns.clone() };
+            let column = |shown: &KeyColumn| if are_usual { shown.column() } else { shown.column().asked_for() };
+            print_table(session, view, filter, (&shown.iter().map(column).collect::<Vec<_>>(), &shown))
         }
     }
 

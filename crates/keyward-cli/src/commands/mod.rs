@@ -38,3 +38,16 @@ pub mod store;
 pub mod usage;
 pub mod verify;
 pub mod views;
+
+use std::str::FromStr;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, Str, TypedValueParser};
+
+/// Reads one of these words, which the help and completion show.
+fn one_of<T>(words: impl IntoIterator<Item = impl Into<Str>>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync> + Clone + Send + Sync + 'static,
+{
+    let words = words.into_iter().map(PossibleValue::new);
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<T>())
+}

@@ -7,8 +7,8 @@ use crate::session::Session;
 
 /// Make a store in a database
 ///
-/// A store in a file is made by its first key. One in a database is made by this alone, so that a mistyped URL does not
-/// found a second one.
+/// The first key makes a store in a file. A store in a database is made only by this command, so that a mistyped URL
+/// cannot make a second one.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward --store postgres://ann@db.example.org/keys store init")]

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::formats::limits;
 use crate::session::{Session, find_key};
 use crate::terminal::{Cell, Tone, card};
+use crate::words::owner_of_limit;
 use keyward_core::rules::key::{Key, KeyJson, SecretState, State};
 use keyward_core::rules::limits::{Limit, Reckoning, Standing, Whose};
 use keyward_core::rules::names::Name;
@@ -85,11 +86,8 @@ pub fn last_use(key: &Key, now: Timestamp) -> String {
 /// The limits of a key, its owner and its tenant, a line each, with what is left of each and when it is full again.
 pub fn limits_left(left: &Reckoning, now: Timestamp) -> String {
     let line = |(whose, limit, standing): &(Whose, Limit, Standing)| {
-        let whose = match whose {
-            Whose::Key | Whose::Policy => "",
-            Whose::User => " of its owner",
-            Whose::Tenant => " of its tenant",
-        };
+        // It stands in the card of the key.
+        let whose = if *whose == Whose::Key { String::new() } else { format!(" of {}", owner_of_limit(*whose)) };
         let full = match left.full_in(standing) {
             0 => "nothing used".to_owned(),
             _ => format!("{} left, full again {}", standing.remaining, relative(standing.full_at, now)),

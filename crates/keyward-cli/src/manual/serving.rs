@@ -233,7 +233,7 @@ const EVENTS: Rows = &[
     ("store_error, store_recovered", "the store cannot be read (code, message), and can be read again"),
     ("flush_error", "uses cannot be written (code, message, unrecorded_uses); it is tried again each second"),
     ("unknown_policy", "asked, policies: a proxy names a policy that there is not; once for each path"),
-    ("problem", "status, reason, path, peer: an answer that is no decision, such as 404"),
+    ("problem", "status, reason, path, peer: an answer other than a decision, such as 404"),
     (
         "connection",
         "reason, message, peer: head_too_large, head_malformed, head_cut_short, head_too_slow, too_many_connections",

@@ -166,6 +166,16 @@ impl CheckWords<'_> {
     }
 }
 
+/// Whose a limit is.
+pub fn owner_of_limit(whose: Whose) -> &'static str {
+    match whose {
+        Whose::Key => "the key",
+        Whose::User => "its owner",
+        Whose::Tenant => "its tenant",
+        Whose::Policy => "the policy",
+    }
+}
+
 /// What is left of a limit, or how long there is nothing left.
 fn limited(
     f: &mut fmt::Formatter<'_>,
@@ -173,12 +183,7 @@ fn limited(
     (whose, limit): (Whose, &Limit),
     standing: &Standing,
 ) -> fmt::Result {
-    let whose = match whose {
-        Whose::Key => "the key",
-        Whose::User => "its owner",
-        Whose::Tenant => "its tenant",
-        Whose::Policy => "the policy",
-    };
+    let whose = owner_of_limit(whose);
     match outcome {
         Outcome::Fail => {
             let wait = standing.retry_after();

@@ -8,6 +8,8 @@
 mod facts;
 mod remedies;
 
+pub use facts::owner_of_limit;
+
 use std::fmt;
 
 use keyward_core::rules::decision::{Check, Outcome, Request};

@@ -4,9 +4,9 @@ mod bars;
 mod document;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use jiff::Timestamp;
 
+use super::one_of;
 use super::views::{last_use, limits_left};
 use crate::error::{Error, Exit};
 use crate::session::{Session, find_key, no_such_key};
@@ -43,7 +43,7 @@ pub struct Usage {
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     since: Option<Since>,
     /// How long a period is: hour, day or month
-    #[arg(long, value_name = "PERIOD", default_value = "day", value_parser = unit_parser())]
+    #[arg(long, value_name = "PERIOD", default_value = "day", value_parser = one_of::<Unit>(Unit::ALL.map(Unit::as_str)))]
     by: Unit,
     /// Show at most N keys
     #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "key", allow_negative_numbers = true)]
@@ -51,10 +51,6 @@ pub struct Usage {
     /// Print the periods as CSV
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-}
-
-fn unit_parser() -> impl clap::builder::TypedValueParser<Value = Unit> {
-    PossibleValuesParser::new(Unit::ALL.map(Unit::as_str)).try_map(|text| text.parse::<Unit>())
 }
 
 /// What is shown.
@@ -80,7 +76,8 @@ impl Usage {
             if let Some(key) = &self.key {
                 return Err(no_such_key(None, key));
             }
-            let report = self.report(session.now(), Found::default(), None);
+            let now = session.now();
+            let report = self.report(now, self.since(now), Found::default(), None);
             self.print(session, &report)?;
             return Ok(Exit::DONE);
         };
@@ -102,10 +99,13 @@ impl Usage {
         };
         let found = view.usage(&query)?;
         let of_key = match key {
-            Some(key) => Some((standings(view, &key, now)?, key)).map(|(left, key)| (key, left)),
+            Some(key) => {
+                let left = standings(view, &key, now)?;
+                Some((key, left))
+            }
             None => None,
         };
-        Ok(self.report(now, found, of_key))
+        Ok(self.report(now, since, found, of_key))
     }
 
     /// The beginning of the first period.
@@ -120,10 +120,10 @@ impl Usage {
         Timestamp::from_second(self.by.around(since.as_second()).0).unwrap_or(since)
     }
 
-    fn report(&self, now: Timestamp, found: Found, of_key: Option<(Key, Reckoning)>) -> Report {
+    fn report(&self, now: Timestamp, since: Timestamp, found: Found, of_key: Option<(Key, Reckoning)>) -> Report {
         Report {
             by: self.by,
-            since: self.since(now),
+            since,
             total: found.total(),
             periods: filled(found.periods, self.by, now),
             keys: found.keys,
@@ -176,7 +176,7 @@ impl Usage {
     }
 }
 
-/// With so many periods, those without a call are left out.
+/// Above this many periods, those without a call are left out.
 const MOST_FILLED: i64 = 10_000;
 
 /// The periods with those in between, up to the present one: what stands still is told too.

@@ -14,10 +14,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::builder::TypedValueParser;
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 
+use super::one_of;
 use crate::error::{Error, Exit};
 use crate::platform::start_thread;
 use crate::session::Session;
@@ -116,7 +117,7 @@ pub struct Verify {
     #[arg(long, value_name = "ROLE", help_heading = "Context")]
     role: Option<Name>,
     /// How the request came [default: local; with --request: http, or https for an https:// target]
-    #[arg(long, help_heading = "Context", value_parser = transport_parser())]
+    #[arg(long, help_heading = "Context", value_parser = one_of::<Transport>(["local", "https", "http"]))]
     transport: Option<Transport>,
     /// Take address and transport from the headers that your proxy writes
     ///
@@ -158,12 +159,8 @@ pub struct Verify {
 }
 
 /// Reads the name of a presentation.
-pub(super) fn presentation_parser() -> impl clap::builder::TypedValueParser<Value = Presentation> {
-    PossibleValuesParser::new(Presentation::ALL.map(Presentation::as_str)).try_map(|text| text.parse::<Presentation>())
-}
-
-fn transport_parser() -> impl clap::builder::TypedValueParser<Value = Transport> {
-    PossibleValuesParser::new(["local", "https", "http"]).try_map(|text| text.parse::<Transport>())
+pub(super) fn presentation_parser() -> impl TypedValueParser<Value = Presentation> {
+    one_of(Presentation::ALL.map(Presentation::as_str))
 }
 
 /// Names of variables, as shells allow them: what else stands there may be the credential itself.
