@@ -10,8 +10,6 @@
 //! | [`Session::existing_store`] | an error | yes | no | no |
 //! | [`Session::store_to_plan`] | none | not yet | no | no |
 
-use std::path::Path;
-
 #[cfg(feature = "postgres")]
 use zeroize::Zeroizing;
 
@@ -20,7 +18,18 @@ use super::{Session, StorePath};
 use crate::error::Code;
 use crate::error::Error;
 use crate::text::shell_path;
+#[cfg(feature = "postgres")]
+use keyward_core::store::{ServerUrl, Surroundings};
 use keyward_core::store::{Store, StoreError};
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// To be read and changed.
+    Change,
+    /// To be read.
+    Read,
+}
 
 impl Session {
     /// Opens the store for a command that makes things; makes the store where there is none.
@@ -49,7 +58,7 @@ impl Session {
     /// # Errors
     /// As [`Session::store_to_make`], and where there is no store.
     pub fn store_to_change(&mut self) -> Result<Store, Error> {
-        let store = self.open(Store::open)?;
+        let store = self.open(Way::Change)?;
         self.admit(store)
     }
 
@@ -58,7 +67,7 @@ impl Session {
     /// # Errors
     /// As [`Session::existing_store`].
     pub fn store_to_record(&mut self) -> Result<Store, Error> {
-        let store = self.open(Store::open)?;
+        let store = self.open(Way::Change)?;
         self.warn_of_exposure(&store);
         Ok(store)
     }
@@ -69,7 +78,7 @@ impl Session {
     /// # Errors
     /// Where there is a store that cannot be read, or none where one was named.
     pub fn store_to_read(&mut self) -> Result<Option<Store>, Error> {
-        match self.open(Store::open_to_read) {
+        match self.open(Way::Read) {
             Ok(store) => {
                 self.warn_of_exposure(&store);
                 Ok(Some(store))
@@ -87,7 +96,7 @@ impl Session {
     /// # Errors
     /// Where there is no store that can be read.
     pub fn existing_store(&mut self) -> Result<Store, Error> {
-        let store = self.open(Store::open_to_read)?;
+        let store = self.open(Way::Read)?;
         self.warn_of_exposure(&store);
         Ok(store)
     }
@@ -97,20 +106,42 @@ impl Session {
     /// # Errors
     /// Where there is one that cannot be read.
     pub fn store_to_plan(&mut self) -> Result<Option<Store>, Error> {
-        match self.open(Store::open_to_read) {
+        match self.open(Way::Read) {
             Ok(store) => Ok(Some(store)),
             Err(StoreError::Missing(_) | StoreError::Nowhere) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn open(&self, open: fn(&Path) -> Result<Store, StoreError>) -> Result<Store, StoreError> {
+    fn open(&self, way: Way) -> Result<Store, StoreError> {
         match &self.store {
-            StorePath::Named(path) | StorePath::Default(path) => open(path),
+            StorePath::Named(path) | StorePath::Default(path) => match way {
+                Way::Change => Store::open(path),
+                Way::Read => Store::open_to_read(path),
+            },
             #[cfg(feature = "postgres")]
-            StorePath::Server(url, _) => Store::connect((**url).clone(), self.surroundings()),
+            StorePath::Server(url, _) => {
+                let connect = match way {
+                    Way::Change => Store::connect,
+                    Way::Read => Store::connect_to_read,
+                };
+                connect((**url).clone(), self.surroundings())
+            }
             StorePath::Nowhere => Err(StoreError::Nowhere),
         }
+    }
+
+    /// The database that was named, and how to sign in there, for what only a database has.
+    ///
+    /// # Errors
+    /// Where a file was named: `instead` says what is so there.
+    #[cfg(feature = "postgres")]
+    pub fn server(&self, instead: &str) -> Result<(ServerUrl, Surroundings), Error> {
+        let StorePath::Server(url, _) = &self.store else {
+            return Err(Error::new(Code::Usage, instead)
+                .hint("for a store in a database, name that: keyward --store postgres://USER@HOST/DB store …"));
+        };
+        Ok(((**url).clone(), self.surroundings()))
     }
 
     /// Makes the store in the database that was named.
@@ -119,18 +150,15 @@ impl Session {
     /// Where none was named, or it cannot be made.
     #[cfg(feature = "postgres")]
     pub fn found_store(&mut self) -> Result<Store, Error> {
-        let StorePath::Server(url, _) = &self.store else {
-            return Err(Error::new(Code::Usage, "a store in a file is made by its first key")
-                .hint("name a database: keyward --store postgres://USER@HOST/DB store init"));
-        };
-        Ok(Store::found((**url).clone(), self.surroundings(), self.now)?)
+        let (url, surroundings) = self.server("a store in a file is made by its first key")?;
+        Ok(Store::found(url, surroundings, self.now)?)
     }
 
     /// What the environment says about passwords.
     #[cfg(feature = "postgres")]
-    fn surroundings(&self) -> keyward_core::store::Surroundings {
+    fn surroundings(&self) -> Surroundings {
         let set = |name: &str| (self.outside.environment)(name).filter(|value| !value.is_empty());
-        keyward_core::store::Surroundings {
+        Surroundings {
             password: set("PGPASSWORD").map(|password| Zeroizing::new(password.into_encoded_bytes())),
             passfile: set("PGPASSFILE").map(Into::into),
             home: set("HOME").map(Into::into),

@@ -273,9 +273,8 @@ impl Conn {
     pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.damage(),
-            // A server looks after its pages itself.
             #[cfg(feature = "postgres")]
-            Engine::Postgres(_) => Ok(None),
+            Engine::Postgres(engine) => engine.damage(),
         }
     }
 
@@ -284,7 +283,16 @@ impl Conn {
         match &self.engine {
             Engine::Sqlite(engine) => engine.strange_parts(),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(_) => Ok(vec![]),
+            Engine::Postgres(engine) => engine.strange_parts(),
+        }
+    }
+
+    /// Whether the history can be read: a role of a server that only verifies may not.
+    pub(super) fn tells_history(&self) -> Result<bool, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(true),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.tells_history(),
         }
     }
 

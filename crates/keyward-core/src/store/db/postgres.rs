@@ -12,7 +12,7 @@ use super::Sight;
 use super::row::Row;
 use super::value::Value;
 use crate::store::error::StoreError;
-use crate::store::postgres::{Client, CommitError, Deadlines, Peer, Server};
+use crate::store::postgres::{Client, CommitError, Deadlines, Peer, Server, dangling, strange_parts};
 
 /// A connection to a server, and the way to another one.
 #[derive(Debug)]
@@ -113,6 +113,22 @@ impl Engine {
 
     pub(super) fn rollback(&self) {
         self.client.rollback();
+    }
+
+    /// What is wrong with the rows, if anything is. A server looks after its pages itself.
+    pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
+        dangling(&self.client)
+    }
+
+    /// What is in the schema that keyward did not make so, or is missing.
+    pub(super) fn strange_parts(&self) -> Result<Vec<String>, StoreError> {
+        strange_parts(&self.client, &self.server)
+    }
+
+    /// Whether this role may read the history. To try it would end the transaction, and fill the server's log.
+    pub(super) fn tells_history(&self) -> Result<bool, StoreError> {
+        const MAY_READ: &str = "SELECT CASE WHEN has_table_privilege('history', 'SELECT') THEN 1 ELSE 0 END";
+        Ok(self.optional(MAY_READ, &[], |row| row.flag(0))?.unwrap_or(true))
     }
 
     /// Why it cannot be copied into a file.

@@ -2,7 +2,9 @@
 
 mod connecting;
 mod deadlines;
+mod migrating;
 mod passwords;
+mod schema;
 #[path = "../../../../tests/server/mod.rs"]
 mod server;
 mod statements;

@@ -1,0 +1,43 @@
+//! `keyward store`
+
+mod grants;
+mod init;
+mod migrate;
+
+use clap::{Args, Subcommand};
+
+use crate::error::{Error, Exit};
+use crate::session::Session;
+
+/// Make a store in a database, and look after it
+///
+/// The first key makes a store in a file. A store in a database is made only by `keyward store init`, so that a mistyped URL
+/// cannot make a second one.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward --store postgres://ann@db.example.org/keys store init")]
+pub struct Store {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Init(init::Init),
+    Migrate(migrate::Migrate),
+    Grants(grants::Grants),
+}
+
+impl Store {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// What the verb says.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        match self.verb {
+            Verb::Init(verb) => verb.run(session),
+            Verb::Migrate(verb) => verb.run(session),
+            Verb::Grants(verb) => verb.run(session),
+        }
+    }
+}
