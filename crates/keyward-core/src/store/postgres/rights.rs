@@ -65,7 +65,7 @@ const RIGHTS: [Rights; 6] = [
         admin: WRITE,
         verify: READ,
     },
-    Rights { tables: &["key_use"], admin: WRITE, verify: ALL_BUT_DELETE },
+    Rights { tables: &["key_use", "use_batch"], admin: WRITE, verify: ALL_BUT_DELETE },
     Rights { tables: &["usage", "meter"], admin: WRITE, verify: WRITE },
     // Rows are added, and never changed.
     Rights { tables: &["history"], admin: READ_AND_ADD, verify: NOTHING },
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn who_verifies_changes_nothing_but_counts() {
-        let counts = ["key_use", "usage", "meter"];
+        let counts = ["key_use", "use_batch", "usage", "meter"];
         for (table, may) in of(ServerRole::Verify).filter(|(table, _)| !counts.contains(table)) {
             assert!(may.is_empty() || may == READ, "{table}: {may:?}");
         }

@@ -67,7 +67,7 @@ fn again_and_again(stop: &AtomicBool, done: &AtomicU64, mut f: impl FnMut() -> R
 #[test]
 #[ignore = "needs postgresql"]
 fn no_request_fails_while_a_store_is_brought_up_to_date() {
-    const ROUNDS: i64 = 6;
+    const ROUNDS: i64 = 4;
     let postgres = with_store();
     let secret = create(&mut open(&postgres).unwrap(), 0).unwrap();
     let (stop, next) = (AtomicBool::new(false), AtomicU64::new(1));
@@ -96,7 +96,7 @@ fn no_request_fails_while_a_store_is_brought_up_to_date() {
         // Both are at work before, in between and afterwards.
         let let_work = || {
             let before = both();
-            while is_alive() && (both().0 < before.0 + 20 || both().1 < before.1 + 20) {
+            while is_alive() && (both().0 < before.0 + 10 || both().1 < before.1 + 10) {
                 thread::yield_now();
             }
         };
