@@ -2,6 +2,8 @@
 //!
 //! The core says what happened. Here it gets its code, and the hints that name flags and commands.
 
+mod server;
+
 use std::path::Path;
 
 use crate::error::{Code, Error};
@@ -20,6 +22,10 @@ impl From<anyhow::Error> for Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
+        let error = match server::explained(error) {
+            Ok(explained) => return explained,
+            Err(error) => error,
+        };
         let (code, message) = (code_of(&error), error.to_string());
         match error {
             StoreError::Missing(path) => Self::new(code, message)
@@ -38,6 +44,12 @@ impl From<StoreError> for Error {
             StoreError::OldSchema { .. } => Self::new(code, message).hint(
                 "make it writable, and let a command that changes something bring it up to date: keyward settings set",
             ),
+            StoreError::NotMigrated { .. } => Self::new(code, message).hint(
+                "bring it up to date with the same --store, as the role that owns its tables: keyward store migrate",
+            ),
+            StoreError::Exists(_) => Self::new(code, message)
+                .hint("use it as it is: keyward list")
+                .hint("another one in the same database needs a schema of its own: schema=NAME behind a ? in the URL"),
             StoreError::Replaced(_) => Self::new(code, message)
                 .hint("nothing was changed in the store that is there now; look at it, then try again"),
             StoreError::Rewound(_) => Self::new(code, message).hint(
@@ -60,7 +72,12 @@ impl From<StoreError> for Error {
                 .hint("see what became of it with `keyward history`, then do it again where it is missing"),
             StoreError::Server { remedy, .. } => Self::new(code, message).hint(remedy),
             StoreError::Forbidden { role, .. } => Self::new(code, message)
-                .hint(format!("have the owner of the tables grant it to {role}, or sign in as another role")),
+                .hint(format!(
+                    "what `keyward store grants` prints makes roles with the rights; then: GRANT keyward_admin TO {} (only to \
+                     verify: keyward_verify)",
+                    identifier(&role)
+                ))
+                .hint("or sign in as another role"),
             StoreError::OpenSecret { file, .. } => Self::new(code, message)
                 .hint(format!("close it with `chmod 600 {}`, and change what is in it", shell_path(&file))),
             StoreError::NameTaken { kind, name } => {
@@ -132,8 +149,11 @@ pub(crate) fn code_of(error: &StoreError) -> Code {
         StoreError::Rewound(_) => Code::StoreRewound,
         StoreError::Foreign { .. } => Code::StoreForeign,
         StoreError::Insecure { .. } | StoreError::OpenSecret { .. } => Code::StoreInsecure,
-        StoreError::OldSchema { .. } | StoreError::Unusable { .. } | StoreError::Server { .. } => Code::StoreUnwritable,
-        StoreError::NameTaken { .. } => Code::NameTaken,
+        StoreError::OldSchema { .. }
+        | StoreError::NotMigrated { .. }
+        | StoreError::Unusable { .. }
+        | StoreError::Server { .. } => Code::StoreUnwritable,
+        StoreError::NameTaken { .. } | StoreError::Exists(_) => Code::NameTaken,
         StoreError::InUse { .. } => Code::InUse,
         StoreError::Replaced(_)
         | StoreError::Reserved { .. }
@@ -152,6 +172,13 @@ impl From<VerifyError> for Error {
     fn from(error: VerifyError) -> Self {
         words::not_checked(error)
     }
+}
+
+/// The name of a role as SQL has it.
+fn identifier(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let is_plain = name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit());
+    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// How a weakness of the store at `path` is mended.

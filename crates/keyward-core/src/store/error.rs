@@ -83,6 +83,9 @@ pub enum StoreError {
         /// What it is instead.
         what: &'static str,
     },
+    /// It was to be made, and is there already.
+    #[error("there is already a store at {}", .0.display())]
+    Exists(PathBuf),
     /// Others could change it.
     #[error("the store {} is not safe: {weakness}", .path.display())]
     Insecure {

@@ -376,15 +376,6 @@ impl Conn {
         }
     }
 
-    /// Whether the history can be read: a role of a server that only verifies may not.
-    pub(super) fn tells_history(&self) -> Result<bool, StoreError> {
-        match &self.engine {
-            Engine::Sqlite(_) => Ok(true),
-            #[cfg(feature = "postgres")]
-            Engine::Postgres(engine) => engine.tells_history(),
-        }
-    }
-
     /// Has it wait this long for others who write, and no longer.
     pub(super) fn wait_for(&self, patience: Duration) {
         match &self.engine {

@@ -144,12 +144,6 @@ impl Engine {
         strange_parts(&self.client, &self.server)
     }
 
-    /// Whether this role may read the history. To try it would end the transaction, and fill the server's log.
-    pub(super) fn tells_history(&self) -> Result<bool, StoreError> {
-        const MAY_READ: &str = "SELECT CASE WHEN has_table_privilege('history', 'SELECT') THEN 1 ELSE 0 END";
-        Ok(self.optional(MAY_READ, &[], |row| row.flag(0))?.unwrap_or(true))
-    }
-
     /// Whether the last transaction failed only because it met another one, so that it may well be made when it is tried
     /// again.
     pub(super) fn was_conflict(&self) -> bool {

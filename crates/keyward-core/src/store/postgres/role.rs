@@ -76,15 +76,30 @@ pub(super) fn check_up(client: &Client, server: &Server) -> Result<RoleCheckup, 
 /// says the same of both.
 pub(super) fn missing_or_hidden(conn: &Conn, server: &Server) -> Result<StoreError, StoreError> {
     let schema = server.url().schema();
-    let is_hidden = conn.optional(
-        "SELECT CASE WHEN has_schema_privilege(oid, 'USAGE') THEN 0 ELSE 1 END FROM pg_namespace WHERE nspname = ?1",
-        &[schema.into()],
-        |row| row.flag(0),
-    )?;
-    let path = server.place().to_owned();
-    if is_hidden != Some(true) {
-        return Ok(StoreError::Missing(path));
+    let sql = format!("{IS_HIDDEN} ?1");
+    let is_hidden = conn.optional(&sql, &[schema.into()], |row| row.flag(0))?;
+    Ok(missing_unless(is_hidden == Some(true), server))
+}
+
+/// The same, for whoever has no more than a client.
+pub(super) fn missing_or_hidden_to(client: &Client, server: &Server) -> Result<StoreError, StoreError> {
+    let mut is_hidden = false;
+    client.query_each(&format!("{IS_HIDDEN} $1"), &[server.url().schema().into()], |row| {
+        is_hidden = row.get::<_, i32>(0) == 1;
+        Ok::<_, StoreError>(())
+    })?;
+    Ok(missing_unless(is_hidden, server))
+}
+
+/// Behind it stands the name of a schema.
+const IS_HIDDEN: &str =
+    "SELECT CASE WHEN has_schema_privilege(oid, 'USAGE') THEN 0 ELSE 1 END FROM pg_namespace WHERE nspname =";
+
+fn missing_unless(is_hidden: bool, server: &Server) -> StoreError {
+    let (path, schema) = (server.place().to_owned(), server.url().schema());
+    if !is_hidden {
+        return StoreError::Missing(path);
     }
     let detail = format!("permission denied for schema {schema}");
-    Ok(StoreError::Forbidden { path, role: server.role().to_owned(), detail })
+    StoreError::Forbidden { path, role: server.role().to_owned(), detail }
 }

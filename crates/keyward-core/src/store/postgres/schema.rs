@@ -48,7 +48,7 @@ pub struct Migrated {
 /// every store begins with.
 ///
 /// # Errors
-/// [`StoreError::Foreign`], where something is in the schema already; [`StoreError::Server`] for a server that cannot hold
+/// [`StoreError::Exists`], where a store is in the schema already, [`StoreError::Foreign`], where something else is; [`StoreError::Server`] for a server that cannot hold
 /// a store.
 pub(in crate::store) fn found(server: &Server, now: Timestamp) -> Result<(), StoreError> {
     let client = server.connect()?;
@@ -65,16 +65,14 @@ pub(in crate::store) fn found(server: &Server, now: Timestamp) -> Result<(), Sto
 fn make(client: &Client, server: &Server, now: Timestamp) -> Result<(), StoreError> {
     let schema = server.url().schema();
     client.begin_write()?;
-    // The name is a plain identifier: the URL says so.
-    client.execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\""), &[])?;
-    let mut is_empty = true;
-    let tables = "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 LIMIT 1";
-    client.query_each(tables, &[schema.into()], |_| {
-        is_empty = false;
-        Ok::<_, StoreError>(())
-    })?;
-    if !is_empty {
-        return Err(StoreError::Foreign { path: server.place().to_owned(), what: "a schema with tables in it" });
+    match contents(client, schema)? {
+        // Where it is there, the right to make one is not needed. The name is a plain identifier: the URL says so.
+        Contents::NoSchema => client.execute(&format!("CREATE SCHEMA \"{schema}\""), &[]).map(drop)?,
+        Contents::Nothing => {}
+        Contents::Store => return Err(StoreError::Exists(server.place().to_owned())),
+        Contents::Others => {
+            return Err(StoreError::Foreign { path: server.place().to_owned(), what: "a schema with tables in it" });
+        }
     }
     for migration in MIGRATIONS {
         for statement in statements(migration) {
@@ -96,6 +94,31 @@ fn make(client: &Client, server: &Server, now: Timestamp) -> Result<(), StoreErr
     client.commit().map_err(|error| match error {
         CommitError::Refused(error) | CommitError::Unheard(error) => error,
     })
+}
+
+/// What is where a store is to be made.
+enum Contents {
+    NoSchema,
+    Nothing,
+    Store,
+    /// Tables of something else.
+    Others,
+}
+
+fn contents(client: &Client, schema: &str) -> Result<Contents, StoreError> {
+    let mut found = Contents::NoSchema;
+    let sql = "SELECT count(c.oid), count(*) FILTER (WHERE c.relname IN ('store', 'history_head'))
+                 FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid
+                WHERE n.nspname = $1 GROUP BY n.oid";
+    client.query_each(sql, &[schema.into()], |row| {
+        found = match (row.get::<_, i64>(0), row.get::<_, i64>(1)) {
+            (0, _) => Contents::Nothing,
+            (_, 2) => Contents::Store,
+            _ => Contents::Others,
+        };
+        Ok::<_, StoreError>(())
+    })?;
+    Ok(found)
 }
 
 /// The statements of a migration, without its comments. None of them has a semicolon or two hyphens in a text.

@@ -15,7 +15,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::super::wait::Deadline;
-use super::super::{Client, CommitError, Server};
+use super::super::{Client, CommitError, Server, role};
 use super::{KNOWN, Known, MIGRATIONS, Migrated, statements, versions_of};
 use crate::store::error::StoreError;
 use crate::store::sqlite::Purpose;
@@ -51,6 +51,7 @@ pub(in crate::store::postgres) fn run(
         }
         match done {
             Err(StoreError::Locked(_)) if deadline.left().is_some() => sleep(PAUSE),
+            Err(StoreError::Missing(_)) => return Err(role::missing_or_hidden_to(&client, server)?),
             done => return done,
         }
     }
