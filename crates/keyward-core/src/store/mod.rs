@@ -31,6 +31,8 @@ mod rows;
 mod secrets;
 mod settings;
 mod sqlite;
+#[cfg(test)]
+mod statement_tests;
 mod tally;
 mod usage;
 mod uses;

@@ -14,6 +14,8 @@ mod dialect;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod row;
+#[cfg(test)]
+pub(super) mod spy;
 mod sqlite;
 mod tuples;
 mod value;
@@ -131,7 +133,10 @@ impl Conn {
     }
 
     /// Runs a statement, and returns how many rows it changed.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        #[cfg(test)]
+        spy::note(sql, values);
         match &self.engine {
             Engine::Sqlite(engine) => engine.execute(sql, values),
             #[cfg(feature = "postgres")]
@@ -140,12 +145,15 @@ impl Conn {
     }
 
     /// Calls `f` with each row of the answer.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn each<E: From<StoreError>>(
         &self,
         sql: &str,
         values: &[Value<'_>],
         f: impl FnMut(&Row<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        #[cfg(test)]
+        spy::note(sql, values);
         match &self.engine {
             Engine::Sqlite(engine) => engine.each(sql, values, f),
             #[cfg(feature = "postgres")]
@@ -154,6 +162,7 @@ impl Conn {
     }
 
     /// What `f` makes of each row of the answer.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn all<T>(
         &self,
         sql: &str,
@@ -169,12 +178,15 @@ impl Conn {
     }
 
     /// What `f` makes of the first row of the answer, if there is one.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn optional<T>(
         &self,
         sql: &str,
         values: &[Value<'_>],
         f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
+        #[cfg(test)]
+        spy::note(sql, values);
         match &self.engine {
             Engine::Sqlite(engine) => engine.optional(sql, values, f),
             #[cfg(feature = "postgres")]
@@ -183,6 +195,7 @@ impl Conn {
     }
 
     /// What `f` makes of the one row of the answer, which always has one.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn alone<T>(
         &self,
         sql: &str,

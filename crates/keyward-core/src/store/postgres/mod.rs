@@ -37,7 +37,7 @@ mod schema;
 mod server;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tls;
 mod wait;
 

@@ -4,9 +4,10 @@ mod connecting;
 mod deadlines;
 mod migrating;
 mod passwords;
+mod plans;
 mod schema;
 #[path = "../../../../tests/server/mod.rs"]
-mod server;
+pub(in crate::store) mod server;
 mod statements;
 
 use std::path::Path;
