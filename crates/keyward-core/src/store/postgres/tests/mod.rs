@@ -1,5 +1,6 @@
 //! Against a real server, but for what a real one never does.
 
+mod checkup;
 mod connecting;
 mod deadlines;
 mod migrating;
