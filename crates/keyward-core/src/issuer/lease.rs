@@ -100,9 +100,8 @@ impl Lease {
         if now.duration_since(self.taken_at) > LONGEST_LEASE {
             return Ok(false);
         }
-        store.write_lightly(Stamp { now, actor: None }, |changes| {
-            changes.renew(&self.secrets(), end(changes.now()))
-        })?;
+        store
+            .write_lightly(Stamp { now, actor: None }, |changes| changes.renew(&self.secrets(), end(changes.now())))?;
         Ok(true)
     }
 

@@ -190,9 +190,8 @@ impl Verifier {
         self.store.leave_log();
         let (settings, is_at_once) = (&self.settings, !self.store.is_on_server());
         let stamp = Stamp { now, actor: None };
-        self.store.count(stamp, |changes| {
-            count(changes, settings, call, request, renewed.as_ref().filter(|_| is_at_once))
-        })?;
+        self.store
+            .count(stamp, |changes| count(changes, settings, call, request, renewed.as_ref().filter(|_| is_at_once)))?;
         self.renew_later(renewed, stamp);
         Ok(())
     }

@@ -22,9 +22,6 @@ mod tests {
 
     #[test]
     fn each_value_of_each_row_has_a_number() {
-        assert_eq!(
-            tuples(3, &["BIGINT", "TEXT"]),
-            "(CAST(?1 AS BIGINT), CAST(?2 AS TEXT)), (?3, ?4), (?5, ?6)"
-        );
+        assert_eq!(tuples(3, &["BIGINT", "TEXT"]), "(CAST(?1 AS BIGINT), CAST(?2 AS TEXT)), (?3, ?4), (?5, ?6)");
     }
 }

@@ -21,7 +21,8 @@ fn place(id: &MeterId) -> Place {
 pub(super) fn load_to_change(conn: &Conn, ids: &[&MeterId]) -> Result<Vec<Meter>, StoreError> {
     let mut found = hold(conn, ids)?;
     // Of two who use a limit for the first time, one would see nothing of the other.
-    let missing: Vec<_> = ids.iter().filter(|id| !found.contains_key(&place(id))).map(|id| (*id, Meter::default())).collect();
+    let missing: Vec<_> =
+        ids.iter().filter(|id| !found.contains_key(&place(id))).map(|id| (*id, Meter::default())).collect();
     if !missing.is_empty() {
         save(conn, &missing, KEEP)?;
         found.extend(hold(conn, &missing.iter().map(|(id, _)| *id).collect::<Vec<_>>())?);
