@@ -44,12 +44,6 @@ impl From<StoreError> for Error {
             StoreError::OldSchema { .. } => Self::new(code, message).hint(
                 "make it writable, and let a command that changes something bring it up to date: keyward settings set",
             ),
-            StoreError::NotMigrated { .. } => Self::new(code, message).hint(
-                "bring it up to date with the same --store, as the role that owns its tables: keyward store migrate",
-            ),
-            StoreError::Exists(_) => Self::new(code, message)
-                .hint("use it as it is: keyward list")
-                .hint("another one in the same database needs a schema of its own: schema=NAME behind a ? in the URL"),
             StoreError::Replaced(_) => Self::new(code, message)
                 .hint("nothing was changed in the store that is there now; look at it, then try again"),
             StoreError::Rewound(_) => Self::new(code, message).hint(
@@ -69,15 +63,9 @@ impl From<StoreError> for Error {
                 })
             }
             StoreError::Unheard(_) => Self::new(code, message)
-                .hint("see what became of it with `keyward history`, then do it again where it is missing"),
-            StoreError::Server { remedy, .. } => Self::new(code, message).hint(remedy),
-            StoreError::Forbidden { role, .. } => Self::new(code, message)
-                .hint(format!(
-                    "what `keyward store grants` prints makes roles with the rights; then: GRANT keyward_admin TO {} (only to \
-                     verify: keyward_verify)",
-                    identifier(&role)
-                ))
-                .hint("or sign in as another role"),
+                .hint("when the server is up again, see with `keyward history` whether it was made; if not, run the command again"),
+            StoreError::ClockSkew { .. } => Self::new(code, message)
+                .hint("nothing was changed; set the clocks of both by NTP (timedatectl set-ntp true), then try again"),
             StoreError::OpenSecret { file, .. } => Self::new(code, message)
                 .hint(format!("close it with `chmod 600 {}`, and change what is in it", shell_path(&file))),
             StoreError::NameTaken { kind, name } => {
@@ -144,6 +132,7 @@ pub(crate) fn code_of(error: &StoreError) -> Code {
         StoreError::Missing(_) | StoreError::Nowhere => Code::StoreMissing,
         StoreError::Locked(_) => Code::StoreLocked,
         StoreError::Unheard(_) => Code::UnknownOutcome,
+        StoreError::ClockSkew { .. } => Code::ClockSkew,
         StoreError::Corrupt { .. } => Code::StoreCorrupt,
         StoreError::Newer { .. } => Code::StoreNewer,
         StoreError::Rewound(_) => Code::StoreRewound,
@@ -172,13 +161,6 @@ impl From<VerifyError> for Error {
     fn from(error: VerifyError) -> Self {
         words::not_checked(error)
     }
-}
-
-/// The name of a role as SQL has it.
-fn identifier(name: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let is_plain = name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit());
-    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// How a weakness of the store at `path` is mended.

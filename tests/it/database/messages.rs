@@ -97,8 +97,7 @@ fn who_holds_the_lock_can_be_found() {
                 "SELECT pg_backend_pid(); BEGIN; SELECT seq FROM history_head FOR UPDATE; SELECT pg_sleep(12); COMMIT",
             )
         });
-        while database.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(12)%'") < "2".to_owned() {
-        }
+        while database.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(12)%'").as_str() < "2" {}
         let output = database.run("boss", "group create g");
         assert_says(&output, 6, &["is locked", "SELECT a.pid"]);
         let query = output.stderr.split_once("try again: ").unwrap().1.trim().to_owned();

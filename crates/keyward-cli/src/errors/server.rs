@@ -20,16 +20,20 @@ fn is_server(store: &Path) -> bool {
 /// # Errors
 /// The error itself, where it is.
 pub(super) fn explained(error: StoreError) -> Result<Error, StoreError> {
-    let path = match &error {
-        StoreError::Missing(path)
-        | StoreError::Locked(path)
-        | StoreError::Rewound(path)
-        | StoreError::Replaced(path)
-        | StoreError::Corrupt { path, .. }
-        | StoreError::Newer { path, .. }
-        | StoreError::Foreign { path, .. }
-        | StoreError::Unusable { path, .. } => path,
-        _ => return Err(error),
+    let (StoreError::Missing(path)
+    | StoreError::Locked(path)
+    | StoreError::Rewound(path)
+    | StoreError::Replaced(path)
+    | StoreError::Exists(path)
+    | StoreError::Corrupt { path, .. }
+    | StoreError::Newer { path, .. }
+    | StoreError::NotMigrated { path, .. }
+    | StoreError::Foreign { path, .. }
+    | StoreError::Forbidden { path, .. }
+    | StoreError::Server { path, .. }
+    | StoreError::Unusable { path, .. }) = &error
+    else {
+        return Err(error);
     };
     if !is_server(path) {
         return Err(error);
@@ -56,6 +60,21 @@ fn hints(error: &StoreError) -> Vec<String> {
         StoreError::Newer { .. } => {
             one("nothing was changed; a newer keyward brought this store up to date: update keyward on this machine")
         }
+        StoreError::NotMigrated { .. } => {
+            one("bring it up to date with the same --store, as the role that owns its tables: keyward store migrate")
+        }
+        StoreError::Exists(_) => vec![
+            "use it as it is: keyward list".to_owned(),
+            "another one in the same database needs a schema of its own: schema=NAME behind a ? in the URL".to_owned(),
+        ],
+        StoreError::Forbidden { role, .. } => vec![
+            format!(
+                "what `keyward store grants` prints makes roles with the rights; then: GRANT keyward_admin TO {} (only to \
+                 verify: keyward_verify)",
+                identifier(role)
+            ),
+            "or sign in as another role".to_owned(),
+        ],
         StoreError::Replaced(_) => {
             one("nothing was changed in the store that is there now; look at it, then try again")
         }
@@ -66,6 +85,7 @@ fn hints(error: &StoreError) -> Vec<String> {
              program again"
                 .to_owned(),
         ],
+        StoreError::Server { remedy, .. } => one(remedy),
         StoreError::Foreign { .. } => one(
             "nothing was changed; name a schema that is not there yet, or is empty: schema=NAME behind a ? in the URL",
         ),
@@ -76,4 +96,11 @@ fn hints(error: &StoreError) -> Vec<String> {
         }),
         _ => vec![],
     }
+}
+
+/// The name of a role as SQL has it.
+fn identifier(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let is_plain = name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit());
+    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }

@@ -24,7 +24,7 @@ impl Grants {
     ///
     /// # Errors
     /// Where the store is in a file, or stdout takes nothing.
-    pub(super) fn run(self, session: &mut Session) -> Result<Exit, Error> {
+    pub(super) fn run(session: &mut Session) -> Result<Exit, Error> {
         let (url, _) =
             session.server("a store in a file has no roles: who may use it is a matter of its permissions")?;
         session.terminal.print(&grants(&url))?;

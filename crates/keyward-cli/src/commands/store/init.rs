@@ -16,7 +16,7 @@ impl Init {
     ///
     /// # Errors
     /// Where it cannot be made, or something is there.
-    pub(super) fn run(self, session: &mut Session) -> Result<Exit, Error> {
+    pub(super) fn run(session: &mut Session) -> Result<Exit, Error> {
         let store = session.found_store().map_err(explained)?;
         session.terminal.note(&format!("made a new store: {}", store.path().display()));
         Ok(Exit::DONE)

@@ -23,7 +23,7 @@ impl Migrate {
     ///
     /// # Errors
     /// Where it cannot be changed; then it is as it was.
-    pub(super) fn run(self, session: &mut Session) -> Result<Exit, Error> {
+    pub(super) fn run(session: &mut Session) -> Result<Exit, Error> {
         let (url, surroundings) =
             session.server("a store in a file is brought up to date by the next command that changes it")?;
         let Migrated { from, to, .. } = Store::migrate(url, surroundings).map_err(explained)?;

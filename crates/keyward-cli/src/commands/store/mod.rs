@@ -35,9 +35,9 @@ impl Store {
     /// What the verb says.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         match self.verb {
-            Verb::Init(verb) => verb.run(session),
-            Verb::Migrate(verb) => verb.run(session),
-            Verb::Grants(verb) => verb.run(session),
+            Verb::Init(init::Init {}) => init::Init::run(session),
+            Verb::Migrate(migrate::Migrate {}) => migrate::Migrate::run(session),
+            Verb::Grants(grants::Grants {}) => grants::Grants::run(session),
         }
     }
 }

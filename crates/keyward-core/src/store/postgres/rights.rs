@@ -86,7 +86,7 @@ pub(super) fn of(role: ServerRole) -> impl Iterator<Item = (&'static str, &'stat
 }
 
 /// What stands above the statements. `@SCHEMA@` is the schema, in quotation marks.
-const HEAD: &str = r#"-- Two roles for the keyward store in the schema @SCHEMA@: keyward_admin manages keys, keyward_verify only verifies them.
+const HEAD: &str = r"-- Two roles for the keyward store in the schema @SCHEMA@: keyward_admin manages keys, keyward_verify only verifies them.
 -- Run this as a superuser, or as the owner of the tables where that role may make roles (CREATEROLE) or both roles exist
 -- already. It can be run again, and has to be after `keyward store migrate` made new tables. Nobody signs in as these roles;
 -- give them to the roles of your hosts and of people:
@@ -95,7 +95,7 @@ const HEAD: &str = r#"-- Two roles for the keyward store in the schema @SCHEMA@:
 --   GRANT keyward_verify TO guard;
 
 BEGIN;
-"#;
+";
 
 /// Roles belong to the whole server, and there is no `CREATE ROLE IF NOT EXISTS`. A block in PL/pgSQL is understood by every
 /// client that sends it whole, where `\gexec` is only by psql. Where the roles are there already, nobody needs the

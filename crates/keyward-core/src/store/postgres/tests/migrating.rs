@@ -71,10 +71,10 @@ fn no_request_fails_while_a_store_is_brought_up_to_date() {
     let postgres = with_store();
     let secret = create(&mut open(&postgres).unwrap(), 0).unwrap();
     let (stop, next) = (AtomicBool::new(false), AtomicU64::new(1));
-    let (verified, created) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (answers, created) = (AtomicU64::new(0), AtomicU64::new(0));
     let verify = || {
         let mut verifier = Verifier::new(open(&postgres).unwrap()).unwrap();
-        again_and_again(&stop, &verified, || {
+        again_and_again(&stop, &answers, || {
             let request = Request::over(Transport::Https);
             let presented = parse_line(&format!("Authorization: Bearer {}", secret.expose()));
             let answer = verifier.verify(presented, &request, at(2_000)).map_err(|error| format!("{error:?}"))?;
@@ -89,7 +89,7 @@ fn no_request_fails_while_a_store_is_brought_up_to_date() {
             create(&mut store, next.fetch_add(1, Ordering::Relaxed)).map(drop).map_err(|error| format!("{error:?}"))
         });
     };
-    let both = || (verified.load(Ordering::Relaxed), created.load(Ordering::Relaxed));
+    let both = || (answers.load(Ordering::Relaxed), created.load(Ordering::Relaxed));
     thread::scope(|scope| {
         let workers: Vec<_> = (0..3).map(|_| scope.spawn(verify)).chain((0..2).map(|_| scope.spawn(write))).collect();
         let is_alive = || workers.iter().all(|worker| !worker.is_finished());

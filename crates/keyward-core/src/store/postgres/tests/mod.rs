@@ -8,6 +8,7 @@ mod passwords;
 mod plans;
 mod schema;
 #[path = "../../../../tests/server/mod.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
 pub(in crate::store) mod server;
 mod statements;
 

@@ -30,7 +30,8 @@ fn the_parts_of_a_new_store_are_those_that_are_written_down() {
     let postgres = with_store();
     let client = over_socket(&postgres);
     let parts = schema::parts_found(&client, "keyward").unwrap();
-    let text: String = parts.iter().map(|(part, definition)| format!("{part}\t{definition}\n")).collect();
+    let lines: Vec<_> = parts.iter().map(|(part, definition)| format!("{part}\t{definition}\n")).collect();
+    let text = lines.concat();
     if std::env::var_os("UPDATE_EXPECT").is_some() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/postgres/schema/parts.txt");
         std::fs::write(file, &text).unwrap();
