@@ -214,6 +214,7 @@ pub(super) fn all_statements(store: &mut Store) -> Seen {
 }
 
 /// What is close to the places that only a file has, or only a server.
+#[cfg(feature = "postgres")]
 const OF_A_FILE: [&str; 3] = ["?4, ?5 FROM {}", "{USED_AGAIN}", "{CALLED_AGAIN}"];
 const OF_A_SERVER: [&str; 2] = ["has_table_privilege", "use_batch"];
 /// What only a restore does, to a file.

@@ -13,6 +13,7 @@ pub(in crate::store) type Seen = BTreeMap<(&'static str, u32), Statements>;
 
 /// A [`Value`] that lives on.
 #[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only a server is asked for plans with values"))]
 pub(in crate::store) enum Kept {
     Null,
     Integer(i64),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::server::{OWNER, run};
 use super::*;
 use crate::store::postgres::{rights, schema};
-use crate::store::{ServerUrl, Store, grants};
+use crate::store::{Freshness, ServerUrl, Stamp, Store, StoreSettings, grants};
 
 /// A server with a store in it, which `ann` owns.
 pub(super) fn with_store() -> Postgres {
@@ -240,4 +240,35 @@ fn nobody_but_the_owner_rewrites_the_history_and_who_verifies_locks_nothing() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+#[ignore = "needs postgresql"]
+fn who_may_not_read_the_history_sees_whether_it_goes_on() {
+    let postgres = with_store();
+    grant(&postgres, OWNER);
+    postgres.sql("keyward", "CREATE ROLE guard LOGIN; GRANT keyward_verify TO guard");
+    let mut guard = store(&postgres, "guard");
+    let mut owner = store(&postgres, "ann");
+    let mut change = |number: usize| {
+        let settings = StoreSettings { prefix: format!("p{number}").parse().unwrap(), ..StoreSettings::default() };
+        let stamp = Stamp { now: Timestamp::UNIX_EPOCH, actor: None };
+        owner.write(stamp, |changes| changes.save_settings(&settings)).unwrap();
+    };
+    for number in 1..=3 {
+        change(number);
+        assert_eq!(guard.refresh().unwrap(), Freshness::Changed);
+        assert_eq!(guard.refresh().unwrap(), Freshness::Same);
+    }
+    // A server that has lost the last change, and one that has another in its place.
+    for lost in ["SET seq = 2, hash = (SELECT hash FROM keyward.history WHERE seq = 2)", "SET hash = sha256(hash)"] {
+        let kept = postgres.sql("keyward", "SELECT seq, encode(hash, 'hex') FROM keyward.history_head");
+        postgres.sql("keyward", &format!("UPDATE keyward.history_head {lost}"));
+        assert!(matches!(guard.refresh(), Err(StoreError::Rewound(_))), "{lost}");
+        let (seq, hash) = kept.split_once('|').unwrap();
+        postgres
+            .sql("keyward", &format!("UPDATE keyward.history_head SET seq = {seq}, hash = decode('{hash}', 'hex')"));
+        guard = store(&postgres, "guard");
+    }
+    assert!(!postgres.log().contains("permission denied"), "{}", postgres.log());
 }
