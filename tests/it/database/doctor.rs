@@ -124,6 +124,10 @@ fn what_is_wrong_with_a_server_is_told_with_a_remedy() {
         assert_only(&database, "boss", check, level, words);
         database.sql(right);
     }
+    // What cannot be looked at ends nothing that can.
+    database.sql("REVOKE SELECT ON secret FROM keyward_verify");
+    assert_only(&database, "guard", "rights", "problem", "lacks rights that keyward_verify has: SELECT on secret");
+    database.sql("GRANT SELECT ON secret TO keyward_verify");
     database.sql("ALTER TABLE key_label ALTER label TYPE text COLLATE \"default\"");
     let findings = doctor(&database, "boss");
     assert_eq!(finding(&findings, "collation")["level"], "problem", "{findings:?}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::kind::{Kind, OLDEST};
+use super::kind::Kind;
 use super::role::{self, RoleCheckup};
 use super::schema::NEWEST;
 use super::server::Peer;
@@ -105,7 +105,7 @@ pub(in crate::store) fn check_up(server: &Server, clock: &dyn Fn() -> Timestamp)
     let kind = Kind::of(&client)?;
     let checkup = ServerCheckup {
         peer: client.peer().clone(),
-        is_too_old: kind.text.starts_with("PostgreSQL ") && kind.version < OLDEST,
+        is_too_old: kind.is_too_old(),
         latency,
         clock_ahead,
         schema: schema(&client, server)?,
@@ -213,6 +213,11 @@ const NUMBERED: [&str; 3] = ["key_group", "role", "secret"];
 fn late_sequences(client: &Client) -> Result<Vec<String>, StoreError> {
     let mut late = vec![];
     for table in NUMBERED {
+        // A question that is refused would end all others.
+        let may_read = format!("SELECT has_table_privilege('{table}', 'SELECT')");
+        if one(client, &may_read, |row| row.get::<_, bool>(0))? != Some(true) {
+            continue;
+        }
         let sql = format!(
             "SELECT coalesce(s.last_value, 0) < (SELECT coalesce(max(id), 0) FROM {table})
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -5,7 +5,7 @@ use super::place::{Address, Host};
 use crate::store::error::StoreError;
 
 /// The oldest version that has what the statements need, as `server_version_num` has it.
-pub(super) const OLDEST: i64 = 140_000;
+const OLDEST: i64 = 140_000;
 /// The same, for people.
 const SUPPORTED: &str = "use a server of PostgreSQL 14 to 18";
 
@@ -42,12 +42,16 @@ impl Kind {
                           without changing it";
             return Some((detail.to_owned(), SUPPORTED));
         }
-        // Others name the version whose words they understand, and are not judged by it.
-        let is_postgres = self.text.starts_with("PostgreSQL ") && !self.text.contains("-YB-");
-        if is_postgres && self.version < OLDEST {
+        if self.is_too_old() {
             return Some((format!("it is PostgreSQL {}, which is too old", told(self.version)), SUPPORTED));
         }
         None
+    }
+
+    /// Whether it is a PostgreSQL of before 14. Others name the version whose words they understand, and are not judged by it.
+    pub(super) fn is_too_old(&self) -> bool {
+        let is_postgres = self.text.starts_with("PostgreSQL ") && !self.text.contains("-YB-");
+        is_postgres && self.version < OLDEST
     }
 
     /// It calls itself `PostgreSQL 16` and no more. Its hosts have names of its own, unless somebody gave them others.
