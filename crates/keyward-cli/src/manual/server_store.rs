@@ -15,7 +15,10 @@ keyward serve";
 const PARAMETERS: Rows = &[
     ("schema", "the schema that the tables are in: keyward, where nothing is said"),
     ("sslmode", "verify-full, where nothing is said, or disable. See TLS"),
-    ("sslrootcert", "a file with the certificates of authorities that are trusted, or system for those of this machine"),
+    (
+        "sslrootcert",
+        "a file with the certificates of authorities that are trusted, or system for those of this machine",
+    ),
     ("sslcert, sslkey", "files with the certificate of this client and its key, where the server wants one"),
     ("passfile", "a file with passwords, in the place of ~/.pgpass"),
     ("connect_timeout", "how many seconds each host may take to let keyward in: 5, where nothing is said"),
@@ -31,10 +34,7 @@ const DEADLINES: Rows = &[
 ];
 
 const LOST: Rows = &[
-    (
-        "keyward is killed",
-        "nothing that was reported. A guard loses the uses that it counted in the last 100 ms",
-    ),
+    ("keyward is killed", "nothing that was reported. A guard loses the uses that it counted in the last 100 ms"),
     (
         "the network is cut during a change",
         "nothing. keyward connects again, for 10 s, and looks whether the change was made. It says so with the warning \

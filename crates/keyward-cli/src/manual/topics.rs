@@ -85,7 +85,13 @@ impl Topic {
         let mut page = Roff::new();
         page.control(
             "TH",
-            [name.to_uppercase().as_str(), self.section, DATE, concat!("keyward ", env!("CARGO_PKG_VERSION")), "keyward"],
+            [
+                name.to_uppercase().as_str(),
+                self.section,
+                DATE,
+                concat!("keyward ", env!("CARGO_PKG_VERSION")),
+                "keyward",
+            ],
         );
         page.control("SH", ["NAME"]);
         page.text([roman(format!("{name} - {}", self.summary))]);

@@ -35,6 +35,8 @@ mod tls;
 mod wait;
 
 pub(in crate::store) use client::{Client, CommitError, Deadlines};
+#[doc(hidden)]
+pub use passfile::find_password;
 pub use password::{HostClock, Surroundings};
 pub use place::{ServerUrl, UrlError};
 pub(in crate::store) use schema::{checked_identity, found};
