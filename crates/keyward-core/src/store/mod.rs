@@ -57,6 +57,9 @@ pub use history::{ACTIONS, ChainCheck, Event, EventFilter, Head, PastKey, StoreI
 pub use keys::{NewKey, Presented};
 pub(crate) use meters::{MeterId, Subjects};
 #[cfg(feature = "postgres")]
+#[doc(hidden)]
+pub use postgres::find_password;
+#[cfg(feature = "postgres")]
 pub use postgres::{
     DeadRows, Durability, HostClock, Migrated, Peer, RoleCheckup, SchemaCheckup, ServerCheckup, ServerRole, ServerUrl,
     Surroundings, UrlError, grants,

@@ -44,6 +44,8 @@ mod wait;
 pub(in crate::store) use checkup::check_up;
 pub use checkup::{DeadRows, Durability, SchemaCheckup, ServerCheckup};
 pub(in crate::store) use client::{Client, CommitError, Deadlines};
+#[doc(hidden)]
+pub use passfile::find_password;
 pub use password::{HostClock, Surroundings};
 pub use place::{ServerUrl, UrlError};
 pub use rights::{ServerRole, grants};
