@@ -1,5 +1,7 @@
 //! `keyward store`
 
+mod init;
+
 use clap::{Args, Subcommand};
 
 use crate::error::{Error, Exit};
@@ -24,14 +26,13 @@ enum Verb {
 }
 
 impl Store {
-    /// Makes the store.
+    /// Runs the verb.
     ///
     /// # Errors
-    /// Where it cannot be made, or something is there.
+    /// What the verb says.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let Verb::Init = self.verb;
-        let store = session.found_store()?;
-        session.terminal.note(&format!("made a new store: {}", store.path().display()));
-        Ok(Exit::DONE)
+        match self.verb {
+            Verb::Init => init::run(session),
+        }
     }
 }
