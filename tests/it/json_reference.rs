@@ -49,6 +49,7 @@ impl Seen {
             Type::Switch => value.is_boolean(),
             Type::Texts => value.as_array().is_some_and(|items| items.iter().all(is_text)),
             Type::Labels => value.as_object().is_some_and(|fields| fields.values().all(is_text)),
+            Type::Counts => value.as_object().is_some_and(|fields| fields.values().all(Value::is_u64)),
             Type::Object(name) => {
                 self.check(name, value);
                 true

@@ -1,4 +1,5 @@
 -- What the fourth and the fifth schema added, taken away again: a store as the program before them wrote it.
+DROP TABLE moved;
 DROP TABLE usage;
 ALTER TABLE key_use DROP COLUMN last_used_from;
 DROP TABLE meter;

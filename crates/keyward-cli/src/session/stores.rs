@@ -11,6 +11,8 @@
 //! | [`Session::store_to_plan`] | none | not yet | no | no |
 
 use std::path::Path;
+#[cfg(feature = "postgres")]
+use std::path::PathBuf;
 
 #[cfg(feature = "postgres")]
 use zeroize::Zeroizing;
@@ -19,7 +21,11 @@ use super::{Session, StorePath};
 #[cfg(feature = "postgres")]
 use crate::error::Code;
 use crate::error::Error;
+#[cfg(feature = "postgres")]
+use crate::global::{NamedStore, named_store};
 use crate::text::shell_path;
+#[cfg(feature = "postgres")]
+use keyward_core::store::Place;
 use keyward_core::store::{Store, StoreError};
 
 impl Session {
@@ -113,6 +119,18 @@ impl Session {
         }
     }
 
+    /// Opens the store to move it elsewhere: also one that was on its way before.
+    ///
+    /// # Errors
+    /// As [`Session::store_to_change`].
+    #[cfg(feature = "postgres")]
+    pub fn store_to_move(&mut self) -> Result<Store, Error> {
+        let store = self.open(Store::open)?;
+        store.check_writable()?;
+        self.warn_of_exposure(&store);
+        Ok(store)
+    }
+
     /// Makes the store in the database that was named.
     ///
     /// # Errors
@@ -124,6 +142,18 @@ impl Session {
                 .hint("name a database: keyward --store postgres://USER@HOST/DB store init"));
         };
         Ok(Store::found((**url).clone(), self.surroundings(), self.now)?)
+    }
+
+    /// The place that a flag names for a store.
+    ///
+    /// # Errors
+    /// [`Code::Usage`], as for `--store`.
+    #[cfg(feature = "postgres")]
+    pub fn place_for_store(&self, named: PathBuf, flag: &str) -> Result<Place, Error> {
+        Ok(match named_store(named, flag)? {
+            NamedStore::File(path) => Place::File(path),
+            NamedStore::Server(url) => Place::Server(url, self.surroundings()),
+        })
     }
 
     /// What the environment says about passwords.
@@ -138,6 +168,7 @@ impl Session {
     }
 
     fn admit(&mut self, store: Store) -> Result<Store, Error> {
+        store.check_here()?;
         store.check_writable()?;
         self.warn_of_exposure(&store);
         Ok(store)

@@ -1,5 +1,6 @@
 //! `keyward store`
 
+mod copy;
 mod init;
 
 use clap::{Args, Subcommand};
@@ -7,13 +8,14 @@ use clap::{Args, Subcommand};
 use crate::error::{Error, Exit};
 use crate::session::Session;
 
-/// Make a store in a database
+/// Make a store in a database, copy or move one
 ///
 /// The first key makes a store in a file. A store in a database is made only by this command, so that a mistyped URL
 /// cannot make a second one.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keyward --store postgres://ann@db.example.org/keys store init")]
+  keyward --store postgres://ann@db.example.org/keys store init
+  keyward --store /srv/keys.db store move --to postgres://ann@db.example.org/keys")]
 pub struct Store {
     #[command(subcommand)]
     verb: Verb,
@@ -23,6 +25,8 @@ pub struct Store {
 enum Verb {
     /// Make the schema and its tables in the database that --store names
     Init,
+    Copy(copy::Copy),
+    Move(copy::Move),
 }
 
 impl Store {
@@ -33,6 +37,8 @@ impl Store {
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         match self.verb {
             Verb::Init => init::run(session),
+            Verb::Copy(verb) => verb.run(session),
+            Verb::Move(verb) => verb.run(session),
         }
     }
 }

@@ -12,6 +12,8 @@
 
 mod dialect;
 #[cfg(feature = "postgres")]
+mod filling;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod row;
 mod sqlite;
@@ -23,9 +25,13 @@ use std::time::Duration;
 
 pub(super) use dialect::Dialect;
 #[cfg(feature = "postgres")]
+pub(super) use filling::Filling;
+#[cfg(feature = "postgres")]
 pub(super) use postgres::Engine as Postgres;
 pub(super) use row::Row;
 pub(super) use sqlite::{Engine as Sqlite, Kept, for_want_of_memory};
+#[cfg(feature = "postgres")]
+pub(super) use value::Kind;
 pub(super) use value::Value;
 
 use super::error::StoreError;
@@ -196,6 +202,40 @@ impl Conn {
         Ok(())
     }
 
+    /// Begins a transaction that reads all of it, as of one moment, and takes as long as that needs. With `locks`, nobody
+    /// changes anything meanwhile, but uses may be counted, and it can write.
+    #[cfg(feature = "postgres")]
+    pub(super) fn begin_to_copy(&self, locks: bool) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(engine) if locks => engine.begin_to_write()?,
+            Engine::Sqlite(engine) => engine.execute("BEGIN", &[]).map(drop)?,
+            Engine::Postgres(engine) => engine.begin_to_copy(locks)?,
+        }
+        self.views.set(self.views.get() + 1);
+        Ok(())
+    }
+
+    /// Begins a transaction that writes, as [`Conn::begin_to_write`], and takes as long as it needs to write all of a store.
+    #[cfg(feature = "postgres")]
+    pub(super) fn begin_to_fill(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.begin_to_write()?,
+            Engine::Postgres(engine) => engine.begin_to_fill()?,
+        }
+        self.views.set(self.views.get() + 1);
+        Ok(())
+    }
+
+    /// Waits, in a transaction that writes, for those who count uses at the moment, and lets nobody else begin with it.
+    #[cfg(feature = "postgres")]
+    pub(super) fn keep_uses_out(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            // Whoever counts them waits for the one lock of the file.
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(engine) => engine.keep_uses_out(),
+        }
+    }
+
     /// Makes what was written last.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
         match &self.engine {
@@ -265,7 +305,7 @@ impl Conn {
         match &self.engine {
             Engine::Sqlite(engine) => backup::write(engine.connection(), engine.place(), path),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(engine) => Err(engine.no_backup().into()),
+            Engine::Postgres(_) => super::transfer::back_up(self, path),
         }
     }
 

@@ -3,6 +3,8 @@
 //! A connection that is lost is replaced at the next look at the store, and not in the middle of anything: whoever was
 //! answered by the former one is told that the server was lost.
 
+mod transfer;
+
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,11 +26,11 @@ pub(in crate::store) struct Engine {
     patience: Cell<Duration>,
 }
 
-/// The id of the store, and the number and the hash of its newest event.
-type Seen = (String, i64, Vec<u8>);
+/// The id of the store, the number and the hash of its newest event, and whether it is moved to another place.
+type Seen = (String, i64, Vec<u8>, Option<i64>);
 
-/// The end of the history, and which store it is.
-const HEAD: &str = "SELECT store_id, seq, hash FROM history_head";
+/// The end of the history, which store it is, and the mark of one that is moved.
+const HEAD: &str = "SELECT h.store_id, h.seq, h.hash, m.is_done FROM history_head h LEFT JOIN moved m ON m.one = h.one";
 /// The lock of the store: there is one writer at a time. Nothing else of the row is needed.
 const LOCK: &str = "SELECT seq FROM history_head FOR UPDATE";
 const LONGEST: Duration = Duration::from_secs(10);
@@ -105,7 +107,7 @@ impl Engine {
     fn head(&self) -> Result<Option<Seen>, StoreError> {
         let mut found = None;
         self.each(HEAD, &[], |row| {
-            found = Some((row.text(0)?.to_owned(), row.integer(1)?, row.hash(2)?.to_vec()));
+            found = Some((row.text(0)?.to_owned(), row.integer(1)?, row.hash(2)?.to_vec(), row.optional_integer(3)?));
             Ok::<_, StoreError>(())
         })?;
         Ok(found)
@@ -113,15 +115,6 @@ impl Engine {
 
     pub(super) fn rollback(&self) {
         self.client.rollback();
-    }
-
-    /// Why it cannot be copied into a file.
-    pub(super) fn no_backup(&self) -> StoreError {
-        StoreError::Server {
-            path: self.place().to_owned(),
-            detail: "a store on a server is not copied into a file".to_owned(),
-            remedy: "copy it by the means of the server: pg_dump --schema=keyward DB",
-        }
     }
 
     /// Looks whether anybody has changed the store since the last look.

@@ -6,6 +6,7 @@
 //! | [`password`], [`passfile`] | where the password comes from |
 //! | [`server`] | who to connect to and how: hosts, names, TLS, sign-in |
 //! | [`client`] | transactions and statements |
+//! | [`copy_in`] | many rows at once |
 //! | [`schema`] | the tables, and their versions |
 //! | [`session`] | one connection, and the clock that ends its waits |
 //! | [`line`], [`wait`] | bytes to and from the socket, without a runtime |
@@ -21,6 +22,7 @@
 
 mod bind;
 mod client;
+mod copy_in;
 mod error;
 mod line;
 mod passfile;
@@ -35,8 +37,9 @@ mod tls;
 mod wait;
 
 pub(in crate::store) use client::{Client, CommitError, Deadlines};
+pub(in crate::store) use copy_in::CopyIn;
 pub use password::Surroundings;
 pub use place::{ServerUrl, UrlError};
-pub(in crate::store) use schema::{checked_identity, found};
+pub(in crate::store) use schema::{VERSION as SCHEMA, checked_identity, found};
 pub use server::Peer;
 pub(in crate::store) use server::Server;

@@ -13,11 +13,11 @@ use crate::store::continuity::Known;
 use crate::store::db::{Conn, Row};
 use crate::store::directory::FIRST_ROLES;
 use crate::store::error::StoreError;
-use crate::store::history;
+use crate::store::moved::{self, Moved};
 use crate::store::view::View;
 
 /// The schema that this program writes.
-const VERSION: i64 = 1;
+pub(in crate::store) const VERSION: i64 = 1;
 const FIRST: &str = include_str!("schema/0001.sql");
 
 /// Makes a store in the database, in one transaction: its schema, if it is not there, its tables, and the roles that
@@ -72,11 +72,11 @@ fn statements(migration: &str) -> impl Iterator<Item = &str> {
     migration.split(';').map(str::trim).filter(|statement| !statement.is_empty())
 }
 
-/// Which store it is, where its schema is one that this program knows.
+/// Which store it is, and where it was moved to, where its schema is one that this program knows.
 ///
 /// # Errors
 /// [`StoreError::Missing`], where there is none; [`StoreError::Newer`].
-pub(in crate::store) fn checked_identity(conn: &Conn) -> Result<Known, StoreError> {
+pub(in crate::store) fn checked_identity(conn: &Conn) -> Result<(Known, Option<Moved>), StoreError> {
     let place: &Path = conn.place();
     // Both are of one moment.
     let _view = View::to_read(conn)?;
@@ -86,6 +86,6 @@ pub(in crate::store) fn checked_identity(conn: &Conn) -> Result<Known, StoreErro
         Some((found, oldest)) if oldest > VERSION => {
             Err(StoreError::Newer { path: place.to_owned(), found, known: VERSION })
         }
-        Some(_) => history::identity(conn),
+        Some(_) => moved::identity(conn),
     }
 }

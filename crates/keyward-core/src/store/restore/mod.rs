@@ -212,6 +212,7 @@ fn present_at(place: &Path, as_it_was: bool) -> Result<(Present, PathBuf), Resto
         Ok(store) => match damage_of(&store)? {
             None => {
                 store.check_writable()?;
+                store.check_here()?;
                 let (path, known) = (store.path().to_owned(), store.known().clone());
                 return Ok((Present::Store(Box::new(store), known), path));
             }

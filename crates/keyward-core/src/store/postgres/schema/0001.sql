@@ -206,3 +206,11 @@ CREATE TABLE reservation (
 );
 CREATE INDEX reservation_by_secret ON reservation (secret);
 CREATE INDEX reservation_by_end ON reservation (until);
+
+-- Where the store was moved to: the path of a file, or the URL of a server without password and parameters. `is_done` is 0
+-- for as long as it is on its way. A store with this row is only read.
+CREATE TABLE moved (
+    one     bigint PRIMARY KEY CHECK (one = 1),
+    target  text COLLATE "C" NOT NULL,
+    is_done bigint NOT NULL CHECK (is_done IN (0, 1))
+);

@@ -41,3 +41,11 @@ INSERT INTO usage (key, hour, allowed, forbidden, limited)
     SELECT key, last_used_at - (last_used_at % 3600 + 3600) % 3600, use_count, 0, 0 FROM key_use;
 -- From which address a key was last used, where that is known.
 ALTER TABLE key_use ADD COLUMN last_used_from TEXT;
+
+-- Where the store was moved to: the path of a file, or the URL of a server without password and parameters. `is_done` is 0
+-- for as long as it is on its way. A store with this row is only read.
+CREATE TABLE moved (
+    one     INTEGER PRIMARY KEY CHECK (one = 1),
+    target  TEXT NOT NULL,
+    is_done INTEGER NOT NULL CHECK (is_done IN (0, 1))
+) STRICT;
