@@ -164,6 +164,7 @@ impl Session {
             password: set("PGPASSWORD").map(|password| Zeroizing::new(password.into_encoded_bytes())),
             passfile: set("PGPASSFILE").map(Into::into),
             home: set("HOME").map(Into::into),
+            clock: Some(self.clock()),
         }
     }
 

@@ -130,6 +130,28 @@ impl Store {
         Ok(freshness)
     }
 
+    /// As [`Store::refresh`], in the transaction that was begun to write. Ends it where it is another store.
+    ///
+    /// # Errors
+    /// As [`Store::refresh`]; [`StoreError::Replaced`] for another store, [`StoreError::Moved`].
+    pub(super) fn meet(&mut self) -> Result<(), StoreError> {
+        let now = match self.compared() {
+            Ok((now, Freshness::Same | Freshness::Changed, None)) => now,
+            Ok((.., Some(moved))) => {
+                self.conn.end();
+                return Err(moved.refusal(&self.path));
+            }
+            found => {
+                self.conn.end();
+                return Err(found.err().unwrap_or_else(|| StoreError::Replaced(self.path.clone())));
+            }
+        };
+        if now != self.known {
+            (self.known, self.sightings) = (now, self.sightings + 1);
+        }
+        Ok(())
+    }
+
     fn compared(&self) -> Result<(Known, Freshness, Option<Moved>), StoreError> {
         let (now, moved) = moved::identity(&self.conn)?;
         let freshness = match (&self.known, &now) {

@@ -35,6 +35,7 @@ pub(super) struct Connections {
     way: Mutex<Way>,
     /// How long who asks may wait for others, and how long who writes.
     patience: [Duration; 2],
+    is_on_server: bool,
     /// Whether the last time that the store was opened it was locked for as long as somebody was patient. Until it can
     /// be opened, nobody waits for it again: whoever comes next would wait as long, and all those behind them too.
     is_locked: AtomicBool,
@@ -57,6 +58,7 @@ impl Connections {
     pub(super) fn new(mut store: Store, patience: [Duration; 2]) -> Result<Self, StoreError> {
         store.wait_for(patience[0]);
         let (path, way) = (store.path().to_owned(), Mutex::new(store.way()));
+        let is_on_server = store.is_on_server();
         let idle = Mutex::new(Idle { readers: vec![Reader::new(store, 0)?], files: 0 });
         Ok(Self {
             path,
@@ -66,6 +68,7 @@ impl Connections {
             changes: AtomicU64::new(0),
             way,
             patience,
+            is_on_server,
             is_locked: AtomicBool::new(false),
             idle,
             recorders: Mutex::default(),
@@ -164,6 +167,12 @@ impl Connections {
         let written = write(&mut store);
         *own = Some(store);
         written
+    }
+
+    /// How often what was counted is written: a file belongs to one machine, and other hosts are to learn soon what was
+    /// taken of limits that they share.
+    pub(super) fn writes_every(&self) -> Duration {
+        if self.is_on_server { Duration::from_millis(100) } else { Duration::from_secs(1) }
     }
 
     /// Which of the files that were at the path is the present one.

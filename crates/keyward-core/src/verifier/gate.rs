@@ -220,6 +220,12 @@ impl Gate {
         Recorder::new(connections, now).inspect_err(|_| connections.meters.failed())
     }
 
+    /// How often a recorder of this gate is to write what was counted: once a second, and ten times where the store is on
+    /// a server.
+    pub fn writes_every(&self) -> Duration {
+        self.0.front.connections.writes_every()
+    }
+
     /// Whether what was taken of a limit has not been written down yet.
     pub fn is_behind(&self) -> bool {
         self.0.front.connections.meters.is_behind()

@@ -106,6 +106,9 @@ fn explain(error: TransferError, place: &Place, verb: &str) -> Error {
             .hint("nothing was changed; name a file in a folder that you may write, with room"),
         TransferError::Differs { .. } => Error::new(Code::StoreCorrupt, message)
             .hint("nothing was changed; check the disk and the memory of both machines, then try again"),
+        TransferError::Unmarked { error, .. } => {
+            Error::new(code_of(&error), message).hint(format!("nothing is lost; run once more: {again}"))
+        }
         TransferError::Unknown { error, .. } => Error::new(Code::UnknownOutcome, message)
             .hint(format!("until then it can only be read; when {to} can be reached again ({}), run: {again}", {
                 code_of(&error).as_str()

@@ -38,8 +38,9 @@ mod wait;
 
 pub(in crate::store) use client::{Client, CommitError, Deadlines};
 pub(in crate::store) use copy_in::CopyIn;
-pub use password::Surroundings;
+pub use password::{HostClock, Surroundings};
 pub use place::{ServerUrl, UrlError};
 pub(in crate::store) use schema::{VERSION as SCHEMA, checked_identity, found};
 pub use server::Peer;
 pub(in crate::store) use server::Server;
+pub(in crate::store) use wait::Deadline;

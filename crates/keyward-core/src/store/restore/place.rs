@@ -17,10 +17,8 @@ use crate::store::{Changes, Stamp, Store};
 
 /// Tables that stay as they are: the end of the history, whose row is changed; what others are about to mint, which ends;
 /// which secrets were on their way, of which none is forgotten; how often keys were used, also while a person thought
-/// about it, and what was used of limits; and which rows are given to nobody; and the mark of a store that was moved: a backup
-/// of one may have it.
-const APART: &str =
-    "'history_head', 'reservation', 'announced_secret', 'key_use', 'usage', 'meter', 'last_row', 'moved'";
+/// about it, and what was used of limits; and which rows are given to nobody.
+const APART: &str = "'history_head', 'reservation', 'announced_secret', 'key_use', 'usage', 'meter', 'last_row'";
 
 /// The tables that tell how often keys were used.
 const USES: [&str; 2] = ["key_use", "usage"];

@@ -88,6 +88,15 @@ pub enum TransferError {
         /// Why it cannot be asked.
         error: StoreError,
     },
+    /// The store was moved, and its former place could not be marked as moved: it is marked as on its way. The same move
+    /// once more does the rest.
+    #[error("the store is at {} now, but its former place does not say so yet: {error}", .path.display())]
+    Unmarked {
+        /// The place where it is.
+        path: PathBuf,
+        /// Why not.
+        error: StoreError,
+    },
 }
 
 impl From<BackupError> for TransferError {

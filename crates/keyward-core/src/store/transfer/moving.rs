@@ -67,9 +67,11 @@ impl Store {
         });
         match outcome {
             Ok(copied) => {
-                moved::set(source.conn(), &Moved { is_done: true, ..moved })?;
-                source.commit()?;
-                Ok(copied)
+                let marked = moved::set(source.conn(), &Moved { is_done: true, ..moved });
+                match marked.and_then(|()| source.commit()) {
+                    Ok(()) => Ok(copied),
+                    Err(error) => Err(TransferError::Unmarked { path: name, error }),
+                }
             }
             Err(Failed::NotThere(error)) => {
                 // Under the same lock, so that nobody else has gone on with it; unless that was lost.
@@ -86,7 +88,8 @@ impl Store {
     /// Marks the store as on its way, unless it is marked so. Whoever counts uses at the moment ends first. Returns
     /// whether it was.
     fn mark(&self, target: &Path) -> Result<bool, StoreError> {
-        let changes = View::to_write(&self.conn)?;
+        self.conn.begin_to_write()?;
+        let changes = View::to_write(&self.conn);
         let conn = changes.conn();
         let (now, mark) = moved::identity(conn)?;
         if now.as_ref().map(|(id, _)| id) != self.id() {
@@ -114,7 +117,8 @@ impl Store {
     }
 
     fn unmark(&self) -> Result<(), StoreError> {
-        let changes = View::to_write(&self.conn)?;
+        self.conn.begin_to_write()?;
+        let changes = View::to_write(&self.conn);
         if moved::identity(changes.conn())?.1.is_some_and(|mark| !mark.is_done) {
             moved::clear(changes.conn())?;
             changes.commit()?;
@@ -154,8 +158,9 @@ fn bring(source: &Conn, target: Target, name: &Path, stamp: Stamp<'_>) -> Result
         let from = source.place().display().to_string();
         let detail = json!({"from": from, "to": name.display().to_string()});
         let (action, subject_kind, subject_name) = ("store.move", "store", "store");
-        let Stamp { now: at, actor } = stamp;
-        let event = history::NewEvent { at, actor, action, subject_kind, subject_id: None, subject_name, detail };
+        let at = conn.time_of_change().unwrap_or(stamp.now);
+        let event =
+            history::NewEvent { at, actor: stamp.actor, action, subject_kind, subject_id: None, subject_name, detail };
         history::append(conn, &event)?;
         head = history::head(conn)?;
         Ok(())

@@ -57,10 +57,14 @@ fn set_end(source: &Conn, target: &Conn, known: i64) -> Result<(), TransferError
         return Err(damaged(source, "the end of its history is missing".to_owned()));
     };
     let set = "UPDATE history_head SET store_id = ?1, seq = ?2, hash = ?3 WHERE one = 1";
-    let id = id.to_string();
+    let id = &id.to_string();
     target
         .execute(set, &[id.as_str().into(), head.seq.into(), (&head.hash).into()])
-        .and_then(|_| history::identity(target))
+        .and_then(|_| {
+            target.begin_anew(id, head.seq, &head.hash);
+            let read = |row: &Row<'_>| history::identity_in(row);
+            target.optional("SELECT store_id, seq, hash FROM history_head", &[], read)
+        })
         .map_err(TransferError::Target)
         .and_then(|now| {
             if now == from && head.seq >= known {

@@ -20,6 +20,7 @@ impl Engine {
     /// transaction of this kind sees the moment of its first question, and not that at which a wait for a row ended. It keeps
     /// out everyone who wants the row.
     pub(in crate::store::db) fn begin_to_copy(&self, locks: bool) -> Result<(), StoreError> {
+        self.be_connected()?;
         self.take_time();
         let begun = self.client.begin_copy(locks).and_then(|()| {
             if locks {
@@ -28,7 +29,7 @@ impl Engine {
             self.check_schema()
         });
         if begun.is_err() {
-            self.client.rollback();
+            self.rollback();
         }
         begun
     }
@@ -47,7 +48,7 @@ impl Engine {
             })
             .and_then(|_| self.check_schema());
         if begun.is_err() {
-            self.client.rollback();
+            self.rollback();
         }
         begun
     }
@@ -64,9 +65,10 @@ impl Engine {
         if found == known { Ok(()) } else { Err(StoreError::Newer { path: self.place().to_owned(), found, known }) }
     }
 
-    /// A writer that is in the middle of it ends first; who comes later waits, and sees what the transaction has done.
+    /// Who is in the middle of counting ends first. Who begins later takes this lock of the table before anything else, and
+    /// so sees what the transaction has done.
     pub(in crate::store::db) fn keep_uses_out(&self) -> Result<(), StoreError> {
-        self.client.execute("LOCK TABLE key_use, usage, meter IN SHARE MODE", &[]).map(drop)
+        self.client.execute("LOCK TABLE key_use IN SHARE MODE", &[]).map(drop)
     }
 
     pub(in crate::store::db) fn copy_in(

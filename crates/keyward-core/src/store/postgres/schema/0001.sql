@@ -143,6 +143,15 @@ CREATE TABLE key_use (
 );
 CREATE INDEX key_use_by_time ON key_use (last_used_at);
 
+-- Which batch of uses each of those who count has written last: one whose COMMIT had no answer is sent again, and
+-- counted once. `host` is a random name of a process.
+CREATE TABLE use_batch (
+    host text COLLATE "C" PRIMARY KEY,
+    seq  bigint NOT NULL,
+    at   bigint NOT NULL
+);
+CREATE INDEX use_batch_by_time ON use_batch (at);
+
 CREATE TABLE usage (
     key       bigint NOT NULL REFERENCES key (id) ON DELETE CASCADE,
     hour      bigint NOT NULL,
@@ -190,7 +199,11 @@ CREATE TABLE history_head (
     one      bigint PRIMARY KEY CHECK (one = 1),
     seq      bigint NOT NULL,
     hash     bytea NOT NULL,
-    store_id text COLLATE "C" NOT NULL
+    store_id text COLLATE "C" NOT NULL,
+    -- Where the store was moved to: the path of a file, or the URL of a server without password and parameters. `is_moved`
+    -- is 0 for as long as it is on its way. A store for which this is said is only read.
+    moved_to text COLLATE "C",
+    is_moved bigint NOT NULL DEFAULT 0 CHECK (is_moved IN (0, 1))
 );
 
 CREATE TABLE announced_secret (
@@ -206,11 +219,3 @@ CREATE TABLE reservation (
 );
 CREATE INDEX reservation_by_secret ON reservation (secret);
 CREATE INDEX reservation_by_end ON reservation (until);
-
--- Where the store was moved to: the path of a file, or the URL of a server without password and parameters. `is_done` is 0
--- for as long as it is on its way. A store with this row is only read.
-CREATE TABLE moved (
-    one     bigint PRIMARY KEY CHECK (one = 1),
-    target  text COLLATE "C" NOT NULL,
-    is_done bigint NOT NULL CHECK (is_done IN (0, 1))
-);
