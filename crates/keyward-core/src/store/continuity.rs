@@ -89,10 +89,16 @@ impl Store {
     /// # Errors
     /// Where it cannot be written.
     pub(super) fn become_another(self) -> Result<(), StoreError> {
-        // What was moved is the one that it is a copy of.
-        moved::clear(&self.conn)?;
         self.conn.execute("UPDATE history_head SET store_id = lower(hex(randomblob(16)))", &[])?;
         self.conn.execute(sqlite::ANOTHER_FILE, &[]).map(drop)
+    }
+
+    /// What was moved is the one that it is a copy of.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(super) fn stay_here(&mut self) -> Result<(), StoreError> {
+        if self.moved.take().is_some() { moved::clear(&self.conn) } else { Ok(()) }
     }
 
     /// How the same store is opened once more, by another thread.

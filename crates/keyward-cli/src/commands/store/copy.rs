@@ -1,6 +1,6 @@
 //! `keyward store copy` and `keyward store move`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::error::{Code, Error, Exit};
 use crate::errors::code_of;
 use crate::session::Session;
 use crate::text::{count, shell_path};
-use keyward_core::store::{Copied, Place, StoreError, TransferError};
+use keyward_core::store::{Copied, StoreError, TransferError};
 
 /// Copy the store to an empty place: a new file, or a database after `store init`
 ///
@@ -47,12 +47,12 @@ impl Copy {
     /// # Errors
     /// Where it cannot be read, or the place takes nothing. Then nothing was changed.
     pub(super) fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let place = session.place_for_store(self.to, "--to")?;
+        let place = session.place_for_store(self.to.clone(), "--to")?;
         let store = session.existing_store()?;
         let working = session.terminal.working("copying the store");
         let copied = store.copy_to(&place, session.stamp());
         drop(working);
-        let copied = copied.map_err(|error| explain(error, &place, "copy"))?;
+        let copied = copied.map_err(|error| explain(error, &self.to, "copy"))?;
         let from = store.path().display().to_string();
         tell(session, &copied, &format!("copied {from} to {}", place.name().display()))
     }
@@ -64,16 +64,16 @@ impl Move {
     /// # Errors
     /// As for a copy; [`Code::UnknownOutcome`] where nobody knows whether it is there.
     pub(super) fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        let place = session.place_for_store(self.to, "--to")?;
+        let place = session.place_for_store(self.to.clone(), "--to")?;
         let mut store = session.store_to_move()?;
         let working = session.terminal.working("moving the store");
         let moved = store.move_to(&place, session.stamp());
         drop(working);
-        let moved = moved.map_err(|error| explain(error, &place, "move"))?;
+        let moved = moved.map_err(|error| explain(error, &self.to, "move"))?;
         let (from, to) = (store.path().display().to_string(), place.name().display().to_string());
         let was_there = if moved.was_there { ", where it was already" } else { "" };
         tell(session, &moved, &format!("moved {from} to {to}{was_there}"))?;
-        session.terminal.note(&format!("name it from now on: --store {}", shell_path(&place.name())));
+        session.terminal.note(&format!("name it from now on: --store {}", shell_path(&self.to)));
         Ok(Exit::DONE)
     }
 }
@@ -91,9 +91,10 @@ fn tell(session: &mut Session, copied: &Copied, what: &str) -> Result<Exit, Erro
     Ok(Exit::DONE)
 }
 
-fn explain(error: TransferError, place: &Place, verb: &str) -> Error {
+/// `to` is what stands on the command line, which has no password in it.
+fn explain(error: TransferError, to: &Path, verb: &str) -> Error {
     let message = error.to_string();
-    let to = shell_path(&place.name());
+    let to = shell_path(to);
     let again = format!("keyward store {verb} --to {to}");
     match error {
         TransferError::Target(StoreError::Missing(_)) => Error::new(Code::StoreMissing, message)

@@ -273,11 +273,12 @@ fn copied(backup: &Path, to: &Path) -> Result<Store, RestoreError> {
         Err(error) => return Err(RestoreError::Backup(error)),
     }
     let unsound = |detail| RestoreError::Unsound { path: backup.to_owned(), detail };
-    let store = Store::open(to).map_err(|error| match error {
+    let mut store = Store::open(to).map_err(|error| match error {
         // It is the copy that is damaged because the backup is.
         StoreError::Corrupt { detail, .. } => unsound(detail),
         error => RestoreError::Backup(error),
     })?;
+    store.stay_here()?;
     let view = store.view()?;
     if let Some(flaw) = flaw(&view)? {
         return Err(unsound(flaw));
