@@ -77,6 +77,40 @@ fn a_move_that_is_killed_is_finished_by_the_same_command() {
     assert!(struck.iter().sum::<u32>() > kills / 2, "{struck:?}");
 }
 
+/// Whoever is killed between the commit of the target and the last mark of the source leaves this.
+#[test]
+#[ignore = "needs postgresql"]
+fn a_move_that_was_committed_is_only_marked() {
+    let scene = Scene::new();
+    let (file, url) = (scene.file("keys.db"), scene.empty_store("s"));
+    full_store(&scene, &file, 20);
+    for (from, to) in [(&file, &url), (&url, &file)] {
+        scene.done(from, &format!("store move --to {to}"));
+        let on_its_way = "UPDATE history_head SET is_moved = 0";
+        if from == &file {
+            rusqlite::Connection::open(from).unwrap().execute_batch(on_its_way).unwrap();
+        } else {
+            scene.server.sql("keyward", &format!("SET search_path = s; {on_its_way}"));
+        }
+        let output = scene.run(from, "create x --json");
+        assert!(output.error()["message"].as_str().unwrap().contains("is being moved"), "{output}");
+        assert!(output.error()["hint"].as_str().unwrap().contains("keyward store move --to"), "{output}");
+        // The target is used already.
+        scene.done(to, "create meanwhile");
+        assert_eq!(scene.refused(from, &format!("store move --to {}", scene.file("elsewhere.db"))), "store_moved");
+        let told = scene.told(to);
+        assert!(scene.run(from, &format!("store move --to {to}")).stderr.contains("where it was already"));
+        assert!(told == scene.told(to), "nothing was written to it once more");
+        let output = scene.run(from, "create x --json");
+        assert!(output.error()["message"].as_str().unwrap().contains("was moved"), "{output}");
+        scene.done(to, "delete meanwhile --yes");
+    }
+    // The target cannot be reached: the mark of an earlier run stays, and that of this one goes.
+    let there = scene.url("s").replace("/keyward?", "/nowhere?");
+    assert_eq!(scene.refused(&file, &format!("store move --to {there}")), "store_unwritable");
+    scene.done(&file, "create goes-on");
+}
+
 /// Whether the store is at the target, when nothing of who was killed is left.
 fn wait_for_the_server(scene: &Scene, from: &str, to: &str) -> bool {
     let others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' \

@@ -7,6 +7,7 @@ mod server;
 mod kills;
 mod meanwhile;
 mod refused;
+mod restored;
 mod there_and_back;
 
 use std::collections::BTreeMap;

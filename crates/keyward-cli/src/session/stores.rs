@@ -119,6 +119,15 @@ impl Session {
         }
     }
 
+    /// Opens the store on the server that was named.
+    ///
+    /// # Errors
+    /// Where it cannot be reached.
+    #[cfg(feature = "postgres")]
+    pub fn store_on_server(&self) -> Result<Store, StoreError> {
+        self.open(Store::open)
+    }
+
     /// Opens the store to move it elsewhere: also one that was on its way before.
     ///
     /// # Errors

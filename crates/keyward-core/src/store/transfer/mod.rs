@@ -151,12 +151,17 @@ pub(super) fn back_up(conn: &Conn, path: &Path) -> Result<BackupReport, BackupEr
 
 fn write_backup(conn: &Conn, path: &Path) -> Result<BackupReport, BackupError> {
     let file = NewFile::begin(path)?;
-    let target = Conn::new(sqlite::fresh(file.unfinished(), jiff::Timestamp::UNIX_EPOCH)?);
     let source = View::to_copy(conn, false)?;
+    into_file(source.conn(), file)
+}
+
+/// The same from a transaction that is open.
+pub(super) fn into_file(source: &Conn, file: NewFile) -> Result<BackupReport, BackupError> {
+    let target = Conn::new(sqlite::fresh(file.unfinished(), jiff::Timestamp::UNIX_EPOCH)?);
     let filling = View::to_fill(&target)?;
     target::clear(&target, EMPTY)?;
     // A store whose history is broken is worth a copy too; a check of the history tells of it.
-    rows::copy(source.conn(), &target, EMPTY.seq, false).map_err(|error| match error {
+    rows::copy(source, &target, EMPTY.seq, false).map_err(|error| match error {
         TransferError::Store(error) => BackupError::Store(error),
         TransferError::Target(StoreError::Unusable { path, detail, .. }) => {
             BackupError::Io { path, error: std::io::Error::other(detail) }
@@ -164,12 +169,21 @@ fn write_backup(conn: &Conn, path: &Path) -> Result<BackupReport, BackupError> {
         error => BackupError::Unsound(error.to_string()),
     })?;
     filling.commit()?;
-    drop(source);
     // The last connection that is closed leaves one file.
     drop(target);
     let copied = look_through(file.unfinished())?;
     file.finish()?;
     Ok(copied)
+}
+
+/// Puts all of the store behind `source` in the place of what is in the open transaction of `target`, in which the first
+/// events up to `known` are the same. The store behind `target` is that one afterwards.
+pub(super) fn replace(source: &Conn, target: &Conn, known: Head) -> Result<(), StoreError> {
+    target::clear(target, known)?;
+    rows::copy(source, target, known.seq, true).map(drop).map_err(|error| match error {
+        TransferError::Store(error) | TransferError::Target(error) => error,
+        error => StoreError::Corrupt { path: target.place().to_owned(), detail: error.to_string() },
+    })
 }
 
 /// Whether the history of the store behind `conn` has this end, or had it.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::rows::Counts;
 use super::tables::{HISTORY, TABLES};
 use super::{TransferError, contains, rows};
-use crate::store::db::Conn;
+use crate::store::db::{Conn, Value};
 use crate::store::error::StoreError;
 use crate::store::history::{self, EMPTY, Head};
 use crate::store::moved;
@@ -200,11 +200,13 @@ fn was_moved(conn: &Conn, end: &Head) -> Result<bool, StoreError> {
 /// and nothing else.
 pub(super) fn clear(conn: &Conn, known: Head) -> Result<(), StoreError> {
     conn.execute("DELETE FROM reservation", &[])?;
-    for table in TABLES.iter().rev().filter(|table| table.name != HISTORY || known == EMPTY) {
+    for table in TABLES.iter().rev() {
+        let rows = format!("FROM {}{}", table.name, if table.name == HISTORY { " WHERE seq > ?1" } else { "" });
+        let values = [Value::from(known.seq)];
+        let values = if table.name == HISTORY { &values[..] } else { &[] };
         // Where there is nothing, there is nothing to be allowed to.
-        let any = format!("SELECT 1 FROM {} LIMIT 1", table.name);
-        if conn.optional(&any, &[], |_| Ok(()))?.is_some() {
-            conn.execute(&format!("DELETE FROM {}", table.name), &[])?;
+        if conn.optional(&format!("SELECT 1 {rows} LIMIT 1"), values, |_| Ok(()))?.is_some() {
+            conn.execute(&format!("DELETE {rows}"), values)?;
         }
     }
     moved::clear(conn)
