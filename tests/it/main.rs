@@ -42,7 +42,7 @@ mod delivery;
 mod directory;
 mod ensure;
 mod filters;
-#[cfg(feature = "serve")]
+#[cfg(all(feature = "postgres", feature = "serve"))]
 mod fuzz_seeds;
 mod gateways;
 #[cfg(feature = "serve")]

@@ -199,9 +199,7 @@ impl Store {
     /// Opens the store on `server` for `purpose`.
     #[cfg(feature = "postgres")]
     pub(super) fn connect_for(server: &Arc<Server>, purpose: Purpose, patience: Duration) -> Result<Self, StoreError> {
-        let engine = Postgres::new(Arc::clone(server), server.connect()?);
-        let mut conn = Conn::to_server(engine);
-        conn.wait_for(patience);
+        let mut conn = Conn::to_server(Postgres::connect(Arc::clone(server), patience)?);
         let (known, moved) = postgres::checked_identity(&conn)?;
         // What is known now is not found to be new.
         conn.look()?;

@@ -17,8 +17,8 @@ use super::{Stamp, Store};
 
 /// How often it is tried at most. Each attempt waits for a row for 300 ms at most.
 const ATTEMPTS: u32 = 40;
-/// After an attempt, a part of this by chance: those that met each other do not meet again.
-const PAUSE: Duration = Duration::from_millis(20);
+/// After an attempt, as many microseconds by chance, up to this: those that met each other do not meet again.
+const PAUSE: u64 = 20_000;
 
 /// The batches of one who counts, told apart from those of all others by a random name.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Store {
         for _ in 1..ATTEMPTS {
             match attempt(self) {
                 Err(_) if self.conn.was_conflict() => {
-                    thread::sleep(PAUSE.mul_f64((chance() % 1_000) as f64 / 1_000.0));
+                    thread::sleep(Duration::from_micros(chance() % PAUSE));
                 }
                 done => return done,
             }

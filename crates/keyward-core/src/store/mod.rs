@@ -58,6 +58,9 @@ pub use history::{ACTIONS, ChainCheck, Event, EventFilter, Head, PastKey, StoreI
 pub use keys::{NewKey, Presented};
 pub(crate) use meters::{MeterId, Subjects};
 #[cfg(feature = "postgres")]
+#[doc(hidden)]
+pub use postgres::find_password;
+#[cfg(feature = "postgres")]
 pub use postgres::{HostClock, Peer, ServerUrl, Surroundings, UrlError};
 pub use restore::{MadeAgain, Restore, RestoreError};
 pub use secrets::NewSecret;

@@ -80,10 +80,10 @@ pub(super) fn take(changes: &Changes<'_>, limits: &[(MeterId, Limit)], now: Mome
     let mut found = changes.meters(&ids)?.into_iter();
     let (mut accounts, are_mended) = accounts(limits, now, |_, _| Ok(found.next().unwrap_or_default()))?;
     let reckoning = Reckoning::take(&mut accounts, now);
-    let changed = limits.iter().zip(&accounts).zip(are_mended);
-    let changed = changed.filter(|(_, is_mended)| reckoning.is_allowed || *is_mended);
-    let changed: Vec<_> = changed.map(|(((id, _), account), _)| (id, account.meter)).collect();
-    changes.save_meters(&changed)?;
+    let to_write = limits.iter().zip(&accounts).zip(are_mended);
+    let to_write = to_write.filter(|(_, is_mended)| reckoning.is_allowed || *is_mended);
+    let to_write: Vec<_> = to_write.map(|(((id, _), account), _)| (id, account.meter)).collect();
+    changes.save_meters(&to_write)?;
     Ok(reckoning)
 }
 

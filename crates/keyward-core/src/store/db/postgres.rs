@@ -47,9 +47,24 @@ impl End {
 const LONGEST: Duration = Duration::from_secs(10);
 /// Whoever does not wait for others waits this long for the server all the same: it answers over a network.
 const LEAST: Duration = Duration::from_millis(800);
+/// And this long to be let in, which on top of that is a second.
+const SOON: Duration = Duration::from_millis(200);
+
+/// How long somebody of this patience waits for each host to let them in.
+fn connecting(patience: Duration) -> Duration {
+    if patience < LONGEST { SOON } else { LONGEST }
+}
 
 impl Engine {
-    pub(in crate::store) fn new(server: Arc<Server>, client: Client) -> Self {
+    /// Connects, for somebody of this patience.
+    pub(in crate::store) fn connect(server: Arc<Server>, patience: Duration) -> Result<Self, StoreError> {
+        let client = server.connect_within(connecting(patience))?;
+        let engine = Self::new(server, client);
+        engine.wait_for(patience);
+        Ok(engine)
+    }
+
+    fn new(server: Arc<Server>, client: Client) -> Self {
         let head =
             format!("SELECT store_id, seq, hash, moved_to, is_moved FROM \"{}\".history_head", server.url().schema());
         Self {
@@ -164,12 +179,7 @@ impl Engine {
             return Ok(());
         }
         self.seen.replace(None);
-        self.client.connect_again(&self.server, self.patience.get().max(LEAST))
-    }
-
-    /// Whether it is connected, as far as can be seen without asking the server.
-    pub(super) fn is_connected(&self) -> bool {
-        self.client.is_open()
+        self.client.connect_again(&self.server, connecting(self.patience.get()))
     }
 
     /// Has it wait this long for the server, and no longer.

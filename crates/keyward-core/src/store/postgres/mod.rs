@@ -38,6 +38,8 @@ mod wait;
 
 pub(in crate::store) use client::{Client, CommitError, Deadlines};
 pub(in crate::store) use copy_in::CopyIn;
+#[doc(hidden)]
+pub use passfile::find_password;
 pub use password::{HostClock, Surroundings};
 pub use place::{ServerUrl, UrlError};
 pub(in crate::store) use schema::{VERSION as SCHEMA, checked_identity, found};

@@ -114,11 +114,16 @@ impl Server {
     /// [`StoreError::Server`] says of each host what was wrong; [`StoreError::OpenSecret`] where others may read a file
     /// with the password or the key.
     pub(in crate::store) fn connect(&self) -> Result<Client, StoreError> {
-        let (session, peer) = self.sign_in(self.url.connect_timeout())?;
+        self.connect_within(self.url.connect_timeout())
+    }
+
+    /// The same, with no more than `limit` for each host.
+    pub(in crate::store) fn connect_within(&self, limit: Duration) -> Result<Client, StoreError> {
+        let (session, peer) = self.sign_in(limit)?;
         Ok(Client::new(self, session, peer, Deadlines::default()))
     }
 
-    /// As [`Server::connect`], with no more than `limit` for each host.
+    /// Signs in at the first host that takes changes, with no more than `limit` for each.
     pub(super) fn sign_in(&self, limit: Duration) -> Result<(Session, Peer), StoreError> {
         let limit = limit.min(self.url.connect_timeout());
         let mut missed = vec![];

@@ -38,11 +38,11 @@ fn with_rows<'u>(conn: &Conn, uses: &'u Uses) -> Result<Vec<(i64, &'u Id, &'u Us
 }
 
 fn record_uses(conn: &Conn, uses: &Uses, keys: &[(i64, &Id, &Used)]) -> Result<(), StoreError> {
-    let used = |(row, key, _): &(i64, &Id, &Used)| {
+    let in_row = |(row, key, _): &(i64, &Id, &Used)| {
         let (count, last) = uses.of(key)?;
         Some((*row, last.at, count, from(last)))
     };
-    let all: Vec<_> = keys.iter().filter_map(used).collect();
+    let all: Vec<_> = keys.iter().filter_map(in_row).collect();
     for part in all.chunks(AT_ONCE) {
         let values: Vec<Value<'_>> = part
             .iter()

@@ -46,7 +46,8 @@ impl Engine {
 
     /// Reads what holds for as long as the lock is held. The time is read now, and not by the statement that waited.
     fn begun(&self) -> Result<Option<Turn>, StoreError> {
-        const BEGUN: &str = "SELECT store_id, seq, hash, moved_to, is_moved, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)
+        const BEGUN: &str = "SELECT store_id, seq, hash, moved_to, is_moved,
+                    CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)
                                FROM history_head";
         let clock = self.server.clock();
         let before = clock.map(|clock| clock());
