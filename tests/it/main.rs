@@ -86,6 +86,8 @@ mod surroundings;
 mod systemd;
 mod systems;
 mod terminal;
+#[cfg(feature = "postgres")]
+mod transfer;
 mod traps;
 mod usage;
 mod uses;

@@ -50,6 +50,7 @@ impl From<StoreError> for Error {
                 "if an older copy is meant to be there, start this program again; `keyward restore BACKUP` puts a backup in \
                  place and keeps what was revoked since",
             ),
+            StoreError::Moved { target, is_done, .. } => moved(Self::new(code, message), &target, is_done),
             StoreError::Foreign { .. } => Self::new(code, message)
                 .hint("nothing was changed; name a store, or a path where there is nothing yet, with --store"),
             StoreError::Insecure { path, weakness } => {
@@ -136,6 +137,7 @@ pub(crate) fn code_of(error: &StoreError) -> Code {
         StoreError::Corrupt { .. } => Code::StoreCorrupt,
         StoreError::Newer { .. } => Code::StoreNewer,
         StoreError::Rewound(_) => Code::StoreRewound,
+        StoreError::Moved { .. } => Code::StoreMoved,
         StoreError::Foreign { .. } => Code::StoreForeign,
         StoreError::Insecure { .. } | StoreError::OpenSecret { .. } => Code::StoreInsecure,
         StoreError::OldSchema { .. }
@@ -161,6 +163,18 @@ impl From<VerifyError> for Error {
     fn from(error: VerifyError) -> Self {
         words::not_checked(error)
     }
+}
+
+/// What to do with a store that is elsewhere.
+fn moved(error: Error, target: &Path, is_done: bool) -> Error {
+    let target = shell_path(target);
+    if is_done {
+        return error.hint(format!("use it where it is now: --store {target}"));
+    }
+    error
+        .hint("try again when the move has ended")
+        .hint(format!("if nobody moves it any more, finish that: keyward store move --to {target}"))
+        .hint(format!("if {target} is lost for good, a copy works again: keyward store copy --to ANOTHER-FILE"))
 }
 
 /// How a weakness of the store at `path` is mended.

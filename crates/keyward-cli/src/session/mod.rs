@@ -129,6 +129,15 @@ impl Session {
         }
     }
 
+    /// Whether the store is in a database.
+    pub fn is_on_server(&self) -> bool {
+        match &self.store {
+            StorePath::Named(_) | StorePath::Default(_) | StorePath::Nowhere => false,
+            #[cfg(feature = "postgres")]
+            StorePath::Server(..) => true,
+        }
+    }
+
     /// The present, in whole seconds. It stands still while a command computes.
     pub fn now(&self) -> Timestamp {
         self.now

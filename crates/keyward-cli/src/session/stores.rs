@@ -11,14 +11,21 @@
 //! | [`Session::store_to_plan`] | none | not yet | no | no |
 
 #[cfg(feature = "postgres")]
+use std::path::PathBuf;
+
+#[cfg(feature = "postgres")]
 use zeroize::Zeroizing;
 
 use super::{Session, StorePath};
 #[cfg(feature = "postgres")]
 use crate::error::Code;
 use crate::error::Error;
+#[cfg(feature = "postgres")]
+use crate::global::{NamedStore, named_store};
 use crate::text::shell_path;
 use keyward_core::rules::text::count;
+#[cfg(feature = "postgres")]
+use keyward_core::store::Place;
 use keyward_core::store::{Changes, News, Store, StoreError};
 #[cfg(feature = "postgres")]
 use keyward_core::store::{ServerUrl, Surroundings};
@@ -145,6 +152,27 @@ impl Session {
         Ok(((**url).clone(), self.surroundings()))
     }
 
+    /// Opens the store on the server that was named.
+    ///
+    /// # Errors
+    /// Where it cannot be reached.
+    #[cfg(feature = "postgres")]
+    pub fn store_on_server(&self) -> Result<Store, StoreError> {
+        self.open(Way::Change)
+    }
+
+    /// Opens the store to move it elsewhere: also one that was on its way before.
+    ///
+    /// # Errors
+    /// As [`Session::store_to_change`].
+    #[cfg(feature = "postgres")]
+    pub fn store_to_move(&mut self) -> Result<Store, Error> {
+        let store = self.open(Way::Change)?;
+        store.check_writable()?;
+        self.warn_of_exposure(&store);
+        Ok(store)
+    }
+
     /// Makes the store in the database that was named.
     ///
     /// # Errors
@@ -153,6 +181,18 @@ impl Session {
     pub fn found_store(&mut self) -> Result<Store, Error> {
         let (url, surroundings) = self.server("a store in a file is made by its first key")?;
         Ok(Store::found(url, surroundings, self.now)?)
+    }
+
+    /// The place that a flag names for a store.
+    ///
+    /// # Errors
+    /// [`Code::Usage`], as for `--store`.
+    #[cfg(feature = "postgres")]
+    pub fn place_for_store(&self, named: PathBuf, flag: &str) -> Result<Place, Error> {
+        Ok(match named_store(named, flag)? {
+            NamedStore::File(path) => Place::File(path),
+            NamedStore::Server(url) => Place::Server(url, self.surroundings()),
+        })
     }
 
     /// What the environment says about passwords.
@@ -201,6 +241,7 @@ impl Session {
     }
 
     fn admit(&mut self, store: Store) -> Result<Store, Error> {
+        store.check_here()?;
         store.check_writable()?;
         self.warn_of_exposure(&store);
         Ok(store)

@@ -75,6 +75,16 @@ pub enum StoreError {
     /// What is at its path now is an older state of it than was seen before, or a different one.
     #[error("the store {} has lost changes that were there before: an older copy of it was put in its place", .0.display())]
     Rewound(PathBuf),
+    /// It was moved to another place, or is on its way there. What is left can only be read.
+    #[error("the store {} {} to {}", .path.display(), if *.is_done { "was moved" } else { "is being moved" }, .target.display())]
+    Moved {
+        /// The store.
+        path: PathBuf,
+        /// Where it is now: the path of a file, or the URL of a server without password and parameters.
+        target: PathBuf,
+        /// Whether it is there. If not, it is on its way, or who moved it was ended in between.
+        is_done: bool,
+    },
     /// It is something else.
     #[error("{} is not a keyward store: it is {what}", .path.display())]
     Foreign {

@@ -24,6 +24,7 @@ mod history;
 mod key_settings;
 mod keys;
 mod meters;
+mod moved;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod restore;
@@ -34,6 +35,8 @@ mod sqlite;
 #[cfg(test)]
 mod statement_tests;
 mod tally;
+#[cfg(feature = "postgres")]
+mod transfer;
 mod usage;
 mod uses;
 mod view;
@@ -71,6 +74,8 @@ pub(crate) use sqlite::BUSY_TIMEOUT;
 pub use sqlite::backup::{BackupError, BackupReport};
 pub use sqlite::beside::all_of as files_beside;
 pub use tally::Tally;
+#[cfg(feature = "postgres")]
+pub use transfer::{Copied, Place, TransferError};
 pub use usage::{KeyUsage, Usage, UsageQuery};
 pub use uses::{LastUse, Uses};
 pub use view::View;
@@ -80,6 +85,7 @@ use continuity::Known;
 pub(crate) use counting::{Batches, Kept};
 pub use db::News;
 use db::{Conn, for_want_of_memory};
+use moved::Moved;
 #[cfg(feature = "postgres")]
 use postgres::Server;
 use sqlite::Purpose;
@@ -105,6 +111,8 @@ pub struct Store {
     sightings: u64,
     /// Whether it has still to be compared with what is known of it.
     is_unsure: bool,
+    /// Where it was moved to, as of the last look.
+    moved: Option<Moved>,
 }
 
 /// Who changes something, and when.
@@ -252,6 +260,15 @@ impl Store {
         }
     }
 
+    /// Refuses to go on with a store that was moved to another place, as of the last look at it. Whoever changes a store,
+    /// or verifies, does not need to ask: it is looked at again by then.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`].
+    pub fn check_here(&self) -> Result<(), StoreError> {
+        self.moved.as_ref().map_or(Ok(()), |moved| Err(moved.refusal(&self.path)))
+    }
+
     /// Which store it is; `None` where somebody removed that.
     pub fn id(&self) -> Option<&StoreId> {
         self.known.as_ref().map(|(id, _)| id)
@@ -277,7 +294,7 @@ impl Store {
     ///
     /// # Errors
     /// What `f` returns, or where the store cannot be written; [`StoreError::Replaced`] where another store has taken
-    /// its place since it was opened.
+    /// its place since it was opened, [`StoreError::Moved`] where it was moved to another place.
     pub fn write<T, E: From<StoreError>>(
         &mut self,
         stamp: Stamp<'_>,
@@ -360,10 +377,11 @@ impl Store {
     /// Begins to change a store that was the same a moment ago.
     fn begin_known<'s>(&'s self, stamp: Stamp<'s>) -> Result<Changes<'s>, StoreError> {
         let changes = Changes::begin(&self.conn, stamp)?;
-        if history::identity(&self.conn)?.as_ref().map(|(id, _)| id) == self.id() {
-            Ok(changes)
-        } else {
-            Err(StoreError::Replaced(self.path.clone()))
+        let (now, moved) = moved::identity(&self.conn)?;
+        match moved {
+            Some(moved) => Err(moved.refusal(&self.path)),
+            None if now.as_ref().map(|(id, _)| id) == self.id() => Ok(changes),
+            None => Err(StoreError::Replaced(self.path.clone())),
         }
     }
 }

@@ -22,8 +22,9 @@ use crate::rules::limits::{Meter, Whose};
 use crate::rules::token::{Id, Secret};
 use crate::rules::usage::Call;
 
-/// What only a file has, or a server, or is about the engine itself: no statement of these rooms is for both.
-const OF_ONE_ENGINE: [&str; 4] = ["db/", "postgres/", "sqlite/", "restore/"];
+/// What only a file has, or a server, or is about the engine itself: no statement of these rooms is for both. What is
+/// copied between two engines is told by tests of that.
+const OF_ONE_ENGINE: [&str; 5] = ["db/", "postgres/", "sqlite/", "restore/", "transfer/"];
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -85,6 +86,11 @@ fn change_seldom(store: &mut Store) -> Result<(), StoreError> {
     // The process that holds the lease is not the one that has its number now.
     store.conn.execute("UPDATE reservation SET holder = holder || '0'", &[])?;
     store.write(stamp(), |changes| changes.reserve(&[(Subject::Name(name("leased")), &secret(16).id)], at(1_060)))?;
+    store.write(stamp(), |changes| {
+        #[cfg(feature = "postgres")]
+        super::moved::set(changes.conn(), &super::moved::Moved { target: "elsewhere".into(), is_done: false })?;
+        super::moved::clear(changes.conn())
+    })?;
     super::directory::switch(&store.conn, Kind::User, &name("later"), false, at(1_000))
 }
 

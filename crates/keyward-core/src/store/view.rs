@@ -45,6 +45,20 @@ impl<'c> View<'c> {
         Self { conn, is_over: false }
     }
 
+    /// Begins a transaction that reads all of the store.
+    #[cfg(feature = "postgres")]
+    pub(super) fn to_copy(conn: &'c Conn, locks: bool) -> Result<Self, StoreError> {
+        conn.begin_to_copy(locks)?;
+        Ok(Self { conn, is_over: false })
+    }
+
+    /// Begins a transaction that writes all of a store.
+    #[cfg(feature = "postgres")]
+    pub(super) fn to_fill(conn: &'c Conn) -> Result<Self, StoreError> {
+        conn.begin_to_fill()?;
+        Ok(Self { conn, is_over: false })
+    }
+
     /// The connection, for writing.
     pub(super) fn conn(&self) -> &'c Conn {
         self.conn

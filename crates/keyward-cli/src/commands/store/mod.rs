@@ -1,5 +1,6 @@
 //! `keyward store`
 
+mod copy;
 mod grants;
 mod init;
 mod migrate;
@@ -9,13 +10,14 @@ use clap::{Args, Subcommand};
 use crate::error::{Error, Exit};
 use crate::session::Session;
 
-/// Make a store in a database, and look after it
+/// Make a store in a database, look after it, copy or move one
 ///
 /// The first key makes a store in a file. A store in a database is made only by `keyward store init`, so that a mistyped URL
 /// cannot make a second one.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keyward --store postgres://ann@db.example.org/keys store init")]
+  keyward --store postgres://ann@db.example.org/keys store init
+  keyward --store /srv/keys.db store move --to postgres://ann@db.example.org/keys")]
 pub struct Store {
     #[command(subcommand)]
     verb: Verb,
@@ -26,6 +28,8 @@ enum Verb {
     Init(init::Init),
     Migrate(migrate::Migrate),
     Grants(grants::Grants),
+    Copy(copy::Copy),
+    Move(copy::Move),
 }
 
 impl Store {
@@ -38,6 +42,8 @@ impl Store {
             Verb::Init(init::Init {}) => init::Init::run(session),
             Verb::Migrate(migrate::Migrate {}) => migrate::Migrate::run(session),
             Verb::Grants(grants::Grants {}) => grants::Grants::run(session),
+            Verb::Copy(verb) => verb.run(session),
+            Verb::Move(verb) => verb.run(session),
         }
     }
 }

@@ -129,6 +129,16 @@ impl Failure {
         matches!(self, Self::Said { state, .. } if matches!(state.as_str(), "40001" | "40P01" | "55P03" | "23503"))
     }
 
+    /// Which rule of the schema, or of values that can be kept at all, a row broke, if that is what it was.
+    pub(super) fn broken_rule(&self) -> Option<String> {
+        match self {
+            Self::Said { state, words, .. } if ["22", "23"].contains(&state.get(..2).unwrap_or_default()) => {
+                Some(words.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a COMMIT that ended so has not been made, for sure.
     pub(super) fn is_refused_commit(&self) -> bool {
         match self {

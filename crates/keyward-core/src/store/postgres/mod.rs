@@ -6,6 +6,7 @@
 //! | [`password`], [`passfile`] | where the password comes from |
 //! | [`server`] | who to connect to and how: hosts, names, TLS, sign-in |
 //! | [`client`] | transactions and statements |
+//! | [`copy_in`] | many rows at once |
 //! | [`schema`] | the tables, their versions, and whether they are as they should be |
 //! | [`rights`], [`role`] | who may do what, and what a role lacks |
 //! | [`kind`] | whether a server can hold a store |
@@ -25,6 +26,7 @@
 mod bind;
 mod checkup;
 mod client;
+mod copy_in;
 mod error;
 mod kind;
 mod line;
@@ -44,6 +46,7 @@ mod wait;
 pub(in crate::store) use checkup::check_up;
 pub use checkup::{DeadRows, Durability, SchemaCheckup, ServerCheckup};
 pub(in crate::store) use client::{Client, CommitError, Deadlines};
+pub(in crate::store) use copy_in::CopyIn;
 #[doc(hidden)]
 pub use passfile::find_password;
 pub use password::{HostClock, Surroundings};
@@ -51,7 +54,7 @@ pub use place::{ServerUrl, UrlError};
 pub use rights::{ServerRole, grants};
 pub use role::RoleCheckup;
 pub use schema::Migrated;
-pub(in crate::store) use schema::{checked_identity, dangling, found, migrate, strange_parts};
+pub(in crate::store) use schema::{NEWEST as NEWEST_SCHEMA, checked_identity, dangling, found, migrate, strange_parts};
 pub use server::Peer;
 pub(in crate::store) use server::Server;
 pub(in crate::store) use wait::Deadline;

@@ -27,7 +27,7 @@ use crate::store::continuity::Known as KnownStore;
 use crate::store::db::{Conn, Row};
 use crate::store::directory::FIRST_ROLES;
 use crate::store::error::StoreError;
-use crate::store::history;
+use crate::store::moved::{self, Moved};
 use crate::store::sqlite::Purpose;
 use crate::store::view::View;
 
@@ -147,7 +147,7 @@ pub(in crate::store) fn checked_identity(
     conn: &Conn,
     server: &Server,
     purpose: Purpose,
-) -> Result<KnownStore, StoreError> {
+) -> Result<(KnownStore, Option<Moved>), StoreError> {
     let identified = identity(conn, server, purpose);
     match identified {
         Err(StoreError::Missing(_)) => Err(role::missing_or_hidden(conn, server)?),
@@ -155,7 +155,7 @@ pub(in crate::store) fn checked_identity(
     }
 }
 
-fn identity(conn: &Conn, server: &Server, purpose: Purpose) -> Result<KnownStore, StoreError> {
+fn identity(conn: &Conn, server: &Server, purpose: Purpose) -> Result<(KnownStore, Option<Moved>), StoreError> {
     // All of it is of one moment.
     let _view = View::to_read(conn)?;
     let read = |row: &Row<'_>| {
@@ -165,7 +165,7 @@ fn identity(conn: &Conn, server: &Server, purpose: Purpose) -> Result<KnownStore
         None => Err(StoreError::Missing(server.place().to_owned())),
         Some(found) => {
             KNOWN.check(server.place(), found, purpose)?;
-            history::identity(conn)
+            moved::identity(conn)
         }
     }
 }
