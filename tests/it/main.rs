@@ -37,6 +37,8 @@ mod concurrency;
 mod crash;
 mod curl;
 mod damage;
+#[cfg(feature = "postgres")]
+mod database;
 mod decisions;
 mod delivery;
 mod directory;

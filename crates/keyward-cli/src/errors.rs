@@ -2,6 +2,8 @@
 //!
 //! The core says what happened. Here it gets its code, and the hints that name flags and commands.
 
+mod server;
+
 use std::path::Path;
 
 use crate::error::{Code, Error};
@@ -20,6 +22,10 @@ impl From<anyhow::Error> for Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
+        let error = match server::explained(error) {
+            Ok(explained) => return explained,
+            Err(error) => error,
+        };
         let (code, message) = (code_of(&error), error.to_string());
         match error {
             StoreError::Missing(path) => Self::new(code, message)
@@ -61,9 +67,6 @@ impl From<StoreError> for Error {
                 .hint("when the server is up again, see with `keyward history` whether it was made; if not, run the command again"),
             StoreError::ClockSkew { .. } => Self::new(code, message)
                 .hint("nothing was changed; set the clocks of both by NTP (timedatectl set-ntp true), then try again"),
-            StoreError::Server { remedy, .. } => Self::new(code, message).hint(remedy),
-            StoreError::Forbidden { role, .. } => Self::new(code, message)
-                .hint(format!("have the owner of the tables grant it to {role}, or sign in as another role")),
             StoreError::OpenSecret { file, .. } => Self::new(code, message)
                 .hint(format!("close it with `chmod 600 {}`, and change what is in it", shell_path(&file))),
             StoreError::NameTaken { kind, name } => {
@@ -137,8 +140,11 @@ pub(crate) fn code_of(error: &StoreError) -> Code {
         StoreError::Moved { .. } => Code::StoreMoved,
         StoreError::Foreign { .. } => Code::StoreForeign,
         StoreError::Insecure { .. } | StoreError::OpenSecret { .. } => Code::StoreInsecure,
-        StoreError::OldSchema { .. } | StoreError::Unusable { .. } | StoreError::Server { .. } => Code::StoreUnwritable,
-        StoreError::NameTaken { .. } => Code::NameTaken,
+        StoreError::OldSchema { .. }
+        | StoreError::NotMigrated { .. }
+        | StoreError::Unusable { .. }
+        | StoreError::Server { .. } => Code::StoreUnwritable,
+        StoreError::NameTaken { .. } | StoreError::Exists(_) => Code::NameTaken,
         StoreError::InUse { .. } => Code::InUse,
         StoreError::Replaced(_)
         | StoreError::Reserved { .. }

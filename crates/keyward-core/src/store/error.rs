@@ -59,6 +59,16 @@ pub enum StoreError {
         /// That of this program.
         known: i64,
     },
+    /// An earlier keyward made it on a server, and its owner has not brought it up to date yet.
+    #[error("the store {} has schema {found}, and this keyward needs schema {needed}", .path.display())]
+    NotMigrated {
+        /// The store: its URL without password and parameters.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The least schema that this program can use.
+        needed: i64,
+    },
     /// Another store took its place while it was open: a restored backup, or another file.
     #[error("the store {} was replaced in the meantime", .0.display())]
     Replaced(PathBuf),
@@ -83,6 +93,9 @@ pub enum StoreError {
         /// What it is instead.
         what: &'static str,
     },
+    /// It was to be made, and is there already.
+    #[error("there is already a store at {}", .0.display())]
+    Exists(PathBuf),
     /// Others could change it.
     #[error("the store {} is not safe: {weakness}", .path.display())]
     Insecure {

@@ -32,6 +32,8 @@ mod rows;
 mod secrets;
 mod settings;
 mod sqlite;
+#[cfg(test)]
+mod statement_tests;
 mod tally;
 #[cfg(feature = "postgres")]
 mod transfer;
@@ -61,7 +63,10 @@ pub(crate) use meters::{MeterId, Subjects};
 #[doc(hidden)]
 pub use postgres::find_password;
 #[cfg(feature = "postgres")]
-pub use postgres::{HostClock, Peer, ServerUrl, Surroundings, UrlError};
+pub use postgres::{
+    DeadRows, Durability, HostClock, Migrated, Peer, RoleCheckup, SchemaCheckup, ServerCheckup, ServerRole, ServerUrl,
+    Surroundings, UrlError, grants,
+};
 pub use restore::{MadeAgain, Restore, RestoreError};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;
@@ -165,6 +170,38 @@ impl Store {
     #[cfg(feature = "postgres")]
     pub fn connect(url: ServerUrl, around: Surroundings) -> Result<Self, StoreError> {
         Self::connect_for(&Arc::new(Server::new(url, around)?), Purpose::Change, BUSY_TIMEOUT)
+    }
+
+    /// Opens the store in the database of this URL, to be read. One that a newer keyward has brought up to date may be read
+    /// by those who may not write it.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    #[cfg(feature = "postgres")]
+    pub fn connect_to_read(url: ServerUrl, around: Surroundings) -> Result<Self, StoreError> {
+        Self::connect_for(&Arc::new(Server::new(url, around)?), Purpose::Read, BUSY_TIMEOUT)
+    }
+
+    /// Brings the store in the database of this URL to the schema of this program, while others use it. Nothing else
+    /// does that with a store on a server.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] for a role that does not own the tables; [`StoreError::Newer`] for a store that this program
+    /// must not change; [`StoreError::Locked`] where others used a table for the whole of half a minute;
+    /// [`StoreError::Unheard`] where nobody knows whether it was done: then it can be called again.
+    #[cfg(feature = "postgres")]
+    pub fn migrate(url: ServerUrl, around: Surroundings) -> Result<Migrated, StoreError> {
+        postgres::migrate(&Server::new(url, around)?)
+    }
+
+    /// What a doctor wants to know of the server that the store is on; `None` for one in a file. `clock` is the clock of
+    /// this host.
+    ///
+    /// # Errors
+    /// Where the server cannot be connected to, or does not answer.
+    #[cfg(feature = "postgres")]
+    pub fn check_up_server(&self, clock: &dyn Fn() -> Timestamp) -> Result<Option<ServerCheckup>, StoreError> {
+        self.server.as_ref().map(|server| postgres::check_up(server, clock)).transpose()
     }
 
     /// Makes the store in the database of this URL: its schema, its tables and the roles that every store begins with.

@@ -306,6 +306,14 @@ impl<'c> View<'c> {
         history::keys_ever_named(self.conn, text)
     }
 
+    /// Whether the history can be read: a role of a database that only verifies may not.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn tells_history(&self) -> Result<bool, StoreError> {
+        history::may_be_read(self.conn)
+    }
+
     /// How many events there are.
     ///
     /// # Errors

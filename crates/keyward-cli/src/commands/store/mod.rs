@@ -1,16 +1,18 @@
 //! `keyward store`
 
 mod copy;
+mod grants;
 mod init;
+mod migrate;
 
 use clap::{Args, Subcommand};
 
 use crate::error::{Error, Exit};
 use crate::session::Session;
 
-/// Make a store in a database, copy or move one
+/// Make a store in a database, look after it, copy or move one
 ///
-/// The first key makes a store in a file. A store in a database is made only by this command, so that a mistyped URL
+/// The first key makes a store in a file. A store in a database is made only by `keyward store init`, so that a mistyped URL
 /// cannot make a second one.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -23,8 +25,9 @@ pub struct Store {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make the schema and its tables in the database that --store names
-    Init,
+    Init(init::Init),
+    Migrate(migrate::Migrate),
+    Grants(grants::Grants),
     Copy(copy::Copy),
     Move(copy::Move),
 }
@@ -36,7 +39,9 @@ impl Store {
     /// What the verb says.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         match self.verb {
-            Verb::Init => init::run(session),
+            Verb::Init(init::Init {}) => init::Init::run(session),
+            Verb::Migrate(migrate::Migrate {}) => migrate::Migrate::run(session),
+            Verb::Grants(grants::Grants {}) => grants::Grants::run(session),
             Verb::Copy(verb) => verb.run(session),
             Verb::Move(verb) => verb.run(session),
         }

@@ -16,6 +16,8 @@ mod filling;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod row;
+#[cfg(test)]
+pub(super) mod spy;
 mod sqlite;
 mod tuples;
 mod value;
@@ -139,7 +141,10 @@ impl Conn {
     }
 
     /// Runs a statement, and returns how many rows it changed.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        #[cfg(test)]
+        spy::note(sql, values);
         match &self.engine {
             Engine::Sqlite(engine) => engine.execute(sql, values),
             #[cfg(feature = "postgres")]
@@ -148,12 +153,15 @@ impl Conn {
     }
 
     /// Calls `f` with each row of the answer.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn each<E: From<StoreError>>(
         &self,
         sql: &str,
         values: &[Value<'_>],
         f: impl FnMut(&Row<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        #[cfg(test)]
+        spy::note(sql, values);
         match &self.engine {
             Engine::Sqlite(engine) => engine.each(sql, values, f),
             #[cfg(feature = "postgres")]
@@ -162,6 +170,7 @@ impl Conn {
     }
 
     /// What `f` makes of each row of the answer.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn all<T>(
         &self,
         sql: &str,
@@ -177,12 +186,15 @@ impl Conn {
     }
 
     /// What `f` makes of the first row of the answer, if there is one.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn optional<T>(
         &self,
         sql: &str,
         values: &[Value<'_>],
         f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
+        #[cfg(test)]
+        spy::note(sql, values);
         match &self.engine {
             Engine::Sqlite(engine) => engine.optional(sql, values, f),
             #[cfg(feature = "postgres")]
@@ -191,6 +203,7 @@ impl Conn {
     }
 
     /// What `f` makes of the one row of the answer, which always has one.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn alone<T>(
         &self,
         sql: &str,
@@ -416,9 +429,8 @@ impl Conn {
     pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.damage(),
-            // A server looks after its pages itself.
             #[cfg(feature = "postgres")]
-            Engine::Postgres(_) => Ok(None),
+            Engine::Postgres(engine) => engine.damage(),
         }
     }
 
@@ -427,7 +439,7 @@ impl Conn {
         match &self.engine {
             Engine::Sqlite(engine) => engine.strange_parts(),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(_) => Ok(vec![]),
+            Engine::Postgres(engine) => engine.strange_parts(),
         }
     }
 

@@ -19,7 +19,7 @@ use super::value::Value;
 use super::{End, News, Sight};
 use crate::store::error::StoreError;
 use crate::store::moved::Moved;
-use crate::store::postgres::{Client, CommitError, Deadlines, Peer, Server};
+use crate::store::postgres::{Client, CommitError, Deadlines, Peer, Server, dangling, strange_parts};
 
 /// A connection to a server, and the way to another one.
 #[derive(Debug)]
@@ -151,6 +151,16 @@ impl Engine {
     pub(super) fn rollback(&self) {
         self.turn.take();
         self.client.rollback();
+    }
+
+    /// What is wrong with the rows, if anything is. A server looks after its pages itself.
+    pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
+        dangling(&self.client)
+    }
+
+    /// What is in the schema that keyward did not make so, or is missing.
+    pub(super) fn strange_parts(&self) -> Result<Vec<String>, StoreError> {
+        strange_parts(&self.client, &self.server)
     }
 
     /// Whether the last transaction failed only because it met another one, so that it may well be made when it is tried

@@ -153,6 +153,15 @@ pub(super) fn has_been_at(conn: &Conn, end: &Head) -> Result<bool, StoreError> {
     Ok(found == Some(end.hash))
 }
 
+/// Whether the history can be read: a role of a server that only verifies may not. To try it would end the transaction.
+pub(super) fn may_be_read(conn: &Conn) -> Result<bool, StoreError> {
+    if !conn.dialect().is_server() {
+        return Ok(true);
+    }
+    let sql = "SELECT CAST(CASE WHEN has_table_privilege('history', 'SELECT') THEN 1 ELSE 0 END AS BIGINT)";
+    conn.alone(sql, &[], |row| row.flag(0))
+}
+
 pub(super) fn append(conn: &Conn, entry: &NewEvent<'_>) -> Result<(), StoreError> {
     debug_assert!(ACTIONS.contains(&entry.action), "{} is not on the list of actions", entry.action);
     let Head { seq: last, hash: before } = head(conn)?;

@@ -179,7 +179,7 @@ impl Failure {
             "28000" => server(
                 path,
                 said,
-                "see what pg_hba.conf of the server lets in: the user, the address, and how it signs in",
+                "see whether the role is there, and what pg_hba.conf of the server lets in: the user, the address, and how it signs in",
             ),
             "53300" | "53400" => {
                 server(path, said, "wait until connections are free, or raise max_connections; a pooler helps")

@@ -28,6 +28,6 @@ pub(super) use unfinished::Unfinished;
 pub(super) use watch::{Sight, Watch};
 
 #[cfg(test)]
-mod plan_tests;
+pub(super) mod plan_tests;
 #[cfg(test)]
 mod tests;

@@ -61,7 +61,7 @@ impl Engine {
             found = row.try_get(0).map_err(|error| StoreError::Bug(error.into()))?;
             Ok::<_, StoreError>(())
         })?;
-        let known = crate::store::postgres::SCHEMA;
+        let known = crate::store::postgres::NEWEST_SCHEMA;
         if found == known { Ok(()) } else { Err(StoreError::Newer { path: self.place().to_owned(), found, known }) }
     }
 
