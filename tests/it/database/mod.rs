@@ -4,7 +4,7 @@ mod doctor;
 mod messages;
 #[path = "../../../crates/keyward-core/tests/server/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
-mod postgres;
+pub(crate) mod postgres;
 mod roles;
 
 use std::path::Path;

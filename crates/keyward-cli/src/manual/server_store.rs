@@ -58,12 +58,14 @@ const LOST: Rows = &[
     ),
 ];
 
-/// The parts of the topic.
+/// What a move does to the former place.
 const MOVING: &str = "From the start of a move, the former place can only be read: list, show, history, usage, export, doctor, \
      backup and store copy. Whatever would change it or verify is refused with store_moved, and guards that use it answer 503 \
      until they are started with the new one. A move that was ended in between is finished by the same command again. A store \
-     can be moved back to where it was, as long as nothing was done there since.";
+     can be moved back to where it was, as long as nothing was done there since. To copy or move into a database, sign in as \
+     the role that owns its tables.";
 
+/// The parts of the topic.
 pub(super) fn parts() -> Vec<Part> {
     let mut parts = vec![
         Part::Text(
