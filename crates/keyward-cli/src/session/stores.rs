@@ -20,6 +20,8 @@ use super::{Session, StorePath};
 use crate::error::Code;
 use crate::error::Error;
 use crate::text::shell_path;
+#[cfg(feature = "postgres")]
+use keyward_core::store::ServerUrl;
 use keyward_core::store::{Store, StoreError};
 
 impl Session {
@@ -104,12 +106,27 @@ impl Session {
         }
     }
 
-    fn open(&self, open: fn(&Path) -> Result<Store, StoreError>) -> Result<Store, StoreError> {
+    fn open(&mut self, open: fn(&Path) -> Result<Store, StoreError>) -> Result<Store, StoreError> {
         match &self.store {
             StorePath::Named(path) | StorePath::Default(path) => open(path),
             #[cfg(feature = "postgres")]
-            StorePath::Server(url, _) => Store::connect((**url).clone(), self.surroundings()),
+            StorePath::Server(url, _) => {
+                let url = (**url).clone();
+                self.warn_of_password(&url);
+                Store::connect(url, self.surroundings())
+            }
             StorePath::Nowhere => Err(StoreError::Nowhere),
+        }
+    }
+
+    /// Warns of a password in a variable, which ends up where nobody expects one. On a command line it was refused.
+    #[cfg(feature = "postgres")]
+    fn warn_of_password(&mut self, url: &ServerUrl) {
+        if url.has_password() {
+            self.terminal.warn(
+                "KEYWARD_STORE holds a password, and every program that is started from here gets it too; keep it in \
+                 ~/.pgpass (mode 600)",
+            );
         }
     }
 
@@ -123,7 +140,9 @@ impl Session {
             return Err(Error::new(Code::Usage, "a store in a file is made by its first key")
                 .hint("name a database: keyward --store postgres://USER@HOST/DB store init"));
         };
-        Ok(Store::found((**url).clone(), self.surroundings(), self.now)?)
+        let url = (**url).clone();
+        self.warn_of_password(&url);
+        Ok(Store::found(url, self.surroundings(), self.now)?)
     }
 
     /// What the environment says about passwords.

@@ -4,6 +4,7 @@ mod connecting;
 mod deadlines;
 mod passwords;
 #[path = "../../../../tests/server/mod.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
 mod server;
 mod statements;
 
