@@ -10,7 +10,7 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::postgres::{OWNER, Server, Signal, signal_to};
 use super::psql::Psql;
-use super::{Site, end, is_full, start};
+use super::{Site, end, is_full, slow_down, start};
 use crate::harness::{finish, finish_with};
 use crate::serve::{LONG, eventually};
 
@@ -118,23 +118,27 @@ fn others_go_on_after_one_that_gets_the_lock_and_is_stopped() {
 #[test]
 #[ignore = "needs PostgreSQL, openssl, root and ip netns"]
 fn others_go_on_after_one_that_ends_or_stands_still_at_any_moment() {
-    let (_server, site) = start(2);
+    let (server, site) = start(2);
+    slow_down(&server);
     site.mint("deploy");
     let secret = site.mint("other");
     let mut random = ChaCha20Rng::seed_from_u64(5);
     let rounds = if is_full() { 200 } else { 10 };
+    let start = Instant::now();
+    site.mint("measured");
+    let time = start.elapsed();
     let (mut longest, mut after) = (Duration::ZERO, 0);
     for round in 0..rounds {
-        let line = match round % 4 {
+        let line = match round / 2 % 4 {
             0 => format!("create new-{round} --secret-file new-{round}"),
             1 => format!("edit deploy --description {round}"),
             2 => "rotate deploy".to_owned(),
             _ => format!("duplicate other new-{round} --secret-file new-{round}"),
         };
         let struck = begin(&site, 1, &line);
-        // Most of them within the transactions of a command.
-        thread::sleep(Duration::from_micros(10_000 + random.next_u64() % 90_000));
-        let how = if random.next_u64().is_multiple_of(3) { Signal::STOP } else { Signal::KILL };
+        // Most of them behind the sign-in.
+        thread::sleep(time.mul_f64(0.3 + 0.7 * f64::from(random.next_u32()) / f64::from(u32::MAX)));
+        let how = if round % 2 == 0 { Signal::STOP } else { Signal::KILL };
         signal(&struck, how);
         let start = Instant::now();
         let output = finish(&mut site.on(2, &format!("edit other --description after-{round}")));

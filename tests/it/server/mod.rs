@@ -172,6 +172,17 @@ fn end(child: Child) -> Output {
     Output { code, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// Makes every change take its time, both before its COMMIT and within it, so that it is struck in the middle more often.
+fn slow_down(server: &Server) {
+    server.sql(
+        "keyward",
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END';
+         CREATE TRIGGER wait BEFORE INSERT ON keyward.history FOR EACH ROW EXECUTE FUNCTION public.wait();
+         CREATE CONSTRAINT TRIGGER wait_to_commit AFTER INSERT ON keyward.history DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION public.wait()",
+    );
+}
+
 /// How many commits wait for a standby that is not there: they are made, and nobody is told.
 fn unheard(server: &Server) -> usize {
     server.sql(OWNER, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").parse().unwrap()
