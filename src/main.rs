@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         args: std::env::args_os().collect(),
         environment: Box::new(|name| std::env::var_os(name)),
         clock: Arc::new(|| from_system(SystemTime::now())),
+        is_host_clock: true,
         random: Box::new(|bytes| SysRng.try_fill_bytes(bytes).map_err(anyhow::Error::new)),
         data_folder: directories::ProjectDirs::from("", "", "keyward").map(|folders| folders.data_dir().to_owned()),
         program: std::env::current_exe().ok(),

@@ -71,7 +71,7 @@ fn the_main_page_has_what_belongs_there() {
     for page in keyward_cli::manual::pages(Cli::command()).unwrap() {
         let of_commands = ["NAME", "SYNOPSIS", "EXIT STATUS", "ENVIRONMENT", "FILES"];
         let of_formats = ["NAME", "DESCRIPTION", "SEE ALSO"];
-        let is_format = page.file.ends_with(".5");
+        let is_format = !page.file.ends_with(".1");
         for section in if is_format { &of_formats[..] } else { &of_commands[..] } {
             assert!(
                 page.text.contains(&format!(".SH {section}\n")) || page.text.contains(&format!(".SH \"{section}\"\n")),

@@ -228,6 +228,7 @@ impl Sandbox {
                 *now = read.checked_add(SignedDuration::from_secs(tick)).unwrap_or(read);
                 read
             }),
+            is_host_clock: false,
             random: Box::new(move |bytes| {
                 if has_no_random.get() {
                     return Err(anyhow::anyhow!("made up for a test"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use keyward_cli::error::{Code, Error};
 use keyward_cli::manual::json::{Shape, Type, shapes};
 use serde_json::Value;
 
@@ -157,6 +158,10 @@ fn every_output_has_exactly_the_documented_fields() {
     seen.filled.insert(("line", "allowed"));
     let error = sandbox.run("show nothing --json").error();
     seen.check("error", &error);
+    // Only a network that is cut makes one.
+    let unknown = Error::new(Code::UnknownOutcome, "no answer").hint("ask").of_unknown_outcome(&"01234567");
+    let unknown: Value = serde_json::from_str(&unknown.render_json()).unwrap();
+    seen.check("error of an unknown outcome", &unknown["error"]);
 
     for shape in shapes() {
         assert!(seen.shapes.contains(shape.name), "{} is documented and was not seen", shape.name);

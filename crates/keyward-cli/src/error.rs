@@ -105,6 +105,7 @@ codes! {
         "the system does not let keyward use the store: permissions, a full disk, too little memory",
     StoreMoved "store_moved" 6 "the store was moved; the message names where to",
     StoreRewound "store_rewound" 6 "the store is older than what this process has seen of it",
+    ClockSkew "clock_skew" 6 "the clock of this machine is more than a minute off that of the server",
     UnknownOutcome "unknown_outcome" 6 "the connection was lost, and nobody knows whether the change was made",
     NotDelivered "not_delivered" 7 "the place for the secret did not take it, so no key was kept",
     Internal "internal" 70 "a bug in keyward",
@@ -139,6 +140,17 @@ struct ErrorJson<'d> {
     code: &'static str,
     message: &'d str,
     hint: Option<String>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    unknown: Option<&'d Unknown>,
+}
+
+/// What is known of a secret where nobody knows whether the change was made that belongs to it.
+#[derive(Debug, Serialize)]
+struct Unknown {
+    /// Its public id.
+    secret_id: String,
+    /// Whether it was delivered.
+    delivered: bool,
 }
 
 /// An error of a command. It never holds a secret.
@@ -150,12 +162,21 @@ pub struct Error {
     cause: Option<anyhow::Error>,
     secret_is_out: bool,
     is_reserved: bool,
+    unknown: Option<Box<Unknown>>,
 }
 
 impl Error {
     /// An error with a message: one sentence, no full stop, lower case.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hints: vec![], cause: None, secret_is_out: false, is_reserved: false }
+        Self {
+            code,
+            message: message.into(),
+            hints: vec![],
+            cause: None,
+            secret_is_out: false,
+            is_reserved: false,
+            unknown: None,
+        }
     }
 
     /// An error that no user can cause: a mistake in keyward.
@@ -182,6 +203,13 @@ impl Error {
         error
             .hint(format!("both secrets of {name} work now: the one that was just delivered, and the one before it"))
             .hint(format!("to stop both when the store can be written again: keyward rotate {name}"))
+    }
+
+    /// The same, where nobody knows whether the change was made that this secret was delivered for.
+    #[must_use]
+    pub fn of_unknown_outcome(self, secret_id: &impl std::fmt::Display) -> Self {
+        let unknown = Unknown { secret_id: secret_id.to_string(), delivered: true };
+        Self { secret_is_out: true, unknown: Some(Box::new(unknown)), ..self }
     }
 
     /// The same, where somebody else is about to mint for the same name or key: it passes by itself.
@@ -251,7 +279,8 @@ impl Error {
             Some(cause) => format!("{}: {cause:#}", self.message),
             None => self.message.clone(),
         };
-        let error = ErrorJson { code: self.code.row().0, message: &redact(&message), hint };
+        let error =
+            ErrorJson { code: self.code.row().0, message: &redact(&message), hint, unknown: self.unknown.as_deref() };
         // Three texts: they cannot fail to be JSON.
         let document = serde_json::to_string(&ErrorDocument { error }).unwrap_or_default();
         format!("{document}\n")
@@ -293,12 +322,13 @@ mod tests {
     /// The contract names these, and no others.
     #[test]
     fn every_code_of_the_contract_is_there_once() {
-        let mut contract = "conflict output_failed address_in_use store_moved store_rewound unknown_outcome not_found \
+        let mut contract =
+            "conflict output_failed address_in_use store_moved store_rewound unknown_outcome clock_skew not_found \
                             name_taken in_use role_ceiling not_permitted invalid_value usage cancelled \
                             confirmation_required store_missing store_locked store_corrupt store_newer store_foreign \
                             store_insecure store_unwritable not_delivered internal"
-            .split_whitespace()
-            .collect::<Vec<_>>();
+                .split_whitespace()
+                .collect::<Vec<_>>();
         let mut own: Vec<_> = Code::table().map(|(code, ..)| code).collect();
         contract.sort_unstable();
         own.sort_unstable();

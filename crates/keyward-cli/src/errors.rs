@@ -57,7 +57,9 @@ impl From<StoreError> for Error {
                 })
             }
             StoreError::Unheard(_) => Self::new(code, message)
-                .hint("see what became of it with `keyward history`, then do it again where it is missing"),
+                .hint("when the server is up again, see with `keyward history` whether it was made; if not, run the command again"),
+            StoreError::ClockSkew { .. } => Self::new(code, message)
+                .hint("nothing was changed; set the clocks of both by NTP (timedatectl set-ntp true), then try again"),
             StoreError::Server { remedy, .. } => Self::new(code, message).hint(remedy),
             StoreError::Forbidden { role, .. } => Self::new(code, message)
                 .hint(format!("have the owner of the tables grant it to {role}, or sign in as another role")),
@@ -127,6 +129,7 @@ pub(crate) fn code_of(error: &StoreError) -> Code {
         StoreError::Missing(_) | StoreError::Nowhere => Code::StoreMissing,
         StoreError::Locked(_) => Code::StoreLocked,
         StoreError::Unheard(_) => Code::UnknownOutcome,
+        StoreError::ClockSkew { .. } => Code::ClockSkew,
         StoreError::Corrupt { .. } => Code::StoreCorrupt,
         StoreError::Newer { .. } => Code::StoreNewer,
         StoreError::Rewound(_) => Code::StoreRewound,

@@ -29,6 +29,8 @@ pub struct World {
     pub environment: Environment,
     /// Tells the time.
     pub clock: Clock,
+    /// Whether that is the time of this host: it is compared with that of a server then, which gives changes their time.
+    pub is_host_clock: bool,
     /// Fills a buffer from a generator that is fit for secrets.
     pub random: Random,
     /// Where stores are by default, if the platform has such a place.

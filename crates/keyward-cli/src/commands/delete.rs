@@ -49,7 +49,7 @@ impl Delete {
             store.rehearse(session.stamp(), |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;
             confirm(session, &keys)?;
         }
-        store.write(session.stamp(), |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;
+        session.write(&mut store, |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;
         let outcomes: Vec<_> = keys.into_iter().map(|key| (key, Effect::Deleted)).collect();
         print_outcomes(session, &outcomes, "deleted")?;
         Ok(Exit::DONE)

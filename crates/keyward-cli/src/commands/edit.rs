@@ -85,7 +85,7 @@ fn change(session: &mut Session, store: &mut Store, key: &Key, edited: Change<'_
     // The key is read again inside the transaction, so that no change in the meantime is lost. Somebody may be about
     // to mint for the new name: most are done in a moment.
     Patience::Short.wait(session, |session| {
-        store.write(session.stamp(), |changes| {
+        session.write(store, |changes| {
             let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
             let (name, settings) = edited(&present, changes.now())?;
             let after = changes.update_key(&present, &name, &settings)?;

@@ -52,7 +52,7 @@ impl Disable {
 fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<Exit, Error> {
     let mut store = session.store_to_change()?;
     let keys = find_all(&store, keys)?;
-    let outcomes = store.write(session.stamp(), |changes| {
+    let outcomes = session.write(&mut store, |changes| {
         let change = |key: &Key| {
             let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
             let changed = changes.switch_key(&present, enabled)?;

@@ -88,13 +88,13 @@ fn ensure_once(
                 check_works(session, &mut store, change, &patch)?;
                 clear_up(session, &mut store, &key, &sink)?;
             }
-            let after = store.write(session.stamp(), change)?;
+            let after = session.write(&mut store, change)?;
             let outcome = if after.settings == key.settings { Effect::Unchanged } else { Effect::Updated };
             (after, outcome)
         }
         PlaceState::Staged(secret) => {
             let finish = |changes: &Changes<'_>| changes.promote_secret(&change(changes)?, &secret);
-            let after = store.write(session.stamp(), finish)?;
+            let after = session.write(&mut store, finish)?;
             if after.settings.expires_at != patch.apply(&key.settings).expires_at {
                 warnings = &[EXPIRY_CUT];
             }
@@ -172,7 +172,7 @@ fn check_works(
 
 /// What a rotation that was killed has left, beside the place and in the store, goes. One that is at work now has
 /// reserved the key, and if it did not, it is younger than this.
-fn clear_up(session: &Session, store: &mut Store, key: &Key, sink: &Sink) -> Result<(), Error> {
+fn clear_up(session: &mut Session, store: &mut Store, key: &Key, sink: &Sink) -> Result<(), Error> {
     const AT_WORK: i64 = 60;
     sink.place().map_or(Ok(()), Place::clear_up)?;
     let is_left =
@@ -181,7 +181,7 @@ fn clear_up(session: &Session, store: &mut Store, key: &Key, sink: &Sink) -> Res
     if staged.is_empty() {
         return Ok(());
     }
-    store.write(session.stamp(), |changes| {
+    session.write(store, |changes| {
         if changes.is_reserved(&Subject::Key(key.id.clone()))? {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use crate::session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward man | man -l -
-  keyward man pages; cp pages/*.1 ~/.local/share/man/man1; cp pages/*.5 ~/.local/share/man/man5")]
+  keyward man pages; cp pages/*.1 ~/.local/share/man/man1; cp pages/*.5 ~/.local/share/man/man5; cp pages/*.7 ~/.local/share/man/man7")]
 pub struct Manual {
     /// The folder, which must exist
     #[arg(value_name = "DIR")]

@@ -79,7 +79,7 @@ impl Settings {
                 // An invalid value is refused before a store is made for it.
                 change(&mut StoreSettings::default(), name, &value)?;
                 let mut store = session.store_to_make()?;
-                let settings = store.write(session.stamp(), |changes| {
+                let settings = session.write(&mut store, |changes| {
                     let mut settings = changes.settings()?;
                     change(&mut settings, name, &value)?;
                     changes.save_settings(&settings)?;

@@ -24,11 +24,11 @@ use std::time::Duration;
 use keyward_core::issuer::{Lease, Parcel, StagedSecret};
 use keyward_core::rules::key::{Key, SecretState};
 use keyward_core::rules::text::count;
-use keyward_core::rules::token::Secret;
+use keyward_core::rules::token::{Id, Secret};
 use keyward_core::store::{Changes, NewSecret, Stamp, Store, Subject};
 
 use super::{Deposit, Effect, Sink, Told};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::platform::start_thread;
 use crate::session::Session;
 use crate::terminal::Interrupts;
@@ -122,7 +122,8 @@ impl<'h> Handover<'h> {
     /// Wipes the secrets.
     fn sent(self) -> Sent<'h> {
         let commands = self.orders.iter().filter(|order| order.sink.is_command()).count() as u64;
-        Sent { orders: self.orders.len(), commands, rotation: self.rotation }
+        let ids = self.orders.iter().map(|order| order.secret.id().clone()).collect();
+        Sent { ids, commands, rotation: self.rotation }
     }
 }
 
@@ -137,7 +138,7 @@ pub struct Change {
 
 /// What is left of a handover once its secrets are delivered.
 struct Sent<'h> {
-    orders: usize,
+    ids: Vec<Id>,
     commands: u64,
     rotation: Option<(&'h Key, &'h NewSecret)>,
 }
@@ -159,7 +160,9 @@ pub fn hand_over(
     handover: Handover<'_>,
     change: &dyn Fn(&Changes<'_>) -> Result<Change, Error>,
 ) -> Result<Change, Error> {
-    let (rehearsed, lease) = reserve(session, store, &handover, change)?;
+    let (mut rehearsed, lease) = reserve(session, store, &handover, change)?;
+    let news = session.tell_news(store);
+    rehearsed.warnings.extend(&news);
     let mut deposit = Deposit::default();
     let watch = handover.orders.iter().any(|order| order.sink.may_wait()).then(|| Watch::start(session, store, &lease));
     let delivered = deliver(session, &handover, &rehearsed, &lease, &mut deposit);
@@ -175,9 +178,16 @@ pub fn hand_over(
         return Err(error);
     }
     match lease.commit(store, session.stamp(), change) {
-        Ok(made) => {
+        Ok(mut made) => {
             deposit.keep(session);
+            made.warnings.extend(news);
+            let later = session.tell_news(store).into_iter().filter(|warning| !made.warnings.contains(warning));
+            made.warnings.extend(later.collect::<Vec<_>>());
             Ok(made)
+        }
+        Err(error) if error.code() == Code::UnknownOutcome => {
+            deposit.leave();
+            Err(unknown(&sent, error))
         }
         Err(error) => Err(not_committed(session, store, &sent, &lease, deposit, error)),
     }
@@ -241,10 +251,28 @@ fn not_committed(
         return error.after_delivery();
     }
     let _ = lease.give_back(store, session.stamp());
-    match (sent.orders, sent.commands) {
+    match (sent.ids.len(), sent.commands) {
         (1, _) => error.after_delivery(),
         (_, 0) => error,
         (_, commands) => error.hint(void(commands)),
+    }
+}
+
+/// The secrets are out and nobody knows whether the change was made: what has taken them keeps them.
+fn unknown(sent: &Sent<'_>, error: Error) -> Error {
+    let Some(id) = sent.ids.first() else { return error };
+    let error = error.of_unknown_outcome(id);
+    match (sent.rotation, sent.ids.len()) {
+        (Some((key, _)), _) => error.hint(format!(
+            "the secret was delivered, and the one before it works as well; to be sure: keyward rotate {}",
+            key.name
+        )),
+        (None, 1) => error
+            .hint(format!("the secret was delivered, and was left where it is; whether it works: keyward show {id}"))
+            .hint("to make sure: the same command again, of create with --ensure"),
+        _ => {
+            error.hint("the secrets were delivered, and were left where they are; to make sure: the same command again")
+        }
     }
 }
 

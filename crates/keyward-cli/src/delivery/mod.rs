@@ -188,6 +188,11 @@ impl Deposit {
         }
     }
 
+    /// Nobody knows whether the change was made: everything stays where it is.
+    fn leave(self) {
+        self.files.keep();
+    }
+
     /// The change was not made: takes back what can be taken back. Returns whether the files are as they were.
     fn take_back(self) -> bool {
         if let Some(keeper) = self.keeper {

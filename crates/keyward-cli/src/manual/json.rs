@@ -487,4 +487,16 @@ const SHAPES: &[Shape] = &[
             ("hint", MaybeText, "what to do next, for people"),
         ]),
     },
+    Shape {
+        name: "error of an unknown outcome",
+        printed_by: "create, duplicate, rotate and apply, in the same way, where the code is `unknown_outcome` and a secret was \
+                     delivered",
+        fields: Cow::Borrowed(&[
+            ("code", Text, "unknown_outcome"),
+            ("message", Text, "what happened, for people"),
+            ("hint", MaybeText, "what to do next, for people"),
+            ("secret_id", Text, "the public id of the secret; where there are several, of the first"),
+            ("delivered", Switch, "true: it is where it was to go, and was left there"),
+        ]),
+    },
 ];

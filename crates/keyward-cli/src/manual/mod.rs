@@ -2,9 +2,11 @@
 //!
 //! One page for each command. What clap knows (synopsis, options, subcommands) is rendered by clap_mangen;
 //! examples are taken from the help text, and exit status, files and environment are added where
-//! they belong. Formats have pages of their own, in section 5.
+//! they belong. Formats have pages of their own, in section 5, and the store on a server in section 7.
 
 pub mod json;
+#[cfg(feature = "postgres")]
+mod server_store;
 #[cfg(feature = "serve")]
 mod serving;
 mod topics;
@@ -196,8 +198,8 @@ fn wrap(line: &str, text: &mut String) {
 
 fn add_see_also(page: &mut Roff, name: &str) {
     page.control("SH", ["SEE ALSO"]);
-    let pages = TOPICS.iter().map(|topic| (format!("keyward-{}", topic.name), "(5)"));
-    let pages = std::iter::once(("keyward".to_owned(), "(1)")).chain(pages).filter(|(page, _)| page != name);
+    let pages = TOPICS.iter().map(|topic| (format!("keyward-{}", topic.name), format!("({})", topic.section)));
+    let pages = std::iter::once(("keyward".to_owned(), "(1)".to_owned())).chain(pages).filter(|(page, _)| page != name);
     for (place, (name, section)) in pages.enumerate() {
         let before = if place == 0 { "" } else { ", " };
         page.text([roman(before), bold(name), roman(section)]);

@@ -157,6 +157,7 @@ const HEADERS: Rows = &[
     ("X-Keyward-Request-Id", "what the request is called, on every answer of a policy"),
     ("X-Keyward-Reason", "allowed, or why not, on every answer of a policy"),
     ("X-Keyward-Status", "429, where it comes as 403"),
+    ("X-Keyward-Stale", "true, where the server of the store is away and --stale-for lets old knowledge decide"),
     (
         "RateLimit-Policy",
         "the limits that apply, as \"1m\";q=1000;w=60; those of a user and a tenant are user-1m, tenant-1m",

@@ -1,5 +1,5 @@
-//! The formats that belong to no single command: the manifest, what is printed with `--json`, and the configuration of
-//! `keyward serve`. Each is a page of section 5 of the manual, and a topic of `keyward help`.
+//! What belongs to no single command: the formats (the manifest, what is printed with `--json`, the configuration of
+//! `keyward serve`) and the store on a server. Each is a page of the manual, and a topic of `keyward help`.
 
 use std::fmt::Write as _;
 
@@ -25,20 +25,34 @@ pub(super) enum Part {
 /// What stands before the further lines of a term's meaning.
 const BEHIND: &str = "                     ";
 
-/// A format.
+/// A page about something that belongs to no single command.
 pub struct Topic {
     /// What it is called on the command line of `keyward help`.
     pub name: &'static str,
     summary: &'static str,
+    /// The section of the manual: 5 for a format, 7 for what is none.
+    pub(super) section: &'static str,
     parts: fn() -> Vec<Part>,
 }
 
 /// All of them.
 pub const TOPICS: &[Topic] = &[
-    Topic { name: "manifest", summary: "what a store should hold, as a text", parts: manifest },
-    Topic { name: "json", summary: "what keyward prints with --json", parts: json },
+    Topic { name: "manifest", summary: "what a store should hold, as a text", section: "5", parts: manifest },
+    Topic { name: "json", summary: "what keyward prints with --json", section: "5", parts: json },
     #[cfg(feature = "serve")]
-    Topic { name: "serve.toml", summary: "the configuration of keyward serve", parts: super::serving::parts },
+    Topic {
+        name: "serve.toml",
+        summary: "the configuration of keyward serve",
+        section: "5",
+        parts: super::serving::parts,
+    },
+    #[cfg(feature = "postgres")]
+    Topic {
+        name: "server-store",
+        summary: "a store in a PostgreSQL database, for several hosts",
+        section: "7",
+        parts: super::server_store::parts,
+    },
 ];
 
 impl Topic {
@@ -65,13 +79,19 @@ impl Topic {
         text
     }
 
-    /// The topic as a page of section 5.
+    /// The topic as a page of the manual.
     pub(super) fn page(&self) -> anyhow::Result<Page> {
         let name = format!("keyward-{}", self.name);
         let mut page = Roff::new();
         page.control(
             "TH",
-            [name.to_uppercase().as_str(), "5", DATE, concat!("keyward ", env!("CARGO_PKG_VERSION")), "keyward"],
+            [
+                name.to_uppercase().as_str(),
+                self.section,
+                DATE,
+                concat!("keyward ", env!("CARGO_PKG_VERSION")),
+                "keyward",
+            ],
         );
         page.control("SH", ["NAME"]);
         page.text([roman(format!("{name} - {}", self.summary))]);
@@ -113,7 +133,7 @@ impl Topic {
         add_see_also(&mut page, &name);
         let mut text = Vec::new();
         page.to_writer(&mut text)?;
-        Ok(Page { file: format!("{name}.5"), text: tidy(&String::from_utf8(text)?) })
+        Ok(Page { file: format!("{name}.{}", self.section), text: tidy(&String::from_utf8(text)?) })
     }
 }
 

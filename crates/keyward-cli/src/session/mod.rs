@@ -51,6 +51,8 @@ pub struct Session {
 /// The part of the world that is asked while a command runs.
 struct Outside {
     clock: Clock,
+    #[cfg(feature = "postgres")]
+    is_host_clock: bool,
     environment: Environment,
     random: Random,
     program: Option<PathBuf>,
@@ -104,6 +106,8 @@ impl Session {
             now: whole_seconds((world.clock)()),
             outside: Outside {
                 clock: world.clock,
+                #[cfg(feature = "postgres")]
+                is_host_clock: world.is_host_clock,
                 environment: world.environment,
                 random: world.random,
                 program: world.program,

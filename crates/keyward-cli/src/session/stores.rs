@@ -20,9 +20,10 @@ use super::{Session, StorePath};
 use crate::error::Code;
 use crate::error::Error;
 use crate::text::shell_path;
+use keyward_core::rules::text::count;
 #[cfg(feature = "postgres")]
 use keyward_core::store::ServerUrl;
-use keyward_core::store::{Store, StoreError};
+use keyward_core::store::{Changes, News, Store, StoreError};
 
 impl Session {
     /// Opens the store for a command that makes things; makes the store where there is none.
@@ -153,7 +154,41 @@ impl Session {
             password: set("PGPASSWORD").map(|password| Zeroizing::new(password.into_encoded_bytes())),
             passfile: set("PGPASSFILE").map(Into::into),
             home: set("HOME").map(Into::into),
+            clock: self.outside.is_host_clock.then(|| self.clock()),
         }
+    }
+
+    /// Makes the changes of `f`, and tells what came differently.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write<T, E: From<StoreError>>(
+        &mut self,
+        store: &mut Store,
+        f: impl FnOnce(&Changes<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let written = store.write(self.stamp(), f);
+        self.tell_news(store);
+        written
+    }
+
+    /// Tells what came differently while the store was changed, and returns it as the `warnings` of a document name it.
+    pub fn tell_news(&mut self, store: &mut Store) -> Vec<&'static str> {
+        let News { commit_confirmed_late, clock_skew, .. } = store.take_news();
+        let mut warnings = vec![];
+        if commit_confirmed_late {
+            self.terminal
+                .warn("the connection to the server was lost during the change; another look found that it was made");
+            warnings.push("commit_confirmed_late");
+        }
+        if let Some(seconds) = clock_skew {
+            let amount = count(seconds.unsigned_abs(), "second");
+            let side = if seconds < 0 { "behind" } else { "ahead of" };
+            self.terminal
+                .warn(&format!("the clock of this machine is {amount} {side} that of the server; set both by NTP"));
+            warnings.push("clock_skew");
+        }
+        warnings
     }
 
     fn admit(&mut self, store: Store) -> Result<Store, Error> {

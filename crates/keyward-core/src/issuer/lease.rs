@@ -77,7 +77,7 @@ impl Lease {
         })?;
         let prepare = |changes: &Changes<'_>| -> Result<T, E> {
             let value = if changes.head()? == head { tried } else { changes.try_out(&change)? };
-            changes.reserve(&leases(&parcels), end(stamp.now))?;
+            changes.reserve(&leases(&parcels), end(changes.now()))?;
             changes.announce(&announced)?;
             if let Some(StagedSecret { key, secret, staging }) = staged {
                 changes.stage_secret(key, secret, staging)?;
@@ -100,7 +100,8 @@ impl Lease {
         if now.duration_since(self.taken_at) > LONGEST_LEASE {
             return Ok(false);
         }
-        store.write_lightly(Stamp { now, actor: None }, |changes| changes.renew(&self.secrets(), end(now)))?;
+        store
+            .write_lightly(Stamp { now, actor: None }, |changes| changes.renew(&self.secrets(), end(changes.now())))?;
         Ok(true)
     }
 

@@ -1,10 +1,12 @@
 //! Mint, reserve, deliver and commit in one call, for one place to deliver to.
 
+use jiff::Timestamp;
+
 use super::{Lease, Minted, Parcel, Seed, StagedSecret};
 use crate::rules::hashing::{HashError, Memory};
 use crate::rules::key::{Key, Settings};
 use crate::rules::names::Name;
-use crate::rules::time::Duration;
+use crate::rules::time::{Duration, whole_seconds};
 use crate::rules::token::Secret;
 use crate::store::{Changes, NewKey, Staging, Stamp, Store, StoreError, Subject};
 
@@ -61,13 +63,17 @@ pub fn rotate<E>(
     seed: &Seed,
     deliver: impl FnOnce(&Key, &Secret) -> Result<(), E>,
 ) -> Result<Key, IssueError<E>> {
-    let grace_end = grace.after(stamp.now).ok_or(IssueError::GraceTooLong)?;
+    if grace.after(stamp.now).is_none() {
+        return Err(IssueError::GraceTooLong);
+    }
     let minted = mint(store, seed, &key.settings)?;
     let secret = minted.stored();
     let parcel = Parcel { subject: Subject::Key(key.id.clone()), secret: secret.id.clone(), is_announced: false };
     let staged = StagedSecret { key, secret: &secret, staging: Staging::Told };
     hand_over(store, stamp, parcel, Some(staged), minted.into_secret(), deliver, |changes| {
-        changes.replace_secret(key, &secret, grace_end)
+        // By the clock of the change, which is as good as the same.
+        let end = grace.after(changes.now()).unwrap_or(whole_seconds(Timestamp::MAX));
+        changes.replace_secret(key, &secret, end)
     })
 }
 

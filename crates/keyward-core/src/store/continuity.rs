@@ -120,6 +120,24 @@ impl Store {
         Ok(freshness)
     }
 
+    /// As [`Store::refresh`], in the transaction that was begun to write. Ends it where it is another store.
+    ///
+    /// # Errors
+    /// As [`Store::refresh`]; [`StoreError::Replaced`] for another store.
+    pub(super) fn meet(&mut self) -> Result<(), StoreError> {
+        let now = match self.compared() {
+            Ok((now, Freshness::Same | Freshness::Changed)) => now,
+            found => {
+                self.conn.end();
+                return Err(found.err().unwrap_or_else(|| StoreError::Replaced(self.path.clone())));
+            }
+        };
+        if now != self.known {
+            (self.known, self.sightings) = (now, self.sightings + 1);
+        }
+        Ok(())
+    }
+
     fn compared(&self) -> Result<(Known, Freshness), StoreError> {
         let now = history::identity(&self.conn)?;
         let freshness = match (&self.known, &now) {
@@ -160,9 +178,7 @@ impl Store {
     /// Opens the store on `server` for `purpose`.
     #[cfg(feature = "postgres")]
     pub(super) fn connect_for(server: &Arc<Server>, purpose: Purpose, patience: Duration) -> Result<Self, StoreError> {
-        let engine = Postgres::new(Arc::clone(server), server.connect()?);
-        let mut conn = Conn::to_server(engine);
-        conn.wait_for(patience);
+        let mut conn = Conn::to_server(Postgres::connect(Arc::clone(server), patience)?);
         let known = postgres::checked_identity(&conn)?;
         // What is known now is not found to be new.
         conn.look()?;

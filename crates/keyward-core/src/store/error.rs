@@ -122,6 +122,14 @@ pub enum StoreError {
     /// A change was sent to the server, and no answer came: nobody knows whether it was made.
     #[error("the server {} did not say whether the change was made", .0.display())]
     Unheard(PathBuf),
+    /// The clock of this host is too far from that of the server for a change.
+    #[error("the clock of this host is {} that of the server of the store {}", ahead(*.seconds), .path.display())]
+    ClockSkew {
+        /// The store: its URL without password and parameters.
+        path: PathBuf,
+        /// By how much this host is ahead; less than 0 where it is behind.
+        seconds: i64,
+    },
     /// A key, group, user, role or tenant of this name exists.
     #[error("there is already a {kind} named {name}")]
     NameTaken {
@@ -217,6 +225,12 @@ impl StoreError {
     pub(super) fn from_io(path: &Path, verb: &'static str, error: &std::io::Error) -> Self {
         Self::Unusable { path: path.to_owned(), verb, detail: error.to_string() }
     }
+}
+
+/// How a clock stands to another one.
+fn ahead(seconds: i64) -> String {
+    let side = if seconds < 0 { "behind" } else { "ahead of" };
+    format!("{} {side}", count(seconds.unsigned_abs(), "second"))
 }
 
 /// Keys and users, as far as there are any.

@@ -1,5 +1,7 @@
 //! What has been used of limits.
 
+mod many;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -48,19 +50,40 @@ pub(super) fn load(conn: &Conn, id: &MeterId) -> Result<Meter, StoreError> {
     Ok(found.unwrap_or_default())
 }
 
-/// Writes it down, if what the limit is of is still there.
-pub(super) fn save(conn: &Conn, id: &MeterId, meter: Meter) -> Result<(), StoreError> {
-    conn.execute(
-        &format!(
-            "INSERT INTO meter (kind, subject, length, mark, used)
-             SELECT ?1, id, ?3, ?4, ?5 FROM {} WHERE id = ?2
-             ON CONFLICT (kind, subject, length) DO UPDATE SET mark = excluded.mark, used = excluded.used",
-            table(id.whose)
-        ),
-        &[id.to_string().as_str().into(), id.subject.into(), id.length.into(), meter.mark.into(), meter.used.into()],
-    )
-    .map(drop)
+/// The same of each of these limits. On a server, nobody else changes them until the transaction is over.
+pub(super) fn load_to_change(conn: &Conn, ids: &[&MeterId]) -> Result<Vec<Meter>, StoreError> {
+    if conn.dialect().is_server() {
+        return many::load_to_change(conn, ids);
+    }
+    ids.iter().map(|id| load(conn, id)).collect()
 }
+
+/// Writes it down, where what the limit is of is still there.
+pub(super) fn save(conn: &Conn, meters: &[(&MeterId, Meter)]) -> Result<(), StoreError> {
+    if conn.dialect().is_server() {
+        return many::save(conn, meters, SET);
+    }
+    for (id, meter) in meters {
+        conn.execute(
+            &format!(
+                "INSERT INTO meter (kind, subject, length, mark, used)
+                 SELECT ?1, id, ?3, ?4, ?5 FROM {} WHERE id = ?2 {SET}",
+                table(id.whose)
+            ),
+            &[
+                id.to_string().as_str().into(),
+                id.subject.into(),
+                id.length.into(),
+                meter.mark.into(),
+                meter.used.into(),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// What becomes of a row that is there.
+const SET: &str = "ON CONFLICT (kind, subject, length) DO UPDATE SET mark = excluded.mark, used = excluded.used";
 
 fn table(whose: Whose) -> &'static str {
     match whose {

@@ -12,6 +12,7 @@ mod changes;
 mod completion;
 mod conditions;
 mod continuity;
+mod counting;
 mod db;
 mod directory;
 mod error;
@@ -54,7 +55,7 @@ pub use history::{ACTIONS, ChainCheck, Event, EventFilter, Head, PastKey, StoreI
 pub use keys::{NewKey, Presented};
 pub(crate) use meters::{MeterId, Subjects};
 #[cfg(feature = "postgres")]
-pub use postgres::{Peer, ServerUrl, Surroundings, UrlError};
+pub use postgres::{HostClock, Peer, ServerUrl, Surroundings, UrlError};
 pub use restore::{MadeAgain, Restore, RestoreError};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;
@@ -68,6 +69,8 @@ pub use view::View;
 
 use crate::rules::names::Name;
 use continuity::Known;
+pub(crate) use counting::{Batches, Kept};
+pub use db::News;
 use db::{Conn, for_want_of_memory};
 #[cfg(feature = "postgres")]
 use postgres::Server;
@@ -171,7 +174,7 @@ impl Store {
 
     /// The server that it is on, if it is on one.
     #[cfg(feature = "postgres")]
-    pub fn peer(&self) -> Option<&Peer> {
+    pub fn peer(&self) -> Option<Peer> {
         self.conn.peer()
     }
 
@@ -256,6 +259,9 @@ impl Store {
         stamp: Stamp<'_>,
         f: impl FnOnce(&Changes<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        if self.is_on_server() {
+            return self.write(stamp, f);
+        }
         self.check_same()?;
         let light = self.conn.lightly()?;
         let changes = self.begin_known(stamp)?;
@@ -263,6 +269,11 @@ impl Store {
         changes.commit()?;
         drop(light);
         Ok(result)
+    }
+
+    /// What came differently since the last time that this was asked, and is no error.
+    pub fn take_news(&mut self) -> News {
+        self.conn.take_news()
     }
 
     /// From now on, what stands in the log stays there when the store is closed, until there is enough of it: to move it
@@ -289,8 +300,14 @@ impl Store {
 
     /// Begins to change the store. What was decided about one is not to be done to another that took its place.
     fn begin<'s>(&'s mut self, stamp: Stamp<'s>) -> Result<Changes<'s>, StoreError> {
-        self.check_same()?;
-        self.begin_known(stamp)
+        if !self.is_on_server() {
+            self.check_same()?;
+            return self.begin_known(stamp);
+        }
+        // What a server says before its lock is held may be old by then.
+        self.conn.begin_to_write()?;
+        self.meet()?;
+        Ok(Changes::begun(&self.conn, stamp))
     }
 
     fn check_same(&mut self) -> Result<(), StoreError> {

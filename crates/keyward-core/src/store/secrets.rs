@@ -82,6 +82,15 @@ fn retire(conn: &Conn, key: i64, end: Timestamp, now: Timestamp) -> Result<(), S
     .map(drop)
 }
 
+/// Whether hashes may be renewed.
+pub(super) fn may_renew_hashes(conn: &Conn) -> Result<bool, StoreError> {
+    if !conn.dialect().is_server() {
+        return Ok(true);
+    }
+    let sql = "SELECT CAST(CASE WHEN has_table_privilege('secret', 'UPDATE') THEN 1 ELSE 0 END AS BIGINT)";
+    conn.alone(sql, &[], |row| Ok(row.integer(0)? == 1))
+}
+
 pub(super) fn renew_hash(conn: &Conn, secret: &Id, hash: &HashedSecret) -> Result<(), StoreError> {
     let sql = "UPDATE secret SET hash = ?2 WHERE public_id = ?1";
     if conn.execute(sql, &[secret.into(), hash.as_phc().into()])? > 0 {

@@ -1,7 +1,10 @@
 //! Uses of keys, written down: how often, when last, from where, and how many calls of each kind in which hour.
 //!
 //! A key has one row with its total, and one row an hour in which it was used. They are written in groups, so a key that
-//! is used a thousand times a second costs what one does that is used once.
+//! is used a thousand times a second costs what one does that is used once. A server gets many rows with each statement,
+//! because each costs a way over the network.
+
+mod many;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -98,33 +101,41 @@ impl Uses {
     }
 }
 
+/// What becomes of a row of `key_use` that is there.
+const USED_AGAIN: &str = "ON CONFLICT (key) DO UPDATE
+    SET use_count = key_use.use_count + excluded.use_count,
+        last_used_from = CASE WHEN excluded.last_used_at >= key_use.last_used_at
+                              THEN excluded.last_used_from ELSE key_use.last_used_from END,
+        last_used_at = CASE WHEN excluded.last_used_at > key_use.last_used_at
+                            THEN excluded.last_used_at ELSE key_use.last_used_at END";
+/// What becomes of a row of `usage` that is there.
+const CALLED_AGAIN: &str = "ON CONFLICT (key, hour) DO UPDATE
+    SET allowed = usage.allowed + excluded.allowed,
+        forbidden = usage.forbidden + excluded.forbidden,
+        limited = usage.limited + excluded.limited";
+
 /// Counts all of them. Those of keys that are gone by now are not counted.
 pub(super) fn record(conn: &Conn, uses: &Uses) -> Result<(), StoreError> {
+    if conn.dialect().is_server() {
+        return many::record(conn, uses);
+    }
     for (key, used) in &uses.0 {
         if let Some((count, last)) = uses.of(key) {
-            let from = last.from.map(|address| address.to_canonical().to_string());
             conn.execute(
-                "INSERT INTO key_use (key, last_used_at, use_count, last_used_from)
-                 SELECT id, CAST(?2 AS BIGINT), CAST(?3 AS BIGINT), ?4 FROM key WHERE public_id = ?1
-                 ON CONFLICT (key) DO UPDATE
-                    SET use_count = key_use.use_count + excluded.use_count,
-                        last_used_from = CASE WHEN excluded.last_used_at >= key_use.last_used_at
-                                              THEN excluded.last_used_from ELSE key_use.last_used_from END,
-                        last_used_at = CASE WHEN excluded.last_used_at > key_use.last_used_at
-                                            THEN excluded.last_used_at ELSE key_use.last_used_at END",
-                &[key.into(), last.at.into(), count.into(), from.as_deref().into()],
+                &format!(
+                    "INSERT INTO key_use (key, last_used_at, use_count, last_used_from)
+                     SELECT id, ?2, ?3, ?4 FROM key WHERE public_id = ?1 {USED_AGAIN}"
+                ),
+                &[key.into(), last.at.into(), count.into(), from(last).as_deref().into()],
             )?;
         }
         for (hour, calls) in &used.hours {
             let Calls { allowed, forbidden, limited } = *calls;
             conn.execute(
-                "INSERT INTO usage (key, hour, allowed, forbidden, limited)
-                 SELECT id, CAST(?2 AS BIGINT), CAST(?3 AS BIGINT), CAST(?4 AS BIGINT), CAST(?5 AS BIGINT)
-                   FROM key WHERE public_id = ?1
-                 ON CONFLICT (key, hour) DO UPDATE
-                    SET allowed = usage.allowed + excluded.allowed,
-                        forbidden = usage.forbidden + excluded.forbidden,
-                        limited = usage.limited + excluded.limited",
+                &format!(
+                    "INSERT INTO usage (key, hour, allowed, forbidden, limited)
+                     SELECT id, ?2, ?3, ?4, ?5 FROM key WHERE public_id = ?1 {CALLED_AGAIN}"
+                ),
                 &[key.into(), (*hour).into(), allowed.into(), forbidden.into(), limited.into()],
             )?;
         }
@@ -132,11 +143,19 @@ pub(super) fn record(conn: &Conn, uses: &Uses) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Forgets calls of hours that began before `before`, the oldest first, so many rows at most.
+fn from(last: LastUse) -> Option<String> {
+    last.from.map(|address| address.to_canonical().to_string())
+}
+
+/// Forgets calls of hours that began before `before`, the oldest first, so many rows at most. What somebody else is
+/// about to forget is left to them.
 pub(super) fn prune(conn: &Conn, before: Timestamp, most: u32) -> Result<(), StoreError> {
     conn.execute(
-        "DELETE FROM usage WHERE (key, hour) IN
-            (SELECT key, hour FROM usage WHERE hour < ?1 ORDER BY hour LIMIT CAST(?2 AS BIGINT))",
+        &format!(
+            "DELETE FROM usage WHERE (key, hour) IN
+                (SELECT key, hour FROM usage WHERE hour < ?1 ORDER BY hour LIMIT CAST(?2 AS BIGINT){})",
+            conn.dialect().locking_free_ones()
+        ),
         &[before.into(), u64::from(most).into()],
     )
     .map(drop)

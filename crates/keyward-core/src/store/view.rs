@@ -40,10 +40,9 @@ impl<'c> View<'c> {
         Ok(Self { conn, is_over: false })
     }
 
-    /// Begins a transaction that writes.
-    pub(super) fn to_write(conn: &'c Conn) -> Result<Self, StoreError> {
-        conn.begin_to_write()?;
-        Ok(Self { conn, is_over: false })
+    /// Looks at the transaction that was begun to write.
+    pub(super) fn to_write(conn: &'c Conn) -> Self {
+        Self { conn, is_over: false }
     }
 
     /// The connection, for writing.
@@ -111,6 +110,11 @@ impl<'c> View<'c> {
     /// The same, also of a damaged key: whoever decides by it has to call [`View::check_whole`] first.
     pub(crate) fn presented_or_damaged(&self, secret: &Id) -> Result<Option<Presented>, StoreError> {
         keys::presented(self.conn, secret)
+    }
+
+    /// Whether the role that is signed in may renew hashes: one that only verifies may not, and leaves it to others.
+    pub(crate) fn may_renew_hashes(&self) -> Result<bool, StoreError> {
+        secrets::may_renew_hashes(self.conn)
     }
 
     /// What has been used of a limit.

@@ -95,7 +95,9 @@ impl Answer {
         let Some(secret) = &self.renewal else { return Ok(()) };
         let view = store.view()?;
         let cost = view.settings()?.hash_cost;
-        if view.presented(secret.id())?.is_none_or(|present| !present.hash.needs_renewal(cost)) {
+        if !view.may_renew_hashes()?
+            || view.presented(secret.id())?.is_none_or(|present| !present.hash.needs_renewal(cost))
+        {
             return Ok(());
         }
         drop(view);

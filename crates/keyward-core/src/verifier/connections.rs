@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
+use super::away::Lost;
 use super::epoch::{Commits, Written};
 use super::limits::Meters;
 use super::reader::Reader;
@@ -32,9 +33,15 @@ pub(super) struct Connections {
     pub(super) meters: Meters,
     /// How often a reader has found the store changed.
     changes: AtomicU64,
-    way: Mutex<Way>,
+    pub(super) way: Mutex<Way>,
     /// How long who asks may wait for others, and how long who writes.
     patience: [Duration; 2],
+    is_on_server: bool,
+    /// Whether a lost connection to a server is made again beside the questions.
+    pub(super) reconnects_beside: bool,
+    pub(super) is_away: AtomicBool,
+    pub(super) lost: Mutex<Option<Lost>>,
+    pub(super) own: Weak<Self>,
     /// Whether the last time that the store was opened it was locked for as long as somebody was patient. Until it can
     /// be opened, nobody waits for it again: whoever comes next would wait as long, and all those behind them too.
     is_locked: AtomicBool,
@@ -45,20 +52,34 @@ pub(super) struct Connections {
 
 struct Idle {
     readers: Vec<Reader>,
+    /// Those whose connections were lost: they know what was so then.
+    stale: Vec<Reader>,
     /// How often another file was found at the path.
     files: u64,
+    /// How often the connections to the server were lost.
+    losses: u64,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Connections {
-    pub(super) fn new(mut store: Store, patience: [Duration; 2]) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        mut store: Store,
+        patience: [Duration; 2],
+        reconnects_beside: bool,
+    ) -> Result<Arc<Self>, StoreError> {
         store.wait_for(patience[0]);
         let (path, way) = (store.path().to_owned(), Mutex::new(store.way()));
-        let idle = Mutex::new(Idle { readers: vec![Reader::new(store, 0)?], files: 0 });
-        Ok(Self {
+        let is_on_server = store.is_on_server();
+        let readers = vec![Reader::new(store, 0)?];
+        let idle = Mutex::new(Idle { readers, stale: vec![], files: 0, losses: 0 });
+        Ok(Arc::new_cyclic(|own| Self {
+            reconnects_beside: reconnects_beside && is_on_server,
+            is_away: AtomicBool::new(false),
+            lost: Mutex::default(),
+            own: own.clone(),
             path,
             commits: Commits::default(),
             rows: Rows::new(),
@@ -66,21 +87,25 @@ impl Connections {
             changes: AtomicU64::new(0),
             way,
             patience,
+            is_on_server,
             is_locked: AtomicBool::new(false),
             idle,
             recorders: Mutex::default(),
-        })
+        }))
     }
 
     /// A connection, with what was read through it, as of now.
     pub(super) fn take(&self) -> Result<Reader, StoreError> {
-        let (free, files) = {
+        self.check_here()?;
+        let (free, files, losses) = {
             let mut idle = lock(&self.idle);
-            (idle.readers.pop(), idle.files)
+            (idle.readers.pop(), idle.files, idle.losses)
         };
-        let mut reader = match free {
-            Some(reader) => reader,
-            None => Reader::new(self.open()?, files)?,
+        let mut reader = if let Some(reader) = free {
+            reader
+        } else {
+            let opened = self.open().and_then(|store| Reader::after(losses, store, files));
+            opened.inspect_err(|error| self.note_loss(error, None))?
         };
         match reader.look(&self.commits, &self.changes) {
             Ok(true) => Ok(reader),
@@ -101,7 +126,7 @@ impl Connections {
                 Err(error)
             }
             Err(error) => {
-                self.give_back(reader);
+                self.note_loss(&error, Some(reader));
                 Err(error)
             }
         }
@@ -109,9 +134,45 @@ impl Connections {
 
     pub(super) fn give_back(&self, reader: Reader) {
         let mut idle = lock(&self.idle);
-        if reader.file() == idle.files {
+        if reader.file() != idle.files {
+            return;
+        }
+        if reader.stale.is_some() {
+            if self.is_away.load(Ordering::Acquire) {
+                idle.stale.push(reader);
+            }
+        } else if reader.lost == idle.losses {
             idle.readers.push(reader);
         }
+    }
+
+    /// What was read before the connection to the server was lost, while it is; `None` where others look at all there is.
+    pub(super) fn take_stale(&self) -> Option<Reader> {
+        self.check_here().err().and_then(|_| lock(&self.idle).stale.pop())
+    }
+
+    /// Lets no connection be used any more that may be lost.
+    pub(super) fn retire_readers(&self, reader: Option<Reader>, lost: &Lost) {
+        let mut idle = lock(&self.idle);
+        idle.losses += 1;
+        let readers = std::mem::take(&mut idle.readers);
+        let files = idle.files;
+        let stale = readers.into_iter().chain(reader).filter(|reader| reader.file() == files);
+        idle.stale.extend(stale.map(|reader| reader.stale(lost)));
+    }
+
+    /// Takes in a connection that was made again.
+    pub(super) fn welcome(&self, mut store: Store) -> Result<(), StoreError> {
+        store.wait_for(self.patience[0]);
+        lock(&self.way).learn(&store);
+        let (files, losses) = {
+            let idle = lock(&self.idle);
+            (idle.files, idle.losses)
+        };
+        let reader = Reader::after(losses, store, files)?;
+        lock(&self.idle).stale.clear();
+        self.give_back(reader);
+        Ok(())
     }
 
     /// A place for the connection of a recorder.
@@ -164,6 +225,12 @@ impl Connections {
         let written = write(&mut store);
         *own = Some(store);
         written
+    }
+
+    /// How often what was counted is written: a file belongs to one machine, and other hosts are to learn soon what was
+    /// taken of limits that they share.
+    pub(super) fn writes_every(&self) -> Duration {
+        if self.is_on_server { Duration::from_millis(100) } else { Duration::from_secs(1) }
     }
 
     /// Which of the files that were at the path is the present one.

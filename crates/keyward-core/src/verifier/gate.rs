@@ -48,6 +48,9 @@ pub struct Options {
     pub patience: Duration,
     /// How long a recorder may.
     pub patience_to_write: Duration,
+    /// Whether a connection to a server that was lost is made again beside the questions, which are refused meanwhile. Else
+    /// the question that finds it lost makes it again, for as long as its patience lasts.
+    pub reconnects_beside: bool,
     /// Whether an allowed request counts against the limits of its key. Else they are only looked at.
     pub takes: bool,
 }
@@ -61,6 +64,7 @@ impl Default for Options {
             is_background: false,
             patience: BUSY_TIMEOUT,
             patience_to_write: BUSY_TIMEOUT,
+            reconnects_beside: false,
             takes: true,
         }
     }
@@ -161,7 +165,8 @@ impl Gate {
     /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives not even one thread.
     pub fn new(store: Store, key: [u8; KEY_BYTES], options: Options) -> Result<Self, VerifyError> {
         let is_read_only = store.is_read_only();
-        let connections = Arc::new(Connections::new(store, [options.patience, options.patience_to_write])?);
+        let patience = [options.patience, options.patience_to_write];
+        let connections = Connections::new(store, patience, options.reconnects_beside)?;
         if is_read_only {
             connections.meters.cannot_be_written();
         }
@@ -198,6 +203,12 @@ impl Gate {
         Ok(Turn { gate: self.clone(), reader: Some(self.0.front.connections.take()?) })
     }
 
+    /// What was known before the connection to the server was lost, while it is lost; `None` where it is not. What was
+    /// changed since does not count in such a turn, and only credentials that had been presented by then are known.
+    pub fn stale_turn(&self) -> Option<Turn> {
+        Some(Turn { gate: self.clone(), reader: Some(self.0.front.connections.take_stale()?) })
+    }
+
     /// The path of the store.
     pub fn path(&self) -> &Path {
         &self.0.front.connections.path
@@ -216,6 +227,12 @@ impl Gate {
     pub fn recorder(&self, now: Timestamp) -> Result<Recorder, StoreError> {
         let connections = &self.0.front.connections;
         Recorder::new(connections, now).inspect_err(|_| connections.meters.failed())
+    }
+
+    /// How often a recorder of this gate is to write what was counted: once a second, and ten times where the store is on
+    /// a server.
+    pub fn writes_every(&self) -> Duration {
+        self.0.front.connections.writes_every()
     }
 
     /// Whether what was taken of a limit has not been written down yet.
@@ -275,7 +292,12 @@ impl Turn {
     /// Where the store cannot be read.
     pub fn view(&self) -> Result<View<'_>, VerifyError> {
         let reader = self.reader.as_ref().ok_or(VerifyError::GivenUp)?;
-        Ok(reader.store().view()?)
+        Ok(reader.view()?)
+    }
+
+    /// Whether it is of before the connection to the server was lost.
+    pub fn is_stale(&self) -> bool {
+        self.reader.as_ref().is_some_and(|reader| reader.stale.is_some())
     }
 
     /// What others can do to the store that they should not.
@@ -367,7 +389,7 @@ impl Front {
         now: Timestamp,
     ) -> Result<(), VerifyError> {
         let Some(presented) = limits::limited(answer, request) else { return Ok(()) };
-        let store = (&reader.store().view()?, reader.file());
+        let store = (&reader.view()?, reader.file());
         let reckoning = self.connections.meters.reckon(presented, request, store, Moment::of(now), self.takes)?;
         answer.reckon(reckoning);
         Ok(())

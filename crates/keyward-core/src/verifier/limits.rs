@@ -76,13 +76,14 @@ pub(super) fn look(view: &View<'_>, limits: &[(MeterId, Limit)], now: Moment) ->
 
 /// Takes one of each limit in the transaction of `changes`.
 pub(super) fn take(changes: &Changes<'_>, limits: &[(MeterId, Limit)], now: Moment) -> Result<Reckoning, StoreError> {
-    let (mut accounts, are_mended) = accounts(limits, now, |id, _| changes.meter(id))?;
+    let ids: Vec<_> = limits.iter().map(|(id, _)| id).collect();
+    let mut found = changes.meters(&ids)?.into_iter();
+    let (mut accounts, are_mended) = accounts(limits, now, |_, _| Ok(found.next().unwrap_or_default()))?;
     let reckoning = Reckoning::take(&mut accounts, now);
-    for (((id, _), account), is_mended) in limits.iter().zip(&accounts).zip(are_mended) {
-        if reckoning.is_allowed || is_mended {
-            changes.save_meter(id, account.meter)?;
-        }
-    }
+    let to_write = limits.iter().zip(&accounts).zip(are_mended);
+    let to_write = to_write.filter(|(_, is_mended)| reckoning.is_allowed || *is_mended);
+    let to_write: Vec<_> = to_write.map(|(((id, _), account), _)| (id, account.meter)).collect();
+    changes.save_meters(&to_write)?;
     Ok(reckoning)
 }
 
@@ -90,7 +91,7 @@ pub(super) fn take(changes: &Changes<'_>, limits: &[(MeterId, Limit)], now: Mome
 fn accounts(
     limits: &[(MeterId, Limit)],
     now: Moment,
-    meter: impl Fn(&MeterId, &Limit) -> Result<Meter, StoreError>,
+    mut meter: impl FnMut(&MeterId, &Limit) -> Result<Meter, StoreError>,
 ) -> Result<(Vec<Account>, Vec<bool>), StoreError> {
     let account = |(id, limit): &(MeterId, Limit)| {
         let read = meter(id, limit)?;
@@ -196,17 +197,19 @@ impl Meters {
     }
 
     /// Writes it, with what others have written, and returns what stands there now.
-    pub(super) fn write(
+    pub(super) fn write<'u>(
         changes: &Changes<'_>,
-        unwritten: &Unwritten,
+        unwritten: &'u Unwritten,
         now: Moment,
     ) -> Result<Vec<(MeterId, Meter)>, StoreError> {
-        let merge = |(id, own): &(MeterId, Local)| {
-            let merged = merged(own.meter, own.stored, own.limit.mended(changes.meter(id)?, now), is_quota(id));
-            changes.save_meter(id, merged)?;
-            Ok((id.clone(), merged))
+        let ids: Vec<_> = unwritten.meters.iter().map(|(id, _)| id).collect();
+        let found = changes.meters(&ids)?;
+        let merge = |((id, own), found): (&'u (MeterId, Local), Meter)| {
+            (id, merged(own.meter, own.stored, own.limit.mended(found, now), is_quota(id)))
         };
-        unwritten.meters.iter().map(merge).collect()
+        let merged: Vec<_> = unwritten.meters.iter().zip(found).map(merge).collect();
+        changes.save_meters(&merged)?;
+        Ok(merged.into_iter().map(|(id, meter)| (id.clone(), meter)).collect())
     }
 
     /// They were written, and this stands there now.

@@ -51,6 +51,7 @@
 //! ```
 
 mod answer;
+mod away;
 mod claim;
 mod connections;
 mod epoch;

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::away::Lost;
 use super::epoch::{Commits, Epoch, Staleness, Written};
 use super::matches::Matches;
 use super::rows::{Row, Rows, State};
 use crate::rules::names::Name;
 use crate::rules::token::Id;
-use crate::store::{Presented, Store, StoreError, StoreSettings};
+use crate::store::{Presented, Store, StoreError, StoreSettings, View};
 
 /// Roles whose ranks are kept: more are never asked for but by somebody who makes them up.
 const MOST_RANKS: usize = 256;
@@ -26,9 +27,23 @@ pub(super) struct Reader {
     state: State,
     /// Whether there was one.
     has_looked: bool,
+    /// How often the connection to the server had been lost when this one was made.
+    pub(super) lost: u64,
+    /// Why it can only tell what it knows: its connection was lost.
+    pub(super) stale: Option<Lost>,
 }
 
 impl Reader {
+    /// One whose connection was made when those to the server had been lost so often.
+    pub(super) fn after(losses: u64, store: Store, file: u64) -> Result<Self, StoreError> {
+        Ok(Self { lost: losses, ..Self::new(store, file)? })
+    }
+
+    /// What it knows, when its connection is lost.
+    pub(super) fn stale(self, lost: &Lost) -> Self {
+        Self { stale: Some(lost.clone()), ..self }
+    }
+
     pub(super) fn new(store: Store, file: u64) -> Result<Self, StoreError> {
         let settings = Arc::new(store.view()?.settings()?);
         Ok(Self {
@@ -39,6 +54,8 @@ impl Reader {
             ranks: HashMap::new(),
             state: State::default(),
             has_looked: false,
+            lost: 0,
+            stale: None,
         })
     }
 
@@ -49,6 +66,17 @@ impl Reader {
 
     pub(super) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What the store holds now.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(super) fn view(&self) -> Result<View<'_>, StoreError> {
+        match &self.stale {
+            None => self.store.view(),
+            Some(lost) => Err(lost.error()),
+        }
     }
 
     pub(super) fn settings(&self) -> &Arc<StoreSettings> {
@@ -65,7 +93,7 @@ impl Reader {
         if let Some(rank) = self.ranks.get(role) {
             return Ok(*rank);
         }
-        let rank = self.store.view()?.rank_of(role)?;
+        let rank = self.view()?.rank_of(role)?;
         if self.ranks.len() < MOST_RANKS {
             self.ranks.insert(role.clone(), rank);
         }
@@ -135,7 +163,7 @@ impl Reader {
         }
         // What is read while a recorder writes may have its uses in it or not.
         let written = Some(rows.commits()).filter(|written| *written == commits.started());
-        let Some(presented) = self.store.view()?.presented_or_damaged(secret)? else { return Ok(None) };
+        let Some(presented) = self.view()?.presented_or_damaged(secret)? else { return Ok(None) };
         let row = row(presented, matches);
         if let Some(written) = written.filter(|written| *written == commits.started()) {
             rows.keep(secret, row.clone(), self.state, written);

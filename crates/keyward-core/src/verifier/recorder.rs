@@ -12,11 +12,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::connections::{Connections, Slot};
 use super::epoch::Written;
-use super::limits::Meters;
+use super::limits::{Meters, Unwritten};
 use super::{Answer, VerifyError};
 use crate::rules::hashing::SALT_BYTES;
-use crate::rules::limits::Moment;
-use crate::store::{Stamp, Store, StoreError, Uses};
+use crate::rules::limits::{Meter, Moment};
+use crate::store::{Batches, Kept, MeterId, Stamp, Store, StoreError, Uses};
 
 /// Rows of usage that are forgotten at each writing at most: it takes a few milliseconds, and is more in an hour than
 /// most stores have keys.
@@ -32,14 +32,34 @@ pub struct Recorder {
     can_write: bool,
     flushed_at: Timestamp,
     has_failed: bool,
+    batches: Batches,
+    /// What was sent to a server last that did not say whether it was counted.
+    unheard: Option<Part>,
+}
+
+/// What is written at once.
+struct Part {
+    uses: Arc<Uses>,
+    meters: Unwritten,
+    /// What would stand in the meters then.
+    stored: Kept<Vec<(MeterId, Meter)>>,
 }
 
 impl Recorder {
     pub(super) fn new(connections: &Arc<Connections>, now: Timestamp) -> Result<Self, StoreError> {
         let (connections, slot) = (Arc::clone(connections), connections.slot()?);
         let can_write = connections.write(&slot, |store| Ok::<_, StoreError>(!store.is_read_only()))?;
-        let uses = Uses::default();
-        Ok(Self { connections, slot, uses, sightings: 0, can_write, flushed_at: now, has_failed: false })
+        Ok(Self {
+            connections,
+            slot,
+            uses: Uses::default(),
+            sightings: 0,
+            can_write,
+            flushed_at: now,
+            has_failed: false,
+            batches: Batches::default(),
+            unheard: None,
+        })
     }
 
     /// Takes in one call of the key that the answer is about, if it is about one. It came from this address.
@@ -61,13 +81,15 @@ impl Recorder {
 
     /// Whether there is something that has not been written.
     pub fn is_behind(&self) -> bool {
-        !self.uses.is_empty() || self.connections.meters.is_behind()
+        !self.uses.is_empty() || self.unheard.is_some() || self.connections.meters.is_behind()
     }
 
-    /// Whether it is time to write: once in each second of `now`, and at once where very many keys wait for it. A
-    /// writing that failed is tried again in the next second.
+    /// Whether it is time to write: once in each second of `now`, ten times where the store is on a server, and at once
+    /// where very many keys wait for it. A writing that failed is tried again the next time.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.is_behind() && (now.as_second() != self.flushed_at.as_second() || self.uses.are_many() && !self.has_failed)
+        let every = i64::try_from(self.connections.writes_every().as_millis()).unwrap_or(1_000);
+        let turn = |time: Timestamp| time.as_millisecond().div_euclid(every);
+        self.is_behind() && (turn(now) != turn(self.flushed_at) || self.uses.are_many() && !self.has_failed)
     }
 
     /// Writes what was counted.
@@ -75,36 +97,50 @@ impl Recorder {
     /// # Errors
     /// Where the store cannot be written. Then nothing is lost: it is kept for the next time.
     pub fn flush(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        // What had no answer goes first, as it was.
+        if let Some(part) = self.unheard.take() {
+            self.write_part(part, now)?;
+        }
         let meters = self.connections.meters.unwritten();
         if self.uses.is_empty() && meters.is_empty() {
             return Ok(());
         }
-        self.flushed_at = now;
         let uses = Arc::new(std::mem::take(&mut self.uses));
+        self.write_part(Part { uses, meters, stored: None }, now)
+    }
+
+    fn write_part(&mut self, mut part: Part, now: Timestamp) -> Result<(), StoreError> {
+        self.flushed_at = now;
         let stamp = Stamp { now, actor: None };
         // What is told here may be the second, and what was taken is of a moment within it.
         let latest = Moment::of(now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(now));
+        let Part { uses, meters, stored } = &mut part;
         let connections = Arc::clone(&self.connections);
+        let mut batches = std::mem::take(&mut self.batches);
         let result = self.writing(
             |store| {
-                store.write_lightly(stamp, |changes| {
-                    changes.record_uses(&uses)?;
+                store.count_batch(stamp, &mut batches, stored, |changes| {
+                    changes.record_uses(uses)?;
                     changes.prune_usage(&changes.settings()?, PRUNED)?;
                     // The rows of another file are those of others.
-                    if connections.file() == meters.file { Meters::write(changes, &meters, latest) } else { Ok(vec![]) }
+                    if connections.file() == meters.file { Meters::write(changes, meters, latest) } else { Ok(vec![]) }
                 })
             },
-            |_| Written::Uses(Arc::clone(&uses)),
+            |_| Written::Uses(Arc::clone(uses)),
         );
+        self.batches = batches;
         self.has_failed = result.is_err();
         match result {
             Ok(stored) => {
-                self.connections.meters.written(&meters, stored);
+                self.connections.meters.written(meters, stored);
                 Ok(())
             }
             Err(error) => {
                 self.connections.meters.failed();
-                self.uses.merge(Arc::unwrap_or_clone(uses));
+                match error {
+                    StoreError::Unheard(_) => self.unheard = Some(part),
+                    _ => self.uses.merge(Arc::unwrap_or_clone(part.uses)),
+                }
                 Err(error)
             }
         }

@@ -142,13 +142,17 @@ impl Verifier {
         let renewed = self.renewed(answer, salt)?;
         self.store.leave_log();
         let stamp = Stamp { now: whole_seconds(now), actor: None };
-        let reckoning = self.store.write_lightly(stamp, |changes| {
+        let (settings, is_at_once) = (&self.settings, !self.store.is_on_server());
+        let reckoning = self.store.count(stamp, |changes| {
             let reckoning = limits::take(changes, &limits, Moment::of(now))?;
             let (call, renewed) =
                 if reckoning.is_allowed { (Call::Allowed, renewed.as_ref()) } else { (Call::Limited, None) };
-            count(changes, &self.settings, (&presented.key, call), request, renewed)?;
-            Ok::<_, StoreError>(reckoning)
+            count(changes, settings, (&presented.key, call), request, renewed.filter(|_| is_at_once))?;
+            Ok(reckoning)
         })?;
+        if reckoning.is_allowed {
+            self.renew_later(renewed, stamp);
+        }
         answer.reckon(reckoning);
         Ok(())
     }
@@ -159,7 +163,11 @@ impl Verifier {
         answer: &Answer,
         salt: impl FnOnce() -> Option<[u8; SALT_BYTES]>,
     ) -> Result<Option<(Id, HashedSecret)>, VerifyError> {
-        let wanted = answer.renewal().and_then(|secret| Some((secret, salt()?)));
+        let Some(secret) = answer.renewal() else { return Ok(None) };
+        if !self.store.view()?.may_renew_hashes()? {
+            return Ok(None);
+        }
+        let wanted = salt().map(|salt| (secret, salt));
         wanted.map(|(secret, salt)| Ok(renewed(secret, salt, self.settings.hash_cost)?)).transpose()
     }
 
@@ -180,10 +188,20 @@ impl Verifier {
         let renewed = if answer.decision.is_allowed() { self.renewed(answer, salt)? } else { None };
         // A use that is lost in a power cut is no reason to let every request wait for the disk.
         self.store.leave_log();
-        let recorded = self.store.write_lightly(Stamp { now, actor: None }, |changes| {
-            count(changes, &self.settings, call, request, renewed.as_ref())
-        });
-        recorded.map_err(StoreError::into)
+        let (settings, is_at_once) = (&self.settings, !self.store.is_on_server());
+        let stamp = Stamp { now, actor: None };
+        self.store
+            .count(stamp, |changes| count(changes, settings, call, request, renewed.as_ref().filter(|_| is_at_once)))?;
+        self.renew_later(renewed, stamp);
+        Ok(())
+    }
+
+    /// Writes down the renewed hash of a secret in the store on a server: that needs the lock, and counting takes none.
+    /// What cannot be renewed now is renewed another time.
+    fn renew_later(&mut self, renewed: Option<(Id, HashedSecret)>, stamp: Stamp<'_>) {
+        if let Some((id, hash)) = renewed.filter(|_| self.store.is_on_server()) {
+            let _ = self.store.write(stamp, |changes| changes.renew_hash(&id, &hash));
+        }
     }
 }
 

@@ -36,6 +36,9 @@ pub const REASON: HeaderName = HeaderName::from_static("x-keyward-reason");
 /// The status that is meant, where the proxy takes only 401 and 403 as refusals.
 pub const STATUS: HeaderName = HeaderName::from_static("x-keyward-status");
 
+/// There, and `true`, where the server of the store was away and the answer rests on what was known before.
+pub const STALE: HeaderName = HeaderName::from_static("x-keyward-stale");
+
 /// An answer, on its way to whoever asked.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -60,6 +63,9 @@ impl Reply {
         headers.insert(REQUEST_ID, ruling.id().header());
         if status != meant {
             headers.insert(STATUS, HeaderValue::from(meant));
+        }
+        if ruling.is_stale() {
+            headers.insert(STALE, HeaderValue::from_static("true"));
         }
         if let Some(reckoning) = ruling.reckoning() {
             rate::write(reckoning, &mut headers);

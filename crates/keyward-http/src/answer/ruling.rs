@@ -47,6 +47,7 @@ pub struct Ruling {
     id: RequestId,
     made: Made,
     client: Option<IpAddr>,
+    is_stale: bool,
 }
 
 #[derive(Debug)]
@@ -62,13 +63,13 @@ enum Made {
 impl Ruling {
     /// What the verifier has answered.
     pub fn answered(id: RequestId, answer: Answer) -> Self {
-        Self { id, made: Made::Answer(Box::new(answer)), client: None }
+        Self { id, made: Made::Answer(Box::new(answer)), client: None, is_stale: false }
     }
 
     /// A refusal of the guard itself.
     pub fn refused(id: RequestId, refusal: Refusal) -> Self {
         let wait = if refusal.status() == 503 { Some(1) } else { None };
-        Self { id, made: Made::Refusal(refusal, wait), client: None }
+        Self { id, made: Made::Refusal(refusal, wait), client: None, is_stale: false }
     }
 
     /// The verifier could not answer: neither yes nor no.
@@ -77,12 +78,12 @@ impl Ruling {
             VerifyError::Overloaded | VerifyError::GivenUp => Refusal::Overloaded,
             _ => Refusal::StoreUnusable,
         };
-        Self { id, made: Made::Failure(refusal, error), client: None }
+        Self { id, made: Made::Failure(refusal, error), client: None, is_stale: false }
     }
 
     /// A refusal after which another attempt makes sense in `seconds`.
     pub fn refused_for(id: RequestId, refusal: Refusal, seconds: u64) -> Self {
-        Self { id, made: Made::Refusal(refusal, Some(seconds.max(1))), client: None }
+        Self { id, made: Made::Refusal(refusal, Some(seconds.max(1))), client: None, is_stale: false }
     }
 
     /// The same request, of a key that a service cannot be told of.
@@ -94,6 +95,17 @@ impl Ruling {
     #[must_use]
     pub fn of_client(self, client: Option<IpAddr>) -> Self {
         Self { client, ..self }
+    }
+
+    /// The same, of a store that could not be looked at for it.
+    #[must_use]
+    pub(crate) fn of_a_stale_store(self, is_stale: bool) -> Self {
+        Self { is_stale, ..self }
+    }
+
+    /// Whether it rests on what was known before the server of the store was away.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     /// The address of the client, where the verifier has answered and it is known.

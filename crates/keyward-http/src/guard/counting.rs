@@ -1,7 +1,8 @@
-//! Counts uses in memory, and has them written once a second by a thread of its own.
+//! Counts uses in memory, and has them written once a second by a thread of its own, ten times where the store is on a
+//! server.
 //!
 //! What may break: the store cannot be written. Then decisions go on, and nothing is forgotten: what was counted is
-//! written when the store takes it again. Only `kill -9` loses what was counted since the last second.
+//! written when the store takes it again. Only `kill -9` loses what was counted since the last time.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,8 +18,6 @@ use rand::rngs::SysRng;
 
 use crate::clock::Clock;
 
-/// How often it is written.
-const EVERY: Duration = Duration::from_secs(1);
 /// Parts that are locked apart, so that threads seldom wait for each other.
 const PARTS: usize = 16;
 /// Hashes that wait to be renewed at most. Those of others are renewed when they come again.
@@ -124,10 +123,11 @@ impl Writer {
         let (wake, woken) = mpsc::channel::<Sender<()>>();
         let own = gate;
         let (gate, counts, clock) = (gate.clone(), Arc::clone(counts), clock.clone());
+        let every = gate.writes_every();
         let work = move || {
             let mut job = Job { gate, counts, clock, recorder: None };
             loop {
-                match woken.recv_timeout(EVERY) {
+                match woken.recv_timeout(every) {
                     Ok(done) => {
                         job.write();
                         drop(done);

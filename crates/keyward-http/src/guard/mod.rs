@@ -22,6 +22,7 @@ use http::HeaderMap;
 use keyward_core::rules::credential::{Credential, CredentialError, Reading, parse_parts};
 use keyward_core::rules::decision::{Reason, Request};
 use keyward_core::rules::forwarded::Trust;
+use keyward_core::store::StoreError;
 use keyward_core::verifier::{Answer, Gate, Hashing, Look, Turn, Verdict, VerifyError};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -52,6 +53,20 @@ struct Inner {
     clock: Clock,
     /// The number of the next request, from where the system has us begin.
     requests: AtomicU64,
+    /// How long what was known is used when the server of the store is away.
+    stale_for: Duration,
+    /// When the store was last looked at, by the steady clock, in milliseconds.
+    looked_at: AtomicU64,
+}
+
+/// What can be said at once, and whether that is of a store that could not be looked at.
+struct Seen {
+    look: Look,
+    is_stale: bool,
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What came of a question.
@@ -77,18 +92,47 @@ pub struct Waiting {
 impl Guard {
     /// A guard of the keys behind this gate, by the clock of the system.
     pub fn new(gate: Gate) -> Self {
-        Self::with_clock(gate, Clock::of_the_system())
+        Self::with_clock(gate, Clock::of_the_system(), Duration::ZERO)
     }
 
-    /// A guard by another clock.
-    pub fn with_clock(gate: Gate, clock: Clock) -> Self {
+    /// A guard by another clock. When the server of the store is away, it goes on with what it knows for `stale_for` at
+    /// most: what is changed meanwhile does not count.
+    pub fn with_clock(gate: Gate, clock: Clock, stale_for: Duration) -> Self {
         let counts = Arc::new(Counts::default());
         let writer = Writer::start(&gate, &counts, &clock);
         let mut start = [0; 8];
         // Ids tell requests apart, and need not be hard to guess.
         let _ = SysRng.try_fill_bytes(&mut start);
         let requests = AtomicU64::new(u64::from_be_bytes(start));
-        Self(Arc::new(Inner { writer, counts, gate, floods: Floods::new(), clock, requests }))
+        let looked_at = AtomicU64::new(milliseconds(clock.steady()));
+        Self(Arc::new(Inner { writer, counts, gate, floods: Floods::new(), clock, requests, stale_for, looked_at }))
+    }
+
+    /// How long what it knows is used when the server of the store is away.
+    pub fn stale_for(&self) -> Duration {
+        self.0.stale_for
+    }
+
+    /// A look at the store; where its server is away, and that is allowed, at what was known of it.
+    fn turn(&self) -> Result<Turn, StoreError> {
+        let Inner { gate, clock, stale_for, looked_at, .. } = &*self.0;
+        let found = gate.turn();
+        if stale_for.is_zero() {
+            return found;
+        }
+        let now = milliseconds(clock.steady());
+        match found {
+            Ok(turn) => {
+                looked_at.fetch_max(now, Ordering::Relaxed);
+                Ok(turn)
+            }
+            Err(error @ StoreError::Server { .. }) => {
+                let age = now.saturating_sub(looked_at.load(Ordering::Relaxed));
+                let may_go_on = u128::from(age) <= stale_for.as_millis();
+                may_go_on.then(|| gate.stale_turn()).flatten().ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The gate behind it.
@@ -136,7 +180,7 @@ impl Guard {
         id: RequestId,
         request: impl FnOnce(&mut Turn) -> Result<Request, VerifyError>,
     ) -> Asked {
-        let look = self.0.gate.turn().map_err(VerifyError::from);
+        let look = self.turn().map_err(VerifyError::from);
         self.asked(look.and_then(|mut turn| self.look(&mut turn, credential, request)), client, id)
     }
 
@@ -150,7 +194,7 @@ impl Guard {
         id: RequestId,
         request: impl FnOnce(&mut Turn) -> Result<Request, VerifyError>,
     ) -> Asked {
-        let look = seat.take(&self.0.gate, |turn| self.look(turn, credential, request));
+        let look = seat.take(|| self.turn(), |turn| self.look(turn, credential, request));
         self.asked(look.unwrap_or_else(|error| Err(error.into())), client, id)
     }
 
@@ -159,17 +203,22 @@ impl Guard {
         turn: &mut Turn,
         credential: Result<Credential, CredentialError>,
         request: impl FnOnce(&mut Turn) -> Result<Request, VerifyError>,
-    ) -> Result<Look, VerifyError> {
+    ) -> Result<Seen, VerifyError> {
         let request = request(turn)?;
         // Rates have to know the time within the second.
-        Ok(turn.look(credential, &request, self.0.clock.now()))
+        let look = turn.look(credential, &request, self.0.clock.now());
+        Ok(Seen { look, is_stale: turn.is_stale() })
     }
 
-    fn asked(&self, look: Result<Look, VerifyError>, client: Option<IpAddr>, id: RequestId) -> Asked {
+    fn asked(&self, seen: Result<Seen, VerifyError>, client: Option<IpAddr>, id: RequestId) -> Asked {
+        let Seen { look, is_stale } = match seen {
+            Ok(seen) => seen,
+            Err(error) => return Asked::Ruled(Ruling::failed(id, error)),
+        };
         match look {
-            Err(error) | Ok(Look::Decided(Err(error))) => Asked::Ruled(Ruling::failed(id, error)),
-            Ok(Look::Decided(Ok(answer))) => Asked::Ruled(self.rule(answer, client, id)),
-            Ok(Look::Unproven(unproven)) => match self.0.floods.check(client, self.0.clock.steady()) {
+            Look::Decided(Err(error)) => Asked::Ruled(Ruling::failed(id, error)),
+            Look::Decided(Ok(answer)) => Asked::Ruled(self.rule(answer, client, id).of_a_stale_store(is_stale)),
+            Look::Unproven(unproven) => match self.0.floods.check(client, self.0.clock.steady()) {
                 Err(wait) => Asked::Ruled(too_many(id, wait)),
                 Ok(()) => match unproven.prove() {
                     Verdict::Hashing(hashing) => Asked::Waiting(Waiting { guard: self.clone(), hashing, client, id }),
@@ -178,7 +227,7 @@ impl Guard {
                     _ => Asked::Ruled(Ruling::refused(id, Refusal::Internal)),
                 },
             },
-            Ok(_) => Asked::Ruled(Ruling::refused(id, Refusal::Internal)),
+            _ => Asked::Ruled(Ruling::refused(id, Refusal::Internal)),
         }
     }
 

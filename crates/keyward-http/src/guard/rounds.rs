@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use keyward_core::store::StoreError;
-use keyward_core::verifier::{Gate, Turn};
+use keyward_core::verifier::Turn;
 
 /// The rounds of one event loop.
 #[derive(Default)]
@@ -62,21 +62,25 @@ impl Rounds {
 }
 
 impl Seat<'_> {
-    /// Decides by a look that follows the question.
+    /// Decides by a look that follows the question; `look` makes one.
     ///
     /// # Errors
     /// Where the store cannot be read. Whoever shares the round then looks for itself.
-    pub(crate) fn take<T>(self, gate: &Gate, decide: impl FnOnce(&mut Turn) -> T) -> Result<T, StoreError> {
+    pub(crate) fn take<T>(
+        self,
+        look: impl Fn() -> Result<Turn, StoreError>,
+        decide: impl FnOnce(&mut Turn) -> T,
+    ) -> Result<T, StoreError> {
         let mut round = self.rounds.round();
         if round.looks < self.look {
             round.turn = None;
             round.looks += 1;
             round.left += std::mem::take(&mut round.waiting);
-            round.turn = Some(gate.turn()?);
+            round.turn = Some(look()?);
         }
         match &mut round.turn {
             Some(turn) => Ok(decide(turn)),
-            None => Ok(decide(&mut gate.turn()?)),
+            None => Ok(decide(&mut look()?)),
         }
     }
 }
@@ -101,7 +105,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use keyward_core::store::Store;
-    use keyward_core::verifier::Options;
+    use keyward_core::verifier::{Gate, Options};
 
     use super::*;
 
@@ -128,15 +132,15 @@ mod tests {
         let (mut first, mut second, mut late) = (pin!(rounds.seat()), pin!(rounds.seat()), pin!(rounds.seat()));
         assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
         let Poll::Ready(seat) = poll(first.as_mut()) else { panic!("it had others read") };
-        assert!(seat.take(&gate, |_| ()).is_ok());
+        assert!(seat.take(|| gate.turn(), |_| ()).is_ok());
         assert_eq!(counts(&rounds), (1, 1));
         assert!(poll(late.as_mut()).is_pending());
         let Poll::Ready(seat) = poll(second.as_mut()) else { panic!("it had others read") };
-        assert!(seat.take(&gate, |_| ()).is_ok());
+        assert!(seat.take(|| gate.turn(), |_| ()).is_ok());
         assert_eq!(counts(&rounds), (1, 0));
         assert!(rounds.round().turn.is_none(), "what nobody waits for is given back");
         let Poll::Ready(seat) = poll(late.as_mut()) else { panic!("it had others read") };
-        assert!(seat.take(&gate, |_| ()).is_ok());
+        assert!(seat.take(|| gate.turn(), |_| ()).is_ok());
         assert_eq!(counts(&rounds), (2, 0), "it asked after the first look");
     }
 
@@ -152,7 +156,7 @@ mod tests {
         drop(early);
         assert_eq!(rounds.round().waiting, 2);
         let Poll::Ready(seat) = poll(own.as_mut()) else { panic!("it had others read") };
-        assert!(seat.take(&gate, |_| ()).is_ok());
+        assert!(seat.take(|| gate.turn(), |_| ()).is_ok());
         assert!(rounds.round().turn.is_some());
         drop(late);
         let round = rounds.round();

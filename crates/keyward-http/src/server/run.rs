@@ -136,6 +136,10 @@ impl Server {
         let mut fields = served(&sockets, &shared.settings().config);
         let store = shared.guard.gate().path().display().to_string();
         fields.extend([("store", store.into()), ("version", shared.version.into())]);
+        let stale_for = shared.guard.stale_for();
+        if !stale_for.is_zero() {
+            fields.push(("stale_for_seconds", stale_for.as_secs_f64().into()));
+        }
         shared.log.event("info", "start", &fields);
         systemd::ready(&format!("listening at {}", addresses(&sockets).join(", ")));
 

@@ -22,7 +22,7 @@ pub(super) fn create<F: FactArgs>(session: &mut Session, args: Create<F>) -> Res
     let description = args.description.filter(|text| !text.as_str().is_empty());
     let draft = Draft { name: args.name, description, facts };
     let mut store = session.store_to_make()?;
-    let entry = store.write(session.stamp(), |changes| changes.insert_entry(&draft))?;
+    let entry = session.write(&mut store, |changes| changes.insert_entry(&draft))?;
     report(session, &entry, Effect::Created, "created")?;
     Ok(Exit::DONE)
 }
@@ -89,7 +89,7 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
     if found.is_none() {
         return Err(no_such_entry(Some(&store), F::KIND, &args.name));
     }
-    let (before, after) = store.write(session.stamp(), |changes| {
+    let (before, after) = session.write(&mut store, |changes| {
         let before = changes.required_entry(F::KIND, &args.name)?;
         let after = changes.update_entry(&before, &change(&before.draft)?)?;
         Ok::<_, Error>((before, after))
@@ -153,7 +153,7 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
         let question = format!("Delete the {} {} and its {keys} permanently?", kind.as_str(), args.name);
         session.confirm(&question, Enter::MeansNo)?;
     }
-    let deleted = store.write(session.stamp(), |changes| {
+    let deleted = session.write(&mut store, |changes| {
         let present = changes.required_entry(kind, &args.name)?;
         if !args.yes && present.keys != entry.keys {
             let (name, kind) = (&args.name, kind.as_str());
@@ -180,7 +180,7 @@ pub(super) fn set_enabled(session: &mut Session, kind: Kind, names: &[Name], ena
             return Err(no_such_entry(Some(&store), kind, name));
         }
     }
-    let outcomes = store.write(session.stamp(), |changes| {
+    let outcomes = session.write(&mut store, |changes| {
         let switch = |name: &Name| {
             let before = changes.required_entry(kind, name)?;
             let mut draft = before.draft.clone();

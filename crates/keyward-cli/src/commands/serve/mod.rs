@@ -37,7 +37,7 @@ use keyward_http::server::{Address, Config, Listen, ListenError, OpenLog, Option
 /// any number of them. `keyward help serve.toml` describes all of its fields, and every endpoint, header and metric.
 ///
 /// The store stays open to every other command. What they change counts at the next request: a key that was disabled is
-/// refused. Uses are counted in memory and written once a second.
+/// refused. Uses are counted in memory and written once a second, ten times where the store is on a server.
 ///
 /// SIGHUP reads the configuration again; a mistake in it leaves the former one in force. SIGTERM and SIGINT end it: what
 /// is being answered is answered, and what was counted is written. A second one ends it at once.
@@ -70,6 +70,14 @@ pub struct Serve {
     /// How long to go on after SIGTERM while the health answers say no, so that proxies stop asking
     #[arg(long, value_name = "DURATION")]
     drain: Option<Duration>,
+    /// When the server of the store is away, go on with what is known for so long, up to 60s
+    ///
+    /// Without it, every request gets 503 until the server is back. With it, a key that matched before stays allowed for
+    /// that long even if it is disabled on another host meanwhile. Such an answer has the header X-Keyward-Stale. Keys with
+    /// a limit get 503 all the same.
+    #[cfg(feature = "postgres")]
+    #[arg(long, value_name = "DURATION")]
+    stale_for: Option<Duration>,
     /// Write the log to this file instead of standard error; SIGHUP opens it anew
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     log_file: Option<PathBuf>,
@@ -164,15 +172,17 @@ impl Serve {
         if self.check {
             return tell(session, &config);
         }
+        let stale_for = self.stale_for(session, store.is_on_server())?;
         let mut gate = GateOptions::default();
         gate.is_background = true;
         // Whoever asks waits on an event loop, and all those who come by it wait with them.
         gate.patience = std::time::Duration::from_millis(100);
         gate.patience_to_write = std::time::Duration::from_secs(2);
+        gate.reconnects_beside = true;
         // Without a key of its own, nothing can be remembered safely, and nothing is answered.
         let key = session.random().map_err(|error| Error::new(Code::StoreUnwritable, error.message()))?;
         let gate = Gate::new(store, key, gate)?;
-        let guard = Guard::with_clock(gate, clock(session));
+        let guard = Guard::with_clock(gate, clock(session), stale_for);
         let drain = self.drain.and_then(|drain| drain.seconds_after(session.now())).unwrap_or(0);
         let options = Options {
             version: env!("CARGO_PKG_VERSION"),
@@ -196,6 +206,35 @@ impl Serve {
         }
         server.run().map_err(not_started)?;
         Ok(Exit::DONE)
+    }
+
+    /// How long what is known is used when the server is away.
+    #[cfg(feature = "postgres")]
+    fn stale_for(&self, session: &mut Session, is_on_server: bool) -> Result<std::time::Duration, Error> {
+        const MOST: u64 = 60;
+        let Some(asked) = &self.stale_for else { return Ok(std::time::Duration::ZERO) };
+        let seconds = asked.seconds_after(session.now()).unwrap_or(u64::MAX);
+        if seconds > MOST {
+            return Err(Error::new(Code::Usage, format!("--stale-for {asked} is more than {MOST} seconds"))
+                .hint("what is revoked meanwhile stays allowed for that long; give 60s or less"));
+        }
+        if !is_on_server {
+            return Err(Error::new(Code::Usage, "--stale-for is about a store on a server, and this one is in a file")
+                .hint("leave it out"));
+        }
+        if seconds > 0 {
+            session.terminal.warn(&format!(
+                "when the server is away, keys that matched before stay allowed for {asked}, whatever is revoked meanwhile"
+            ));
+        }
+        Ok(std::time::Duration::from_secs(seconds))
+    }
+
+    /// A store in a file is never away.
+    #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "there may be a store on a server")]
+    fn stale_for(&self, _: &mut Session, _: bool) -> Result<std::time::Duration, Error> {
+        Ok(std::time::Duration::ZERO)
     }
 
     fn log(&self) -> Result<Box<dyn Write + Send>, Error> {

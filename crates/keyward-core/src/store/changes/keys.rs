@@ -113,9 +113,14 @@ impl Changes<'_> {
         self.remove(&self.reload(&key.id, &key.name)?)
     }
 
-    /// Writes down what has been used of a limit.
-    pub(crate) fn save_meter(&self, id: &MeterId, meter: Meter) -> Result<(), StoreError> {
-        meters::save(self.conn(), id, meter)
+    /// What has been used of each of these limits. Nobody else changes it until the transaction is over.
+    pub(crate) fn meters(&self, ids: &[&MeterId]) -> Result<Vec<Meter>, StoreError> {
+        meters::load_to_change(self.conn(), ids)
+    }
+
+    /// Writes down what has been used of limits.
+    pub(crate) fn save_meters(&self, meters: &[(&MeterId, Meter)]) -> Result<(), StoreError> {
+        meters::save(self.conn(), meters)
     }
 
     /// Counts several uses. Those of keys that are gone by now are not counted.

@@ -44,6 +44,7 @@ impl Changes<'_> {
     pub fn reserve(&self, leases: &[(Subject, &Id)], until: Timestamp) -> Result<(), StoreError> {
         let now = self.now();
         forget_ended(self.conn(), now)?;
+        forget_batches(self.conn(), now)?;
         let own = process::own_name();
         for (subject, secret) in leases {
             self.forget_abandoned(subject)?;
@@ -171,6 +172,15 @@ fn process_of(conn: &Conn, subject: &Subject) -> Result<Option<String>, StoreErr
 
 fn forget(conn: &Conn, subject: &Subject) -> Result<(), StoreError> {
     conn.execute("DELETE FROM reservation WHERE subject = ?1", &[subject.in_the_table().as_str().into()]).map(drop)
+}
+
+/// Forgets the batches of those who have counted nothing for a day. Who only verifies may not delete.
+fn forget_batches(conn: &Conn, now: Timestamp) -> Result<(), StoreError> {
+    let Some(before) = now.checked_sub(SignedDuration::from_hours(24)).ok().filter(|_| conn.dialect().is_server())
+    else {
+        return Ok(());
+    };
+    conn.execute("DELETE FROM use_batch WHERE at < ?1", &[before.into()]).map(drop)
 }
 
 fn forget_ended(conn: &Conn, now: Timestamp) -> Result<(), StoreError> {

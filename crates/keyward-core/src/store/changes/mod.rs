@@ -43,7 +43,14 @@ impl<'c> Deref for Changes<'c> {
 
 impl<'c> Changes<'c> {
     pub(super) fn begin(conn: &'c Conn, stamp: Stamp<'c>) -> Result<Self, StoreError> {
-        Ok(Self { view: View::to_write(conn)?, stamp })
+        conn.begin_to_write()?;
+        Ok(Self::begun(conn, stamp))
+    }
+
+    /// Changes in the transaction that was begun a moment ago. They have the time that the store tells, if it does.
+    pub(super) fn begun(conn: &'c Conn, stamp: Stamp<'c>) -> Self {
+        let now = conn.time_of_change().unwrap_or(stamp.now);
+        Self { view: View::to_write(conn), stamp: Stamp { now, ..stamp } }
     }
 
     pub(super) fn commit(self) -> Result<(), StoreError> {

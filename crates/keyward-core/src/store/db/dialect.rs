@@ -9,6 +9,21 @@ pub(in crate::store) enum Dialect {
 }
 
 impl Dialect {
+    /// Whether others can count at the same time, over a network.
+    pub(in crate::store) fn is_server(self) -> bool {
+        !matches!(self, Self::Sqlite)
+    }
+
+    /// At the end of a question: nobody else changes the rows of the answer until the transaction is over.
+    pub(in crate::store) fn locking(self) -> &'static str {
+        if self.is_server() { " FOR UPDATE" } else { "" }
+    }
+
+    /// The same, without the rows that somebody else changes at the moment.
+    pub(in crate::store) fn locking_free_ones(self) -> &'static str {
+        if self.is_server() { " FOR UPDATE SKIP LOCKED" } else { "" }
+    }
+
     /// Whether the column fits the pattern with `*`, `?` and `[…]` that is bound to the next placeholder.
     pub(in crate::store) fn fits(self, column: &str) -> String {
         match self {

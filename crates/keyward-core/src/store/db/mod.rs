@@ -15,17 +15,21 @@ mod dialect;
 mod postgres;
 mod row;
 mod sqlite;
+mod tuples;
 mod value;
 
 use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 pub(super) use dialect::Dialect;
 #[cfg(feature = "postgres")]
 pub(super) use postgres::Engine as Postgres;
 pub(super) use row::Row;
 pub(super) use sqlite::{Engine as Sqlite, Kept, for_want_of_memory};
+pub(super) use tuples::{AT_ONCE, tuples};
 pub(super) use value::Value;
 
 use super::error::StoreError;
@@ -33,6 +37,24 @@ use super::error::StoreError;
 use super::postgres::Peer;
 pub(super) use super::sqlite::Sight;
 use super::sqlite::backup::{self, BackupError, BackupReport};
+
+/// Which store it is, and the number and the hash of its newest event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) store_id: String,
+    pub(super) seq: i64,
+    pub(super) hash: [u8; 32],
+}
+
+/// What came differently from what was expected, and is no error.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct News {
+    /// The server did not say whether a change was made, and another look at it found that it was.
+    pub commit_confirmed_late: bool,
+    /// By how many seconds the clock of this host is ahead of that of the server, where that is worth telling.
+    pub clock_skew: Option<i64>,
+}
 
 /// A connection to a store.
 #[derive(Debug)]
@@ -62,7 +84,7 @@ impl Conn {
 
     /// The server, if it is one to a server.
     #[cfg(feature = "postgres")]
-    pub(super) fn peer(&self) -> Option<&Peer> {
+    pub(super) fn peer(&self) -> Option<Peer> {
         match &self.engine {
             Engine::Sqlite(_) => None,
             Engine::Postgres(engine) => Some(engine.peer()),
@@ -196,6 +218,67 @@ impl Conn {
         Ok(())
     }
 
+    /// Begins a transaction that counts what others may count at the same time. On a server it takes no lock of the
+    /// store, so it may meet another one: see [`Conn::was_conflict`].
+    pub(super) fn begin_to_count(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.begin_to_write()?,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.begin_to_count()?,
+        }
+        self.views.set(self.views.get() + 1);
+        Ok(())
+    }
+
+    /// Whether the last transaction failed only because it met another one, so that it may well be made when it is tried
+    /// again.
+    pub(super) fn was_conflict(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.was_conflict(),
+        }
+    }
+
+    /// The time of the changes of the open transaction, where the store tells it and not who changes it.
+    pub(super) fn time_of_change(&self) -> Option<Timestamp> {
+        match &self.engine {
+            Engine::Sqlite(_) => None,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.time_of_change(),
+        }
+    }
+
+    /// The end of the history, where the open transaction knows it without asking.
+    pub(super) fn held(&self) -> Option<End> {
+        match &self.engine {
+            Engine::Sqlite(_) => None,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.held(),
+        }
+    }
+
+    /// The history goes on with this event.
+    pub(super) fn extend(&self, seq: i64, hash: &[u8; 32]) {
+        match &self.engine {
+            // It reads the end anew each time: that costs nothing.
+            Engine::Sqlite(_) => {
+                let _ = (seq, hash);
+            }
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.extend(seq, hash),
+        }
+    }
+
+    /// What came differently since the last time that this was asked.
+    pub(super) fn take_news(&self) -> News {
+        match &self.engine {
+            Engine::Sqlite(_) => News::default(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.take_news(),
+        }
+    }
+
     /// Makes what was written last.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
         match &self.engine {
@@ -223,12 +306,21 @@ impl Conn {
 
     /// Marks a place in the transaction that can be gone back to.
     pub(super) fn begin_to_try(&self) -> Result<(), StoreError> {
-        self.execute("SAVEPOINT tried_out", &[]).map(drop)
+        self.execute("SAVEPOINT tried_out", &[])?;
+        #[cfg(feature = "postgres")]
+        if let Engine::Postgres(engine) = &self.engine {
+            engine.begin_to_try();
+        }
+        Ok(())
     }
 
     /// Goes back to the place that was marked last.
     pub(super) fn end_of_try(&self) -> Result<(), StoreError> {
         self.execute("ROLLBACK TO tried_out", &[])?;
+        #[cfg(feature = "postgres")]
+        if let Engine::Postgres(engine) = &self.engine {
+            engine.end_of_try();
+        }
         self.execute("RELEASE tried_out", &[]).map(drop)
     }
 

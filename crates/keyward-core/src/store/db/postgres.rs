@@ -1,16 +1,21 @@
 //! PostgreSQL behind the seam.
 //!
-//! A connection that is lost is replaced at the next look at the store, and not in the middle of anything: whoever was
-//! answered by the former one is told that the server was lost.
+//! A connection that is lost is replaced at the next look at the store or the next change, and not in the middle of
+//! anything: whoever was answered by the former one is told that the server was lost. Only what became of a commit is
+//! asked for by a new one, in `outcome`.
+
+mod outcome;
+mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Sight;
+use self::turn::Turn;
 use super::row::Row;
 use super::value::Value;
+use super::{End, News, Sight};
 use crate::store::error::StoreError;
 use crate::store::postgres::{Client, CommitError, Deadlines, Peer, Server};
 
@@ -19,32 +24,61 @@ use crate::store::postgres::{Client, CommitError, Deadlines, Peer, Server};
 pub(in crate::store) struct Engine {
     server: Arc<Server>,
     client: Client,
+    /// The read of the end of the history. It names its schema: outside of a transaction, a pooler may have any session
+    /// answer.
+    head: String,
     /// Which store it was at the last look, and the end of its history then.
-    seen: RefCell<Option<Seen>>,
+    seen: RefCell<Option<End>>,
+    /// What a transaction that holds the lock of the store knows; nobody else changes it meanwhile.
+    turn: RefCell<Option<Turn>>,
+    news: Cell<News>,
     patience: Cell<Duration>,
 }
 
-/// The id of the store, and the number and the hash of its newest event.
-type Seen = (String, i64, Vec<u8>);
+impl End {
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { store_id: row.text(0)?.to_owned(), seq: row.integer(1)?, hash: row.hash(2)? })
+    }
+}
 
-/// The end of the history, and which store it is.
-const HEAD: &str = "SELECT store_id, seq, hash FROM history_head";
-/// The lock of the store: there is one writer at a time. Nothing else of the row is needed.
-const LOCK: &str = "SELECT seq FROM history_head FOR UPDATE";
 const LONGEST: Duration = Duration::from_secs(10);
 /// Whoever does not wait for others waits this long for the server all the same: it answers over a network.
 const LEAST: Duration = Duration::from_millis(800);
+/// And this long to be let in, which on top of that is a second.
+const SOON: Duration = Duration::from_millis(200);
+
+/// How long somebody of this patience waits for each host to let them in.
+fn connecting(patience: Duration) -> Duration {
+    if patience < LONGEST { SOON } else { LONGEST }
+}
 
 impl Engine {
-    pub(in crate::store) fn new(server: Arc<Server>, client: Client) -> Self {
-        Self { server, client, seen: RefCell::new(None), patience: Cell::new(LONGEST) }
+    /// Connects, for somebody of this patience.
+    pub(in crate::store) fn connect(server: Arc<Server>, patience: Duration) -> Result<Self, StoreError> {
+        let client = server.connect_within(connecting(patience))?;
+        let engine = Self::new(server, client);
+        engine.wait_for(patience);
+        Ok(engine)
+    }
+
+    fn new(server: Arc<Server>, client: Client) -> Self {
+        let head = format!("SELECT store_id, seq, hash FROM \"{}\".history_head", server.url().schema());
+        Self {
+            server,
+            client,
+            head,
+            seen: RefCell::new(None),
+            turn: RefCell::new(None),
+            news: Cell::default(),
+            patience: Cell::new(LONGEST),
+        }
     }
 
     pub(super) fn place(&self) -> &Path {
         self.server.place()
     }
 
-    pub(super) fn peer(&self) -> &Peer {
+    pub(super) fn peer(&self) -> Peer {
         self.client.peer()
     }
 
@@ -78,41 +112,52 @@ impl Engine {
     }
 
     pub(super) fn begin_to_read(&self) -> Result<(), StoreError> {
+        self.be_connected()?;
         self.client.begin_read()
     }
 
-    /// Begins to write, and waits for its turn.
-    pub(super) fn begin_to_write(&self) -> Result<(), StoreError> {
-        self.client.begin_write()?;
-        let locked = self.client.query_each(LOCK, &[], |_| Ok::<_, StoreError>(()));
-        if locked.is_err() {
-            self.client.rollback();
-        }
-        locked
+    /// Begins to count what others may count at the same time, without the lock of the store.
+    pub(super) fn begin_to_count(&self) -> Result<(), StoreError> {
+        self.be_connected()?;
+        self.client.begin_count()
     }
 
-    /// Makes what was written last. What oneself has written is not found later: nobody else writes until then.
+    /// Makes what was written last, and finds out whether it was made where the server does not say so. What oneself has
+    /// written is not found later: nobody else writes until then.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
-        let seen = self.head()?;
-        let committed = self.client.commit().map_err(|error| match error {
-            CommitError::Refused(error) => error,
-            CommitError::Unheard(_) => StoreError::Unheard(self.place().to_owned()),
-        });
-        self.seen.replace(seen.filter(|_| committed.is_ok()));
-        committed
-    }
-
-    fn head(&self) -> Result<Option<Seen>, StoreError> {
-        let mut found = None;
-        self.each(HEAD, &[], |row| {
-            found = Some((row.text(0)?.to_owned(), row.integer(1)?, row.hash(2)?.to_vec()));
-            Ok::<_, StoreError>(())
-        })?;
-        Ok(found)
+        let turn = self.turn.take();
+        let error = match self.client.commit() {
+            Ok(()) => {
+                if let Some(turn) = turn {
+                    self.seen.replace(Some(turn.end));
+                }
+                return Ok(());
+            }
+            Err(CommitError::Refused(error)) => return Err(error),
+            Err(CommitError::Unheard(error)) => error,
+        };
+        match turn {
+            Some(turn) if turn.has_written() => self.find_out(turn.end, error),
+            // What the history does not tell of is worth nothing yet: a lease.
+            Some(_) => Err(error),
+            None => Err(StoreError::Unheard(self.place().to_owned())),
+        }
     }
 
     pub(super) fn rollback(&self) {
+        self.turn.take();
         self.client.rollback();
+    }
+
+    /// Whether the last transaction failed only because it met another one, so that it may well be made when it is tried
+    /// again.
+    pub(super) fn was_conflict(&self) -> bool {
+        self.client.was_conflict()
+    }
+
+    /// What came differently since the last time that this was asked.
+    pub(super) fn take_news(&self) -> News {
+        self.news.take()
     }
 
     /// Why it cannot be copied into a file.
@@ -125,16 +170,21 @@ impl Engine {
     }
 
     /// Looks whether anybody has changed the store since the last look.
-    pub(super) fn look(&mut self) -> Result<Sight, StoreError> {
-        if !self.client.is_open() {
-            self.client = self.server.connect()?;
-            self.wait_for(self.patience.get());
-            self.seen.replace(None);
-        }
-        let now = self.head()?;
+    pub(super) fn look(&self) -> Result<Sight, StoreError> {
+        self.be_connected()?;
+        let now = self.optional(&self.head, &[], End::read)?;
         let is_same = now.is_some() && now == *self.seen.borrow();
         self.seen.replace(now);
         Ok(if is_same { Sight::Same } else { Sight::Written })
+    }
+
+    /// Connects again, where the connection was lost.
+    fn be_connected(&self) -> Result<(), StoreError> {
+        if self.client.is_open() {
+            return Ok(());
+        }
+        self.seen.replace(None);
+        self.client.connect_again(&self.server, connecting(self.patience.get()))
     }
 
     /// Has it wait this long for the server, and no longer.

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 pub use events::{EventFilter, PastKey};
 pub(super) use events::{each, is_told, keys_ever_named, last_key_named};
 
-use super::db::{Conn, Row};
+use super::db::{Conn, End, Row};
 use super::error::StoreError;
 use crate::rules::names::Name;
 use crate::rules::token::Id;
@@ -125,6 +125,9 @@ impl std::fmt::Display for StoreId {
 
 /// Which store it is, and the end of its history. `None` where somebody removed that: a check of the history tells.
 pub(super) fn identity(conn: &Conn) -> Result<Option<(StoreId, Head)>, StoreError> {
+    if let Some(End { store_id, seq, hash }) = conn.held() {
+        return Ok(Some((StoreId(store_id), Head { seq, hash })));
+    }
     let read = |row: &Row<'_>| {
         let id = StoreId(row.text(0)?.to_owned());
         Ok((id, Head { seq: row.integer(1)?, hash: row.hash(2)? }))
@@ -176,7 +179,9 @@ pub(super) fn append(conn: &Conn, entry: &NewEvent<'_>) -> Result<(), StoreError
             entry.detail.get("secret").and_then(Value::as_str).into(),
         ],
     )?;
-    conn.execute("UPDATE history_head SET seq = ?1, hash = ?2", &[row.seq.into(), (&hash).into()]).map(drop)
+    conn.execute("UPDATE history_head SET seq = ?1, hash = ?2", &[row.seq.into(), (&hash).into()])?;
+    conn.extend(row.seq, &hash);
+    Ok(())
 }
 
 /// How many rows there are.

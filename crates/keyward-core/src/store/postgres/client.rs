@@ -36,6 +36,9 @@ impl Default for Deadlines {
     }
 }
 
+/// How many milliseconds who counts waits for a row. Less than the `deadlock_timeout` of a server, which is 1 s where
+/// nobody has set it, and more than a commit takes.
+const SHORT_WAIT: u32 = 300;
 /// How long is waited for what is left of an answer that nobody wants any more.
 const REST: Duration = Duration::from_secs(1);
 
@@ -58,15 +61,17 @@ enum Open {
 
 /// A connection to a server. One thread uses it at a time, and waits for each answer.
 ///
-/// After a lost connection, or an answer that did not come in time, it is closed and stays so: [`Server::connect`] makes
-/// another one.
+/// After a lost connection, or an answer that did not come in time, it is closed and stays so until
+/// [`Client::connect_again`].
 #[derive(Debug)]
 pub(in crate::store) struct Client {
     session: RefCell<Option<Session>>,
-    peer: Peer,
+    peer: RefCell<Peer>,
     place: PathBuf,
     role: String,
     begin_to_write: String,
+    begin_to_change: String,
+    begin_to_count: String,
     begin_to_read: String,
     deadlines: Cell<Deadlines>,
     open: Cell<Open>,
@@ -81,6 +86,9 @@ impl Client {
     pub(super) fn new(server: &Server, session: Session, peer: Peer, deadlines: Deadlines) -> Self {
         let schema = server.url().schema();
         let begin_to_write = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}", settings(schema, true));
+        // The lock of the store: there is one writer at a time. Nothing else of the row is needed.
+        let begin_to_change = format!("{begin_to_write}; SELECT seq FROM \"{schema}\".history_head FOR UPDATE");
+        let begin_to_count = format!("{begin_to_write}; SET LOCAL lock_timeout = '{SHORT_WAIT}ms'");
         // It holds no lock, and may be as long as a history is.
         let begin_to_read = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = \"{schema}\", pg_temp; \
@@ -88,10 +96,12 @@ impl Client {
         );
         Self {
             session: RefCell::new(Some(session)),
-            peer,
+            peer: RefCell::new(peer),
             place: server.place().to_owned(),
             role: server.role().to_owned(),
             begin_to_write,
+            begin_to_change,
+            begin_to_count,
             begin_to_read,
             deadlines: Cell::new(deadlines),
             open: Cell::new(Open::Nothing),
@@ -102,8 +112,21 @@ impl Client {
     }
 
     /// Whom it is connected to.
-    pub(in crate::store) fn peer(&self) -> &Peer {
-        &self.peer
+    pub(in crate::store) fn peer(&self) -> Peer {
+        self.peer.borrow().clone()
+    }
+
+    /// Connects once more, to the first host that takes changes. Each of them has `limit` for it, or its own time where
+    /// that is less.
+    ///
+    /// # Errors
+    /// As [`Server::connect`]. Then it is as closed as before.
+    pub(in crate::store) fn connect_again(&self, server: &Server, limit: Duration) -> Result<(), StoreError> {
+        self.close(&mut self.session.borrow_mut());
+        let (session, peer) = server.sign_in(limit)?;
+        self.session.replace(Some(session));
+        self.peer.replace(peer);
+        Ok(())
     }
 
     /// How long it waits from now on.
@@ -122,7 +145,6 @@ impl Client {
     }
 
     /// Whether the last error was that of two transactions that met, and it may be well if it is tried again whole.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no transaction is tried again yet"))]
     pub(in crate::store) fn was_conflict(&self) -> bool {
         self.was_conflict.get()
     }
@@ -142,6 +164,23 @@ impl Client {
     /// As [`Client::begin_read`].
     pub(in crate::store) fn begin_write(&self) -> Result<(), StoreError> {
         self.begin(&self.begin_to_write, Open::Write)
+    }
+
+    /// As [`Client::begin_write`], and waits for the lock of the store.
+    ///
+    /// # Errors
+    /// As [`Client::begin_read`].
+    pub(in crate::store) fn begin_change(&self) -> Result<(), StoreError> {
+        self.begin(&self.begin_to_change, Open::Write)
+    }
+
+    /// Begins a transaction that writes without the lock of the store. It waits for no row longer than 300 ms: a circle of
+    /// waiting transactions is broken by it before the server notices one.
+    ///
+    /// # Errors
+    /// As [`Client::begin_read`].
+    pub(in crate::store) fn begin_count(&self) -> Result<(), StoreError> {
+        self.begin(&self.begin_to_count, Open::Write)
     }
 
     fn begin(&self, sql: &str, kind: Open) -> Result<(), StoreError> {

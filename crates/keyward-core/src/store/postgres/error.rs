@@ -125,7 +125,8 @@ impl Failure {
 
     /// Whether the same transaction may well succeed when it is made again: it met another one.
     pub(super) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Said { state, .. } if matches!(state.as_str(), "40001" | "40P01"))
+        // A lock that was waited for too long; and a row that refers to one that was deleted meanwhile.
+        matches!(self, Self::Said { state, .. } if matches!(state.as_str(), "40001" | "40P01" | "55P03" | "23503"))
     }
 
     /// Whether a COMMIT that ended so has not been made, for sure.

@@ -35,8 +35,9 @@ mod tls;
 mod wait;
 
 pub(in crate::store) use client::{Client, CommitError, Deadlines};
-pub use password::Surroundings;
+pub use password::{HostClock, Surroundings};
 pub use place::{ServerUrl, UrlError};
 pub(in crate::store) use schema::{checked_identity, found};
 pub use server::Peer;
 pub(in crate::store) use server::Server;
+pub(in crate::store) use wait::Deadline;

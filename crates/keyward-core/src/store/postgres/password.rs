@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::passfile;
@@ -30,7 +32,8 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What the surroundings of a process say about passwords. The core does not look for itself: who calls it does.
+/// What the surroundings of a process say about passwords and the time. The core does not look for itself: who calls it
+/// does.
 #[derive(Clone, Default)]
 pub struct Surroundings {
     /// The value of `PGPASSWORD`.
@@ -39,17 +42,23 @@ pub struct Surroundings {
     pub passfile: Option<PathBuf>,
     /// The home folder, with `.pgpass` in it.
     pub home: Option<PathBuf>,
+    /// The clock of this host. A change then has the time of the server, and is refused where the two are more than a
+    /// minute apart. Without a clock, a change has the time that it is stamped with.
+    pub clock: Option<HostClock>,
 }
+
+/// Tells the time of this host, on any thread.
+pub type HostClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 impl fmt::Debug for Surroundings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { password, passfile, home } = self;
+        let Self { password, passfile, home, clock: _ } = self;
         let password = password.as_ref().map(|_| "…");
         f.debug_struct("Surroundings")
             .field("password", &password)
             .field("passfile", passfile)
             .field("home", home)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

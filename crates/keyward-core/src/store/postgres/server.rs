@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::client::{Client, Deadlines};
 use super::error::{Failure, PRIMARY};
 use super::line::Line;
-use super::password::Surroundings;
+use super::password::{HostClock, Surroundings};
 use super::place::{Address, Host, ServerUrl, is_loopback};
 use super::session::Session;
 use super::tls::{Connector, SystemRoots, Unprepared, config};
@@ -97,6 +97,11 @@ impl Server {
         &self.role
     }
 
+    /// The clock of this host, if changes have the time of the server.
+    pub(in crate::store) fn clock(&self) -> Option<&HostClock> {
+        self.around.clock.as_ref()
+    }
+
     /// Where it is, whole.
     pub(in crate::store) fn url(&self) -> &ServerUrl {
         &self.url
@@ -109,10 +114,22 @@ impl Server {
     /// [`StoreError::Server`] says of each host what was wrong; [`StoreError::OpenSecret`] where others may read a file
     /// with the password or the key.
     pub(in crate::store) fn connect(&self) -> Result<Client, StoreError> {
+        self.connect_within(self.url.connect_timeout())
+    }
+
+    /// The same, with no more than `limit` for each host.
+    pub(in crate::store) fn connect_within(&self, limit: Duration) -> Result<Client, StoreError> {
+        let (session, peer) = self.sign_in(limit)?;
+        Ok(Client::new(self, session, peer, Deadlines::default()))
+    }
+
+    /// Signs in at the first host that takes changes, with no more than `limit` for each.
+    pub(super) fn sign_in(&self, limit: Duration) -> Result<(Session, Peer), StoreError> {
+        let limit = limit.min(self.url.connect_timeout());
         let mut missed = vec![];
         for address in self.url.hosts() {
-            match self.try_one(address) {
-                Ok((session, peer)) => return Ok(Client::new(self, session, peer, Deadlines::default())),
+            match self.try_one(address, limit) {
+                Ok(found) => return Ok(found),
                 Err(Miss::All(error)) => return Err(error),
                 Err(Miss::Host(failure)) => missed.push((address, failure.into_store(&self.place, &self.role))),
             }
@@ -142,8 +159,7 @@ impl Server {
         StoreError::Server { path: self.place.clone(), detail: details.join("; "), remedy: remedy.unwrap_or(IS_AWAY) }
     }
 
-    fn try_one(&self, address: &Address) -> Result<(Session, Peer), Miss> {
-        let limit = self.url.connect_timeout();
+    fn try_one(&self, address: &Address, limit: Duration) -> Result<(Session, Peer), Miss> {
         let deadline = Deadline::after(limit);
         let is_encrypted = self.url.is_encrypted() && !matches!(address.host, Host::Folder(_));
         // Before anything is sent: a passfile that others can read stops it here.

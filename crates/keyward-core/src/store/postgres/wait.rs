@@ -12,17 +12,17 @@ use super::line::Watch;
 
 /// The moment at which a wait ends.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline(Instant);
+pub(in crate::store) struct Deadline(Instant);
 
 impl Deadline {
-    pub(super) fn after(limit: Duration) -> Self {
+    pub(in crate::store) fn after(limit: Duration) -> Self {
         let now = now();
         // A limit that no clock reaches is one of a year.
         Self(now.checked_add(limit).unwrap_or(now + Duration::from_secs(365 * 24 * 3600)))
     }
 
     /// How much time is left, if any is.
-    pub(super) fn left(self) -> Option<Duration> {
+    pub(in crate::store) fn left(self) -> Option<Duration> {
         self.0.checked_duration_since(now()).filter(|left| !left.is_zero())
     }
 }

@@ -52,7 +52,7 @@ impl Scene {
         let mut options = Options::default();
         (options.threads, options.queue) = (NonZeroUsize::MIN, queue);
         let gate = Gate::new(store, [7; 32], options).unwrap();
-        Self { folder, guard: Guard::with_clock(gate, Clock::new(now, || Duration::ZERO)) }
+        Self { folder, guard: Guard::with_clock(gate, Clock::new(now, || Duration::ZERO), Duration::ZERO) }
     }
 
     fn path(&self) -> PathBuf {

@@ -143,6 +143,15 @@ CREATE TABLE key_use (
 );
 CREATE INDEX key_use_by_time ON key_use (last_used_at);
 
+-- Which batch of uses each of those who count has written last: one whose COMMIT had no answer is sent again, and
+-- counted once. `host` is a random name of a process.
+CREATE TABLE use_batch (
+    host text COLLATE "C" PRIMARY KEY,
+    seq  bigint NOT NULL,
+    at   bigint NOT NULL
+);
+CREATE INDEX use_batch_by_time ON use_batch (at);
+
 CREATE TABLE usage (
     key       bigint NOT NULL REFERENCES key (id) ON DELETE CASCADE,
     hour      bigint NOT NULL,

@@ -81,6 +81,7 @@ fn one_place_after_the_other() {
     let [named, other] = ["named", "other"].map(|name| folder.file(name, &all(name), 0o600));
     folder.file(".pgpass", &all("home"), 0o600);
     let mut around = Surroundings {
+        clock: None,
         password: Some(Zeroizing::new(b"variable".to_vec())),
         passfile: Some(other),
         home: Some(folder.path().to_owned()),

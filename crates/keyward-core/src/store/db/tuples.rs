@@ -1,0 +1,27 @@
+//! The rows of a statement that writes many.
+
+/// Rows of one statement: PostgreSQL takes 65,535 values at most.
+pub(in crate::store) const AT_ONCE: usize = 1_000;
+
+/// Placeholders for so many rows of columns of these types: `(?1, ?2), (?3, ?4)`. The first row says the types.
+pub(in crate::store) fn tuples(rows: usize, types: &[&str]) -> String {
+    let row = |index: usize| {
+        let first = index * types.len() + 1;
+        let places = types.iter().zip(first..).map(|(kind, number)| match index {
+            0 => format!("CAST(?{number} AS {kind})"),
+            _ => format!("?{number}"),
+        });
+        format!("({})", places.collect::<Vec<_>>().join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_of_each_row_has_a_number() {
+        assert_eq!(tuples(3, &["BIGINT", "TEXT"]), "(CAST(?1 AS BIGINT), CAST(?2 AS TEXT)), (?3, ?4), (?5, ?6)");
+    }
+}
