@@ -1,10 +1,10 @@
-//! A way to the server that takes its time, and that sees what is sent.
+//! A way to the server that keeps answers back, and that sees what is sent.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::lan::SERVER;
+use crate::serve::eventually;
 
 /// A port of the hub behind which the server is.
 pub struct Relay {
@@ -23,10 +24,16 @@ pub struct Relay {
 #[derive(Default)]
 struct State {
     is_over: AtomicBool,
-    /// How long an answer takes, in milliseconds.
-    delay: AtomicU64,
-    /// What each connection has sent.
-    sent: Mutex<Vec<Arc<Mutex<Vec<u8>>>>>,
+    /// Whether answers are kept back.
+    holds: AtomicBool,
+    connections: Mutex<Vec<Arc<Sent>>>,
+}
+
+/// What a client has sent.
+#[derive(Default)]
+struct Sent {
+    bytes: Mutex<Vec<u8>>,
+    is_over: AtomicBool,
 }
 
 impl Relay {
@@ -52,15 +59,18 @@ impl Relay {
         Self { port: told.recv().unwrap(), state }
     }
 
-    /// From now on, each answer takes so much longer.
-    pub fn delay(&self, delay: Duration) {
-        self.state.delay.store(delay.as_millis() as u64, SeqCst);
+    /// Keeps back what the server says from now on, or lets it go.
+    pub fn hold(&self, holds: bool) {
+        self.state.holds.store(holds, SeqCst);
     }
 
-    /// What each connection has sent, of those that were begun since the last time.
+    /// What each connection has sent, of those that were begun since the last time. Their clients have ended, and the last
+    /// that they sent is waited for.
     pub fn sent(&self) -> Vec<Vec<u8>> {
-        let connections = std::mem::take(&mut *self.state.sent.lock().unwrap());
-        connections.iter().map(|sent| sent.lock().unwrap().clone()).collect()
+        let connections = std::mem::take(&mut *self.state.connections.lock().unwrap());
+        let all = connections.iter();
+        eventually(|| all.clone().all(|sent| sent.is_over.load(SeqCst)).then_some(())).unwrap();
+        all.map(|sent| sent.bytes.lock().unwrap().clone()).collect()
     }
 }
 
@@ -74,17 +84,27 @@ impl State {
     /// A connection that came.
     fn take(self: &Arc<Self>, client: TcpStream, server: Option<u16>) {
         client.set_nonblocking(false).unwrap();
-        let sent = Arc::<Mutex<Vec<u8>>>::default();
-        self.sent.lock().unwrap().push(Arc::clone(&sent));
-        // Where the server is gone, this one is too.
-        let Ok(server) = server.map(|port| TcpStream::connect((SERVER, port))).transpose() else { return };
+        let sent = Arc::<Sent>::default();
+        self.connections.lock().unwrap().push(Arc::clone(&sent));
+        let server = match server.map(|port| TcpStream::connect((SERVER, port))).transpose() {
+            Ok(server) => server,
+            // Where the server is gone, this one is too.
+            Err(_) => return sent.is_over.store(true, SeqCst),
+        };
         if let Some(server) = &server {
             let (server, client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
             let own = Arc::clone(self);
-            let wait = move |_: &[u8]| thread::sleep(Duration::from_millis(own.delay.load(SeqCst)));
+            let wait = move |_: &[u8]| {
+                while own.holds.load(SeqCst) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            };
             thread::spawn(move || pass(server, Some(client), wait));
         }
-        thread::spawn(move || pass(client, server, |bytes| sent.lock().unwrap().extend_from_slice(bytes)));
+        thread::spawn(move || {
+            pass(client, server, |bytes| sent.bytes.lock().unwrap().extend_from_slice(bytes));
+            sent.is_over.store(true, SeqCst);
+        });
     }
 }
 
