@@ -249,6 +249,8 @@ impl Server {
     /// As if the power were cut: every process of it is gone at once.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
+            // What it starts after they were counted would live on, and keep its files.
+            signal_to(i32::try_from(process.id()).unwrap(), Signal::STOP);
             for child in children(process.id()) {
                 signal_to(child, Signal::KILL);
             }
