@@ -7,6 +7,8 @@
 
 #[path = "guard.rs"]
 pub mod guard;
+#[path = "server.rs"]
+pub mod server;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::from_utf8;

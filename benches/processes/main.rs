@@ -17,6 +17,7 @@ mod measure;
 mod reads;
 mod report;
 mod serve;
+mod server;
 mod stores;
 mod usage;
 mod writes;
@@ -45,5 +46,6 @@ fn main() -> Result<()> {
     batch::measure(&stores, &mut report)?;
     usage::measure(&stores, &mut report)?;
     serve::measure(&stores, &mut report)?;
+    server::measure(&stores, &mut report)?;
     report.print()
 }

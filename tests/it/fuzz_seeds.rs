@@ -91,6 +91,17 @@ fn routes_of_the_guard() {
 }
 
 #[test]
+fn urls_of_servers() {
+    let expected = ["url", "with_password", "refused", "no_url", "not_utf8"];
+    assert_eq!(seeds("url", checks::server::url), expected.into());
+}
+
+#[test]
+fn files_with_passwords() {
+    assert_eq!(seeds("passfile", checks::server::passfile), ["found", "nothing"].into());
+}
+
+#[test]
 fn configurations_of_the_guard() {
     let expected = ["config", "unfit", "mistake", "not_utf8"];
     assert_eq!(seeds("configuration", checks::guard::configuration), expected.into());

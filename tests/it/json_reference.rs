@@ -50,6 +50,7 @@ impl Seen {
             Type::Switch => value.is_boolean(),
             Type::Texts => value.as_array().is_some_and(|items| items.iter().all(is_text)),
             Type::Labels => value.as_object().is_some_and(|fields| fields.values().all(is_text)),
+            Type::Counts => value.as_object().is_some_and(|fields| fields.values().all(Value::is_u64)),
             Type::Object(name) => {
                 self.check(name, value);
                 true
@@ -139,6 +140,8 @@ fn every_output_has_exactly_the_documented_fields() {
     seen.check("application", &json(&format!("apply {}", sandbox.path("m.toml").display())));
     seen.check_all("finding", &json("doctor"));
     seen.check("backup", &json(&format!("backup {}", sandbox.path("backup.db").display())));
+    #[cfg(feature = "postgres")]
+    seen.check("transfer", &json(&format!("store copy --to {}", sandbox.path("copy.db").display())));
     #[cfg(feature = "serve")]
     {
         let config = "admin = \"127.0.0.1:9181\"\nlisten = [\"127.0.0.1:9180,api\"]\n[policy.rest]\n[[route]]\npolicy = \"rest\"\n";

@@ -37,12 +37,14 @@ mod concurrency;
 mod crash;
 mod curl;
 mod damage;
+#[cfg(feature = "postgres")]
+mod database;
 mod decisions;
 mod delivery;
 mod directory;
 mod ensure;
 mod filters;
-#[cfg(feature = "serve")]
+#[cfg(all(feature = "postgres", feature = "serve"))]
 mod fuzz_seeds;
 mod gateways;
 #[cfg(feature = "serve")]
@@ -86,6 +88,8 @@ mod surroundings;
 mod systemd;
 mod systems;
 mod terminal;
+#[cfg(feature = "postgres")]
+mod transfer;
 mod traps;
 mod usage;
 mod uses;

@@ -1,7 +1,7 @@
 //! `keyward serve` under load: beside a server that does nothing, behind nginx, and beside guessers.
 
 mod ends;
-mod load;
+pub(crate) mod load;
 pub(crate) mod stub;
 
 use std::fmt::Write as _;
@@ -42,16 +42,16 @@ pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     scene.revoked(stores, report)
 }
 
-struct Scene {
-    folder: PathBuf,
+pub(crate) struct Scene {
+    pub(crate) folder: PathBuf,
 }
 
 /// An address that nobody listens at.
-fn free() -> Result<String> {
+pub(crate) fn free() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
-fn answers(address: &str) -> bool {
+pub(crate) fn answers(address: &str) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
@@ -84,7 +84,7 @@ impl Scene {
         Ok(path)
     }
 
-    fn one_key(&self, secret: &Path) -> Result<PathBuf> {
+    pub(crate) fn one_key(&self, secret: &Path) -> Result<PathBuf> {
         self.script("one", &[std::fs::read_to_string(secret)?.trim()])
     }
 

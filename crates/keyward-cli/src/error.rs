@@ -87,7 +87,7 @@ codes! {
     NameTaken "name_taken" 1 "something else has this name, or an id that reads like it",
     InUse "in_use" 1 "keys or users refer to it, so it is not deleted",
     RoleCeiling "role_ceiling" 1 "the role of the acting user ranks too low",
-    NotPermitted "not_permitted" 1 "the acting user may not do this",
+    NotPermitted "not_permitted" 1 "the acting user, or the role of the database, may not do this; of verify, the exit code is 6",
     InvalidValue "invalid_value" 1 "a value cannot be used here, or its source cannot be read",
     Conflict "conflict" 1 "somebody else changed it, or mints for it; try again",
     OutputFailed "output_failed" 1 "standard output, or a file without a secret, cannot be written",
@@ -162,6 +162,7 @@ pub struct Error {
     cause: Option<anyhow::Error>,
     secret_is_out: bool,
     is_reserved: bool,
+    exit: Option<Exit>,
     unknown: Option<Box<Unknown>>,
 }
 
@@ -175,6 +176,7 @@ impl Error {
             cause: None,
             secret_is_out: false,
             is_reserved: false,
+            exit: None,
             unknown: None,
         }
     }
@@ -218,6 +220,12 @@ impl Error {
         Self { is_reserved: true, ..self }
     }
 
+    /// The same, of a verification that could not be made: what is no refusal of the credential does not end as one.
+    #[must_use]
+    pub fn neither_yes_nor_no(self) -> Self {
+        if self.code == Code::NotPermitted { Self { exit: Some(Exit::UNUSABLE), ..self } } else { self }
+    }
+
     /// Whether it passes by itself as soon as somebody else has minted.
     pub fn is_reserved(&self) -> bool {
         self.is_reserved
@@ -252,7 +260,7 @@ impl Error {
 
     /// The exit code of the command that ends with it.
     pub fn exit(&self) -> Exit {
-        self.code.exit()
+        self.exit.unwrap_or_else(|| self.code.exit())
     }
 
     /// The error in the form that was asked for.

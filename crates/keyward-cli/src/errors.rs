@@ -2,6 +2,8 @@
 //!
 //! The core says what happened. Here it gets its code, and the hints that name flags and commands.
 
+mod server;
+
 use std::path::Path;
 
 use crate::error::{Code, Error};
@@ -20,6 +22,10 @@ impl From<anyhow::Error> for Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
+        let error = match server::explained(error) {
+            Ok(explained) => return explained,
+            Err(error) => error,
+        };
         let (code, message) = (code_of(&error), error.to_string());
         match error {
             StoreError::Missing(path) => Self::new(code, message)
@@ -44,6 +50,7 @@ impl From<StoreError> for Error {
                 "if an older copy is meant to be there, start this program again; `keyward restore BACKUP` puts a backup in \
                  place and keeps what was revoked since",
             ),
+            StoreError::Moved { target, is_done, .. } => moved(Self::new(code, message), &target, is_done),
             StoreError::Foreign { .. } => Self::new(code, message)
                 .hint("nothing was changed; name a store, or a path where there is nothing yet, with --store"),
             StoreError::Insecure { path, weakness } => {
@@ -60,9 +67,6 @@ impl From<StoreError> for Error {
                 .hint("when the server is up again, see with `keyward history` whether it was made; if not, run the command again"),
             StoreError::ClockSkew { .. } => Self::new(code, message)
                 .hint("nothing was changed; set the clocks of both by NTP (timedatectl set-ntp true), then try again"),
-            StoreError::Server { remedy, .. } => Self::new(code, message).hint(remedy),
-            StoreError::Forbidden { role, .. } => Self::new(code, message)
-                .hint(format!("have the owner of the tables grant it to {role}, or sign in as another role")),
             StoreError::OpenSecret { file, .. } => Self::new(code, message)
                 .hint(format!("close it with `chmod 600 {}`, and change what is in it", shell_path(&file))),
             StoreError::NameTaken { kind, name } => {
@@ -133,10 +137,14 @@ pub(crate) fn code_of(error: &StoreError) -> Code {
         StoreError::Corrupt { .. } => Code::StoreCorrupt,
         StoreError::Newer { .. } => Code::StoreNewer,
         StoreError::Rewound(_) => Code::StoreRewound,
+        StoreError::Moved { .. } => Code::StoreMoved,
         StoreError::Foreign { .. } => Code::StoreForeign,
         StoreError::Insecure { .. } | StoreError::OpenSecret { .. } => Code::StoreInsecure,
-        StoreError::OldSchema { .. } | StoreError::Unusable { .. } | StoreError::Server { .. } => Code::StoreUnwritable,
-        StoreError::NameTaken { .. } => Code::NameTaken,
+        StoreError::OldSchema { .. }
+        | StoreError::NotMigrated { .. }
+        | StoreError::Unusable { .. }
+        | StoreError::Server { .. } => Code::StoreUnwritable,
+        StoreError::NameTaken { .. } | StoreError::Exists(_) => Code::NameTaken,
         StoreError::InUse { .. } => Code::InUse,
         StoreError::Replaced(_)
         | StoreError::Reserved { .. }
@@ -155,6 +163,18 @@ impl From<VerifyError> for Error {
     fn from(error: VerifyError) -> Self {
         words::not_checked(error)
     }
+}
+
+/// What to do with a store that is elsewhere.
+fn moved(error: Error, target: &Path, is_done: bool) -> Error {
+    let target = shell_path(target);
+    if is_done {
+        return error.hint(format!("use it where it is now: --store {target}"));
+    }
+    error
+        .hint("try again when the move has ended")
+        .hint(format!("if nobody moves it any more, finish that: keyward store move --to {target}"))
+        .hint(format!("if {target} is lost for good, a copy works again: keyward store copy --to ANOTHER-FILE"))
 }
 
 /// How a weakness of the store at `path` is mended.

@@ -51,14 +51,12 @@ impl GlobalArgs {
             Some(path) => ("--store", Some(path)),
             None => ("KEYWARD_STORE", set("KEYWARD_STORE").map(PathBuf::from)),
         };
-        let named = match named {
-            Some(path) if is_url(&path) => {
-                self.take_url(&path, from)?;
-                None
-            }
-            named => named,
-        };
-        self.store = named.map(|path| expanded(path, from)).transpose()?;
+        match named.map(|path| named_store(path, from)).transpose()? {
+            Some(NamedStore::File(path)) => self.store = Some(path),
+            #[cfg(feature = "postgres")]
+            Some(NamedStore::Server(url)) => self.server = Some(*url),
+            None => {}
+        }
         if self.acting.is_none()
             && let Some(user) = set("KEYWARD_AS")
         {
@@ -72,31 +70,43 @@ impl GlobalArgs {
     }
 }
 
-impl GlobalArgs {
+/// A store as it was named.
+#[derive(Debug, Clone)]
+pub enum NamedStore {
+    /// A file.
+    File(PathBuf),
+    /// A database.
     #[cfg(feature = "postgres")]
-    fn take_url(&mut self, text: &std::path::Path, from: &str) -> Result<(), Error> {
-        let url: keyward_core::store::ServerUrl =
-            text.to_string_lossy().parse().map_err(|error: keyward_core::store::UrlError| {
-                Error::new(Code::Usage, format!("{from} is no URL of a store: {error}"))
-            })?;
-        if url.has_password() && from == "--store" {
-            return Err(Error::new(
-                Code::Usage,
-                "a password on a command line can be read by every user of the machine",
-            )
-            .hint("take it out of the URL, and keep it in ~/.pgpass (mode 600) or in PGPASSWORD"));
-        }
-        self.server = Some(url);
-        Ok(())
-    }
+    Server(Box<keyward_core::store::ServerUrl>),
+}
 
-    #[cfg(not(feature = "postgres"))]
-    #[expect(clippy::unused_self, reason = "as with a database")]
-    fn take_url(&mut self, _: &std::path::Path, from: &str) -> Result<(), Error> {
-        Err(Error::new(Code::Usage, format!("{from} names a database, and this keyward was built without PostgreSQL"))
-            .hint("build it with: cargo install keyward --features postgres")
-            .hint("a file that is really called so: ./postgres:…"))
+/// What `from`, a flag or a variable, names: a path, or the URL of a database.
+///
+/// # Errors
+/// [`Code::Usage`] for a URL that does not parse or that brings a password on a command line, and for a path that no shell
+/// has looked at.
+pub fn named_store(path: PathBuf, from: &str) -> Result<NamedStore, Error> {
+    if is_url(&path) { parse_url(&path, from) } else { expanded(path, from).map(NamedStore::File) }
+}
+
+#[cfg(feature = "postgres")]
+fn parse_url(text: &std::path::Path, from: &str) -> Result<NamedStore, Error> {
+    let url: keyward_core::store::ServerUrl =
+        text.to_string_lossy().parse().map_err(|error: keyward_core::store::UrlError| {
+            Error::new(Code::Usage, format!("{from} is no URL of a store: {error}"))
+        })?;
+    if url.has_password() && from.starts_with("--") {
+        return Err(Error::new(Code::Usage, "a password on a command line can be read by every user of the machine")
+            .hint("take it out of the URL, and keep it in ~/.pgpass (mode 600) or in PGPASSWORD"));
     }
+    Ok(NamedStore::Server(Box::new(url)))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn parse_url(_: &std::path::Path, from: &str) -> Result<NamedStore, Error> {
+    Err(Error::new(Code::Usage, format!("{from} names a database, and this keyward was built without PostgreSQL"))
+        .hint("build it with: cargo install keyward --features postgres")
+        .hint("a file that is really called so: ./postgres:…"))
 }
 
 /// Whether a database is meant.

@@ -1,4 +1,6 @@
 -- What the fourth and the fifth schema added, taken away again: a store as the program before them wrote it.
+ALTER TABLE history_head DROP COLUMN is_moved;
+ALTER TABLE history_head DROP COLUMN moved_to;
 DROP TABLE usage;
 ALTER TABLE key_use DROP COLUMN last_used_from;
 DROP TABLE meter;

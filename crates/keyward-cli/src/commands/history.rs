@@ -224,9 +224,10 @@ fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {
             } else {
                 session.terminal.print(&format!("the history is intact: {}\n", count(rows, "row")))?;
                 session.terminal.flush()?;
-                session
-                    .terminal
-                    .note("not detected: replacement of the whole history by someone who can write the file");
+                let place = if store.is_on_server() { "tables" } else { "file" };
+                session.terminal.note(&format!(
+                    "not detected: replacement of the whole history by someone who can write the {place}"
+                ));
             }
             Ok(Exit::DONE)
         }

@@ -1,6 +1,6 @@
 //! `keyward restore`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use serde_json::json;
@@ -15,7 +15,8 @@ use keyward_core::store::{MadeAgain, Restore as Prepared, RestoreError};
 /// The backup is checked first. Where there is a store already, what was revoked in it since stays revoked: keys that
 /// were deleted, disabled, rotated or restricted, users and tenants that were disabled, roles that were lowered. These
 /// changes are made again, and listed. Keys that were made since are gone, and are listed too. The former store is kept
-/// beside the new one. Programs that use the store go on with the restored one.
+/// beside the new one, or that of a database in a file beside the backup. Programs that use the store go on with the
+/// restored one.
 ///
 /// With --as-it-was, everything is as the backup has it: what was revoked since works again.
 #[derive(Debug, Args)]
@@ -43,14 +44,14 @@ impl Restore {
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let place = session.store_path().map(ToOwned::to_owned);
         let Some(place) = place else { return Err(keyward_core::store::StoreError::Nowhere.into()) };
-        let is_new = place.try_exists().is_ok_and(|exists| !exists);
+        let is_on_server = session.is_on_server();
+        let is_new = !is_on_server && place.try_exists().is_ok_and(|exists| !exists);
         if !is_new && !self.yes && !session.terminal.can_ask() {
+            let beside = if is_on_server { "backup" } else { "restored one" };
             return Err(Error::new(Code::ConfirmationRequired, "refusing to replace the store without confirmation")
-                .hint("add --yes if you mean it; the former store is kept beside the restored one"));
+                .hint(format!("add --yes if you mean it; the former store is kept beside the {beside}")));
         }
-        let working = session.terminal.working("looking through the backup");
-        let prepared = Prepared::prepare(&self.backup, &place, self.as_it_was, session.stamp());
-        drop(working);
+        let prepared = self.prepare(session, &place);
         let prepared = prepared.map_err(|error| self.explain(error))?;
         if !session.json() {
             Self::tell(session, &prepared);
@@ -62,6 +63,17 @@ impl Restore {
             session.confirm(&question, Enter::MeansNo)?;
         }
         self.finish(session, prepared)
+    }
+
+    fn prepare(&self, session: &mut Session, place: &Path) -> Result<Prepared, RestoreError> {
+        #[cfg(feature = "postgres")]
+        if session.is_on_server() {
+            let store = session.store_on_server()?;
+            let _working = session.terminal.working("looking through the backup");
+            return Prepared::prepare_on_server(&self.backup, store, self.as_it_was, session.stamp());
+        }
+        let _working = session.terminal.working("looking through the backup");
+        Prepared::prepare(&self.backup, place, self.as_it_was, session.stamp())
     }
 
     fn finish(&self, session: &mut Session, prepared: Prepared) -> Result<Exit, Error> {

@@ -41,6 +41,8 @@ pub enum Type {
     Texts,
     /// An object with texts as values.
     Labels,
+    /// An object with whole numbers as values.
+    Counts,
     /// An object of this name.
     Object(&'static str),
     /// The same, or null.
@@ -64,6 +66,7 @@ impl Type {
             Self::Switch => "true or false".to_owned(),
             Self::Texts => "list of text".to_owned(),
             Self::Labels => "object of text".to_owned(),
+            Self::Counts => "object of numbers".to_owned(),
             Self::Object(name) => format!("{name} object"),
             Self::MaybeObject(name) => format!("{name} object or null"),
             Self::Objects(name) => format!("list of {name} objects"),
@@ -435,6 +438,16 @@ const SHAPES: &[Shape] = &[
             ("revived", Objects("revocation"), "what was revoked since, and is not any more"),
             ("left_out", Objects("left_out"), "keys that were made since, and are gone"),
             ("kept", MaybeText, "where the former store is kept; null where there was none"),
+        ]),
+    },
+    #[cfg(feature = "postgres")]
+    Shape {
+        name: "transfer",
+        printed_by: "store copy and store move",
+        fields: Cow::Borrowed(&[
+            ("tables", Type::Counts, "how many rows each table has"),
+            ("rows", Number, "how many rows there are in all"),
+            ("head", Text, "the hash of the newest event in the new place, in hexadecimal digits"),
         ]),
     },
     Shape {

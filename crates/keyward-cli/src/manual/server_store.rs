@@ -104,8 +104,15 @@ pub(super) fn parts() -> Vec<Part> {
              hashes, the history and the counts of uses are the same afterwards, and clients notice nothing.",
         ),
         Part::Text(
+            "From the start of a move, the former place can only be read: list, show, history, usage, export, doctor, backup \
+             and store copy. Whatever would change it or verify is refused with store_moved, and guards that use it answer \
+             503 until they are started with the new one. A move that was ended in between is finished by the same command \
+             again. A store can be moved back to where it was, as long as nothing was done there since.",
+        ),
+        Part::Text(
             "keyward backup FILE writes a store in a file, which any keyward can open and verify with, and which store copy \
-             brings back. pg_dump works as for every other schema.",
+             brings back. pg_dump works as for every other schema. keyward restore keeps revoked what was revoked since, \
+             and writes the former store into a file beside the backup; only the role that owns the tables may do it.",
         ),
         Part::Heading("Roles".to_owned()),
         Part::Text(

@@ -10,7 +10,8 @@
 //! | [`Session::existing_store`] | an error | yes | no | no |
 //! | [`Session::store_to_plan`] | none | not yet | no | no |
 
-use std::path::Path;
+#[cfg(feature = "postgres")]
+use std::path::PathBuf;
 
 #[cfg(feature = "postgres")]
 use zeroize::Zeroizing;
@@ -19,11 +20,24 @@ use super::{Session, StorePath};
 #[cfg(feature = "postgres")]
 use crate::error::Code;
 use crate::error::Error;
+#[cfg(feature = "postgres")]
+use crate::global::{NamedStore, named_store};
 use crate::text::shell_path;
 use keyward_core::rules::text::count;
 #[cfg(feature = "postgres")]
-use keyward_core::store::ServerUrl;
+use keyward_core::store::Place;
 use keyward_core::store::{Changes, News, Store, StoreError};
+#[cfg(feature = "postgres")]
+use keyward_core::store::{ServerUrl, Surroundings};
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// To be read and changed.
+    Change,
+    /// To be read.
+    Read,
+}
 
 impl Session {
     /// Opens the store for a command that makes things; makes the store where there is none.
@@ -52,7 +66,7 @@ impl Session {
     /// # Errors
     /// As [`Session::store_to_make`], and where there is no store.
     pub fn store_to_change(&mut self) -> Result<Store, Error> {
-        let store = self.open(Store::open)?;
+        let store = self.open(Way::Change)?;
         self.admit(store)
     }
 
@@ -61,7 +75,7 @@ impl Session {
     /// # Errors
     /// As [`Session::existing_store`].
     pub fn store_to_record(&mut self) -> Result<Store, Error> {
-        let store = self.open(Store::open)?;
+        let store = self.open(Way::Change)?;
         self.warn_of_exposure(&store);
         Ok(store)
     }
@@ -72,7 +86,7 @@ impl Session {
     /// # Errors
     /// Where there is a store that cannot be read, or none where one was named.
     pub fn store_to_read(&mut self) -> Result<Option<Store>, Error> {
-        match self.open(Store::open_to_read) {
+        match self.open(Way::Read) {
             Ok(store) => {
                 self.warn_of_exposure(&store);
                 Ok(Some(store))
@@ -90,7 +104,7 @@ impl Session {
     /// # Errors
     /// Where there is no store that can be read.
     pub fn existing_store(&mut self) -> Result<Store, Error> {
-        let store = self.open(Store::open_to_read)?;
+        let store = self.open(Way::Read)?;
         self.warn_of_exposure(&store);
         Ok(store)
     }
@@ -100,35 +114,63 @@ impl Session {
     /// # Errors
     /// Where there is one that cannot be read.
     pub fn store_to_plan(&mut self) -> Result<Option<Store>, Error> {
-        match self.open(Store::open_to_read) {
+        match self.open(Way::Read) {
             Ok(store) => Ok(Some(store)),
             Err(StoreError::Missing(_) | StoreError::Nowhere) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn open(&mut self, open: fn(&Path) -> Result<Store, StoreError>) -> Result<Store, StoreError> {
+    fn open(&self, way: Way) -> Result<Store, StoreError> {
         match &self.store {
-            StorePath::Named(path) | StorePath::Default(path) => open(path),
+            StorePath::Named(path) | StorePath::Default(path) => match way {
+                Way::Change => Store::open(path),
+                Way::Read => Store::open_to_read(path),
+            },
             #[cfg(feature = "postgres")]
             StorePath::Server(url, _) => {
-                let url = (**url).clone();
-                self.warn_of_password(&url);
-                Store::connect(url, self.surroundings())
+                let connect = match way {
+                    Way::Change => Store::connect,
+                    Way::Read => Store::connect_to_read,
+                };
+                connect((**url).clone(), self.surroundings())
             }
             StorePath::Nowhere => Err(StoreError::Nowhere),
         }
     }
 
-    /// Warns of a password in a variable, which ends up where nobody expects one. On a command line it was refused.
+    /// The database that was named, and how to sign in there, for what only a database has.
+    ///
+    /// # Errors
+    /// Where a file was named: `instead` says what is so there.
     #[cfg(feature = "postgres")]
-    fn warn_of_password(&mut self, url: &ServerUrl) {
-        if url.has_password() {
-            self.terminal.warn(
-                "KEYWARD_STORE holds a password, and every program that is started from here gets it too; keep it in \
-                 ~/.pgpass (mode 600)",
-            );
-        }
+    pub fn server(&self, instead: &str) -> Result<(ServerUrl, Surroundings), Error> {
+        let StorePath::Server(url, _) = &self.store else {
+            return Err(Error::new(Code::Usage, instead)
+                .hint("for a store in a database, name that: keyward --store postgres://USER@HOST/DB store …"));
+        };
+        Ok(((**url).clone(), self.surroundings()))
+    }
+
+    /// Opens the store on the server that was named.
+    ///
+    /// # Errors
+    /// Where it cannot be reached.
+    #[cfg(feature = "postgres")]
+    pub fn store_on_server(&self) -> Result<Store, StoreError> {
+        self.open(Way::Change)
+    }
+
+    /// Opens the store to move it elsewhere: also one that was on its way before.
+    ///
+    /// # Errors
+    /// As [`Session::store_to_change`].
+    #[cfg(feature = "postgres")]
+    pub fn store_to_move(&mut self) -> Result<Store, Error> {
+        let store = self.open(Way::Change)?;
+        store.check_writable()?;
+        self.warn_of_exposure(&store);
+        Ok(store)
     }
 
     /// Makes the store in the database that was named.
@@ -137,20 +179,27 @@ impl Session {
     /// Where none was named, or it cannot be made.
     #[cfg(feature = "postgres")]
     pub fn found_store(&mut self) -> Result<Store, Error> {
-        let StorePath::Server(url, _) = &self.store else {
-            return Err(Error::new(Code::Usage, "a store in a file is made by its first key")
-                .hint("name a database: keyward --store postgres://USER@HOST/DB store init"));
-        };
-        let url = (**url).clone();
-        self.warn_of_password(&url);
-        Ok(Store::found(url, self.surroundings(), self.now)?)
+        let (url, surroundings) = self.server("a store in a file is made by its first key")?;
+        Ok(Store::found(url, surroundings, self.now)?)
+    }
+
+    /// The place that a flag names for a store.
+    ///
+    /// # Errors
+    /// [`Code::Usage`], as for `--store`.
+    #[cfg(feature = "postgres")]
+    pub fn place_for_store(&self, named: PathBuf, flag: &str) -> Result<Place, Error> {
+        Ok(match named_store(named, flag)? {
+            NamedStore::File(path) => Place::File(path),
+            NamedStore::Server(url) => Place::Server(url, self.surroundings()),
+        })
     }
 
     /// What the environment says about passwords.
     #[cfg(feature = "postgres")]
-    fn surroundings(&self) -> keyward_core::store::Surroundings {
+    fn surroundings(&self) -> Surroundings {
         let set = |name: &str| (self.outside.environment)(name).filter(|value| !value.is_empty());
-        keyward_core::store::Surroundings {
+        Surroundings {
             password: set("PGPASSWORD").map(|password| Zeroizing::new(password.into_encoded_bytes())),
             passfile: set("PGPASSFILE").map(Into::into),
             home: set("HOME").map(Into::into),
@@ -192,6 +241,7 @@ impl Session {
     }
 
     fn admit(&mut self, store: Store) -> Result<Store, Error> {
+        store.check_here()?;
         store.check_writable()?;
         self.warn_of_exposure(&store);
         Ok(store)

@@ -121,7 +121,7 @@ impl fmt::Display for CheckWords<'_> {
 /// The error for a credential that could not be checked, which is neither a yes nor a no.
 pub fn not_checked(error: VerifyError) -> Error {
     match error {
-        VerifyError::Store(error) => error.into(),
+        VerifyError::Store(error) => Error::from(error).neither_yes_nor_no(),
         VerifyError::NoThread(error) => no_thread(&error),
         VerifyError::Hash(error @ HashError::NoMemory(_)) => no_memory(&error),
         VerifyError::Hash(error) => {

@@ -14,6 +14,7 @@ use super::db::Postgres;
 use super::db::{Sqlite, for_want_of_memory};
 use super::error::StoreError;
 use super::history::{self, Head, StoreId};
+use super::moved::{self, Moved};
 #[cfg(feature = "postgres")]
 use super::postgres::{self, Server};
 use super::sqlite::{Purpose, Sight};
@@ -38,9 +39,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Replaced`], where another file is at the path: it can be opened when nobody in this process has the
-    /// former one open any more. [`StoreError::Rewound`] for an older state of this store, and whatever keeps it from
-    /// being read.
+    /// former one open any more. [`StoreError::Rewound`] for an older state of this store, [`StoreError::Moved`] for one
+    /// that is elsewhere by now, and whatever keeps it from being read.
     pub fn refresh(&mut self) -> Result<Freshness, StoreError> {
+        let freshness = self.look()?;
+        self.check_here()?;
+        Ok(freshness)
+    }
+
+    fn look(&mut self) -> Result<Freshness, StoreError> {
         let sight = self.conn.look();
         if !matches!(sight, Ok(Sight::Same)) {
             (self.sightings, self.is_unsure) = (self.sightings + 1, true);
@@ -86,6 +93,14 @@ impl Store {
         self.conn.execute(sqlite::ANOTHER_FILE, &[]).map(drop)
     }
 
+    /// What was moved is the one that it is a copy of.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(super) fn stay_here(&mut self) -> Result<(), StoreError> {
+        if self.moved.take().is_some() { moved::clear(&self.conn) } else { Ok(()) }
+    }
+
     /// How the same store is opened once more, by another thread.
     pub fn again(&self) -> impl Fn() -> Result<Self, StoreError> + Send + use<> {
         let way = self.way();
@@ -110,7 +125,8 @@ impl Store {
         self.conn.begin_to_read()?;
         let found = self.compared();
         self.conn.end();
-        let (now, freshness) = found?;
+        let (now, freshness, moved) = found?;
+        self.moved = moved;
         if freshness == Freshness::Anew
             && let Some((id, _)) = &self.known
         {
@@ -123,10 +139,14 @@ impl Store {
     /// As [`Store::refresh`], in the transaction that was begun to write. Ends it where it is another store.
     ///
     /// # Errors
-    /// As [`Store::refresh`]; [`StoreError::Replaced`] for another store.
+    /// As [`Store::refresh`]; [`StoreError::Replaced`] for another store, [`StoreError::Moved`].
     pub(super) fn meet(&mut self) -> Result<(), StoreError> {
         let now = match self.compared() {
-            Ok((now, Freshness::Same | Freshness::Changed)) => now,
+            Ok((now, Freshness::Same | Freshness::Changed, None)) => now,
+            Ok((.., Some(moved))) => {
+                self.conn.end();
+                return Err(moved.refusal(&self.path));
+            }
             found => {
                 self.conn.end();
                 return Err(found.err().unwrap_or_else(|| StoreError::Replaced(self.path.clone())));
@@ -138,8 +158,8 @@ impl Store {
         Ok(())
     }
 
-    fn compared(&self) -> Result<(Known, Freshness), StoreError> {
-        let now = history::identity(&self.conn)?;
+    fn compared(&self) -> Result<(Known, Freshness, Option<Moved>), StoreError> {
+        let (now, moved) = moved::identity(&self.conn)?;
         let freshness = match (&self.known, &now) {
             // Only what the history does not tell of was written, such as uses.
             (known, now) if known == now => Freshness::Changed,
@@ -148,13 +168,20 @@ impl Store {
                 return Err(StoreError::Rewound(self.path.clone()));
             }
             (Some((id, _)), Some((other, _))) if other != id => Freshness::Anew,
-            (Some((_, head)), Some((_, end))) if end.seq >= head.seq && history::has_been_at(&self.conn, head)? => {
-                Freshness::Changed
-            }
+            (Some((_, head)), Some((_, end))) if end.seq >= head.seq && self.goes_on(head, end)? => Freshness::Changed,
             (None, _) => Freshness::Anew,
             (Some(_), _) => return Err(StoreError::Rewound(self.path.clone())),
         };
-        Ok((now, freshness))
+        Ok((now, freshness, moved))
+    }
+
+    /// Whether the history that ends there has been at this head. A role that may not read the history of a store on a server
+    /// sees only that it has grown.
+    fn goes_on(&self, head: &Head, end: &Head) -> Result<bool, StoreError> {
+        if history::may_be_read(&self.conn)? {
+            return history::has_been_at(&self.conn, head);
+        }
+        Ok(end.seq > head.seq || end.hash == head.hash)
     }
 
     /// A store that was opened a moment ago, and of which nothing bad is known.
@@ -172,6 +199,7 @@ impl Store {
             former: vec![],
             sightings: 0,
             is_unsure: false,
+            moved: None,
         }
     }
 
@@ -179,11 +207,11 @@ impl Store {
     #[cfg(feature = "postgres")]
     pub(super) fn connect_for(server: &Arc<Server>, purpose: Purpose, patience: Duration) -> Result<Self, StoreError> {
         let mut conn = Conn::to_server(Postgres::connect(Arc::clone(server), patience)?);
-        let known = postgres::checked_identity(&conn)?;
+        let (known, moved) = postgres::checked_identity(&conn, server, purpose)?;
         // What is known now is not found to be new.
         conn.look()?;
         let opened = Self::opened(conn, server.place().to_owned(), known, purpose, patience);
-        Ok(Self { server: Some(Arc::clone(server)), ..opened })
+        Ok(Self { server: Some(Arc::clone(server)), moved, ..opened })
     }
 
     /// Opens the store at `path` for `purpose`.
@@ -191,12 +219,12 @@ impl Store {
         let opened = sqlite::open(path, purpose, patience).map_err(|error| for_want_of_memory(path, error));
         let sqlite::OpenFile { engine, path, unwritable, exposure } = opened?;
         let conn = Conn::new(engine);
-        let known = history::identity(&conn)?;
+        let (known, moved) = moved::identity(&conn)?;
         // Who only reads does not wait for the disk to put away what others left.
         if let Some(file) = conn.file().filter(|file| purpose == Purpose::Read && file.has_log()) {
             file.leave_log();
         }
-        Ok(Self { unwritable, exposure, ..Self::opened(conn, path, known, purpose, patience) })
+        Ok(Self { unwritable, exposure, moved, ..Self::opened(conn, path, known, purpose, patience) })
     }
 }
 

@@ -59,12 +59,32 @@ pub enum StoreError {
         /// That of this program.
         known: i64,
     },
+    /// An earlier keyward made it on a server, and its owner has not brought it up to date yet.
+    #[error("the store {} has schema {found}, and this keyward needs schema {needed}", .path.display())]
+    NotMigrated {
+        /// The store: its URL without password and parameters.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The least schema that this program can use.
+        needed: i64,
+    },
     /// Another store took its place while it was open: a restored backup, or another file.
     #[error("the store {} was replaced in the meantime", .0.display())]
     Replaced(PathBuf),
     /// What is at its path now is an older state of it than was seen before, or a different one.
     #[error("the store {} has lost changes that were there before: an older copy of it was put in its place", .0.display())]
     Rewound(PathBuf),
+    /// It was moved to another place, or is on its way there. What is left can only be read.
+    #[error("the store {} {} to {}", .path.display(), if *.is_done { "was moved" } else { "is being moved" }, .target.display())]
+    Moved {
+        /// The store.
+        path: PathBuf,
+        /// Where it is now: the path of a file, or the URL of a server without password and parameters.
+        target: PathBuf,
+        /// Whether it is there. If not, it is on its way, or who moved it was ended in between.
+        is_done: bool,
+    },
     /// It is something else.
     #[error("{} is not a keyward store: it is {what}", .path.display())]
     Foreign {
@@ -73,6 +93,9 @@ pub enum StoreError {
         /// What it is instead.
         what: &'static str,
     },
+    /// It was to be made, and is there already.
+    #[error("there is already a store at {}", .0.display())]
+    Exists(PathBuf),
     /// Others could change it.
     #[error("the store {} is not safe: {weakness}", .path.display())]
     Insecure {

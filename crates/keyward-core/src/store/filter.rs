@@ -68,7 +68,7 @@ fn seconds<'v>(time: Timestamp) -> Bound<'v> {
 
 impl Filter {
     /// The statement that lists its keys as [`super::rows::key`] reads them.
-    pub(super) fn list(&self, now: Timestamp, dialect: Dialect) -> (String, Conditions<'_>) {
+    pub(in crate::store) fn list(&self, now: Timestamp, dialect: Dialect) -> (String, Conditions<'_>) {
         let conditions = self.conditions(now, dialect);
         let mut sql = select_key("", conditions.sql());
         let direction = if self.reverse { "DESC" } else { "ASC" };

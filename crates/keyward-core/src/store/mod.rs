@@ -24,6 +24,7 @@ mod history;
 mod key_settings;
 mod keys;
 mod meters;
+mod moved;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod restore;
@@ -31,7 +32,11 @@ mod rows;
 mod secrets;
 mod settings;
 mod sqlite;
+#[cfg(test)]
+mod statement_tests;
 mod tally;
+#[cfg(feature = "postgres")]
+mod transfer;
 mod usage;
 mod uses;
 mod view;
@@ -55,7 +60,13 @@ pub use history::{ACTIONS, ChainCheck, Event, EventFilter, Head, PastKey, StoreI
 pub use keys::{NewKey, Presented};
 pub(crate) use meters::{MeterId, Subjects};
 #[cfg(feature = "postgres")]
-pub use postgres::{HostClock, Peer, ServerUrl, Surroundings, UrlError};
+#[doc(hidden)]
+pub use postgres::find_password;
+#[cfg(feature = "postgres")]
+pub use postgres::{
+    DeadRows, Durability, HostClock, Migrated, Peer, RoleCheckup, SchemaCheckup, ServerCheckup, ServerRole, ServerUrl,
+    Surroundings, UrlError, grants,
+};
 pub use restore::{MadeAgain, Restore, RestoreError};
 pub use secrets::NewSecret;
 pub use settings::StoreSettings;
@@ -63,6 +74,8 @@ pub(crate) use sqlite::BUSY_TIMEOUT;
 pub use sqlite::backup::{BackupError, BackupReport};
 pub use sqlite::beside::all_of as files_beside;
 pub use tally::Tally;
+#[cfg(feature = "postgres")]
+pub use transfer::{Copied, Place, TransferError};
 pub use usage::{KeyUsage, Usage, UsageQuery};
 pub use uses::{LastUse, Uses};
 pub use view::View;
@@ -72,6 +85,7 @@ use continuity::Known;
 pub(crate) use counting::{Batches, Kept};
 pub use db::News;
 use db::{Conn, for_want_of_memory};
+use moved::Moved;
 #[cfg(feature = "postgres")]
 use postgres::Server;
 use sqlite::Purpose;
@@ -97,6 +111,8 @@ pub struct Store {
     sightings: u64,
     /// Whether it has still to be compared with what is known of it.
     is_unsure: bool,
+    /// Where it was moved to, as of the last look.
+    moved: Option<Moved>,
 }
 
 /// Who changes something, and when.
@@ -156,6 +172,38 @@ impl Store {
         Self::connect_for(&Arc::new(Server::new(url, around)?), Purpose::Change, BUSY_TIMEOUT)
     }
 
+    /// Opens the store in the database of this URL, to be read. One that a newer keyward has brought up to date may be read
+    /// by those who may not write it.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    #[cfg(feature = "postgres")]
+    pub fn connect_to_read(url: ServerUrl, around: Surroundings) -> Result<Self, StoreError> {
+        Self::connect_for(&Arc::new(Server::new(url, around)?), Purpose::Read, BUSY_TIMEOUT)
+    }
+
+    /// Brings the store in the database of this URL to the schema of this program, while others use it. Nothing else
+    /// does that with a store on a server.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] for a role that does not own the tables; [`StoreError::Newer`] for a store that this program
+    /// must not change; [`StoreError::Locked`] where others used a table for the whole of half a minute;
+    /// [`StoreError::Unheard`] where nobody knows whether it was done: then it can be called again.
+    #[cfg(feature = "postgres")]
+    pub fn migrate(url: ServerUrl, around: Surroundings) -> Result<Migrated, StoreError> {
+        postgres::migrate(&Server::new(url, around)?)
+    }
+
+    /// What a doctor wants to know of the server that the store is on; `None` for one in a file. `clock` is the clock of
+    /// this host.
+    ///
+    /// # Errors
+    /// Where the server cannot be connected to, or does not answer.
+    #[cfg(feature = "postgres")]
+    pub fn check_up_server(&self, clock: &dyn Fn() -> Timestamp) -> Result<Option<ServerCheckup>, StoreError> {
+        self.server.as_ref().map(|server| postgres::check_up(server, clock)).transpose()
+    }
+
     /// Makes the store in the database of this URL: its schema, its tables and the roles that every store begins with.
     ///
     /// # Errors
@@ -212,6 +260,15 @@ impl Store {
         }
     }
 
+    /// Refuses to go on with a store that was moved to another place, as of the last look at it. Whoever changes a store,
+    /// or verifies, does not need to ask: it is looked at again by then.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`].
+    pub fn check_here(&self) -> Result<(), StoreError> {
+        self.moved.as_ref().map_or(Ok(()), |moved| Err(moved.refusal(&self.path)))
+    }
+
     /// Which store it is; `None` where somebody removed that.
     pub fn id(&self) -> Option<&StoreId> {
         self.known.as_ref().map(|(id, _)| id)
@@ -237,7 +294,7 @@ impl Store {
     ///
     /// # Errors
     /// What `f` returns, or where the store cannot be written; [`StoreError::Replaced`] where another store has taken
-    /// its place since it was opened.
+    /// its place since it was opened, [`StoreError::Moved`] where it was moved to another place.
     pub fn write<T, E: From<StoreError>>(
         &mut self,
         stamp: Stamp<'_>,
@@ -320,10 +377,11 @@ impl Store {
     /// Begins to change a store that was the same a moment ago.
     fn begin_known<'s>(&'s self, stamp: Stamp<'s>) -> Result<Changes<'s>, StoreError> {
         let changes = Changes::begin(&self.conn, stamp)?;
-        if history::identity(&self.conn)?.as_ref().map(|(id, _)| id) == self.id() {
-            Ok(changes)
-        } else {
-            Err(StoreError::Replaced(self.path.clone()))
+        let (now, moved) = moved::identity(&self.conn)?;
+        match moved {
+            Some(moved) => Err(moved.refusal(&self.path)),
+            None if now.as_ref().map(|(id, _)| id) == self.id() => Ok(changes),
+            None => Err(StoreError::Replaced(self.path.clone())),
         }
     }
 }

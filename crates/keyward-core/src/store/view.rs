@@ -45,6 +45,20 @@ impl<'c> View<'c> {
         Self { conn, is_over: false }
     }
 
+    /// Begins a transaction that reads all of the store.
+    #[cfg(feature = "postgres")]
+    pub(super) fn to_copy(conn: &'c Conn, locks: bool) -> Result<Self, StoreError> {
+        conn.begin_to_copy(locks)?;
+        Ok(Self { conn, is_over: false })
+    }
+
+    /// Begins a transaction that writes all of a store.
+    #[cfg(feature = "postgres")]
+    pub(super) fn to_fill(conn: &'c Conn) -> Result<Self, StoreError> {
+        conn.begin_to_fill()?;
+        Ok(Self { conn, is_over: false })
+    }
+
     /// The connection, for writing.
     pub(super) fn conn(&self) -> &'c Conn {
         self.conn
@@ -290,6 +304,14 @@ impl<'c> View<'c> {
     /// Where the store cannot be read.
     pub fn keys_ever_named(&self, text: &str) -> Result<Vec<PastKey>, StoreError> {
         history::keys_ever_named(self.conn, text)
+    }
+
+    /// Whether the history can be read: a role of a database that only verifies may not.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn tells_history(&self) -> Result<bool, StoreError> {
+        history::may_be_read(self.conn)
     }
 
     /// How many events there are.

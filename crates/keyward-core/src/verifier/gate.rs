@@ -162,8 +162,10 @@ impl Gate {
     /// A gate to this store. `key` is random: under it is kept which credentials have matched.
     ///
     /// # Errors
-    /// Where the store cannot be read, and [`VerifyError::NoThread`] where the system gives not even one thread.
+    /// Where the store cannot be read or was moved to another place, and [`VerifyError::NoThread`] where the system gives
+    /// not even one thread.
     pub fn new(store: Store, key: [u8; KEY_BYTES], options: Options) -> Result<Self, VerifyError> {
+        store.check_here()?;
         let is_read_only = store.is_read_only();
         let patience = [options.patience, options.patience_to_write];
         let connections = Connections::new(store, patience, options.reconnects_beside)?;

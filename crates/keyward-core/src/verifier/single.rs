@@ -57,8 +57,9 @@ impl Verifier {
     /// A verifier for this store, with the settings that the store has now.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// Where the store cannot be read, or was moved to another place.
     pub fn new(store: Store) -> Result<Self, StoreError> {
+        store.check_here()?;
         let settings = store.view()?.settings()?;
         Ok(Self { settings, store, memory: RefCell::default() })
     }

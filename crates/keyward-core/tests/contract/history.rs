@@ -39,6 +39,27 @@ pub(crate) fn the_chain_notices_tampering<F: Fixture>() {
     }
 }
 
+pub(crate) fn a_check_of_the_history_is_of_one_moment<F: Fixture>() {
+    let place = F::new();
+    let (mut store, mut other) = (place.open(), place.open());
+    for (name, byte) in [("one", 1), ("two", 2), ("three", 3)] {
+        store.write(stamp(), |changes| insert(changes, name, byte)).unwrap();
+    }
+    let view = store.view().unwrap();
+    let mut seen = 0;
+    let found = view.check_history(|row| {
+        seen += 1;
+        // Somebody goes on writing meanwhile.
+        let name = format!("more-{row}");
+        other.write(stamp(), |changes| insert(changes, &name, 10 + seen)).unwrap();
+    });
+    assert_eq!((found.unwrap(), seen), (ChainCheck::Intact { rows: 3 }, 3));
+    // Of the same moment are all answers of a view.
+    assert_eq!((view.count_events().unwrap(), view.head().unwrap().seq), (3, 3));
+    drop(view);
+    assert_eq!(store.view().unwrap().check_history(|_| {}).unwrap(), ChainCheck::Intact { rows: 6 });
+}
+
 pub(crate) fn the_head_moves_with_every_change_and_with_nothing_else<F: Fixture>() {
     let place = F::new();
     let mut store = place.open();

@@ -163,6 +163,7 @@ promises! {
         another_connection_notices_a_change;
     history:
         the_chain_notices_tampering
+        a_check_of_the_history_is_of_one_moment
         the_head_moves_with_every_change_and_with_nothing_else
         events_are_told_in_order_and_filtered;
     filters:

@@ -201,10 +201,19 @@ impl Server {
 
     /// Runs statements in the database of this name, past keyward, and returns what they say.
     pub(crate) fn sql(&self, database: &str, statements: &str) -> String {
+        run(&mut self.psql(database, statements)).trim_end().to_owned()
+    }
+
+    /// The same, where it may fail: whether it did not.
+    pub(crate) fn try_sql(&self, database: &str, statements: &str) -> bool {
+        self.psql(database, statements).output().unwrap().status.success()
+    }
+
+    fn psql(&self, database: &str, statements: &str) -> Command {
         let mut psql = Command::new(program("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", OWNER, "-d", database, "-c", statements]);
         psql.arg("-h").arg(self.folder.path()).args(["-p", &self.port.to_string()]);
-        run(&mut psql).trim_end().to_owned()
+        psql
     }
 
     /// Adds a setting, and has the server read all of them again.

@@ -1,13 +1,10 @@
-//! What is looked at of the file: who may do what with it, what it is kept on, and whether it is in order.
+//! What is looked at of the file: who may do what with it, and what it is kept on.
 
 use std::path::Path;
 
 use super::{Diagnosis, Severity};
-use crate::error::Error;
 use crate::platform::{self, FileSystem, OtherUsers, User};
-use crate::session::Session;
-use crate::text::{count, shell_path};
-use keyward_core::store::{ChainCheck, Filter, NameCount, StoreError, View};
+use crate::text::shell_path;
 
 pub(super) fn permissions(path: &Path) -> Diagnosis {
     let check = "permissions";
@@ -68,78 +65,4 @@ pub(super) fn file_system(path: &Path) -> Diagnosis {
     };
     let remedy = "move it to a local disk, and let other machines ask the machine that has it".to_owned();
     Diagnosis::bad(check, level, finding, meaning, remedy)
-}
-
-pub(super) fn integrity(session: &Session, view: &View<'_>) -> Result<Diagnosis, Error> {
-    let meaning = "what the file says about some keys cannot be trusted, so nothing else was looked at";
-    let remedy = || "leave it as it is, and put the newest backup in its place".to_owned();
-    let bad = |found: String| Diagnosis::bad("integrity", Severity::Problem, found, meaning, remedy());
-    let working = session.terminal.working("looking through the file");
-    let found = view.damage();
-    // In a file whose pages are out of order, not even the keys can be read.
-    let (keys, what) = damaged_keys(session, view).unwrap_or_default();
-    drop(working);
-    Ok(match found {
-        Ok(_) if keys.count > 0 => Diagnosis {
-            count: keys.count,
-            keys: keys.names,
-            ..bad(format!("{} damaged: {}", count(keys.count, "key"), what.join("; ")))
-        },
-        Ok(None) => Diagnosis::ok("integrity", "integrity check passed"),
-        Ok(Some(damage)) | Err(StoreError::Corrupt { detail: damage, .. }) => bad(damage),
-        Err(error) => return Err(error.into()),
-    })
-}
-
-/// What keyward did not make, it does not obey; but who put it there could do other things.
-pub(super) fn schema(path: &Path, view: &View<'_>) -> Result<Diagnosis, Error> {
-    const SHOWN: usize = 5;
-    let mut found = view.strange_parts()?;
-    if found.is_empty() {
-        return Ok(Diagnosis::ok("schema", "the file has the tables and indexes of keyward, and nothing else"));
-    }
-    let more = found.len().saturating_sub(SHOWN);
-    found.truncate(SHOWN);
-    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    Ok(Diagnosis::bad(
-        "schema",
-        Severity::Problem,
-        format!("{}{more}", found.join(", ")),
-        "somebody changed the file without keyward; triggers and views are not obeyed, and the rest is not relied on",
-        format!("find out who could write {}, and restore a backup from before", shell_path(path)),
-    ))
-}
-
-/// The keys of which something is missing, and what.
-fn damaged_keys(session: &Session, view: &View<'_>) -> Result<(NameCount, Vec<String>), StoreError> {
-    const KINDS: usize = 5;
-    let (mut keys, mut what) = (NameCount::default(), vec![]);
-    view.each_key(&Filter::default(), session.now(), |key| {
-        if let Some(damage) = key.damage {
-            keys.add(key.name.as_str());
-            if what.len() < KINDS && !what.contains(&damage) {
-                what.push(damage);
-            }
-        }
-        Ok::<_, StoreError>(())
-    })?;
-    Ok((keys, what))
-}
-
-pub(super) fn history(session: &Session, view: &View<'_>) -> Result<Diagnosis, Error> {
-    let mut progress = session.terminal.progress("checking the history", view.count_events()?);
-    let found = view.check_history(|done| progress.at(done))?;
-    drop(progress);
-    Ok(match found {
-        ChainCheck::Intact { rows } => {
-            Diagnosis::ok("history", format!("the history is intact: {}", count(rows, "row")))
-        }
-        ChainCheck::Broken { seq, what } => Diagnosis::bad(
-            "history",
-            Severity::Problem,
-            format!("the history is not as it was written: at row {seq}, {what}"),
-            "somebody changed the file without keyward",
-            "compare it with a backup, and find out who could write the store".to_owned(),
-        ),
-    })
 }

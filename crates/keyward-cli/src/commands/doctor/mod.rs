@@ -1,7 +1,10 @@
 //! `keyward doctor`
 
+mod contents;
 mod file;
 mod keys;
+#[cfg(feature = "postgres")]
+mod server;
 
 use clap::Args;
 use serde::Serialize;
@@ -12,14 +15,16 @@ use crate::terminal::Tone;
 use crate::text::clean;
 use keyward_core::store::{NameCount, Store};
 
-use self::file::{file_system, history, integrity, permissions, schema};
+use self::contents::{history, integrity, schema};
+use self::file::{file_system, permissions};
 use self::keys::{hashing, keys, reserved_names};
 
 /// Check the store and its keys, and suggest fixes
 ///
 /// It checks permissions, the file system, the integrity of the file and of its history, the cost of hashing,
 /// and looks for keys that never expire, expire soon, have expired, are unused, are suspended, or were left in
-/// the middle of a rotation. It changes nothing.
+/// the middle of a rotation. Of a store in a database, it checks the server and the rights of the role instead of the
+/// file. It changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward doctor
@@ -120,16 +125,28 @@ fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
         findings.extend([permissions(path), file_system(path)]);
     }
     #[cfg(feature = "postgres")]
-    if let Some(peer) = store.peer() {
-        let how = if peer.is_encrypted { "over TLS" } else { "over a socket of this machine" };
-        findings.push(Diagnosis::ok("server", format!("PostgreSQL {} at {}, {how}", peer.version, peer.address)));
-    }
+    let is_known = match store.check_up_server(&*session.clock())? {
+        Some(server) => {
+            findings.extend(server::findings(&server));
+            // It is told which tables this role may not read; so nothing more can be looked at.
+            if server.role.lacks.iter().any(|right| right.starts_with("SELECT ")) {
+                return Ok(findings);
+            }
+            server.schema.found == server.schema.known
+        }
+        None => true,
+    };
+    // Every file has the schema of this program, or is opened as if it had.
+    #[cfg(not(feature = "postgres"))]
+    let is_known = true;
     let view = &store.view()?;
-    let sound = integrity(session, view)?;
+    let sound = integrity(session, store, view)?;
     let is_sound = sound.level == Severity::Ok;
     findings.push(sound);
     if is_sound {
-        findings.push(schema(path, view)?);
+        if is_known {
+            findings.push(schema(store, view)?);
+        }
         findings.push(history(session, view)?);
         findings.extend(hashing(session, view)?);
         findings.extend(keys(session, view)?);

@@ -181,6 +181,11 @@ impl Verify {
     /// # Errors
     /// Where it could not be verified; a refusal is no error but an exit code.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        // What a role of a database may not do says nothing about the credential.
+        self.answer(session).map_err(Error::neither_yes_nor_no)
+    }
+
+    fn answer(self, session: &mut Session) -> Result<Exit, Error> {
         if self.batch {
             return batch::run(session, self.accepted(), !self.no_record);
         }

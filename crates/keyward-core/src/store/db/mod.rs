@@ -12,8 +12,12 @@
 
 mod dialect;
 #[cfg(feature = "postgres")]
+mod filling;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod row;
+#[cfg(test)]
+pub(super) mod spy;
 mod sqlite;
 mod tuples;
 mod value;
@@ -26,24 +30,30 @@ use jiff::Timestamp;
 
 pub(super) use dialect::Dialect;
 #[cfg(feature = "postgres")]
+pub(super) use filling::Filling;
+#[cfg(feature = "postgres")]
 pub(super) use postgres::Engine as Postgres;
 pub(super) use row::Row;
 pub(super) use sqlite::{Engine as Sqlite, Kept, for_want_of_memory};
 pub(super) use tuples::{AT_ONCE, tuples};
+#[cfg(feature = "postgres")]
+pub(super) use value::Kind;
 pub(super) use value::Value;
 
 use super::error::StoreError;
+use super::moved::Moved;
 #[cfg(feature = "postgres")]
 use super::postgres::Peer;
 pub(super) use super::sqlite::Sight;
 use super::sqlite::backup::{self, BackupError, BackupReport};
 
-/// Which store it is, and the number and the hash of its newest event.
+/// Which store it is, the number and the hash of its newest event, and where it was moved to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) store_id: String,
     pub(super) seq: i64,
     pub(super) hash: [u8; 32],
+    pub(super) moved: Option<Moved>,
 }
 
 /// What came differently from what was expected, and is no error.
@@ -131,7 +141,10 @@ impl Conn {
     }
 
     /// Runs a statement, and returns how many rows it changed.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        #[cfg(test)]
+        spy::note(sql, values);
         match &self.engine {
             Engine::Sqlite(engine) => engine.execute(sql, values),
             #[cfg(feature = "postgres")]
@@ -140,12 +153,15 @@ impl Conn {
     }
 
     /// Calls `f` with each row of the answer.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn each<E: From<StoreError>>(
         &self,
         sql: &str,
         values: &[Value<'_>],
         f: impl FnMut(&Row<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        #[cfg(test)]
+        spy::note(sql, values);
         match &self.engine {
             Engine::Sqlite(engine) => engine.each(sql, values, f),
             #[cfg(feature = "postgres")]
@@ -154,6 +170,7 @@ impl Conn {
     }
 
     /// What `f` makes of each row of the answer.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn all<T>(
         &self,
         sql: &str,
@@ -169,12 +186,15 @@ impl Conn {
     }
 
     /// What `f` makes of the first row of the answer, if there is one.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn optional<T>(
         &self,
         sql: &str,
         values: &[Value<'_>],
         f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
+        #[cfg(test)]
+        spy::note(sql, values);
         match &self.engine {
             Engine::Sqlite(engine) => engine.optional(sql, values, f),
             #[cfg(feature = "postgres")]
@@ -183,6 +203,7 @@ impl Conn {
     }
 
     /// What `f` makes of the one row of the answer, which always has one.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn alone<T>(
         &self,
         sql: &str,
@@ -218,6 +239,30 @@ impl Conn {
         Ok(())
     }
 
+    /// Begins a transaction that reads all of it, as of one moment, and takes as long as that needs. With `locks`, nobody
+    /// changes anything meanwhile, but uses may be counted, and it can write.
+    #[cfg(feature = "postgres")]
+    pub(super) fn begin_to_copy(&self, locks: bool) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(engine) if locks => engine.begin_to_write()?,
+            Engine::Sqlite(engine) => engine.execute("BEGIN", &[]).map(drop)?,
+            Engine::Postgres(engine) => engine.begin_to_copy(locks)?,
+        }
+        self.views.set(self.views.get() + 1);
+        Ok(())
+    }
+
+    /// Begins a transaction that writes, as [`Conn::begin_to_write`], and takes as long as it needs to write all of a store.
+    #[cfg(feature = "postgres")]
+    pub(super) fn begin_to_fill(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.begin_to_write()?,
+            Engine::Postgres(engine) => engine.begin_to_fill()?,
+        }
+        self.views.set(self.views.get() + 1);
+        Ok(())
+    }
+
     /// Begins a transaction that counts what others may count at the same time. On a server it takes no lock of the
     /// store, so it may meet another one: see [`Conn::was_conflict`].
     pub(super) fn begin_to_count(&self) -> Result<(), StoreError> {
@@ -228,6 +273,16 @@ impl Conn {
         }
         self.views.set(self.views.get() + 1);
         Ok(())
+    }
+
+    /// Waits, in a transaction that writes, for those who count uses at the moment, and lets nobody else begin with it.
+    #[cfg(feature = "postgres")]
+    pub(super) fn keep_uses_out(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            // Whoever counts them waits for the one lock of the file.
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(engine) => engine.keep_uses_out(),
+        }
     }
 
     /// Whether the last transaction failed only because it met another one, so that it may well be made when it is tried
@@ -267,6 +322,15 @@ impl Conn {
             }
             #[cfg(feature = "postgres")]
             Engine::Postgres(engine) => engine.extend(seq, hash),
+        }
+    }
+
+    /// All of the history was written past [`Conn::extend`], and this is the store and its end now.
+    #[cfg(feature = "postgres")]
+    pub(super) fn begin_anew(&self, store_id: &str, seq: i64, hash: &[u8; 32]) {
+        match &self.engine {
+            Engine::Sqlite(_) => {}
+            Engine::Postgres(engine) => engine.begin_anew(store_id, seq, hash),
         }
     }
 
@@ -357,7 +421,7 @@ impl Conn {
         match &self.engine {
             Engine::Sqlite(engine) => backup::write(engine.connection(), engine.place(), path),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(engine) => Err(engine.no_backup().into()),
+            Engine::Postgres(_) => super::transfer::back_up(self, path),
         }
     }
 
@@ -365,9 +429,8 @@ impl Conn {
     pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.damage(),
-            // A server looks after its pages itself.
             #[cfg(feature = "postgres")]
-            Engine::Postgres(_) => Ok(None),
+            Engine::Postgres(engine) => engine.damage(),
         }
     }
 
@@ -376,7 +439,7 @@ impl Conn {
         match &self.engine {
             Engine::Sqlite(engine) => engine.strange_parts(),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(_) => Ok(vec![]),
+            Engine::Postgres(engine) => engine.strange_parts(),
         }
     }
 

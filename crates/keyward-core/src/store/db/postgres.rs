@@ -5,6 +5,7 @@
 //! asked for by a new one, in `outcome`.
 
 mod outcome;
+mod transfer;
 mod turn;
 
 use std::cell::{Cell, RefCell};
@@ -17,7 +18,8 @@ use super::row::Row;
 use super::value::Value;
 use super::{End, News, Sight};
 use crate::store::error::StoreError;
-use crate::store::postgres::{Client, CommitError, Deadlines, Peer, Server};
+use crate::store::moved::Moved;
+use crate::store::postgres::{Client, CommitError, Deadlines, Peer, Server, dangling, strange_parts};
 
 /// A connection to a server, and the way to another one.
 #[derive(Debug)]
@@ -37,7 +39,8 @@ pub(in crate::store) struct Engine {
 
 impl End {
     fn read(row: &Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self { store_id: row.text(0)?.to_owned(), seq: row.integer(1)?, hash: row.hash(2)? })
+        let (store_id, moved) = (row.text(0)?.to_owned(), Moved::read(row, 3)?);
+        Ok(Self { store_id, seq: row.integer(1)?, hash: row.hash(2)?, moved })
     }
 }
 
@@ -62,7 +65,8 @@ impl Engine {
     }
 
     fn new(server: Arc<Server>, client: Client) -> Self {
-        let head = format!("SELECT store_id, seq, hash FROM \"{}\".history_head", server.url().schema());
+        let head =
+            format!("SELECT store_id, seq, hash, moved_to, is_moved FROM \"{}\".history_head", server.url().schema());
         Self {
             server,
             client,
@@ -149,6 +153,16 @@ impl Engine {
         self.client.rollback();
     }
 
+    /// What is wrong with the rows, if anything is. A server looks after its pages itself.
+    pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
+        dangling(&self.client)
+    }
+
+    /// What is in the schema that keyward did not make so, or is missing.
+    pub(super) fn strange_parts(&self) -> Result<Vec<String>, StoreError> {
+        strange_parts(&self.client, &self.server)
+    }
+
     /// Whether the last transaction failed only because it met another one, so that it may well be made when it is tried
     /// again.
     pub(super) fn was_conflict(&self) -> bool {
@@ -158,15 +172,6 @@ impl Engine {
     /// What came differently since the last time that this was asked.
     pub(super) fn take_news(&self) -> News {
         self.news.take()
-    }
-
-    /// Why it cannot be copied into a file.
-    pub(super) fn no_backup(&self) -> StoreError {
-        StoreError::Server {
-            path: self.place().to_owned(),
-            detail: "a store on a server is not copied into a file".to_owned(),
-            remedy: "copy it by the means of the server: pg_dump --schema=keyward DB",
-        }
     }
 
     /// Looks whether anybody has changed the store since the last look.

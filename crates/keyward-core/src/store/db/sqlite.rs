@@ -1,5 +1,8 @@
 //! SQLite behind the seam.
 
+#[cfg(feature = "postgres")]
+mod transfer;
+
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 

@@ -14,6 +14,28 @@ pub(in crate::store) enum Value<'v> {
     Bytes(&'v [u8]),
 }
 
+/// What a column holds, where it holds something.
+#[cfg(feature = "postgres")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Kind {
+    Number,
+    Text,
+    Bytes,
+}
+
+#[cfg(feature = "postgres")]
+impl Value<'_> {
+    /// Whether a column of this kind holds it.
+    pub(in crate::store) fn is(&self, kind: Kind) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Integer(_) => kind == Kind::Number,
+            Self::Text(_) => kind == Kind::Text,
+            Self::Bytes(_) => kind == Kind::Bytes,
+        }
+    }
+}
+
 impl From<i64> for Value<'_> {
     fn from(number: i64) -> Self {
         Self::Integer(number)

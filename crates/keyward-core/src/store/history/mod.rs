@@ -22,6 +22,9 @@ use crate::rules::token::Id;
 /// The hash before the first row.
 const START: [u8; 32] = [0; 32];
 
+/// The end of an empty history.
+pub(super) const EMPTY: Head = Head { seq: 0, hash: START };
+
 /// One thing that was done.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -62,7 +65,7 @@ pub enum ChainCheck {
 }
 
 /// Everything that the history tells of.
-pub const ACTIONS: [&str; 26] = [
+pub const ACTIONS: [&str; 27] = [
     "key.create",
     "key.edit",
     "key.enable",
@@ -89,6 +92,7 @@ pub const ACTIONS: [&str; 26] = [
     "tenant.delete",
     "settings.edit",
     "store.restore",
+    "store.move",
 ];
 
 /// What is to be written down.
@@ -125,27 +129,37 @@ impl std::fmt::Display for StoreId {
 
 /// Which store it is, and the end of its history. `None` where somebody removed that: a check of the history tells.
 pub(super) fn identity(conn: &Conn) -> Result<Option<(StoreId, Head)>, StoreError> {
-    if let Some(End { store_id, seq, hash }) = conn.held() {
+    if let Some(End { store_id, seq, hash, .. }) = conn.held() {
         return Ok(Some((StoreId(store_id), Head { seq, hash })));
     }
-    let read = |row: &Row<'_>| {
-        let id = StoreId(row.text(0)?.to_owned());
-        Ok((id, Head { seq: row.integer(1)?, hash: row.hash(2)? }))
-    };
-    conn.optional("SELECT store_id, seq, hash FROM history_head", &[], read)
+    conn.optional("SELECT store_id, seq, hash FROM history_head", &[], identity_in)
+}
+
+/// The same in a row that begins with `store_id, seq, hash`.
+pub(super) fn identity_in(row: &Row<'_>) -> Result<(StoreId, Head), StoreError> {
+    Ok((StoreId(row.text(0)?.to_owned()), Head { seq: row.integer(1)?, hash: row.hash(2)? }))
 }
 
 pub(super) fn head(conn: &Conn) -> Result<Head, StoreError> {
-    Ok(identity(conn)?.map_or(Head { seq: 0, hash: START }, |(_, head)| head))
+    Ok(identity(conn)?.map_or(EMPTY, |(_, head)| head))
 }
 
 /// Whether the history has this end, or had it once.
 pub(super) fn has_been_at(conn: &Conn, end: &Head) -> Result<bool, StoreError> {
-    if *end == (Head { seq: 0, hash: START }) {
+    if *end == EMPTY {
         return Ok(true);
     }
     let found = conn.optional("SELECT hash FROM history WHERE seq = ?1", &[end.seq.into()], |row| row.hash(0))?;
     Ok(found == Some(end.hash))
+}
+
+/// Whether the history can be read: a role of a server that only verifies may not. To try it would end the transaction.
+pub(super) fn may_be_read(conn: &Conn) -> Result<bool, StoreError> {
+    if !conn.dialect().is_server() {
+        return Ok(true);
+    }
+    let sql = "SELECT CAST(CASE WHEN has_table_privilege('history', 'SELECT') THEN 1 ELSE 0 END AS BIGINT)";
+    conn.alone(sql, &[], |row| row.flag(0))
 }
 
 pub(super) fn append(conn: &Conn, entry: &NewEvent<'_>) -> Result<(), StoreError> {
@@ -191,7 +205,7 @@ pub(super) fn count(conn: &Conn) -> Result<u64, StoreError> {
 
 /// Walks the whole chain.
 pub(super) fn check(conn: &Conn, mut step: impl FnMut(u64)) -> Result<ChainCheck, StoreError> {
-    let mut end = Head { seq: 0, hash: START };
+    let mut end = EMPTY;
     let walked = conn.each(
         "SELECT seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id
            FROM history ORDER BY seq",
@@ -215,7 +229,7 @@ pub(super) fn check(conn: &Conn, mut step: impl FnMut(u64)) -> Result<ChainCheck
 }
 
 /// Why a walk along the chain stops.
-enum Stop {
+pub(super) enum Stop {
     Broken { seq: i64, what: &'static str },
     Failed(StoreError),
 }
@@ -227,7 +241,7 @@ impl From<StoreError> for Stop {
 }
 
 /// The end of the chain with this row.
-fn follows(end: &Head, row: &Row<'_>) -> Result<Head, Stop> {
+pub(super) fn follows(end: &Head, row: &Row<'_>) -> Result<Head, Stop> {
     let stored = Stored::read(row)?;
     let seq = stored.seq;
     if end.seq.checked_add(1) != Some(seq) {

@@ -129,6 +129,16 @@ impl Failure {
         matches!(self, Self::Said { state, .. } if matches!(state.as_str(), "40001" | "40P01" | "55P03" | "23503"))
     }
 
+    /// Which rule of the schema, or of values that can be kept at all, a row broke, if that is what it was.
+    pub(super) fn broken_rule(&self) -> Option<String> {
+        match self {
+            Self::Said { state, words, .. } if ["22", "23"].contains(&state.get(..2).unwrap_or_default()) => {
+                Some(words.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a COMMIT that ended so has not been made, for sure.
     pub(super) fn is_refused_commit(&self) -> bool {
         match self {
@@ -169,7 +179,7 @@ impl Failure {
             "28000" => server(
                 path,
                 said,
-                "see what pg_hba.conf of the server lets in: the user, the address, and how it signs in",
+                "see whether the role is there, and what pg_hba.conf of the server lets in: the user, the address, and how it signs in",
             ),
             "53300" | "53400" => {
                 server(path, said, "wait until connections are free, or raise max_connections; a pooler helps")

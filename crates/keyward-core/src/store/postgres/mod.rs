@@ -6,7 +6,11 @@
 //! | [`password`], [`passfile`] | where the password comes from |
 //! | [`server`] | who to connect to and how: hosts, names, TLS, sign-in |
 //! | [`client`] | transactions and statements |
-//! | [`schema`] | the tables, and their versions |
+//! | [`copy_in`] | many rows at once |
+//! | [`schema`] | the tables, their versions, and whether they are as they should be |
+//! | [`rights`], [`role`] | who may do what, and what a role lacks |
+//! | [`kind`] | whether a server can hold a store |
+//! | [`checkup`] | what a doctor looks at |
 //! | [`session`] | one connection, and the clock that ends its waits |
 //! | [`line`], [`wait`] | bytes to and from the socket, without a runtime |
 //! | [`tls`] | who the server is, and what binds a sign-in to that |
@@ -20,24 +24,37 @@
 //! lost connection and a broken answer close it.
 
 mod bind;
+mod checkup;
 mod client;
+mod copy_in;
 mod error;
+mod kind;
 mod line;
 mod passfile;
 mod password;
 mod place;
+mod rights;
+mod role;
 mod schema;
 mod server;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tls;
 mod wait;
 
+pub(in crate::store) use checkup::check_up;
+pub use checkup::{DeadRows, Durability, SchemaCheckup, ServerCheckup};
 pub(in crate::store) use client::{Client, CommitError, Deadlines};
+pub(in crate::store) use copy_in::CopyIn;
+#[doc(hidden)]
+pub use passfile::find_password;
 pub use password::{HostClock, Surroundings};
 pub use place::{ServerUrl, UrlError};
-pub(in crate::store) use schema::{checked_identity, found};
+pub use rights::{ServerRole, grants};
+pub use role::RoleCheckup;
+pub use schema::Migrated;
+pub(in crate::store) use schema::{NEWEST as NEWEST_SCHEMA, checked_identity, dangling, found, migrate, strange_parts};
 pub use server::Peer;
 pub(in crate::store) use server::Server;
 pub(in crate::store) use wait::Deadline;

@@ -92,6 +92,14 @@ fn check(file: &fs::Metadata) -> Result<(), Unread> {
     }
 }
 
+/// The password for this user at the first host of the URL, in the text of a file: for its fuzz target.
+#[doc(hidden)]
+pub fn find_password(text: &[u8], url: &ServerUrl, user: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let address = url.hosts().first()?;
+    let found = look_up(text, &Wanted { address, database: url.database(), user })?;
+    Some(Zeroizing::new(found.expose().to_vec()))
+}
+
 /// The password in the first line that fits.
 pub(super) fn look_up(text: &[u8], wanted: &Wanted<'_>) -> Option<Password> {
     let lines = text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));

@@ -4,29 +4,57 @@
 //! `store` says which schema it has, and the least that a keyward has to know to read and to write it: hosts are brought
 //! up to date one after the other.
 
-use std::path::Path;
+mod migrate;
+mod parts;
+mod versions;
 
 use jiff::Timestamp;
 
-use super::{Client, CommitError, Server};
-use crate::store::continuity::Known;
+pub(in crate::store) use migrate::migrate;
+#[cfg(test)]
+pub(super) use migrate::run as migrate_by;
+#[cfg(test)]
+pub(super) use parts::{PARTS, found as parts_found};
+pub(in crate::store) use parts::{dangling, strange_parts};
+#[cfg(test)]
+pub(super) use versions::Known as KnownSchemas;
+use versions::{KNOWN, Known};
+pub(in crate::store) use versions::{NEWEST, Versions};
+
+use super::kind::Kind;
+use super::{Client, CommitError, Server, role};
+use crate::store::continuity::Known as KnownStore;
 use crate::store::db::{Conn, Row};
 use crate::store::directory::FIRST_ROLES;
 use crate::store::error::StoreError;
-use crate::store::history;
+use crate::store::moved::{self, Moved};
+use crate::store::sqlite::Purpose;
 use crate::store::view::View;
 
-/// The schema that this program writes.
-const VERSION: i64 = 1;
-const FIRST: &str = include_str!("schema/0001.sql");
+/// The migrations, in order; the first makes a new store.
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql")];
+
+/// From which schema to which a store was brought; twice the same, where there was nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Migrated {
+    /// What it had.
+    pub from: i64,
+    /// What it has now.
+    pub to: i64,
+}
 
 /// Makes a store in the database, in one transaction: its schema, if it is not there, its tables, and the roles that
 /// every store begins with.
 ///
 /// # Errors
-/// [`StoreError::Foreign`], where something is in the schema already.
+/// [`StoreError::Exists`], where a store is in the schema already, [`StoreError::Foreign`], where something else is; [`StoreError::Server`] for a server that cannot hold
+/// a store.
 pub(in crate::store) fn found(server: &Server, now: Timestamp) -> Result<(), StoreError> {
     let client = server.connect()?;
+    if let Some((detail, remedy)) = Kind::of(&client)?.unfit(server.url().hosts()) {
+        return Err(StoreError::Server { path: server.place().to_owned(), detail, remedy });
+    }
     let made = make(&client, server, now);
     if made.is_err() {
         client.rollback();
@@ -37,20 +65,21 @@ pub(in crate::store) fn found(server: &Server, now: Timestamp) -> Result<(), Sto
 fn make(client: &Client, server: &Server, now: Timestamp) -> Result<(), StoreError> {
     let schema = server.url().schema();
     client.begin_write()?;
-    // The name is a plain identifier: the URL says so.
-    client.execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\""), &[])?;
-    let mut is_empty = true;
-    let tables = "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 LIMIT 1";
-    client.query_each(tables, &[schema.into()], |_| {
-        is_empty = false;
-        Ok::<_, StoreError>(())
-    })?;
-    if !is_empty {
-        return Err(StoreError::Foreign { path: server.place().to_owned(), what: "a schema with tables in it" });
+    match contents(client, schema)? {
+        // Where it is there, the right to make one is not needed. The name is a plain identifier: the URL says so.
+        Contents::NoSchema => client.execute(&format!("CREATE SCHEMA \"{schema}\""), &[]).map(drop)?,
+        Contents::Nothing => {}
+        Contents::Store => return Err(StoreError::Exists(server.place().to_owned())),
+        Contents::Others => {
+            return Err(StoreError::Foreign { path: server.place().to_owned(), what: "a schema with tables in it" });
+        }
     }
-    for statement in statements(FIRST) {
-        client.execute(statement, &[])?;
+    for migration in MIGRATIONS {
+        for statement in statements(migration) {
+            client.execute(&statement, &[])?;
+        }
     }
+    client.execute("UPDATE store SET schema = $1", &[NEWEST.into()])?;
     for (name, rank, manages_keys) in FIRST_ROLES {
         client.execute(
             "INSERT INTO role (name, rank, manages_keys, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)",
@@ -67,25 +96,76 @@ fn make(client: &Client, server: &Server, now: Timestamp) -> Result<(), StoreErr
     })
 }
 
-/// The statements of a migration. None of them has a semicolon in a text.
-fn statements(migration: &str) -> impl Iterator<Item = &str> {
-    migration.split(';').map(str::trim).filter(|statement| !statement.is_empty())
+/// What is where a store is to be made.
+enum Contents {
+    NoSchema,
+    Nothing,
+    Store,
+    /// Tables of something else.
+    Others,
 }
 
-/// Which store it is, where its schema is one that this program knows.
+fn contents(client: &Client, schema: &str) -> Result<Contents, StoreError> {
+    let mut found = Contents::NoSchema;
+    let sql = "SELECT count(c.oid), count(*) FILTER (WHERE c.relname IN ('store', 'history_head'))
+                 FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid
+                WHERE n.nspname = $1 GROUP BY n.oid";
+    client.query_each(sql, &[schema.into()], |row| {
+        found = match (row.get::<_, i64>(0), row.get::<_, i64>(1)) {
+            (0, _) => Contents::Nothing,
+            (_, 2) => Contents::Store,
+            _ => Contents::Others,
+        };
+        Ok::<_, StoreError>(())
+    })?;
+    Ok(found)
+}
+
+/// The statements of a migration, without its comments. None of them has a semicolon or two hyphens in a text.
+fn statements(migration: &str) -> Vec<String> {
+    let lines = migration.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let code = lines.collect::<Vec<_>>().join("\n");
+    code.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
+}
+
+/// What the store says of its schema, in a transaction of the client's.
+pub(super) fn versions_of(client: &Client, server: &Server) -> Result<Versions, StoreError> {
+    let mut found = None;
+    client.query_each("SELECT schema, oldest_reader, oldest_writer FROM store", &[], |row| {
+        found = Some(Versions { schema: row.get(0), oldest_reader: row.get(1), oldest_writer: row.get(2) });
+        Ok::<_, StoreError>(())
+    })?;
+    found.ok_or_else(|| StoreError::Missing(server.place().to_owned()))
+}
+
+/// Which store it is, where its schema is one that this program knows, and may use for the purpose.
 ///
 /// # Errors
-/// [`StoreError::Missing`], where there is none; [`StoreError::Newer`].
-pub(in crate::store) fn checked_identity(conn: &Conn) -> Result<Known, StoreError> {
-    let place: &Path = conn.place();
-    // Both are of one moment.
+/// [`StoreError::Missing`], where there is none; [`StoreError::Newer`], [`StoreError::NotMigrated`];
+/// [`StoreError::Forbidden`] for a role that may not see whether there is one.
+pub(in crate::store) fn checked_identity(
+    conn: &Conn,
+    server: &Server,
+    purpose: Purpose,
+) -> Result<(KnownStore, Option<Moved>), StoreError> {
+    let identified = identity(conn, server, purpose);
+    match identified {
+        Err(StoreError::Missing(_)) => Err(role::missing_or_hidden(conn, server)?),
+        identified => identified,
+    }
+}
+
+fn identity(conn: &Conn, server: &Server, purpose: Purpose) -> Result<(KnownStore, Option<Moved>), StoreError> {
+    // All of it is of one moment.
     let _view = View::to_read(conn)?;
-    let read = |row: &Row<'_>| Ok((row.integer(0)?, row.integer(1)?));
-    match conn.optional("SELECT schema, oldest_writer FROM store", &[], read)? {
-        None => Err(StoreError::Missing(place.to_owned())),
-        Some((found, oldest)) if oldest > VERSION => {
-            Err(StoreError::Newer { path: place.to_owned(), found, known: VERSION })
+    let read = |row: &Row<'_>| {
+        Ok(Versions { schema: row.integer(0)?, oldest_reader: row.integer(1)?, oldest_writer: row.integer(2)? })
+    };
+    match conn.optional("SELECT schema, oldest_reader, oldest_writer FROM store", &[], read)? {
+        None => Err(StoreError::Missing(server.place().to_owned())),
+        Some(found) => {
+            KNOWN.check(server.place(), found, purpose)?;
+            moved::identity(conn)
         }
-        Some(_) => history::identity(conn),
     }
 }

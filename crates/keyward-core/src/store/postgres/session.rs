@@ -93,6 +93,25 @@ impl Session {
         self.ask(Deadline::after(limit), limit, async |_| poll_fn(|cx| rows.as_mut().poll_next(cx)).await.transpose())
     }
 
+    /// What comes of something that was begun by this connection.
+    pub(super) fn go_on<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = Result<T, PgError>>>,
+        limit: Duration,
+    ) -> Result<T, Failure> {
+        // Most of it waits for nobody: it is only put where it goes on from.
+        let mut context = Context::from_waker(Waker::noop());
+        match work.as_mut().poll(&mut context) {
+            Poll::Ready(Ok(done)) => Ok(done),
+            Poll::Ready(Err(error)) => {
+                // What the server said when it closed the connection tells more than that it is closed.
+                let end = if self.is_open() { None } else { self.end.take() };
+                Err(end.unwrap_or_else(|| Failure::of(&error)))
+            }
+            Poll::Pending => self.ask(Deadline::after(limit), limit, async |_| work.await),
+        }
+    }
+
     /// Whether the connection has not ended, as far as can be seen without asking the server.
     pub(super) fn is_open(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());

@@ -8,6 +8,8 @@
 //! the copy, under a hidden name, and the store as it was.
 
 mod merge;
+#[cfg(feature = "postgres")]
+mod on_a_server;
 mod place;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +19,7 @@ use serde_json::json;
 use super::continuity::Known;
 use super::error::StoreError;
 use super::exposure::Weakness;
-use super::history::{self, ChainCheck};
+use super::history::{self, ChainCheck, Head};
 use super::sqlite::Unfinished;
 use super::sqlite::backup::BackupError;
 use super::sqlite::beside;
@@ -92,8 +94,11 @@ pub struct MadeAgain {
 enum Present {
     /// Nothing.
     Nothing,
-    /// A store that can be read, and which it was when the restored state was put together.
+    /// A store in a file that can be read, and which it was when the restored state was put together.
     Store(Box<Store>, Known),
+    /// The same on a server; and what is kept of it goes beside this file.
+    #[cfg(feature = "postgres")]
+    OnServer(Box<Store>, Known, PathBuf),
     /// A store that cannot be read.
     Unreadable,
 }
@@ -104,6 +109,8 @@ pub struct Restore {
     place: PathBuf,
     present: Present,
     copy: Option<Store>,
+    /// The end of the history of the backup.
+    base: Head,
     file: Unfinished,
     /// What was revoked since the backup and will be again.
     pub made_again: Vec<MadeAgain>,
@@ -127,9 +134,20 @@ impl Restore {
         let backup = &backup.canonicalize().unwrap_or_else(|_| backup.to_owned());
         let (present, place) = present_at(place, as_it_was)?;
         let file = Unfinished::of(&place);
+        Self::put_together(backup, (present, place), file, as_it_was, stamp)
+    }
+
+    fn put_together(
+        backup: &Path,
+        (present, place): (Present, PathBuf),
+        file: Unfinished,
+        as_it_was: bool,
+        stamp: Stamp<'_>,
+    ) -> Result<Self, RestoreError> {
         let mut copy = copied(backup, &file.0)?;
+        let base = copy.view()?.head()?;
         let (mut made_again, mut revived, mut left_out) = (vec![], vec![], vec![]);
-        if let Present::Store(store, _) = &present {
+        if let Some(store) = present.store() {
             let view = store.view()?;
             view.authority(stamp.actor)?.govern("store as a whole").map_err(StoreError::from)?;
             let tells = is_ancestor(&copy, store)?;
@@ -156,7 +174,7 @@ impl Restore {
         }
         copy.write(stamp, |changes| changes.record_restore(as_it_was))?;
         let keys = copy.view()?.count_all_keys()?;
-        Ok(Self { place, present, copy: Some(copy), file, made_again, revived, left_out, keys })
+        Ok(Self { place, present, copy: Some(copy), base, file, made_again, revived, left_out, keys })
     }
 
     /// Whether there is a store that it takes the place of.
@@ -188,7 +206,7 @@ impl Restore {
                 Ok(Some(kept))
             }
             Present::Store(mut store, known) => {
-                let kept = place::keep(&store, stamp.now)?;
+                let kept = place::keep(store.path(), stamp.now, |path| store.backup(path))?;
                 match place::take_over(&mut store, &known, &self.file.0, stamp) {
                     Ok(()) => Ok(Some(kept)),
                     Err(error) => {
@@ -198,6 +216,22 @@ impl Restore {
                     }
                 }
             }
+            #[cfg(feature = "postgres")]
+            Present::OnServer(mut store, known, beside) => {
+                on_a_server::finish(&mut store, &known, &self.file.0, (&beside, self.base), stamp).map(Some)
+            }
+        }
+    }
+}
+
+impl Present {
+    /// The store that can tell what was revoked.
+    fn store(&self) -> Option<&Store> {
+        match self {
+            Self::Store(store, _) => Some(store),
+            #[cfg(feature = "postgres")]
+            Self::OnServer(store, ..) => Some(store),
+            Self::Nothing | Self::Unreadable => None,
         }
     }
 }
@@ -212,6 +246,7 @@ fn present_at(place: &Path, as_it_was: bool) -> Result<(Present, PathBuf), Resto
         Ok(store) => match damage_of(&store)? {
             None => {
                 store.check_writable()?;
+                store.check_here()?;
                 let (path, known) = (store.path().to_owned(), store.known().clone());
                 return Ok((Present::Store(Box::new(store), known), path));
             }
@@ -272,11 +307,12 @@ fn copied(backup: &Path, to: &Path) -> Result<Store, RestoreError> {
         Err(error) => return Err(RestoreError::Backup(error)),
     }
     let unsound = |detail| RestoreError::Unsound { path: backup.to_owned(), detail };
-    let store = Store::open(to).map_err(|error| match error {
+    let mut store = Store::open(to).map_err(|error| match error {
         // It is the copy that is damaged because the backup is.
         StoreError::Corrupt { detail, .. } => unsound(detail),
         error => RestoreError::Backup(error),
     })?;
+    store.stay_here()?;
     let view = store.view()?;
     if let Some(flaw) = flaw(&view)? {
         return Err(unsound(flaw));

@@ -11,7 +11,7 @@ use crate::platform;
 use crate::rules::time::rfc3339;
 use crate::store::continuity::Known;
 use crate::store::error::StoreError;
-use crate::store::sqlite::backup::BackupError;
+use crate::store::sqlite::backup::{BackupError, BackupReport};
 use crate::store::sqlite::beside as files;
 use crate::store::{Changes, Stamp, Store};
 
@@ -69,14 +69,18 @@ fn names(place: &Path, now: Timestamp) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// Writes a backup of the present store beside it.
-pub(super) fn keep(store: &Store, now: Timestamp) -> Result<PathBuf, RestoreError> {
-    for path in names(store.path(), now) {
-        match store.backup(&path) {
+/// Has a backup of the present store written beside `place`.
+pub(super) fn keep(
+    place: &Path,
+    now: Timestamp,
+    back_up: impl Fn(&Path) -> Result<BackupReport, BackupError>,
+) -> Result<PathBuf, RestoreError> {
+    for path in names(place, now) {
+        match back_up(&path) {
             Ok(_) => return Ok(path),
             Err(BackupError::Exists(_)) => {}
             Err(BackupError::Unsound(detail)) => {
-                return Err(StoreError::Corrupt { path: store.path().to_owned(), detail }.into());
+                return Err(StoreError::Corrupt { path: place.to_owned(), detail }.into());
             }
             Err(error) => return Err(error.into()),
         }

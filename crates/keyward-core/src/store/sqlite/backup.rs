@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{ANOTHER_FILE, Unfinished, beside, error_of, integrity};
-use crate::platform;
+use super::new_file::NewFile;
+use super::{ANOTHER_FILE, error_of, integrity, schema};
 use crate::store::db::{Conn, Kept, Sqlite};
 use crate::store::error::StoreError;
 use crate::store::history::{self, ChainCheck};
@@ -53,21 +53,8 @@ pub enum BackupError {
 /// Writes a copy to `path`, which must not exist.
 pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> Result<BackupReport, BackupError> {
     let failed = |error| BackupError::Io { path: path.to_owned(), error };
-    // A name that SQLite keeps for a log of some store would be taken for one.
-    if path.file_name().is_some_and(beside::is_kept) {
-        return Err(failed(std::io::Error::other("SQLite keeps names that end so for itself")));
-    }
-    if fs::symlink_metadata(path).is_ok() {
-        return Err(BackupError::Exists(path.to_owned()));
-    }
-    let name = path.file_name().ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // SQLite follows no link here, because it follows none to the store, and not in the folders either.
-    let folder = &folder.canonicalize().map_err(failed)?;
-    let unfinished = Unfinished::of(&folder.join(name));
-    // Closed to others before there is anything in it.
-    platform::private_file(&unfinished.0).map_err(failed)?;
-    let target = unfinished.0.to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
+    let file = NewFile::begin(path)?;
+    let target = file.unfinished().to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
     // The copy is made of the tables: it would not show that an index leads past some of their rows.
     if let Some(damage) = integrity::damage(conn).map_err(|error| error_of(store, error))? {
         return Err(BackupError::Unsound(damage));
@@ -76,15 +63,9 @@ pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> R
         StoreError::Unusable { detail, .. } => failed(std::io::Error::other(detail)),
         error => BackupError::Store(error),
     })?;
-    become_another_file(&unfinished.0)?;
-    let copied = look_through(conn, &unfinished.0)?;
-    let written = fs::File::open(&unfinished.0).and_then(|file| file.sync_all());
-    written.and_then(|()| platform::rename_new(&unfinished.0, path)).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => BackupError::Exists(path.to_owned()),
-        _ => failed(error),
-    })?;
-    drop(unfinished);
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    become_another_file(file.unfinished())?;
+    let copied = look_through(file.unfinished())?;
+    file.finish()?;
     Ok(copied)
 }
 
@@ -105,16 +86,15 @@ fn become_another_file(path: &Path) -> Result<(), BackupError> {
 }
 
 /// Opens the copy as a stranger would, and reads all of it.
-fn look_through(store: &Connection, path: &Path) -> Result<BackupReport, BackupError> {
+pub(in crate::store) fn look_through(path: &Path) -> Result<BackupReport, BackupError> {
     let sql = |error: rusqlite::Error| at_the_copy(path, error);
     let copy = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sql)?;
     let verdict: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sql)?;
     if verdict != "ok" {
         return Err(BackupError::Unsound(verdict));
     }
-    for pragma in ["application_id", "user_version"] {
-        let number = |conn: &Connection| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-        if number(&copy).map_err(sql)? != number(store).map_err(sql)? {
+    for (pragma, own) in [("application_id", schema::APPLICATION_ID), ("user_version", schema::VERSION)] {
+        if copy.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(sql)? != own {
             return Err(BackupError::Unsound(format!("it has another {pragma}")));
         }
     }

@@ -14,6 +14,10 @@ use crate::platform;
 use crate::store::db::{Kept, Sqlite};
 use crate::store::error::StoreError;
 
+/// The memory of a connection that writes all of a store, in KiB (negative, as SQLite has it).
+#[cfg(feature = "postgres")]
+const CACHE: i64 = -16 * 1024;
+
 /// Makes the store at `path` unless there is something at that path.
 pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::from_io(path, "created", &error);
@@ -56,6 +60,24 @@ pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreE
         return Ok(());
     }
     schema::create(&conn, now).map_err(sql)
+}
+
+/// A new store in an empty file of our own, which nobody else knows yet: nothing is waited for, and what does not succeed
+/// is thrown away with the file.
+#[cfg(feature = "postgres")]
+pub(in crate::store) fn fresh(path: &Path, now: Timestamp) -> Result<Sqlite, StoreError> {
+    let make = || {
+        let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        harden(&conn, BUSY_TIMEOUT)
+            .and_then(|()| conn.pragma_update(None, "journal_mode", "MEMORY"))
+            .and_then(|()| conn.pragma_update(None, "synchronous", "OFF"))
+            .and_then(|()| conn.pragma_update(None, "secure_delete", false))
+            .and_then(|()| conn.pragma_update(None, "cache_size", CACHE))
+            .and_then(|()| schema::create_tables(&conn, now))
+            .map_err(|error| error_of(path, error))?;
+        Ok::<_, StoreError>(conn)
+    };
+    Ok(Sqlite::new(make()?, path.to_owned(), Kept::InMemory))
 }
 
 /// A new store in memory, without a file.

@@ -8,6 +8,7 @@ mod connection;
 mod create;
 mod error;
 mod integrity;
+pub(super) mod new_file;
 mod open;
 mod place;
 mod schema;
@@ -17,6 +18,8 @@ mod watch;
 pub(super) use binding::{ANOTHER_FILE, bind};
 pub(crate) use connection::BUSY_TIMEOUT;
 pub(super) use connection::leave_log;
+#[cfg(feature = "postgres")]
+pub(super) use create::fresh;
 pub(super) use create::{create, in_memory, nothing};
 pub(super) use error::error_of;
 pub(super) use integrity::{damage, strange_parts};
@@ -25,6 +28,6 @@ pub(super) use unfinished::Unfinished;
 pub(super) use watch::{Sight, Watch};
 
 #[cfg(test)]
-mod plan_tests;
+pub(super) mod plan_tests;
 #[cfg(test)]
 mod tests;

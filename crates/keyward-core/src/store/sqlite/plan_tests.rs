@@ -87,11 +87,11 @@ fn read_whole(run: impl FnOnce(&mut Store)) -> Vec<String> {
     found
 }
 
-fn name(text: &str) -> Name {
+pub(in crate::store) fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-fn secret(byte: u8) -> NewSecret {
+pub(in crate::store) fn secret(byte: u8) -> NewSecret {
     NewSecret { id: Id::from_random([byte; 8]), hash: HashedSecret::from_stored("made up".to_owned()) }
 }
 
@@ -109,7 +109,7 @@ fn drafts() -> [Draft; 4] {
 }
 
 /// Settings with something in every place.
-fn settings() -> Settings {
+pub(in crate::store) fn settings() -> Settings {
     let mut settings = Settings::with_prefix(Prefix::default());
     settings.group = Some(name("a"));
     settings.owner = Some(name("a"));
@@ -124,7 +124,7 @@ fn settings() -> Settings {
 }
 
 /// A key with a secret, and everything that can be done with both.
-fn live_and_die(store: &mut Store) -> Result<(), StoreError> {
+pub(in crate::store) fn live_and_die(store: &mut Store) -> Result<(), StoreError> {
     let by = name("a");
     let stamp = Stamp { now: at(1_000), actor: None };
     let mut uses = Uses::default();

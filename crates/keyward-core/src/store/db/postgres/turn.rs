@@ -46,12 +46,12 @@ impl Engine {
 
     /// Reads what holds for as long as the lock is held. The time is read now, and not by the statement that waited.
     fn begun(&self) -> Result<Option<Turn>, StoreError> {
-        const BEGUN: &str =
-            "SELECT store_id, seq, hash, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)
+        const BEGUN: &str = "SELECT store_id, seq, hash, moved_to, is_moved,
+                    CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)
                                FROM history_head";
         let clock = self.server.clock();
         let before = clock.map(|clock| clock());
-        let found = self.optional(BEGUN, &[], |row| Ok((End::read(row)?, row.integer(3)?)))?;
+        let found = self.optional(BEGUN, &[], |row| Ok((End::read(row)?, row.integer(5)?)))?;
         let Some((end, micros)) = found else { return Ok(None) };
         let now = match (clock, before) {
             (Some(clock), Some(before)) => Some(self.compared(micros, before, clock())?),
@@ -90,6 +90,13 @@ impl Engine {
     pub(in super::super) fn extend(&self, seq: i64, hash: &[u8; 32]) {
         if let Some(turn) = self.turn.borrow_mut().as_mut() {
             (turn.end.seq, turn.end.hash) = (seq, *hash);
+        }
+    }
+
+    /// It is this store from now on, and its history ends so.
+    pub(in super::super) fn begin_anew(&self, store_id: &str, seq: i64, hash: &[u8; 32]) {
+        if let Some(turn) = self.turn.borrow_mut().as_mut() {
+            turn.end = End { store_id: store_id.to_owned(), seq, hash: *hash, moved: None };
         }
     }
 

@@ -199,7 +199,11 @@ CREATE TABLE history_head (
     one      bigint PRIMARY KEY CHECK (one = 1),
     seq      bigint NOT NULL,
     hash     bytea NOT NULL,
-    store_id text COLLATE "C" NOT NULL
+    store_id text COLLATE "C" NOT NULL,
+    -- Where the store was moved to: the path of a file, or the URL of a server without password and parameters. `is_moved`
+    -- is 0 for as long as it is on its way. A store for which this is said is only read.
+    moved_to text COLLATE "C",
+    is_moved bigint NOT NULL DEFAULT 0 CHECK (is_moved IN (0, 1))
 );
 
 CREATE TABLE announced_secret (

@@ -1,11 +1,15 @@
 //! Against a real server, but for what a real one never does.
 
+mod checkup;
 mod connecting;
 mod deadlines;
+mod migrating;
 mod passwords;
+mod plans;
+mod schema;
 #[path = "../../../../tests/server/mod.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
-mod server;
+pub(in crate::store) mod server;
 mod statements;
 
 use std::path::Path;

@@ -250,7 +250,7 @@ fn most_memory() -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-struct Pooler(Child);
+pub(super) struct Pooler(Child);
 
 impl Drop for Pooler {
     fn drop(&mut self) {
@@ -260,7 +260,7 @@ impl Drop for Pooler {
 }
 
 /// Two connections to the server for all, and each transaction gets the one that is free.
-fn pooler(postgres: &Postgres) -> (Pooler, u16) {
+pub(super) fn pooler(postgres: &Postgres) -> (Pooler, u16) {
     let port = free_port();
     let folder = postgres.folder.path().display();
     let users = postgres.folder.file("users", &format!("\"ann\" \"{PASSWORD}\"\n"), 0o644);

@@ -41,3 +41,8 @@ INSERT INTO usage (key, hour, allowed, forbidden, limited)
     SELECT key, last_used_at - (last_used_at % 3600 + 3600) % 3600, use_count, 0, 0 FROM key_use;
 -- From which address a key was last used, where that is known.
 ALTER TABLE key_use ADD COLUMN last_used_from TEXT;
+
+-- Where the store was moved to: the path of a file, or the URL of a server without password and parameters. `is_moved` is 0
+-- for as long as it is on its way. A store for which this is said is only read.
+ALTER TABLE history_head ADD COLUMN moved_to TEXT;
+ALTER TABLE history_head ADD COLUMN is_moved INTEGER NOT NULL DEFAULT 0 CHECK (is_moved IN (0, 1));

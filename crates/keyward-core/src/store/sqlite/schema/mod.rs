@@ -34,6 +34,12 @@ pub(super) const VERSION: i64 = 5;
 /// Turns an empty database into a store with its default roles, in one transaction. Harmless where
 /// another process just did.
 pub(super) fn create(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    create_tables(conn, now)?;
+    use_log(conn)
+}
+
+/// The same, without the log.
+pub(super) fn create_tables(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Exclusive)?;
     let is_empty: bool = tx.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
     if is_empty {
@@ -46,8 +52,7 @@ pub(super) fn create(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> 
             )?;
         }
     }
-    tx.commit()?;
-    use_log(conn)
+    tx.commit()
 }
 
 /// Switches the write-ahead log on, which is kept in the file: readers do not wait for a writer, nor

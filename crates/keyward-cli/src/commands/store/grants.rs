@@ -1,0 +1,33 @@
+//! `keyward store grants`
+
+use clap::Args;
+
+use crate::error::{Error, Exit};
+use crate::session::Session;
+use keyward_core::store::grants;
+
+/// Print the SQL that makes two roles for a store in a database
+///
+/// keyward_admin manages keys, and can add to the history but not change it. keyward_verify only verifies: it reads keys and
+/// counts their uses, and can neither lock the store nor read its history. Give one of the two to each role that signs
+/// in.
+///
+/// It prints and runs nothing: the owner of the tables runs the SQL. That can be done again and again, and should be after
+/// `keyward store migrate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward --store postgres://ann@db.example.org/keys store grants | psql -h db.example.org -U ann keys")]
+pub(super) struct Grants {}
+
+impl Grants {
+    /// Prints it. No server is asked.
+    ///
+    /// # Errors
+    /// Where the store is in a file, or stdout takes nothing.
+    pub(super) fn run(session: &mut Session) -> Result<Exit, Error> {
+        let (url, _) =
+            session.server("a store in a file has no roles: who may use it is a matter of its permissions")?;
+        session.terminal.print(&grants(&url))?;
+        Ok(Exit::DONE)
+    }
+}

@@ -1,0 +1,58 @@
+//! The mark of a store that was moved to another place: from then on it is only read.
+//!
+//! What may break: somebody goes on writing to the former place, or verifies by it, where a key that is revoked in the new
+//! one still works. So the mark stands beside the end of the history and is read with it: by everyone who opens a store to change it
+//! or to verify, within each change, and at each look of a service at its store. A mark that is set while a service runs
+//! is seen at its next look, because it changes what a look compares.
+
+use std::path::{Path, PathBuf};
+
+use super::continuity::Known;
+use super::db::{Conn, End, Row};
+use super::error::StoreError;
+use super::history;
+
+/// Where a store went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Moved {
+    /// The path of a file, or the URL of a server without password and parameters.
+    pub(super) target: PathBuf,
+    /// Whether it is there. Until then it is on its way.
+    pub(super) is_done: bool,
+}
+
+impl Moved {
+    /// What a row says that has `moved_to` and `is_moved` from this column on.
+    pub(super) fn read(row: &Row<'_>, column: usize) -> Result<Option<Self>, StoreError> {
+        let target = row.optional_text(column)?;
+        target.map(|target| Ok(Self { target: target.into(), is_done: row.flag(column + 1)? })).transpose()
+    }
+
+    /// The error for who wants more than to read the store at `path`.
+    pub(super) fn refusal(&self, path: &Path) -> StoreError {
+        StoreError::Moved { path: path.to_owned(), target: self.target.clone(), is_done: self.is_done }
+    }
+}
+
+/// Which store it is, the end of its history, and where it was moved to, if it was.
+pub(super) fn identity(conn: &Conn) -> Result<(Known, Option<Moved>), StoreError> {
+    if let Some(End { moved, .. }) = conn.held() {
+        return Ok((history::identity(conn)?, moved));
+    }
+    let read = |row: &Row<'_>| Ok((history::identity_in(row)?, Moved::read(row, 3)?));
+    let found = conn.optional("SELECT store_id, seq, hash, moved_to, is_moved FROM history_head", &[], read)?;
+    Ok(found.map_or((None, None), |(identity, moved)| (Some(identity), moved)))
+}
+
+/// Marks the store in the open transaction.
+#[cfg(feature = "postgres")]
+pub(super) fn set(conn: &Conn, moved: &Moved) -> Result<(), StoreError> {
+    let target = moved.target.to_string_lossy();
+    let set = "UPDATE history_head SET moved_to = ?1, is_moved = ?2";
+    conn.execute(set, &[target.as_ref().into(), moved.is_done.into()]).map(drop)
+}
+
+/// Takes the mark away in the open transaction.
+pub(super) fn clear(conn: &Conn) -> Result<(), StoreError> {
+    conn.execute("UPDATE history_head SET moved_to = NULL, is_moved = 0", &[]).map(drop)
+}

@@ -1,0 +1,107 @@
+//! Bringing a store on a server up to date, while others use it.
+//!
+//! All of it is one transaction, which takes the store's lock first: no change is half made when a table becomes
+//! another one. Readers take no lock of the store, but each statement that alters a table waits until nobody reads it,
+//! and has all others wait meanwhile. So such a wait is short, shorter than the time after which a server looks for
+//! transactions that wait for each other (`deadlock_timeout`, 1 s) and ends one of them, which might be a request. A
+//! wait that was too short ends the attempt, nothing is left of it, and it is made again a moment later.
+//!
+//! **The rule of compatibility.** A migration adds tables, columns with a constant default, and indexes. It writes no
+//! table anew: whoever began to read before would find it empty. It drops and renames nothing that an older keyward
+//! reads or writes. One that cannot be without that raises `oldest_reader` or `oldest_writer` itself, and the notes of
+//! the release say so.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::super::wait::Deadline;
+use super::super::{Client, CommitError, Server, role};
+use super::{KNOWN, Known, MIGRATIONS, Migrated, statements, versions_of};
+use crate::store::error::StoreError;
+use crate::store::sqlite::Purpose;
+
+/// For how long it is tried.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long others have until it is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a statement waits for others.
+const WAIT: &str = "SET LOCAL lock_timeout = '200ms'";
+
+/// Brings the store to the schema of this program.
+///
+/// # Errors
+/// [`StoreError::Forbidden`] for a role that does not own the tables; [`StoreError::Newer`] for a store that this program
+/// must not change; [`StoreError::Locked`] where others used a table for all of the time.
+pub(in crate::store) fn migrate(server: &Server) -> Result<Migrated, StoreError> {
+    run(server, MIGRATIONS, KNOWN)
+}
+
+/// Brings the store to the last one of these migrations.
+pub(in crate::store::postgres) fn run(
+    server: &Server,
+    migrations: &[&str],
+    known: Known,
+) -> Result<Migrated, StoreError> {
+    let client = server.connect()?;
+    let deadline = Deadline::after(PATIENCE);
+    loop {
+        let done = attempt(&client, server, migrations, known);
+        if done.is_err() {
+            client.rollback();
+        }
+        match done {
+            Err(StoreError::Locked(_)) if deadline.left().is_some() => sleep(PAUSE),
+            Err(StoreError::Missing(_)) => return Err(role::missing_or_hidden_to(&client, server)?),
+            done => return done,
+        }
+    }
+}
+
+fn attempt(client: &Client, server: &Server, migrations: &[&str], known: Known) -> Result<Migrated, StoreError> {
+    client.begin_write()?;
+    client.execute(WAIT, &[])?;
+    let done = |from, to| Ok(Migrated { from, to });
+    // Whoever may only verify is told as well that there is nothing to do.
+    let found = versions_of(client, server)?;
+    // What is older than every one that statements work with is brought up to date all the same.
+    let may_change = |found| Known { oldest: 0, ..known }.check(server.place(), found, Purpose::Change);
+    may_change(found)?;
+    if found.schema >= known.newest {
+        client.rollback();
+        return done(found.schema, found.schema);
+    }
+    check_owner(client, server)?;
+    client.query_each("SELECT seq FROM history_head FOR UPDATE", &[], |_| Ok::<_, StoreError>(()))?;
+    // Perhaps somebody else has just done it; then nothing is left to do, and the number stays.
+    let found = versions_of(client, server)?;
+    may_change(found)?;
+    let before = usize::try_from(found.schema).unwrap_or(0);
+    for migration in migrations.iter().skip(before) {
+        for statement in statements(migration) {
+            client.execute(&statement, &[])?;
+        }
+    }
+    let to = found.schema.max(known.newest);
+    client.execute("UPDATE store SET schema = $1", &[to.into()])?;
+    client.commit().map_err(|error| match error {
+        CommitError::Refused(error) => error,
+        CommitError::Unheard(_) => StoreError::Unheard(server.place().to_owned()),
+    })?;
+    done(found.schema, to)
+}
+
+/// Only the owner may alter a table. The server would say so too, but not who that is.
+fn check_owner(client: &Client, server: &Server) -> Result<(), StoreError> {
+    let mut owner = None;
+    client.query_each(
+        "SELECT pg_get_userbyid(relowner)::text, pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'store'::regclass",
+        &[],
+        |row| {
+            owner = (!row.get::<_, bool>(1)).then(|| row.get::<_, String>(0));
+            Ok::<_, StoreError>(())
+        },
+    )?;
+    let Some(owner) = owner else { return Ok(()) };
+    let detail = format!("the tables belong to the role {owner}");
+    Err(StoreError::Forbidden { path: server.place().to_owned(), role: server.role().to_owned(), detail })
+}

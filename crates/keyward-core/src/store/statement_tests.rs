@@ -1,0 +1,296 @@
+//! Every statement is understood by every engine: a test runs all of them, and compares the places that ran one with the
+//! places in the source that could.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use regex::Regex;
+
+use super::db::spy::{self, Seen};
+use super::meters::MeterId;
+use super::sqlite::plan_tests::{live_and_die, name, secret, settings};
+use super::{
+    EventFilter, Filter, Names, NewKey, NewSecret, Sort, Stamp, Store, StoreError, StoreSettings, Subject, Tally,
+    UsageQuery, Uses,
+};
+use crate::rules::calendar::Unit;
+use crate::rules::directory::{Draft, Facts, Kind};
+use crate::rules::hashing::{Cost, HashedSecret};
+use crate::rules::key::State;
+use crate::rules::limits::{Meter, Whose};
+use crate::rules::token::{Id, Secret};
+use crate::rules::usage::Call;
+
+/// What only a file has, or a server, or is about the engine itself: no statement of these rooms is for both. What is
+/// copied between two engines is told by tests of that.
+const OF_ONE_ENGINE: [&str; 5] = ["db/", "postgres/", "sqlite/", "restore/", "transfer/"];
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn stamp() -> Stamp<'static> {
+    Stamp { now: at(1_000), actor: None }
+}
+
+/// Asks and changes all that a store lets be asked and changed.
+fn do_everything(store: &mut Store) -> Result<(), StoreError> {
+    live_and_die(store)?;
+    change(store)?;
+    change_seldom(store)?;
+    count(store)?;
+    ask(store)
+}
+
+/// What a life of one key has not had yet.
+fn change(store: &mut Store) -> Result<(), StoreError> {
+    let (id, leased) = (Id::from_random([11; 8]), secret(12).id);
+    let mut plain = settings();
+    (plain.group, plain.owner, plain.role, plain.tenant) = (None, None, None, None);
+    let key = store.write(stamp(), |changes| {
+        changes.reserve(&[(Subject::Name(name("leased")), &leased)], at(1_060))?;
+        changes.renew(&[&leased], at(1_120))?;
+        changes.is_reserved(&Subject::Name(name("leased")))?;
+        changes.release(&[&leased])?;
+        changes.insert_key(&NewKey { id: &id, name: &name("key"), settings: &plain, secret: &secret(13) })
+    })?;
+    store.write(stamp(), |changes| {
+        let key = changes.switch_key(&key, false)?;
+        let key = changes.switch_key(&key, true)?;
+        changes.check_source(&key)?;
+        changes.try_out(|changes| changes.switch_key(&key, false).map(drop))?;
+        changes.save_settings(&StoreSettings { hash_cost: Cost::FLOOR, ..StoreSettings::default() })
+    })
+}
+
+/// What happens when somebody is renamed, parameters change, a process ends in the middle, or something is damaged.
+fn change_seldom(store: &mut Store) -> Result<(), StoreError> {
+    let real = Secret::build(&settings().prefix, Id::from_random([14; 8]), &[14; 32]);
+    let hash = |cost| HashedSecret::new(&real, [1; 16], cost).unwrap();
+    let first = NewSecret { id: real.id().clone(), hash: hash(Cost::default()) };
+    let id = Id::from_random([15; 8]);
+    let facts = Facts::User { role: None, tenant: None, enabled: true, limits: "".parse().unwrap() };
+    let draft = Draft { name: name("former"), description: None, facts };
+    store.write(stamp(), |changes| {
+        let user = changes.insert_entry(&draft)?;
+        changes.update_entry(&user, &Draft { name: name("later"), ..draft.clone() })?;
+        let mut plain = crate::rules::key::Settings::with_prefix(settings().prefix);
+        let key = changes.insert_key(&NewKey { id: &id, name: &name("hashed"), settings: &plain, secret: &first })?;
+        changes.renew_hash(&first.id, &hash(Cost::FLOOR))?;
+        plain.scopes.insert("owner".parse().unwrap());
+        let refused = changes.update_key(&key, &name("hashed"), &plain);
+        assert!(matches!(refused, Err(StoreError::ReservedWord { .. })), "{refused:?}");
+        changes.reserve(&[(Subject::Name(name("leased")), &first.id)], at(1_060))
+    })?;
+    // The process that holds the lease is not the one that has its number now.
+    store.conn.execute("UPDATE reservation SET holder = holder || '0'", &[])?;
+    store.write(stamp(), |changes| changes.reserve(&[(Subject::Name(name("leased")), &secret(16).id)], at(1_060)))?;
+    store.write(stamp(), |changes| {
+        #[cfg(feature = "postgres")]
+        super::moved::set(changes.conn(), &super::moved::Moved { target: "elsewhere".into(), is_done: false })?;
+        super::moved::clear(changes.conn())
+    })?;
+    super::directory::switch(&store.conn, Kind::User, &name("later"), false, at(1_000))
+}
+
+/// Uses and limits, of few keys and of many.
+fn count(store: &mut Store) -> Result<(), StoreError> {
+    let ids: Vec<_> = (1..=30).map(|number| Id::from_random([number + 100; 8])).collect();
+    store.write(stamp(), |changes| {
+        for (number, id) in ids.iter().enumerate() {
+            let (named, first) = (name(&format!("many-{number}")), secret(number as u8 + 30));
+            let settings = crate::rules::key::Settings::with_prefix(settings().prefix);
+            changes.insert_key(&NewKey { id, name: &named, settings: &settings, secret: &first })?;
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    let mut batches = super::counting::Batches::default();
+    for number in [1, ids.len()] {
+        let mut uses = Uses::default();
+        ids[..number].iter().for_each(|id| uses.add(id, Call::Allowed, at(1_000), "203.0.113.9".parse().ok()));
+        store.count(stamp(), |changes| changes.record_uses(&uses))?;
+        store.count_batch(stamp(), &mut batches, &mut None, |changes| changes.record_uses(&uses))?;
+        let of = |subject| MeterId { whose: Whose::Key, policy: None, subject, length: 60 };
+        let meters: Vec<_> = (1_i64..).take(number).map(of).collect();
+        store.count(stamp(), |changes| {
+            let wanted: Vec<_> = meters.iter().collect();
+            let found = changes.meters(&wanted)?;
+            assert_eq!(found.len(), number);
+            changes.save_meters(&wanted.iter().map(|id| (*id, Meter::default())).collect::<Vec<_>>())
+        })?;
+        store.view()?.meter(&meters[0])?;
+    }
+    Ok(())
+}
+
+fn ask(store: &Store) -> Result<(), StoreError> {
+    use Names::{Groups, Keys, Levels, Roles, Scopes, Tenants, Users};
+    let view = store.view()?;
+    let id = Id::from_random([11; 8]);
+    for filter in filters() {
+        view.each_key::<StoreError>(&filter, at(5), |_| Ok(()))?;
+        view.count_keys(&filter, at(5), 10)?;
+    }
+    for filter in [
+        EventFilter::default(),
+        EventFilter {
+            key: Some(id.clone()),
+            named: Some("a".to_owned()),
+            since: Some(at(0)),
+            until: Some(at(9)),
+            by: Some(name("a")),
+            action: Some("key.create".to_owned()),
+            limit: Some(3),
+        },
+        EventFilter { by: Some(name("owner")), action: Some("create".to_owned()), ..EventFilter::default() },
+        EventFilter { action: Some("key".to_owned()), ..EventFilter::default() },
+    ] {
+        view.each_event::<StoreError>(&filter, |_| Ok(()))?;
+        view.has_event(&filter)?;
+    }
+    for names in [Keys, Groups, Users, Roles, Tenants, Scopes, Levels] {
+        view.names_starting(names, "a")?;
+    }
+    for kind in [Kind::Group, Kind::User, Kind::Role, Kind::Tenant] {
+        view.entries(kind)?;
+        view.entry(kind, &name("a"))?;
+        view.names_of(kind)?;
+    }
+    for (key, since) in [(Some(&id), 0), (None, 0), (None, 1_000)] {
+        view.usage(&UsageQuery { key, since: at(since), by: Unit::Hour, top: 3 })?;
+    }
+    view.subjects(&id)?;
+    view.some_names()?;
+    view.count_all_keys()?;
+    view.keys_ever_named("key")?;
+    view.last_key_named("key")?;
+    view.count_events()?;
+    view.check_history(|_| ())?;
+    view.tells_history()?;
+    view.may_renew_hashes()?;
+    view.keys_of_other_cost(Cost::default(), at(5))?;
+    view.keys_with_staged_secrets()?;
+    view.reserved_names()?;
+    view.keys_without_end()?;
+    view.tally(&mut Tally::new(at(0), [at(1_000)]), 10)?;
+    view.authority(None)?;
+    super::history::has_been_at(&store.conn, &view.head()?).map(drop)
+}
+
+/// Each filter and each order, alone.
+fn filters() -> Vec<Filter> {
+    let changes: [fn(&mut Filter); 22] = [
+        |_| (),
+        |f| f.name = Some("x*[a-c]?".to_owned()),
+        |f| f.group = Some(name("a")),
+        |f| f.owner = Some(name("a")),
+        |f| f.role = Some(name("a")),
+        |f| f.tenant = Some(name("a")),
+        |f| f.scopes = vec!["rest".parse().unwrap()],
+        |f| f.levels = vec!["a/b".parse().unwrap()],
+        |f| f.labels = vec!["team=web".parse().unwrap(), "team".parse().unwrap()],
+        |f| f.state = Some(State::Active),
+        |f| f.state = Some(State::Disabled),
+        |f| f.state = Some(State::Expired),
+        |f| f.state = Some(State::Suspended),
+        |f| f.expires_by = Some(at(9)),
+        |f| f.unused_since = Some(at(9)),
+        |f| f.sort = Sort::Created,
+        |f| f.sort = Sort::Expires,
+        |f| f.sort = Sort::Used,
+        |f| f.sort = Sort::Uses,
+        |f| (f.sort, f.reverse) = (Sort::Expires, true),
+        |f| (f.sort, f.reverse) = (Sort::Used, true),
+        |f| f.limit = Some(20),
+    ];
+    let with = |change: &fn(&mut Filter)| {
+        let mut filter = Filter::default();
+        change(&mut filter);
+        filter
+    };
+    changes.iter().map(with).collect()
+}
+
+/// What a store of this engine runs, by place.
+pub(super) fn all_statements(store: &mut Store) -> Seen {
+    spy::take();
+    do_everything(store).unwrap();
+    spy::take()
+}
+
+/// What is close to the places that only a file has, or only a server.
+#[cfg(feature = "postgres")]
+const OF_A_FILE: [&str; 3] = ["?4, ?5 FROM {}", "{USED_AGAIN}", "{CALLED_AGAIN}"];
+const OF_A_SERVER: [&str; 2] = ["has_table_privilege", "use_batch"];
+/// What only a restore does, to a file.
+const OF_A_RESTORE: [&str; 2] = ["randomblob", "ANOTHER_FILE"];
+/// Files of only a server.
+const FOR_MANY: &str = "/many.rs";
+
+/// The places in the sources at which a statement is run on a connection, as file and line, but those of another engine.
+fn places(others: &[&str]) -> BTreeSet<(String, u32)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let call = Regex::new(r"\bconn(\(\))?\s*\.(execute|each|all|optional|alone)\(").unwrap();
+    let mut places = BTreeSet::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Some(file) = shared(&path, &root) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for found in call.captures_iter(&text) {
+                    let line = text[..found.get(2).unwrap().start()].matches('\n').count();
+                    let close: Vec<_> = text.lines().skip(line.saturating_sub(1)).take(6).collect();
+                    let close = close.join("\n");
+                    if !others.iter().chain(&OF_A_RESTORE).any(|other| close.contains(other)) {
+                        places.insert((file.clone(), line as u32 + 1));
+                    }
+                }
+            }
+        }
+    }
+    places
+}
+
+/// The name of a file of the store that is for every engine.
+fn shared(path: &Path, root: &Path) -> Option<String> {
+    let file = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+    let is_source = path.extension().is_some_and(|end| end == "rs") && !file.contains("tests");
+    (is_source && !OF_ONE_ENGINE.iter().any(|room| file.starts_with(room))).then_some(file)
+}
+
+/// No place is left out.
+fn assert_complete(seen: &Seen, all: &BTreeSet<(String, u32)>) {
+    let root = PathBuf::from("src/store");
+    let ran: BTreeSet<_> = seen
+        .keys()
+        .filter_map(|(file, line)| {
+            let file = file.split_once("src/store/").map_or(*file, |(_, file)| file);
+            shared(&root.join(file), &root).map(|file| (file, *line))
+        })
+        .collect();
+    assert!(all.len() > 80, "{all:?}");
+    let missed: Vec<_> = all.difference(&ran).collect();
+    assert!(missed.is_empty(), "nothing of the test runs these: {missed:?}");
+}
+
+#[test]
+fn sqlite_understands_every_statement() {
+    let seen = all_statements(&mut Store::in_memory(at(0)).unwrap());
+    let mut all = places(&OF_A_SERVER);
+    all.retain(|(file, _)| !file.ends_with(FOR_MANY));
+    assert_complete(&seen, &all);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+#[ignore = "needs postgresql"]
+fn postgres_understands_every_statement() {
+    let postgres = super::postgres::tests::server::Server::start();
+    let url = || format!("postgres://ann@{}/keyward", postgres.socket_host()).parse().unwrap();
+    let mut store = Store::found(url(), super::Surroundings::default(), at(0)).unwrap();
+    let seen = all_statements(&mut store);
+    assert_complete(&seen, &places(&OF_A_FILE));
+}

@@ -1,0 +1,192 @@
+//! All of a store in another place: copied, moved, or backed up from a server into a file.
+//!
+//! Rows are the same bytes there: secrets' hashes, the numbers of rows and public ids, the history with its hashes, what was used, settings.
+//! The store is the same one, by its id. The source is read under its lock, everything is written in one transaction of
+//! the target, read back inside it and compared. [`tables`] says what is copied and what is not.
+//!
+//! # A move
+//!
+//! 1. The source is marked as on its way: from then on it refuses whoever would change it or verify by it.
+//! 2. It is locked, copied, and the target is committed, with one more event of its history, `store.move`.
+//! 3. Under the same lock the source is marked as moved.
+//!
+//! Whoever is killed in between leaves a source that is only read, and a target that is empty or whole. The same move once
+//! more looks which of the two, and goes on from there. A move that fails takes its mark away, if nothing was committed in
+//! the target for sure.
+//!
+//! What may break: that both places are written to. So the mark is there before anything is copied, and goes only under
+//! the lock.
+
+mod moving;
+mod rows;
+mod tables;
+mod target;
+
+use std::path::{Path, PathBuf};
+
+use super::db::Conn;
+use super::error::StoreError;
+use super::history::{self, EMPTY, Head};
+use super::sqlite::backup::{BackupError, BackupReport, look_through};
+use super::sqlite::new_file::NewFile;
+use super::view::View;
+use super::{Stamp, Store, sqlite};
+use rows::Counts;
+pub use target::Place;
+use target::{State, Target};
+
+/// What was copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Copied {
+    /// How many rows of each table.
+    pub tables: Vec<(&'static str, u64)>,
+    /// The end of the history in the new place.
+    pub head: Head,
+    /// Whether it was there already: an earlier move had got so far.
+    pub was_there: bool,
+}
+
+/// Why a store was not copied, or not moved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// The store that was to be copied.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The place where it was to go.
+    #[error(transparent)]
+    Target(StoreError),
+    /// There is a store already, or something else.
+    #[error("{} is not empty", .0.display())]
+    Used(PathBuf),
+    /// Both are one.
+    #[error("{} is the store itself", .0.display())]
+    Itself(PathBuf),
+    /// The file cannot be written.
+    #[error("{} cannot be written: {error}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// What was read back is not what was written. Nothing was committed.
+    #[error("what arrived in {} is not what was sent: {detail}", .path.display())]
+    Differs {
+        /// The place where it was to go.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The move got as far as the commit of the target, and nobody knows whether that was made. The store is marked as on its
+    /// way, and the same move once more finds out.
+    #[error("nobody knows whether {} has the store: {error}", .path.display())]
+    Unknown {
+        /// The place where it goes.
+        path: PathBuf,
+        /// Why it cannot be asked.
+        error: StoreError,
+    },
+    /// The store was moved, and its former place could not be marked as moved: it is marked as on its way. The same move
+    /// once more does the rest.
+    #[error("the store is at {} now, but its former place does not say so yet: {error}", .path.display())]
+    Unmarked {
+        /// The place where it is.
+        path: PathBuf,
+        /// Why not.
+        error: StoreError,
+    },
+}
+
+impl From<BackupError> for TransferError {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Store(error) => Self::Target(error),
+            BackupError::Io { path, error } => Self::Io { path, error },
+            BackupError::Exists(path) => Self::Used(path),
+            BackupError::Unsound(detail) => Self::Differs { path: PathBuf::new(), detail },
+        }
+    }
+}
+
+impl Store {
+    /// Copies all of the store to an empty place: a path where nothing is, or a database in which a store was founded and
+    /// nothing was done since. Nobody changes the store meanwhile.
+    ///
+    /// # Errors
+    /// [`TransferError`] says which of the many reasons it is. Then the target is as it was.
+    pub fn copy_to(&self, place: &Place, stamp: Stamp<'_>) -> Result<Copied, TransferError> {
+        let done = self.copy_rows(place, stamp);
+        self.conn.wait_for(self.patience);
+        done
+    }
+
+    fn copy_rows(&self, place: &Place, stamp: Stamp<'_>) -> Result<Copied, TransferError> {
+        place.check_other(self)?;
+        self.check_may_transfer(stamp)?;
+        let target = Target::open(place, stamp.now)?;
+        let source = View::to_copy(&self.conn, !self.is_read_only())?;
+        if target.state(source.conn())? != State::Empty {
+            return Err(TransferError::Used(place.name()));
+        }
+        let tables = target.fill(source.conn(), EMPTY, |_| Ok(()))?;
+        let head = source.head()?;
+        target.finish()?;
+        Ok(Copied { tables, head, was_there: false })
+    }
+
+    /// Who governs the store as a whole may take it elsewhere.
+    fn check_may_transfer(&self, stamp: Stamp<'_>) -> Result<(), StoreError> {
+        Ok(self.view()?.authority(stamp.actor)?.govern("store as a whole")?)
+    }
+}
+
+/// Writes a copy of the store behind `conn` into a file, which must not exist, while others read and write.
+pub(super) fn back_up(conn: &Conn, path: &Path) -> Result<BackupReport, BackupError> {
+    let done = write_backup(conn, path);
+    conn.wait_for(sqlite::BUSY_TIMEOUT);
+    done
+}
+
+fn write_backup(conn: &Conn, path: &Path) -> Result<BackupReport, BackupError> {
+    let file = NewFile::begin(path)?;
+    let source = View::to_copy(conn, false)?;
+    into_file(source.conn(), file)
+}
+
+/// The same from a transaction that is open.
+pub(super) fn into_file(source: &Conn, file: NewFile) -> Result<BackupReport, BackupError> {
+    let target = Conn::new(sqlite::fresh(file.unfinished(), jiff::Timestamp::UNIX_EPOCH)?);
+    let filling = View::to_fill(&target)?;
+    target::clear(&target, EMPTY)?;
+    // A store whose history is broken is worth a copy too; a check of the history tells of it.
+    rows::copy(source, &target, EMPTY.seq, false).map_err(|error| match error {
+        TransferError::Store(error) => BackupError::Store(error),
+        TransferError::Target(StoreError::Unusable { path, detail, .. }) => {
+            BackupError::Io { path, error: std::io::Error::other(detail) }
+        }
+        error => BackupError::Unsound(error.to_string()),
+    })?;
+    filling.commit()?;
+    // The last connection that is closed leaves one file.
+    drop(target);
+    let copied = look_through(file.unfinished())?;
+    file.finish()?;
+    Ok(copied)
+}
+
+/// Puts all of the store behind `source` in the place of what is in the open transaction of `target`, in which the first
+/// events up to `known` are the same. The store behind `target` is that one afterwards.
+pub(super) fn replace(source: &Conn, target: &Conn, known: Head) -> Result<(), StoreError> {
+    target::clear(target, known)?;
+    rows::copy(source, target, known.seq, true).map(drop).map_err(|error| match error {
+        TransferError::Store(error) | TransferError::Target(error) => error,
+        error => StoreError::Corrupt { path: target.place().to_owned(), detail: error.to_string() },
+    })
+}
+
+/// Whether the history of the store behind `conn` has this end, or had it.
+fn contains(conn: &Conn, end: &Head) -> Result<bool, StoreError> {
+    history::has_been_at(conn, end)
+}

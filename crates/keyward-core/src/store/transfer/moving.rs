@@ -1,0 +1,186 @@
+//! A move, step by step.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::target::{State, Target};
+use super::{Copied, Counts, Place, TransferError};
+use crate::store::db::Conn;
+use crate::store::error::StoreError;
+use crate::store::history::{self, EMPTY, Head};
+use crate::store::moved::{self, Moved};
+use crate::store::view::View;
+use crate::store::{Stamp, Store};
+
+impl Store {
+    /// Moves the store to an empty place, or back to one that it was moved away from. From then on it can only be read
+    /// where it is now. The same move once more goes on where an earlier one was ended.
+    ///
+    /// # Errors
+    /// [`TransferError`] says which of the many reasons it is. Then the store is as it was, but for
+    /// [`TransferError::Unknown`].
+    pub fn move_to(&mut self, place: &Place, stamp: Stamp<'_>) -> Result<Copied, TransferError> {
+        let done = self.move_rows(place, stamp);
+        self.conn.wait_for(self.patience);
+        done
+    }
+
+    fn move_rows(&mut self, place: &Place, stamp: Stamp<'_>) -> Result<Copied, TransferError> {
+        place.check_other(self)?;
+        self.check_writable()?;
+        self.check_may_transfer(stamp)?;
+        let name = place.name();
+        // What is wrong with the target keeps nobody from using the store.
+        let target = Target::open(place, stamp.now)?;
+        let state = target.state(self.view()?.conn())?;
+        if state == State::Used {
+            self.check_not_gone()?;
+            return Err(TransferError::Used(name));
+        }
+        let was_marked = self.mark(&name)?;
+        let source = match View::to_copy(&self.conn, true) {
+            Ok(source) => source,
+            Err(error) => {
+                // Nobody has begun with it.
+                if !was_marked {
+                    let _ = self.unmark();
+                }
+                return Err(error.into());
+            }
+        };
+        let moved = Moved { target: name.clone(), is_done: false };
+        match moved::identity(source.conn())?.1 {
+            Some(mark) if mark.target != moved.target => return Err(mark.refusal(self.path()).into()),
+            _ => {}
+        }
+        let outcome = bring(source.conn(), target, &name, stamp).or_else(|error| {
+            match committed(source.conn(), place) {
+                // The answer was lost, or somebody else did it.
+                Ok(Some(head)) => Ok(Copied { tables: super::rows::counts(source.conn())?, head, was_there: true }),
+                Err(cause) if was_marked || matches!(error, TransferError::Target(StoreError::Unheard(_))) => {
+                    Err(Failed::Unknown(cause))
+                }
+                // Or this run set the mark, and never got as far as a commit.
+                Ok(None) | Err(_) => Err(Failed::NotThere(error)),
+            }
+        });
+        match outcome {
+            Ok(copied) => {
+                let marked = moved::set(source.conn(), &Moved { is_done: true, ..moved });
+                match marked.and_then(|()| source.commit()) {
+                    Ok(()) => Ok(copied),
+                    Err(error) => Err(TransferError::Unmarked { path: name, error }),
+                }
+            }
+            Err(Failed::NotThere(error)) => {
+                // Under the same lock, so that nobody else has gone on with it; unless that was lost.
+                if moved::clear(source.conn()).and_then(|()| source.commit()).is_err() {
+                    self.unmark()?;
+                }
+                Err(error)
+            }
+            Err(Failed::Unknown(error)) => Err(TransferError::Unknown { path: name, error }),
+            Err(Failed::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Marks the store as on its way, unless it is marked so. Whoever counts uses at the moment ends first. Returns
+    /// whether it was.
+    fn mark(&self, target: &Path) -> Result<bool, StoreError> {
+        self.conn.begin_to_write()?;
+        let changes = View::to_write(&self.conn);
+        let conn = changes.conn();
+        let (now, mark) = moved::identity(conn)?;
+        if now.as_ref().map(|(id, _)| id) != self.id() {
+            return Err(StoreError::Replaced(self.path.clone()));
+        }
+        match mark {
+            Some(mark) if mark.target == target => return Ok(true),
+            Some(mark) => return Err(mark.refusal(&self.path)),
+            None => {}
+        }
+        conn.keep_uses_out()?;
+        moved::set(conn, &Moved { target: target.to_owned(), is_done: false })?;
+        conn.check_place()?;
+        changes.commit()?;
+        Ok(false)
+    }
+
+    /// A store that was moved says so, rather than that the place is not empty.
+    fn check_not_gone(&self) -> Result<(), StoreError> {
+        let view = self.view()?;
+        match moved::identity(view.conn())?.1 {
+            Some(mark) if mark.is_done => Err(mark.refusal(&self.path)),
+            _ => Ok(()),
+        }
+    }
+
+    fn unmark(&self) -> Result<(), StoreError> {
+        self.conn.begin_to_write()?;
+        let changes = View::to_write(&self.conn);
+        if moved::identity(changes.conn())?.1.is_some_and(|mark| !mark.is_done) {
+            moved::clear(changes.conn())?;
+            changes.commit()?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a move did not come to its end.
+enum Failed {
+    /// The target is as it was.
+    NotThere(TransferError),
+    /// The target cannot be asked.
+    Unknown(StoreError),
+    /// The source failed.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Copies everything, and commits the target.
+fn bring(source: &Conn, target: Target, name: &Path, stamp: Stamp<'_>) -> Result<Copied, TransferError> {
+    let known = match target.state(source)? {
+        State::Empty => EMPTY,
+        State::Former(head) => head,
+        State::Moved(head) => {
+            return Ok(Copied { tables: super::rows::counts(source)?, head, was_there: true });
+        }
+        State::Used => return Err(TransferError::Used(name.to_owned())),
+    };
+    let mut head = EMPTY;
+    let tables: Counts = target.fill(source, known, |conn| {
+        let from = source.place().display().to_string();
+        let detail = json!({"from": from, "to": name.display().to_string()});
+        let (action, subject_kind, subject_name) = ("store.move", "store", "store");
+        let at = conn.time_of_change().unwrap_or(stamp.now);
+        let event =
+            history::NewEvent { at, actor: stamp.actor, action, subject_kind, subject_id: None, subject_name, detail };
+        history::append(conn, &event)?;
+        head = history::head(conn)?;
+        Ok(())
+    })?;
+    target.finish()?;
+    Ok(Copied { tables, head, was_there: false })
+}
+
+/// Whether the store is at this place by now, and the end of its history there.
+fn committed(source: &Conn, place: &Place) -> Result<Option<Head>, StoreError> {
+    if let Place::File(path) = place
+        && std::fs::symlink_metadata(path).is_err()
+    {
+        return Ok(None);
+    }
+    let target = Target::Store(Box::new(place.open()?));
+    match target.state(source) {
+        Ok(State::Moved(head)) => Ok(Some(head)),
+        Ok(_) => Ok(None),
+        Err(TransferError::Target(error) | TransferError::Store(error)) => Err(error),
+        Err(_) => Err(StoreError::Missing(place.name())),
+    }
+}

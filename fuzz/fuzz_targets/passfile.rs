@@ -1,0 +1,10 @@
+//! The file with passwords for servers.
+
+#![no_main]
+
+use keyward_fuzz::server::passfile;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    passfile(data);
+});

@@ -1,0 +1,184 @@
+//! Others work with a store that is moved.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use keyward_core::rules::credential::parse_line;
+use keyward_core::rules::decision::{Request, Transport};
+use keyward_core::store::{Store, StoreError, Surroundings};
+use keyward_core::verifier::{Gate, Options, VerifyError};
+
+use super::{Scene, full_store};
+use crate::harness::{Output, binary, finish, finish_with, words};
+
+const KEYS: u32 = 2_000;
+
+/// Two make keys and one uses one of them, while the store is moved. What was told as done is there.
+fn move_below_writers(scene: &Scene, from: &str, to: &str, secret: &str) {
+    let is_over = AtomicBool::new(false);
+    let keyward = |line: &str| binary(Path::new(from), &words(line));
+    let before = use_count(scene, from);
+    let (made, used) = thread::scope(|scope| {
+        let makers: Vec<_> = (0..2)
+            .map(|maker| {
+                let (is_over, keyward) = (&is_over, &keyward);
+                scope.spawn(move || {
+                    let (mut made, mut number) = (BTreeSet::new(), 0);
+                    while !is_over.load(Ordering::Relaxed) {
+                        let name = format!("made-{maker}-{number}");
+                        let output = finish(&mut keyward(&format!("create {name} --json")));
+                        check_end(&output, is_over);
+                        if output.code == 0 {
+                            made.insert((name, output.json()["secret"].as_str().unwrap().to_owned()));
+                        }
+                        number += 1;
+                    }
+                    made
+                })
+            })
+            .collect();
+        let user = scope.spawn(|| {
+            let mut used = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let output = finish_with(&mut keyward("verify --json"), secret.as_bytes());
+                if output.code == 0 {
+                    used += u64::from(!output.json()["warnings"].to_string().contains("use_not_recorded"));
+                } else {
+                    check_end(&output, &is_over);
+                }
+            }
+            used
+        });
+        thread::sleep(std::time::Duration::from_millis(300));
+        let moved = finish(&mut keyward(&format!("store move --to {to}")));
+        if moved.code != 0 {
+            is_over.store(true, Ordering::Relaxed);
+        }
+        assert_eq!(moved.code, 0, "{moved}");
+        // Everybody notices.
+        let made: Vec<_> = makers.into_iter().map(|maker| maker.join().unwrap()).collect();
+        (made.concat_all(), user.join().unwrap())
+    });
+    assert!(!made.is_empty() && used > 0);
+    let there: BTreeSet<_> = scene.done(to, "list -q").lines().map(str::to_owned).collect();
+    for (name, _) in &made {
+        assert!(there.contains(name), "{name} was told as made, and is gone");
+    }
+    let kept = there.iter().filter(|name| name.starts_with("made-")).count();
+    assert_eq!(made.len(), kept, "and nothing else is there");
+    let secrets: Vec<_> = made.into_iter().map(|(_, secret)| secret).collect();
+    for (reason, name) in scene.answers(to, &secrets) {
+        assert_eq!(reason, "\"allowed\"", "{name}");
+    }
+    assert_eq!(use_count(scene, to), before + used, "each use that was told as recorded is counted");
+    assert!(scene.done(to, "history --check").starts_with("the history is intact"));
+    for name in there.iter().filter(|name| name.starts_with("made-")) {
+        scene.done(to, &format!("delete {name} --yes"));
+    }
+}
+
+trait ConcatAll<T> {
+    fn concat_all(self) -> BTreeSet<T>;
+}
+
+impl<T: Ord> ConcatAll<T> for Vec<BTreeSet<T>> {
+    fn concat_all(self) -> BTreeSet<T> {
+        self.into_iter().flatten().collect()
+    }
+}
+
+/// What is refused meanwhile says why, and the first of those who are refused because the store is elsewhere ends it.
+fn check_end(output: &Output, is_over: &AtomicBool) {
+    if output.code == 0 {
+        return;
+    }
+    let code = output.error()["code"].as_str().unwrap().to_owned();
+    assert!(output.code == 6 && ["store_moved", "store_locked"].contains(&code.as_str()), "{output}");
+    let is_done = output.error()["message"].as_str().unwrap().contains("was moved");
+    if is_done {
+        is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+fn use_count(scene: &Scene, store: &str) -> u64 {
+    scene.run(store, "show plain --json").json()["use_count"].as_u64().unwrap()
+}
+
+#[test]
+#[ignore = "needs postgresql"]
+fn who_writes_meanwhile_loses_nothing() {
+    let scene = Scene::new();
+    let (file, url) = (scene.file("keys.db"), scene.empty_store("s"));
+    let secrets = full_store(&scene, &file, KEYS);
+    move_below_writers(&scene, &file, &url, &secrets[0]);
+    move_below_writers(&scene, &url, &file, &secrets[0]);
+}
+
+/// A service that has the store open refuses at the next question, and goes on when the store has come back.
+#[test]
+#[ignore = "needs postgresql"]
+fn a_gate_refuses_what_was_moved_and_goes_on_when_it_is_back() {
+    let scene = Scene::new();
+    let (file, url) = (scene.file("keys.db"), scene.empty_store("s"));
+    let secrets = full_store(&scene, &file, 3);
+    let now = jiff::Timestamp::now();
+    let asked = |gate: &Gate| {
+        let answer = gate.ask(parse_line(&secrets[0]), &Request::over(Transport::Https), now).wait();
+        answer.map(|answer| answer.decision.is_allowed())
+    };
+    let is_moved = |answer: &Result<bool, VerifyError>| {
+        matches!(answer, Err(VerifyError::Store(StoreError::Moved { is_done: true, .. })))
+    };
+    let of_file = Gate::new(Store::open(Path::new(&file)).unwrap(), [1; 32], Options::default()).unwrap();
+    let mut recorder = of_file.recorder(now).unwrap();
+    let answer = of_file.ask(parse_line(&secrets[0]), &Request::over(Transport::Https), now).wait().unwrap();
+    assert!(answer.decision.is_allowed());
+    recorder.count(&answer, None, now);
+    assert!(asked(&of_file).unwrap(), "from memory now");
+
+    scene.done(&file, &format!("store move --to {url}"));
+    assert!(is_moved(&asked(&of_file)), "{:?}", asked(&of_file));
+    assert!(matches!(recorder.flush(now), Err(StoreError::Moved { .. })));
+    assert!(recorder.is_behind(), "what was not written is not forgotten");
+
+    let connect = || Store::connect(url.parse().unwrap(), Surroundings::default()).unwrap();
+    let of_server = Gate::new(connect(), [1; 32], Options::default()).unwrap();
+    assert!(asked(&of_server).unwrap());
+    assert!(asked(&of_server).unwrap(), "from memory now");
+    scene.done(&url, &format!("store move --to {file}"));
+    assert!(is_moved(&asked(&of_server)), "{:?}", asked(&of_server));
+    assert!(asked(&of_file).unwrap(), "the former file is the store again");
+    recorder.flush(now).unwrap();
+    assert!(matches!(
+        Gate::new(connect(), [1; 32], Options::default()),
+        Err(VerifyError::Store(StoreError::Moved { .. }))
+    ));
+}
+
+/// A server that is gone in the middle of it leaves the target empty and the file as it was.
+#[test]
+#[ignore = "needs postgresql"]
+fn a_server_that_is_lost_in_the_middle_takes_nothing() {
+    let scene = Scene::new();
+    let (file, url) = (scene.file("keys.db"), scene.empty_store("s"));
+    full_store(&scene, &file, KEYS);
+    let mut command = binary(Path::new(&file), &words(&format!("store move --to {url} --json")));
+    let (ended, was_struck) = thread::scope(|scope| {
+        let moving = scope.spawn(|| finish(&mut command));
+        // As soon as rows of keys are on their way.
+        let strike = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                      WHERE query LIKE 'COPY %' AND query NOT LIKE 'COPY setting%' AND pid <> pg_backend_pid()";
+        let mut was_struck = false;
+        while !moving.is_finished() && !was_struck {
+            was_struck = scene.server.sql("keyward", strike) != "0";
+        }
+        (moving.join().unwrap(), was_struck)
+    });
+    assert!(was_struck, "{ended}");
+    assert_eq!((ended.code, ended.error()["code"].as_str()), (6, Some("store_unwritable")), "{ended}");
+    assert_eq!(scene.server.sql("keyward", "SELECT count(*) FROM s.key"), "0");
+    scene.done(&file, "create goes-on");
+    scene.done(&file, &format!("store move --to {url}"));
+}
