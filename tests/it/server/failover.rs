@@ -145,6 +145,15 @@ fn a_server_that_lost_what_was_acknowledged_is_not_believed() {
     assert_eq!(ask()["allowed"], true);
     let told = |wanted| guards.iter().all(|guard| status(guard, &secret) == wanted);
     assert!(told(200));
+    // Many at once: each of its connections to the store knows the key as it was, and not all of them see it disabled.
+    let at_once = |guard: &Guard| {
+        let mut wires = [(); 16].map(|()| guard.connect());
+        wires.iter_mut().for_each(|wire| wire.send(question("default", &secret)));
+        wires.map(|mut wire| wire.answer(false).unwrap().status)
+    };
+    for guard in &guards {
+        assert_eq!(at_once(guard), [200; 16], "{}", guard.text());
+    }
     eventually(|| has_all(&primary, &standby).then_some(())).unwrap();
     // From here on, it hears nothing more.
     standby.set("primary_conninfo = ''");
@@ -154,6 +163,9 @@ fn a_server_that_lost_what_was_acknowledged_is_not_believed() {
     assert!(told(401));
     primary.kill();
     standby.promote();
+    for guard in &guards {
+        assert_eq!(at_once(guard), [503; 16], "{}", guard.text());
+    }
     // A process that begins now cannot know. It is what it is to whom that matters.
     assert_eq!(site.verify(1, &secret), 0);
     let is_not_believed = |ask: &mut dyn FnMut() -> serde_json::Value| {
