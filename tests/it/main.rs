@@ -79,6 +79,8 @@ mod rooms;
 mod runner_names;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(all(feature = "serve", feature = "postgres"))]
+mod server;
 mod sinks;
 mod store_files;
 mod surroundings;

@@ -10,11 +10,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::harness::{Output, Sandbox, binary, finish_with, words};
 
 /// The part of a sandbox that threads can share.
-struct At(PathBuf);
+struct Here(PathBuf);
 
-impl At {
+impl Here {
+    fn at(&self) -> At<'_> {
+        At(Box::new(|line| binary(&self.0, &words(line))))
+    }
+}
+
+/// How keyward is run on a store.
+pub struct At<'a>(pub Box<dyn Fn(&str) -> Command + Sync + 'a>);
+
+impl At<'_> {
     fn run_with(&self, line: &str, input: &str) -> Output {
-        let output = finish_with(&mut binary(&self.0, &words(line)), input.as_bytes());
+        let output = finish_with(&mut (self.0)(line), input.as_bytes());
         // Whoever has to wait waits: no process ever hears of the lock of another.
         assert!(!output.stderr.contains("locked"), "{line}: {output}");
         output
@@ -44,16 +53,17 @@ struct Told {
 }
 
 const WORKERS: usize = 16;
-const ROUNDS: usize = 5;
+/// In each, ten commands are run.
+pub const ROUNDS: usize = 5;
 
-/// Ten commands on a key of the worker's own and on one that all share.
-fn work(at: &At, worker: usize, shared: &str) -> Told {
+/// Ten commands a round, on a key of the worker's own and on one that all share.
+fn work(at: &At<'_>, worker: usize, rounds: usize, shared: &str) -> Told {
     let mut told = Told::default();
     let mut change = |line: &str| {
         told.changes += 1;
         at.run(line).stdout.trim_end().to_owned()
     };
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let name = format!("w{worker}-{round}");
         let first = change(&format!("create {name} --scope s{round}"));
         change(&format!("edit {name} --description round-{round} --label worker={worker}"));
@@ -86,22 +96,26 @@ fn work(at: &At, worker: usize, shared: &str) -> Told {
 fn sixteen_processes_at_once_lose_nothing_that_they_were_told() {
     let sandbox = Sandbox::new();
     let shared = sandbox.mint("shared");
-    let before = sandbox.run("history --check --json").json()["rows"].as_u64().unwrap();
-    let at = At(sandbox.store());
+    let here = Here(sandbox.store());
+    all_work(&[here.at()], ROUNDS, &shared);
+    assert_eq!(sandbox.run("doctor --json").json()[2]["level"], "ok");
+}
+
+/// Has workers work at the same time, spread over these places, and sees to it that all that they were told is true.
+pub fn all_work(places: &[At<'_>], rounds: usize, shared: &str) {
+    let at = &places[0];
+    let before = at.run("history --check --json").json()["rows"].as_u64().unwrap();
     let told: Vec<_> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS)
-            .map(|worker| {
-                let (at, shared) = (&at, &shared);
-                scope.spawn(move || work(at, worker, shared))
-            })
+            .map(|worker| scope.spawn(move || work(&places[worker % places.len()], worker, rounds, shared)))
             .collect();
         let join = |worker: std::thread::ScopedJoinHandle<'_, _>| worker.join().unwrap();
         workers.into_iter().map(join).collect()
     });
-    let keys = sandbox.run("list --json").json();
+    let keys = at.run("list --json").json();
     let keys: BTreeMap<_, _> =
         keys.as_array().unwrap().iter().map(|key| (key["name"].as_str().unwrap().to_owned(), key)).collect();
-    let last = (ROUNDS - 1).to_string();
+    let last = (rounds - 1).to_string();
     for (worker, told) in told.iter().enumerate() {
         assert_eq!(keys["shared"]["labels"][format!("w{worker}")], *last, "the last label of worker {worker}");
         for (name, secret) in &told.live {
@@ -116,10 +130,9 @@ fn sixteen_processes_at_once_lose_nothing_that_they_were_told() {
         assert!(told.dead.iter().all(|secret| at.verify(secret) == 3), "worker {worker}");
     }
     assert_eq!(keys.len(), 1 + told.iter().map(|told| told.live.len()).sum::<usize>());
-    assert_eq!(keys["shared"]["use_count"], WORKERS * ROUNDS);
+    assert_eq!(keys["shared"]["use_count"], WORKERS * rounds);
     let rows = before + told.iter().map(|told| told.changes).sum::<u64>();
-    assert_eq!(sandbox.run("history --check --json").json(), serde_json::json!({"intact": true, "rows": rows}));
-    assert_eq!(sandbox.run("doctor --json").json()[2]["level"], "ok");
+    assert_eq!(at.run("history --check --json").json(), serde_json::json!({"intact": true, "rows": rows}));
 }
 
 #[test]
@@ -179,7 +192,8 @@ fn what_starts_after_a_key_was_stopped_is_refused() {
             assert_eq!(sandbox.run(line).code, 0);
         }
         let secret = sandbox.mint("deploy --owner ann --tenant acme --scope rest");
-        let (at, stopped, allowed) = (At(sandbox.store()), AtomicBool::new(false), AtomicU64::new(0));
+        let here = Here(sandbox.store());
+        let (at, stopped, allowed) = (here.at(), AtomicBool::new(false), AtomicU64::new(0));
         let verify = || {
             // Not for ever: where the other side fails, this ends too.
             for after in 0..200 {

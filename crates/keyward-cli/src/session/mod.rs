@@ -100,7 +100,8 @@ impl Session {
             }
             None => store,
         };
-        Self {
+        #[cfg_attr(not(feature = "postgres"), expect(unused_mut, reason = "nothing is said of a file"))]
+        let mut session = Self {
             terminal: Terminal::new(world.stdin, world.stdout, world.stderr, world.streams, options),
             interrupts: world.interrupts,
             now: whole_seconds((world.clock)()),
@@ -116,6 +117,20 @@ impl Session {
             store,
             json: global.json,
             quiet: global.quiet,
+        };
+        #[cfg(feature = "postgres")]
+        session.warn_of_password();
+        session
+    }
+
+    /// Warns of a password in a variable, which ends up where nobody expects one. On a command line it was refused.
+    #[cfg(feature = "postgres")]
+    fn warn_of_password(&mut self) {
+        if matches!(&self.store, StorePath::Server(url, _) if url.has_password()) {
+            self.terminal.warn(
+                "KEYWARD_STORE holds a password, and every program that is started from here gets it too; keep it in \
+                 ~/.pgpass (mode 600)",
+            );
         }
     }
 

@@ -5,6 +5,7 @@
 //! root; where the test does, it runs as `nobody`.
 
 mod authority;
+mod standby;
 
 use std::fs;
 use std::net::TcpListener;
@@ -64,7 +65,19 @@ pub(crate) fn give(path: &Path) {
 
 /// The program as the user of the servers runs it. It ends with the thread that started it.
 pub(crate) fn unprivileged(program: impl AsRef<Path>) -> Command {
-    let mut command = Command::new("setpriv");
+    unprivileged_in(None, program)
+}
+
+/// The same, in the network namespace of this name (ip-netns(8)).
+fn unprivileged_in(network: Option<&str>, program: impl AsRef<Path>) -> Command {
+    let mut command = match network {
+        None => Command::new("setpriv"),
+        Some(network) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", network, "setpriv"]);
+            command
+        }
+    };
     command.args(["--pdeathsig", "KILL"]);
     if is_root() {
         command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"]);
@@ -99,6 +112,8 @@ pub(crate) fn run(command: &mut Command) -> String {
 pub(crate) struct Server {
     pub(crate) folder: Folder,
     pub(crate) port: u16,
+    /// The network namespace that it is in, if it is in one of its own.
+    network: Option<String>,
     process: Option<Child>,
 }
 
@@ -106,19 +121,28 @@ impl Server {
     /// A server with the database `keyward`, and the role `ann` with [`PASSWORD`]. Over TCP it asks for it by SCRAM; over
     /// the socket it lets everybody in.
     pub(crate) fn start() -> Self {
-        Self::start_with(|_| ())
+        Self::start_in(None, "")
     }
 
-    /// The same, with what `prepare` does to its files before it starts.
-    pub(crate) fn start_with(prepare: impl FnOnce(&Folder)) -> Self {
+    /// The same in this network namespace, with these lines behind its settings.
+    pub(crate) fn start_in(network: Option<&str>, more: &str) -> Self {
         let folder = Folder::new();
         let mut initdb = unprivileged(program("initdb"));
         initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256"]);
         run(initdb.args(["--username", OWNER, "--pgdata"]).arg(folder.path().join("data")));
         let settings = "fsync = off\nlog_connections = on\nlisten_addresses = '127.0.0.1,::1'\nmax_wal_senders = 4\n";
-        append(&folder.path().join("data/postgresql.auto.conf"), settings);
-        prepare(&folder);
-        let mut server = Self { folder, port: free_port(), process: None };
+        append(&folder.path().join("data/postgresql.auto.conf"), &format!("{settings}{more}\n"));
+        let server = Self::of(folder, network);
+        let password = PASSWORD.replace('\'', "''");
+        server
+            .sql(OWNER, &format!("SET standard_conforming_strings = on; CREATE ROLE ann LOGIN PASSWORD '{password}'"));
+        server.sql(OWNER, "CREATE DATABASE keyward OWNER ann");
+        server
+    }
+
+    /// Starts one that has its files.
+    fn of(folder: Folder, network: Option<&str>) -> Self {
+        let mut server = Self { folder, port: free_port(), network: network.map(str::to_owned), process: None };
         // Somebody else may have taken the port meanwhile.
         for _ in 0..3 {
             if server.begin() {
@@ -128,10 +152,6 @@ impl Server {
             server.port = free_port();
         }
         assert!(server.process.is_some(), "the server does not start: {}", server.log());
-        let password = PASSWORD.replace('\'', "''");
-        server
-            .sql(OWNER, &format!("SET standard_conforming_strings = on; CREATE ROLE ann LOGIN PASSWORD '{password}'"));
-        server.sql(OWNER, "CREATE DATABASE keyward OWNER ann");
         server
     }
 
@@ -143,7 +163,7 @@ impl Server {
     /// Starts it, and says whether it is up.
     fn begin(&mut self) -> bool {
         let log = fs::File::options().append(true).create(true).open(self.folder.path().join("log")).unwrap();
-        let mut postgres = unprivileged(program("postgres"));
+        let mut postgres = unprivileged_in(self.network.as_deref(), program("postgres"));
         postgres.arg("-D").arg(self.folder.path().join("data")).arg("-k").arg(self.folder.path());
         postgres.args(["-p", &self.port.to_string()]).stdin(Stdio::null());
         postgres.stdout(log.try_clone().unwrap()).stderr(log);
@@ -226,9 +246,20 @@ impl Server {
         signal_to(self.pid(), signal);
     }
 
+    /// To all of its processes.
+    pub(crate) fn signal_all(&self, signal: Signal) {
+        // The first one starts others as long as it goes on.
+        self.signal(signal);
+        for child in children(self.process.as_ref().unwrap().id()) {
+            signal_to(child, signal);
+        }
+    }
+
     /// As if the power were cut: every process of it is gone at once.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
+            // What it starts after they were counted would live on, and keep its files.
+            signal_to(i32::try_from(process.id()).unwrap(), Signal::STOP);
             for child in children(process.id()) {
                 signal_to(child, Signal::KILL);
             }

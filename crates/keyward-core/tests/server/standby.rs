@@ -1,0 +1,21 @@
+//! A second server that has all that the first one has, and takes its place.
+
+use super::{Folder, OWNER, Server, program, run, unprivileged};
+
+impl Server {
+    /// A server in the same network that takes over all that this one writes, as it is written, and lets nobody write.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = Folder::new();
+        let mut copy = unprivileged(program("pg_basebackup"));
+        copy.arg("-h").arg(self.folder.path()).args(["-p", &self.port.to_string(), "-U", OWNER]);
+        copy.args(["--no-sync", "--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--pgdata"]);
+        run(copy.arg(folder.path().join("data")));
+        Self::of(folder, self.network.as_deref())
+    }
+
+    /// Makes a standby a server that changes are made on, and waits until it is one.
+    pub(crate) fn promote(&self) {
+        let mut promote = unprivileged(program("pg_ctl"));
+        run(promote.args(["promote", "--silent", "-D"]).arg(self.folder.path().join("data")));
+    }
+}

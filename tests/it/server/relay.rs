@@ -1,0 +1,125 @@
+//! A way to the server that keeps answers back, and that sees what is sent.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::lan::SERVER;
+use crate::serve::eventually;
+
+/// A port of the hub behind which the server is.
+pub struct Relay {
+    pub port: u16,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    is_over: AtomicBool,
+    /// Whether answers are kept back.
+    holds: AtomicBool,
+    connections: Mutex<Vec<Arc<Sent>>>,
+}
+
+/// What a client has sent.
+#[derive(Default)]
+struct Sent {
+    bytes: Mutex<Vec<u8>>,
+    is_over: AtomicBool,
+}
+
+impl Relay {
+    /// In this network namespace, to this port of the server; `None` to take what comes, and to answer nothing.
+    pub fn start(hub: &str, server: Option<u16>) -> Self {
+        let state = Arc::<State>::default();
+        let (tell, told) = channel();
+        let (hub, own) = (hub.to_owned(), Arc::clone(&state));
+        thread::spawn(move || {
+            // What this thread makes is there from now on, and the threads that it starts are too.
+            let network = File::open(format!("/run/netns/{hub}")).unwrap();
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            let listener = TcpListener::bind((SERVER, 0)).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            tell.send(listener.local_addr().unwrap().port()).unwrap();
+            while !own.is_over.load(SeqCst) {
+                match listener.accept() {
+                    Ok((client, _)) => own.take(client, server),
+                    Err(_) => thread::sleep(Duration::from_millis(1)),
+                }
+            }
+        });
+        Self { port: told.recv().unwrap(), state }
+    }
+
+    /// Keeps back what the server says from now on, or lets it go.
+    pub fn hold(&self, holds: bool) {
+        self.state.holds.store(holds, SeqCst);
+    }
+
+    /// What each connection has sent, of those that were begun since the last time. Their clients have ended, and the last
+    /// that they sent is waited for.
+    pub fn sent(&self) -> Vec<Vec<u8>> {
+        let connections = std::mem::take(&mut *self.state.connections.lock().unwrap());
+        let all = connections.iter();
+        eventually(|| all.clone().all(|sent| sent.is_over.load(SeqCst)).then_some(())).unwrap();
+        all.map(|sent| sent.bytes.lock().unwrap().clone()).collect()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.state.is_over.store(true, SeqCst);
+    }
+}
+
+impl State {
+    /// A connection that came.
+    fn take(self: &Arc<Self>, client: TcpStream, server: Option<u16>) {
+        client.set_nonblocking(false).unwrap();
+        let sent = Arc::<Sent>::default();
+        self.connections.lock().unwrap().push(Arc::clone(&sent));
+        let server = match server.map(|port| TcpStream::connect((SERVER, port))).transpose() {
+            Ok(server) => server,
+            // Where the server is gone, this one is too.
+            Err(_) => return sent.is_over.store(true, SeqCst),
+        };
+        if let Some(server) = &server {
+            let (server, client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            let own = Arc::clone(self);
+            let wait = move |_: &[u8]| {
+                while own.holds.load(SeqCst) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            };
+            thread::spawn(move || pass(server, Some(client), wait));
+        }
+        thread::spawn(move || {
+            pass(client, server, |bytes| sent.bytes.lock().unwrap().extend_from_slice(bytes));
+            sent.is_over.store(true, SeqCst);
+        });
+    }
+}
+
+/// Passes on what comes, until nothing more does.
+fn pass(mut from: TcpStream, mut to: Option<TcpStream>, see: impl Fn(&[u8])) {
+    let mut bytes = [0; 16_384];
+    while let Ok(length @ 1..) = from.read(&mut bytes) {
+        see(&bytes[..length]);
+        if let Some(to) = &mut to
+            && to.write_all(&bytes[..length]).is_err()
+        {
+            break;
+        }
+    }
+    if let Some(to) = to {
+        let _ = to.shutdown(Shutdown::Both);
+    }
+}

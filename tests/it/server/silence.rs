@@ -1,0 +1,233 @@
+//! A server that says nothing, or that nothing is heard of: every verb ends in its time, no guard says yes, and all are
+//! well again when it is.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::postgres::{Server, Signal};
+use super::{Site, start, tell};
+use crate::harness::{finish, finish_with};
+use crate::serve::{Guard, LONG, Wire, eventually, question};
+
+/// How long keyward waits for a host: for the connection, TLS, the sign-in and the first answer.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long it waits for the answer to a statement.
+const STATEMENT: Duration = Duration::from_millis(10_500);
+/// The longest that a guard waits before it says that it cannot tell.
+const ANSWER: Duration = Duration::from_secs(1);
+/// What a busy machine may add to each.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// One line of each verb that needs the store. Of these, the last ones read a credential.
+const VERBS: [&str; 24] = [
+    "list",
+    "show deploy",
+    "history",
+    "history --check",
+    "usage",
+    "doctor",
+    "settings list",
+    "export",
+    "create new",
+    "duplicate deploy new",
+    "edit deploy --description x",
+    "rotate deploy",
+    "disable deploy",
+    "enable deploy",
+    "delete deploy --yes",
+    "apply keys.toml --secrets-dir secrets",
+    "settings set prefix new",
+    "group create new",
+    "user list",
+    "tenant list",
+    "role list",
+    "backup backup.db",
+    "store init",
+    "verify",
+];
+
+/// What can happen to a server, or to the way there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Trouble {
+    /// It is stopped, and the system still takes connections for it.
+    Stopped,
+    /// What is sent to it goes nowhere.
+    Lost,
+    /// The cable is out.
+    Cut,
+    /// It is gone: this is told at once.
+    Gone,
+}
+
+impl Trouble {
+    fn begin(self, server: &mut Server, site: &Site, hosts: &[usize]) {
+        match self {
+            Self::Stopped => server.signal_all(Signal::STOP),
+            Self::Lost => hosts.iter().for_each(|host| site.host(*host).lose()),
+            Self::Cut => hosts.iter().for_each(|host| site.host(*host).cut()),
+            Self::Gone => server.kill(),
+        }
+    }
+
+    fn end(self, server: &mut Server, site: &Site, hosts: &[usize]) {
+        match self {
+            Self::Stopped => server.signal_all(Signal::CONT),
+            Self::Lost => hosts.iter().for_each(|host| site.host(*host).find()),
+            Self::Cut => hosts.iter().for_each(|host| site.host(*host).join()),
+            Self::Gone => server.go_on(),
+        }
+    }
+}
+
+/// Every verb, all at once, on the first host: each ends with 6 before the deadline of a connection.
+fn every_verb_ends(site: &Site, trouble: Trouble, secret: &str) {
+    thread::scope(|scope| {
+        for verb in VERBS {
+            scope.spawn(move || {
+                let start = Instant::now();
+                let output = finish_with(&mut site.on(1, verb), secret.as_bytes());
+                let took = start.elapsed();
+                assert!(took < CONNECT + BUSY, "{trouble:?}, {verb}: {took:?}, {output}");
+                assert_eq!(output.code, 6, "{trouble:?}, {verb}: {output}");
+                // What to do next is said, and nothing was printed that somebody could take for an answer.
+                assert!(output.stderr.contains("hint: ") && output.stdout.is_empty(), "{trouble:?}, {verb}: {output}");
+            });
+        }
+    });
+}
+
+/// Asks a guard on several connections for this long. None of the answers is a yes, and each is there in its time.
+fn says_that_it_cannot_tell(guard: &Guard, trouble: Trouble, secret: &str, time: Duration) {
+    let end = Instant::now() + time;
+    let ask = || {
+        let mut wire = guard.connect();
+        let mut answers = vec![];
+        while Instant::now() < end {
+            let start = Instant::now();
+            wire.send(question("default", secret));
+            let answer = wire.answer(false);
+            let told = answer
+                .as_ref()
+                .map_or((0, "no answer".to_owned()), |answer| (answer.status, answer.reason().to_owned()));
+            answers.push((start.elapsed(), told));
+            if answer.is_none_or(|answer| answer.closes()) {
+                wire = guard.connect();
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        answers
+    };
+    let mut answers: Vec<_> = thread::scope(|scope| {
+        let askers: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect()
+    });
+    answers.sort();
+    let (half, longest) = (answers[answers.len() / 2].0, answers[answers.len() - 1].0);
+    tell(&format!("{trouble:?}: {} answers, half of them within {half:?}, all within {longest:?}", answers.len()));
+    let cannot_tell = (503, "store_unusable".to_owned());
+    let others: Vec<_> = answers.iter().filter(|(_, told)| *told != cannot_tell).take(5).collect();
+    assert!(others.is_empty(), "{trouble:?}: {others:?}, {}", guard.text());
+    assert!(half <= ANSWER && longest <= ANSWER + BUSY, "{trouble:?}: {half:?}, {longest:?}, {}", guard.text());
+    assert_eq!(guard.admin("/readyz").status, 503);
+    assert_eq!(guard.admin("/livez").status, 200);
+}
+
+fn is_well(guard: &Guard, secret: &str) {
+    let ask = || Wire::to(&guard.address).ask(&question("default", secret)).status;
+    eventually(|| (ask() == 200).then_some(())).unwrap_or_else(|| panic!("{}", guard.text()));
+    eventually(|| (guard.admin("/readyz").status == 200).then_some(())).unwrap_or_else(|| panic!("{}", guard.text()));
+}
+
+const TROUBLES: [Trouble; 4] = [Trouble::Stopped, Trouble::Lost, Trouble::Cut, Trouble::Gone];
+
+#[test]
+#[ignore = "needs PostgreSQL, openssl, root and ip netns"]
+fn every_verb_ends_in_its_time() {
+    let (mut server, site) = start(1);
+    let secret = site.mint("deploy");
+    fs::write(site.path("keys.toml"), "[[key]]\nname = 'new'\n").unwrap();
+    let before = site.must("history --json").stdout;
+    for trouble in TROUBLES {
+        trouble.begin(&mut server, &site, &[1]);
+        every_verb_ends(&site, trouble, &secret);
+        trouble.end(&mut server, &site, &[1]);
+        assert_eq!(site.must("history --json").stdout, before, "{trouble:?}: nothing was changed");
+    }
+    assert!(!site.path("secrets").exists() && !site.path("backup.db").exists());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL, openssl, root and ip netns"]
+fn a_guard_says_that_it_cannot_tell_and_is_well_again() {
+    let (mut server, site) = start(1);
+    let secret = site.mint("deploy");
+    let guard = site.guard(1);
+    for trouble in TROUBLES {
+        is_well(&guard, &secret);
+        trouble.begin(&mut server, &site, &[1]);
+        // Longer than a connection is tried, so that some ask while it is.
+        says_that_it_cannot_tell(&guard, trouble, &secret, CONNECT + ANSWER);
+        trouble.end(&mut server, &site, &[1]);
+        is_well(&guard, &secret);
+    }
+}
+
+/// Each line is answered, with an error where it cannot be known, and the next one may be well again.
+#[test]
+#[ignore = "needs PostgreSQL, openssl, root and ip netns"]
+fn a_batch_goes_on_when_the_server_does() {
+    let (mut server, site) = start(1);
+    let secret = site.mint("deploy");
+    for trouble in [Trouble::Stopped, Trouble::Gone] {
+        let mut batch = site.on(1, "verify --batch");
+        let mut batch = batch.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut answers = BufReader::new(batch.stdout.take().unwrap()).lines();
+        let mut questions = batch.stdin.take().unwrap();
+        let mut ask = || {
+            writeln!(questions, "{}", serde_json::json!({ "credential": secret })).unwrap();
+            let answer = answers.next().unwrap().unwrap();
+            serde_json::from_str::<serde_json::Value>(&answer).unwrap()
+        };
+        assert_eq!(ask()["allowed"], true);
+        trouble.begin(&mut server, &site, &[1]);
+        for _ in 0..2 {
+            let start = Instant::now();
+            let answer = ask();
+            // A connection that was lost is made anew once for a line.
+            assert!(start.elapsed() < STATEMENT + CONNECT + BUSY, "{:?}: {answer}", start.elapsed());
+            assert!(answer["error"].is_object() && answer["allowed"].is_null(), "{trouble:?}: {answer}");
+        }
+        trouble.end(&mut server, &site, &[1]);
+        eventually(|| (ask()["allowed"] == true).then_some(())).unwrap();
+        drop(questions);
+        assert_eq!(batch.wait().unwrap().code(), Some(6), "{trouble:?}: there was something that it could not tell");
+    }
+}
+
+/// In the middle of a change: its wait for an answer ends as well, and it says that nothing was changed.
+#[test]
+#[ignore = "needs PostgreSQL, openssl, root and ip netns"]
+fn a_change_that_is_under_way_ends_too() {
+    let (server, site) = start(1);
+    let line = "create new --json --secret-to";
+    let mut command = site.on(1, line);
+    command.arg("touch begun; while [ ! -e go ]; do sleep 0.02; done; cat >/dev/null");
+    let output = thread::scope(|scope| {
+        let change = scope.spawn(move || finish(&mut command));
+        eventually(|| site.path("begun").exists().then_some(())).unwrap();
+        server.signal_all(Signal::STOP);
+        fs::write(site.path("go"), "").unwrap();
+        let start = Instant::now();
+        let output = change.join().unwrap();
+        // The wait for its turn, and the time to find nobody to ask about it.
+        assert!(start.elapsed() < 2 * LONG + BUSY, "{:?}: {output}", start.elapsed());
+        output
+    });
+    server.signal_all(Signal::CONT);
+    assert_eq!(output.code, 6, "{output}");
+    assert_ne!(output.error()["code"], "unknown_outcome", "no COMMIT was sent: {output}");
+    assert_eq!(site.must("list -q").stdout, "");
+}
