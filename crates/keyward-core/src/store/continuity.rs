@@ -79,6 +79,15 @@ impl Store {
         self.known.as_ref().map(|(_, head)| *head)
     }
 
+    /// Learns what others have seen of this store: it is compared with that from now on. A connection that has not looked
+    /// for long would else go on from an older state, as if nothing had been lost.
+    pub(crate) fn adopt(&mut self, way: &Way) {
+        if is_later(&way.known, &self.known) {
+            self.known.clone_from(&way.known);
+            self.is_unsure = true;
+        }
+    }
+
     /// What is known of the store.
     pub(super) fn known(&self) -> &Known {
         &self.known
@@ -228,6 +237,14 @@ impl Store {
     }
 }
 
+/// Whether both are of one store, and `one` is the later.
+fn is_later(one: &Known, two: &Known) -> bool {
+    match (one, two) {
+        (Some((id, one)), Some((other, two))) => id == other && one.seq > two.seq,
+        _ => false,
+    }
+}
+
 /// How a store is opened once more, and what was known of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Way {
@@ -241,12 +258,18 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Learns what is known of this store of the same path by now.
+    /// Learns what is known of this store of the same path by now. Of one store, what is later counts, whoever has seen it
+    /// first.
     pub(crate) fn learn(&mut self, store: &Store) {
-        if self.known != store.known {
+        if !is_later(&self.known, &store.known) {
             self.known.clone_from(&store.known);
             self.former.clone_from(&store.former);
         }
+    }
+
+    /// The number of the newest event that is known.
+    pub(crate) fn newest(&self) -> i64 {
+        self.known.as_ref().map_or(0, |(_, head)| head.seq)
     }
 
     /// From now on, who opens it waits this long for others.

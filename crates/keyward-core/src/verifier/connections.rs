@@ -6,7 +6,7 @@
 //! of the former. Who comes in between is told that the store is locked, which is not a yes.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub(super) struct Connections {
     /// How often a reader has found the store changed.
     changes: AtomicU64,
     pub(super) way: Mutex<Way>,
+    /// The number of the newest event that any of them has seen.
+    newest: AtomicI64,
     /// How long who asks may wait for others, and how long who writes.
     patience: [Duration; 2],
     is_on_server: bool,
@@ -73,6 +75,7 @@ impl Connections {
         store.wait_for(patience[0]);
         let (path, way) = (store.path().to_owned(), Mutex::new(store.way()));
         let is_on_server = store.is_on_server();
+        let newest = store.known_head().map_or(0, |head| head.seq);
         let readers = vec![Reader::new(store, 0)?];
         let idle = Mutex::new(Idle { readers, stale: vec![], files: 0, losses: 0 });
         Ok(Arc::new_cyclic(|own| Self {
@@ -81,6 +84,7 @@ impl Connections {
             lost: Mutex::default(),
             own: own.clone(),
             path,
+            newest: AtomicI64::new(newest),
             commits: Commits::default(),
             rows: Rows::new(),
             meters: Meters::default(),
@@ -107,10 +111,14 @@ impl Connections {
             let opened = self.open().and_then(|store| Reader::after(losses, store, files));
             opened.inspect_err(|error| self.note_loss(error, None))?
         };
+        // What was seen by others before this look must be there.
+        if reader.store().known_head().is_none_or(|head| head.seq < self.newest.load(Ordering::Acquire)) {
+            reader.adopt(&lock(&self.way));
+        }
         match reader.look(&self.commits, &self.changes) {
             Ok(true) => Ok(reader),
             Ok(false) => {
-                lock(&self.way).learn(reader.store());
+                self.learn(reader.store());
                 Ok(reader)
             }
             Err(StoreError::Replaced(_)) => {
@@ -130,6 +138,12 @@ impl Connections {
                 Err(error)
             }
         }
+    }
+
+    fn learn(&self, store: &Store) {
+        let mut way = lock(&self.way);
+        way.learn(store);
+        self.newest.store(way.newest(), Ordering::Release);
     }
 
     pub(super) fn give_back(&self, reader: Reader) {
@@ -164,7 +178,7 @@ impl Connections {
     /// Takes in a connection that was made again.
     pub(super) fn welcome(&self, mut store: Store) -> Result<(), StoreError> {
         store.wait_for(self.patience[0]);
-        lock(&self.way).learn(&store);
+        self.learn(&store);
         let (files, losses) = {
             let idle = lock(&self.idle);
             (idle.files, idle.losses)

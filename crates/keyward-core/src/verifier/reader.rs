@@ -10,7 +10,7 @@ use super::matches::Matches;
 use super::rows::{Row, Rows, State};
 use crate::rules::names::Name;
 use crate::rules::token::Id;
-use crate::store::{Presented, Store, StoreError, StoreSettings, View};
+use crate::store::{Presented, Store, StoreError, StoreSettings, View, Way};
 
 /// Roles whose ranks are kept: more are never asked for but by somebody who makes them up.
 const MOST_RANKS: usize = 256;
@@ -37,6 +37,11 @@ impl Reader {
     /// One whose connection was made when those to the server had been lost so often.
     pub(super) fn after(losses: u64, store: Store, file: u64) -> Result<Self, StoreError> {
         Ok(Self { lost: losses, ..Self::new(store, file)? })
+    }
+
+    /// Learns what others have seen of the store.
+    pub(super) fn adopt(&mut self, way: &Way) {
+        self.store.adopt(way);
     }
 
     /// What it knows, when its connection is lost.

@@ -41,6 +41,8 @@ pub struct Recorder {
 struct Part {
     uses: Arc<Uses>,
     meters: Unwritten,
+    /// Whether it was sent, and nobody said what became of it.
+    is_unheard: bool,
     /// What would stand in the meters then.
     stored: Kept<Vec<(MeterId, Meter)>>,
 }
@@ -106,7 +108,7 @@ impl Recorder {
             return Ok(());
         }
         let uses = Arc::new(std::mem::take(&mut self.uses));
-        self.write_part(Part { uses, meters, stored: None }, now)
+        self.write_part(Part { uses, meters, is_unheard: false, stored: None }, now)
     }
 
     fn write_part(&mut self, mut part: Part, now: Timestamp) -> Result<(), StoreError> {
@@ -114,7 +116,7 @@ impl Recorder {
         let stamp = Stamp { now, actor: None };
         // What is told here may be the second, and what was taken is of a moment within it.
         let latest = Moment::of(now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(now));
-        let Part { uses, meters, stored } = &mut part;
+        let Part { uses, meters, stored, .. } = &mut part;
         let connections = Arc::clone(&self.connections);
         let mut batches = std::mem::take(&mut self.batches);
         let result = self.writing(
@@ -137,9 +139,11 @@ impl Recorder {
             }
             Err(error) => {
                 self.connections.meters.failed();
-                match error {
-                    StoreError::Unheard(_) => self.unheard = Some(part),
-                    _ => self.uses.merge(Arc::unwrap_or_clone(part.uses)),
+                // Until somebody says whether it was counted, it is neither counted again with others nor forgotten.
+                if part.is_unheard || matches!(error, StoreError::Unheard(_)) {
+                    self.unheard = Some(Part { is_unheard: true, ..part });
+                } else {
+                    self.uses.merge(Arc::unwrap_or_clone(part.uses));
                 }
                 Err(error)
             }

@@ -64,7 +64,11 @@ fn of_uses_is_counted_once() {
         (7, Way::CutAfter, false),
         (8, Way::CutBefore, false),
         (9, Way::Open, true),
+        (10, Way::CutAfterAndClose, false),
+        (11, Way::Closed, false),
+        (12, Way::Open, true),
     ] {
+        cutter.set(Way::Open);
         for _ in 0..3 {
             let answer = gate.ask(credential(&secret), &request(), at(second)).wait().unwrap();
             assert!(answer.decision.is_allowed());
