@@ -23,9 +23,6 @@ mod failover;
 mod holders;
 mod lan;
 mod passwords;
-#[path = "../../../crates/keyward-core/tests/server/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "other tests need more of it")]
-mod postgres;
 mod psql;
 mod relay;
 mod revocation;
@@ -43,6 +40,7 @@ use postgres::{Authority, OWNER, PASSWORD, Server, Validity};
 use relay::Relay;
 
 use crate::harness::{Output, finish, finish_with, words};
+use crate::postgres;
 use crate::serve::Guard;
 
 /// Hosts that use one store on a server.

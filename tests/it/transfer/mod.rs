@@ -1,9 +1,5 @@
 //! `store copy` and `store move` between files and a real PostgreSQL.
 
-#[path = "../../../crates/keyward-core/tests/server/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "other tests need more of it")]
-mod server;
-
 mod kills;
 mod meanwhile;
 mod refused;
@@ -23,6 +19,7 @@ use rusqlite::types::Value;
 use serde_json::Value as Json;
 
 use crate::harness::{Output, Sandbox, words};
+use crate::postgres as server;
 use server::Server;
 
 /// A folder for files, and a server.
