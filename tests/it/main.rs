@@ -19,10 +19,6 @@
 
 mod harness;
 mod ports;
-#[cfg(feature = "postgres")]
-#[path = "../../crates/keyward-core/tests/server/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "other tests need more of it")]
-mod postgres;
 mod pty;
 
 mod absent;

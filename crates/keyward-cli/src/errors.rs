@@ -93,11 +93,10 @@ impl From<StoreError> for Error {
             ),
             StoreError::ReservedWord { what, word } => {
                 let error = Self::new(code, message);
-                let others = RESERVED.join(", ");
                 error.hint(if word.starts_with(NOT) {
                     format!("choose another {what}, without {NOT} in front")
                 } else {
-                    format!("choose another {what}; these words are kept: {others}")
+                    format!("choose another {what}; these words are kept: {}", RESERVED.join(", "))
                 })
             }
             StoreError::Denied(Denied::NotPermitted(_)) => Self::new(code, message)

@@ -2,6 +2,9 @@
 
 mod doctor;
 mod messages;
+#[path = "../../../crates/keyward-core/tests/server/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "other tests need more of it")]
+pub(crate) mod postgres;
 mod roles;
 
 use std::path::Path;
@@ -9,7 +12,6 @@ use std::path::Path;
 use postgres::{OWNER, Server, program, run, unprivileged};
 
 use crate::harness::{Output, binary, finish, finish_with, words};
-use crate::postgres;
 
 /// A server with a store that `ann` owns, the roles that `keyward store grants` prints, and one who signs in for each:
 /// `boss` manages keys, `guard` verifies, and nobody gave anything to `stranger`.

@@ -19,7 +19,7 @@ enum Fate {
 use Fate::{Refused, Works};
 
 /// A line for every verb, for who may only verify.
-const VERBS: [(&str, Fate); 43] = [
+const VERBS: [(&str, Fate); 45] = [
     ("create new", Refused("history_head")),
     ("list", Works),
     ("show deploy", Works),
@@ -63,6 +63,8 @@ const VERBS: [(&str, Fate); 43] = [
     ("store init", Works),
     ("store migrate", Works),
     ("store grants", Works),
+    ("store copy --to FOLDER/copy.db", Refused("history_head")),
+    ("store move --to FOLDER/copy.db", Refused("history_head")),
 ];
 
 /// What asks no store, or is tested apart.
@@ -122,18 +124,19 @@ fn who_only_verifies_is_refused_every_change_and_leaves_nothing() {
         .collect();
     assert_eq!(called, verbs(), "left: the lines of this test; right: the verbs that there are");
     let before = database.rows();
+    let folder = tempfile::tempdir().unwrap();
     for (line, fate) in &VERBS {
+        let line = &*line.replace("FOLDER", folder.path().to_str().unwrap());
         let output = database.run_with("guard", &format!("{line} --json"), &secret);
         match fate {
             Refused(table) => assert_refused(&output, "guard", table, line),
             // There is one.
-            Works if *line == "store init" => assert_eq!(output.error()["code"], "name_taken", "{output}"),
+            Works if line == "store init" => assert_eq!(output.error()["code"], "name_taken", "{output}"),
             Works => assert_eq!(output.code, 0, "{line}: {output}"),
         }
         assert_eq!(database.rows(), before, "{line}");
     }
     assert_refused(&database.run("guard", "history --check --json"), "guard", "history", "history --check");
-    let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.env");
     let to_file = format!("create new --env-file {} --env-name X --json", file.display());
     for line in ["create deploy --ensure --json", &to_file, "apply - --json"] {

@@ -39,8 +39,8 @@ use lan::{Host, Lan, SERVER};
 use postgres::{Authority, OWNER, PASSWORD, Server, Validity};
 use relay::Relay;
 
+use crate::database::postgres;
 use crate::harness::{Output, finish, finish_with, words};
-use crate::postgres;
 use crate::serve::Guard;
 
 /// Hosts that use one store on a server.

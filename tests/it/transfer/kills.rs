@@ -46,7 +46,7 @@ fn a_move_that_is_killed_is_finished_by_the_same_command() {
             *taken = begun.elapsed();
             ended
         } else {
-            sleep(taken.mul_f64(random.next_u32() as f64 / f64::from(u32::MAX)));
+            sleep(taken.mul_f64(f64::from(random.next_u32()) / f64::from(u32::MAX)));
             moving.kill().unwrap();
             moving.wait().unwrap()
         };

@@ -18,9 +18,8 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 use serde_json::Value as Json;
 
+use crate::database::postgres::{self as server, Server};
 use crate::harness::{Output, Sandbox, words};
-use crate::postgres as server;
-use server::Server;
 
 /// A folder for files, and a server.
 struct Scene {
@@ -96,8 +95,8 @@ impl Scene {
     /// How the credentials are answered, by what is printed about each, without what is counted meanwhile.
     fn answers(&self, store: &str, secrets: &[String]) -> Vec<(String, String)> {
         let args = [vec!["--store".to_owned(), store.to_owned()], words("verify --batch --no-record")].concat();
-        let questions = secrets.iter().map(|secret| format!("{{\"credential\":\"{secret}\"}}\n")).collect::<String>();
-        let output = self.sandbox.run_args(&args, questions.as_bytes());
+        let questions: Vec<_> = secrets.iter().map(|secret| format!("{{\"credential\":\"{secret}\"}}\n")).collect();
+        let output = self.sandbox.run_args(&args, questions.concat().as_bytes());
         let answer = |line: &str| {
             let answer: Json = serde_json::from_str(line).unwrap();
             (answer["reason"].to_string(), answer["key"]["name"].to_string())

@@ -47,6 +47,7 @@ fn a_moved_store_is_only_read_and_says_where_it_is() {
     {
         scene.done(&file, line);
     }
+    assert_eq!(scene.run(&file, "doctor --json").json()[1]["check"], "moved");
     let copy = scene.file("copy.db");
     scene.done(&file, &format!("store copy --to {copy}"));
     assert_eq!(was, scene.done(&copy, "list --json"));

@@ -58,6 +58,13 @@ const LOST: Rows = &[
     ),
 ];
 
+/// What a move does to the former place.
+const MOVING: &str = "From the start of a move, the former place can only be read: list, show, history, usage, export, doctor, \
+     backup and store copy. Whatever would change it or verify is refused with store_moved, and guards that use it answer 503 \
+     until they are started with the new one. A move that was ended in between is finished by the same command again. A store \
+     can be moved back to where it was, as long as nothing was done there since. To copy or move into a database, sign in as \
+     the role that owns its tables.";
+
 /// The parts of the topic.
 pub(super) fn parts() -> Vec<Part> {
     let mut parts = vec![
@@ -103,12 +110,7 @@ pub(super) fn parts() -> Vec<Part> {
              The target has to be empty. Everything is written in one transaction, read again and compared. Secrets, their \
              hashes, the history and the counts of uses are the same afterwards, and clients notice nothing.",
         ),
-        Part::Text(
-            "From the start of a move, the former place can only be read: list, show, history, usage, export, doctor, backup \
-             and store copy. Whatever would change it or verify is refused with store_moved, and guards that use it answer \
-             503 until they are started with the new one. A move that was ended in between is finished by the same command \
-             again. A store can be moved back to where it was, as long as nothing was done there since.",
-        ),
+        Part::Text(MOVING),
         Part::Text(
             "keyward backup FILE writes a store in a file, which any keyward can open and verify with, and which store copy \
              brings back. pg_dump works as for every other schema. keyward restore keeps revoked what was revoked since, \

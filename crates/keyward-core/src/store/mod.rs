@@ -287,7 +287,10 @@ impl Store {
     /// # Errors
     /// [`BackupError`]. Then no file is left behind.
     pub fn backup(&self, path: &Path) -> Result<BackupReport, BackupError> {
-        self.conn.backup(path)
+        let done = self.conn.backup(path);
+        // To read all of it takes another patience.
+        self.conn.wait_for(self.patience);
+        done
     }
 
     /// Makes the changes of `f` in one transaction: all of them, or none where it fails.

@@ -121,6 +121,10 @@ fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     let path = store.path();
     let name = Diagnosis::ok("store", format!("the store is {}", path.display()));
     let mut findings = vec![name];
+    if let Err(moved) = store.check_here() {
+        let (meaning, remedy) = ("here it can only be read", "name the store where it is now".to_owned());
+        findings.push(Diagnosis::bad("moved", Severity::Problem, moved.to_string(), meaning, remedy));
+    }
     if !store.is_on_server() {
         findings.extend([permissions(path), file_system(path)]);
     }

@@ -5,6 +5,47 @@ use super::{Conn, Engine};
 use crate::store::error::StoreError;
 use crate::store::postgres::CopyIn;
 
+impl Conn {
+    /// Begins a transaction that reads all of it, as of one moment, and takes as long as that needs. With `locks`, nobody
+    /// changes anything meanwhile, but uses may be counted, and it can write.
+    pub(in crate::store) fn begin_to_copy(&self, locks: bool) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(engine) if locks => engine.begin_to_write()?,
+            Engine::Sqlite(engine) => engine.execute("BEGIN", &[]).map(drop)?,
+            Engine::Postgres(engine) => engine.begin_to_copy(locks)?,
+        }
+        self.views.set(self.views.get() + 1);
+        Ok(())
+    }
+
+    /// Begins a transaction that writes, as [`Conn::begin_to_write`], and takes as long as it needs to write all of a store.
+    pub(in crate::store) fn begin_to_fill(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.begin_to_write()?,
+            Engine::Postgres(engine) => engine.begin_to_fill()?,
+        }
+        self.views.set(self.views.get() + 1);
+        Ok(())
+    }
+
+    /// Waits, in a transaction that writes, for those who count uses at the moment, and lets nobody else begin with it.
+    pub(in crate::store) fn keep_uses_out(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            // Whoever counts them waits for the one lock of the file.
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(engine) => engine.keep_uses_out(),
+        }
+    }
+
+    /// All of the history was written past [`Conn::extend`], and this is the store and its end now.
+    pub(in crate::store) fn begin_anew(&self, store_id: &str, seq: i64, hash: &[u8; 32]) {
+        match &self.engine {
+            Engine::Sqlite(_) => {}
+            Engine::Postgres(engine) => engine.begin_anew(store_id, seq, hash),
+        }
+    }
+}
+
 /// Fills the tables of a store, in an open transaction.
 pub(in crate::store) struct Filling<'c> {
     conn: &'c Conn,

@@ -239,30 +239,6 @@ impl Conn {
         Ok(())
     }
 
-    /// Begins a transaction that reads all of it, as of one moment, and takes as long as that needs. With `locks`, nobody
-    /// changes anything meanwhile, but uses may be counted, and it can write.
-    #[cfg(feature = "postgres")]
-    pub(super) fn begin_to_copy(&self, locks: bool) -> Result<(), StoreError> {
-        match &self.engine {
-            Engine::Sqlite(engine) if locks => engine.begin_to_write()?,
-            Engine::Sqlite(engine) => engine.execute("BEGIN", &[]).map(drop)?,
-            Engine::Postgres(engine) => engine.begin_to_copy(locks)?,
-        }
-        self.views.set(self.views.get() + 1);
-        Ok(())
-    }
-
-    /// Begins a transaction that writes, as [`Conn::begin_to_write`], and takes as long as it needs to write all of a store.
-    #[cfg(feature = "postgres")]
-    pub(super) fn begin_to_fill(&self) -> Result<(), StoreError> {
-        match &self.engine {
-            Engine::Sqlite(engine) => engine.begin_to_write()?,
-            Engine::Postgres(engine) => engine.begin_to_fill()?,
-        }
-        self.views.set(self.views.get() + 1);
-        Ok(())
-    }
-
     /// Begins a transaction that counts what others may count at the same time. On a server it takes no lock of the
     /// store, so it may meet another one: see [`Conn::was_conflict`].
     pub(super) fn begin_to_count(&self) -> Result<(), StoreError> {
@@ -273,16 +249,6 @@ impl Conn {
         }
         self.views.set(self.views.get() + 1);
         Ok(())
-    }
-
-    /// Waits, in a transaction that writes, for those who count uses at the moment, and lets nobody else begin with it.
-    #[cfg(feature = "postgres")]
-    pub(super) fn keep_uses_out(&self) -> Result<(), StoreError> {
-        match &self.engine {
-            // Whoever counts them waits for the one lock of the file.
-            Engine::Sqlite(_) => Ok(()),
-            Engine::Postgres(engine) => engine.keep_uses_out(),
-        }
     }
 
     /// Whether the last transaction failed only because it met another one, so that it may well be made when it is tried
@@ -322,15 +288,6 @@ impl Conn {
             }
             #[cfg(feature = "postgres")]
             Engine::Postgres(engine) => engine.extend(seq, hash),
-        }
-    }
-
-    /// All of the history was written past [`Conn::extend`], and this is the store and its end now.
-    #[cfg(feature = "postgres")]
-    pub(super) fn begin_anew(&self, store_id: &str, seq: i64, hash: &[u8; 32]) {
-        match &self.engine {
-            Engine::Sqlite(_) => {}
-            Engine::Postgres(engine) => engine.begin_anew(store_id, seq, hash),
         }
     }
 

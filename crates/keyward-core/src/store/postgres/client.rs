@@ -1,21 +1,21 @@
 //! Transactions and statements, for somebody who waits for them.
 
+mod copy_in;
+
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::{Client as PgClient, Error as PgError, Row, RowStream};
 
+pub(in crate::store) use self::copy_in::CopyIn;
 use super::bind::bound;
-use super::copy_in::{CopyIn, type_of};
 use super::error::Failure;
 use super::server::{Peer, Server, settings};
 use super::session::Session;
 use super::wait::Deadline;
-use crate::store::db::{Kind, Value};
+use crate::store::db::Value;
 use crate::store::error::StoreError;
 
 /// How long each wait may last.
@@ -174,22 +174,6 @@ impl Client {
         self.begin(&self.begin_to_write, Open::Write)
     }
 
-    /// Begins a transaction that reads all of the store, of one moment, without the limits for a statement. With `writes`, it
-    /// can also write, and the server ends it where this side says nothing for ten minutes.
-    ///
-    /// # Errors
-    /// As [`Client::begin_read`].
-    pub(in crate::store) fn begin_copy(&self, writes: bool) -> Result<(), StoreError> {
-        if !writes {
-            return self.begin_read();
-        }
-        let begin = self.begin_to_read.replace(" READ ONLY", " READ WRITE").replace(
-            "idle_in_transaction_session_timeout = 0",
-            "idle_in_transaction_session_timeout = '600s'; SET LOCAL lock_timeout = '10s'",
-        );
-        self.begin(&begin, Open::Write)
-    }
-
     /// As [`Client::begin_write`], and waits for the lock of the store.
     ///
     /// # Errors
@@ -278,34 +262,6 @@ impl Client {
     pub(in crate::store) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
         let values = bound(values);
         self.ask(self.limit(), async |client| client.execute_typed(sql, &values).await)
-    }
-
-    /// Begins to send rows by this COPY statement, for columns that hold this. No statement can be run meanwhile.
-    ///
-    /// # Errors
-    /// As [`Client::execute`].
-    pub(in crate::store) fn copy_in(
-        &self,
-        sql: &str,
-        kinds: impl Iterator<Item = Kind>,
-    ) -> Result<CopyIn<'_>, StoreError> {
-        let sink = self.ask(self.limit(), async |client| client.copy_in(sql).await)?;
-        let types: Vec<_> = kinds.map(type_of).collect();
-        Ok(CopyIn::new(self, BinaryCopyInWriter::new(sink, &types), &self.is_answering))
-    }
-
-    /// Goes on with rows that are sent. One that breaks a rule of the schema is damaged.
-    pub(super) fn go_on<T>(&self, work: Pin<&mut impl Future<Output = Result<T, PgError>>>) -> Result<T, StoreError> {
-        let limit = self.limit();
-        let mut slot = self.session.borrow_mut();
-        let Some(session) = slot.as_mut() else { return Err(self.closed()) };
-        session.go_on(work, limit).map_err(|failure| {
-            self.note(&mut slot, &failure);
-            match failure.broken_rule() {
-                Some(detail) => StoreError::Corrupt { path: self.place.clone(), detail },
-                None => self.error(failure),
-            }
-        })
     }
 
     /// Calls `f` with each row of the answer, as it comes. No statement can be run meanwhile.
@@ -428,10 +384,10 @@ enum Trouble {
 }
 
 /// While it lives, rows are on their way.
-pub(super) struct Answering<'c>(&'c Cell<bool>);
+struct Answering<'c>(&'c Cell<bool>);
 
 impl<'c> Answering<'c> {
-    pub(super) fn new(flag: &'c Cell<bool>) -> Self {
+    fn new(flag: &'c Cell<bool>) -> Self {
         flag.set(true);
         Self(flag)
     }

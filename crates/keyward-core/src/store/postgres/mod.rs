@@ -5,8 +5,7 @@
 //! | [`place`] | the URL |
 //! | [`password`], [`passfile`] | where the password comes from |
 //! | [`server`] | who to connect to and how: hosts, names, TLS, sign-in |
-//! | [`client`] | transactions and statements |
-//! | [`copy_in`] | many rows at once |
+//! | [`client`] | transactions, statements, and many rows at once |
 //! | [`schema`] | the tables, their versions, and whether they are as they should be |
 //! | [`rights`], [`role`] | who may do what, and what a role lacks |
 //! | [`kind`] | whether a server can hold a store |
@@ -26,7 +25,6 @@
 mod bind;
 mod checkup;
 mod client;
-mod copy_in;
 mod error;
 mod kind;
 mod line;
@@ -45,8 +43,7 @@ mod wait;
 
 pub(in crate::store) use checkup::check_up;
 pub use checkup::{DeadRows, Durability, SchemaCheckup, ServerCheckup};
-pub(in crate::store) use client::{Client, CommitError, Deadlines};
-pub(in crate::store) use copy_in::CopyIn;
+pub(in crate::store) use client::{Client, CommitError, CopyIn, Deadlines};
 #[doc(hidden)]
 pub use passfile::find_password;
 pub use password::{HostClock, Surroundings};

@@ -19,7 +19,9 @@ use serde_json::json;
 use super::continuity::Known;
 use super::error::StoreError;
 use super::exposure::Weakness;
-use super::history::{self, ChainCheck, Head};
+#[cfg(feature = "postgres")]
+use super::history::Head;
+use super::history::{self, ChainCheck};
 use super::sqlite::Unfinished;
 use super::sqlite::backup::BackupError;
 use super::sqlite::beside;
@@ -110,6 +112,7 @@ pub struct Restore {
     present: Present,
     copy: Option<Store>,
     /// The end of the history of the backup.
+    #[cfg(feature = "postgres")]
     base: Head,
     file: Unfinished,
     /// What was revoked since the backup and will be again.
@@ -145,6 +148,7 @@ impl Restore {
         stamp: Stamp<'_>,
     ) -> Result<Self, RestoreError> {
         let mut copy = copied(backup, &file.0)?;
+        #[cfg(feature = "postgres")]
         let base = copy.view()?.head()?;
         let (mut made_again, mut revived, mut left_out) = (vec![], vec![], vec![]);
         if let Some(store) = present.store() {
@@ -174,7 +178,18 @@ impl Restore {
         }
         copy.write(stamp, |changes| changes.record_restore(as_it_was))?;
         let keys = copy.view()?.count_all_keys()?;
-        Ok(Self { place, present, copy: Some(copy), base, file, made_again, revived, left_out, keys })
+        Ok(Self {
+            place,
+            present,
+            copy: Some(copy),
+            #[cfg(feature = "postgres")]
+            base,
+            file,
+            made_again,
+            revived,
+            left_out,
+            keys,
+        })
     }
 
     /// Whether there is a store that it takes the place of.

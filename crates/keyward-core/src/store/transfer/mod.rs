@@ -144,12 +144,6 @@ impl Store {
 
 /// Writes a copy of the store behind `conn` into a file, which must not exist, while others read and write.
 pub(super) fn back_up(conn: &Conn, path: &Path) -> Result<BackupReport, BackupError> {
-    let done = write_backup(conn, path);
-    conn.wait_for(sqlite::BUSY_TIMEOUT);
-    done
-}
-
-fn write_backup(conn: &Conn, path: &Path) -> Result<BackupReport, BackupError> {
     let file = NewFile::begin(path)?;
     let source = View::to_copy(conn, false)?;
     into_file(source.conn(), file)
