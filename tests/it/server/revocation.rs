@@ -157,7 +157,7 @@ fn a_host_that_is_cut_off_allows_nothing_that_was_disabled_meanwhile() {
             host.cut();
         }
         site.must("disable deploy");
-        let end = Instant::now() + Duration::from_secs(3);
+        let end = Instant::now() + Duration::from_secs(2);
         let mut number = 0;
         while Instant::now() < end {
             assert_eq!(ask(&guard, &secret).both(), (503, "store_unusable"));
