@@ -163,7 +163,7 @@ fn the_server_is_killed_at_any_moment() {
         }
         took
     });
-    let kills = if is_full() { 200 } else { 15 };
+    let kills = if is_full() { 200 } else { 10 };
     let (mut done, mut failed, mut unknown, mut late) = (0, 0, 0, 0);
     for kill in 0..kills {
         let (case, time, key) = (&CASES[kill % CASES.len()], times[kill % CASES.len()], format!("k{kill}"));

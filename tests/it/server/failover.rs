@@ -148,7 +148,9 @@ fn a_server_that_lost_what_was_acknowledged_is_not_believed() {
     // Many at once: each of its connections to the store knows the key as it was, and not all of them see it disabled.
     let at_once = |guard: &Guard| {
         let mut wires = [(); 16].map(|()| guard.connect());
-        wires.iter_mut().for_each(|wire| wire.send(question("default", &secret)));
+        for wire in &mut wires {
+            wire.send(question("default", &secret));
+        }
         wires.map(|mut wire| wire.answer(false).unwrap().status)
     };
     for guard in &guards {

@@ -23,9 +23,6 @@ mod failover;
 mod holders;
 mod lan;
 mod passwords;
-#[path = "../../../crates/keyward-core/tests/server/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "other tests need more of it")]
-mod postgres;
 mod psql;
 mod relay;
 mod revocation;
@@ -42,6 +39,7 @@ use lan::{Host, Lan, SERVER};
 use postgres::{Authority, OWNER, PASSWORD, Server, Validity};
 use relay::Relay;
 
+use crate::database::postgres;
 use crate::harness::{Output, finish, finish_with, words};
 use crate::serve::Guard;
 

@@ -86,10 +86,9 @@ impl State {
         client.set_nonblocking(false).unwrap();
         let sent = Arc::<Sent>::default();
         self.connections.lock().unwrap().push(Arc::clone(&sent));
-        let server = match server.map(|port| TcpStream::connect((SERVER, port))).transpose() {
-            Ok(server) => server,
-            // Where the server is gone, this one is too.
-            Err(_) => return sent.is_over.store(true, SeqCst),
+        // Where the server is gone, this one is too.
+        let Ok(server) = server.map(|port| TcpStream::connect((SERVER, port))).transpose() else {
+            return sent.is_over.store(true, SeqCst);
         };
         if let Some(server) = &server {
             let (server, client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
