@@ -226,6 +226,11 @@ impl Store {
         self.conn.peer()
     }
 
+    /// Whether the connection to a server is open, as far as can be seen without asking. That to a file always is.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.conn.is_connected()
+    }
+
     /// Whether it is on a server, and not in a file.
     pub fn is_on_server(&self) -> bool {
         self.conn.file().is_none()

@@ -4,7 +4,7 @@
 //! beside them, on a thread of its own, and until then all are told at once that nothing can be checked. Without that, each
 //! of them would find out for itself, one after the other.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -36,6 +36,10 @@ impl Lost {
         }
     }
 
+    fn new(path: &Path, detail: &str) -> Self {
+        Self { path: path.to_owned(), detail: detail.to_owned(), remedy: "see whether the server is up" }
+    }
+
     pub(super) fn error(&self) -> StoreError {
         let Self { path, detail, remedy } = self.clone();
         StoreError::Server { path, detail, remedy }
@@ -43,6 +47,16 @@ impl Lost {
 }
 
 impl Connections {
+    /// Of a connection that was found closed.
+    pub(super) fn closed(&self) -> Lost {
+        Lost::new(&self.path, "it closed the connection")
+    }
+
+    /// Where no connection became free.
+    pub(super) fn no_answer(&self) -> Lost {
+        Lost::new(&self.path, "no connection to it is free")
+    }
+
     /// Refuses, while the server is away.
     pub(super) fn check_here(&self) -> Result<(), StoreError> {
         if !self.is_away.load(Ordering::Acquire) {
@@ -63,7 +77,9 @@ impl Connections {
         };
         *lock(&self.lost) = Some(lost.clone());
         self.retire_readers(reader, &lost);
-        if self.is_away.swap(true, Ordering::AcqRel) {
+        let was_away = self.is_away.swap(true, Ordering::AcqRel);
+        self.returned.notify_all();
+        if was_away {
             return;
         }
         let own = self.own.clone();

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -43,19 +43,25 @@ pub(super) struct Connections {
     pub(super) reconnects_beside: bool,
     pub(super) is_away: AtomicBool,
     pub(super) lost: Mutex<Option<Lost>>,
+    /// Held by each reader that is connected.
+    count: Arc<()>,
+    /// Whether a further connection is being made beside the questions.
+    pub(super) is_making: AtomicBool,
+    /// Told when a connection is free.
+    pub(super) returned: Condvar,
     pub(super) own: Weak<Self>,
     /// Whether the last time that the store was opened it was locked for as long as somebody was patient. Until it can
     /// be opened, nobody waits for it again: whoever comes next would wait as long, and all those behind them too.
     is_locked: AtomicBool,
     /// Connections that nobody uses at the moment. There are as many as were ever needed at once.
-    idle: Mutex<Idle>,
+    pub(super) idle: Mutex<Idle>,
     recorders: Mutex<Vec<Weak<Slot>>>,
 }
 
-struct Idle {
-    readers: Vec<Reader>,
+pub(super) struct Idle {
+    pub(super) readers: Vec<Reader>,
     /// Those whose connections were lost: they know what was so then.
-    stale: Vec<Reader>,
+    pub(super) stale: Vec<Reader>,
     /// How often another file was found at the path.
     files: u64,
     /// How often the connections to the server were lost.
@@ -76,12 +82,16 @@ impl Connections {
         let (path, way) = (store.path().to_owned(), Mutex::new(store.way()));
         let is_on_server = store.is_on_server();
         let newest = store.known_head().map_or(0, |head| head.seq);
-        let readers = vec![Reader::new(store, 0)?];
+        let count = Arc::new(());
+        let readers = vec![Reader::after(0, &count, store, 0)?];
         let idle = Mutex::new(Idle { readers, stale: vec![], files: 0, losses: 0 });
         Ok(Arc::new_cyclic(|own| Self {
             reconnects_beside: reconnects_beside && is_on_server,
             is_away: AtomicBool::new(false),
             lost: Mutex::default(),
+            count,
+            is_making: AtomicBool::new(false),
+            returned: Condvar::new(),
             own: own.clone(),
             path,
             newest: AtomicI64::new(newest),
@@ -101,15 +111,11 @@ impl Connections {
     /// A connection, with what was read through it, as of now.
     pub(super) fn take(&self) -> Result<Reader, StoreError> {
         self.check_here()?;
-        let (free, files, losses) = {
-            let mut idle = lock(&self.idle);
-            (idle.readers.pop(), idle.files, idle.losses)
-        };
-        let mut reader = if let Some(reader) = free {
-            reader
+        let mut reader = if self.reconnects_beside {
+            self.free_soon()?
         } else {
-            let opened = self.open().and_then(|store| Reader::after(losses, store, files));
-            opened.inspect_err(|error| self.note_loss(error, None))?
+            let free = lock(&self.idle).readers.pop();
+            free.map_or_else(|| self.made_here(), Ok)?
         };
         // What was seen by others before this look must be there.
         if reader.store().known_head().is_none_or(|head| head.seq < self.newest.load(Ordering::Acquire)) {
@@ -146,6 +152,21 @@ impl Connections {
         self.newest.store(way.newest(), Ordering::Release);
     }
 
+    /// A further connection, made by whoever wants it.
+    pub(super) fn made_here(&self) -> Result<Reader, StoreError> {
+        let (files, losses) = {
+            let idle = lock(&self.idle);
+            (idle.files, idle.losses)
+        };
+        let opened = self.open().and_then(|store| Reader::after(losses, &self.count, store, files));
+        opened.inspect_err(|error| self.note_loss(error, None))
+    }
+
+    /// How many readers are connected, as far as anybody knows.
+    pub(super) fn connected(&self) -> usize {
+        Arc::strong_count(&self.count) - 1
+    }
+
     pub(super) fn give_back(&self, reader: Reader) {
         let mut idle = lock(&self.idle);
         if reader.file() != idle.files {
@@ -157,6 +178,7 @@ impl Connections {
             }
         } else if reader.lost == idle.losses {
             idle.readers.push(reader);
+            self.returned.notify_one();
         }
     }
 
@@ -183,7 +205,7 @@ impl Connections {
             let idle = lock(&self.idle);
             (idle.files, idle.losses)
         };
-        let reader = Reader::after(losses, store, files)?;
+        let reader = Reader::after(losses, &self.count, store, files)?;
         lock(&self.idle).stale.clear();
         self.give_back(reader);
         Ok(())
@@ -259,13 +281,24 @@ impl Connections {
     }
 
     fn open(&self) -> Result<Store, StoreError> {
-        self.note(self.try_to_open())
+        self.note(self.try_to_open(self.patience[0]))
     }
 
-    fn try_to_open(&self) -> Result<Store, StoreError> {
-        let mut way = lock(&self.way);
-        way.wait_for(if self.is_locked.load(Ordering::Relaxed) { Duration::ZERO } else { self.patience[0] });
-        let mut store = way.open()?;
+    fn try_to_open(&self, patience: Duration) -> Result<Store, StoreError> {
+        let was_locked = self.is_locked.load(Ordering::Relaxed);
+        let patience = if was_locked { Duration::ZERO } else { patience };
+        let mut store = if self.is_on_server {
+            // Nobody waits for what another one waits for.
+            let mut way = lock(&self.way).clone();
+            way.wait_for(patience);
+            let store = way.open()?;
+            self.learn(&store);
+            store
+        } else {
+            let mut way = lock(&self.way);
+            way.wait_for(patience);
+            way.open()?
+        };
         store.wait_for(self.patience[0]);
         Ok(store)
     }
@@ -277,7 +310,9 @@ impl Connections {
     }
 
     fn open_to_write(&self) -> Result<Store, StoreError> {
-        let mut store = self.open()?;
+        // On a server, to sign in takes longer than to look; in a file, who opens it keeps the others waiting.
+        let patience = if self.is_on_server { self.patience[1] } else { self.patience[0] };
+        let mut store = self.note(self.try_to_open(patience))?;
         store.wait_for(self.patience[1]);
         Ok(store)
     }
@@ -288,7 +323,7 @@ impl Connections {
         let most = if was_locked { Duration::ZERO } else { TRYING.min(self.patience[0]) };
         let mut waited = Duration::ZERO;
         loop {
-            match self.try_to_open() {
+            match self.try_to_open(self.patience[0]) {
                 Err(StoreError::Locked(_)) if waited < most => thread::sleep(PAUSE),
                 found => return self.note(found),
             }

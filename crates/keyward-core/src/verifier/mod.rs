@@ -55,6 +55,7 @@ mod away;
 mod claim;
 mod connections;
 mod epoch;
+mod further;
 mod gate;
 mod hashing;
 mod limits;

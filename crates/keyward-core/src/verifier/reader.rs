@@ -31,12 +31,14 @@ pub(super) struct Reader {
     pub(super) lost: u64,
     /// Why it can only tell what it knows: its connection was lost.
     pub(super) stale: Option<Lost>,
+    /// Held for as long as it is connected: so they are counted.
+    _count: Option<Arc<()>>,
 }
 
 impl Reader {
-    /// One whose connection was made when those to the server had been lost so often.
-    pub(super) fn after(losses: u64, store: Store, file: u64) -> Result<Self, StoreError> {
-        Ok(Self { lost: losses, ..Self::new(store, file)? })
+    /// One that is counted, and whose connection was made when those to the server had been lost so often.
+    pub(super) fn after(losses: u64, count: &Arc<()>, store: Store, file: u64) -> Result<Self, StoreError> {
+        Ok(Self { lost: losses, _count: Some(Arc::clone(count)), ..Self::new(store, file)? })
     }
 
     /// Learns what others have seen of the store.
@@ -46,7 +48,7 @@ impl Reader {
 
     /// What it knows, when its connection is lost.
     pub(super) fn stale(self, lost: &Lost) -> Self {
-        Self { stale: Some(lost.clone()), ..self }
+        Self { stale: Some(lost.clone()), _count: None, ..self }
     }
 
     pub(super) fn new(store: Store, file: u64) -> Result<Self, StoreError> {
@@ -61,6 +63,7 @@ impl Reader {
             has_looked: false,
             lost: 0,
             stale: None,
+            _count: None,
         })
     }
 

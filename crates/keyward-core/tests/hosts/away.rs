@@ -119,3 +119,27 @@ fn what_was_known_can_be_asked_for_while_the_server_is_away_and_only_then() {
     assert!(back(&gate, &known));
     assert!(gate.stale_turn().is_none());
 }
+
+#[test]
+#[ignore = "needs postgresql"]
+fn far_away_is_not_away() {
+    let scene = Scene::new();
+    let cutter = Cutter::before(&scene.server);
+    let (_, secret) = mint(&mut scene.open(), "one", "");
+    cutter.set(Way::Slow);
+    let gate = guard(&cutter.url());
+    // All of them want a connection, and each takes longer to make than anybody waits for a sign-in.
+    thread::scope(|scope| {
+        let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| ask(&gate, &secret))).collect();
+        for asked in asking {
+            let asked = asked.join().unwrap();
+            assert!(matches!(asked, Ok(true)), "{asked:?}");
+        }
+    });
+    // And those that are closed are made again.
+    scene.tell(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'keyward'",
+    );
+    thread::sleep(Duration::from_millis(100));
+    assert!(matches!(ask(&gate, &secret), Ok(true)));
+}

@@ -84,9 +84,9 @@ fn of_uses_is_counted_once() {
     }
     // The server is away for longer, and more is counted meanwhile.
     let mut count = |times: u64, way, second| {
-        let mut uses = Uses::default();
-        (0..times).for_each(|_| uses.add(&key.id, Call::Allowed, at(second), None));
-        recorder.add(uses);
+        let mut further = Uses::default();
+        (0..times).for_each(|_| further.add(&key.id, Call::Allowed, at(second), None));
+        recorder.add(further);
         used += times;
         cutter.set(way);
         recorder.flush(at(second))

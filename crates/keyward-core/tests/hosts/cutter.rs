@@ -14,6 +14,8 @@ use crate::server::{OWNER, Server};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     Open,
+    /// What goes to the server takes its time.
+    Slow,
     /// The next COMMIT does not arrive.
     CutBefore,
     /// The next COMMIT arrives, and its answer does not.
@@ -73,7 +75,7 @@ fn carry(client: &TcpStream, socket: &PathBuf, way: &Mutex<Way>) {
         if bytes.windows(7).any(|part| part == b"COMMIT\0") {
             let now = *way.lock().unwrap();
             match now {
-                Way::Open | Way::Closed => {}
+                Way::Open | Way::Slow | Way::Closed => {}
                 Way::CutBefore => {
                     *way.lock().unwrap() = Way::Open;
                     return close();
@@ -87,6 +89,9 @@ fn carry(client: &TcpStream, socket: &PathBuf, way: &Mutex<Way>) {
                     return;
                 }
             }
+        }
+        if *way.lock().unwrap() == Way::Slow {
+            thread::sleep(Duration::from_millis(40));
         }
         if (&mut &server).write_all(bytes).is_err() {
             return close();

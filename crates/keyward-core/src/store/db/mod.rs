@@ -251,6 +251,14 @@ impl Conn {
         Ok(())
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(_) => true,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(engine) => engine.is_connected(),
+        }
+    }
+
     /// Whether the last transaction failed only because it met another one, so that it may well be made when it is tried
     /// again.
     pub(super) fn was_conflict(&self) -> bool {

@@ -52,7 +52,7 @@ const SOON: Duration = Duration::from_millis(200);
 
 /// How long somebody of this patience waits for each host to let them in.
 fn connecting(patience: Duration) -> Duration {
-    if patience < LONGEST { SOON } else { LONGEST }
+    patience.clamp(SOON, LONGEST)
 }
 
 impl Engine {
@@ -190,6 +190,10 @@ impl Engine {
         }
         self.seen.replace(None);
         self.client.connect_again(&self.server, connecting(self.patience.get()))
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.is_open()
     }
 
     /// Has it wait this long for the server, and no longer.
