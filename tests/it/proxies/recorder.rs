@@ -1,5 +1,6 @@
 //! A server that keeps, byte for byte, what arrives.
 
+use crate::serve::eventually;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -53,7 +54,8 @@ struct State {
 impl Recorder {
     /// Listens at an address. With port 0, at a free one.
     pub fn start(address: SocketAddr, answer: Answer) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        // One that was there before may take a moment to go.
+        let listener = eventually(|| TcpListener::bind(address).ok()).unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             answer,

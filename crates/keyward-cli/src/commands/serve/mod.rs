@@ -6,7 +6,8 @@ mod example;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use clap::{Args, Subcommand, ValueHint};
@@ -24,7 +25,9 @@ use keyward_core::verifier::{Gate, Options as GateOptions};
 use keyward_http::Guard;
 use keyward_http::clock::Clock;
 use keyward_http::policy::Route;
-use keyward_http::server::{Address, Config, Listen, ListenError, OpenLog, Options, Server, StartError, Unfit};
+use keyward_http::server::{
+    Address, Config, Control, Listen, ListenError, OpenLog, Options, Server, StartError, Unfit,
+};
 
 /// Guard HTTP services: a proxy asks before each request, and the answer is 200 or a refusal
 ///
@@ -193,13 +196,21 @@ impl Serve {
             socket_names: session.environment("LISTEN_FDNAMES").and_then(|names| names.into_string().ok()),
             reload: self.reload(session),
         };
+        // Whoever sees it listen may tell it to end: so what signals do is settled before.
+        let (early, signals) = (Arc::new(AtomicBool::new(false)), Arc::new(OnceLock::<Control>::new()));
+        let (is_ended, told) = (Arc::clone(&early), Arc::clone(&signals));
+        let _section = session.interrupts.told(move |signal| match (signal, told.get()) {
+            (EndingSignal::HangUp, Some(control)) => control.reload(),
+            (EndingSignal::HangUp, None) => {}
+            (EndingSignal::Other, Some(control)) => control.stop(),
+            (EndingSignal::Other, None) => is_ended.store(true, Ordering::SeqCst),
+        });
         let server =
             Server::bind(guard, config, Arc::new(api::Words::new(session.clock())), options).map_err(not_started)?;
-        let control = server.control();
-        let _section = session.interrupts.told(move |signal| match signal {
-            EndingSignal::HangUp => control.reload(),
-            EndingSignal::Other => control.stop(),
-        });
+        let _ = signals.set(server.control());
+        if early.load(Ordering::SeqCst) {
+            server.control().stop();
+        }
         if session.terminal.kinds().stderr_is_terminal {
             let addresses = server.addresses().join(", ");
             session.terminal.note(&format!("guarding at {addresses}; the proxy's part: keyward serve example nginx"));

@@ -51,6 +51,7 @@ fn is_missing_part(message: &str) -> bool {
         || message.starts_with("access to view")
         || message.starts_with("integer overflow")
         || message.starts_with("no such column")
+        || message.starts_with("ambiguous column name")
         || message.contains("has no column named")
         || message.starts_with("foreign key mismatch")
 }
