@@ -157,7 +157,14 @@ impl Server {
 
     /// Starts it again after it was killed.
     pub(crate) fn go_on(&mut self) {
-        assert!(self.begin(), "the server does not start: {}", self.log());
+        // What is left of its processes may take a moment to go, and their memory with them.
+        let is_up = (0..20).any(|_| {
+            self.begin() || {
+                sleep(Duration::from_millis(100));
+                false
+            }
+        });
+        assert!(is_up, "the server does not start: {}", self.log());
     }
 
     /// Starts it, and says whether it is up.
