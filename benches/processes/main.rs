@@ -17,6 +17,7 @@ mod measure;
 mod reads;
 mod report;
 mod serve;
+#[cfg(feature = "postgres")]
 mod server;
 mod stores;
 mod usage;
@@ -46,6 +47,7 @@ fn main() -> Result<()> {
     batch::measure(&stores, &mut report)?;
     usage::measure(&stores, &mut report)?;
     serve::measure(&stores, &mut report)?;
+    #[cfg(feature = "postgres")]
     server::measure(&stores, &mut report)?;
     report.print()
 }
