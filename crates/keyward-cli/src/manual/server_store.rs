@@ -156,6 +156,13 @@ pub(super) fn parts() -> Vec<Part> {
              after the other, before or after it. Where that does not hold, the release notes say so, and the older \
              keyward refuses with store_newer.",
         ),
+        Part::Heading("How large".to_owned()),
+        Part::Text(
+            "Measured with the server on the same machine, two processors for everything: verify takes 1.5 times as long as \
+             on a file; a guard decides 0.83 times as often, with one read of the server for 8 decisions; 8 programs together \
+             made 690 changes a second; a million keys are copied to a server in 0.27 of the time in which psql takes the \
+             same rows as statements.",
+        ),
         Part::Heading("Which servers".to_owned()),
         Part::Text(
             "PostgreSQL 15 is what the tests run on; 14 and later are supported. Managed PostgreSQL (RDS and Aurora \
