@@ -143,7 +143,13 @@ pub(super) fn parts() -> Vec<Part> {
         Part::Heading("What is lost when".to_owned()),
     ]);
     parts.extend(terms(LOST));
-    parts.extend([
+    parts.extend(surroundings());
+    parts
+}
+
+/// What stands around a store: poolers, upgrades, sizes, servers.
+fn surroundings() -> Vec<Part> {
+    vec![
         Part::Heading("Poolers".to_owned()),
         Part::Text(
             "PgBouncer works, also with pool_mode = transaction: no more is needed of a session than its first message \
@@ -169,8 +175,7 @@ pub(super) fn parts() -> Vec<Part> {
              PostgreSQL, AlloyDB, Cloud SQL, Neon, Supabase) speaks the same protocol and was not tested. CockroachDB and \
              YugabyteDB were not tested either. Aurora DSQL is refused: it enforces no foreign keys.",
         ),
-    ]);
-    parts
+    ]
 }
 
 fn terms(rows: Rows) -> impl Iterator<Item = Part> {
