@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::postgres::{OWNER, Server};
 use super::{Over, Site, is_full, start};
 use crate::harness::finish;
@@ -134,15 +133,8 @@ fn a_server_that_lost_what_was_acknowledged_is_not_believed() {
     let (mut primary, standby, site) = pair(3);
     let secret = site.mint("deploy");
     let guards = [2, 3].map(|host| site.guard(host));
-    let mut batch = site.on(1, "verify --batch");
-    let mut batch = batch.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut answers = BufReader::new(batch.stdout.take().unwrap()).lines();
-    let mut questions = batch.stdin.take().unwrap();
-    let mut ask = || {
-        writeln!(questions, "{}", serde_json::json!({ "credential": secret })).unwrap();
-        serde_json::from_str::<serde_json::Value>(&answers.next().unwrap().unwrap()).unwrap()
-    };
-    assert_eq!(ask()["allowed"], true);
+    let mut batch = Batch::on(&site, 1);
+    assert_eq!(batch.ask(&secret)["allowed"], true);
     let told = |wanted| guards.iter().all(|guard| status(guard, &secret) == wanted);
     assert!(told(200));
     // Many at once: each of its connections to the store knows the key as it was, and not all of them see it disabled.
@@ -161,7 +153,7 @@ fn a_server_that_lost_what_was_acknowledged_is_not_believed() {
     standby.set("primary_conninfo = ''");
     eventually(|| (primary.sql(OWNER, "SELECT count(*) FROM pg_stat_replication") == "0").then_some(())).unwrap();
     site.must("disable deploy");
-    assert_eq!(ask()["reason"], "key_disabled");
+    assert_eq!(batch.ask(&secret)["reason"], "key_disabled");
     assert!(told(401));
     primary.kill();
     standby.promote();
@@ -170,18 +162,18 @@ fn a_server_that_lost_what_was_acknowledged_is_not_believed() {
     }
     // A process that begins now cannot know. It is what it is to whom that matters.
     assert_eq!(site.verify(1, &secret), 0);
-    let is_not_believed = |ask: &mut dyn FnMut() -> serde_json::Value| {
+    let is_not_believed = |batch: &mut Batch| {
         let end = Instant::now() + Duration::from_secs(2);
         while Instant::now() < end {
             for guard in &guards {
                 assert_eq!(status(guard, &secret), 503, "{}", guard.text());
             }
-            let answer = ask();
+            let answer = batch.ask(&secret);
             assert!(answer["allowed"].is_null(), "{answer}");
             assert_eq!(answer["error"]["code"], "store_rewound", "{answer}");
         }
     };
-    is_not_believed(&mut ask);
+    is_not_believed(&mut batch);
     for guard in &guards {
         guard.line(|line| line["event"] == "store_error" && line["code"] == "store_rewound");
         assert_eq!(guard.admin("/readyz").json()["checks"]["store"], "store_rewound");
@@ -190,9 +182,8 @@ fn a_server_that_lost_what_was_acknowledged_is_not_believed() {
     for number in 0..5 {
         site.must(&format!("edit deploy --description {number}"));
     }
-    is_not_believed(&mut ask);
-    drop(questions);
-    assert_eq!(batch.wait().unwrap().code(), Some(6));
+    is_not_believed(&mut batch);
+    assert_eq!(batch.end(), Some(6));
     // One that is started again believes what it finds.
     let [mut guard, _] = guards;
     guard.stop();

@@ -6,6 +6,7 @@
 //!
 //! | file | what happens |
 //! |---|---|
+//! | `batch` | (a batch that the others ask) |
 //! | `crowd` | many processes on several hosts change things at once |
 //! | `crashes` | the server is killed while something is changed |
 //! | `holders` | keyward is killed, stopped or cut off while others wait for it |
@@ -17,6 +18,7 @@
 //!
 //! `tests/run` runs a short form of them. With `KEYWARD_PROOF=full`, they take their time.
 
+mod batch;
 mod crashes;
 mod crowd;
 mod failover;

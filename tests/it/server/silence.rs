@@ -2,11 +2,10 @@
 //! well again when it is.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::postgres::{Server, Signal};
 use super::{Site, start, tell};
 use crate::harness::{finish, finish_with};
@@ -183,28 +182,19 @@ fn a_batch_goes_on_when_the_server_does() {
     let (mut server, site) = start(1);
     let secret = site.mint("deploy");
     for trouble in [Trouble::Stopped, Trouble::Gone] {
-        let mut batch = site.on(1, "verify --batch");
-        let mut batch = batch.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut answers = BufReader::new(batch.stdout.take().unwrap()).lines();
-        let mut questions = batch.stdin.take().unwrap();
-        let mut ask = || {
-            writeln!(questions, "{}", serde_json::json!({ "credential": secret })).unwrap();
-            let answer = answers.next().unwrap().unwrap();
-            serde_json::from_str::<serde_json::Value>(&answer).unwrap()
-        };
-        assert_eq!(ask()["allowed"], true);
+        let mut batch = Batch::on(&site, 1);
+        assert_eq!(batch.ask(&secret)["allowed"], true);
         trouble.begin(&mut server, &site, &[1]);
         for _ in 0..2 {
             let start = Instant::now();
-            let answer = ask();
+            let answer = batch.ask(&secret);
             // A connection that was lost is made anew once for a line.
             assert!(start.elapsed() < STATEMENT + CONNECT + BUSY, "{:?}: {answer}", start.elapsed());
             assert!(answer["error"].is_object() && answer["allowed"].is_null(), "{trouble:?}: {answer}");
         }
         trouble.end(&mut server, &site, &[1]);
-        eventually(|| (ask()["allowed"] == true).then_some(())).unwrap();
-        drop(questions);
-        assert_eq!(batch.wait().unwrap().code(), Some(6), "{trouble:?}: there was something that it could not tell");
+        eventually(|| (batch.ask(&secret)["allowed"] == true).then_some(())).unwrap();
+        assert_eq!(batch.end(), Some(6), "{trouble:?}: there was something that it could not tell");
     }
 }
 

@@ -75,19 +75,13 @@ fn a_silent_server_is_found_out_once_and_not_by_each_question() {
     let (_, secret) = mint(&mut scene.open(), "one", "");
     let gate = guard(&scene.url());
     assert!(ask(&gate, &secret).unwrap());
-    scene.server.signal(Signal::STOP);
-    for pid in scene.server.processes() {
-        crate::server::signal_to(pid, Signal::STOP);
-    }
+    scene.server.signal_all(Signal::STOP);
     assert!(is_away(&ask(&gate, &secret)));
     // No question asks the server any more: where each did, these would take minutes.
     for _ in 0..500 {
         assert!(is_away(&ask(&gate, &secret)));
     }
-    for pid in scene.server.processes() {
-        crate::server::signal_to(pid, Signal::CONT);
-    }
-    scene.server.signal(Signal::CONT);
+    scene.server.signal_all(Signal::CONT);
     assert!(back(&gate, &secret));
 }
 

@@ -13,7 +13,7 @@ fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// A store that is opened on a host whose clock is off by so many seconds.
+/// The store, opened on a host whose clock is `off` seconds ahead.
 fn on_a_host(scene: &Scene, off: i64) -> Store {
     let clock = move || now() + SignedDuration::from_secs(off);
     let around = Surroundings { clock: Some(Arc::new(clock)), ..Surroundings::default() };

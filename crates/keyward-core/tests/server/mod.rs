@@ -196,11 +196,6 @@ impl Server {
         i32::try_from(self.process.as_ref().unwrap().id()).unwrap()
     }
 
-    /// The numbers of the processes that it has started: one for each connection, and others.
-    pub(crate) fn processes(&self) -> Vec<i32> {
-        self.process.as_ref().map(|process| children(process.id())).unwrap_or_default()
-    }
-
     /// Where its socket is, as a URL has it.
     pub(crate) fn socket_host(&self) -> String {
         format!("{}:{}", self.folder.path().to_str().unwrap().replace('/', "%2F"), self.port)
