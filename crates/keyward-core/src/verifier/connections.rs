@@ -39,14 +39,10 @@ pub(super) struct Connections {
     /// How long who asks may wait for others, and how long who writes.
     patience: [Duration; 2],
     is_on_server: bool,
-    /// Whether a lost connection to a server is made again beside the questions.
+    /// Whether connections to a server are made beside the questions.
     pub(super) reconnects_beside: bool,
-    pub(super) is_away: AtomicBool,
-    pub(super) lost: Mutex<Option<Lost>>,
     /// Held by each reader that is connected.
     count: Arc<()>,
-    /// Whether a further connection is being made beside the questions.
-    pub(super) is_making: AtomicBool,
     /// Told when a connection is free.
     pub(super) returned: Condvar,
     pub(super) own: Weak<Self>,
@@ -66,6 +62,28 @@ pub(super) struct Idle {
     files: u64,
     /// How often the connections to the server were lost.
     losses: u64,
+    /// Why there is none, while the server is away.
+    pub(super) lost: Option<Lost>,
+    /// Whether one is being made beside the questions.
+    pub(super) is_connecting: bool,
+}
+
+/// How often, by the time that a connection began to be made, another file was found, and the others were lost: it is
+/// of no use after the next time.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    files: u64,
+    losses: u64,
+}
+
+impl Idle {
+    /// Lets no connection be used any more that may be lost, that of this reader neither.
+    pub(super) fn retire(&mut self, reader: Option<Reader>, lost: &Lost) {
+        self.losses += 1;
+        let files = self.files;
+        let retired = std::mem::take(&mut self.readers).into_iter().chain(reader);
+        self.stale.extend(retired.filter(|reader| reader.file() == files).map(|reader| reader.stale(lost)));
+    }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -84,13 +102,10 @@ impl Connections {
         let newest = store.known_head().map_or(0, |head| head.seq);
         let count = Arc::new(());
         let readers = vec![Reader::after(0, &count, store, 0)?];
-        let idle = Mutex::new(Idle { readers, stale: vec![], files: 0, losses: 0 });
+        let idle = Mutex::new(Idle { readers, stale: vec![], files: 0, losses: 0, lost: None, is_connecting: false });
         Ok(Arc::new_cyclic(|own| Self {
             reconnects_beside: reconnects_beside && is_on_server,
-            is_away: AtomicBool::new(false),
-            lost: Mutex::default(),
             count,
-            is_making: AtomicBool::new(false),
             returned: Condvar::new(),
             own: own.clone(),
             path,
@@ -110,7 +125,6 @@ impl Connections {
 
     /// A connection, with what was read through it, as of now.
     pub(super) fn take(&self) -> Result<Reader, StoreError> {
-        self.check_here()?;
         let mut reader = if self.reconnects_beside {
             self.free_soon()?
         } else {
@@ -137,6 +151,7 @@ impl Connections {
             Err(error @ StoreError::Rewound(_)) => {
                 // What was known of it is kept, and nothing else: it stands in the way of who mends it.
                 self.give_up_others();
+                self.note_loss(&error, None);
                 Err(error)
             }
             Err(error) => {
@@ -154,11 +169,8 @@ impl Connections {
 
     /// A further connection, made by whoever wants it.
     pub(super) fn made_here(&self) -> Result<Reader, StoreError> {
-        let (files, losses) = {
-            let idle = lock(&self.idle);
-            (idle.files, idle.losses)
-        };
-        let opened = self.open().and_then(|store| Reader::after(losses, &self.count, store, files));
+        let times = self.times();
+        let opened = self.open().and_then(|store| self.reader(store, times));
         opened.inspect_err(|error| self.note_loss(error, None))
     }
 
@@ -173,7 +185,7 @@ impl Connections {
             return;
         }
         if reader.stale.is_some() {
-            if self.is_away.load(Ordering::Acquire) {
+            if idle.lost.is_some() {
                 idle.stale.push(reader);
             }
         } else if reader.lost == idle.losses {
@@ -184,31 +196,28 @@ impl Connections {
 
     /// What was read before the connection to the server was lost, while it is; `None` where others look at all there is.
     pub(super) fn take_stale(&self) -> Option<Reader> {
-        self.check_here().err().and_then(|_| lock(&self.idle).stale.pop())
-    }
-
-    /// Lets no connection be used any more that may be lost.
-    pub(super) fn retire_readers(&self, reader: Option<Reader>, lost: &Lost) {
         let mut idle = lock(&self.idle);
-        idle.losses += 1;
-        let readers = std::mem::take(&mut idle.readers);
-        let files = idle.files;
-        let stale = readers.into_iter().chain(reader).filter(|reader| reader.file() == files);
-        idle.stale.extend(stale.map(|reader| reader.stale(lost)));
+        if idle.lost.is_some() { idle.stale.pop() } else { None }
     }
 
-    /// Takes in a connection that was made again.
-    pub(super) fn welcome(&self, mut store: Store) -> Result<(), StoreError> {
+    /// Takes in a connection that was made beside the questions.
+    pub(super) fn welcome(&self, mut store: Store, times: Times) -> Result<(), StoreError> {
         store.wait_for(self.patience[0]);
         self.learn(&store);
-        let (files, losses) = {
-            let idle = lock(&self.idle);
-            (idle.files, idle.losses)
-        };
-        let reader = Reader::after(losses, &self.count, store, files)?;
+        let reader = self.reader(store, times)?;
         lock(&self.idle).stale.clear();
         self.give_back(reader);
         Ok(())
+    }
+
+    fn reader(&self, store: Store, Times { files, losses }: Times) -> Result<Reader, StoreError> {
+        Reader::after(losses, &self.count, store, files)
+    }
+
+    /// What is to be known before a connection is made.
+    pub(super) fn times(&self) -> Times {
+        let Idle { files, losses, .. } = *lock(&self.idle);
+        Times { files, losses }
     }
 
     /// A place for the connection of a recorder.

@@ -55,7 +55,6 @@ mod away;
 mod claim;
 mod connections;
 mod epoch;
-mod further;
 mod gate;
 mod hashing;
 mod limits;
