@@ -23,7 +23,7 @@ use crate::error::Error;
 #[cfg(feature = "postgres")]
 use crate::global::{NamedStore, named_store};
 use crate::text::shell_path;
-use keyward_core::rules::text::count;
+use keyward_core::rules::text::ahead;
 #[cfg(feature = "postgres")]
 use keyward_core::store::Place;
 use keyward_core::store::{Changes, News, Store, StoreError};
@@ -231,10 +231,8 @@ impl Session {
             warnings.push("commit_confirmed_late");
         }
         if let Some(seconds) = clock_skew {
-            let amount = count(seconds.unsigned_abs(), "second");
-            let side = if seconds < 0 { "behind" } else { "ahead of" };
             self.terminal
-                .warn(&format!("the clock of this machine is {amount} {side} that of the server; set both by NTP"));
+                .warn(&format!("the clock of this machine is {} that of the server; set both by NTP", ahead(seconds)));
             warnings.push("clock_skew");
         }
         warnings

@@ -30,6 +30,12 @@ pub fn shown(bytes: &[u8], most: usize) -> String {
     shown
 }
 
+/// How a clock stands to another one, of which it is so many seconds ahead: `3 seconds ahead of`, `1 second behind`.
+pub fn ahead(seconds: i64) -> String {
+    let side = if seconds < 0 { "behind" } else { "ahead of" };
+    format!("{} {side}", count(seconds.unsigned_abs(), "second"))
+}
+
 /// A number of things: `1 key`, `2 keys`.
 pub fn count(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }

@@ -6,7 +6,7 @@ use super::exposure::Weakness;
 use crate::rules::authority::Denied;
 use crate::rules::key::Key;
 use crate::rules::names::Name;
-use crate::rules::text::count;
+use crate::rules::text::{ahead, count};
 use crate::rules::time::Rfc3339;
 
 /// What is said of a disk without room.
@@ -248,12 +248,6 @@ impl StoreError {
     pub(super) fn from_io(path: &Path, verb: &'static str, error: &std::io::Error) -> Self {
         Self::Unusable { path: path.to_owned(), verb, detail: error.to_string() }
     }
-}
-
-/// How a clock stands to another one.
-fn ahead(seconds: i64) -> String {
-    let side = if seconds < 0 { "behind" } else { "ahead of" };
-    format!("{} {side}", count(seconds.unsigned_abs(), "second"))
 }
 
 /// Keys and users, as far as there are any.

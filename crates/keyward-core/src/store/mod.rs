@@ -336,7 +336,7 @@ impl Store {
         Ok(result)
     }
 
-    /// What came differently since the last time that this was asked, and is no error.
+    /// The news since the last call: what did not stop a change, and should be known.
     pub fn take_news(&mut self) -> News {
         self.conn.take_news()
     }

@@ -1,9 +1,9 @@
 //! The mark of a store that was moved to another place: from then on it is only read.
 //!
 //! What may break: somebody goes on writing to the former place, or verifies by it, where a key that is revoked in the new
-//! one still works. So the mark stands beside the end of the history and is read with it: by everyone who opens a store to change it
-//! or to verify, within each change, and at each look of a service at its store. A mark that is set while a service runs
-//! is seen at its next look, because it changes what a look compares.
+//! one still works. So the mark stands beside the end of the history and is read with it: when a store is opened to be
+//! changed or to verify, within each change, and at each look of a service at its store. A mark that is set while a
+//! service runs is seen at its next look, because it changes what a look compares.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ impl Moved {
         target.map(|target| Ok(Self { target: target.into(), is_done: row.flag(column + 1)? })).transpose()
     }
 
-    /// The error for who wants more than to read the store at `path`.
+    /// The error for a command that would do more than read the store at `path`.
     pub(super) fn refusal(&self, path: &Path) -> StoreError {
         StoreError::Moved { path: path.to_owned(), target: self.target.clone(), is_done: self.is_done }
     }

@@ -147,8 +147,8 @@ fn from(last: LastUse) -> Option<String> {
     last.from.map(|address| address.to_canonical().to_string())
 }
 
-/// Forgets calls of hours that began before `before`, the oldest first, so many rows at most. What somebody else is
-/// about to forget is left to them.
+/// Deletes the oldest rows of hours that began before `before`, at most `most` of them. Rows that another process is
+/// deleting are skipped.
 pub(super) fn prune(conn: &Conn, before: Timestamp, most: u32) -> Result<(), StoreError> {
     conn.execute(
         &format!(

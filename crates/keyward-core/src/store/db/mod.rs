@@ -56,7 +56,7 @@ pub(super) struct End {
     pub(super) moved: Option<Moved>,
 }
 
-/// What came differently from what was expected, and is no error.
+/// What happened during a change that did not stop it, and that somebody should know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct News {
@@ -299,7 +299,7 @@ impl Conn {
         }
     }
 
-    /// What came differently since the last time that this was asked.
+    /// The news since the last call.
     pub(super) fn take_news(&self) -> News {
         match &self.engine {
             Engine::Sqlite(_) => News::default(),

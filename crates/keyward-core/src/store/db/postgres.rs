@@ -169,7 +169,7 @@ impl Engine {
         self.client.was_conflict()
     }
 
-    /// What came differently since the last time that this was asked.
+    /// The news since the last call.
     pub(super) fn take_news(&self) -> News {
         self.news.take()
     }

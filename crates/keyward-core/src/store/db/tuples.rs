@@ -3,7 +3,8 @@
 /// Rows of one statement: PostgreSQL takes 65,535 values at most.
 pub(in crate::store) const AT_ONCE: usize = 1_000;
 
-/// Placeholders for so many rows of columns of these types: `(?1, ?2), (?3, ?4)`. The first row says the types.
+/// Placeholders for this number of rows, with a column for each type: `(?1, ?2), (?3, ?4)`. The first row names the
+/// types.
 pub(in crate::store) fn tuples(rows: usize, types: &[&str]) -> String {
     let row = |index: usize| {
         let first = index * types.len() + 1;

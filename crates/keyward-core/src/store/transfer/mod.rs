@@ -1,7 +1,7 @@
 //! All of a store in another place: copied, moved, or backed up from a server into a file.
 //!
-//! Rows are the same bytes there: secrets' hashes, the numbers of rows and public ids, the history with its hashes, what was used, settings.
-//! The store is the same one, by its id. The source is read under its lock, everything is written in one transaction of
+//! Rows are the same bytes there: secrets' hashes, the numbers of rows and public ids, the history with its hashes, what
+//! was used, settings. The store is the same one, by its id. The source is read under its lock, everything is written in one transaction of
 //! the target, read back inside it and compared. [`tables`] says what is copied and what is not.
 //!
 //! # A move
@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use super::db::Conn;
 use super::error::StoreError;
-use super::history::{self, EMPTY, Head};
+use super::history::{EMPTY, Head};
 use super::sqlite::backup::{BackupError, BackupReport, look_through};
 use super::sqlite::new_file::NewFile;
 use super::view::View;
@@ -178,9 +178,4 @@ pub(super) fn replace(source: &Conn, target: &Conn, known: Head) -> Result<(), S
         TransferError::Store(error) | TransferError::Target(error) => error,
         error => StoreError::Corrupt { path: target.place().to_owned(), detail: error.to_string() },
     })
-}
-
-/// Whether the history of the store behind `conn` has this end, or had it.
-fn contains(conn: &Conn, end: &Head) -> Result<bool, StoreError> {
-    history::has_been_at(conn, end)
 }

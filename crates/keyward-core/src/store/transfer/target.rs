@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::rows::Counts;
 use super::tables::{HISTORY, TABLES};
-use super::{TransferError, contains, rows};
+use super::{TransferError, rows};
 use crate::store::db::{Conn, Value};
 use crate::store::error::StoreError;
 use crate::store::history::{self, EMPTY, Head};
@@ -170,8 +170,10 @@ fn look(source: &Conn, target: &Conn, own: &history::StoreId, end: &Head) -> Res
     if id == *own {
         return Ok(match mark {
             // It goes on from where it was when it left.
-            Some(mark) if mark.is_done && contains(source, &head)? => State::Former(head),
-            None if head.seq > end.seq && contains(target, end)? && was_moved(target, end)? => State::Moved(head),
+            Some(mark) if mark.is_done && history::has_been_at(source, &head)? => State::Former(head),
+            None if head.seq > end.seq && history::has_been_at(target, end)? && was_moved(target, end)? => {
+                State::Moved(head)
+            }
             _ => State::Used,
         });
     }

@@ -7,11 +7,11 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{End, Engine};
+use super::{End, Engine, News};
 use crate::store::error::StoreError;
 use crate::store::postgres::Deadline;
 
-/// For how long somebody is looked for who can be asked.
+/// How long keyward looks for a server that it can ask.
 const ASKING: Duration = Duration::from_secs(10);
 /// How long after an attempt that failed the next one begins.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -26,9 +26,7 @@ impl Engine {
         while let Some(left) = deadline.left() {
             match self.ask_anew(&end, left) {
                 Ok(true) => {
-                    let mut news = self.news.get();
-                    news.commit_confirmed_late = true;
-                    self.news.set(news);
+                    self.news.set(News { commit_confirmed_late: true, ..self.news.get() });
                     self.seen.replace(Some(end));
                     return Ok(());
                 }

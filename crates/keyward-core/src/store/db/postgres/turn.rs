@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{End, Engine};
+use super::{End, Engine, News};
 use crate::rules::time::whole_seconds;
 use crate::store::error::StoreError;
 
@@ -69,9 +69,7 @@ impl Engine {
             return Err(StoreError::ClockSkew { path: self.place().to_owned(), seconds: off.as_secs() });
         }
         if off.abs() > TOLD {
-            let mut news = self.news.get();
-            news.clock_skew = Some(off.as_secs());
-            self.news.set(news);
+            self.news.set(News { clock_skew: Some(off.as_secs()), ..self.news.get() });
         }
         Ok(whole_seconds(server))
     }
