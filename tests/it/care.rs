@@ -363,6 +363,8 @@ fn a_setting_takes_what_it_says_and_nothing_else() {
         ),
         ("query-credentials", "query_credentials", "refuse", serde_json::json!(false)),
         ("query-credentials", "query_credentials", "allow", serde_json::json!(true)),
+        ("default-lifetime", "default_lifetime", "90d", serde_json::json!("90d")),
+        ("default-lifetime", "default_lifetime", "never", serde_json::json!(null)),
         ("max-lifetime", "max_lifetime", "365d", serde_json::json!("365d")),
         ("max-lifetime", "max_lifetime", "unlimited", serde_json::json!(null)),
     ] {
@@ -395,6 +397,7 @@ fn a_setting_takes_what_it_says_and_nothing_else() {
             ],
         ),
         ("query-credentials", &["", "yes", "Allow", "true"]),
+        ("default-lifetime", &["", "0", "0d", "90", "-1d", "unlimited", "2027-01-01"]),
         ("max-lifetime", &["", "0", "0d", "365", "-1d", "never", "1x", "99999999999999y"]),
         ("nosuch", &["x"]),
     ] {

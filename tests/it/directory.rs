@@ -292,7 +292,7 @@ fn settings_are_checked_and_told_in_the_history() {
         sandbox.run("settings list --json").json(),
         serde_json::json!({
             "prefix": "app", "hash_parameters": {"memory_kib": 1024, "passes": 1, "lanes": 1},
-            "query_credentials": false, "max_lifetime": "30d", "usage_retention": "400d",
+            "query_credentials": false, "default_lifetime": null, "max_lifetime": "30d", "usage_retention": "400d",
         })
     );
     for (line, code) in

@@ -245,6 +245,48 @@ fn no_secret_outlives_max_lifetime() {
     assert!(sandbox.files() == before);
 }
 
+#[test]
+fn a_new_key_ends_as_the_default_says_and_others_stay() {
+    let sandbox = Sandbox::new();
+    ok(&sandbox, "create old");
+    ok(&sandbox, "settings set default-lifetime 30d");
+    let (end, folder) = (json!("2026-03-02T12:00:00Z"), sandbox.path("s").display().to_string());
+    for line in ["create a", "create b --ensure"] {
+        let made = ok(&sandbox, line);
+        assert!(made.stderr.contains("it expires in 30 days (2026-03-02)"), "{line}: {made}");
+    }
+    let manifest = "[[key]]\nname = 'c'\n[[key]]\nname = 'old'\n[[key]]\nname = 'd'\nexpires_at = 'never'\n";
+    assert_eq!(apply(&sandbox, &format!("--secrets-dir {folder}"), manifest).code, 0);
+    for name in ["a", "b", "c"] {
+        assert_eq!(show(&sandbox, name)["expires_at"], end, "{name}");
+    }
+    // What is said counts, and what is there stays as it is.
+    ok(&sandbox, "create e --expires never");
+    ok(&sandbox, "create f --expires 60d");
+    ok(&sandbox, "duplicate old g");
+    ok(&sandbox, "create old --ensure");
+    ok(&sandbox, "rotate old");
+    for name in ["old", "d", "e", "g"] {
+        assert_eq!(show(&sandbox, name)["expires_at"], Value::Null, "{name}");
+    }
+    assert_eq!(show(&sandbox, "f")["expires_at"], json!("2026-04-01T12:00:00Z"));
+    sandbox.pass(1.day());
+    assert_eq!(apply(&sandbox, "--json", manifest).json()["outcome"], "unchanged");
+    assert_eq!(ok(&sandbox, "create a --ensure --json").json()["outcome"], "unchanged");
+    assert_eq!(apply(&sandbox, "--json", &ok(&sandbox, "export").stdout).json()["outcome"], "unchanged");
+
+    // No new key could have a default beyond the maximum, whichever is set last.
+    ok(&sandbox, "settings set max-lifetime 60d");
+    let says = refused(&sandbox.run("settings set default-lifetime 61d --json"), "invalid_value");
+    assert!(says.contains("61d") && says.contains("60d"), "{says}");
+    let says = refused(&sandbox.run("settings set max-lifetime 29d --json"), "invalid_value");
+    assert!(says.contains("default-lifetime"), "{says}");
+    ok(&sandbox, "settings set default-lifetime never");
+    ok(&sandbox, "create h");
+    assert_eq!(show(&sandbox, "h")["expires_at"], json!("2026-04-02T12:00:00Z"));
+    refused(&sandbox.run("create i --expires never --json"), "invalid_value");
+}
+
 /// `edit` again and again ends where the secret has lived for as long as it may.
 #[test]
 fn edit_does_not_stretch_the_life_of_a_secret() {
@@ -336,7 +378,10 @@ fn doctor_advises_nothing_that_the_store_refuses() {
         (of("never_expires"), of("expires_soon"))
     };
     let (never, soon) = remedies();
-    assert!(never.contains("--expires 90d") && never.contains("max-lifetime 365d") && soon.contains("90d"), "{never}");
+    assert!(
+        never.contains("--expires 90d") && never.contains("default-lifetime 90d") && soon.contains("90d"),
+        "{never}"
+    );
     for max in ["30d", "90d", "2y"] {
         ok(&sandbox, &format!("settings set max-lifetime {max}"));
         let (never, soon) = remedies();

@@ -86,6 +86,9 @@ impl From<StoreError> for Error {
             StoreError::Reserved { .. } => {
                 Self::new(code, message).hint("nothing was changed; try again in a minute").reserved()
             }
+            StoreError::DefaultTooLong { max, .. } => Self::new(code, message)
+                .hint(format!("shorten it first: keyward settings set default-lifetime {max:?}"))
+                .hint("or let keys live longer: keyward settings set max-lifetime DURATION"),
             StoreError::LivesTooLong { max, name: None, .. } => Self::new(code, message)
                 .hint(format!("give it an earlier end, such as --expires {max:?}")),
             StoreError::LivesTooLong { latest, name: Some(name), .. } => Self::new(code, message).hint(
@@ -149,7 +152,9 @@ pub(crate) fn code_of(error: &StoreError) -> Code {
         | StoreError::Reserved { .. }
         | StoreError::SecretChanged(_)
         | StoreError::KeyChanged(_) => Code::Conflict,
-        StoreError::LivesTooLong { .. } | StoreError::ReservedWord { .. } => Code::InvalidValue,
+        StoreError::LivesTooLong { .. } | StoreError::DefaultTooLong { .. } | StoreError::ReservedWord { .. } => {
+            Code::InvalidValue
+        }
         StoreError::Denied(Denied::NotPermitted(_)) | StoreError::Forbidden { .. } => Code::NotPermitted,
         StoreError::Denied(Denied::Ceiling { .. }) => Code::RoleCeiling,
         StoreError::NoSuch { .. } | StoreError::KeyGone(_) => Code::NotFound,

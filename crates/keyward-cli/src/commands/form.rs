@@ -166,11 +166,14 @@ impl Form<'_> {
 
     /// An expiry in the future, within what the store allows.
     fn expiry(&mut self, question: &str) -> Result<When, Error> {
-        const TIMES: [&str; 5] = ["90d", "30d", "1y", "never", "another time"];
         let settings = self.store.map(|store| store.view()?.settings()).transpose()?.unwrap_or_default();
+        // First what the command line takes without being told.
+        let usual = settings.lifetime_of_new().map_or_else(|| "never".to_owned(), |life| life.to_string());
+        let others = ["90d", "30d", "1y", "never", "another time"].into_iter().filter(|other| *other != usual);
+        let times: Vec<&str> = std::iter::once(&*usual).chain(others).collect();
         loop {
-            let chosen = self.one_of(question, &TIMES)?;
-            let when = match TIMES.get(chosen).and_then(|text| text.parse().ok()) {
+            let chosen = self.one_of(question, &times)?;
+            let when = match times.get(chosen).and_then(|text| text.parse().ok()) {
                 Some(when) => when,
                 None => match self.text(
                     "Expires",

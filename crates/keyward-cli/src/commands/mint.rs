@@ -212,6 +212,7 @@ pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>
         let kept = settings.expires_at;
         settings.expires_at = match end {
             Some(when) => end_of(when, changes.now())?,
+            None if source.is_none() => limits.end_of_new(changes.now()),
             None => limits.cut_end(kept, changes.now()),
         };
         // That of a copy may be over, and so is all that a clock at the end of time can give.

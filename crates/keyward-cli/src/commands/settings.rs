@@ -8,7 +8,7 @@ use crate::session::Session;
 use crate::terminal::card;
 use keyward_core::rules::calendar::HOUR;
 use keyward_core::rules::hashing::Cost;
-use keyward_core::rules::names::Prefix;
+use keyward_core::rules::names::{InvalidText, Prefix};
 use keyward_core::rules::time::Duration;
 use keyward_core::store::StoreSettings;
 
@@ -17,6 +17,7 @@ use keyward_core::store::StoreSettings;
 #[command(after_help = "Examples:
   keyward settings list
   keyward settings set query-credentials refuse
+  keyward settings set default-lifetime 90d
   keyward settings set max-lifetime 365d")]
 pub struct Settings {
     #[command(subcommand)]
@@ -39,6 +40,8 @@ enum Verb {
 
 /// What stands for a time without an end.
 const UNLIMITED: &str = "unlimited";
+/// The same of an end.
+const NEVER: &str = "never";
 
 /// The settings by their names.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -50,6 +53,9 @@ enum Setting {
     HashParameters,
     /// Whether a credential in the query of a URL is accepted: allow or refuse
     QueryCredentials,
+    /// How long a new key lives if --expires is not given: a duration such as 90d, or never. With a max-lifetime, never
+    /// means that long
+    DefaultLifetime,
     /// How long a secret may live from its minting: a duration such as 365d, or unlimited. No key expires later than
     /// its secret may live, whatever is edited; rotate mints another secret
     MaxLifetime,
@@ -78,10 +84,12 @@ impl Settings {
             Verb::Set { name, value } => {
                 // An invalid value is refused before a store is made for it.
                 change(&mut StoreSettings::default(), name, &value)?;
+                let now = session.now();
                 let mut store = session.store_to_make()?;
                 let settings = session.write(&mut store, |changes| {
                     let mut settings = changes.settings()?;
                     change(&mut settings, name, &value)?;
+                    settings.check_lifetimes(now)?;
                     changes.save_settings(&settings)?;
                     Ok::<_, Error>(settings)
                 })?;
@@ -121,6 +129,13 @@ fn change(settings: &mut StoreSettings, name: Setting, value: &str) -> Result<()
             return Err(Error::new(Code::Usage, "longest-life is called max-lifetime now")
                 .hint(format!("keyward settings set max-lifetime {value}")));
         }
+        Setting::DefaultLifetime => {
+            let hint = "for example: 90d, 1y, never";
+            settings.default_lifetime = if value == NEVER { None } else { Some(length(value, hint)?) };
+            if settings.default_lifetime.is_some_and(Duration::is_zero) {
+                return Err(refused("a key has to live for a second at least".to_owned(), hint));
+            }
+        }
         Setting::MaxLifetime => {
             let hint = "for example: 365d, 12w, unlimited";
             settings.max_lifetime = duration(value, hint)?;
@@ -141,22 +156,23 @@ fn change(settings: &mut StoreSettings, name: Setting, value: &str) -> Result<()
 
 /// A length of time, or none for no end.
 fn duration(value: &str, hint: &str) -> Result<Option<Duration>, Error> {
-    if value == UNLIMITED {
-        return Ok(None);
-    }
-    let read = value.parse::<Duration>();
-    read.map(Some).map_err(|why| Error::new(Code::InvalidValue, why.to_string()).hint(hint))
+    if value == UNLIMITED { Ok(None) } else { length(value, hint).map(Some) }
+}
+
+fn length(value: &str, hint: &str) -> Result<Duration, Error> {
+    value.parse().map_err(|why: InvalidText| Error::new(Code::InvalidValue, why.to_string()).hint(hint))
 }
 
 fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
-    let [life, retention] =
-        [settings.max_lifetime, settings.usage_retention].map(|time| time.map(|time| time.to_string()));
+    let [default, life, retention] = [settings.default_lifetime, settings.max_lifetime, settings.usage_retention]
+        .map(|time| time.map(|time| time.to_string()));
     if session.json() {
         let Cost { memory_kib, passes, lanes } = settings.hash_cost;
         let document: Value = json!({
             "prefix": settings.prefix,
             "hash_parameters": {"memory_kib": memory_kib, "passes": passes, "lanes": lanes},
             "query_credentials": settings.query_credentials,
+            "default_lifetime": default,
             "max_lifetime": life,
             "usage_retention": retention,
         });
@@ -168,6 +184,7 @@ fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
             ("prefix", settings.prefix.to_string().into()),
             ("hash-parameters", settings.hash_cost.to_string().into()),
             ("query-credentials", if settings.query_credentials { "allow" } else { "refuse" }.to_owned().into()),
+            ("default-lifetime", default.unwrap_or_else(|| NEVER.to_owned()).into()),
             ("max-lifetime", life.unwrap_or_else(|| UNLIMITED.to_owned()).into()),
             ("usage-retention", retention.unwrap_or_else(|| UNLIMITED.to_owned()).into()),
         ],

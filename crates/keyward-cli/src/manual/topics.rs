@@ -164,7 +164,7 @@ fn manifest() -> Vec<Part> {
         Part::Text(
             "A duration in `expires_at` counts from when the key is made. The duration that a key was given already, by a \
              manifest or by hand, changes nothing, whatever the clock did meanwhile; another one counts from when the \
-             key was made. A new key about whose end nothing is said never expires, or as late as `max-lifetime` allows. \
+             key was made. A new key without `expires_at` ends as the setting `default-lifetime` says; an existing key keeps its end. \
              Names are looked up in the manifest first, then in the store. Unknown fields are refused; all \
              mistakes are reported at once, each with its file, line and column.",
         ),

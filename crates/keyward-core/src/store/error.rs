@@ -169,6 +169,14 @@ pub enum StoreError {
         /// The name of the key that will be, or that is.
         name: String,
     },
+    /// No new key could live as long as one about whose end nothing is said.
+    #[error("new keys would live for {default}, and may live for {max} at most")]
+    DefaultTooLong {
+        /// What is said.
+        default: String,
+        /// What is allowed.
+        max: String,
+    },
     /// The store does not let a secret live for so long.
     #[error("keys here must expire within {max} of their secret's minting, by {latest}; this one would {instead}")]
     LivesTooLong {

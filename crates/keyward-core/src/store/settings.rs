@@ -23,6 +23,8 @@ pub struct StoreSettings {
     /// that fails spends all of them, so that its time does not tell which one was checked. A cost ends with its last
     /// hash. Who saves settings does not change it.
     pub former_costs: Vec<Cost>,
+    /// How long a new key lives about whose end nothing is said; `None` for as long as it may.
+    pub default_lifetime: Option<Duration>,
     /// How long a secret may live at most, from its minting.
     pub max_lifetime: Option<Duration>,
     /// How long it is kept how often keys were used in which hour; `None` for as long as there is a store.
@@ -41,6 +43,7 @@ impl Default for StoreSettings {
             hash_cost: Cost::default(),
             query_credentials: true,
             former_costs: vec![],
+            default_lifetime: None,
             max_lifetime: None,
             usage_retention: Some(Duration::of_days(USAGE_DAYS)),
         }
@@ -52,6 +55,31 @@ impl StoreSettings {
     pub fn usage_since(&self, now: Timestamp) -> Option<Timestamp> {
         let first = self.usage_retention?.before(now)?;
         Timestamp::from_second(Unit::Hour.around(first.as_second()).0).ok()
+    }
+
+    /// How long a new key lives about whose end nothing is said: never longer than it may. `None` for ever.
+    pub fn lifetime_of_new(&self) -> Option<Duration> {
+        self.default_lifetime.or(self.max_lifetime)
+    }
+
+    /// The end of a new key about whose end nothing is said.
+    pub fn end_of_new(&self, minted_at: Timestamp) -> Option<Timestamp> {
+        // What lies beyond all times that can be told is as good as never.
+        self.cut_end(self.default_lifetime.and_then(|life| life.after(minted_at)), minted_at)
+    }
+
+    /// Refuses a default that no new key could have.
+    ///
+    /// # Errors
+    /// [`StoreError::DefaultTooLong`].
+    pub fn check_lifetimes(&self, now: Timestamp) -> Result<(), StoreError> {
+        let (Some(default), Some(max)) = (self.default_lifetime, self.max_lifetime) else { return Ok(()) };
+        let ends = [default, max].map(|life| life.after(now).unwrap_or(Timestamp::MAX));
+        if ends[0] <= ends[1] {
+            Ok(())
+        } else {
+            Err(StoreError::DefaultTooLong { default: default.to_string(), max: max.to_string() })
+        }
     }
 
     /// When a key with a secret that was minted at `minted_at` has to end; `None` where the store says nothing.
@@ -86,13 +114,14 @@ impl StoreSettings {
     }
 
     /// Names and values, as they are stored and told in the history; `None` for what is not limited.
-    pub(super) fn fields(&self) -> [(&'static str, Option<String>); 6] {
+    pub(super) fn fields(&self) -> [(&'static str, Option<String>); 7] {
         let former: Vec<String> = self.former_costs.iter().map(ToString::to_string).collect();
         [
             ("former_costs", Some(former.join(";")).filter(|costs| !costs.is_empty())),
             ("prefix", Some(self.prefix.to_string())),
             ("hash_cost", Some(self.hash_cost.to_string())),
             ("query_credentials", Some(self.query_credentials.to_string())),
+            ("default_lifetime", self.default_lifetime.map(|life| life.to_string())),
             ("max_lifetime", self.max_lifetime.map(|life| life.to_string())),
             (
                 "usage_retention",
@@ -111,6 +140,7 @@ pub(super) fn load(conn: &Conn) -> Result<StoreSettings, StoreError> {
             "hash_cost" => settings.hash_cost = row.parsed(0)?,
             "former_costs" => settings.former_costs = row.parsed::<Costs>(0)?.0,
             "query_credentials" => settings.query_credentials = row.parsed(0)?,
+            "default_lifetime" => settings.default_lifetime = Some(row.parsed(0)?),
             "max_lifetime" => settings.max_lifetime = Some(row.parsed(0)?),
             "usage_retention" if row.text(0)? == UNLIMITED => settings.usage_retention = None,
             "usage_retention" => settings.usage_retention = Some(row.parsed(0)?),

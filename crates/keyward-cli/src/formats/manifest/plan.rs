@@ -174,7 +174,7 @@ fn key_step(
 /// # Errors
 /// When the time lies beyond the year 9999.
 pub fn end_named(when: Option<When>, store: &StoreSettings, now: Timestamp) -> Result<Option<Timestamp>, InvalidText> {
-    when.map_or_else(|| Ok(store.cut_end(None, now)), |when| when.resolve(now))
+    when.map_or_else(|| Ok(store.end_of_new(now)), |when| when.resolve(now))
 }
 
 fn end_of_new(wanted: &ManifestKey, store: &StoreSettings, now: Timestamp) -> Result<Option<Timestamp>, Mistake> {
