@@ -64,7 +64,7 @@ fn values_and_flags() {
         (&["rotate", "deploy", "--grace", "-1h"], 2, "usage", "cannot be negative"),
         (&["rotate", "deploy", "--grace", "9000y"], 1, "invalid_value", "9999"),
         (&["delete", "deploy"], 5, "confirmation_required", "add --yes"),
-        (&["list", "--state", "gone"], 2, "usage", "possible values"),
+        (&["list", "--state", "gone"], 2, "usage", "a state is active"),
         (&["list", "--expires-within", "x"], 2, "usage", "not a duration"),
         (&["history", "--since", "x"], 2, "usage", "how long ago"),
         (&["verify", "--ip", "10.0.0.300"], 2, "usage", "not an IP address"),

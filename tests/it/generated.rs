@@ -59,10 +59,18 @@ fn the_man_pages_are_not_stale() {
 fn man_prints_the_main_page_or_writes_them_all() {
     let sandbox = Sandbox::empty();
     assert!(sandbox.run("man").stdout.contains(".TH KEYWARD 1"));
-    let output = sandbox.run(&format!("man {}", sandbox.path("").display()));
+    let output = sandbox.run(&format!("man --dir {}", sandbox.path("").display()));
     assert_eq!(output.code, 0, "{output}");
     assert!(sandbox.path("keyward-verify.1").exists());
-    let output = sandbox.run("man /does/not/exist --json");
+    for (words, title) in
+        [("create", "KEYWARD-CREATE 1"), ("group edit", "KEYWARD-GROUP-EDIT 1"), ("manifest", "KEYWARD-MANIFEST 5")]
+    {
+        let page = sandbox.run(&format!("man {words}")).stdout;
+        assert!(page.contains(&format!(".TH {title}")), "{words}: {page}");
+    }
+    let output = sandbox.run("man creat --json");
+    assert_eq!((output.code, output.error()["code"].as_str()), (2, Some("usage")));
+    let output = sandbox.run("man --dir /does/not/exist --json");
     assert_eq!((output.code, output.error()["code"].as_str()), (1, Some("output_failed")));
 }
 

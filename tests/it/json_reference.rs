@@ -130,7 +130,11 @@ fn every_output_has_exactly_the_documented_fields() {
     seen.check_all("key", &json("list"));
     seen.check_all("event", &json("history"));
     seen.check("history check", &json("history --check"));
+    seen.check("settings", &json("settings set default-lifetime 90d"));
     seen.check("settings", &json("settings set max-lifetime 365d"));
+    json("create brief --expires 3d");
+    seen.check("status", &json("status --as x"));
+    sandbox.run("delete brief --yes");
     seen.check("settings", &json("settings list"));
     std::fs::write(
         sandbox.path("m.toml"),

@@ -62,6 +62,7 @@ mod manifest;
 mod manifest_secrets;
 mod memory;
 mod older;
+mod pager;
 mod places;
 mod planted;
 mod processes;
@@ -82,6 +83,7 @@ mod serve;
 #[cfg(all(feature = "serve", feature = "postgres"))]
 mod server;
 mod sinks;
+mod status;
 mod store_files;
 mod surroundings;
 #[cfg(feature = "serve")]

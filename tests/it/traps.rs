@@ -87,7 +87,7 @@ fn pages_replace_a_link_and_do_not_follow_it() {
     std::fs::write(sandbox.path("mine"), "mine").unwrap();
     std::fs::create_dir(sandbox.path("man1")).unwrap();
     symlink(sandbox.path("mine"), sandbox.path("man1/keyward.1")).unwrap();
-    assert_eq!(sandbox.run(&format!("man {}", sandbox.path("man1").display())).code, 0);
+    assert_eq!(sandbox.run(&format!("man --dir {}", sandbox.path("man1").display())).code, 0);
     assert_eq!(std::fs::read(sandbox.path("mine")).unwrap(), b"mine");
     let page = std::fs::symlink_metadata(sandbox.path("man1/keyward.1")).unwrap();
     assert!(page.is_file() && page.mode() & 0o777 == 0o644);

@@ -42,16 +42,22 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "each is described by its own Args, which is its help")]
 pub enum Command {
+    #[command(alias = "new")]
     Create(Box<commands::create::Create>),
+    #[command(alias = "ls")]
     List(commands::list::List),
+    #[command(alias = "get")]
     Show(commands::show::Show),
     Edit(Box<commands::edit::Edit>),
     Duplicate(Box<commands::duplicate::Duplicate>),
     Rotate(commands::rotate::Rotate),
     Enable(commands::enable::Enable),
+    #[command(alias = "revoke")]
     Disable(commands::enable::Disable),
+    #[command(alias = "rm")]
     Delete(commands::delete::Delete),
     Verify(commands::verify::Verify),
+    #[command(alias = "log")]
     History(commands::history::History),
     Usage(commands::usage::Usage),
     /// Manage groups: sets of keys that belong together
@@ -66,6 +72,7 @@ pub enum Command {
     /// Manage tenants: whose data a key may reach
     #[command(subcommand, after_help = directory::TENANT_EXAMPLES)]
     Tenant(directory::SwitchVerb<directory::TenantArgs>),
+    Status(commands::status::Status),
     Export(commands::export::Export),
     Apply(commands::apply::Apply),
     Doctor(commands::doctor::Doctor),
@@ -79,6 +86,9 @@ pub enum Command {
     Completions(commands::completions::Completions),
     Man(commands::man::Manual),
     Help(commands::help::Help),
+    /// Print the version
+    #[command(hide = true)]
+    Version,
     #[command(hide = true)]
     HoldClipboard(commands::hold_clipboard::HoldClipboard),
 }
@@ -104,6 +114,7 @@ const VERBS: &[Verb] = &[
     ("user", directory::SwitchVerb::<directory::UserArgs>::augment_subcommands),
     ("role", directory::Verb::<directory::RoleArgs>::augment_subcommands),
     ("tenant", directory::SwitchVerb::<directory::TenantArgs>::augment_subcommands),
+    ("status", commands::status::Status::augment_args),
     ("export", commands::export::Export::augment_args),
     ("apply", commands::apply::Apply::augment_args),
     ("doctor", commands::doctor::Doctor::augment_args),
@@ -117,6 +128,7 @@ const VERBS: &[Verb] = &[
     ("completions", commands::completions::Completions::augment_args),
     ("man", commands::man::Manual::augment_args),
     ("help", commands::help::Help::augment_args),
+    ("version", |command| command),
     ("hold-clipboard", commands::hold_clipboard::HoldClipboard::augment_args),
 ];
 
@@ -144,6 +156,22 @@ fn outline(words: &[OsString]) -> clap::Command {
 }
 
 impl Command {
+    /// Whether the verb tells a person what there is, and nothing else.
+    pub fn only_reads(&self) -> bool {
+        match self {
+            Self::List(list) => !list.is_for_programs(),
+            Self::Usage(usage) => !usage.is_for_programs(),
+            Self::Show(_)
+            | Self::History(_)
+            | Self::Status(_)
+            | Self::Export(_)
+            | Self::Doctor(_)
+            | Self::Man(_)
+            | Self::Help(_) => true,
+            _ => false,
+        }
+    }
+
     /// Runs the verb.
     ///
     /// # Errors
@@ -166,6 +194,7 @@ impl Command {
             Self::User(verb) => verb.run(session),
             Self::Role(verb) => verb.run(session),
             Self::Tenant(verb) => verb.run(session),
+            Self::Status(verb) => verb.run(session),
             Self::Export(verb) => verb.run(session),
             Self::Apply(verb) => verb.run(session),
             Self::Doctor(verb) => verb.run(session),
@@ -179,6 +208,10 @@ impl Command {
             Self::Completions(verb) => verb.run(session),
             Self::Man(verb) => verb.run(session, Cli::command()),
             Self::Help(verb) => verb.run(session, Cli::command()),
+            Self::Version => {
+                session.terminal.print(concat!("keyward ", env!("CARGO_PKG_VERSION"), "\n"))?;
+                Ok(Exit::DONE)
+            }
             Self::HoldClipboard(verb) => verb.run(session),
         }
     }

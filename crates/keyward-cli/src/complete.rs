@@ -13,6 +13,8 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{EnvCompleter, Shells};
 
 use crate::text::clean;
+use keyward_core::rules::key::State;
+use keyward_core::rules::names::NOT;
 use keyward_core::store::{Names, Store};
 
 /// The environment variable by which the scripts ask for candidates. A name of our own: with the
@@ -81,41 +83,54 @@ fn with_candidates(command: Command, store: &Path, kind: Option<Names>, shell: Q
         _ => kind,
     };
     command
-        .mut_args(|arg| match names_for(&arg, kind) {
-            Some(names) => complete_from(arg, store, names, shell),
+        .mut_args(|arg| match candidates_for(&arg, kind) {
+            Some(Candidates::Names(names)) => {
+                let store = store.to_owned();
+                complete_from(arg, shell, move |typed| {
+                    let names = |store: Store| store.view()?.names_starting(names, typed);
+                    Store::open_to_read(&store).and_then(names).unwrap_or_default()
+                })
+            }
+            Some(Candidates::Words(words)) => complete_from(arg, shell, move |typed| {
+                words.iter().filter(|word| word.starts_with(typed)).map(|&word| word.to_owned()).collect()
+            }),
             None => arg,
         })
         .mut_subcommands(|verb| with_candidates(verb, store, kind, shell))
 }
 
-fn names_for(arg: &Arg, kind: Option<Names>) -> Option<Names> {
-    let value = arg.get_value_names()?.first()?;
-    match value.as_str() {
-        "KEY" if arg.is_positional() => Some(Names::Keys),
-        "GROUP" => Some(Names::Groups),
-        "USER" => Some(Names::Users),
-        "ROLE" => Some(Names::Roles),
-        "TENANT" => Some(Names::Tenants),
-        "SCOPE" => Some(Names::Scopes),
-        "PATH" if arg.get_id().as_str().ends_with("level") => Some(Names::Levels),
-        "NAME" if arg.is_positional() => kind,
-        _ => None,
-    }
+/// Where the candidates for a value come from.
+enum Candidates {
+    Names(Names),
+    Words(Vec<&'static str>),
 }
 
-fn complete_from(arg: Arg, store: &Path, names: Names, shell: Quoting) -> Arg {
-    let store = store.to_owned();
+fn candidates_for(arg: &Arg, kind: Option<Names>) -> Option<Candidates> {
+    let value = arg.get_value_names()?.first()?;
+    let names = match value.as_str() {
+        "KEY" if arg.is_positional() => Names::Keys,
+        "GROUP" => Names::Groups,
+        "USER" => Names::Users,
+        "ROLE" => Names::Roles,
+        "TENANT" => Names::Tenants,
+        "SCOPE" => Names::Scopes,
+        "PATH" if arg.get_id().as_str().ends_with("level") => Names::Levels,
+        "NAME" if arg.is_positional() => kind?,
+        "STATE" => return Some(Candidates::Words(State::ALL.map(State::as_str).to_vec())),
+        _ => return None,
+    };
+    Some(Candidates::Names(names))
+}
+
+fn complete_from(arg: Arg, shell: Quoting, starting: impl Fn(&str) -> Vec<String> + Send + Sync + 'static) -> Arg {
     arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
         let typed = typed.to_str().unwrap_or_default();
-        // Several values in one word are separated by commas: the last one is being typed.
-        let (before, typed) = match typed.rsplit_once(',') {
-            Some((before, last)) if matches!(names, Names::Scopes | Names::Levels) => (format!("{before},"), last),
-            _ => (String::new(), typed),
-        };
-        let found = Store::open_to_read(&store)
-            .and_then(|store| store.view()?.names_starting(names, typed))
-            .unwrap_or_default();
-        let typeable = found.into_iter().filter(|name| *clean(name) == **name && !name.contains('\n'));
+        // Several values in one word are separated by commas, and no name has one: the last value is being typed. A
+        // filter may leave it out.
+        let last = typed.rsplit_once(',').map_or(typed, |(_, last)| last);
+        let last = last.strip_prefix(NOT).unwrap_or(last);
+        let before = &typed[..typed.len() - last.len()];
+        let typeable = starting(last).into_iter().filter(|name| *clean(name) == **name && !name.contains('\n'));
         typeable.map(|name| CompletionCandidate::new(quoted(&format!("{before}{name}"), shell))).collect()
     }))
 }

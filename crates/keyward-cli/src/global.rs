@@ -25,6 +25,9 @@ pub struct GlobalArgs {
     /// Never prompt; fail instead
     #[arg(long, global = true)]
     pub no_input: bool,
+    /// Never use a pager for long output [env: KEYWARD_PAGER, PAGER] [default: less -FRX]
+    #[arg(long, global = true)]
+    pub no_pager: bool,
     /// When to use colours: auto, always or never
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = true)]
     pub color: ColorChoice,

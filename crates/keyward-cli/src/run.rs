@@ -33,8 +33,12 @@ pub fn run(mut world: World) -> Exit {
         Err(error) => return report(&mut world.stderr, &error, wants_json),
     };
     let mut session = Session::start(world, global);
-    let result = cli.command.run(&mut session).and_then(|exit| session.terminal.flush().map(|()| exit));
-    match result {
+    if cli.command.only_reads() {
+        session.use_pager();
+    }
+    let result = cli.command.run(&mut session);
+    let printed = session.end_output();
+    match result.and_then(|exit| printed.map(|()| exit)) {
         Ok(exit) => exit,
         Err(error) => {
             let error = with_place(error, &session);

@@ -19,7 +19,7 @@ enum Fate {
 use Fate::{Refused, Works};
 
 /// A line for every verb, for who may only verify.
-const VERBS: [(&str, Fate); 45] = [
+const VERBS: [(&str, Fate); 46] = [
     ("create new", Refused("history_head")),
     ("list", Works),
     ("show deploy", Works),
@@ -56,6 +56,7 @@ const VERBS: [(&str, Fate); 45] = [
     ("tenant enable t", Refused("history_head")),
     ("tenant disable t", Refused("history_head")),
     ("tenant delete t --yes", Refused("history_head")),
+    ("status", Works),
     ("export", Works),
     ("doctor", Works),
     ("settings list", Works),
@@ -68,7 +69,8 @@ const VERBS: [(&str, Fate); 45] = [
 ];
 
 /// What asks no store, or is tested apart.
-const OTHERS: [&str; 8] = ["apply", "backup", "restore", "serve", "completions", "man", "help", "hold-clipboard"];
+const OTHERS: [&str; 9] =
+    ["version", "apply", "backup", "restore", "serve", "completions", "man", "help", "hold-clipboard"];
 
 /// All verbs, as they are called.
 fn verbs() -> BTreeSet<String> {

@@ -1,6 +1,7 @@
 //! What an empty answer says about its filters: those that name something that nothing has.
 
 use keyward_core::rules::directory::Kind;
+use keyward_core::rules::selection::Selection;
 use keyward_core::store::{ACTIONS, EventFilter, Filter, Names, View};
 
 use crate::error::Error;
@@ -10,51 +11,69 @@ use crate::text::closest;
 /// The code of such a note in JSON.
 const CODE: &str = "nothing_has";
 
-/// Says which values of the filter no key has.
-pub(super) fn note_keys(session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<(), Error> {
-    for (only, what, names, value) in values(filter) {
-        if view.count_keys(&only, session.now(), 1)? > 0 {
+/// Says which values of the filter no key has, where it let through that many.
+pub(super) fn note_keys(session: &mut Session, view: &View<'_>, filter: &Filter, found: u64) -> Result<(), Error> {
+    for Value { only, what, names, text } in values(filter, found > 0) {
+        if view.has_key(&only, session.now())? {
             continue;
         }
         let known = names.map_or_else(|| Ok(vec![]), |names| view.names_starting(names, ""))?;
-        let note = format!("no key {what} {value}");
-        session.terminal.note_with_code(CODE, &with_hint(note, closest(&known, &value)));
+        let note = format!("no key {what} {text}");
+        session.terminal.note_with_code(CODE, &with_hint(note, closest(&known, &text)));
     }
     Ok(())
 }
 
-/// Each value of a filter: the filter with nothing else, what a key with it does, what else could have been meant, and
-/// the value.
-fn values(filter: &Filter) -> Vec<(Filter, &'static str, Option<Names>, String)> {
+/// A value of a filter: the filter with nothing else, what a key with it does, what else could have been meant, and the
+/// value itself.
+struct Value {
+    only: Filter,
+    what: &'static str,
+    names: Option<Names>,
+    text: String,
+}
+
+/// The values of a selection. One that a key must have is there, where keys were found.
+fn of<T>(selection: &Selection<T>, were_found: bool) -> impl Iterator<Item = &T> {
+    let is_there = were_found && selection.len() == selection.any_of.len() && selection.len() == 1;
+    selection.values().filter(move |_| !is_there)
+}
+
+fn values(filter: &Filter, were_found: bool) -> Vec<Value> {
     let none = Filter::default;
     let mut all = vec![];
-    if let Some(pattern) = &filter.name {
+    all.extend(of(&filter.name, were_found).map(|pattern| {
         let is_name = !pattern.contains(['*', '?', '[']);
         let what = if is_name { "is called" } else { "has a name like" };
-        let only = Filter { name: filter.name.clone(), ..none() };
-        all.push((only, what, is_name.then_some(Names::Keys), pattern.clone()));
-    }
-    let (group, owner, role, tenant) = (&filter.group, &filter.owner, &filter.role, &filter.tenant);
-    for (only, what, value) in [
-        (Filter { group: group.clone(), ..none() }, "has the group", group),
-        (Filter { owner: owner.clone(), ..none() }, "has the owner", owner),
-        (Filter { role: role.clone(), ..none() }, "has the role", role),
-        (Filter { tenant: tenant.clone(), ..none() }, "has the tenant", tenant),
-    ] {
-        all.extend(value.as_ref().map(|value| (only, what, None, value.to_string())));
-    }
-    all.extend(filter.scopes.iter().map(|scope| {
-        let only = Filter { scopes: vec![scope.clone()], ..none() };
-        (only, "has the scope", Some(Names::Scopes), scope.to_string())
+        let only = Filter { name: pattern.clone().into(), ..none() };
+        Value { only, what, names: is_name.then_some(Names::Keys), text: pattern.clone() }
     }));
-    all.extend(filter.levels.iter().map(|level| {
-        let only = Filter { levels: vec![level.clone()], ..none() };
-        (only, "holds the level", Some(Names::Levels), level.to_string())
-    }));
-    all.extend(filter.labels.iter().map(|label| {
+    for (kind, selection) in filter.directory() {
+        all.extend(of(selection, were_found).map(|name| {
+            let mut only = none();
+            let (place, what) = match kind {
+                Kind::Group => (&mut only.group, "has the group"),
+                Kind::User => (&mut only.owner, "has the owner"),
+                Kind::Role => (&mut only.role, "has the role"),
+                Kind::Tenant => (&mut only.tenant, "has the tenant"),
+            };
+            *place = name.clone().into();
+            Value { only, what, names: None, text: name.to_string() }
+        }));
+    }
+    for scope in filter.scopes.iter().flat_map(|scopes| of(scopes, were_found)) {
+        let only = Filter { scopes: vec![scope.clone().into()], ..none() };
+        all.push(Value { only, what: "has the scope", names: Some(Names::Scopes), text: scope.to_string() });
+    }
+    for level in filter.levels.iter().flat_map(|levels| of(levels, were_found)) {
+        let only = Filter { levels: vec![level.clone().into()], ..none() };
+        all.push(Value { only, what: "holds the level", names: Some(Names::Levels), text: level.to_string() });
+    }
+    for label in filter.labels.iter().flat_map(|labels| of(labels, were_found)) {
         let value = label.value.as_ref().map_or_else(String::new, |value| format!("={value}"));
-        (Filter { labels: vec![label.clone()], ..none() }, "has the label", None, format!("{}{value}", label.key))
-    }));
+        let only = Filter { labels: vec![label.clone().into()], ..none() };
+        all.push(Value { only, what: "has the label", names: None, text: format!("{}{value}", label.key) });
+    }
     all
 }
 

@@ -53,6 +53,7 @@ pub fn after_long_help() -> String {
          Environment:\n\
          \x20 KEYWARD_STORE  the store, unless --store names one\n\
          \x20 KEYWARD_AS     the acting user, unless --as names one\n\
+         \x20 KEYWARD_PAGER  the pager for output that is longer than the screen, instead of PAGER; empty for none\n\
          \x20 NO_COLOR       set to anything: no colours and symbols\n\n\
          Start with `keyward create first-key`. More about a command: `keyward help COMMAND`.",
         exit_codes()

@@ -32,7 +32,9 @@ enum Shows {
     LastUsedFrom,
     Uses,
     Created,
+    CreatedBy,
     Changed,
+    Secrets,
     Setting(Setting, Words),
 }
 
@@ -58,7 +60,9 @@ pub fn all() -> Vec<KeyColumn> {
         own("id", "id", 1, Shows::Id),
         own("uses", "use_count", 7, Shows::Uses),
         own("last used from", "last_used_from", 2, Shows::LastUsedFrom),
+        own("created by", "created_by", 1, Shows::CreatedBy),
         own("changed", "updated_at", 1, Shows::Changed),
+        own("secrets", "secrets", 1, Shows::Secrets),
     ];
     usual().into_iter().chain(more).chain(MORE_COLUMNS.map(of_setting)).collect()
 }
@@ -95,7 +99,11 @@ impl KeyColumn {
             Shows::LastUsedFrom => key.last_used_from.as_ref().into(),
             Shows::Uses => key.use_count.to_string().into(),
             Shows::Created => ago(key.created_at).into(),
+            Shows::CreatedBy => key.created_by.as_ref().into(),
             Shows::Changed => ago(key.updated_at).into(),
+            Shows::Secrets => {
+                key.secrets.iter().map(|secret| secret.id.to_string()).collect::<Vec<_>>().join(", ").into()
+            }
             Shows::Setting(setting, words) => text_of(setting.value(&key.settings), words, ago).into(),
         }
     }
@@ -113,11 +121,22 @@ impl FromStr for KeyColumn {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use keyward_core::rules::key::Settings;
+    use keyward_core::rules::names::Prefix;
+    use keyward_core::rules::token::Id;
+
     use super::*;
 
     #[test]
-    fn every_column_has_a_name_and_a_field_of_its_own() {
+    fn every_column_has_a_name_and_a_field_of_its_own_and_every_field_is_a_column() {
         let columns = all();
+        let settings = Settings::with_prefix(Prefix::default());
+        let key = Key::new(Id::from_random([1; 8]), "key".parse().unwrap(), settings, Timestamp::UNIX_EPOCH);
+        let whole = serde_json::to_value(key.to_json(Timestamp::UNIX_EPOCH)).unwrap();
+        let fields: BTreeSet<&str> = whole.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(columns.iter().map(|column| column.field).collect::<BTreeSet<_>>(), fields);
         for (place, column) in columns.iter().enumerate() {
             assert!(column.name().parse::<KeyColumn>().is_ok());
             for other in &columns[place + 1..] {

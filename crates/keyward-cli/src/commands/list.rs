@@ -6,54 +6,65 @@ use jiff::Timestamp;
 use super::absent::note_keys;
 use super::damaged::DamageReport;
 use super::key_columns::{self, KeyColumn};
-use super::one_of;
+use super::{key_csv, one_of};
 use crate::error::{Code, Error, Exit};
 use crate::session::{Session, no_such_entry};
 use crate::terminal::{BLOCK, Cell, Column, ColumnWidths};
 use crate::text::count;
-use keyward_core::rules::directory::Kind;
 use keyward_core::rules::key::{Key, State};
 use keyward_core::rules::names::{InvalidText, LabelFilter, Level, Name, Scope};
+use keyward_core::rules::selection::{Selection, or_none};
 use keyward_core::rules::time::Duration;
 use keyward_core::store::{Filter, Sort, Store, View};
 
 /// List the keys
 ///
-/// Where the answer is empty because no key has what a filter names, a note on standard error says so.
+/// Filters with different names must all hold. A filter takes several values, with commas between them, and lists the
+/// keys that have one of them; `!VALUE` leaves out the keys that have it, and `none` stands for no value. Repeated,
+/// --scope, --level and --label must all hold; of the others, one of the values. A note on standard error names a value
+/// that no key has.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward list --scope rest --state active
+  keyward list --owner ann,bob --tenant none --label '!temporary'
   keyward list --expires-within 14d --fail-if-any      a gate for CI: exit code 8
   keyward list --unused-for 90d -q | xargs -r keyward disable --
-  keyward list --sort uses --reverse --limit 10 --columns name,uses,last-used,last-used-from")]
+  keyward list --sort uses --reverse --limit 10 --columns name,uses,last-used,last-used-from
+  keyward list --csv > keys.csv")]
 pub struct List {
+    /// Keys with this text in their name, description or labels
+    #[arg(long, value_name = "TEXT", help_heading = "Filters")]
+    search: Option<String>,
     /// Names that match a pattern with *, ? and […]
-    #[arg(long, value_name = "GLOB", help_heading = "Filters", value_parser = glob)]
-    name: Option<String>,
+    #[arg(long, value_name = "GLOB", help_heading = "Filters", value_parser = globs)]
+    name: Vec<Selection<String>>,
     /// Keys in this group
     #[arg(long, value_name = "GROUP", help_heading = "Filters")]
-    group: Option<Name>,
+    group: Vec<Selection<Name>>,
     /// Keys of this user
     #[arg(long, value_name = "USER", help_heading = "Filters")]
-    owner: Option<Name>,
+    owner: Vec<Selection<Name>>,
     /// Keys in this role
     #[arg(long, value_name = "ROLE", help_heading = "Filters")]
-    role: Option<Name>,
+    role: Vec<Selection<Name>>,
     /// Keys of this tenant
     #[arg(long, value_name = "TENANT", help_heading = "Filters")]
-    tenant: Option<Name>,
-    /// Keys with this scope; repeated: with all of them
-    #[arg(long, value_name = "SCOPE", value_delimiter = ',', help_heading = "Filters")]
-    scope: Vec<Scope>,
-    /// Keys that hold this level, or one below it; repeated: all of them
-    #[arg(long, value_name = "PATH", value_delimiter = ',', help_heading = "Filters")]
-    level: Vec<Level>,
-    /// Keys with this label; repeated: with all of them
-    #[arg(long, value_name = "KEY[=VALUE]", help_heading = "Filters")]
-    label: Vec<LabelFilter>,
-    /// Keys in this state
-    #[arg(long, value_name = "STATE", help_heading = "Filters", value_parser = one_of::<State>(State::ALL.map(State::as_str)))]
-    state: Option<State>,
+    tenant: Vec<Selection<Name>>,
+    /// Keys with this scope
+    #[arg(long, value_name = "SCOPE", help_heading = "Filters")]
+    scope: Vec<Selection<Scope>>,
+    /// Keys that hold this level, or one below it
+    #[arg(long, value_name = "PATH", help_heading = "Filters")]
+    level: Vec<Selection<Level>>,
+    /// Keys with this label
+    #[arg(long, value_name = "KEY[=VALUE]", help_heading = "Filters", value_parser = label)]
+    label: Vec<Selection<LabelFilter>>,
+    /// Keys in this state: active, disabled, expired or suspended
+    #[arg(long, value_name = "STATE", help_heading = "Filters", value_parser = states)]
+    state: Vec<Selection<State>>,
+    /// Keys that never expire; '!never' for those that do
+    #[arg(long, value_name = "never", help_heading = "Filters", value_parser = never)]
+    expires: Option<bool>,
     /// Keys that expire within this time
     #[arg(long, value_name = "DURATION", help_heading = "Filters")]
     expires_within: Option<Duration>,
@@ -69,9 +80,12 @@ pub struct List {
     /// Show at most N keys
     #[arg(long, value_name = "N", help_heading = "Order", allow_negative_numbers = true)]
     limit: Option<u64>,
-    /// Show these columns, in this order; with --json these fields alone
+    /// Show these columns, in this order; with --json or --csv these fields only
     #[arg(long, value_name = "COLUMN", value_delimiter = ',', help_heading = "Output", value_parser = one_of::<KeyColumn>(key_columns::names()))]
     columns: Vec<KeyColumn>,
+    /// Print CSV, with the fields of --json
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    csv: bool,
     /// End with exit code 8 if there is any key to list
     #[arg(long)]
     fail_if_any: bool,
@@ -93,11 +107,48 @@ enum SortArg {
 }
 
 /// Names have at most 100 characters, and what matches them needs no more than a few times that.
-fn glob(text: &str) -> Result<String, InvalidText> {
-    if text.len() > 500 { Err(InvalidText::new("a pattern has at most 500 characters")) } else { Ok(text.to_owned()) }
+fn globs(text: &str) -> Result<Selection<String>, InvalidText> {
+    let glob = |text: &str| {
+        if text.is_empty() {
+            Err(InvalidText::new("a pattern is empty"))
+        } else if text.len() > 500 {
+            Err(InvalidText::new("a pattern has at most 500 characters"))
+        } else {
+            Ok(Some(text.to_owned()))
+        }
+    };
+    Selection::read(text, glob)
+}
+
+/// The value of a label may hold commas.
+fn label(text: &str) -> Result<Selection<LabelFilter>, InvalidText> {
+    Selection::read_one(text, or_none)
+}
+
+/// Every key has one.
+fn states(text: &str) -> Result<Selection<State>, InvalidText> {
+    Selection::read(text, |text| text.parse().map(Some))
+}
+
+fn never(text: &str) -> Result<bool, InvalidText> {
+    match text {
+        "never" => Ok(true),
+        "!never" => Ok(false),
+        _ => Err(InvalidText::new("only never, or !never; for a time there is --expires-within")),
+    }
+}
+
+/// What is wanted by a flag that was given several times: one of all its values.
+fn any<T: Clone>(given: &[Selection<T>]) -> Selection<T> {
+    given.iter().cloned().fold(Selection::default(), Selection::or)
 }
 
 impl List {
+    /// Whether what is printed is for a program.
+    pub fn is_for_programs(&self) -> bool {
+        self.csv
+    }
+
     /// Lists the keys, one at a time.
     ///
     /// # Errors
@@ -106,39 +157,20 @@ impl List {
         let filter = self.filter(session)?;
         let count = if let Some(store) = session.store_to_read()? {
             let view = store.view()?;
-            self.check_names(&store, &view)?;
+            check_names(&store, &view, &filter)?;
             let Listing { count, damaged } = self.print(session, &view, &filter)?;
+            note_keys(session, &view, &filter, count)?;
             if count == 0 {
-                note_keys(session, &view, &filter)?;
                 session.note_nothing(if filter == Filter::default() { NO_KEYS } else { "no key matches" });
             }
             damaged.report(store.path())?;
             count
         } else {
-            if session.json() {
-                session.terminal.print("[]\n")?;
-            }
+            self.print_nothing(session)?;
             session.terminal.note(NO_KEYS);
             0
         };
         Ok(if self.fail_if_any && count > 0 { Exit::FOUND } else { Exit::DONE })
-    }
-
-    /// A gate on the keys of somebody who does not exist would never close.
-    fn check_names(&self, store: &Store, view: &View<'_>) -> Result<(), Error> {
-        for (kind, name) in [
-            (Kind::Group, &self.group),
-            (Kind::User, &self.owner),
-            (Kind::Role, &self.role),
-            (Kind::Tenant, &self.tenant),
-        ] {
-            if let Some(name) = name
-                && view.entry(kind, name)?.is_none()
-            {
-                return Err(no_such_entry(Some(store), kind, name));
-            }
-        }
-        Ok(())
     }
 
     fn filter(&self, session: &Session) -> Result<Filter, Error> {
@@ -146,21 +178,19 @@ impl List {
             Error::new(Code::InvalidValue, format!("{flag} reaches beyond the year 9999, or before the year 0"))
                 .hint("give a shorter duration, such as 90d")
         };
-        if self.scope.len() + self.level.len() + self.label.len() > MOST_CONDITIONS {
-            return Err(Error::new(Code::Usage, format!("more than {MOST_CONDITIONS} scopes, levels and labels"))
-                .hint("ask for fewer at once"));
-        }
         let now = session.now();
-        Ok(Filter {
-            name: self.name.clone(),
-            group: self.group.clone(),
-            owner: self.owner.clone(),
-            role: self.role.clone(),
-            tenant: self.tenant.clone(),
+        let filter = Filter {
+            search: self.search.clone(),
+            name: any(&self.name),
+            group: any(&self.group),
+            owner: any(&self.owner),
+            role: any(&self.role),
+            tenant: any(&self.tenant),
             scopes: self.scope.clone(),
             levels: self.level.clone(),
             labels: self.label.clone(),
-            state: self.state,
+            state: any(&self.state),
+            never_expires: self.expires,
             expires_by: self
                 .expires_within
                 .map(|time| time.after(now).ok_or_else(|| too_long("--expires-within")))
@@ -178,8 +208,25 @@ impl List {
             },
             reverse: self.reverse,
             limit: self.limit,
-        })
+        };
+        if filter.size() > MOST_CONDITIONS {
+            return Err(Error::new(Code::Usage, format!("more than {MOST_CONDITIONS} values to filter by"))
+                .hint("ask for fewer at once"));
+        }
+        Ok(filter)
     }
+}
+
+/// A gate on the keys of somebody who does not exist would never close.
+fn check_names(store: &Store, view: &View<'_>, filter: &Filter) -> Result<(), Error> {
+    for (kind, names) in filter.directory() {
+        for name in names.values() {
+            if view.entry(kind, name)?.is_none() {
+                return Err(no_such_entry(Some(store), kind, name));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The keys that were listed.
@@ -192,6 +239,8 @@ impl List {
     fn print(&self, session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
         if session.json() {
             self.print_array(session, view, filter)
+        } else if self.csv {
+            self.print_csv(session, view, filter)
         } else if session.quiet() {
             each(session, view, filter, |session, key| session.terminal.print(&format!("{}\n", key.name)))
         } else {
@@ -200,6 +249,25 @@ impl List {
             let column = |shown: &KeyColumn| if are_usual { shown.column() } else { shown.column().asked_for() };
             print_table(session, view, filter, (&shown.iter().map(column).collect::<Vec<_>>(), &shown))
         }
+    }
+
+    /// What a list of no keys looks like.
+    fn print_nothing(&self, session: &mut Session) -> Result<(), Error> {
+        if session.json() {
+            session.terminal.print("[]\n")
+        } else if self.csv {
+            session.terminal.print_bytes(&key_csv::heading(&self.columns)?)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn print_csv(&self, session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
+        session.terminal.print_bytes(&key_csv::heading(&self.columns)?)?;
+        each(session, view, filter, |session, key| {
+            let line = key_csv::line(&key, &self.columns, session.now())?;
+            session.terminal.print_bytes(&line)
+        })
     }
 
     fn print_array(&self, session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
@@ -267,19 +335,13 @@ fn print_table(
     Ok(seen)
 }
 
-/// How many keys beyond those shown are counted at most: counting a thousand takes as long as showing twenty.
-const COUNTED: u64 = 200;
-
 /// A person who reads a list wants to know whether it is complete.
 fn note_count(session: &mut Session, view: &View<'_>, filter: &Filter, shown: u64) -> Result<(), Error> {
-    let most = shown + COUNTED;
     let all = match filter.limit {
-        Some(_) => view.count_keys(filter, session.now(), most + 1)?,
+        Some(_) => view.count_keys(filter, session.now())?,
         None => shown,
     };
-    if all > most {
-        session.terminal.note(&format!("{shown} of more than {}", count(most, "key")));
-    } else if shown < all {
+    if shown < all {
         session.terminal.note(&format!("{shown} of {}", count(all, "key")));
     } else if session.terminal.kinds().stdout_is_terminal {
         session.terminal.note(&count(all, "key"));

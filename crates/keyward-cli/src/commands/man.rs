@@ -1,33 +1,49 @@
 //! `keyward man`
 
+use std::io::{Seek as _, Write as _};
 use std::path::PathBuf;
+use std::process::Stdio;
 
-use clap::{Args, Command};
+use clap::{Args, Command, ValueHint};
 
 use crate::error::{Code, Error, Exit};
-use crate::manual::pages;
+use crate::manual::{Page, pages};
+use crate::platform;
 use crate::session::Session;
 
-/// Print the man page, or write the pages of all commands into a folder
+/// Show a man page, or write the pages of all commands into a folder
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keyward man | man -l -
-  keyward man pages; cp pages/*.1 ~/.local/share/man/man1; cp pages/*.5 ~/.local/share/man/man5; cp pages/*.7 ~/.local/share/man/man7")]
+  keyward man
+  keyward man group create
+  keyward man serve.toml
+  keyward man --dir pages; cp pages/*.1 ~/.local/share/man/man1; cp pages/*.5 ~/.local/share/man/man5; cp pages/*.7 ~/.local/share/man/man7")]
 pub struct Manual {
-    /// The folder, which must exist
-    #[arg(value_name = "DIR")]
+    /// A command, or a format such as manifest
+    #[arg(value_name = "COMMAND", conflicts_with = "folder")]
+    command: Vec<String>,
+    /// Write all pages into this folder, which must exist
+    #[arg(long = "dir", value_name = "DIR", value_hint = ValueHint::DirPath)]
     folder: Option<PathBuf>,
 }
 
 impl Manual {
-    /// Prints or writes the pages of the command line that `command` defines.
+    /// Shows a page, or writes the pages of the command line that `command` defines.
     ///
     /// # Errors
-    /// Where the folder cannot be written.
+    /// Where there is no such page, or the folder cannot be written.
     pub fn run(self, session: &mut Session, command: Command) -> Result<Exit, Error> {
         let pages = pages(command)?;
         let Some(folder) = self.folder else {
-            session.terminal.print(pages.first().map_or("", |page| &page.text))?;
+            let name = ["keyward".to_owned()].into_iter().chain(self.command).collect::<Vec<_>>().join("-");
+            let is_it = |page: &&Page| page.file.rsplit_once('.').is_some_and(|(stem, _)| stem == name);
+            let page = pages.iter().find(is_it).ok_or_else(|| {
+                Error::new(Code::Usage, format!("there is no page {name}"))
+                    .hint("the commands are listed by `keyward --help`, the other topics by `keyward help TOPIC`")
+            })?;
+            let is_seen = session.terminal.kinds().stdout_is_terminal;
+            let text = if is_seen { formatted(&page.text, session.terminal.width()) } else { None };
+            session.terminal.print(text.as_ref().unwrap_or(&page.text))?;
             return Ok(Exit::DONE);
         };
         for page in &pages {
@@ -42,11 +58,26 @@ impl Manual {
     }
 }
 
+/// The page as a terminal of this width shows it, where there is a program that makes it so.
+fn formatted(page: &str, width: Option<u16>) -> Option<String> {
+    let mut file = tempfile::tempfile().ok()?;
+    file.write_all(page.as_bytes()).ok()?;
+    ["man -l -", "mandoc -"].into_iter().find_map(|program| {
+        file.rewind().ok()?;
+        let mut command = platform::shell(program);
+        let width = width.unwrap_or(80).to_string();
+        command.env("MANPAGER", "cat").env("MANWIDTH", width).env("MAN_KEEP_FORMATTING", "1");
+        let output = command.stdin(file.try_clone().ok()?).stderr(Stdio::null()).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        (output.status.success() && !text.trim().is_empty()).then_some(text)
+    })
+}
+
 /// A page appears under its name complete. A file of that name is replaced, a link never followed.
 fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(std::path::Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut file, text.as_bytes())?;
-    crate::platform::publish(file.as_file())?;
+    file.write_all(text.as_bytes())?;
+    platform::publish(file.as_file())?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }

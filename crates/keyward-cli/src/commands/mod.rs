@@ -23,6 +23,7 @@ pub mod help;
 pub mod history;
 pub mod hold_clipboard;
 pub mod key_columns;
+mod key_csv;
 pub mod list;
 pub mod man;
 pub mod mint;
@@ -33,6 +34,7 @@ pub mod serve;
 pub mod setting_args;
 pub mod settings;
 pub mod show;
+pub mod status;
 #[cfg(feature = "postgres")]
 pub mod store;
 pub mod usage;

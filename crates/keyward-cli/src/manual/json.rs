@@ -357,12 +357,54 @@ const SHAPES: &[Shape] = &[
         ]),
     },
     Shape {
+        name: "status",
+        printed_by: "status",
+        fields: Cow::Borrowed(&[
+            (
+                "store",
+                MaybeText,
+                "where the store is, or would be; null where nobody said and the platform has no place",
+            ),
+            ("exists", Switch, "whether the store has been made"),
+            ("as", MaybeText, "the acting user; null for the owner of the store"),
+            ("role", MaybeText, "the acting user's role"),
+            ("keys", Object("states"), "how many keys are in each state"),
+            ("expiring", Number, "how many active keys expire within 14 days"),
+            ("expiring_first", Objects("expiring key"), "those that expire first, five at most"),
+            ("attention", Objects("attention"), "what may need to be done"),
+        ]),
+    },
+    Shape {
+        name: "states",
+        printed_by: "in status",
+        fields: Cow::Borrowed(&[
+            ("active", Number, "active keys"),
+            ("disabled", Number, "disabled keys"),
+            ("expired", Number, "expired keys"),
+            ("suspended", Number, "suspended keys"),
+        ]),
+    },
+    Shape {
+        name: "expiring key",
+        printed_by: "in status",
+        fields: Cow::Borrowed(&[("name", Text, "the name of the key"), ("expires_at", Time, "when it expires")]),
+    },
+    Shape {
+        name: "attention",
+        printed_by: "in status",
+        fields: Cow::Borrowed(&[
+            ("check", Text, "never_expires, unused, expired, suspended or staged_secret, as in doctor"),
+            ("count", Number, "how many keys it is about"),
+        ]),
+    },
+    Shape {
         name: "settings",
         printed_by: "settings list, settings set",
         fields: Cow::Borrowed(&[
             ("prefix", Text, "what new secrets start with"),
             ("hash_parameters", Object("hash parameters"), "what hashing a new secret costs"),
             ("query_credentials", Switch, "whether a credential in the query of a URL is accepted"),
+            ("default_lifetime", MaybeText, "how long a new key lives if nothing is said; null for never"),
             ("max_lifetime", MaybeText, "how long a secret may live from its minting; null for unlimited"),
             ("usage_retention", MaybeText, "how long usage is kept; null for unlimited"),
         ]),

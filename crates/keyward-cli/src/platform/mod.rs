@@ -60,4 +60,6 @@ pub struct StreamKinds {
     pub stdin_size: Option<u64>,
     /// Columns of the terminal, if there is one.
     pub width: Option<u16>,
+    /// Lines of the terminal, if standard output is one.
+    pub height: Option<u16>,
 }

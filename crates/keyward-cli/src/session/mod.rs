@@ -19,7 +19,7 @@ use jiff::Timestamp;
 pub use self::asking::{Enter, cancelled, find_key, no_such_entry, no_such_key};
 use crate::error::{Code, Error};
 use crate::global::GlobalArgs;
-use crate::terminal::{Interrupts, Options, Terminal};
+use crate::terminal::{Interrupts, Options, Terminal, USUAL_PAGER};
 pub use crate::world::Clock;
 use crate::world::{Environment, Random, World};
 use keyward_core::rules::authority::Authority;
@@ -46,6 +46,7 @@ pub struct Session {
     store: StorePath,
     json: bool,
     quiet: bool,
+    no_pager: bool,
 }
 
 /// The part of the world that is asked while a command runs.
@@ -117,6 +118,7 @@ impl Session {
             store,
             json: global.json,
             quiet: global.quiet,
+            no_pager: global.no_pager,
         };
         #[cfg(feature = "postgres")]
         session.warn_of_password();
@@ -176,6 +178,25 @@ impl Session {
     /// Whether `--quiet` was given.
     pub fn quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// From here on, what is printed goes through the person's pager, where it is longer than the screen.
+    pub fn use_pager(&mut self) {
+        let named = ["KEYWARD_PAGER", "PAGER"].into_iter().find_map(|name| self.environment(name));
+        let command = named.map_or_else(|| USUAL_PAGER.into(), |command| command.to_string_lossy().into_owned());
+        if !self.json && !self.no_pager && !command.trim().is_empty() {
+            self.terminal.use_pager(command);
+        }
+    }
+
+    /// Passes on everything that was printed.
+    ///
+    /// # Errors
+    /// Where standard output takes nothing more.
+    pub fn end_output(&mut self) -> Result<(), Error> {
+        let section = self.terminal.needs_pager().then(|| self.question());
+        self.terminal.end_pages(section)?;
+        self.terminal.flush()
     }
 
     /// The value of an environment variable.

@@ -6,6 +6,7 @@
 mod editor;
 mod interrupts;
 mod menu;
+mod pager;
 mod progress;
 mod prompt;
 mod screen;
@@ -17,11 +18,13 @@ use serde::Serialize;
 
 pub use editor::Scratch;
 pub use interrupts::{Hold, Interruption, Interrupts, RunningCommand, Section, StopRequest, TerminalState};
+pub use pager::USUAL_PAGER;
 pub use progress::{Progress, Spinner};
 pub use prompt::Answer;
 pub use screen::AlternateScreen;
 pub use table::{BLOCK, Blocks, Cell, Column, ColumnWidths, card};
 
+use self::pager::Pages;
 use crate::error::{Code, Error, Exit};
 use crate::platform::{self, StreamKinds};
 use crate::text::clean;
@@ -81,6 +84,8 @@ pub struct Terminal {
     options: Options,
     /// stdout takes nothing more: nobody reads it any longer.
     stdout_is_lost: bool,
+    /// What is printed, where the person's pager may be needed for it.
+    pages: Option<Pages>,
 }
 
 impl Terminal {
@@ -92,7 +97,7 @@ impl Terminal {
         kinds: StreamKinds,
         options: Options,
     ) -> Self {
-        Self { stdin, stdout: BufWriter::new(stdout), stderr, kinds, options, stdout_is_lost: false }
+        Self { stdin, stdout: BufWriter::new(stdout), stderr, kinds, options, stdout_is_lost: false, pages: None }
     }
 
     /// Whether a question can be asked and answered.
@@ -163,8 +168,45 @@ impl Terminal {
         if self.stdout_is_lost {
             return Ok(());
         }
+        if let Some(pages) = &mut self.pages {
+            if pages.take(text).is_ok() {
+                return Ok(());
+            }
+            self.show_pages(None)?;
+        }
         let written = self.stdout.write_all(text);
         self.after_write(written)
+    }
+
+    /// From here on, what is printed is for a pager, where it is longer than the screen. Only for a person, and never for
+    /// what may hold a secret.
+    pub fn use_pager(&mut self, command: String) {
+        if let Some(rows) = self.kinds.height.filter(|_| self.kinds.stdout_is_terminal && !self.options.dumb) {
+            self.pages = Some(Pages::new(command, rows));
+        }
+    }
+
+    /// Whether [`Terminal::end_pages`] will start a pager.
+    pub fn needs_pager(&self) -> bool {
+        self.pages.as_ref().is_some_and(Pages::is_long)
+    }
+
+    /// Shows what was printed for a pager, and then what was told beside it. The pager has the terminal of the section.
+    ///
+    /// # Errors
+    /// As [`Terminal::print`].
+    pub fn end_pages(&mut self, section: Option<Section>) -> Result<(), Error> {
+        self.show_pages(section)
+    }
+
+    fn show_pages(&mut self, section: Option<Section>) -> Result<(), Error> {
+        let Some(pages) = self.pages.take() else { return Ok(()) };
+        let (shown, notes) = pages.show(&mut self.stdout, section);
+        let shown = self.after_write(shown);
+        for note in notes {
+            self.say(&note);
+        }
+        shown
     }
 
     /// Standard input, for another thread; here it is at its end from now on.
@@ -246,6 +288,9 @@ impl Terminal {
 
     /// Writes lines to stderr, whatever was asked for.
     pub fn say(&mut self, text: &str) {
+        if let Some(pages) = &mut self.pages {
+            return pages.tell(text.to_owned());
+        }
         // On a screen, both streams appear in the order in which they were written.
         if self.kinds.stdout_is_terminal && !self.stdout_is_lost {
             self.stdout_is_lost = self.stdout.flush().is_err();

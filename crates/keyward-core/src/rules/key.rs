@@ -110,7 +110,7 @@ pub struct Key {
     pub damage: Option<String>,
 }
 
-/// Whether a key works at all. Where several apply, the first of disabled, expired and suspended
+/// Whether a key works at all. Where several apply, the first of expired, disabled and suspended
 /// is the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
@@ -131,8 +131,8 @@ impl State {
     /// The state of a key: the first that applies.
     pub(crate) fn of(is_enabled: bool, is_expired: bool, is_suspended: bool) -> Self {
         match () {
-            () if !is_enabled => Self::Disabled,
             () if is_expired => Self::Expired,
+            () if !is_enabled => Self::Disabled,
             () if is_suspended => Self::Suspended,
             () => Self::Active,
         }
@@ -357,7 +357,8 @@ pub(crate) mod tests {
             (true, None, false, true, State::Suspended),
             (true, None, true, false, State::Suspended),
             (true, Some(1), false, false, State::Expired),
-            (false, Some(1), false, false, State::Disabled),
+            (false, Some(1), false, false, State::Expired),
+            (false, Some(101), false, false, State::Disabled),
         ] {
             let mut key = sample();
             key.settings.enabled = enabled;

@@ -22,6 +22,7 @@ pub mod names;
 pub mod patch;
 pub mod rate;
 pub mod restriction;
+pub mod selection;
 pub mod setting;
 pub mod text;
 pub mod time;

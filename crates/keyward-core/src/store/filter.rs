@@ -7,32 +7,37 @@ use jiff::Timestamp;
 use super::conditions::{Bound, Conditions};
 use super::db::Dialect;
 use super::directory::table;
-use super::rows::{count_keys, select_key};
+use super::rows::{count_keys, has_key, select_key};
 use crate::rules::directory::Kind;
 use crate::rules::key::State;
 use crate::rules::names::{LabelFilter, Level, Name, Scope};
+use crate::rules::selection::Selection;
 
 /// What keys are listed by. Everything that is set must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// A pattern for the name: `*`, `?` and `[…]`, case-sensitive.
-    pub name: Option<String>,
-    /// In this group.
-    pub group: Option<Name>,
-    /// Of this user.
-    pub owner: Option<Name>,
-    /// With this role.
-    pub role: Option<Name>,
-    /// Of this tenant.
-    pub tenant: Option<Name>,
-    /// With all of these scopes.
-    pub scopes: Vec<Scope>,
-    /// With all of these levels, held directly or through one below.
-    pub levels: Vec<Level>,
-    /// With all of these labels.
-    pub labels: Vec<LabelFilter>,
-    /// In this state.
-    pub state: Option<State>,
+    /// A text in the name, in the description, or in a label or its value; letters of ASCII in either case.
+    pub search: Option<String>,
+    /// Patterns for the name: `*`, `?` and `[…]`, case-sensitive.
+    pub name: Selection<String>,
+    /// In one of these groups.
+    pub group: Selection<Name>,
+    /// Of one of these users.
+    pub owner: Selection<Name>,
+    /// With one of these roles.
+    pub role: Selection<Name>,
+    /// Of one of these tenants.
+    pub tenant: Selection<Name>,
+    /// With scopes of all of these.
+    pub scopes: Vec<Selection<Scope>>,
+    /// With levels of all of these, held directly or through one below.
+    pub levels: Vec<Selection<Level>>,
+    /// With labels of all of these.
+    pub labels: Vec<Selection<LabelFilter>>,
+    /// In one of these states.
+    pub state: Selection<State>,
+    /// Whether they never expire.
+    pub never_expires: Option<bool>,
     /// Not expired yet, and expiring by then.
     pub expires_by: Option<Timestamp>,
     /// Made before then, and not used since.
@@ -67,6 +72,21 @@ fn seconds<'v>(time: Timestamp) -> Bound<'v> {
 }
 
 impl Filter {
+    /// What it wants of the directory.
+    pub fn directory(&self) -> [(Kind, &Selection<Name>); 4] {
+        [(Kind::Group, &self.group), (Kind::User, &self.owner), (Kind::Role, &self.role), (Kind::Tenant, &self.tenant)]
+    }
+
+    /// How many values its selections have: engines take a limited number.
+    pub fn size(&self) -> usize {
+        fn all<T>(selections: &[Selection<T>]) -> usize {
+            selections.iter().map(Selection::len).sum()
+        }
+        let directory: usize = self.directory().iter().map(|(_, names)| names.len()).sum();
+        let lists = all(&self.scopes) + all(&self.levels) + all(&self.labels);
+        directory + lists + self.name.len() + self.state.len()
+    }
+
     /// The statement that lists its keys as [`super::rows::key`] reads them.
     pub(in crate::store) fn list(&self, now: Timestamp, dialect: Dialect) -> (String, Conditions<'_>) {
         let conditions = self.conditions(now, dialect);
@@ -94,54 +114,77 @@ impl Filter {
         (sql, conditions)
     }
 
-    /// The statement that counts its keys without its limit, `most` of them at most.
-    pub(super) fn count(&self, now: Timestamp, most: u64, dialect: Dialect) -> (String, Conditions<'_>) {
+    /// The statement that counts its keys, without its limit.
+    pub(super) fn count(&self, now: Timestamp, dialect: Dialect) -> (String, Conditions<'_>) {
         let conditions = self.conditions(now, dialect);
-        (count_keys(conditions.sql(), most), conditions)
+        (count_keys(conditions.sql()), conditions)
+    }
+
+    /// The statement that tells whether it lets any key through.
+    pub(super) fn any(&self, now: Timestamp, dialect: Dialect) -> (String, Conditions<'_>) {
+        let conditions = self.conditions(now, dialect);
+        (has_key(conditions.sql()), conditions)
     }
 
     fn conditions(&self, now: Timestamp, dialect: Dialect) -> Conditions<'_> {
         let mut all = Conditions::default();
-        if let Some(pattern) = &self.name {
-            // What stands before the first wildcard is a range of the index.
-            let start = pattern.split(['*', '?', '[']).next().unwrap_or_default();
-            all.and(&dialect.fits("k.name"), vec![Bound::Made(dialect.pattern(pattern))]);
-            all.and("k.name >= ? AND k.name < ?", vec![Bound::Text(start), Bound::Made(behind(start))]);
+        if let Some(text) = &self.search {
+            search(&mut all, text, dialect);
         }
-        for (kind, name) in [
-            (Kind::Group, &self.group),
-            (Kind::User, &self.owner),
-            (Kind::Role, &self.role),
-            (Kind::Tenant, &self.tenant),
-        ] {
+        self.name.conditions(&mut all, |pattern| match pattern {
+            Some(pattern) => like(pattern, dialect),
+            None => never(),
+        });
+        for (kind, selection) in self.directory() {
             let (table, column) = table(kind);
-            if let Some(name) = name {
-                let condition = format!("k.{column} = (SELECT id FROM {table} WHERE name = ?)");
-                all.and(&condition, vec![Bound::Text(name.as_str())]);
-            }
+            selection.conditions(&mut all, |name| match name {
+                Some(name) => {
+                    let is_it = format!("k.{column} = (SELECT id FROM {table} WHERE name = ?)");
+                    (is_it, vec![Bound::Text(name.as_str())])
+                }
+                None => (format!("k.{column} IS NULL"), vec![]),
+            });
         }
         for scope in &self.scopes {
-            all.and("k.id IN (SELECT key FROM key_scope WHERE scope = ?)", vec![Bound::Text(scope.as_str())]);
+            scope.conditions(&mut all, |scope| match scope {
+                Some(scope) => listed("key_scope", "scope = ?", vec![Bound::Text(scope.as_str())]),
+                None => without("key_scope"),
+            });
         }
         for level in &self.levels {
-            // '0' is the character after '/': together they enclose everything below the level.
-            all.and(
-                "k.id IN (SELECT key FROM key_level WHERE level = ? OR (level >= ? AND level < ?))",
-                vec![Bound::Text(level.as_str()), Bound::Made(format!("{level}/")), Bound::Made(format!("{level}0"))],
-            );
+            level.conditions(&mut all, |level| match level {
+                // '0' is the character after '/': together they enclose everything below the level.
+                Some(level) => listed(
+                    "key_level",
+                    "level = ? OR (level >= ? AND level < ?)",
+                    vec![
+                        Bound::Text(level.as_str()),
+                        Bound::Made(format!("{level}/")),
+                        Bound::Made(format!("{level}0")),
+                    ],
+                ),
+                None => without("key_level"),
+            });
         }
         for label in &self.labels {
-            let key = Bound::Text(label.key.as_str());
-            match &label.value {
-                Some(value) => all.and(
-                    "k.id IN (SELECT key FROM key_label WHERE label = ? AND value = ?)",
-                    vec![key, Bound::Text(value.as_str())],
+            label.conditions(&mut all, |label| match label {
+                Some(LabelFilter { key, value: Some(value) }) => listed(
+                    "key_label",
+                    "label = ? AND value = ?",
+                    vec![Bound::Text(key.as_str()), Bound::Text(value.as_str())],
                 ),
-                None => all.and("k.id IN (SELECT key FROM key_label WHERE label = ?)", vec![key]),
-            }
+                Some(LabelFilter { key, value: None }) => {
+                    listed("key_label", "label = ?", vec![Bound::Text(key.as_str())])
+                }
+                None => without("key_label"),
+            });
         }
-        if let Some(state) = self.state {
-            in_state(&mut all, state, now, dialect);
+        self.state.conditions(&mut all, |state| match state {
+            Some(state) => in_state(*state, now, dialect),
+            None => never(),
+        });
+        if let Some(never) = self.never_expires {
+            all.and(if never { "k.expires_at IS NULL" } else { "k.expires_at IS NOT NULL" }, vec![]);
         }
         if let Some(end) = self.expires_by {
             all.and("k.expires_at > ? AND k.expires_at <= ?", vec![seconds(now), seconds(end)]);
@@ -156,22 +199,79 @@ impl Filter {
     }
 }
 
+/// A condition, with what is bound to each `?` in it.
+type Condition<'v> = (String, Vec<Bound<'v>>);
+
+impl<T> Selection<T> {
+    /// Adds what it wants, with the condition for each of its values.
+    fn conditions<'v>(&'v self, all: &mut Conditions<'v>, condition: impl Fn(Option<&'v T>) -> Condition<'v>) {
+        let (mut any, mut values) = (vec![], vec![]);
+        for value in &self.any_of {
+            let (sql, bound) = condition(value.as_ref());
+            any.push(format!("({sql})"));
+            values.extend(bound);
+        }
+        match &any[..] {
+            [] => {}
+            [only] => all.and(&only[1..only.len() - 1], values),
+            _ => all.and(&format!("({})", any.join(" OR ")), values),
+        }
+        for value in &self.none_of {
+            let (sql, bound) = condition(value.as_ref());
+            all.and(&format!("({sql}) IS NOT TRUE"), bound);
+        }
+    }
+}
+
+fn never<'v>() -> Condition<'v> {
+    ("1 = 0".to_owned(), vec![])
+}
+
+fn like(pattern: &str, dialect: Dialect) -> Condition<'_> {
+    // What stands before the first wildcard is a range of the index.
+    let start = pattern.split(['*', '?', '[']).next().unwrap_or_default();
+    let sql = format!("{} AND k.name >= ? AND k.name < ?", dialect.fits("k.name"));
+    (sql, vec![Bound::Made(dialect.pattern(pattern)), Bound::Text(start), Bound::Made(behind(start))])
+}
+
+/// In a table of lists, there is a row of the key for which this holds.
+fn listed<'v>(table: &str, condition: &str, values: Vec<Bound<'v>>) -> Condition<'v> {
+    (format!("k.id IN (SELECT key FROM {table} WHERE {condition})"), values)
+}
+
+fn without<'v>(table: &str) -> Condition<'v> {
+    (format!("k.id NOT IN (SELECT key FROM {table})"), vec![])
+}
+
+fn search<'v>(all: &mut Conditions<'v>, text: &str, dialect: Dialect) {
+    let holds = |column| dialect.holds(column);
+    let sql = format!(
+        "({} OR {} OR k.id IN (SELECT key FROM key_label WHERE {} OR {}))",
+        holds("k.name"),
+        holds("coalesce(k.description, '')"),
+        holds("label"),
+        holds("value"),
+    );
+    all.and(&sql, vec![Bound::Made(text.to_ascii_lowercase()); 4]);
+}
+
 /// The first text behind all that start with `start`: names are ASCII, and U+007F is in none of them.
 pub(super) fn behind(start: &str) -> String {
     format!("{start}\u{7f}")
 }
 
 /// The same rule as [`crate::rules::key::Key::state`]; a test holds the two together.
-fn in_state(all: &mut Conditions<'_>, state: State, now: Timestamp, dialect: Dialect) {
+fn in_state<'v>(state: State, now: Timestamp, dialect: Dialect) -> Condition<'v> {
+    let expired = dialect.rarely("k.expires_at <= ?");
     let not_expired = "(k.expires_at IS NULL OR k.expires_at > ?)";
     let suspended = "(coalesce(o.enabled, 1) = 0 OR coalesce(t.enabled, 1) = 0)";
-    let expired = dialect.rarely("k.expires_at <= ?");
     // Most keys are enabled. The plus keeps the planner from looking for them in the index that finds the others.
     let enabled = "+k.enabled = 1";
-    match state {
-        State::Disabled => all.and("k.enabled = 0", vec![]),
-        State::Expired => all.and(&format!("{enabled} AND {expired}"), vec![seconds(now)]),
-        State::Suspended => all.and(&format!("{enabled} AND {not_expired} AND {suspended}"), vec![seconds(now)]),
-        State::Active => all.and(&format!("{enabled} AND {not_expired} AND NOT {suspended}"), vec![seconds(now)]),
-    }
+    let sql = match state {
+        State::Expired => expired,
+        State::Disabled => format!("k.enabled = 0 AND {not_expired}"),
+        State::Suspended => format!("{enabled} AND {not_expired} AND {suspended}"),
+        State::Active => format!("{enabled} AND {not_expired} AND NOT {suspended}"),
+    };
+    (sql, vec![seconds(now)])
 }

@@ -130,7 +130,8 @@ fn ask(store: &Store) -> Result<(), StoreError> {
     let id = Id::from_random([11; 8]);
     for filter in filters() {
         view.each_key::<StoreError>(&filter, at(5), |_| Ok(()))?;
-        view.count_keys(&filter, at(5), 10)?;
+        view.count_keys(&filter, at(5))?;
+        view.has_key(&filter, at(5))?;
     }
     for filter in [
         EventFilter::default(),
@@ -180,20 +181,20 @@ fn ask(store: &Store) -> Result<(), StoreError> {
 
 /// Each filter and each order, alone.
 fn filters() -> Vec<Filter> {
-    let changes: [fn(&mut Filter); 22] = [
+    let changes: [fn(&mut Filter); 27] = [
         |_| (),
-        |f| f.name = Some("x*[a-c]?".to_owned()),
-        |f| f.group = Some(name("a")),
-        |f| f.owner = Some(name("a")),
-        |f| f.role = Some(name("a")),
-        |f| f.tenant = Some(name("a")),
+        |f| f.name = "x*[a-c]?".to_owned().into(),
+        |f| f.group = name("a").into(),
+        |f| f.owner = name("a").into(),
+        |f| f.role = name("a").into(),
+        |f| f.tenant = name("a").into(),
         |f| f.scopes = vec!["rest".parse().unwrap()],
         |f| f.levels = vec!["a/b".parse().unwrap()],
         |f| f.labels = vec!["team=web".parse().unwrap(), "team".parse().unwrap()],
-        |f| f.state = Some(State::Active),
-        |f| f.state = Some(State::Disabled),
-        |f| f.state = Some(State::Expired),
-        |f| f.state = Some(State::Suspended),
+        |f| f.state = State::Active.into(),
+        |f| f.state = State::Disabled.into(),
+        |f| f.state = State::Expired.into(),
+        |f| f.state = State::Suspended.into(),
         |f| f.expires_by = Some(at(9)),
         |f| f.unused_since = Some(at(9)),
         |f| f.sort = Sort::Created,
@@ -203,6 +204,11 @@ fn filters() -> Vec<Filter> {
         |f| (f.sort, f.reverse) = (Sort::Expires, true),
         |f| (f.sort, f.reverse) = (Sort::Used, true),
         |f| f.limit = Some(20),
+        |f| f.search = Some("text".to_owned()),
+        |f| f.name = "a*,!ab*".parse().unwrap(),
+        |f| f.group = "a,none,!b,!none".parse().unwrap(),
+        |f| (f.scopes, f.levels) = (vec!["a,none,!b".parse().unwrap()], vec!["!none".parse().unwrap()]),
+        |f| (f.labels, f.never_expires) = (vec!["a,none,!b=c".parse().unwrap()], Some(true)),
     ];
     let with = |change: &fn(&mut Filter)| {
         let mut filter = Filter::default();

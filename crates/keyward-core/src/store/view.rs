@@ -188,13 +188,22 @@ impl<'c> View<'c> {
         self.conn.each(&statement, &conditions.values(), |row| f(rows::key(row)?))
     }
 
-    /// How many keys `filter` lets through, whatever its limit is; of more than `most`, `most`.
+    /// How many keys `filter` lets through, whatever its limit is.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn count_keys(&self, filter: &Filter, now: Timestamp, most: u64) -> Result<u64, StoreError> {
-        let (statement, conditions) = filter.count(now, most, self.conn.dialect());
+    pub fn count_keys(&self, filter: &Filter, now: Timestamp) -> Result<u64, StoreError> {
+        let (statement, conditions) = filter.count(now, self.conn.dialect());
         self.conn.alone(&statement, &conditions.values(), |row| row.count(0))
+    }
+
+    /// Whether `filter` lets any key through.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn has_key(&self, filter: &Filter, now: Timestamp) -> Result<bool, StoreError> {
+        let (statement, conditions) = filter.any(now, self.conn.dialect());
+        self.conn.alone(&statement, &conditions.values(), |row| row.flag(0))
     }
 
     /// Counts `most` further keys by their states. Returns whether there may be more.

@@ -8,7 +8,7 @@ pub(crate) fn a_view_is_of_one_moment<F: Fixture>() {
     let place = F::new();
     let (store, mut other) = (place.open(), place.open());
     let view = store.view().unwrap();
-    let count = || view.count_keys(&Filter::default(), at(NOW), 10).unwrap();
+    let count = || view.count_keys(&Filter::default(), at(NOW)).unwrap();
     assert_eq!(count(), 0);
     let key = other.write(stamp(), |changes| insert(changes, "one", 1)).unwrap();
     assert_eq!((count(), view.head().unwrap().seq, view.count_events().unwrap()), (0, 0, 0));

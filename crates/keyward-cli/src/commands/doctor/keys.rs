@@ -8,12 +8,18 @@ use crate::session::Session;
 use crate::text::count;
 use keyward_core::rules::hashing::Cost;
 use keyward_core::rules::key::State;
+use keyward_core::rules::selection::Selection;
 use keyward_core::rules::time::Duration;
 use keyward_core::store::{Filter, NameCount, StoreError, View};
 
 /// How long before its expiry a key "expires soon", and after how long an unused key is reported.
-const SOON: &str = "14d";
-const LONG: &str = "90d";
+pub(in crate::commands) const SOON: &str = "14d";
+pub(in crate::commands) const LONG: &str = "90d";
+
+/// How long one of these is.
+pub(in crate::commands) fn span_of(text: &str) -> Duration {
+    text.parse().unwrap_or_default()
+}
 
 pub(super) fn hashing(session: &Session, view: &View<'_>) -> Result<Vec<Diagnosis>, Error> {
     let settings = view.settings()?;
@@ -50,14 +56,14 @@ pub(super) fn keys(session: &Session, view: &View<'_>) -> Result<Vec<Diagnosis>,
         })?;
         Ok::<_, StoreError>(names)
     };
-    let span = |text: &str| text.parse::<Duration>().unwrap_or_default();
-    let state = |state| Filter { state: Some(state), ..Filter::default() };
-    let soon = Filter { expires_by: Some(span(SOON).after(now).unwrap_or(Timestamp::MAX)), ..Filter::default() };
-    let unused = Filter { unused_since: Some(span(LONG).before(now).unwrap_or(Timestamp::MIN)), ..Filter::default() };
+    let state = |state| Filter { state: Selection::from(state), ..Filter::default() };
+    let soon = Filter { expires_by: Some(span_of(SOON).after(now).unwrap_or(Timestamp::MAX)), ..Filter::default() };
+    let unused =
+        Filter { unused_since: Some(span_of(LONG).before(now).unwrap_or(Timestamp::MIN)), ..Filter::default() };
     // No advice that the store refuses.
     let (never, soon_ends) = match view.settings()?.max_lifetime {
         None => (
-            "keyward edit KEY --expires 90d; for new keys: keyward settings set max-lifetime 365d".to_owned(),
+            "keyward edit KEY --expires 90d; for new keys: keyward settings set default-lifetime 90d".to_owned(),
             "to keep one: keyward edit KEY --expires 90d".to_owned(),
         ),
         Some(max) => (

@@ -17,6 +17,7 @@ use keyward_core::store::{NameCount, Store};
 
 use self::contents::{history, integrity, schema};
 use self::file::{file_system, permissions};
+pub(super) use self::keys::{LONG, SOON, span_of};
 use self::keys::{hashing, keys, reserved_names};
 
 /// Check the store and its keys, and suggest fixes
@@ -90,13 +91,17 @@ impl Diagnosis {
         remedy: &str,
     ) -> Self {
         let NameCount { count, names, .. } = found;
-        let finding = match count {
-            0 => return Self::ok(check, none),
-            1 => format!("1 key {one}"),
-            _ => format!("{count} keys {several}"),
-        };
+        if count == 0 {
+            return Self::ok(check, none);
+        }
+        let finding = count_of(count, &format!("key {one}"), &format!("keys {several}"));
         Self { count, keys: names, ..Self::bad(check, Severity::Warning, finding, meaning, remedy.to_owned()) }
     }
+}
+
+/// A number, and what there is one of, or several.
+pub(super) fn count_of(number: u64, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 impl Doctor {

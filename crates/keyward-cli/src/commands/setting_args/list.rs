@@ -183,12 +183,14 @@ pub const COLUMNS: [SettingColumn; 7] = [
 pub const LAST_COLUMNS: [SettingColumn; 1] = [(Setting::DESCRIPTION, "description", 0, Words::Value)];
 
 /// Columns that are shown where they are asked for.
-pub const MORE_COLUMNS: [SettingColumn; 5] = [
+pub const MORE_COLUMNS: [SettingColumn; 7] = [
     (Setting::ALLOWED_IPS, "addresses", 5, Words::ValueOr("anywhere")),
     (Setting::LIMITS, "limits", 5, Words::Value),
     (Setting::LABELS, "labels", 3, Words::Value),
     (Setting::READ_ONLY, "access", 3, Words::OnOff("read only", "read and write")),
     (Setting::REQUIRE_SECURE, "plain http", 2, Words::OnOff("refused", "allowed")),
+    (Setting::ENABLED, "enabled", 2, Words::OnOff("yes", "no")),
+    (Setting::PREFIX, "prefix", 1, Words::Value),
 ];
 
 /// The words for the values of a setting.

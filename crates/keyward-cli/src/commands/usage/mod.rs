@@ -67,6 +67,11 @@ struct Report {
 }
 
 impl Usage {
+    /// Whether what is printed is for a program.
+    pub fn is_for_programs(&self) -> bool {
+        self.csv
+    }
+
     /// Shows the usage.
     ///
     /// # Errors

@@ -89,6 +89,7 @@ pub fn controlling_terminal() -> io::Result<File> {
 /// What the standard streams are connected to.
 pub fn stream_kinds() -> StreamKinds {
     let [stdin, stdout, stderr] = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let size = tcgetwinsize(stdout);
     StreamKinds {
         stdin_is_terminal: isatty(stdin),
         stdout_is_terminal: isatty(stdout),
@@ -96,11 +97,8 @@ pub fn stream_kinds() -> StreamKinds {
         stdout_is_closed: is_stand_in(stdout),
         stdout_is_file: file_size(stdout).is_some(),
         stdin_size: file_size(stdin),
-        width: tcgetwinsize(stdout)
-            .or_else(|_| tcgetwinsize(stderr))
-            .ok()
-            .map(|size| size.ws_col)
-            .filter(|&columns| columns > 0),
+        height: size.as_ref().ok().map(|size| size.ws_row).filter(|&rows| rows > 0),
+        width: size.or_else(|_| tcgetwinsize(stderr)).ok().map(|size| size.ws_col).filter(|&columns| columns > 0),
     }
 }
 

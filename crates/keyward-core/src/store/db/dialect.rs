@@ -42,6 +42,15 @@ impl Dialect {
         }
     }
 
+    /// Whether the text in this column holds the one that is bound to the next placeholder, which is in small letters.
+    pub(in crate::store) fn holds(self, column: &str) -> String {
+        match self {
+            Self::Sqlite => format!("instr(lower({column}), ?) > 0"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres => format!("strpos(lower({column}), ?) > 0"),
+        }
+    }
+
     /// The condition, which holds for few rows: the planner would guess that it holds for many.
     pub(in crate::store) fn rarely(self, condition: &str) -> String {
         match self {

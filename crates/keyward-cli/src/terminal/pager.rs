@@ -1,0 +1,97 @@
+//! Output that is longer than the screen, for the person's pager.
+//!
+//! What a command prints is kept until the command has ended: no transaction of a store waits for a reader. What does not
+//! fit on the screen is kept in a file without a name, which nobody else can read.
+
+use std::fs::File;
+use std::io::{self, Seek as _, Write};
+
+use super::Section;
+use crate::platform;
+
+/// The pager of those who name none: it ends by itself where all fits, shows colours, and leaves the text on the screen.
+pub const USUAL_PAGER: &str = "less -FRX";
+
+/// What was printed so far.
+#[derive(Debug)]
+pub(super) struct Pages {
+    /// The pager, as a shell reads it.
+    command: String,
+    /// How many lines a screen has.
+    rows: usize,
+    lines: usize,
+    /// What fits on the screen.
+    text: Vec<u8>,
+    /// All of it, where it does not.
+    file: Option<File>,
+    /// What is told beside it, in the end.
+    notes: Vec<String>,
+}
+
+impl Pages {
+    pub(super) fn new(command: String, rows: u16) -> Self {
+        Self { command, rows: rows.into(), lines: 0, text: vec![], file: None, notes: vec![] }
+    }
+
+    /// Keeps what is printed, or nothing of it where there is no room.
+    pub(super) fn take(&mut self, text: &[u8]) -> io::Result<()> {
+        self.lines += text.iter().filter(|&&byte| byte == b'\n').count();
+        let file = match &mut self.file {
+            // The prompt of the shell needs a line as well.
+            None if self.lines < self.rows => {
+                self.text.extend_from_slice(text);
+                return Ok(());
+            }
+            None => {
+                let mut file = tempfile::tempfile()?;
+                file.write_all(&self.text)?;
+                self.text = vec![];
+                self.file.insert(file)
+            }
+            Some(file) => file,
+        };
+        let end = file.stream_position()?;
+        file.write_all(text).inspect_err(|_| {
+            let _ = file.set_len(end);
+        })
+    }
+
+    /// Keeps what is told beside it.
+    pub(super) fn tell(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// Whether a pager is needed.
+    pub(super) fn is_long(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Shows all of it: in the pager, where a section of the run is given for that, or else as it is on `stdout`. Returns
+    /// what was told beside it.
+    pub(super) fn show(self, stdout: &mut dyn Write, section: Option<Section>) -> (io::Result<()>, Vec<String>) {
+        let shown = match self.file {
+            None => stdout.write_all(&self.text),
+            Some(file) => show_file(file, &self.command, stdout, section),
+        };
+        (shown.and_then(|()| stdout.flush()), self.notes)
+    }
+}
+
+fn show_file(mut file: File, command: &str, stdout: &mut dyn Write, section: Option<Section>) -> io::Result<()> {
+    file.rewind()?;
+    if let Some(section) = section {
+        // What is typed now is for the pager, Ctrl-C included.
+        let reading = section.lend();
+        let mut pager = platform::shell(command);
+        // A pager could start other programs, with the rights of whoever runs this one (less(1), "SECURITY").
+        pager.env("LESSSECURE", "1").stdin(file.try_clone()?);
+        let status = pager.status();
+        drop(reading);
+        // What a shell says of a command that it cannot start (POSIX, "Shell Command Language", 2.8.2).
+        if status.is_ok_and(|status| !matches!(status.code(), Some(126 | 127))) {
+            return Ok(());
+        }
+        file.rewind()?;
+    }
+    io::copy(&mut file, stdout).map(drop)
+}
