@@ -86,14 +86,7 @@ impl From<StoreError> for Error {
             StoreError::Reserved { .. } => {
                 Self::new(code, message).hint("nothing was changed; try again in a minute").reserved()
             }
-            StoreError::DefaultTooLong { max, .. } => Self::new(code, message)
-                .hint(format!("shorten it first: keyward settings set default-lifetime {max:?}"))
-                .hint("or let keys live longer: keyward settings set max-lifetime DURATION"),
-            StoreError::LivesTooLong { max, name: None, .. } => Self::new(code, message)
-                .hint(format!("give it an earlier end, such as --expires {max:?}")),
-            StoreError::LivesTooLong { latest, name: Some(name), .. } => Self::new(code, message).hint(
-                format!("the latest end is --expires {latest}; another secret may live on: keyward rotate {name}"),
-            ),
+            StoreError::DefaultTooLong { .. } | StoreError::LivesTooLong { .. } => lives_too_long(&error, message),
             StoreError::ReservedWord { what, word } => {
                 let error = Self::new(code, message);
                 error.hint(if word.starts_with(NOT) {
@@ -126,6 +119,22 @@ impl From<StoreError> for Error {
             // What the core learns to say later, it says in a sentence.
             _ => Self::new(code, message),
         }
+    }
+}
+
+/// The error for a key that would live longer than the store lets it.
+fn lives_too_long(error: &StoreError, message: String) -> Error {
+    let refused = Error::new(Code::InvalidValue, message);
+    match error {
+        StoreError::DefaultTooLong { max, .. } => refused
+            .hint(format!("shorten it first: keyward settings set default-lifetime {max:?}"))
+            .hint("or let keys live longer: keyward settings set max-lifetime DURATION"),
+        StoreError::LivesTooLong { latest, name: Some(name), .. } => refused
+            .hint(format!("the latest end is --expires {latest}; another secret may live on: keyward rotate {name}")),
+        StoreError::LivesTooLong { max, .. } => {
+            refused.hint(format!("give it an earlier end, such as --expires {max:?}"))
+        }
+        _ => refused,
     }
 }
 

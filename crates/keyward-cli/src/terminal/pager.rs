@@ -35,7 +35,7 @@ impl Pages {
 
     /// Keeps what is printed, or nothing of it where there is no room.
     pub(super) fn take(&mut self, text: &[u8]) -> io::Result<()> {
-        self.lines += text.iter().filter(|&&byte| byte == b'\n').count();
+        self.lines += text.split(|&byte| byte == b'\n').count() - 1;
         let file = match &mut self.file {
             // The prompt of the shell needs a line as well.
             None if self.lines < self.rows => {

@@ -243,7 +243,7 @@ fn without<'v>(table: &str) -> Condition<'v> {
     (format!("k.id NOT IN (SELECT key FROM {table})"), vec![])
 }
 
-fn search<'v>(all: &mut Conditions<'v>, text: &str, dialect: Dialect) {
+fn search(all: &mut Conditions<'_>, text: &str, dialect: Dialect) {
     let holds = |column| dialect.holds(column);
     let sql = format!(
         "({} OR {} OR k.id IN (SELECT key FROM key_label WHERE {} OR {}))",
