@@ -186,6 +186,55 @@ fn bash_and_fish_complete() {
     }
 }
 
+/// A bash in a terminal takes words apart at `=`, `@` and `:`, and replaces the last part by itself.
+#[test]
+#[ignore = "needs bash"]
+fn a_bash_in_a_terminal_completes_what_it_takes_apart() {
+    let (sandbox, _) = sandbox();
+    for line in ["create ann@example.org", "create off --disabled --label team=web", "tenant create acme"] {
+        assert_eq!(sandbox.run(line).code, 0);
+    }
+    std::fs::write(sandbox.path("k3.toml"), "").unwrap();
+    let script = root().join("completions/keyward.bash").display().to_string();
+    let mut screen = Screen::start_program("bash", &["--norc", "-i"], &sandbox.store(), &sandbox.path(""));
+    screen.press("PS1='ready> '\r");
+    screen.wait_for("\nready> ");
+    screen.press(&format!("source {script}; clear\r"));
+    for (typed, whole) in [
+        ("show ann@ex", "show ann@example.org"),
+        ("show ann", "show ann@example.org"),
+        ("list --group=c", "list --group=ci"),
+        ("list --label te", "list --label team="),
+        ("list --label team=w", "list --label team=web"),
+        ("list --label=team=w", "list --label=team=web"),
+        ("list --scope=rest,u", "list --scope=rest,ui"),
+        ("list --scope '!u", "list --scope '!ui'"),
+        ("list --scope \"!u", "list --scope \"!ui\""),
+        ("list --state susp", "list --state suspended"),
+        ("apply k3", "apply k3.toml"),
+        ("--store k", "--store k"),
+        ("create x --secret-file k3", "create x --secret-file k3.toml"),
+        ("enable o", "enable off"),
+        ("disable alpin", "disable alpine"),
+        ("help dupl", "help duplicate"),
+        ("help mani", "help manifest"),
+        ("settings set query-credentials a", "settings set query-credentials allow"),
+        ("history --action key.rot", "history --action key.rotate"),
+        ("history --by an", "history --by ann"),
+        // It stands there already.
+        ("show alpine alpi", "show alpine alpi"),
+        ("enable alp", "enable alp"),
+    ] {
+        screen.press(&format!("\x15keyward {typed}\t"));
+        screen.wait_for(&format!("> keyward {whole}"));
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        let line = screen.text().lines().rfind(|line| line.starts_with("ready> ")).unwrap().trim_end().to_owned();
+        assert_eq!(line.trim_end_matches(' '), format!("ready> keyward {whole}"), "{typed}");
+    }
+    screen.press("\x15exit\r");
+    screen.end();
+}
+
 /// zsh completes only where there is a terminal.
 #[test]
 #[ignore = "needs zsh"]

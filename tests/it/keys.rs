@@ -244,7 +244,7 @@ fn colours_are_there_when_asked_for_and_not_otherwise() {
         assert!(sandbox.run(&format!("{line} --color always")).stdout.contains("\u{1b}["), "{line}");
         assert!(!sandbox.run(line).stdout.contains('\u{1b}'), "{line}");
     }
-    assert!(sandbox.run_with("verify --color always", &secret).stdout.contains("\u{1b}[32m"));
+    assert!(sandbox.run_with("verify --all --color always", &secret).stdout.contains("\u{1b}[32m"));
     let terminal = StreamKinds { stdout_is_terminal: true, width: Some(80), ..StreamKinds::default() };
     for (variables, flags, colours) in [
         (vec![("TERM", "xterm")], "", true),

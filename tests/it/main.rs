@@ -60,6 +60,7 @@ mod lifetimes;
 mod limits;
 mod manifest;
 mod manifest_secrets;
+mod meant;
 mod memory;
 mod older;
 mod pager;
@@ -82,6 +83,7 @@ mod runner_names;
 mod serve;
 #[cfg(all(feature = "serve", feature = "postgres"))]
 mod server;
+mod several;
 mod sinks;
 mod status;
 mod store_files;

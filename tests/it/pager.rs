@@ -8,8 +8,8 @@ use crate::pty::Screen;
 /// A store with many keys.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
-    let keys: String = (0..60).map(|number| format!("[[key]]\nname = \"key-{number:02}\"\n")).collect();
-    fs::write(sandbox.path("keys.toml"), keys).unwrap();
+    let keys: Vec<String> = (0..60).map(|number| format!("[[key]]\nname = \"key-{number:02}\"\n")).collect();
+    fs::write(sandbox.path("keys.toml"), keys.concat()).unwrap();
     let [file, secrets] = ["keys.toml", "secrets"].map(|name| sandbox.path(name).display().to_string());
     assert_eq!(sandbox.run_args(&words(&format!("apply {file} --secrets-dir {secrets} -q")), b"").code, 0);
     sandbox

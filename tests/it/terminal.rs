@@ -281,7 +281,7 @@ fn a_key_in_use_has_to_be_named_to_be_deleted() {
 fn verify_asks_for_the_credential_and_does_not_show_it() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("deploy");
-    let mut screen = Screen::start(&sandbox.store(), "verify", 80);
+    let mut screen = Screen::start(&sandbox.store(), "verify --all", 80);
     screen.wait_for("Credential (it is not shown):");
     screen.press(&format!("nonsense\x15Bearer x\x7f{secret}\r"));
     assert_eq!(screen.end(), 0, "{}", screen.text());

@@ -182,7 +182,7 @@ fn the_checklist_is_readable_without_colour() {
         stdout:   skip no limit of up to an hour was checked
         stdout:   skip no limit for a day or a month was checked
     "#]]
-    .assert_eq(&sandbox.run_with("verify --ip 10.2.3.4 --scope rest", &secret).to_string());
+    .assert_eq(&sandbox.run_with("verify --all --ip 10.2.3.4 --scope rest", &secret).to_string());
     expect![[r#"
         code: 4
         stdout: refused: insecure_transport (403), key deploy
@@ -205,8 +205,8 @@ fn the_checklist_is_readable_without_colour() {
         stdout:   skip no limit of up to an hour was checked
         stdout:   skip no limit for a day or a month was checked
     "#]]
-        .assert_eq(&sandbox.run_with("verify --ip 203.0.113.9 --scope ui --transport http", &secret).to_string());
-    let output = sandbox.run_with("verify -q", &secret);
+        .assert_eq(&sandbox.run_with("verify --all --ip 203.0.113.9 --scope ui --transport http", &secret).to_string());
+    let output = sandbox.run_with("verify --all -q", &secret);
     assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (4, "", ""));
 }
 

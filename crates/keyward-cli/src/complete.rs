@@ -6,20 +6,26 @@
 //! read; whatever goes wrong, the shell gets no candidates and no message.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Arg, Command};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{EnvCompleter, Shells};
 
+use crate::manual::TOPICS;
 use crate::text::clean;
 use keyward_core::rules::key::State;
 use keyward_core::rules::names::NOT;
-use keyward_core::store::{Names, Store};
+use keyward_core::store::{ACTIONS, Names, Store};
 
 /// The environment variable by which the scripts ask for candidates. A name of our own: with the
 /// usual one, a stray `COMPLETE=1` in the environment would break every command.
 pub const VARIABLE: &str = "KEYWARD_COMPLETE";
+
+/// The environment variable in which the script of bash tells the first character of the word: it may be a quotation
+/// mark.
+pub const QUOTE: &str = "KEYWARD_COMPLETE_QUOTE";
 
 /// The names of the shells that have a script.
 pub fn shells() -> Vec<&'static str> {
@@ -36,7 +42,50 @@ pub fn script(shell: &str) -> anyhow::Result<String> {
     let mut script = Vec::new();
     shell.write_registration(VARIABLE, "keyward", "keyward", "keyward", &mut script)?;
     let script = String::from_utf8(script)?;
-    Ok(if shell.name() == "zsh" { loaded_by_zsh(&script) } else { script })
+    Ok(match shell.name() {
+        "bash" => joined_by_bash(&script),
+        "zsh" => loaded_by_zsh(&script),
+        _ => script,
+    })
+}
+
+/// bash takes words apart at `=`, `@` and `:` as well (COMP_WORDBREAKS), and replaces the last part. What stands together
+/// on the line is put together again, and the candidates lose what bash keeps.
+fn joined_by_bash(script: &str) -> String {
+    const TAKEN: &str = r#"    local words=("${COMP_WORDS[@]}")
+    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+        words[COMP_CWORD]="$2"
+    fi
+"#;
+    const JOINED: &str = r#"    local words=() line="${COMP_LINE:0:COMP_POINT}" kept= part blanks i
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        part="${COMP_WORDS[i]}"
+        blanks="${line%%[![:space:]]*}"
+        line="${line#"$blanks"}"
+        if ((i == 0)) || [[ -n "$blanks" ]]; then
+            ((i < COMP_CWORD)) || part="$2"
+            words+=("$part")
+        else
+            ((i < COMP_CWORD)) || part="$line"
+            words[${#words[@]} - 1]+="$part"
+            ((i < COMP_CWORD)) || kept="${words[${#words[@]} - 1]%"$2"}"
+        fi
+        line="${line#"$part"}"
+    done
+    _CLAP_COMPLETE_INDEX=$((${#words[@]} - 1))
+"#;
+    const ENDED: &str = "    if [[ $? != 0 ]]; then\n        unset COMPREPLY\n";
+    const CUT: &str = r#"    if [[ $? != 0 ]]; then
+        unset COMPREPLY
+    elif [[ -n "$kept" ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"$kept"}")
+    fi
+    if [[ -z "${COMPREPLY-}" ]]; then
+        :
+"#;
+    let asked = "        KEYWARD_COMPLETE=\"bash\"";
+    let with_quote = format!("        {QUOTE}=\"${{COMP_WORDS[COMP_CWORD]:0:1}}\" \\\n{asked}");
+    script.replace(TAKEN, JOINED).replace(ENDED, CUT).replace(asked, &with_quote)
 }
 
 /// zsh runs the file itself as the function when it completes for the first time, unless the file was
@@ -53,14 +102,28 @@ fn loaded_by_zsh(script: &str) -> String {
 
 /// Answers a script of `shell`: `args` are the command line of keyward itself, whose words to be
 /// completed stand behind `--`; `command` is the definition of that command line.
-pub fn answer(shell: &OsStr, args: &[OsString], default_store: Option<PathBuf>, command: Command) -> Option<Vec<u8>> {
+pub fn answer(
+    shell: &OsStr,
+    quote: Option<&OsStr>,
+    args: &[OsString],
+    default_store: Option<PathBuf>,
+    command: Command,
+) -> Option<Vec<u8>> {
     let words: Vec<OsString> = args.iter().skip_while(|arg| *arg != "--").skip(1).cloned().collect();
     let shells = Shells::builtins();
     let shell = shells.completer(shell.to_str()?)?;
     let store = named_store(&words).or(default_store)?;
-    let mut command = with_candidates(command, &store, None, Quoting::of(shell.name()));
+    let line = Line {
+        store,
+        words: words.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        topics: topics(&command),
+        shell: Quoting::of(shell.name(), quote),
+    };
+    let mut command = with_candidates(command, &Arc::new(line), None);
     let mut answer = Vec::new();
-    shell.write_complete(&mut command, words, None, &mut answer).ok()?;
+    // Paths are completed from there.
+    let folder = std::env::current_dir().ok();
+    shell.write_complete(&mut command, words, folder.as_deref(), &mut answer).ok()?;
     Some(answer)
 }
 
@@ -71,8 +134,30 @@ fn named_store(words: &[OsString]) -> Option<PathBuf> {
     apart.or_else(|| words.iter().find_map(|word| word.strip_prefix("--store="))).map(PathBuf::from)
 }
 
-/// The command with candidates for all of its values that the store holds.
-fn with_candidates(command: Command, store: &Path, kind: Option<Names>, shell: Quoting) -> Command {
+/// What is being completed.
+struct Line {
+    store: PathBuf,
+    words: Vec<String>,
+    /// The verbs and the other topics that there is help for.
+    topics: Vec<String>,
+    shell: Quoting,
+}
+
+impl Line {
+    /// Whether this stands among the words that were typed before the last one.
+    fn has(&self, word: &str) -> bool {
+        self.words.split_last().is_some_and(|(_, before)| before.iter().any(|typed| typed == word))
+    }
+}
+
+fn topics(command: &Command) -> Vec<String> {
+    let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(Command::get_name);
+    let others = std::iter::once("exit-codes").chain(TOPICS.iter().map(|topic| topic.name));
+    verbs.chain(others).map(str::to_owned).collect()
+}
+
+/// The command with candidates for all of its values that the store or keyward itself knows.
+fn with_candidates(command: Command, line: &Arc<Line>, kind: Option<Names>) -> Command {
     let kind = match command.get_name() {
         "group" => Some(Names::Groups),
         "user" => Some(Names::Users),
@@ -82,47 +167,62 @@ fn with_candidates(command: Command, store: &Path, kind: Option<Names>, shell: Q
         "create" => None,
         _ => kind,
     };
+    let verb = command.get_name().to_owned();
     command
-        .mut_args(|arg| match candidates_for(&arg, kind) {
-            Some(Candidates::Names(names)) => {
-                let store = store.to_owned();
-                complete_from(arg, shell, move |typed| {
-                    let names = |store: Store| store.view()?.names_starting(names, typed);
-                    Store::open_to_read(&store).and_then(names).unwrap_or_default()
-                })
-            }
-            Some(Candidates::Words(words)) => complete_from(arg, shell, move |typed| {
-                words.iter().filter(|word| word.starts_with(typed)).map(|&word| word.to_owned()).collect()
-            }),
+        .mut_args(|arg| match candidates_for(&arg, kind, &verb, line) {
+            Some(candidates) => complete_from(arg, Arc::clone(line), candidates),
             None => arg,
         })
-        .mut_subcommands(|verb| with_candidates(verb, store, kind, shell))
+        .mut_subcommands(|verb| with_candidates(verb, line, kind))
 }
 
 /// Where the candidates for a value come from.
+#[derive(Clone)]
 enum Candidates {
     Names(Names),
-    Words(Vec<&'static str>),
+    Words(Vec<String>),
 }
 
-fn candidates_for(arg: &Arg, kind: Option<Names>) -> Option<Candidates> {
+fn candidates_for(arg: &Arg, kind: Option<Names>, verb: &str, line: &Line) -> Option<Candidates> {
+    let words = |words: &[&str]| Some(Candidates::Words(words.iter().map(|&word| word.to_owned()).collect()));
     let value = arg.get_value_names()?.first()?;
-    let names = match value.as_str() {
-        "KEY" if arg.is_positional() => Names::Keys,
-        "GROUP" => Names::Groups,
-        "USER" => Names::Users,
-        "ROLE" => Names::Roles,
-        "TENANT" => Names::Tenants,
-        "SCOPE" => Names::Scopes,
-        "PATH" if arg.get_id().as_str().ends_with("level") => Names::Levels,
-        "NAME" if arg.is_positional() => kind?,
-        "STATE" => return Some(Candidates::Words(State::ALL.map(State::as_str).to_vec())),
+    let names = match (value.as_str(), verb) {
+        ("KEY", "enable") if arg.is_positional() => Names::DisabledKeys,
+        ("KEY", "disable") if arg.is_positional() => Names::EnabledKeys,
+        ("KEY", _) if arg.is_positional() => Names::Keys,
+        ("KEY[=VALUE]" | "KEY=VALUE", _) => Names::Labels,
+        ("GROUP", _) => Names::Groups,
+        ("USER" | "WHO", _) => Names::Users,
+        ("ROLE", _) => Names::Roles,
+        ("TENANT", _) => Names::Tenants,
+        ("SCOPE", _) => Names::Scopes,
+        ("PATH", _) if arg.get_id().as_str().ends_with("level") => Names::Levels,
+        ("NAME", _) if arg.is_positional() => kind?,
+        ("STATE", _) => return words(&State::ALL.map(State::as_str)),
+        ("never", _) => return words(&["never"]),
+        ("ACTION", _) => return words(&ACTIONS),
+        ("TOPIC" | "COMMAND", "help" | "man") => return Some(Candidates::Words(line.topics.clone())),
+        ("VALUE", "set") => return words(values_of(line)),
         _ => return None,
     };
     Some(Candidates::Names(names))
 }
 
-fn complete_from(arg: Arg, shell: Quoting, starting: impl Fn(&str) -> Vec<String> + Send + Sync + 'static) -> Arg {
+/// What is usual for the setting that stands before it.
+fn values_of(line: &Line) -> &'static [&'static str] {
+    match line.words.iter().rev().nth(1).map(String::as_str) {
+        Some("prefix") => &["kw"],
+        Some("hash-parameters") => &["m=19456,t=2,p=1"],
+        Some("query-credentials") => &["allow", "refuse"],
+        Some("default-lifetime") => &["90d", "365d", "never"],
+        Some("max-lifetime") => &["90d", "365d", "unlimited"],
+        Some("usage-retention") => &["90d", "400d", "unlimited"],
+        _ => &[],
+    }
+}
+
+fn complete_from(arg: Arg, line: Arc<Line>, candidates: Candidates) -> Arg {
+    let (is_positional, shell) = (arg.is_positional(), line.shell);
     arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
         let typed = typed.to_str().unwrap_or_default();
         // Several values in one word are separated by commas, and no name has one: the last value is being typed. A
@@ -130,8 +230,18 @@ fn complete_from(arg: Arg, shell: Quoting, starting: impl Fn(&str) -> Vec<String
         let last = typed.rsplit_once(',').map_or(typed, |(_, last)| last);
         let last = last.strip_prefix(NOT).unwrap_or(last);
         let before = &typed[..typed.len() - last.len()];
-        let typeable = starting(last).into_iter().filter(|name| *clean(name) == **name && !name.contains('\n'));
-        typeable.map(|name| CompletionCandidate::new(quoted(&format!("{before}{name}"), shell))).collect()
+        let found = match &candidates {
+            Candidates::Names(names) => {
+                let starting = |store: Store| store.view()?.names_starting(*names, last);
+                Store::open_to_read(&line.store).and_then(starting).unwrap_or_default()
+            }
+            Candidates::Words(words) => words.iter().filter(|word| word.starts_with(last)).cloned().collect(),
+        };
+        let typeable = found.into_iter().filter(|name| *clean(name) == **name && !name.contains('\n'));
+        // Nobody names a key twice.
+        let new = typeable.filter(|name| !is_positional || !line.has(name));
+        let new = new.filter(|name| shell != Quoting::BashSingle || !name.contains('\''));
+        new.map(|name| CompletionCandidate::new(quoted(&format!("{before}{name}"), shell))).collect()
     }))
 }
 
@@ -142,13 +252,19 @@ enum Quoting {
     Own,
     /// A backslash before each character.
     Bash,
+    /// Within the double quotation marks of bash: a backslash before what means something there.
+    BashDouble,
+    /// Within its single ones: nothing means anything, and nothing but the mark itself ends it.
+    BashSingle,
     /// Single quotes, doubled inside.
     PowerShell,
 }
 
 impl Quoting {
-    fn of(shell: &str) -> Self {
+    fn of(shell: &str, quote: Option<&OsStr>) -> Self {
         match shell {
+            "bash" if quote.is_some_and(|quote| quote == "\"") => Self::BashDouble,
+            "bash" if quote.is_some_and(|quote| quote == "'") => Self::BashSingle,
             "bash" => Self::Bash,
             "powershell" => Self::PowerShell,
             _ => Self::Own,
@@ -161,7 +277,10 @@ fn quoted(text: &str, quoting: Quoting) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-@/:,+=%".contains(c);
     match quoting {
         Quoting::Bash => text.chars().flat_map(|c| (!is_plain(c)).then_some('\\').into_iter().chain([c])).collect(),
+        Quoting::BashDouble => {
+            text.chars().flat_map(|c| "$`\"\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
+        }
         Quoting::PowerShell if !text.chars().all(is_plain) => format!("'{}'", text.replace('\'', "''")),
-        Quoting::PowerShell | Quoting::Own => text.to_owned(),
+        Quoting::PowerShell | Quoting::BashSingle | Quoting::Own => text.to_owned(),
     }
 }

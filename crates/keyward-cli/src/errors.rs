@@ -7,7 +7,7 @@ mod server;
 use std::path::Path;
 
 use crate::error::{Code, Error};
-use crate::text::{closest, shell_path};
+use crate::text::{did_you_mean, shell_path};
 use crate::words;
 use keyward_core::rules::authority::Denied;
 use keyward_core::rules::names::{NOT, RESERVED};
@@ -101,8 +101,8 @@ impl From<StoreError> for Error {
                 .hint("choose a role at or below your own, or have somebody with a higher role do it"),
             StoreError::NoSuch { kind, name, known } => {
                 let error = Self::new(code, message);
-                let error = match closest(&known, name.as_str()) {
-                    Some(close) => error.hint(format!("did you mean {close}?")),
+                let error = match did_you_mean(&known, name.as_str()) {
+                    Some(question) => error.hint(question),
                     None => error,
                 };
                 error.hint(format!("make it first: keyward {kind} create {name}"))

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::error::{Code, Error};
 use crate::terminal::ColorChoice;
@@ -14,7 +14,7 @@ use keyward_core::rules::names::Name;
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// The store [env: KEYWARD_STORE] [default: keys.db in the data folder of your platform]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub store: Option<PathBuf>,
     /// Print one JSON document, and errors as JSON on stderr
     #[arg(long, global = true)]

@@ -1,5 +1,7 @@
 //! From a world to an exit code.
 
+mod meant;
+
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -59,7 +61,8 @@ fn with_place(error: Error, session: &Session) -> Error {
 fn answer_shell(world: &mut World, shell: &OsStr) -> Exit {
     let named = (world.environment)("KEYWARD_STORE").filter(|path| !path.is_empty()).map(PathBuf::from);
     let store = named.or_else(|| world.data_folder.as_ref().map(|folder| folder.join(DEFAULT_STORE)));
-    if let Some(answer) = complete::answer(shell, &world.args, store, Cli::command()) {
+    let quote = (world.environment)(complete::QUOTE);
+    if let Some(answer) = complete::answer(shell, quote.as_deref(), &world.args, store, Cli::command()) {
         let _ = world.stdout.write_all(&answer);
     }
     Exit::DONE
@@ -98,11 +101,9 @@ fn usage(error: &clap::Error, args: &[OsString]) -> Error {
             .hint("a secret stood on the command line, where other users and the shell's history can see it: rotate that key")
             .hint("verify reads the credential from standard input, --from-file or --from-env");
     }
-    let tips = paragraphs.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("tip: "));
-    for tip in tips {
-        result = result.hint(tip);
-    }
-    let mut command = &Cli::command();
+    let mut root = Cli::command();
+    root.build();
+    let mut command = &root;
     let mut verb = String::new();
     // Words behind an unknown command are not looked up.
     let unknown = error.get(ContextKind::InvalidSubcommand).map(ToString::to_string);
@@ -112,6 +113,16 @@ fn usage(error: &clap::Error, args: &[OsString]) -> Error {
             command = found;
             verb = format!("{verb} {word}");
         }
+    }
+    let named = |kind| error.get(kind).map(ToString::to_string);
+    let meant = match error.kind() {
+        ErrorKind::InvalidSubcommand => unknown.as_deref().and_then(|word| meant::verb(word, command)),
+        ErrorKind::InvalidValue => named(ContextKind::SuggestedValue).map(|value| format!("did you mean {value}?")),
+        ErrorKind::UnknownArgument => named(ContextKind::InvalidArg).and_then(|flag| meant::flag(&flag, command)),
+        _ => None,
+    };
+    if let Some(meant) = meant {
+        result = result.hint(meant);
     }
     result.hint(if verb.is_empty() {
         "see the commands: keyward --help".to_owned()

@@ -1,6 +1,7 @@
 //! Text on its way to a terminal or into a message.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::Path;
 
 pub use keyward_core::rules::text::count;
@@ -14,11 +15,48 @@ pub fn gather<T, C: Default + Extend<T>>(items: impl IntoIterator<Item = T>) -> 
     gathered
 }
 
-/// The one of `names` that was probably meant with `text`.
-pub fn closest<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Option<&'n N> {
-    let similarity = |name: &N| strsim::jaro_winkler(name.as_ref(), text);
-    let similar = names.iter().map(|name| (similarity(name), name)).filter(|(similarity, _)| *similarity > 0.8);
-    similar.max_by(|one, two| one.0.total_cmp(&two.0)).map(|(_, name)| name)
+/// How many names are offered in the place of another at most.
+const OFFERED: usize = 3;
+
+/// Those of `names` that were probably meant with `text`: the same in another case; or else what begins so; or else what
+/// is spelled much like it, the likeliest first.
+fn likely<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Vec<&'n str> {
+    let wanted = text.to_lowercase();
+    let all = || names.iter().map(AsRef::as_ref);
+    let mut found: Vec<&str> = all().filter(|name| name.to_lowercase() == wanted).collect();
+    if found.is_empty() && wanted.trim_start_matches('-').len() > 1 {
+        found = all().filter(|name| name.to_lowercase().starts_with(&wanted)).collect();
+    }
+    if found.is_empty() {
+        let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &wanted);
+        let mut similar: Vec<(f64, &str)> = all().map(|name| (similarity(name), name)).collect();
+        similar.retain(|(similarity, _)| *similarity > 0.8);
+        similar.sort_by(|one, two| two.0.total_cmp(&one.0));
+        let best = similar.first().map_or(0.0, |(similarity, _)| *similarity);
+        found = similar.into_iter().filter(|(similarity, _)| best - similarity < 0.03).map(|(_, name)| name).collect();
+    }
+    let mut seen = HashSet::new();
+    found.retain(|name| seen.insert(*name));
+    found.truncate(OFFERED);
+    found
+}
+
+/// The question whether one of `names` was meant with `text`, if one may have been.
+pub fn did_you_mean<N: AsRef<str>>(names: &[N], text: &str) -> Option<String> {
+    asked(likely(names, text).into_iter().map(str::to_owned).collect())
+}
+
+/// The same with the names between backticks.
+pub fn did_you_mean_quoted<N: AsRef<str>>(names: &[N], text: &str) -> Option<String> {
+    asked(likely(names, text).into_iter().map(|name| format!("`{name}`")).collect())
+}
+
+fn asked(likely: Vec<String>) -> Option<String> {
+    match &likely[..] {
+        [] => None,
+        [only] => Some(format!("did you mean {only}?")),
+        [first @ .., last] => Some(format!("did you mean {} or {last}?", first.join(", "))),
+    }
 }
 
 /// The text without anything that a terminal would obey, but the line feed: a value from a store or
@@ -56,6 +94,23 @@ mod tests {
             clean("a\u{1b}[2Jb\u{7}c\r\nd\u{9b}e\u{202e}f"),
             "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\nd\u{fffd}e\u{fffd}f"
         );
+    }
+
+    #[test]
+    fn what_was_probably_meant_is_offered() {
+        let names = ["deploy", "Deploy-2", "deploy-1", "backup", "key.create"];
+        for (text, offered) in [
+            ("DEPLOY", Some("did you mean deploy?")),
+            ("deploy-", Some("did you mean Deploy-2 or deploy-1?")),
+            ("de", Some("did you mean deploy, Deploy-2 or deploy-1?")),
+            ("deplyo", Some("did you mean deploy?")),
+            ("bakup", Some("did you mean backup?")),
+            ("d", None),
+            ("nothing", None),
+            ("", None),
+        ] {
+            assert_eq!(did_you_mean(&names, text).as_deref(), offered, "{text}");
+        }
     }
 
     #[test]

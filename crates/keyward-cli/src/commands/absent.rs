@@ -6,7 +6,7 @@ use keyward_core::store::{ACTIONS, EventFilter, Filter, Names, View};
 
 use crate::error::Error;
 use crate::session::Session;
-use crate::text::closest;
+use crate::text::did_you_mean;
 
 /// The code of such a note in JSON.
 const CODE: &str = "nothing_has";
@@ -19,7 +19,7 @@ pub(super) fn note_keys(session: &mut Session, view: &View<'_>, filter: &Filter,
         }
         let known = names.map_or_else(|| Ok(vec![]), |names| view.names_starting(names, ""))?;
         let note = format!("no key {what} {text}");
-        session.terminal.note_with_code(CODE, &with_hint(note, closest(&known, &text)));
+        session.terminal.note_with_code(CODE, &with_hint(note, did_you_mean(&known, &text)));
     }
     Ok(())
 }
@@ -88,7 +88,7 @@ pub(super) fn note_events(session: &mut Session, view: &View<'_>, filter: &Event
             note
         } else {
             let known = view.names_of(Kind::User)?;
-            with_hint(format!("{note}, and there is no user {by}"), closest(&known, by.as_str()))
+            with_hint(format!("{note}, and there is no user {by}"), did_you_mean(&known, by.as_str()))
         });
     }
     if let Some(action) = &filter.action
@@ -101,8 +101,8 @@ pub(super) fn note_events(session: &mut Session, view: &View<'_>, filter: &Event
             format!("no event has the action {action}")
         } else {
             let note = format!("there is no action {action}");
-            match closest(&known, action) {
-                Some(meant) => with_hint(note, Some(meant)),
+            match did_you_mean(&known, action) {
+                Some(question) => with_hint(note, Some(question)),
                 None => format!("{note}; `keyward help history` says what there is"),
             }
         });
@@ -118,9 +118,9 @@ pub(super) fn note_events(session: &mut Session, view: &View<'_>, filter: &Event
     Ok(())
 }
 
-fn with_hint(note: String, meant: Option<impl std::fmt::Display>) -> String {
-    match meant {
-        Some(meant) => format!("{note}; did you mean {meant}?"),
+fn with_hint(note: String, question: Option<String>) -> String {
+    match question {
+        Some(question) => format!("{note}; {question}"),
         None => note,
     }
 }

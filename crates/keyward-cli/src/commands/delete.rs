@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::views::{find_all, last_use, print_outcomes};
+use super::views::{find_all_to_change, last_use, print_outcomes};
 use crate::delivery::Effect;
 use crate::error::{Code, Error, Exit};
 use crate::session::{Enter, Session};
@@ -42,7 +42,7 @@ impl Delete {
         let mut store = session.store_to_change()?;
         let keys = match &self.keys[..] {
             [] => vec![session.find_or_ask(&store, None, "Delete which key?")?],
-            named => find_all(&store, named)?,
+            named => find_all_to_change(&store, named)?,
         };
         if !self.yes {
             // Whether they can be deleted at all is checked before anybody is asked.
@@ -59,6 +59,10 @@ impl Delete {
 /// Shows what will break. A key that was used lately has to be named; for others, a yes is enough.
 fn confirm(session: &mut Session, keys: &[Key]) -> Result<(), Error> {
     let now = session.now();
+    if let Some(path) = session.store_path() {
+        let store = format!("in the store {}:", path.display());
+        session.terminal.say(&store);
+    }
     for key in keys {
         let owner = key.settings.owner.as_ref().map(|owner| format!(", owned by {owner}")).unwrap_or_default();
         session.terminal.say(&format!("{}: {}{owner}", key.name, last_use(key, now)));

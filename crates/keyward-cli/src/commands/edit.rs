@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::expiry::tell_expiry;
 use super::setting_args::{ChangeArgs, SettingArgs, cannot_stand_together, end_of};
-use super::views::{KeyDocument, changes};
+use super::views::{KeyDocument, changes, find_all_to_change};
 use crate::delivery::{Effect, Patience};
 use crate::error::{Code, Error, Exit};
 use crate::formats::settings_text::{Edited, mark, parse, render, unmark};
@@ -17,7 +17,7 @@ use keyward_core::rules::setting::{Setting, SettingSlot};
 use keyward_core::rules::time::When;
 use keyward_core::store::{Store, StoreError};
 
-/// Change the settings of a key
+/// Change the settings of keys
 ///
 /// Naming a list (--scope, --level, --allow-ip, --label) replaces it; --add-… and --remove-… change
 /// it. The secret stays the same. In a terminal, without any change, the settings are opened in your
@@ -26,11 +26,12 @@ use keyward_core::store::{Store, StoreError};
 #[command(after_help = "Examples:
   keyward edit deploy      opens its settings in your editor
   keyward edit deploy --add-scope ui --expires 90d
+  keyward edit ci-1 ci-2 --owner ann      both, or none
   keyward edit deploy --name deploy-prod --clear description,allow-ip")]
 pub struct Edit {
-    /// The key: its name, its id, or the public id of one of its secrets
+    /// The keys: names, ids, or public ids of their secrets; omit them in a terminal to choose one
     #[arg(value_name = "KEY")]
-    key: Option<String>,
+    keys: Vec<String>,
     /// Its new name
     #[arg(long, value_name = "NEW")]
     name: Option<Name>,
@@ -55,23 +56,36 @@ impl Edit {
                 .hint("for example: keyward edit KEY --name NEW, --expires 90d, --add-scope SCOPE")
                 .hint("in a terminal, the settings are opened in your editor"));
         }
+        if self.keys.len() > 1 && (names_nothing || self.name.is_some()) {
+            let message = if names_nothing { "no change was named" } else { "several keys cannot have one name" };
+            return Err(Error::new(Code::Usage, message)
+                .hint("for example: keyward edit KEY KEY --owner USER; one key can be opened in your editor"));
+        }
         let mut store = session.store_to_change()?;
         if clears_prefix && let SettingSlot::Prefix(place) = patch.replace(Setting::PREFIX) {
             *place = store.view()?.settings()?.prefix;
         }
-        let key = session.find_or_ask(&store, self.key.as_deref(), "Edit which key?")?;
-        let (before, after) = if names_nothing {
-            session.check_key_manager(&store)?;
-            in_editor(session, &mut store, key)?
-        } else {
-            let edited = |key: &Key, now: Timestamp| {
-                let mut settings = patch.apply_checked(&key.settings).map_err(|error| cannot_stand_together(&error))?;
-                self.settings.put_end(&mut settings, now)?;
-                Ok((self.name.clone().unwrap_or_else(|| key.name.clone()), settings))
-            };
-            change(session, &mut store, &key, &edited)?
+        let mut keys = match &self.keys[..] {
+            [] => vec![session.find_or_ask(&store, None, "Edit which key?")?],
+            named => find_all_to_change(&store, named)?,
         };
-        report(session, &before, &after)?;
+        let changed = match (names_nothing, keys.pop()) {
+            (true, Some(key)) => {
+                session.check_key_manager(&store)?;
+                vec![in_editor(session, &mut store, key)?]
+            }
+            (_, last) => {
+                keys.extend(last);
+                let edited = |key: &Key, now: Timestamp| {
+                    let checked = patch.apply_checked(&key.settings);
+                    let mut settings = checked.map_err(|error| cannot_stand_together(&error))?;
+                    self.settings.put_end(&mut settings, now)?;
+                    Ok((self.name.clone().unwrap_or_else(|| key.name.clone()), settings))
+                };
+                change(session, &mut store, &keys, &edited)?
+            }
+        };
+        report(session, &changed, self.keys.len() > 1)?;
         Ok(Exit::DONE)
     }
 }
@@ -79,36 +93,53 @@ impl Edit {
 /// What a change makes of a key at its time: its name and its settings.
 type Change<'e> = &'e dyn Fn(&Key, Timestamp) -> Result<(Name, Settings), Error>;
 
-/// Gives the key the name and the settings that `edited` makes of it at the time of the change. Returns it as it was and
-/// as it is.
-fn change(session: &mut Session, store: &mut Store, key: &Key, edited: Change<'_>) -> Result<(Key, Key), Error> {
-    // The key is read again inside the transaction, so that no change in the meantime is lost. Somebody may be about
-    // to mint for the new name: most are done in a moment.
+/// Gives each key the name and the settings that `edited` makes of it at the time of the change: all of them, or none.
+/// Returns them as they were and as they are.
+fn change(
+    session: &mut Session,
+    store: &mut Store,
+    keys: &[Key],
+    edited: Change<'_>,
+) -> Result<Vec<(Key, Key)>, Error> {
+    // The keys are read again inside the transaction, so that no change in the meantime is lost. Somebody may be about
+    // to mint for a new name: most are done in a moment.
     Patience::Short.wait(session, |session| {
         session.write(store, |changes| {
-            let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
-            let (name, settings) = edited(&present, changes.now())?;
-            let after = changes.update_key(&present, &name, &settings)?;
-            Ok::<_, Error>((present, after))
+            let change = |key: &Key| {
+                let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+                let (name, settings) = edited(&present, changes.now())?;
+                let after = changes.update_key(&present, &name, &settings)?;
+                Ok::<_, Error>((present, after))
+            };
+            keys.iter().map(change).collect()
         })
     })
 }
 
-fn report(session: &mut Session, before: &Key, after: &Key) -> Result<(), Error> {
-    let outcome = if before == after { Effect::Unchanged } else { Effect::Updated };
+/// Says what was changed: in JSON an array, where several keys were named.
+fn report(session: &mut Session, changed: &[(Key, Key)], are_several: bool) -> Result<(), Error> {
+    let now = session.now();
+    let outcome = |(before, after): &(Key, Key)| if before == after { Effect::Unchanged } else { Effect::Updated };
     if session.json() {
-        return session.terminal.print_json(&KeyDocument { key: after.to_json(session.now()), outcome });
+        let documents: Vec<_> =
+            changed.iter().map(|keys| KeyDocument { key: keys.1.to_json(now), outcome: outcome(keys) }).collect();
+        return match &documents[..] {
+            [only] if !are_several => session.terminal.print_json(only),
+            all => session.terminal.print_json(&all),
+        };
     }
-    session.terminal.note(&match outcome {
-        Effect::Unchanged => format!("{} is unchanged", after.name),
-        _ => format!(
-            "changed the key {}\n{}",
-            before.name,
-            changes(&before.name, &before.settings, &after.name, &after.settings)
-        ),
-    });
-    if before.settings.expires_at != after.settings.expires_at {
-        tell_expiry(session, after);
+    for keys @ (before, after) in changed {
+        session.terminal.note(&match outcome(keys) {
+            Effect::Unchanged => format!("{} is unchanged", after.name),
+            _ => format!(
+                "changed the key {}\n{}",
+                before.name,
+                changes(&before.name, &before.settings, &after.name, &after.settings)
+            ),
+        });
+        if before.settings.expires_at != after.settings.expires_at {
+            tell_expiry(session, after);
+        }
     }
     Ok(())
 }
@@ -148,7 +179,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         if let Err(error) = session.confirm("Make these changes?", Enter::MeansNo) {
             return Err(kept(scratch, error));
         }
-        let written = change(session, store, &key, &|present, now| {
+        let written = change(session, store, std::slice::from_ref(&key), &|present, now| {
             if present.revision != key.revision {
                 return Err(StoreError::KeyChanged(key.name.clone()).into());
             }
@@ -160,7 +191,10 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
             Ok((name.clone(), settings))
         });
         return match written {
-            Ok((_, after)) => Ok((key, after)),
+            Ok(changed) => match changed.into_iter().next() {
+                Some((_, after)) => Ok((key, after)),
+                None => Err(StoreError::KeyGone(key.name).into()),
+            },
             Err(error) => Err(kept(scratch, error)),
         };
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::views::{find_all, print_outcomes};
+use super::views::{find_all_to_change, print_outcomes};
 use crate::delivery::Effect;
 use crate::error::{Error, Exit};
 use crate::session::Session;
@@ -51,7 +51,7 @@ impl Disable {
 
 fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<Exit, Error> {
     let mut store = session.store_to_change()?;
-    let keys = find_all(&store, keys)?;
+    let keys = find_all_to_change(&store, keys)?;
     let outcomes = session.write(&mut store, |changes| {
         let change = |key: &Key| {
             let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;

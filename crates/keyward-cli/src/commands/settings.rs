@@ -34,6 +34,7 @@ enum Verb {
         #[arg(value_enum)]
         name: Setting,
         /// Its new value, as `settings list` shows it
+        #[arg(value_name = "VALUE")]
         value: String,
     },
 }

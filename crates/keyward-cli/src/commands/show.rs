@@ -2,43 +2,57 @@
 
 use clap::Args;
 
-use super::views::key_card;
+use super::views::{find_all, key_card};
 use crate::error::{Error, Exit};
 use crate::session::{Session, no_such_key};
 use keyward_core::verifier::standings;
 
-/// Show one key: everything but its secret
+/// Show keys: everything but their secrets
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward show deploy
+  keyward show deploy backup
   keyward show --json deploy | jq .expires_at")]
 pub struct Show {
-    /// The key: its name, its id, or the public id of one of its secrets
+    /// The keys: names, ids, or public ids of their secrets; omit them in a terminal to choose one
     #[arg(value_name = "KEY")]
-    key: Option<String>,
+    keys: Vec<String>,
 }
 
 impl Show {
-    /// Shows the key.
+    /// Shows the keys.
     ///
     /// # Errors
-    /// Where there is no such key.
+    /// Where one of them is not there.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let Some(store) = session.store_to_read()? else {
-            return Err(no_such_key(None, self.key.as_deref().unwrap_or("(any)")));
+            return Err(no_such_key(None, self.keys.first().map_or("(any)", String::as_str)));
         };
-        let key = session.find_or_ask(&store, self.key.as_deref(), "Show which key?")?;
-        if let Some(damage) = &key.damage {
-            session.terminal.say(&format!("warning: the key {} is damaged: {damage}", key.name));
+        let keys = match &self.keys[..] {
+            [] => vec![session.find_or_ask(&store, None, "Show which key?")?],
+            named => find_all(&store, named)?,
+        };
+        for key in &keys {
+            if let Some(damage) = &key.damage {
+                session.terminal.say(&format!("warning: the key {} is damaged: {damage}", key.name));
+            }
         }
         if session.json() {
-            session.terminal.print_json(&key.to_json(session.now()))?;
+            let documents: Vec<_> = keys.iter().map(|key| key.to_json(session.now())).collect();
+            match &documents[..] {
+                [only] if self.keys.len() < 2 => session.terminal.print_json(only)?,
+                all => session.terminal.print_json(&all)?,
+            }
         } else if session.quiet() {
-            session.terminal.print(&format!("{}\n", key.name))?;
+            keys.iter().try_for_each(|key| session.terminal.print(&format!("{}\n", key.name)))?;
         } else {
-            let left = standings(&store.view()?, &key, session.now())?;
-            let card = key_card(session, &key, &left);
-            session.terminal.print(&card)?;
+            let view = store.view()?;
+            for (place, key) in keys.iter().enumerate() {
+                let left = standings(&view, key, session.now())?;
+                let card = key_card(session, key, &left);
+                session.terminal.print(if place > 0 { "\n" } else { "" })?;
+                session.terminal.print(&card)?;
+            }
         }
         Ok(Exit::DONE)
     }

@@ -122,6 +122,17 @@ pub fn in_words(value: &Value) -> String {
     }
 }
 
+/// The keys that `texts` name, each once, to be changed.
+///
+/// # Errors
+/// Where one of them is not there.
+pub fn find_all_to_change(store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
+    find_all(store, texts).map_err(|error| match texts {
+        [_] => error,
+        _ => error.hint("no key was changed"),
+    })
+}
+
 /// The keys that `texts` name, each once.
 ///
 /// # Errors
@@ -129,10 +140,7 @@ pub fn in_words(value: &Value) -> String {
 pub fn find_all(store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
     let mut keys: Vec<Key> = vec![];
     for text in texts {
-        let key = find_key(store, text).map_err(|error| match texts {
-            [_] => error,
-            _ => error.hint("no key was changed"),
-        })?;
+        let key = find_key(store, text)?;
         if keys.iter().all(|other| other.id != key.id) {
             keys.push(key);
         }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use super::limits;
 use super::tree::{Field, Mistake, Node, Value};
-use crate::text::{closest, gather};
+use crate::text::{did_you_mean_quoted, gather};
 use keyward_core::rules::limits::Limits;
 use keyward_core::rules::names::InvalidText;
 use keyward_core::rules::setting::{Setting, SettingSlot, Settings, TextSet};
@@ -63,8 +63,8 @@ impl SettingsDraft {
 
 /// What is wrong with a field that there is not.
 pub fn no_such_field(field: &Field, there_are: &[&str]) -> Mistake {
-    let what = match closest(there_are, &field.name) {
-        Some(close) => format!("unknown field `{}`; did you mean `{close}`?", field.name),
+    let what = match did_you_mean_quoted(there_are, &field.name) {
+        Some(question) => format!("unknown field `{}`; {question}", field.name),
         None => format!("unknown field `{}`; known are {}", field.name, there_are.join(", ")),
     };
     Mistake::new(field.at, what)

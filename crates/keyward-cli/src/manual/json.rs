@@ -204,6 +204,7 @@ const SHAPES: &[Shape] = &[
         printed_by: "in an answer",
         fields: Cow::Borrowed(&[
             ("check", Text, "named by the reason that its failure has"),
+            ("subject", Text, "what was checked: expiry, address, scope …"),
             ("outcome", Text, "pass, fail or skip"),
             (
                 "detail",

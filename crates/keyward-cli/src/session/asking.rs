@@ -6,7 +6,7 @@
 use super::Session;
 use crate::error::{Code, Error};
 use crate::terminal::{Answer, Section};
-use crate::text::{closest, shell_word};
+use crate::text::{did_you_mean, shell_word};
 use keyward_core::rules::directory::Kind;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::names::Name;
@@ -110,8 +110,8 @@ pub fn no_such_key(store: Option<&Store>, text: &str) -> Error {
         return error.hint(format!("it is gone; who did what: keyward history {}", shell_word(text)));
     }
     let names = store.and_then(|store| store.view().ok()?.some_names().ok()).unwrap_or_default();
-    match closest(&names, text) {
-        Some(name) => error.hint(format!("did you mean {name}?")),
+    match did_you_mean(&names, text) {
+        Some(question) => error.hint(question),
         None => error.hint("see all keys with: keyward list"),
     }
 }
@@ -121,8 +121,8 @@ pub fn no_such_entry(store: Option<&Store>, kind: Kind, name: &Name) -> Error {
     let names = store.and_then(|store| store.view().ok()?.names_of(kind).ok()).unwrap_or_default();
     let kind = kind.as_str();
     let error = Error::new(Code::NotFound, format!("there is no {kind} {name}"));
-    match closest(&names, name.as_str()) {
-        Some(name) => error.hint(format!("did you mean {name}?")),
+    match did_you_mean(&names, name.as_str()) {
+        Some(question) => error.hint(question),
         None => error.hint(format!("see all {kind}s with: keyward {kind} list")),
     }
 }

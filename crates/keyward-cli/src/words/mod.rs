@@ -52,6 +52,8 @@ impl Checks<'_> {
             let (start, reason) = (if number == 0 { "{\"check\":\"" } else { ",{\"check\":\"" }, words.check.reason);
             out.extend_from_slice(start.as_bytes());
             out.extend_from_slice(reason.as_str().as_bytes());
+            out.extend_from_slice(b"\",\"subject\":\"");
+            out.extend_from_slice(reason.subject().as_bytes());
             out.extend_from_slice(outcome.as_bytes());
             if let Some(text) = words.fixed() {
                 out.extend_from_slice(text.as_bytes());
@@ -88,8 +90,9 @@ pub struct CheckWords<'c> {
 
 impl Serialize for CheckWords<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut check = serializer.serialize_struct("Check", 3)?;
+        let mut check = serializer.serialize_struct("Check", 4)?;
         check.serialize_field("check", &self.check.reason)?;
+        check.serialize_field("subject", self.check.reason.subject())?;
         check.serialize_field("outcome", &self.check.outcome)?;
         check.serialize_field("detail", &Detail(*self))?;
         check.end()

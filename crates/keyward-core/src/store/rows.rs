@@ -16,15 +16,32 @@ pub(super) fn select_key(more: &str, rest: &str) -> String {
     format!("SELECT k.public_id, k.name, {}, {KEY_COLUMNS}{more}{KEY_TABLES} {rest}", key_settings::COLUMNS)
 }
 
-/// The statement that counts keys. Engines leave out the tables that the conditions do not name.
-pub(super) fn count_keys(rest: &str) -> String {
-    format!("SELECT count(*){KEY_TABLES} {rest}")
+/// The statement that counts keys.
+pub(super) fn count_keys(conditions: &str) -> String {
+    format!("SELECT count(*){} {conditions}", tables(conditions))
 }
 
 /// The statement that tells whether there is a key, with 1 or 0.
-pub(super) fn has_key(rest: &str) -> String {
-    format!("SELECT CAST(EXISTS (SELECT 1{KEY_TABLES} {rest}) AS INTEGER)")
+pub(super) fn has_key(conditions: &str) -> String {
+    format!("SELECT CAST(EXISTS (SELECT 1{} {conditions}) AS INTEGER)", tables(conditions))
 }
+
+/// The keys, with the tables that the conditions name: an engine would look into the others for every key.
+fn tables(conditions: &str) -> String {
+    let is_named = |alias: &str| {
+        let mut before = conditions.match_indices(alias).map(|(place, _)| conditions[..place].chars().next_back());
+        before.any(|c| c.is_none_or(|c| !c.is_alphanumeric() && c != '_'))
+    };
+    let named: Vec<&str> = JOINS.into_iter().filter(|(alias, _)| is_named(alias)).map(|(_, join)| join).collect();
+    format!("\n      FROM key k {}", named.join(" "))
+}
+
+/// What conditions are about beside the key itself, by the name that stands before its columns.
+const JOINS: [(&str, &str); 3] = [
+    ("o.", "LEFT JOIN \"user\" o ON o.id = k.owner"),
+    ("t.", "LEFT JOIN tenant t ON t.id = k.tenant"),
+    ("u.", "LEFT JOIN key_use u ON u.key = k.id"),
+];
 
 /// Where the settings begin, and where they have ended.
 const SETTINGS: usize = 2;

@@ -125,7 +125,7 @@ fn count(store: &mut Store) -> Result<(), StoreError> {
 }
 
 fn ask(store: &Store) -> Result<(), StoreError> {
-    use Names::{Groups, Keys, Levels, Roles, Scopes, Tenants, Users};
+    use Names::{DisabledKeys, EnabledKeys, Groups, Keys, Labels, Levels, Roles, Scopes, Tenants, Users};
     let view = store.view()?;
     let id = Id::from_random([11; 8]);
     for filter in filters() {
@@ -150,8 +150,9 @@ fn ask(store: &Store) -> Result<(), StoreError> {
         view.each_event::<StoreError>(&filter, |_| Ok(()))?;
         view.has_event(&filter)?;
     }
-    for names in [Keys, Groups, Users, Roles, Tenants, Scopes, Levels] {
+    for names in [Keys, EnabledKeys, DisabledKeys, Groups, Users, Roles, Tenants, Scopes, Levels, Labels] {
         view.names_starting(names, "a")?;
+        view.names_starting(names, "a=b")?;
     }
     for kind in [Kind::Group, Kind::User, Kind::Role, Kind::Tenant] {
         view.entries(kind)?;

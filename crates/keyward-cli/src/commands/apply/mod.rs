@@ -57,6 +57,9 @@ pub struct Apply {
     /// Write the secret of each new key that has no `deliver` table into a file in this folder, mode 0600
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     secrets_dir: Option<PathBuf>,
+    /// Show every change, also on a screen that a long list does not fit on
+    #[arg(long)]
+    all: bool,
     /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
@@ -135,7 +138,14 @@ impl Apply {
         };
         if !is_known && !session.json() && (!session.quiet() || self.asks(&planned.steps)) {
             attempts.introduce(session);
-            print_plan(session, &planned.steps)?;
+            if let Some(path) = session.store_path().filter(|_| !planned.steps.is_empty()) {
+                let what = format!("changes to the store {}:", path.display());
+                // A script knows which one it named.
+                if session.terminal.kinds().stderr_is_terminal {
+                    session.terminal.say(&what);
+                }
+            }
+            print_plan(session, &planned.steps, self.all)?;
         }
         attempts.show(&planned.steps);
         if !planned.steps.is_empty() {

@@ -6,6 +6,7 @@ use crate::commands::views::{field_in_words, in_words};
 use crate::error::Error;
 use crate::formats::manifest::{Action, Step};
 use crate::session::Session;
+use crate::text::count;
 use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::Difference;
 
@@ -41,29 +42,46 @@ impl<'d> ChangeJson<'d> {
     }
 }
 
-/// Prints the plan for a person.
-pub(super) fn print_plan(session: &mut Session, steps: &[Step]) -> Result<(), Error> {
-    for step in steps {
-        let (kind, name) = (step.subject.kind(), step.subject.name());
-        let fields = step.differences.iter();
-        let lines = match step.action {
-            Action::Create => {
-                let set = fields.map(|d| format!("\n    {}: {}", field_in_words(&d.field), in_words(&d.new)));
-                format!("+ create {kind} {name}{}\n", set.collect::<String>())
+/// Longer plans are shortened on a screen.
+const LONG: usize = 20;
+/// What is of one kind is shortened from so many on.
+const SHORTENED: usize = 4;
+
+/// Prints the plan. On a screen, of a long one the first and the last step of each kind, unless all are wanted.
+pub(super) fn print_plan(session: &mut Session, steps: &[Step], wants_all: bool) -> Result<(), Error> {
+    let is_whole = wants_all || steps.len() <= LONG || !session.terminal.kinds().stdout_is_terminal;
+    for alike in steps.chunk_by(|one, other| one.action == other.action && one.subject.kind() == other.subject.kind()) {
+        match alike {
+            [first, between @ .., last] if !is_whole && alike.len() >= SHORTENED => {
+                session.terminal.print(&lines(first))?;
+                let more = count(between.len() as u64, first.subject.kind());
+                session.terminal.print(&format!("  … and {more} more (--all shows them) …\n"))?;
+                session.terminal.print(&lines(last))?;
             }
-            Action::Change => {
-                let line = |d: &Difference| {
-                    let (field, old, new) = (field_in_words(&d.field), in_words(&d.old), in_words(&d.new));
-                    format!("~ change {kind} {name} {field}: {old} → {new}\n")
-                };
-                fields.map(line).collect()
-            }
-            Action::Delete => format!("- delete {kind} {name}\n"),
-        };
-        session.terminal.print(&lines)?;
+            alike => alike.iter().try_for_each(|step| session.terminal.print(&lines(step)))?,
+        }
     }
     // The plan is seen before anything of it is done, also in the log of a job.
     session.terminal.flush()
+}
+
+fn lines(step: &Step) -> String {
+    let (kind, name) = (step.subject.kind(), step.subject.name());
+    let fields = step.differences.iter();
+    match step.action {
+        Action::Create => {
+            let set = fields.map(|d| format!("\n    {}: {}", field_in_words(&d.field), in_words(&d.new)));
+            format!("+ create {kind} {name}{}\n", set.collect::<String>())
+        }
+        Action::Change => {
+            let line = |d: &Difference| {
+                let (field, old, new) = (field_in_words(&d.field), in_words(&d.old), in_words(&d.new));
+                format!("~ change {kind} {name} {field}: {old} → {new}\n")
+            };
+            fields.map(line).collect()
+        }
+        Action::Delete => format!("- delete {kind} {name}\n"),
+    }
 }
 
 /// Tells a person what came of the plan.

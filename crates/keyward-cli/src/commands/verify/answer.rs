@@ -67,7 +67,13 @@ pub(super) fn exit_of(decision: &Decision) -> Exit {
 }
 
 /// Prints the answer in the form that was asked for.
-pub(super) fn print(session: &mut Session, answer: &Answer, request: &Request, at: Timestamp) -> Result<(), Error> {
+pub(super) fn print(
+    session: &mut Session,
+    answer: &Answer,
+    request: &Request,
+    at: Timestamp,
+    shows_all: bool,
+) -> Result<(), Error> {
     if session.json() {
         session.terminal.print_json(&AnswerJson::new(None, answer, request, at))
     } else if session.quiet() {
@@ -76,14 +82,14 @@ pub(super) fn print(session: &mut Session, answer: &Answer, request: &Request, a
         if answer.warnings.contains(&"credential_in_query") {
             session.terminal.warn("the credential stood in a URL, which logs and histories keep: send it in a header");
         }
-        let text = checklist(session, answer, request);
+        let text = checklist(session, answer, request, shows_all);
         let text = session.terminal.wrapped(&text, session.terminal.kinds().stdout_is_terminal);
         session.terminal.print(&text)
     }
 }
 
-/// A line for the answer and a line for each check, readable without colours and symbols.
-fn checklist(session: &Session, answer: &Answer, request: &Request) -> String {
+/// A line for the answer and a line for each check that failed, or for every check, readable without colours and symbols.
+fn checklist(session: &Session, answer: &Answer, request: &Request, shows_all: bool) -> String {
     let (pass, fail, skip) =
         if session.terminal.stdout_has_symbols() { ("✓", "✗", "–") } else { ("pass", "FAIL", "skip") };
     let mut text = match (answer.decision.reason(), answer.key()) {
@@ -95,7 +101,7 @@ fn checklist(session: &Session, answer: &Answer, request: &Request) -> String {
         (Some(reason), None) => format!("refused: {} ({})\n", reason.as_str(), answer.decision.status()),
     };
     let checks = Checks { checks: answer.decision.checks(), key: answer.key(), request };
-    for words in checks.in_words() {
+    for words in checks.in_words().filter(|words| shows_all || words.check.outcome == Outcome::Fail) {
         let (mark, tone) = match words.check.outcome {
             Outcome::Pass => (pass, Tone::Good),
             Outcome::Fail => (fail, Tone::Bad),

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use clap::builder::TypedValueParser;
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueHint};
 use jiff::Timestamp;
 
 use super::one_of;
@@ -87,7 +87,7 @@ pub struct Verify {
     #[arg(long, help_heading = "Credential")]
     request: bool,
     /// Read the credential from this file
-    #[arg(long, value_name = "PATH", help_heading = "Credential")]
+    #[arg(long, value_name = "PATH", help_heading = "Credential", value_hint = ValueHint::FilePath)]
     from_file: Option<PathBuf>,
     /// Read the credential from this environment variable
     #[arg(long, value_name = "NAME", help_heading = "Credential", value_parser = variable)]
@@ -143,6 +143,9 @@ pub struct Verify {
     /// Do not count this use of the key
     #[arg(long)]
     no_record: bool,
+    /// Show every check, not only those that failed; --json always does
+    #[arg(long, conflicts_with = "batch")]
+    all: bool,
     /// One JSON question per line on standard input, one JSON decision per line on standard output, in order
     ///
     /// A question is an object: {"credential":"…","method":"GET","ip":"203.0.113.9","tenant":"acme",
@@ -226,7 +229,9 @@ impl Verify {
         }
         // From here on it is only told what came of it.
         answer.forget_secret();
-        if let Err(error) = answer::print(session, &answer, &request, at).and_then(|()| session.terminal.flush()) {
+        if let Err(error) =
+            answer::print(session, &answer, &request, at, self.all).and_then(|()| session.terminal.flush())
+        {
             // The answer is the exit code, whatever became of the words.
             session.terminal.report(&error, session.json());
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Deliver, KINDS, Manifest, ManifestKey, Reference};
 use crate::formats::tree::Mistake;
-use crate::text::{closest, gather};
+use crate::text::{did_you_mean, gather};
 use keyward_core::rules::directory::{Draft, Kind};
 use keyward_core::rules::key::{Key, Settings};
 use keyward_core::rules::names::{InvalidText, Name};
@@ -229,10 +229,8 @@ fn check_references(manifest: &Manifest, present: &Present, prune: bool, mistake
             continue;
         }
         let names: Vec<&Name> = known.iter().filter(|(other, _)| *other == kind).map(|(_, name)| *name).collect();
-        let hint = match closest(&names, name.as_str()) {
-            Some(close) => format!("did you mean {close}?"),
-            None => format!("add a [[{kind}]] with this name"),
-        };
+        let hint = did_you_mean(&names, name.as_str());
+        let hint = hint.unwrap_or_else(|| format!("add a [[{kind}]] with this name"));
         mistakes.push(Mistake::new(*at, format!("there is no {kind} named {name}; {hint}")));
     }
 }

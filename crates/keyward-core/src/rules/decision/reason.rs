@@ -46,6 +46,30 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// What the check is about whose failure has this reason: with it, `pass` and `fail` read as what they mean.
+    pub fn subject(self) -> &'static str {
+        match self {
+            Self::NoCredential => "credential",
+            Self::AmbiguousCredential => "single_credential",
+            Self::Malformed => "form",
+            Self::NotGenuine => "secret",
+            Self::SecretRetired => "current_secret",
+            Self::KeyDisabled => "enabled",
+            Self::KeyExpired => "expiry",
+            Self::OwnerDisabled => "owner",
+            Self::TenantDisabled => "tenant",
+            Self::InsecureTransport => "transport",
+            Self::IpNotAllowed => "address",
+            Self::TenantMismatch => "same_tenant",
+            Self::MethodNotAllowed => "method",
+            Self::ScopeMissing => "scope",
+            Self::LevelMissing => "level",
+            Self::RoleTooLow => "role",
+            Self::RateLimited => "rate",
+            Self::QuotaExceeded => "quota",
+        }
+    }
+
     /// The name in JSON and in documents.
     pub fn as_str(self) -> &'static str {
         match self {
