@@ -64,6 +64,7 @@ mod meant;
 mod memory;
 mod older;
 mod pager;
+mod picker;
 mod places;
 mod planted;
 mod processes;

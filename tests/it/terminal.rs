@@ -399,11 +399,11 @@ fn without_a_key_there_is_a_list_to_choose_from() {
         sandbox.mint(name);
     }
     for (line, question, says) in [
-        ("show", "Show which key?", "name              beta"),
+        ("show", "Show which keys?", "name              beta"),
         ("edit --scope x", "Edit which key?", "changed the key beta"),
         ("rotate --yes", "Rotate which key?", "rotated the key beta"),
         ("duplicate --yes", "Duplicate which key?", "created the key copy"),
-        ("delete --yes", "Delete which key?", "deleted the key beta"),
+        ("delete --yes", "Delete which keys?", "deleted the key beta"),
     ] {
         let mut screen = Screen::start(&sandbox.store(), line, 100);
         screen.wait_for(question);

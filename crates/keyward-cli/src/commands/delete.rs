@@ -8,6 +8,7 @@ use crate::error::{Code, Error, Exit};
 use crate::session::{Enter, Session};
 use crate::text::count;
 use keyward_core::rules::key::Key;
+use keyward_core::store::Filter;
 
 /// A key that was used within this many seconds is in use: seven days.
 const RECENT: i64 = 7 * 86_400;
@@ -41,7 +42,7 @@ impl Delete {
         }
         let mut store = session.store_to_change()?;
         let keys = match &self.keys[..] {
-            [] => vec![session.find_or_ask(&store, None, "Delete which key?")?],
+            [] => session.choose_keys(&store, "Delete which keys?", &Filter::default(), true)?,
             named => find_all_to_change(&store, named)?,
         };
         if !self.yes {

@@ -7,15 +7,15 @@ use crate::delivery::Effect;
 use crate::error::{Error, Exit};
 use crate::session::Session;
 use keyward_core::rules::key::{Key, State};
-use keyward_core::store::StoreError;
+use keyward_core::store::{Filter, StoreError};
 
 /// Enable disabled keys
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   keyward enable deploy backup")]
 pub struct Enable {
-    /// The keys: names, ids, or public ids of their secrets
-    #[arg(required = true, value_name = "KEY")]
+    /// The keys: names, ids, or public ids of their secrets; omit them in a terminal to choose
+    #[arg(value_name = "KEY")]
     keys: Vec<String>,
 }
 
@@ -24,8 +24,8 @@ pub struct Enable {
 #[command(after_help = "Example:
   keyward disable deploy      undo: keyward enable deploy")]
 pub struct Disable {
-    /// The keys: names, ids, or public ids of their secrets
-    #[arg(required = true, value_name = "KEY")]
+    /// The keys: names, ids, or public ids of their secrets; omit them in a terminal to choose
+    #[arg(value_name = "KEY")]
     keys: Vec<String>,
 }
 
@@ -51,7 +51,13 @@ impl Disable {
 
 fn set_enabled(session: &mut Session, keys: &[String], enabled: bool) -> Result<Exit, Error> {
     let mut store = session.store_to_change()?;
-    let keys = find_all_to_change(&store, keys)?;
+    let keys = match keys {
+        [] => {
+            let question = if enabled { "Enable which keys?" } else { "Disable which keys?" };
+            session.choose_keys(&store, question, &Filter { enabled: Some(!enabled), ..Filter::default() }, true)?
+        }
+        named => find_all_to_change(&store, named)?,
+    };
     let outcomes = session.write(&mut store, |changes| {
         let change = |key: &Key| {
             let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;

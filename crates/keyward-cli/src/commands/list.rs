@@ -190,6 +190,7 @@ impl List {
             levels: self.level.clone(),
             labels: self.label.clone(),
             state: any(&self.state),
+            enabled: None,
             never_expires: self.expires,
             expires_by: self
                 .expires_within

@@ -5,6 +5,7 @@ use clap::Args;
 use super::views::{find_all, key_card};
 use crate::error::{Error, Exit};
 use crate::session::{Session, no_such_key};
+use keyward_core::store::Filter;
 use keyward_core::verifier::standings;
 
 /// Show keys: everything but their secrets
@@ -29,7 +30,7 @@ impl Show {
             return Err(no_such_key(None, self.keys.first().map_or("(any)", String::as_str)));
         };
         let keys = match &self.keys[..] {
-            [] => vec![session.find_or_ask(&store, None, "Show which key?")?],
+            [] => session.choose_keys(&store, "Show which keys?", &Filter::default(), true)?,
             named => find_all(&store, named)?,
         };
         for key in &keys {

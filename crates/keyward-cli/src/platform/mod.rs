@@ -23,7 +23,8 @@ pub use system::files::{
 };
 pub use system::limits::survive_limits;
 pub use system::processes::{
-    Process, ending_signal, has_input, keep_memory_private, leave_terminal, shell, shell_with_file, unread,
+    Process, ending_signal, has_input, keep_memory_private, leave_terminal, shell, shell_with_file, stop_this_process,
+    unread,
 };
 pub use system::signals::{EndingSignal, SignalHandler, watch_signals};
 pub use system::streams::{

@@ -3,14 +3,17 @@
 //! Each question ends with a look at the clock: the person may have thought about it for a while. An interruption of
 //! a question changes nothing.
 
+use jiff::Timestamp;
+
 use super::Session;
 use crate::error::{Code, Error};
-use crate::terminal::{Answer, Section};
+use crate::terminal::{Answer, Item, Section};
 use crate::text::{did_you_mean, shell_word};
 use keyward_core::rules::directory::Kind;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::names::Name;
-use keyward_core::store::Store;
+use keyward_core::rules::time::relative;
+use keyward_core::store::{Filter, Store, StoreError};
 
 /// What Enter answers where nothing was typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,24 +61,57 @@ impl Session {
     ///
     /// # Errors
     /// [`Code::NotFound`], [`Code::Cancelled`], or [`Code::Usage`] where nobody can be asked.
-    pub fn find_or_ask(&mut self, store: &Store, text: Option<&str>, what: &str) -> Result<Key, Error> {
+    pub fn find_or_ask(&mut self, store: &Store, text: Option<&str>, question: &str) -> Result<Key, Error> {
         if let Some(text) = text {
             return find_key(store, text);
         }
+        let keys = self.choose_keys(store, question, &Filter::default(), false)?;
+        keys.into_iter().next().ok_or_else(cancelled)
+    }
+
+    /// The keys that the person chooses, of those that `offered` lets through.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] where there are none, [`Code::Cancelled`], or [`Code::Usage`] where nobody can be asked.
+    pub fn choose_keys(
+        &mut self,
+        store: &Store,
+        question: &str,
+        offered: &Filter,
+        is_many: bool,
+    ) -> Result<Vec<Key>, Error> {
         self.check_can_ask("KEY")?;
-        let names = store.view()?.some_names()?;
-        if names.is_empty() {
-            return Err(
-                Error::new(Code::NotFound, "there are no keys yet").hint("make the first one with: keyward create")
-            );
+        let now = self.now();
+        let (mut items, mut ids) = (vec![], vec![]);
+        let first = Filter { limit: Some(OFFERED), ..offered.clone() };
+        let view = store.view()?;
+        view.each_key(&first, now, |key| {
+            items.push(item(&key, now));
+            ids.push(key.id);
+            Ok::<_, StoreError>(())
+        })?;
+        let all = if items.len() as u64 == OFFERED { view.count_keys(offered, now)? } else { OFFERED };
+        // Nobody is kept waiting by a person who looks at a list.
+        drop(view);
+        if items.is_empty() {
+            let none = if *offered == Filter::default() { "there are no keys yet" } else { "there is no such key" };
+            return Err(Error::new(Code::NotFound, none).hint("make one with: keyward create; see all: keyward list"));
+        }
+        if all > OFFERED {
+            self.terminal.say(&format!("the first {OFFERED} of {all} keys are offered; others are named as arguments"));
         }
         let section = self.question();
-        let chosen = self.terminal.search(&section, what, &names)?;
+        let chosen = self.terminal.pick(&section, question, &items, is_many)?;
         self.look_at_the_clock();
-        match chosen {
-            Answer::Given(index) => find_key(store, &names[index]),
-            Answer::Declined => Err(cancelled()),
-        }
+        let Answer::Given(places) = chosen else { return Err(cancelled()) };
+        let names: Vec<&str> = places.iter().map(|&place| items[place].name.as_str()).collect();
+        self.terminal.say(&format!("{question} {}", names.join(", ")));
+        let view = store.view()?;
+        let find = |&place: &usize| {
+            let key = view.key(&ids[place])?;
+            key.ok_or_else(|| no_such_key(Some(store), &items[place].name))
+        };
+        places.iter().map(find).collect()
     }
 
     /// Whether what the command line leaves open can be asked for.
@@ -89,6 +125,21 @@ impl Session {
         Err(Error::new(Code::Usage, format!("the following required arguments were not provided: <{value}>"))
             .hint(format!("give {value} as an argument (in a terminal keyward asks)")))
     }
+}
+
+/// How many keys are offered at most.
+const OFFERED: u64 = 10_000;
+
+/// A key in a list to choose from.
+fn item(key: &Key, now: Timestamp) -> Item {
+    let owner = key.settings.owner.as_ref().map_or_else(String::new, |owner| format!("of {owner}"));
+    let used = key.last_used_at.map_or_else(|| "never used".to_owned(), |time| format!("used {}", relative(time, now)));
+    let end = key.settings.expires_at;
+    let end = end.map_or_else(
+        || "never expires".to_owned(),
+        |time| format!("{} {}", if time > now { "expires" } else { "expired" }, relative(time, now)),
+    );
+    Item { name: key.name.to_string(), facts: vec![key.state(now).to_string(), end, used, owner] }
 }
 
 /// The key that `text` names.

@@ -5,8 +5,10 @@
 
 mod editor;
 mod interrupts;
+mod keys;
 mod menu;
 mod pager;
+mod picker;
 mod progress;
 mod prompt;
 mod screen;
@@ -19,6 +21,7 @@ use serde::Serialize;
 pub use editor::Scratch;
 pub use interrupts::{Hold, Interruption, Interrupts, RunningCommand, Section, StopRequest, TerminalState};
 pub use pager::USUAL_PAGER;
+pub use picker::Item;
 pub use progress::{Progress, Spinner};
 pub use prompt::Answer;
 pub use screen::AlternateScreen;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use console::{Key, Term, measure_text_width};
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
-use dialoguer::{Confirm, FuzzySelect, Select};
+use dialoguer::{Confirm, Select};
 use zeroize::Zeroizing;
 
 use super::{Interrupts, Section, Terminal};
@@ -86,7 +86,12 @@ impl Terminal {
     }
 
     /// For a terminal that can only print lines.
-    fn select_by_number(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<usize>, Error> {
+    pub(super) fn select_by_number(
+        &mut self,
+        section: &Section,
+        question: &str,
+        items: &[&str],
+    ) -> Result<Answer<usize>, Error> {
         self.say(question);
         for (place, item) in items.iter().enumerate() {
             self.say(&format!("  {}) {item}", place + 1));
@@ -142,28 +147,6 @@ impl Terminal {
         let names = chosen.iter().map(|&item| items[item]).collect::<Vec<_>>().join(", ");
         self.say(&format!("{question}: {}", if names.is_empty() { "none" } else { &names }));
         Ok(Answer::Given(chosen))
-    }
-
-    /// Asks to choose one of many `items`, with a search; returns its index.
-    ///
-    /// # Errors
-    /// As [`Terminal::select`].
-    pub fn search(&mut self, section: &Section, question: &str, items: &[String]) -> Result<Answer<usize>, Error> {
-        if self.options.dumb {
-            let items: Vec<&str> = items.iter().map(String::as_str).collect();
-            return self.select_by_number(section, question, &items);
-        }
-        forget_typed_ahead();
-        let question = format!("{question} ({} in all; type to search, Enter chooses, Esc leaves)", items.len());
-        let ask = || {
-            FuzzySelect::with_theme(&*self.theme())
-                .with_prompt(&question)
-                .items(items)
-                .default(0)
-                .max_length(10)
-                .interact_opt()
-        };
-        settle(section, ask)
     }
 
     /// Asks for a line of text, which can be corrected from its end. Esc declines.
@@ -232,7 +215,7 @@ fn settle<T>(section: &Section, ask: impl Fn() -> dialoguer::Result<Option<T>>) 
     }
 }
 
-fn gone(error: &io::Error) -> Error {
+pub(super) fn gone(error: &io::Error) -> Error {
     Error::new(Code::Cancelled, format!("the terminal could not be asked: {error}"))
         .hint("where there is no terminal, answer with --yes or in the flags of the command")
 }

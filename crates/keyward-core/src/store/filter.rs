@@ -36,6 +36,8 @@ pub struct Filter {
     pub labels: Vec<Selection<LabelFilter>>,
     /// In one of these states.
     pub state: Selection<State>,
+    /// Whether they are enabled, whatever else stops them.
+    pub enabled: Option<bool>,
     /// Whether they never expire.
     pub never_expires: Option<bool>,
     /// Not expired yet, and expiring by then.
@@ -183,6 +185,9 @@ impl Filter {
             Some(state) => in_state(*state, now, dialect),
             None => never(),
         });
+        if let Some(enabled) = self.enabled {
+            all.and("k.enabled = ?", vec![Bound::Integer(enabled.into())]);
+        }
         if let Some(never) = self.never_expires {
             all.and(if never { "k.expires_at IS NULL" } else { "k.expires_at IS NOT NULL" }, vec![]);
         }

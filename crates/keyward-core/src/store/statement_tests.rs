@@ -182,7 +182,7 @@ fn ask(store: &Store) -> Result<(), StoreError> {
 
 /// Each filter and each order, alone.
 fn filters() -> Vec<Filter> {
-    let changes: [fn(&mut Filter); 27] = [
+    let changes: [fn(&mut Filter); 28] = [
         |_| (),
         |f| f.name = "x*[a-c]?".to_owned().into(),
         |f| f.group = name("a").into(),
@@ -205,6 +205,7 @@ fn filters() -> Vec<Filter> {
         |f| (f.sort, f.reverse) = (Sort::Expires, true),
         |f| (f.sort, f.reverse) = (Sort::Used, true),
         |f| f.limit = Some(20),
+        |f| f.enabled = Some(false),
         |f| f.search = Some("text".to_owned()),
         |f| f.name = "a*,!ab*".parse().unwrap(),
         |f| f.group = "a,none,!b,!none".parse().unwrap(),

@@ -138,6 +138,7 @@ pub(crate) fn every_filter_lets_through_what_it_says<F: Fixture>() {
         ("any label", with(|f| f.labels = vec!["!none".parse().unwrap()]), "ci/full"),
         ("two states", with(|f| f.state = "active,suspended".parse().unwrap()), "Soon ci/full ci/suspended"),
         ("not active", with(|f| f.state = "!active".parse().unwrap()), "ci/suspended disabled expired"),
+        ("not enabled", with(|f| f.enabled = Some(false)), "disabled expired"),
         ("never expires", with(|f| f.never_expires = Some(true)), "ci/full ci/suspended disabled"),
         ("expires", with(|f| f.never_expires = Some(false)), "Soon expired"),
         ("a text in the name", with(|f| f.search = Some("SO".to_owned())), "Soon"),

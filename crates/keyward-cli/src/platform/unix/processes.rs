@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 
 /// No core dump of this process is written, whatever the limits are, and other processes of the same user
 /// cannot look into its memory. Where the system knows no such thing, at least the limit of core dumps is zero.
@@ -92,4 +92,9 @@ pub fn has_input(stream: &ChildStdout, within: Duration) -> io::Result<bool> {
     let within = Timespec::try_from(within).map_err(io::Error::other)?;
     let ready = retry_on_intr(|| poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&within)))?;
     Ok(ready > 0)
+}
+
+/// What Ctrl-Z does, where its key sends no signal: the shell goes on until this program is resumed.
+pub fn stop_this_process() {
+    let _ = kill_process(getpid(), Signal::TSTP);
 }

@@ -1,0 +1,155 @@
+//! The list to choose keys from, in terminals of all sizes.
+
+use jiff::ToSpan as _;
+
+use crate::harness::Sandbox;
+use crate::pty::Screen;
+
+/// Keys with short names and a long one, in all states, and many more.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for line in [
+        "user create ann",
+        "user create bob",
+        "create deploy-prod --owner ann --expires 90d",
+        "create deploy-staging --owner bob --disabled",
+        "create backup/nightly --owner ann",
+        "create soon --expires 1h",
+    ] {
+        assert_eq!(sandbox.run(line).code, 0, "{line}");
+    }
+    sandbox.mint(&format!("a-name-that-is-{}-long", "very-".repeat(15)));
+    let keys: Vec<String> = (0..40).map(|number| format!("[[key]]\nname = \"service-{number:02}\"\n")).collect();
+    std::fs::write(sandbox.path("keys.toml"), keys.concat()).unwrap();
+    let [file, secrets] = ["keys.toml", "secrets"].map(|name| sandbox.path(name).display().to_string());
+    assert_eq!(sandbox.run(&format!("apply {file} --secrets-dir {secrets} -q")).code, 0);
+    sandbox.pass(2.hours());
+    sandbox
+}
+
+#[test]
+fn one_screen_at_any_width() {
+    let sandbox = sandbox();
+    for columns in [40, 60, 80, 120, 200] {
+        let mut screen = Screen::start(&sandbox.store(), "delete", columns);
+        screen.wait_for("Delete which keys?").wait_for("Enter takes");
+        let text = screen.text();
+        let lines: Vec<&str> = text.lines().collect();
+        // The question, what was typed, the list, and the keys: each on one line of its own.
+        assert!(lines[0].starts_with("Delete which keys?") && lines[1].starts_with("> _  (45)"), "{columns}: {text}");
+        assert_eq!(lines.len(), 24, "{columns}: {text}");
+        assert!(lines[2..23].iter().all(|line| line.starts_with("  [ ] ") || line.starts_with("❯ [ ] ")), "{text}");
+        assert_eq!(lines.iter().filter(|line| line.starts_with('❯')).count(), 1, "{columns}: {text}");
+        assert!(lines[23].starts_with("Enter takes"), "{columns}: {text}");
+        assert_eq!(text.contains("of ann"), columns >= 120, "{columns}: {text}");
+        // A key does not move the screen away.
+        for (keys, at) in [("\x1b[B", 3), ("\x1b[B\x1b[B", 5), ("\x1b[A", 4)] {
+            screen.press(keys);
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let text = screen.text();
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines.iter().position(|line| line.starts_with('❯')), Some(at), "{columns}: {text}");
+            assert!(lines[0].starts_with("Delete which keys?"), "{columns}: {text}");
+        }
+        screen.press("\x1b");
+        assert_eq!(screen.end(), 5);
+        screen.assert_restored();
+        assert_eq!(screen.text().matches("Delete which").count(), 0, "{columns}: {}", screen.text());
+    }
+}
+
+#[test]
+fn words_in_any_order_find_and_what_is_not_found_is_said() {
+    let sandbox = sandbox();
+    let mut screen = Screen::start(&sandbox.store(), "show", 100);
+    screen.wait_for("Show which keys?");
+    for (keys, count, first) in [
+        ("prod dep", "(1 of 45)", "deploy-prod"),
+        ("\x15", "(45)", "a-name-that-is"),
+        // Also by what stands beside the name.
+        ("bob", "(1 of 45)", "deploy-staging"),
+        ("\x15ANN nev", "(1 of 45)", "backup/nightly"),
+        ("\x17\x7f", "(2 of 45)", "backup/nightly"),
+        ("\x15service 07", "(1 of 45)", "service-07"),
+        ("x", "(0 of 45)", "nothing found"),
+    ] {
+        screen.press(keys);
+        screen.wait_for(count).wait_for(first);
+        assert!(screen.text().lines().nth(2).unwrap().contains(first), "{keys:?}: {}", screen.text());
+    }
+    // Enter takes nothing where nothing is offered.
+    screen.press("\r");
+    screen.wait_for("nothing found");
+    screen.press("\x7f");
+    screen.wait_for("service-07");
+    // What was typed is marked.
+    assert!(screen.raw().contains("\u{1b}[1m\u{1b}[4mservice"), "{:?}", screen.raw());
+    screen.press("\r");
+    assert_eq!(screen.end(), 0);
+    assert!(screen.text().contains("Show which keys? service-07"), "{}", screen.text());
+    screen.assert_restored();
+}
+
+#[test]
+fn several_are_marked_and_taken_together() {
+    let sandbox = sandbox();
+    let mut screen = Screen::start(&sandbox.store(), "disable", 80);
+    screen.wait_for("Disable which keys?");
+    // What is disabled already is not offered.
+    screen.wait_for("(44)");
+    // Marks stay while something else is searched for; the second Tab there takes the mark back.
+    screen.press("service-0\t\t");
+    screen.wait_for("2 marked");
+    screen.press("\x15prod\t");
+    screen.wait_for("3 marked");
+    screen.press("\x15service-00\t");
+    screen.wait_for("2 marked");
+    screen.press("\r");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    assert!(screen.text().contains("Disable which keys? deploy-prod, service-01"), "{}", screen.text());
+    assert_eq!(sandbox.run("list -q --state disabled").stdout, "deploy-prod\ndeploy-staging\nservice-01\n");
+    let mut screen = Screen::start(&sandbox.store(), "enable", 80);
+    screen.wait_for("Enable which keys?").wait_for("(3)");
+    screen.press("\t\t\r");
+    assert_eq!(screen.end(), 0);
+    assert_eq!(sandbox.run("list -q --state disabled").stdout, "service-01\n");
+    for line in ["enable", "disable"] {
+        let output = sandbox.run(&format!("{line} --json"));
+        assert_eq!((output.code, output.error()["code"].as_str()), (2, Some("usage")), "{line}");
+    }
+}
+
+#[test]
+fn it_is_drawn_again_after_a_resize_and_a_stop() {
+    let sandbox = sandbox();
+    let mut screen = Screen::start(&sandbox.store(), "delete", 120);
+    screen.wait_for("Delete which keys?").wait_for("of ann");
+    screen.press("deploy");
+    screen.wait_for("(2 of 45)");
+    screen.resize(40, 10);
+    for _ in 0..100 {
+        if screen.text().lines().count() > 6 || screen.text().contains("of ann") {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+    let text = screen.text();
+    assert!(text.lines().count() == 5 && text.contains("> deploy_") && !text.contains("of ann"), "{text}");
+    screen.resize(40, 2);
+    screen.wait_for("Delete which");
+    screen.resize(80, 24);
+    screen.wait_for("(2 of 45)");
+    // Ctrl-Z, as from a shell.
+    screen.press("\x1a");
+    for _ in 0..300 {
+        if !screen.raw().ends_with("l\x1b[?25h") {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+    screen.assert_restored();
+    screen.signal("CONT");
+    screen.wait_for("(2 of 45)");
+    screen.press("\x03");
+    assert_eq!(screen.end(), 130);
+    screen.assert_restored();
+    assert_eq!(sandbox.run("list -q --name deploy*").stdout, "deploy-prod\ndeploy-staging\n");
+}
