@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use clap::CommandFactory as _;
 use expect_test::expect_file;
 use keyward_cli::cli::Cli;
 
@@ -46,7 +45,7 @@ fn the_completion_scripts_are_not_stale() {
 
 #[test]
 fn the_man_pages_are_not_stale() {
-    let pages = keyward_cli::manual::pages(Cli::command()).unwrap();
+    let pages = keyward_cli::manual::pages(Cli::shown()).unwrap();
     for page in &pages {
         expect_file![root().join("man").join(&page.file)].assert_eq(&page.text);
     }
@@ -76,7 +75,7 @@ fn man_prints_the_main_page_or_writes_them_all() {
 
 #[test]
 fn the_main_page_has_what_belongs_there() {
-    for page in keyward_cli::manual::pages(Cli::command()).unwrap() {
+    for page in keyward_cli::manual::pages(Cli::shown()).unwrap() {
         let of_commands = ["NAME", "SYNOPSIS", "EXIT STATUS", "ENVIRONMENT", "FILES"];
         let of_formats = ["NAME", "DESCRIPTION", "SEE ALSO"];
         let is_format = !page.file.ends_with(".1");

@@ -132,7 +132,50 @@ const VERBS: &[Verb] = &[
     ("hold-clipboard", commands::hold_clipboard::HoldClipboard::augment_args),
 ];
 
+/// The help of a verb: what it is for, how it is called, examples, and then its arguments.
+const HELP_OF_VERB: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\n{all-args}\n\n\
+     Global: --store --json -q --no-input --no-pager --color --as (keyward --help)";
+
+/// Verbs with more options than fit on a screen, and those that `-h` shows.
+const MOST_USED: &[(&str, &[&str])] = &[
+    ("list", &["search", "name", "owner", "scope", "state", "limit", "csv"]),
+    ("rotate", &["key", "grace", "copy", "secret_file", "secret_to", "yes"]),
+    ("verify", &["from_file", "request", "method", "ip", "tenant", "scope", "all"]),
+    ("history", &["key", "since", "by", "action", "limit", "check"]),
+    ("apply", &["file", "dry_run", "prune", "secrets_dir", "yes"]),
+    ("serve", &["listen", "config", "trust", "check"]),
+    ("user create", &["name", "description", "role", "tenant", "limit"]),
+    ("user edit", &["name", "new_name", "role", "tenant", "limit"]),
+    ("role edit", &["name", "new_name", "rank", "manages_keys", "no_manages_keys"]),
+    ("tenant create", &["name", "description", "limit"]),
+    ("tenant edit", &["name", "new_name", "description", "limit"]),
+];
+
+/// The verb as its help shows it: without the options that all verbs take. `before` are the words that stand before it.
+fn shown(verb: clap::Command, before: &str) -> clap::Command {
+    let words = format!("{before}{}", verb.get_name());
+    let inner = format!("{words} ");
+    let verb = verb.help_template(HELP_OF_VERB).mut_subcommands(|verb| shown(verb, &inner));
+    let verb = verb.mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg });
+    let Some((_, most_used)) = MOST_USED.iter().find(|(name, _)| *name == words) else { return verb };
+    let examples = verb.get_after_help().cloned().unwrap_or_default();
+    verb.mut_args(|arg| {
+        let is_shown = most_used.iter().any(|id| arg.get_id() == id) || arg.get_id() == "help";
+        arg.hide_short_help(!is_shown)
+    })
+    .after_long_help(examples)
+    .after_help(format!("Examples and all options: keyward help {words}"))
+}
+
 impl Cli {
+    /// The whole definition as help and man pages show it.
+    pub fn shown() -> clap::Command {
+        let mut root = Self::command();
+        // Only then the verbs have the options that all of them take.
+        root.build();
+        root.mut_subcommands(|verb| shown(verb, ""))
+    }
+
     /// Parses a command line, the name of the program first.
     ///
     /// # Errors
@@ -140,7 +183,7 @@ impl Cli {
     pub fn read(args: &[OsString]) -> Result<Self, clap::Error> {
         let parse = |command: clap::Command| Self::from_arg_matches(&command.try_get_matches_from(args)?);
         match parse(outline(args)) {
-            Err(error) if error.kind() != ErrorKind::DisplayVersion => parse(Self::command()),
+            Err(error) if error.kind() != ErrorKind::DisplayVersion => parse(Self::shown()),
             read => read,
         }
     }
@@ -206,8 +249,8 @@ impl Command {
             #[cfg(feature = "postgres")]
             Self::Store(verb) => verb.run(session),
             Self::Completions(verb) => verb.run(session),
-            Self::Man(verb) => verb.run(session, Cli::command()),
-            Self::Help(verb) => verb.run(session, Cli::command()),
+            Self::Man(verb) => verb.run(session, Cli::shown()),
+            Self::Help(verb) => verb.run(session, Cli::shown()),
             Self::Version => {
                 session.terminal.print(concat!("keyward ", env!("CARGO_PKG_VERSION"), "\n"))?;
                 Ok(Exit::DONE)

@@ -12,6 +12,7 @@ pub use facts::{FactArgs, GroupArgs, RoleArgs, TenantArgs, UserArgs};
 
 use crate::error::{Error, Exit};
 use crate::session::Session;
+use keyward_core::rules::directory::Kind;
 use keyward_core::rules::names::{Description, Name};
 
 /// Shown below the help of `keyward group`.
@@ -35,19 +36,37 @@ pub const TENANT_EXAMPLES: &str = "Examples:
   keyward create importer --tenant acme
   keyward tenant disable acme      stops all keys of acme; undo: keyward tenant enable acme";
 
+/// Shown in the help of a verb of a kind.
+fn example(kind: Kind, verb: &str) -> String {
+    let (name, more, change) = match kind {
+        Kind::Group => ("pipelines", "--description 'keys of CI jobs'", "--name ci"),
+        Kind::User => ("ann", "--role editor --tenant acme", "--role viewer"),
+        Kind::Role => ("auditor", "--rank 5", "--no-manages-keys"),
+        Kind::Tenant => ("acme", "--description 'Acme Ltd' --limit 10000/1d", "--limit 20000/1d"),
+    };
+    let line = match verb {
+        "create" => format!("create {name} {more}"),
+        "edit" => format!("edit {name} {change}"),
+        "list" => "list --json".to_owned(),
+        "delete" => format!("delete {name} --with-keys"),
+        verb => format!("{verb} {name}"),
+    };
+    format!("Example:\n  keyward {} {line}", kind.as_str())
+}
+
 /// The verbs of each of the four.
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "each says what it does in its help")]
 pub enum Verb<F: FactArgs> {
-    #[command(about = format!("Make a {}", F::KIND.as_str()))]
+    #[command(about = format!("Make a {}", F::KIND.as_str()), after_help = example(F::KIND, "create"))]
     Create(Create<F>),
-    #[command(about = format!("List the {}s", F::KIND.as_str()))]
+    #[command(about = format!("List the {}s", F::KIND.as_str()), after_help = example(F::KIND, "list"))]
     List,
-    #[command(about = format!("Show one {}", F::KIND.as_str()))]
+    #[command(about = format!("Show one {}", F::KIND.as_str()), after_help = example(F::KIND, "show"))]
     Show(OneName),
-    #[command(about = format!("Change a {}; what refers to it follows a new name", F::KIND.as_str()))]
+    #[command(about = format!("Change a {}; what refers to it follows a new name", F::KIND.as_str()), after_help = example(F::KIND, "edit"))]
     Edit(Edit<F>),
-    #[command(about = format!("Delete a {}", F::KIND.as_str()))]
+    #[command(about = format!("Delete a {}", F::KIND.as_str()), after_help = example(F::KIND, "delete"))]
     Delete(Delete),
 }
 
@@ -57,9 +76,9 @@ pub enum Verb<F: FactArgs> {
 pub enum SwitchVerb<F: FactArgs> {
     #[command(flatten)]
     Verb(Verb<F>),
-    #[command(about = format!("Enable a disabled {} and its keys", F::KIND.as_str()))]
+    #[command(about = format!("Enable a disabled {} and its keys", F::KIND.as_str()), after_help = example(F::KIND, "enable"))]
     Enable(SeveralNames),
-    #[command(about = format!("Disable a {} and its keys until you enable it", F::KIND.as_str()))]
+    #[command(about = format!("Disable a {} and its keys until you enable it", F::KIND.as_str()), after_help = example(F::KIND, "disable"))]
     Disable(SeveralNames),
 }
 

@@ -10,6 +10,10 @@ use crate::session::Session;
 
 /// Explain a command, the exit codes and error codes, or a format, such as that of the manifest
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward help create
+  keyward help exit-codes
+  keyward help manifest")]
 pub struct Help {
     #[cfg_attr(feature = "serve", doc = "A command, or exit-codes, manifest, json, serve.toml")]
     #[cfg_attr(not(feature = "serve"), doc = "A command, or exit-codes, manifest, json")]

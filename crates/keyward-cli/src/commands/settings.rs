@@ -27,8 +27,12 @@ pub struct Settings {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Show all settings
+    #[command(after_help = "Example:\n  keyward settings list --json")]
     List,
     /// Change one setting
+    #[command(
+        after_help = "Examples:\n  keyward settings set default-lifetime 90d\n  keyward settings set query-credentials refuse"
+    )]
     Set {
         /// The setting
         #[arg(value_enum)]

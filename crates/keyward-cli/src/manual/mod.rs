@@ -57,9 +57,15 @@ fn add_pages(command: &Command, name: &str, pages: &mut Vec<Page>) -> anyhow::Re
 }
 
 fn render(command: &Command, name: &str) -> anyhow::Result<String> {
-    let examples = command.get_after_help().map(ToString::to_string).filter(|text| text.starts_with("Example"));
+    let examples = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
+    let examples = examples.filter(|text| text.starts_with("Example"));
     let command = command.clone().name(name.to_owned()).display_name(name.to_owned());
     let command = command.bin_name(name.replace('-', " ")).after_help("").after_long_help("");
+    let globals: Vec<String> = command
+        .get_arguments()
+        .filter(|arg| arg.is_global_set())
+        .filter_map(|arg| arg.get_long().map(|long| format!("--{long}")))
+        .collect();
     let has_verbs = command.get_subcommands().any(|verb| !verb.is_hide_set() && verb.get_name() != "help");
     let man = Man::new(command)
         .title(name.to_uppercase())
@@ -76,14 +82,14 @@ fn render(command: &Command, name: &str) -> anyhow::Result<String> {
         man.render_subcommands_section(&mut text)?;
     }
     let mut rest = Roff::new();
+    if name != "keyward" {
+        add_global_options(&mut rest, &globals);
+    }
     if let Some(examples) = examples {
         add_examples(&mut rest, &examples);
     }
     add_exit_status(&mut rest);
-    // They are the same for all commands.
-    if name == "keyward" {
-        add_error_codes(&mut rest);
-    }
+    add_error_codes(&mut rest, name == "keyward");
     add_environment(&mut rest);
     add_files(&mut rest);
     add_see_also(&mut rest, name);
@@ -114,9 +120,22 @@ fn add_exit_status(page: &mut Roff) {
     }
 }
 
-fn add_error_codes(page: &mut Roff) {
+/// The options that all commands take, where they are not described.
+fn add_global_options(page: &mut Roff, names: &[String]) {
+    page.control("SH", ["GLOBAL OPTIONS"]);
+    page.text([roman(format!("{} are described in ", names.join(", "))), bold("keyward"), roman("(1).")]);
+}
+
+/// All of them in one page, and in the others where they are.
+fn add_error_codes(page: &mut Roff, are_told: bool) {
     page.control("SH", ["ERROR CODES"]);
-    page.text([roman("With --json, an error is one object on standard error, and its code is one of these:")]);
+    let first = "With --json, an error is one object on standard error";
+    if !are_told {
+        let rest = format!("{first}; its codes and what they mean are in ");
+        page.text([roman(rest), bold("keyward"), roman("(1).")]);
+        return;
+    }
+    page.text([roman(format!("{first}, and its code is one of these:"))]);
     for (code, exit, meaning) in Code::table() {
         page.control("TP", []);
         page.text([bold(code), roman(format!(" (exit status {})", exit.0))]);
@@ -129,6 +148,7 @@ fn add_environment(page: &mut Roff) {
     for (name, meaning) in [
         ("KEYWARD_STORE", "The store, unless --store names one."),
         ("KEYWARD_AS", "The acting user, unless --as names one."),
+        ("KEYWARD_PAGER", "The pager for output that is longer than the screen, instead of PAGER; empty for none."),
         ("NO_COLOR", "Set to anything: no colours and symbols."),
     ] {
         page.control("TP", []);

@@ -76,8 +76,8 @@ impl Terminal {
         }
         let has_color = !self.options.no_color && self.options.color != super::ColorChoice::Never;
         let mut picker = Picker::new(question, items, is_many, has_color);
-        let picked = picker.ask(section, &mut self.stderr);
-        picked.map_err(|error| match error.kind() {
+        let answer = picker.ask(section, &mut self.stderr);
+        answer.map_err(|error| match error.kind() {
             ErrorKind::Interrupted => section.interrupted(),
             _ => super::prompt::gone(&error),
         })
