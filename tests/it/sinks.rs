@@ -188,7 +188,7 @@ const FAULTS: &[Fault] = &[
         says: "larger than",
         lines: &[FORCE, DOTENV],
     },
-    Fault { what: "a file that is no text", before: r"printf 'A=1\n\377\n' > key", says: "no text", lines: &[DOTENV] },
+    Fault { what: "a file that is no text", before: r"printf 'A=1\n\377\n' > key", says: "not text", lines: &[DOTENV] },
     Fault { what: "no name", before: "T=.", says: "names a folder", lines: NAMED },
 ];
 

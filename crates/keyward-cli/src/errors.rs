@@ -187,7 +187,7 @@ fn moved(error: Error, target: &Path, is_done: bool) -> Error {
     error
         .hint("try again when the move has ended")
         .hint(format!("if nobody moves it any more, finish that: keyward store move --to {target}"))
-        .hint(format!("if {target} is lost for good, a copy works again: keyward store copy --to ANOTHER-FILE"))
+        .hint(format!("if {target} is lost, a copy works again: keyward store copy --to ANOTHER-FILE"))
 }
 
 /// How a weakness of the store at `path` is mended.

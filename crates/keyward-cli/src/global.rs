@@ -96,7 +96,7 @@ pub fn named_store(path: PathBuf, from: &str) -> Result<NamedStore, Error> {
 fn parse_url(text: &std::path::Path, from: &str) -> Result<NamedStore, Error> {
     let url: keyward_core::store::ServerUrl =
         text.to_string_lossy().parse().map_err(|error: keyward_core::store::UrlError| {
-            Error::new(Code::Usage, format!("{from} is no URL of a store: {error}"))
+            Error::new(Code::Usage, format!("{from} is not the URL of a store: {error}"))
         })?;
     if url.has_password() && from.starts_with("--") {
         return Err(Error::new(Code::Usage, "a password on a command line can be read by every user of the machine")

@@ -213,7 +213,9 @@ fn state_of_place(store: &Store, key: &Key, proof: Option<&Proof>, session: &Ses
         Some(Proof::Surrounded) => {
             let message =
                 "the file holds a secret with blanks or other invisible characters around it; nothing was changed";
-            return Err(Error::new(Code::Conflict, message).hint("remove them, and leave the secret alone on its line"));
+            return Err(
+                Error::new(Code::Conflict, message).hint("remove them, so that the secret stands on a line of its own")
+            );
         }
         Some(Proof::Secret { secret, .. }) => secret,
     };

@@ -120,7 +120,10 @@ fn change(settings: &mut StoreSettings, name: Setting, value: &str) -> Result<()
         Setting::HashParameters => {
             settings.hash_cost = value.parse::<Cost>().map_err(|_| {
                 let (floor, ceiling) = (Cost::FLOOR, Cost::CEILING);
-                refused(format!("{value:?} is no cost between {floor} and {ceiling}"), "the default is m=19456,t=2,p=1")
+                refused(
+                    format!("{value:?} is not a cost between {floor} and {ceiling}"),
+                    "the default is m=19456,t=2,p=1",
+                )
             })?;
         }
         Setting::QueryCredentials => {

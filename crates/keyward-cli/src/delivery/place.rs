@@ -214,7 +214,7 @@ fn take_line(
 ) -> Result<(), Error> {
     let content = former.map_or(&[][..], |found| &found.content[..]);
     let text = std::str::from_utf8(content).map_err(|_| {
-        files::refused(spot.path(), "it is no text in UTF-8").hint("name a dotenv file, with a variable a line")
+        files::refused(spot.path(), "it is not text in UTF-8").hint("name a dotenv file, with a variable a line")
     })?;
     let text = Zeroizing::new(dotenv::set(text, name, secret.expose()));
     files.put(spot, text.as_bytes(), former, true)

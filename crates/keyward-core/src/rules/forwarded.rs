@@ -69,7 +69,7 @@ impl FromStr for Trust {
                 "forwarded" if text == "forwarded" => trust.forwarded = true,
                 _ => {
                     return Err(InvalidText::new(
-                        "name what your proxy writes: for, proto or for,proto, or forwarded alone",
+                        "name what your proxy writes: for, proto, for,proto, or only forwarded",
                     ));
                 }
             }

@@ -42,7 +42,7 @@ impl fmt::Display for Weakness {
             }
             Self::StrayFile(file) => {
                 let file = file.display();
-                write!(f, "the file {file} beside it is no file of its own: it is a link, a pipe or a folder")
+                write!(f, "the file {file} beside it is not a regular file: it is a link, a pipe or a folder")
             }
             Self::ForeignFile(file) => write!(
                 f,

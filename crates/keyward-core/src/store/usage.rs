@@ -147,7 +147,8 @@ impl Sums {
         }
         let damage = |what: String| StoreError::Corrupt { path: conn.place().to_owned(), detail: what };
         let time = |(start, calls): (i64, Calls)| {
-            let start = Timestamp::from_second(start).map_err(|_| damage("an hour of usage is no time".to_owned()))?;
+            let start =
+                Timestamp::from_second(start).map_err(|_| damage("an hour of usage is not a time".to_owned()))?;
             Ok::<_, StoreError>((start, calls))
         };
         let key_count = self.top.seen;

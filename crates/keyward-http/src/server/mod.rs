@@ -155,7 +155,7 @@ pub enum StartError {
     #[error("{} holds no secret: write one line of at least 16 visible characters", .0.display())]
     Secret(PathBuf),
     /// Somebody else decides what the proxy secret is.
-    #[error("{} is no file, or anybody can change it", .0.display())]
+    #[error("{} is not a file, or anybody can change it", .0.display())]
     OpenSecret(PathBuf),
     /// The system gives no thread or no event loop.
     #[error("the system gives no thread to serve on: {0}")]

@@ -187,7 +187,7 @@ impl Apply {
         if bytes.len() as u64 > MOST {
             return Err(failed(&"it is larger than 64 MiB"));
         }
-        String::from_utf8(bytes).map_err(|_| failed(&"it is no text in UTF-8"))
+        String::from_utf8(bytes).map_err(|_| failed(&"it is not text in UTF-8"))
     }
 
     /// The file, for messages.

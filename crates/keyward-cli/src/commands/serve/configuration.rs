@@ -145,7 +145,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     let found = std::fs::metadata(path).map_err(unreadable)?;
     if !found.is_file() {
         // Of a pipe it could be read once, and whoever opens it again waits.
-        return Err(wrong("it is no file".to_owned(), "name a file that is there, with --config"));
+        return Err(wrong("it is not a file".to_owned(), "name a file that is there, with --config"));
     }
     let everybody_writes = |found: &std::fs::Metadata| mode(found) & 0o002 != 0;
     if everybody_writes(&found) {
@@ -165,7 +165,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
         }
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
-    String::from_utf8(bytes).map_err(|_| wrong("it is no text in UTF-8".to_owned(), "save it as TOML, in UTF-8"))
+    String::from_utf8(bytes).map_err(|_| wrong("it is not text in UTF-8".to_owned(), "save it as TOML, in UTF-8"))
 }
 
 /// A configuration that cannot be used.

@@ -95,7 +95,7 @@ impl Files {
             );
         }
         if path.as_os_str() == "-" {
-            return Err(refused(path, "that is no file; without a flag, the secret goes to standard output")
+            return Err(refused(path, "that is not a file; without a flag, the secret goes to standard output")
                 .hint("leave the flag out; a file of this name is ./-"));
         }
         let names_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
@@ -274,9 +274,8 @@ impl Spot {
         check_owner(&self.path, &self.folder, &about)?;
         let size = about.len();
         if size > MOST {
-            return Err(
-                refused(&self.path, "it is larger than 1 MiB, which is no file of secrets").hint("name another file")
-            );
+            return Err(refused(&self.path, "it is larger than 1 MiB, too large for a file of secrets")
+                .hint("name another file"));
         }
         let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
         file.take(MOST).read_to_end(&mut content).map_err(|error| failed(&self.path, &error))?;

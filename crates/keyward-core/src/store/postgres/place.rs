@@ -80,7 +80,7 @@ pub(in crate::store) enum Host {
     Folder(PathBuf),
 }
 
-/// Why a text is no URL of a store. No message repeats any of the text: what stands in the wrong place may be a password.
+/// Why a text is not the URL of a store. No message repeats any of the text: what stands in the wrong place may be a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
@@ -129,7 +129,7 @@ pub enum UrlError {
     Value(&'static str, &'static str),
     /// No TLS to another machine.
     #[error(
-        "sslmode=disable is for sockets of this machine and for loopback addresses alone: what goes over the wire are \
+        "sslmode=disable is only for sockets of this machine and for loopback addresses: what goes over the wire are \
              the hashes of the secrets"
     )]
     Exposed,

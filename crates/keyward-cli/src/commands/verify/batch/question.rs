@@ -130,7 +130,9 @@ pub(in crate::commands) fn parse(
     let (credential, mut request) = match (credential, request, &question.headers, &question.target) {
         (Some(text), None, None, None) => {
             if said.trust != Trust::NONE {
-                return Err(wrong("trust_forwarded: a credential alone has no headers".to_owned()));
+                return Err(wrong(
+                    "trust_forwarded: a credential has no headers; give \"request\" or \"headers\"".to_owned(),
+                ));
             }
             let credential = match text {
                 Cow::Borrowed(text) => parse_line_for(text.as_bytes(), accepted),
