@@ -42,7 +42,8 @@ fn reads() -> Result<Vec<Read>> {
     let read = |words: &[&'static str], rest: &str| Read { words: words.to_vec(), rest: rest.to_owned() };
     Ok(vec![
         read(&["show", "service-0000000"], &format!("WHERE k.name = '{}'", data::name(0)?)),
-        read(&["list", "--limit", "20"], "ORDER BY k.name LIMIT 20"),
+        // A list of some is told with the number of all.
+        read(&["list", "--limit", "20"], "ORDER BY k.name LIMIT 20; SELECT count(*) FROM key"),
         read(&["list", "--name", "x*"], "WHERE k.name GLOB 'x*' ORDER BY k.name"),
         read(&["list", "--scope", "s"], "WHERE k.id IN (SELECT key FROM key_scope WHERE scope = 's') ORDER BY k.name"),
         read(

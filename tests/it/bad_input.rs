@@ -9,6 +9,7 @@ fn check(output: &Output, code: u8, error: &str, says: &str, line: &str) {
     assert_eq!(found["code"], error, "{line}\n{output}");
     let text = format!("{} | {}", found["message"].as_str().unwrap(), found["hint"].as_str().unwrap_or_default());
     assert!(text.contains(says), "{line}\n{text}");
+    assert!(!text.contains("(os error") && !text.contains("digit found"), "{line}\n{text}");
 }
 
 #[test]
@@ -76,6 +77,9 @@ fn values_and_flags() {
         (&["grp", "list"], 2, "usage", "see the commands: keyward --help"),
         (&["group", "lst"], 2, "usage", "keyward help group"),
         (&["role", "create", "x", "--rank", "-1"], 2, "usage", "not in 0..=1000000"),
+        (&["list", "--limit", "x"], 2, "usage", "this is not a whole number"),
+        (&["list", "--limit", "99999999999999999999"], 2, "usage", "the number is too large"),
+        (&["verify", "--from-file", "/does/not/exist"], 1, "invalid_value", "No such file"),
         (&["list", "--limit", "-1"], 2, "usage", "keyward help list"),
         (&["history", "--limit", "-1"], 2, "usage", "keyward help history"),
         (&["disable", "deploy", "zzz"], 1, "not_found", "no key was changed"),

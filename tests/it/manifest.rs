@@ -451,7 +451,7 @@ fn a_text_that_is_no_manifest_is_refused_with_the_place() {
         assert!(mistakes(&output)[0].starts_with(says), "{text}: {output}");
     }
     let latin = sandbox.run_with("apply -", b"# \xe9");
-    assert!(latin.code == 1 && latin.stderr.contains("no text in UTF-8"), "{latin}");
+    assert!(latin.code == 1 && latin.stderr.contains("not text in UTF-8"), "{latin}");
     assert_eq!(sandbox.run("apply nosuch.toml").code, 1);
     assert!(sandbox.files() == before);
     // Nothing is a manifest too.

@@ -505,6 +505,54 @@ fi
     screen.assert_restored();
 }
 
+/// What the store would refuse is said before the person is asked for a yes.
+#[test]
+fn what_the_store_refuses_is_said_before_the_question() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("deploy");
+    sandbox.mint("taken");
+    for (line, says) in
+        [(r#"s/^name = .*/name = "taken"/"#, "taken"), (r#"s/^role = .*/role = "nosuch"/"#, "there is no role")]
+    {
+        let mut screen = edit_with(&sandbox, &format!("sed -i '{line}'"), 100);
+        screen.wait_for("Edit it again?");
+        assert!(screen.text().contains(says) && !screen.text().contains("Make these"), "{line}: {}", screen.text());
+        screen.press("n");
+        assert_eq!(screen.end(), 5, "{}", screen.text());
+        assert!(screen.text().contains("what you wrote is in"), "{}", screen.text());
+        screen.assert_restored();
+    }
+}
+
+#[test]
+fn a_missing_group_is_offered_to_be_made() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("deploy");
+    // Who declines is told that it is missing, and nothing is made.
+    for line in ["create other --group ci --yes", "edit deploy --group ci"] {
+        let mut screen = Screen::start(&sandbox.store(), line, 100);
+        screen.wait_for("There is no group ci yet. Make it?");
+        screen.press("n");
+        assert_eq!(screen.end(), 1, "{line}: {}", screen.text());
+        assert!(screen.text().contains("group"), "{}", screen.text());
+        assert_eq!(sandbox.run("group list -q").stdout, "");
+    }
+    let mut screen = Screen::start(&sandbox.store(), "create other --group ci --yes", 100);
+    screen.wait_for("Make it?");
+    screen.press("\r");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    let mut screen = edit_with(&sandbox, r#"sed -i 's/^group = .*/group = "web"/'"#, 100);
+    screen.wait_for("There is no group web yet. Make it?");
+    screen.press("y");
+    screen.wait_for("Make these changes?");
+    screen.press("y");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    assert_eq!(sandbox.run("list -q --group ci").stdout, "other\n");
+    assert_eq!(sandbox.run("list -q --group web").stdout, "deploy\n");
+    // A script is not asked.
+    assert_eq!(sandbox.run("edit deploy --group nosuch --json").error()["code"], "not_found");
+}
+
 #[test]
 fn what_somebody_else_changed_in_the_meantime_is_not_overwritten() {
     let sandbox = Sandbox::new();

@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use crate::text::clean;
+use crate::text::{clean, in_plain_words};
 use keyward_core::rules::text::redact;
 
 /// The exit code of a finished command.
@@ -171,7 +171,7 @@ impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
-            message: message.into(),
+            message: in_plain_words(message.into()),
             hints: vec![],
             cause: None,
             secret_is_out: false,

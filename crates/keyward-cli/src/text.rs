@@ -69,6 +69,30 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|c| if c != '\n' && is_obeyed(c) { '\u{fffd}' } else { c }).collect())
 }
 
+/// What libraries say of numbers, and what a person reads instead.
+const OF_NUMBERS: [(&str, &str); 4] = [
+    ("invalid digit found in string", "this is not a whole number"),
+    ("cannot parse integer from empty string", "a number is missing"),
+    ("number too large to fit in target type", "the number is too large"),
+    ("number too small to fit in target type", "the number is too small"),
+];
+
+/// The text without what only programmers read: the numbers of errors of the system, and what libraries say of numbers.
+pub fn in_plain_words(mut text: String) -> String {
+    const NUMBER: &str = " (os error ";
+    while let Some(start) = text.find(NUMBER)
+        && let Some(length) = text[start..].find(')')
+    {
+        text.replace_range(start..=start + length, "");
+    }
+    for (raw, plain) in OF_NUMBERS {
+        if text.contains(raw) {
+            text = text.replace(raw, plain);
+        }
+    }
+    text
+}
+
 /// The text as one word of a shell's command line: a remedy may be pasted, and a scope may hold what a
 /// shell obeys.
 pub fn shell_word(text: &str) -> Cow<'_, str> {
@@ -110,6 +134,19 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(did_you_mean(&names, text).as_deref(), offered, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_programmers_read_is_left_out() {
+        for (raw, plain) in [
+            ("x: No such file or directory (os error 2)", "x: No such file or directory"),
+            ("(os error 1) (os error 13), y (os error 2)", "(os error 1), y"),
+            (" (os error ", " (os error "),
+            ("'x' for N: invalid digit found in string", "'x' for N: this is not a whole number"),
+            ("nothing of that", "nothing of that"),
+        ] {
+            assert_eq!(in_plain_words(raw.to_owned()), plain);
         }
     }
 

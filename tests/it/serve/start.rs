@@ -213,7 +213,7 @@ fn a_place_that_others_can_write_to_is_refused() {
     }
     fs::write(&link, b"\xff").unwrap();
     let (exit, _, message) = refused(&sandbox, &format!("--config {}", link.display()));
-    assert!(exit == 2 && message.contains("no text in UTF-8"), "{message}");
+    assert!(exit == 2 && message.contains("not text in UTF-8"), "{message}");
     let secret = sandbox.path("secret");
     fs::write(&secret, "0123456789abcdef").unwrap();
     fs::set_permissions(&secret, Permissions::from_mode(0o646)).unwrap();

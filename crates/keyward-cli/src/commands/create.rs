@@ -6,7 +6,7 @@ use super::ensure::ensure;
 use super::form;
 use super::mint::{Creation, DeliveryArgs, mint_key};
 use super::setting_args::SettingArgs;
-use super::views::{field_in_words, in_words};
+use super::views::{field_in_words, in_words, offer_group};
 use crate::delivery::Patience;
 use crate::error::{Error, Exit};
 use crate::session::{Enter, Session};
@@ -63,6 +63,7 @@ impl Create {
         let patch = self.settings.patch(session.now())?;
         let mut store = session.store_to_make()?;
         let settings = patch.apply(&session.default_settings(&store)?);
+        offer_group(session, &mut store, settings.group.as_ref())?;
         let (end, patience) = (self.settings.end(), Patience::Short);
         let creation = Creation { name: &name, settings: &settings, end, source: None, sink: &sink, patience };
         mint_key(session, &mut store, creation)?;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::expiry::tell_expiry;
 use super::setting_args::{ChangeArgs, SettingArgs, cannot_stand_together, end_of};
-use super::views::{KeyDocument, changes, find_all_to_change};
+use super::views::{KeyDocument, changes, find_all_to_change, offer_group};
 use crate::delivery::{Effect, Patience};
 use crate::error::{Code, Error, Exit};
 use crate::formats::settings_text::{Edited, mark, parse, render, unmark};
@@ -82,6 +82,10 @@ impl Edit {
                     self.settings.put_end(&mut settings, now)?;
                     Ok((self.name.clone().unwrap_or_else(|| key.name.clone()), settings))
                 };
+                if let Some(key) = keys.first() {
+                    let (_, settings) = edited(key, session.now())?;
+                    offer_group(session, &mut store, settings.group.as_ref())?;
+                }
                 change(session, &mut store, &keys, &edited)?
             }
         };
@@ -174,6 +178,20 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         };
         if name == key.name && settings == key.settings {
             return Ok((key.clone(), key));
+        }
+        offer_group(session, store, settings.group.as_ref())?;
+        // What the store says of it is said before the question and not after it.
+        let rehearsed = store.rehearse(session.stamp(), |changes| {
+            let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
+            changes.update_key(&present, &name, &settings).map(drop)
+        });
+        if let Err(error) = rehearsed {
+            session.terminal.say(Error::from(error).report(false).trim_end());
+            if let Err(error) = session.confirm("Edit it again?", Enter::MeansYes) {
+                return Err(kept(scratch, error));
+            }
+            text = edited;
+            continue;
         }
         session.terminal.say(&changes(&key.name, &key.settings, &name, &settings));
         if let Err(error) = session.confirm("Make these changes?", Enter::MeansNo) {

@@ -7,11 +7,12 @@ use serde_json::Value;
 pub use super::setting_args::list::field_in_words;
 use super::setting_args::list::{CARD, Words};
 use crate::delivery::Effect;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::formats::limits;
-use crate::session::{Session, find_key};
+use crate::session::{Enter, Session, find_key};
 use crate::terminal::{Cell, Tone, card};
 use crate::words::owner_of_limit;
+use keyward_core::rules::directory::{Draft, Facts, Kind};
 use keyward_core::rules::key::{Key, KeyJson, SecretState, State};
 use keyward_core::rules::limits::{Limit, Reckoning, Standing, Whose};
 use keyward_core::rules::names::Name;
@@ -146,6 +147,27 @@ pub fn find_all(store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
         }
     }
     Ok(keys)
+}
+
+/// Offers to make the group that a key is to be in, where there is none of this name and a person can be asked. Whoever
+/// declines is told by the store that it is missing.
+///
+/// # Errors
+/// What the store says, or an interruption.
+pub fn offer_group(session: &mut Session, store: &mut Store, group: Option<&Name>) -> Result<(), Error> {
+    let Some(name) = group.filter(|_| session.terminal.can_ask()) else { return Ok(()) };
+    if store.view()?.entry(Kind::Group, name)?.is_some() {
+        return Ok(());
+    }
+    match session.confirm(&format!("There is no group {name} yet. Make it?"), Enter::MeansYes) {
+        Ok(()) => {}
+        Err(error) if error.code() == Code::Cancelled => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let draft = Draft { name: name.clone(), description: None, facts: Facts::Group };
+    session.write(store, |changes| changes.insert_entry(&draft).map(drop))?;
+    session.terminal.note(&format!("created the group {name}"));
+    Ok(())
 }
 
 /// What became of a key, in JSON.

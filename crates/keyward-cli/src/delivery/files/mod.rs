@@ -321,8 +321,7 @@ pub(super) fn refused(path: &Path, why: &str) -> Error {
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Error {
-    let why = error.to_string();
-    refused(path, why.split(" (os error").next().unwrap_or(&why)).hint(match error.kind() {
+    refused(path, &error.to_string()).hint(match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space, or deliver to another file system",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "name a file in a folder that you may write",
         _ => "name another file",
