@@ -541,7 +541,14 @@ fn a_missing_group_is_offered_to_be_made() {
     screen.wait_for("Make it?");
     screen.press("\r");
     assert_eq!(screen.end(), 0, "{}", screen.text());
-    let mut screen = edit_with(&sandbox, r#"sed -i 's/^group = .*/group = "web"/'"#, 100);
+    let editor = r#"sed -i 's/^group = .*/group = "web"/'"#;
+    // Who is interrupted there keeps what was written.
+    let mut screen = edit_with(&sandbox, editor, 100);
+    screen.wait_for("There is no group web yet. Make it?");
+    screen.press("\x03");
+    assert_eq!(screen.end(), 130, "{}", screen.text());
+    assert!(screen.text().contains("what you wrote is in"), "{}", screen.text());
+    let mut screen = edit_with(&sandbox, editor, 100);
     screen.wait_for("There is no group web yet. Make it?");
     screen.press("y");
     screen.wait_for("Make these changes?");

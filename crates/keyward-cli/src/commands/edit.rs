@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::expiry::tell_expiry;
 use super::setting_args::{ChangeArgs, SettingArgs, cannot_stand_together, end_of};
-use super::views::{KeyDocument, changes, find_all_to_change, offer_group};
+use super::views::{KeyDocument, changes, find_all_to_change, offer_group, print_documents};
 use crate::delivery::{Effect, Patience};
 use crate::error::{Code, Error, Exit};
 use crate::formats::settings_text::{Edited, mark, parse, render, unmark};
@@ -127,10 +127,7 @@ fn report(session: &mut Session, changed: &[(Key, Key)], are_several: bool) -> R
     if session.json() {
         let documents: Vec<_> =
             changed.iter().map(|keys| KeyDocument { key: keys.1.to_json(now), outcome: outcome(keys) }).collect();
-        return match &documents[..] {
-            [only] if !are_several => session.terminal.print_json(only),
-            all => session.terminal.print_json(&all),
-        };
+        return print_documents(session, &documents, are_several);
     }
     for keys @ (before, after) in changed {
         session.terminal.note(&match outcome(keys) {
@@ -179,7 +176,9 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         if name == key.name && settings == key.settings {
             return Ok((key.clone(), key));
         }
-        offer_group(session, store, settings.group.as_ref())?;
+        if let Err(error) = offer_group(session, store, settings.group.as_ref()) {
+            return Err(kept(scratch, error));
+        }
         // What the store says of it is said before the question and not after it.
         let rehearsed = store.rehearse(session.stamp(), |changes| {
             let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;

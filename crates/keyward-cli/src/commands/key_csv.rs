@@ -10,21 +10,22 @@ use crate::error::Error;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::setting::Setting;
 
-/// The line that names the fields: these columns, or all.
-pub(super) fn heading(columns: &[KeyColumn]) -> Result<Vec<u8>, Error> {
-    record(fields(columns).iter().map(|&field| field.to_owned()))
+/// The line that names the fields.
+pub(super) fn heading(fields: &[&str]) -> Result<Vec<u8>, Error> {
+    record(fields.iter().map(|&field| field.to_owned()))
 }
 
 /// The line of a key.
-pub(super) fn line(key: &Key, columns: &[KeyColumn], now: Timestamp) -> Result<Vec<u8>, Error> {
+pub(super) fn line(key: &Key, fields: &[&str], now: Timestamp) -> Result<Vec<u8>, Error> {
     let whole = serde_json::to_value(key.to_json(now)).map_err(anyhow::Error::new)?;
-    record(fields(columns).iter().map(|&field| match field {
+    record(fields.iter().map(|&field| match field {
         "limits" => Setting::LIMITS.value(&key.settings).texts().join(","),
         field => cell(&whole[field]),
     }))
 }
 
-fn fields(columns: &[KeyColumn]) -> Vec<&'static str> {
+/// The fields of these columns, or all where none are named.
+pub(super) fn fields(columns: &[KeyColumn]) -> Vec<&'static str> {
     let all = key_columns::all();
     (if columns.is_empty() { &all } else { columns }).iter().map(|column| column.field).collect()
 }

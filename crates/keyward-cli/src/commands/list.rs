@@ -257,16 +257,17 @@ impl List {
         if session.json() {
             session.terminal.print("[]\n")
         } else if self.csv {
-            session.terminal.print_bytes(&key_csv::heading(&self.columns)?)
+            session.terminal.print_bytes(&key_csv::heading(&key_csv::fields(&self.columns))?)
         } else {
             Ok(())
         }
     }
 
     fn print_csv(&self, session: &mut Session, view: &View<'_>, filter: &Filter) -> Result<Listing, Error> {
-        session.terminal.print_bytes(&key_csv::heading(&self.columns)?)?;
+        let fields = key_csv::fields(&self.columns);
+        session.terminal.print_bytes(&key_csv::heading(&fields)?)?;
         each(session, view, filter, |session, key| {
-            let line = key_csv::line(&key, &self.columns, session.now())?;
+            let line = key_csv::line(&key, &fields, session.now())?;
             session.terminal.print_bytes(&line)
         })
     }

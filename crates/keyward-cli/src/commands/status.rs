@@ -184,7 +184,7 @@ fn shown(session: &Session, document: &Document) -> String {
                 document.expiring_first.iter().map(|key| format!("{} {}", key.name, relative(key.expires_at, now)));
             let first = first.collect::<Vec<_>>().join("\n");
             let more = number.saturating_sub(document.expiring_first.len() as u64);
-            let more = if more > 0 { format!("\nand {}", count_of(more, "more", "more")) } else { String::new() };
+            let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
             format!("{} within 14 days:\n{first}{more}", count(number, "key"))
         }
     };

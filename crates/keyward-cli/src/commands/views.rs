@@ -179,6 +179,17 @@ pub struct KeyDocument<'k> {
     pub outcome: Effect,
 }
 
+/// Prints a document of each key: an array where several keys were named, else the one object.
+///
+/// # Errors
+/// Where stdout takes nothing.
+pub fn print_documents(session: &mut Session, documents: &[impl Serialize], are_several: bool) -> Result<(), Error> {
+    match documents {
+        [only] if !are_several => session.terminal.print_json(only),
+        all => session.terminal.print_json(&all),
+    }
+}
+
 /// Says what became of several keys: in JSON always an array, however many they are.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ impl Pages {
         Self { command, rows: rows.into(), lines: 0, text: vec![], file: None, notes: vec![] }
     }
 
-    /// Keeps what is printed, or nothing of it where there is no room.
+    /// Adds what is printed. Where there is no room for all of it, nothing of it is added.
     pub(super) fn take(&mut self, text: &[u8]) -> io::Result<()> {
         self.lines += text.split(|&byte| byte == b'\n').count() - 1;
         let file = match &mut self.file {

@@ -13,33 +13,45 @@ use crate::rules::names::Name;
 /// The statement that selects keys as [`key`] reads them: with `more` columns behind those of the key,
 /// and with `rest` (joins, conditions, an order) behind the tables.
 pub(super) fn select_key(more: &str, rest: &str) -> String {
-    format!("SELECT k.public_id, k.name, {}, {KEY_COLUMNS}{more}{KEY_TABLES} {rest}", key_settings::COLUMNS)
+    let tables = tables(|_| true);
+    format!("SELECT k.public_id, k.name, {}, {KEY_COLUMNS}{more}{tables} {rest}", key_settings::COLUMNS)
 }
 
 /// The statement that counts keys.
 pub(super) fn count_keys(conditions: &str) -> String {
-    format!("SELECT count(*){} {conditions}", tables(conditions))
+    format!("SELECT count(*){} {conditions}", tables_of(conditions))
 }
 
 /// The statement that tells whether there is a key, with 1 or 0.
 pub(super) fn has_key(conditions: &str) -> String {
-    format!("SELECT CAST(EXISTS (SELECT 1{} {conditions}) AS INTEGER)", tables(conditions))
+    format!("SELECT CAST(EXISTS (SELECT 1{} {conditions}) AS INTEGER)", tables_of(conditions))
 }
 
 /// The keys, with the tables that the conditions name: an engine would look into the others for every key.
-fn tables(conditions: &str) -> String {
-    let is_named = |alias: &str| {
+fn tables_of(conditions: &str) -> String {
+    tables(|alias| {
         let mut before = conditions.match_indices(alias).map(|(place, _)| conditions[..place].chars().next_back());
         before.any(|c| c.is_none_or(|c| !c.is_alphanumeric() && c != '_'))
-    };
-    let named: Vec<&str> = JOINS.into_iter().filter(|(alias, _)| is_named(alias)).map(|(_, join)| join).collect();
-    format!("\n      FROM key k {}", named.join(" "))
+    })
 }
 
-/// What conditions are about beside the key itself, by the name that stands before its columns.
-const JOINS: [(&str, &str); 3] = [
+/// The keys, with the tables whose columns begin with what `is_wanted` takes.
+fn tables(is_wanted: impl Fn(&str) -> bool) -> String {
+    let mut sql = "\n      FROM key k".to_owned();
+    for (_, join) in JOINS.iter().filter(|(alias, _)| is_wanted(alias)) {
+        sql.push_str("\n      ");
+        sql.push_str(join);
+    }
+    sql
+}
+
+/// What a key refers to, by what stands before its columns.
+const JOINS: [(&str, &str); 6] = [
+    ("g.", "LEFT JOIN key_group g ON g.id = k.key_group"),
     ("o.", "LEFT JOIN \"user\" o ON o.id = k.owner"),
+    ("r.", "LEFT JOIN role r ON r.id = k.role"),
     ("t.", "LEFT JOIN tenant t ON t.id = k.tenant"),
+    ("p.", "LEFT JOIN role p ON p.id = o.role"),
     ("u.", "LEFT JOIN key_use u ON u.key = k.id"),
 ];
 
@@ -61,15 +73,6 @@ const KEY_COLUMNS: &str = "
               FROM secret WHERE key = k.id),
            coalesce(k.expiry_set_at, k.created_at), coalesce(o.limits, ''), coalesce(t.limits, ''),
            u.last_used_from";
-
-const KEY_TABLES: &str = "
-      FROM key k
-      LEFT JOIN key_group g ON g.id = k.key_group
-      LEFT JOIN \"user\" o ON o.id = k.owner
-      LEFT JOIN role r ON r.id = k.role
-      LEFT JOIN tenant t ON t.id = k.tenant
-      LEFT JOIN role p ON p.id = o.role
-      LEFT JOIN key_use u ON u.key = k.id";
 
 /// The key in a row of [`select_key`].
 pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {

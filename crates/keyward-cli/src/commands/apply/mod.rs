@@ -138,12 +138,11 @@ impl Apply {
         };
         if !is_known && !session.json() && (!session.quiet() || self.asks(&planned.steps)) {
             attempts.introduce(session);
-            if let Some(path) = session.store_path().filter(|_| !planned.steps.is_empty()) {
+            // A script knows which store it named.
+            let is_for_a_person = session.terminal.kinds().stderr_is_terminal && !planned.steps.is_empty();
+            if let Some(path) = session.store_path().filter(|_| is_for_a_person) {
                 let what = format!("changes to the store {}:", path.display());
-                // A script knows which one it named.
-                if session.terminal.kinds().stderr_is_terminal {
-                    session.terminal.say(&what);
-                }
+                session.terminal.say(&what);
             }
             print_plan(session, &planned.steps, self.all)?;
         }

@@ -42,9 +42,9 @@ impl<'d> ChangeJson<'d> {
     }
 }
 
-/// Longer plans are shortened on a screen.
+/// A plan with more steps than this is shortened on a screen.
 const LONG: usize = 20;
-/// What is of one kind is shortened from so many on.
+/// In a shortened plan, at least this many steps of one kind in a row become the first and the last.
 const SHORTENED: usize = 4;
 
 /// Prints the plan. On a screen, of a long one the first and the last step of each kind, unless all are wanted.
