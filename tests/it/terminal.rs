@@ -401,7 +401,7 @@ fn without_a_key_there_is_a_list_to_choose_from() {
     for (line, question, says) in [
         ("show", "Show which keys?", "name              beta"),
         ("edit --scope x", "Edit which key?", "changed the key beta"),
-        ("rotate --yes", "Rotate which key?", "rotated the key beta"),
+        ("rotate --yes", "Rotate which keys?", "rotated the key beta"),
         ("duplicate --yes", "Duplicate which key?", "created the key copy"),
         ("delete --yes", "Delete which keys?", "deleted the key beta"),
     ] {
