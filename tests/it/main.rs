@@ -79,6 +79,7 @@ mod requests;
 mod reserved_words;
 mod restore;
 mod rooms;
+mod rotate_several;
 mod runner_names;
 #[cfg(feature = "serve")]
 mod serve;
