@@ -8,7 +8,7 @@
 use super::expiry::{EXPIRY_CUT, tell_cuts, tell_expiry};
 use super::mint::{Creation, DeliveryArgs, Rotation, Together, mint_key, one, rotate_keys};
 use super::setting_args::SettingArgs;
-use super::views::changes;
+use super::views::{changes, offer_group};
 use crate::delivery::{Changed, Effect, Existing, Patience, Place, Proof, Sink, Told, print_outcomes};
 use crate::error::{Code, Error};
 use crate::session::Session;
@@ -70,6 +70,7 @@ fn ensure_once(
         let sink = over_a_leftover(sink, proof.as_ref(), |id| Ok(store.view()?.is_leftover(id)?))?;
         check(session, &sink)?;
         let (end, wanted) = (settings.end(), settings.patch(session.now())?.apply(&session.default_settings(&store)?));
+        offer_group(session, &mut store, wanted.group.as_ref())?;
         let creation = Creation { name, settings: &wanted, end, source: None, sink: &sink, patience: Patience::Long };
         return mint_key(session, &mut store, creation).map(drop);
     };
@@ -77,6 +78,7 @@ fn ensure_once(
     // in the store: now it is there.
     let proof = proof_in(&sink)?;
     let patch = settings.patch_for(&key, session.now())?;
+    offer_group(session, &mut store, patch.apply(&key.settings).group.as_ref())?;
     let change = |changes: &Changes<'_>| {
         let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
         changes.update_key(&present, name, &patch.apply(&present.settings))
