@@ -90,6 +90,18 @@ fn the_main_page_has_what_belongs_there() {
 }
 
 #[test]
+fn every_argument_and_option_of_a_page_is_described() {
+    for page in keyward_cli::manual::pages(Cli::shown()).unwrap() {
+        let lines: Vec<&str> = page.text.lines().collect();
+        for entry in lines.windows(3).filter(|entry| entry[0] == ".TP") {
+            assert!(!entry[2].is_empty() && !entry[2].starts_with('.'), "{}: {}", page.file, entry[1]);
+        }
+        let synopsis = lines.iter().skip_while(|line| **line != ".SH SYNOPSIS").nth(1);
+        assert!(synopsis.is_none_or(|line| line.starts_with("\\fBkeyward")), "{}: {synopsis:?}", page.file);
+    }
+}
+
+#[test]
 #[ignore = "needs mandoc"]
 fn the_man_pages_are_clean() {
     let pages = files_in("man").into_iter().map(|file| root().join("man").join(file));

@@ -50,6 +50,7 @@ mod gateways;
 #[cfg(feature = "serve")]
 mod generated;
 mod help;
+mod help_examples;
 mod identity;
 mod json_reference;
 mod key_limits;

@@ -26,9 +26,9 @@ use keyward_core::store::{Store, StoreError};
 /// editor (VISUAL, EDITOR, or vi).
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keyward edit deploy      opens its settings in your editor
+  keyward edit deploy  # opens its settings in your editor
   keyward edit deploy --add-scope ui --expires 90d
-  keyward edit ci-1 ci-2 --owner ann      both, or none
+  keyward edit ci-1 ci-2 --owner ann  # both, or none
   keyward edit deploy --name deploy-prod --clear description,allow-ip")]
 pub struct Edit {
     /// The keys: names, ids, or public ids of their secrets; omit them in a terminal to choose one

@@ -174,7 +174,10 @@ impl Form<'_> {
                 Facts::Role { rank, .. } => format!("rank {rank}"),
                 _ => String::new(),
             };
-            Item { name: name.to_string(), facts: vec![rank, description.map(|text| text.to_string()).unwrap_or_default()] }
+            Item {
+                name: name.to_string(),
+                facts: vec![rank, description.map(|text| text.to_string()).unwrap_or_default()],
+            }
         };
         let items = known.into_iter().map(|entry| item(entry.draft)).collect();
         Ok(self.pick(question, setting, items, false)?.pop())

@@ -27,8 +27,8 @@ use keyward_core::store::{Filter, Store};
 /// one secret.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keyward rotate deploy --grace 24h      give clients a day to change over
-  keyward rotate deploy                  the old secret leaked: stop it now
+  keyward rotate deploy --grace 24h  # give clients a day to change over
+  keyward rotate deploy  # the old secret leaked: stop it now
   keyward rotate ci-1 ci-2 --secrets-dir secrets --grace 1h")]
 pub struct Rotate {
     /// The keys: names, ids, or public ids of their secrets; omit them in a terminal to choose
@@ -61,7 +61,9 @@ impl Rotate {
         let sink = if self.secrets_dir.is_none() { Some(self.delivery.sink(session)?) } else { None };
         let mut store = session.store_to_change()?;
         let keys = match &self.keys[..] {
-            [] => session.choose_keys(&store, "Rotate which keys?", &Filter::default(), !self.delivery.names_a_place())?,
+            [] => {
+                session.choose_keys(&store, "Rotate which keys?", &Filter::default(), !self.delivery.names_a_place())?
+            }
             named => find_all_to_change(&store, named)?,
         };
         let in_array = is_list || keys.len() > 1;

@@ -39,7 +39,7 @@ use keyward_core::store::{Changes, Head, NewKey, NewSecret, Store, StoreError, S
 #[command(after_help = "Examples:
   keyward apply keys.toml --dry-run
   keyward apply keys.toml --secrets-dir secrets
-  keyward apply keys.toml --dry-run --fail-if-any      finds drift in CI: exit code 8
+  keyward apply keys.toml --dry-run --fail-if-any  # drift: exit code 8
   keyward export | keyward --store other.db apply - --secrets-dir secrets")]
 pub struct Apply {
     /// The manifest, TOML or JSON; - for standard input

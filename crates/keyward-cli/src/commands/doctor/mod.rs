@@ -29,7 +29,7 @@ use self::keys::{hashing, keys, reserved_names};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward doctor
-  keyward doctor --fail-if-any --json      a gate for CI: exit code 8")]
+  keyward doctor --fail-if-any --json  # a gate for CI: exit code 8")]
 pub struct Doctor {
     /// End with exit code 8 if anything is found
     #[arg(long)]

@@ -134,8 +134,8 @@ enum Verb {
 }
 
 const EXAMPLES: &str = "Examples:
-  keyward serve                                   guard with the policy default, at 127.0.0.1:9180
-  keyward serve --scope rest --listen unix:/run/keyward/guard.sock,group=www-data
+  keyward serve  # with the policy default, at 127.0.0.1:9180
+  keyward serve --scope rest --listen unix:/run/keyward/guard.sock,group=nginx
   keyward serve example nginx > /etc/nginx/sites-available/guarded
   keyward serve --config /etc/keyward/serve.toml --check
 
