@@ -71,8 +71,9 @@ mod planted;
 mod processes;
 #[cfg(feature = "serve")]
 mod proxies;
-mod reading;
 #[cfg(feature = "serve")]
+mod quiet;
+mod reading;
 mod readme;
 #[cfg(feature = "serve")]
 mod recipes;

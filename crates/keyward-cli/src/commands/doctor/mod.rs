@@ -167,7 +167,8 @@ fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
 fn print(session: &mut Session, findings: &[Diagnosis]) -> Result<(), Error> {
     let symbols = session.terminal.stdout_has_symbols();
     let mut text = String::new();
-    for finding in findings {
+    let is_short = session.quiet();
+    for finding in findings.iter().filter(|finding| !is_short || finding.level != Severity::Ok) {
         let (mark, tone) = match (finding.level, symbols) {
             (Severity::Ok, true) => ("✓", Tone::Good),
             (Severity::Warning, true) => ("!", Tone::Warning),

@@ -281,7 +281,7 @@ fn tell(session: &mut Session, config: &Config) -> Result<Exit, Error> {
         session.terminal.print_json(&json!({
             "listen": listen, "api": api, "admin": admin, "policies": policies, "routes": routes,
         }))?;
-    } else {
+    } else if !session.quiet() {
         let api = if api.is_empty() {
             String::new()
         } else {
