@@ -17,6 +17,7 @@ pub mod forwarded;
 pub mod hashing;
 pub mod http;
 pub mod key;
+pub mod leaks;
 pub mod limits;
 pub mod names;
 pub mod patch;

@@ -164,6 +164,9 @@ pub const RESERVED: [&str; 4] = ["-", "none", "never", "owner"];
 /// The first character of what a filter leaves out. No new scope begins with it.
 pub const NOT: char = '!';
 
+/// The most characters that a prefix has.
+pub(super) const PREFIX_LENGTH: usize = 16;
+
 fn check_name(text: &str) -> Result<(), InvalidText> {
     check_length("a name", text, 1, 100)?;
     check_characters("a name", text, "letters, digits and . _ - @ /", |c| {
@@ -197,7 +200,7 @@ fn check_level(text: &str) -> Result<(), InvalidText> {
 }
 
 fn check_prefix(text: &str) -> Result<(), InvalidText> {
-    check_length("a prefix", text, 1, 16)?;
+    check_length("a prefix", text, 1, PREFIX_LENGTH)?;
     check_characters("a prefix", text, "a-z, 0-9 and _", |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')?;
     if text.starts_with(|c: char| c.is_ascii_lowercase()) {
         Ok(())
@@ -208,7 +211,7 @@ fn check_prefix(text: &str) -> Result<(), InvalidText> {
 
 /// Whether `text` is a prefix, for callers that check many and need no reason.
 pub(super) fn is_prefix(text: &str) -> bool {
-    (1..=16).contains(&text.len())
+    (1..=PREFIX_LENGTH).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }

@@ -33,7 +33,7 @@ pub const ID_BYTES: usize = 8;
 const SECRET_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
 /// Everything to the right of the prefix, with both underscores.
-const TAIL_LENGTH: usize = 1 + ID_DIGITS + 1 + SECRET_LENGTH + CHECKSUM_LENGTH;
+pub(super) const TAIL_LENGTH: usize = 1 + ID_DIGITS + 1 + SECRET_LENGTH + CHECKSUM_LENGTH;
 
 /// A public id of a key or of one of its secrets: 12 characters of lower-case Crockford base32.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,6 +144,11 @@ impl Secret {
     /// The public id inside this secret.
     pub fn id(&self) -> &Id {
         &self.id
+    }
+
+    /// What it begins with, before the id.
+    pub fn prefix(&self) -> &str {
+        &self.text[..self.text.len() - TAIL_LENGTH]
     }
 
     /// The plain text. Whoever calls this answers for where it goes.
