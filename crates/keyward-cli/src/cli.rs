@@ -79,6 +79,7 @@ pub enum Command {
     Doctor(commands::doctor::Doctor),
     Backup(commands::backup::Backup),
     Restore(commands::restore::Restore),
+    Scan(commands::scan::Scan),
     #[cfg(feature = "serve")]
     Serve(Box<commands::serve::Serve>),
     Settings(commands::settings::Settings),
@@ -121,6 +122,7 @@ const VERBS: &[Verb] = &[
     ("doctor", commands::doctor::Doctor::augment_args),
     ("backup", commands::backup::Backup::augment_args),
     ("restore", commands::restore::Restore::augment_args),
+    ("scan", commands::scan::Scan::augment_args),
     #[cfg(feature = "serve")]
     ("serve", commands::serve::Serve::augment_args),
     ("settings", commands::settings::Settings::augment_args),
@@ -246,6 +248,7 @@ impl Command {
             Self::Doctor(verb) => verb.run(session),
             Self::Backup(verb) => verb.run(session),
             Self::Restore(verb) => verb.run(session),
+            Self::Scan(verb) => verb.run(session),
             #[cfg(feature = "serve")]
             Self::Serve(verb) => verb.run(session),
             Self::Settings(verb) => verb.run(session),

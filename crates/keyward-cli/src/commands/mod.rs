@@ -29,6 +29,7 @@ pub mod man;
 pub mod mint;
 pub mod restore;
 pub mod rotate;
+pub mod scan;
 mod secrets_dir;
 #[cfg(feature = "serve")]
 pub mod serve;

@@ -195,7 +195,7 @@ fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
         ("usage-retention", retention.unwrap_or_else(|| UNLIMITED.to_owned()).into()),
     ];
     let text = if session.quiet() {
-        fields.iter().map(|(name, _)| format!("{name}\n")).collect()
+        fields.iter().flat_map(|(name, _)| [*name, "\n"]).collect()
     } else {
         card(&session.terminal, &fields)
     };

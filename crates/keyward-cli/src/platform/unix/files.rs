@@ -142,6 +142,16 @@ pub fn open_log(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a file to be read. A link is not followed, and nothing is waited for, as the file may be a pipe that nobody
+/// writes to.
+///
+/// # Errors
+/// Whatever the system says; [`is_link_error`] for a link.
+pub fn open_unlinked(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
 /// What tells one folder from every other, whatever its paths are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity(u64, u64);

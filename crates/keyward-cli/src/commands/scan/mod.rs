@@ -1,0 +1,266 @@
+//! `keyward scan`
+
+mod git;
+mod known;
+mod report;
+mod sources;
+mod workers;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use clap::{Args, ValueHint};
+use keyward_core::rules::key::Key;
+use keyward_core::rules::token::Id;
+use keyward_core::store::{Store, StoreError};
+
+use self::known::{Known, Lookup};
+use self::report::{Finding, Form, Place, Report};
+use self::sources::{Sighting, Walk, look_through};
+use self::workers::{News, in_order};
+use crate::error::{Code, Error, Exit};
+use crate::session::{Enter, Session};
+use crate::text::{count, in_plain_words};
+
+/// Find leaked secrets, say whose they are, and stop their keys
+///
+/// Looks through files, binary ones too, for secrets of keyward's form with a right checksum: as they are,
+/// percent-encoded, in base64 and in UTF-16. What is compressed is not looked into, symbolic links are not followed,
+/// and `.git` is left out: --git looks through its history. For each secret it tells the file, the line, the column in
+/// bytes, the key and its state, and whether the secret is genuine; never more of the secret than its prefix and its
+/// public id. A secret that this store does not know is one of another store.
+///
+/// Only keys whose secret was found genuine are ever disabled: anybody can write a text with the public id of a
+/// key. In a terminal, you are asked at the end.
+///
+/// It needs no store to find secrets, and so can stand in a pre-commit hook or a step of CI. The regular expression
+/// for other scanners, which do not check the checksum, is
+///
+///   [a-z][a-z0-9_]{0,15}_[0-9a-hjkmnp-tv-z]{12}_[0-9A-Za-z]{49}
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keyward scan
+  keyward scan src .env --fail-if-any  # a gate for CI: exit code 8
+  keyward scan --git
+  keyward scan --git main..HEAD --fail-if-any
+  keyward scan --sarif > keyward.sarif
+  keyward scan --disable --yes /var/log
+  git diff --cached | keyward scan --fail-if-any -  # a pre-commit hook")]
+pub struct Scan {
+    /// Files and folders to look through; - is standard input [default: the folder where you are]
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    paths: Vec<PathBuf>,
+    /// Look through all that a git history ever added, or through what these commits added
+    #[arg(long, value_name = "RANGE", num_args = 0..=1)]
+    git: Option<Option<String>>,
+    /// Exit with 8 if there is any secret
+    #[arg(long)]
+    fail_if_any: bool,
+    /// Disable the keys whose secrets were found and work
+    #[arg(long)]
+    disable: bool,
+    /// With --disable: do not ask
+    #[arg(short, long, requires = "disable")]
+    yes: bool,
+    /// Print SARIF 2.1.0, for code scanning
+    #[arg(long, conflicts_with = "json")]
+    sarif: bool,
+}
+
+/// What has come of it so far.
+struct Sum {
+    report: Report,
+    lookup: Lookup,
+    found: u64,
+    /// The keys to stop.
+    live: BTreeMap<Id, Key>,
+    unread: u64,
+}
+
+impl Scan {
+    /// Looks through everything that was named.
+    ///
+    /// # Errors
+    /// Where something cannot be read: what was found in the rest is told all the same.
+    pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        if self.disable && !self.yes && !session.terminal.can_ask() {
+            return Err(Error::new(Code::ConfirmationRequired, "refusing to disable keys without confirmation")
+                .hint("add --yes if you mean it; without --disable it is only told what was found"));
+        }
+        let store = session.store_to_read()?;
+        let form = match (self.sarif, session.json(), session.quiet()) {
+            (true, _, _) => Form::Sarif,
+            (_, true, _) => Form::Json,
+            (_, _, true) => Form::Names,
+            _ => Form::Lines,
+        };
+        let report = Report::begin(session, form)?;
+        let mut sum = Sum { report, lookup: Lookup::default(), found: 0, live: BTreeMap::new(), unread: 0 };
+        let looked = match &self.git {
+            Some(range) => self.in_git(session, store.as_ref(), range.as_deref(), &mut sum),
+            None => self.in_files(session, store.as_ref(), &mut sum),
+        }?;
+        let Sum { report, found, live, unread, .. } = sum;
+        if form == Form::Names {
+            live.values().try_for_each(|key| session.terminal.print(&format!("{}\n", key.name)))?;
+        }
+        report.end(session)?;
+        session.terminal.flush()?;
+        if found == 0 {
+            session.terminal.note(&format!("no secrets in {looked}"));
+        } else {
+            let works = match live.len() {
+                0 => "none of them works here".to_owned(),
+                keys => format!("{} can be used with them", count(keys as u64, "key")),
+            };
+            session.terminal.note(&format!("{} in {looked}; {works}", count(found, "secret")));
+        }
+        if !live.is_empty() {
+            self.stop(session, &live, form)?;
+        }
+        if unread > 0 {
+            return Err(Error::new(Code::InvalidValue, format!("{} could not be read", count(unread, "file")))
+                .hint("whether there is a secret in them, nobody knows: make them readable, or name others"));
+        }
+        Ok(if self.fail_if_any && found > 0 { Exit::FOUND } else { Exit::DONE })
+    }
+
+    /// Looks through files and folders. Returns what that was, in words.
+    fn in_files(&self, session: &mut Session, store: Option<&Store>, sum: &mut Sum) -> Result<String, Error> {
+        let mut paths = self.paths.clone();
+        if paths.is_empty() {
+            paths.push(".".into());
+        }
+        let (streams, paths): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| *path == Path::new("-"));
+        if !streams.is_empty() {
+            let mut stdin = session.terminal.take_stdin();
+            look(session, store, sum, (Some("-"), None), &mut *stdin)?;
+        }
+        let mut files = 0_u64;
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        in_order(Walk::new(&paths), threads, |path, news| {
+            match news {
+                News::Found(sightings) => {
+                    let file = path.to_string_lossy();
+                    for sighting in sightings {
+                        sum.tell(session, store, (Some(&file), None), sighting)?;
+                    }
+                }
+                News::Done => files += 1,
+                News::Unread(error) => {
+                    sum.unread += 1;
+                    let why = in_plain_words(error.to_string());
+                    session.terminal.warn(&format!("{} cannot be read: {why}", path.display()));
+                }
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(match (streams.is_empty(), files) {
+            (false, 0) if paths.is_empty() => "standard input".to_owned(),
+            (false, _) => format!("standard input and {}", count(files, "file")),
+            (true, _) => count(files, "file"),
+        })
+    }
+
+    fn in_git(
+        &self,
+        session: &mut Session,
+        store: Option<&Store>,
+        range: Option<&str>,
+        sum: &mut Sum,
+    ) -> Result<String, Error> {
+        let folders = if self.paths.is_empty() { vec![".".into()] } else { self.paths.clone() };
+        for folder in &folders {
+            // A file of it stands for its repository.
+            let place = if fs::metadata(folder).is_ok_and(|kind| kind.is_dir()) {
+                &**folder
+            } else {
+                folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+            };
+            for object in git::look(place, range)? {
+                for sighting in object.sightings {
+                    sum.tell(session, store, (object.path.as_deref(), object.commit.as_deref()), sighting)?;
+                }
+            }
+        }
+        Ok("the history".to_owned())
+    }
+
+    /// Disables the keys, if that is wanted.
+    fn stop(&self, session: &mut Session, live: &BTreeMap<Id, Key>, form: Form) -> Result<(), Error> {
+        let names: Vec<_> = live.values().map(|key| key.name.as_str()).collect();
+        let is_asked = !self.yes && session.terminal.can_ask() && (self.disable || form == Form::Lines);
+        if !self.disable && !is_asked {
+            session.terminal.note(&format!("stop what works with: keyward disable {}", names.join(" ")));
+            return Ok(());
+        }
+        if is_asked {
+            let question = format!("Disable {} now: {}?", count(names.len() as u64, "key"), names.join(", "));
+            match session.confirm(&question, Enter::MeansNo) {
+                Ok(()) => {}
+                // It was an offer.
+                Err(error) if error.code() == Code::Cancelled && !self.disable => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        let mut store = session.store_to_change()?;
+        let disabled = session.write(&mut store, |changes| {
+            let disable = |key: &Key| match changes.key(&key.id)? {
+                Some(present) => changes.switch_key(&present, false).map(Some),
+                // Somebody has deleted it in the meantime.
+                None => Ok(None),
+            };
+            live.values().map(disable).collect::<Result<Vec<_>, StoreError>>()
+        })?;
+        for key in disabled.into_iter().flatten() {
+            session.terminal.note(&format!("disabled the key {}", key.name));
+        }
+        Ok(())
+    }
+}
+
+impl Sum {
+    /// Tells of a secret.
+    fn tell(
+        &mut self,
+        session: &mut Session,
+        store: Option<&Store>,
+        (file, commit): (Option<&str>, Option<&str>),
+        Sighting { secret, line, column }: Sighting,
+    ) -> Result<(), Error> {
+        let parts = (secret.prefix().to_owned(), secret.id().to_string());
+        let mut known = match store {
+            Some(store) => self.lookup.look(session, store, secret)?,
+            None => Known::default(),
+        };
+        let finding = Finding::new(Place { file, commit, line, column }, parts, &known);
+        self.found += 1;
+        if let Some(key) = known.live.take() {
+            self.live.insert(key.id.clone(), *key);
+        }
+        self.report.tell(session, &finding)
+    }
+}
+
+/// Looks through a stream.
+fn look(
+    session: &mut Session,
+    store: Option<&Store>,
+    sum: &mut Sum,
+    place: (Option<&str>, Option<&str>),
+    stream: &mut dyn Read,
+) -> Result<(), Error> {
+    let mut told = Ok(());
+    let read = look_through(stream, &mut |sighting| {
+        told = sum.tell(session, store, place, sighting);
+        if told.is_ok() { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
+    });
+    told?;
+    read.map_err(|error| {
+        Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}"))
+            .hint("what was found before that was told; name a file instead of -")
+    })
+}

@@ -1,0 +1,205 @@
+//! What is looked through: files and folders, standard input, and how each is read in parts.
+//!
+//! What is in a folder is not trusted: a link is not followed, and what is neither a file nor a folder (a pipe, a device)
+//! is not opened. What was named is read whatever it is.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use keyward_core::rules::leaks::{WIDEST, leaks};
+use keyward_core::rules::token::Secret;
+use zeroize::Zeroizing;
+
+use crate::platform::open_unlinked;
+
+/// So much is read at once.
+const PART: usize = 1 << 20;
+
+/// A secret, and where it stands.
+#[derive(Debug)]
+pub(super) struct Sighting {
+    pub(super) secret: Secret,
+    /// From 1.
+    pub(super) line: u64,
+    /// In bytes, from 1.
+    pub(super) column: u64,
+}
+
+/// Reads `source` to its end and calls `see` with each secret in it, in order.
+///
+/// # Errors
+/// Where it cannot be read, or what `see` returns.
+pub(super) fn look_through(source: &mut dyn Read, see: &mut dyn FnMut(Sighting) -> io::Result<()>) -> io::Result<()> {
+    let mut buffer = Zeroizing::new(vec![0; PART + WIDEST]);
+    // What is kept of the part before, the lines in front of it, and how many bytes of the last one.
+    let (mut kept, mut breaks, mut in_line) = (0, 0, 0);
+    loop {
+        let read = fill(source, &mut buffer[kept..])?;
+        let filled = kept + read;
+        let mut counted = Lines { bytes: &buffer[..filled], at: 0, breaks, in_line };
+        for leak in leaks(&buffer[..filled]) {
+            let (line, column) = counted.at(leak.start);
+            // One that is all in what was kept was seen before.
+            if leak.end > kept {
+                see(Sighting { secret: leak.secret, line, column })?;
+            }
+        }
+        if read == 0 || filled < buffer.len() {
+            return Ok(());
+        }
+        counted.at(filled - WIDEST);
+        (breaks, in_line) = (counted.breaks, counted.in_line);
+        kept = WIDEST;
+        buffer.copy_within(filled - kept.., 0);
+    }
+}
+
+/// Counts the lines of a part.
+struct Lines<'b> {
+    bytes: &'b [u8],
+    at: usize,
+    breaks: u64,
+    in_line: u64,
+}
+
+impl Lines<'_> {
+    /// The line and the column of a place that is not before the last one.
+    fn at(&mut self, place: usize) -> (u64, u64) {
+        let between = &self.bytes[self.at.min(place)..place];
+        let breaks = memchr::memchr_iter(b'\n', between).count() as u64;
+        self.breaks += breaks;
+        self.in_line = match memchr::memrchr(b'\n', between) {
+            Some(last) => (between.len() - last - 1) as u64,
+            None => self.in_line + between.len() as u64,
+        };
+        self.at = place;
+        (self.breaks + 1, self.in_line + 1)
+    }
+}
+
+/// Reads until the buffer is full, or there is no more.
+fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match source.read(&mut buffer[read..]) {
+            Ok(0) => break,
+            Ok(number) => read += number,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+/// Something to look through.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    is_named: bool,
+}
+
+impl Source {
+    /// Opens it; `None` where it is nothing that is looked into.
+    pub(super) fn open(&self) -> io::Result<Option<File>> {
+        if self.is_named {
+            return File::open(&self.path).map(Some);
+        }
+        match open_unlinked(&self.path) {
+            Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
+            // A link has taken its place, or it is gone.
+            Err(error) if error.kind() == ErrorKind::NotFound || crate::platform::is_link_error(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The files below some paths, in the order of their names.
+pub(super) struct Walk {
+    /// What is still to be looked at, the next one last.
+    ahead: Vec<Source>,
+}
+
+impl Walk {
+    pub(super) fn new(paths: &[PathBuf]) -> Self {
+        Self { ahead: paths.iter().rev().map(|path| Source { path: path.clone(), is_named: true }).collect() }
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Result<Source, (PathBuf, io::Error)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let next = self.ahead.pop()?;
+            let kind = if next.is_named { fs::metadata(&next.path) } else { fs::symlink_metadata(&next.path) };
+            match kind {
+                Ok(kind) if kind.is_dir() => match inside(&next.path) {
+                    Ok(inside) => self.ahead.extend(inside),
+                    Err(error) => return Some(Err((next.path, error))),
+                },
+                Ok(kind) if next.is_named || kind.is_file() => return Some(Ok(next)),
+                Ok(_) => {}
+                // It was there a moment ago.
+                Err(error) if error.kind() == ErrorKind::NotFound && !next.is_named => {}
+                Err(error) => return Some(Err((next.path, error))),
+            }
+        }
+    }
+}
+
+/// What is in a folder, the first one last.
+fn inside(folder: &Path) -> io::Result<Vec<Source>> {
+    let mut inside = vec![];
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() != ".git" {
+            let path = if folder == Path::new(".") { PathBuf::from(entry.file_name()) } else { entry.path() };
+            inside.push(Source { path, is_named: false });
+        }
+    }
+    inside.sort_by(|one, other| other.path.cmp(&one.path));
+    Ok(inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use keyward_core::rules::token::Id;
+
+    use super::*;
+
+    /// Gives at most so many bytes at once.
+    struct Slow<'b>(&'b [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let most = buffer.len().min(self.1);
+            self.0.read(&mut buffer[..most])
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_wherever_a_part_ends() {
+        // Made up.
+        let secret = Secret::build(&"kw".parse().unwrap(), Id::from_random([3; 8]), &[9; 32]);
+        let text = secret.expose().as_bytes();
+        for end in [PART, PART + WIDEST, PART + WIDEST - 1, 2 * PART + WIDEST] {
+            for before in [text.len() + 1, text.len(), text.len() - 1, 40, 1, 0] {
+                let mut bytes = vec![b'.'; 3 * PART];
+                bytes.iter_mut().skip(99).step_by(100).for_each(|byte| *byte = b'\n');
+                let place = end - before;
+                bytes[place..place + text.len()].copy_from_slice(text);
+                let (mut seen, breaks) = (vec![], bytes[..place].iter().filter(|byte| **byte == b'\n').count());
+                let last = bytes[..place].iter().rposition(|byte| *byte == b'\n').unwrap();
+                for step in [usize::MAX, 65_521] {
+                    let see = &mut |sighting: Sighting| {
+                        seen.push((sighting.line, sighting.column));
+                        Ok(())
+                    };
+                    look_through(&mut Slow(&bytes, step), see).unwrap();
+                }
+                assert_eq!(seen, [(breaks as u64 + 1, (place - last) as u64); 2], "{end} {before}");
+            }
+        }
+    }
+}
