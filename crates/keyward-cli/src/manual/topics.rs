@@ -6,37 +6,69 @@ use std::fmt::Write as _;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::json::shapes;
-use super::{DATE, Page, add_see_also, tidy};
+use super::{DATE, Page, add_see_also, guides, tidy};
 use crate::formats::manifest::{KINDS, fields_of};
 use keyward_core::rules::setting::Setting;
 
 /// A part of a topic.
-pub(super) enum Part {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
     /// A line above what follows.
     Heading(String),
     /// Running text.
     Text(&'static str),
-    /// Lines as they are.
-    Lines(&'static str),
+    /// The language of lines, and the lines as they are.
+    Lines(&'static str, &'static str),
     /// A term and what it means.
     Term(String, String),
+}
+
+/// Terms and what they mean.
+pub(super) type Rows = &'static [(&'static str, &'static str)];
+
+/// The same, as parts.
+pub(super) fn terms(rows: Rows) -> impl Iterator<Item = Part> {
+    rows.iter().map(|(term, meaning)| Part::Term((*term).to_owned(), (*meaning).to_owned()))
 }
 
 /// What stands before the further lines of a term's meaning.
 const BEHIND: &str = "                     ";
 
 /// A page about something that belongs to no single command.
+#[derive(Debug)]
 pub struct Topic {
     /// What it is called on the command line of `keyward help`.
     pub name: &'static str,
-    summary: &'static str,
+    /// What it is about, in a few words.
+    pub summary: &'static str,
     /// The section of the manual: 5 for a format, 7 for what is none.
-    pub(super) section: &'static str,
+    pub section: &'static str,
     parts: fn() -> Vec<Part>,
 }
 
 /// All of them.
 pub const TOPICS: &[Topic] = &[
+    Topic { name: "checking", summary: "how a script asks about requests", section: "7", parts: guides::checking },
+    #[cfg(feature = "serve")]
+    Topic {
+        name: "protect",
+        summary: "put a service behind the guard, with a proxy or without",
+        section: "7",
+        parts: super::protecting::parts,
+    },
+    Topic {
+        name: "provisioning",
+        summary: "keys for CI, services and scripts",
+        section: "7",
+        parts: guides::provisioning,
+    },
+    Topic { name: "limits", summary: "how often a key may be used, and was used", section: "7", parts: guides::limits },
+    Topic {
+        name: "file-store",
+        summary: "where the store is: permissions, containers, backups",
+        section: "7",
+        parts: guides::file_store,
+    },
     Topic { name: "manifest", summary: "what a store should hold, as a text", section: "5", parts: manifest },
     Topic { name: "json", summary: "what keyward prints with --json", section: "5", parts: json },
     #[cfg(feature = "serve")]
@@ -56,11 +88,16 @@ pub const TOPICS: &[Topic] = &[
 ];
 
 impl Topic {
+    /// What it says, part by part.
+    pub fn parts(&self) -> Vec<Part> {
+        (self.parts)()
+    }
+
     /// The topic as a text for a terminal.
     pub fn text(&self) -> String {
         let mut text = format!("{}: {}\n", self.name, self.summary);
         let mut is_text = false;
-        for part in (self.parts)() {
+        for part in self.parts() {
             if is_text && matches!(part, Part::Term(..)) {
                 text.push('\n');
             }
@@ -69,7 +106,7 @@ impl Topic {
             let _ = match part {
                 Part::Heading(heading) => writeln!(text, "\n{heading}"),
                 Part::Text(lines) => writeln!(text, "\n{}", textwrap::fill(lines, 90)),
-                Part::Lines(lines) => writeln!(text, "\n{}", indented(lines)),
+                Part::Lines(_, lines) => writeln!(text, "\n{}", indented(lines)),
                 Part::Term(term, meaning) => {
                     let behind = textwrap::Options::new(110).initial_indent("  ").subsequent_indent(BEHIND);
                     writeln!(text, "{}", textwrap::fill(&format!("{term:<17}  {meaning}"), behind))
@@ -97,7 +134,7 @@ impl Topic {
         page.text([roman(format!("{name} - {}", self.summary))]);
         page.control("SH", ["DESCRIPTION"]);
         let mut is_first = true;
-        for part in (self.parts)() {
+        for part in self.parts() {
             match part {
                 Part::Heading(heading) => {
                     page.control("SH", [heading.to_uppercase().as_str()]);
@@ -110,7 +147,7 @@ impl Topic {
                     }
                     page.text([roman(lines)]);
                 }
-                Part::Lines(lines) => {
+                Part::Lines(_, lines) => {
                     if !is_first {
                         page.control("PP", []);
                     }
@@ -149,11 +186,12 @@ fn manifest() -> Vec<Part> {
              for each thing, or JSON, with one object that has the five lists.",
         ),
         Part::Lines(
+            "toml",
             "[[group]]\nname = \"ci\"\n\n[[user]]\nname = \"ann\"\nrole = \"editor\"\n\n[[key]]\nname = \"deploy\"\n\
              group = \"ci\"\nowner = \"ann\"\nscopes = [\"rest\"]\nallowed_ips = [\"10.0.0.0/8\"]\nexpires_at = \"90d\"\n\
              labels = { team = \"web\" }\ndeliver = { secret_file = \"/run/secrets/deploy\" }",
         ),
-        Part::Lines("{\"group\": [{\"name\": \"ci\"}], \"key\": [{\"name\": \"deploy\", \"group\": \"ci\"}]}"),
+        Part::Lines("json", "{\"group\": [{\"name\": \"ci\"}], \"key\": [{\"name\": \"deploy\", \"group\": \"ci\"}]}"),
         Part::Text(
             "What is left out has its default, also in what is there already: a manifest says all there is to say \
              about what it names. Only `prefix` and `expires_at` are left as they are where they are not named. What is \
@@ -175,6 +213,7 @@ fn manifest() -> Vec<Part> {
              limit a period, and 8 at most.",
         ),
         Part::Lines(
+            "toml",
             "limits = [\"100/1m:20\", \"10000/1d\"]\n\
              limits = [{ count = 100, period = \"1m\", burst = 20 }, { count = 10000, period = \"1d\" }]",
         ),
