@@ -2,7 +2,6 @@
 
 use std::process::Command;
 
-use keyward_cli::cli::Cli;
 use keyward_cli::error::Exit;
 use regex::Regex;
 
@@ -75,9 +74,12 @@ fn the_exit_codes_are_those_of_the_program() {
 }
 
 #[test]
+#[cfg(feature = "postgres")]
 fn every_command_is_in_the_table() {
     let mut rows = "\n| command | what it does |\n|---|---|\n".to_owned();
-    for verb in Cli::shown().get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+    for verb in
+        keyward_cli::cli::Cli::shown().get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help")
+    {
         let name = verb.get_name();
         rows.push_str(&format!("| [{name}](docs/manual/keyward-{name}.md) | {} |\n", verb.get_about().unwrap()));
     }

@@ -94,16 +94,13 @@ fn add_examples(help: &str, text: &mut String) {
     }
     let mut is_open = false;
     for line in help.lines().filter(|line| !line.is_empty()) {
-        match line.strip_prefix("  ") {
-            Some(line) => {
-                let _ = writeln!(text, "{}", line.trim_end());
-            }
-            None => {
-                let end = if is_open { "```\n" } else { "" };
-                let language = if line.starts_with("Example") { "sh" } else { "toml" };
-                let _ = writeln!(text, "{end}\n## {}\n\n```{language}", line.trim_end_matches(':'));
-                is_open = true;
-            }
+        if let Some(line) = line.strip_prefix("  ") {
+            let _ = writeln!(text, "{}", line.trim_end());
+        } else {
+            let end = if is_open { "```\n" } else { "" };
+            let language = if line.starts_with("Example") { "sh" } else { "toml" };
+            let _ = writeln!(text, "{end}\n## {}\n\n```{language}", line.trim_end_matches(':'));
+            is_open = true;
         }
     }
     text.push_str("```\n");
@@ -157,7 +154,8 @@ fn add_codes(text: &mut String) {
     for (exit, meaning) in Exit::TABLE {
         let _ = writeln!(text, "| {} | {} |", exit.0, escaped(meaning));
     }
-    text.push_str("\n## Error codes\n\nWith `--json`, an error is one object on standard error: `{\"error\":{\"code\",\"message\",\"hint\"}}`.\n");
+    text.push_str("\n## Error codes\n\nWith `--json`, an error is one object on standard error: ");
+    text.push_str("`{\"error\":{\"code\",\"message\",\"hint\"}}`.\n");
     text.push_str("\n| code | exit code | meaning |\n|---|---|---|\n");
     for (code, exit, meaning) in Code::table() {
         let _ = writeln!(text, "| `{code}` | {} | {} |", exit.0, escaped(meaning));

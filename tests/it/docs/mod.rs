@@ -1,4 +1,5 @@
-//! The documents: `docs/manual` is made from the definition of the command line and is not stale, and links lead somewhere.
+//! The documents: `docs/manual` is made from the definition of the command line and is not stale, and links lead
+//! somewhere.
 
 mod markdown;
 
@@ -67,7 +68,7 @@ fn the_manual_in_markdown_is_not_stale() {
 fn documents() -> Vec<PathBuf> {
     let mut documents = vec![];
     for folder in [".", "docs", "docs/manual"] {
-        let names = files_in(folder).into_iter().filter(|name| name.ends_with(".md"));
+        let names = files_in(folder).into_iter().filter(|name| Path::new(name).extension() == Some("md".as_ref()));
         documents.extend(names.map(|name| Path::new(folder).join(name)));
     }
     documents

@@ -17,6 +17,8 @@ const COLOURS: [&str; 16] = [
     "#8b949e", "#ffa198", "#7ee787", "#f2cc60", "#a5d6ff", "#e2c5ff", "#8ddb8c", "#f0f6fc",
 ];
 const TEXT: &str = "#e6edf3";
+/// What the terminals of most platforms have.
+const FONTS: &str = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace";
 
 /// What is written beside the screen.
 pub struct Picture<'a> {
@@ -33,24 +35,24 @@ impl Picture<'_> {
         let rows = screen.contents().trim_end().lines().count();
         let width = f32::from(columns) * CELL.0 + 2.0 * EDGE;
         let height = BAR + f32::from(u16::try_from(rows).unwrap()) * CELL.1 + 2.0 * EDGE - 6.0;
+        let (title, alt) = (escaped(self.title), escaped(self.alt));
+        let (right, bottom) = (width - 1.0, height - 1.0);
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} \
-             {height:.0}\" role=\"img\" aria-labelledby=\"title desc\">\n<title id=\"title\">{}</title>\n<desc \
-             id=\"desc\">{}</desc>\n<style>text {{ font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans \
-             Mono', 'Liberation Mono', monospace; white-space: pre; }} .b {{ font-weight: 700; }}</style>\n<rect x=\"0.5\" \
-             y=\"0.5\" width=\"{:.0}\" height=\"{:.0}\" rx=\"10\" fill=\"#0d1117\" stroke=\"#484f58\"/>\n<path d=\"M1 {BAR} \
-             H{:.0}\" stroke=\"#30363d\"/>\n",
-            escaped(self.title),
-            escaped(self.alt),
-            width - 1.0,
-            height - 1.0,
-            width - 1.0,
+            r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{height:.0}" viewBox="0 0 {width:.0} {height:.0}" role="img" aria-labelledby="title desc">
+<title id="title">{title}</title>
+<desc id="desc">{alt}</desc>
+<style>
+text {{ font: 14px {FONTS}; white-space: pre; }}
+.b {{ font-weight: 700; }}
+</style>
+<rect x="0.5" y="0.5" width="{right:.0}" height="{bottom:.0}" rx="10" fill="#0d1117" stroke="#484f58"/>
+<path d="M1 {BAR} H{right:.0}" stroke="#30363d"/>
+"##
         );
         for (place, colour) in ["#ff5f57", "#febc2e", "#28c840"].iter().enumerate() {
             let _ = writeln!(svg, "<circle cx=\"{}\" cy=\"17\" r=\"5.5\" fill=\"{colour}\"/>", 22 + place * 19);
         }
         let middle = width / 2.0;
-        let title = escaped(self.title);
         let _ =
             writeln!(svg, "<text x=\"{middle:.0}\" y=\"22\" text-anchor=\"middle\" fill=\"#8b949e\">{title}</text>");
         for row in 0..u16::try_from(rows).unwrap() {

@@ -4,6 +4,7 @@
 //! examples are taken from the help text, and exit status, files and environment are added where
 //! they belong. Formats have pages of their own, in section 5, and what goes across commands in section 7.
 
+mod formats;
 mod guides;
 pub mod json;
 #[cfg(feature = "serve")]

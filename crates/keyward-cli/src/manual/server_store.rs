@@ -100,8 +100,8 @@ pub(super) fn parts() -> Vec<Part> {
         Part::Heading("TLS".to_owned()),
         Part::Text(
             "The server needs ssl = on in postgresql.conf, and a line in pg_hba.conf that lets the hosts in: hostssl keyward \
-             all 10.0.0.0/8 scram-sha-256. Over TCP, it has to show a certificate for the name that the URL has, signed by an authority that is \
-             trusted. sslmode=disable is allowed for Unix sockets and for addresses of this machine. There is no mode in \
+             all 10.0.0.0/8 scram-sha-256. Over TCP, it has to show a certificate for the name that the URL has, signed by \
+             an authority that is trusted. sslmode=disable is allowed for Unix sockets and for addresses of this machine. There is no mode in \
              between: what crosses the network is the hashes. The sign-in is bound to the certificate where the server \
              offers that (SCRAM-SHA-256-PLUS).",
         ),
