@@ -178,7 +178,7 @@ fn topic(topic: &Topic) -> Page {
         is_list = is_term;
         let _ = match part {
             Part::Heading(heading) => writeln!(text, "## {}", escaped(&heading)),
-            Part::Text(lines) => writeln!(text, "{}", escaped(lines)),
+            Part::Text(lines) => writeln!(text, "{}", escaped(&one_line(lines))),
             Part::Lines(language, lines) => writeln!(text, "```{language}\n{lines}\n```"),
             Part::Term(term, meaning) => writeln!(text, "- `{term}`: {}", escaped(&meaning)),
         };

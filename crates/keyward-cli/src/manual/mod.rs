@@ -7,8 +7,6 @@
 mod formats;
 mod guides;
 pub mod json;
-#[cfg(feature = "serve")]
-mod protecting;
 #[cfg(feature = "postgres")]
 mod server_store;
 #[cfg(feature = "serve")]

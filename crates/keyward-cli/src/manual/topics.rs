@@ -12,7 +12,7 @@ use super::{DATE, Page, add_see_also, formats, guides, tidy};
 pub enum Part {
     /// A line above what follows.
     Heading(String),
-    /// Running text.
+    /// Running text, whose line ends mean nothing.
     Text(&'static str),
     /// The language of lines, and the lines as they are.
     Lines(&'static str, &'static str),
@@ -56,7 +56,7 @@ pub const TOPICS: &[Topic] = &[
         name: "protect",
         summary: "put a service behind the guard, with a proxy or without",
         section: "7",
-        parts: super::protecting::parts,
+        parts: guides::protect,
     },
     Topic {
         name: "provisioning",
@@ -107,7 +107,7 @@ impl Topic {
             // A String takes whatever is written to it.
             let _ = match part {
                 Part::Heading(heading) => writeln!(text, "\n{heading}"),
-                Part::Text(lines) => writeln!(text, "\n{}", textwrap::fill(lines, lines_of(90))),
+                Part::Text(lines) => writeln!(text, "\n{}", textwrap::fill(&lines.replace('\n', " "), lines_of(90))),
                 Part::Lines(_, lines) => writeln!(text, "\n{}", indented(lines)),
                 Part::Term(term, meaning) => {
                     let meaning =
@@ -151,7 +151,7 @@ impl Topic {
                     if !is_first {
                         page.control("PP", []);
                     }
-                    page.text([roman(lines)]);
+                    page.text([roman(lines.replace('\n', " "))]);
                 }
                 Part::Lines(_, lines) => {
                     if !is_first {
