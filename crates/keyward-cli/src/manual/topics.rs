@@ -21,9 +21,11 @@ pub enum Part {
 }
 
 /// Terms and what they mean.
+#[cfg(any(feature = "serve", feature = "postgres"))]
 pub(super) type Rows = &'static [(&'static str, &'static str)];
 
 /// The same, as parts.
+#[cfg(any(feature = "serve", feature = "postgres"))]
 pub(super) fn terms(rows: Rows) -> impl Iterator<Item = Part> {
     rows.iter().map(|(term, meaning)| Part::Term((*term).to_owned(), (*meaning).to_owned()))
 }
