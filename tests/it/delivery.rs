@@ -34,10 +34,19 @@ impl Write for Failing {
 fn if_stdout_fails_at_any_byte_there_is_no_key_and_no_new_secret() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("old");
+    sandbox.mint("other");
     let before = (sandbox.run("list --json"), sandbox.run("history --json"));
     for with in [io::ErrorKind::BrokenPipe, io::ErrorKind::StorageFull, io::ErrorKind::Other] {
         for left in [0, 1, 40, 65] {
-            for line in ["create new", "create new --json", "duplicate old new", "rotate old", "rotate old --json"] {
+            for line in [
+                "create new",
+                "create new --json",
+                "duplicate old new",
+                "rotate old",
+                "rotate old --json",
+                "rotate old other",
+                "rotate old other --json",
+            ] {
                 let output = sandbox.run_into(line, Box::new(Failing { left, with }));
                 assert_eq!(output.code, 7, "{line} after {left} bytes: {output}");
                 assert!(output.stderr.contains("nothing was changed"), "{output}");

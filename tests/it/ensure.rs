@@ -173,6 +173,7 @@ fn settings_that_differ_are_named_and_no_secret_is_minted_for_them() {
         code: 0
         stdout: [secret]
         stderr: created the key deploy (id j6z9307nasrf)
+        stderr: it never expires
     "#]]
     .assert_eq(&run("--scope rest --label team=web"));
     expect![[r#"

@@ -90,6 +90,18 @@ fn the_main_page_has_what_belongs_there() {
 }
 
 #[test]
+fn every_argument_and_option_of_a_page_is_described() {
+    for page in keyward_cli::manual::pages(Cli::shown()).unwrap() {
+        let lines: Vec<&str> = page.text.lines().collect();
+        for entry in lines.windows(3).filter(|entry| entry[0] == ".TP") {
+            assert!(!entry[2].is_empty() && !entry[2].starts_with('.'), "{}: {}", page.file, entry[1]);
+        }
+        let synopsis = lines.iter().skip_while(|line| **line != ".SH SYNOPSIS").nth(1);
+        assert!(synopsis.is_none_or(|line| line.starts_with("\\fBkeyward")), "{}: {synopsis:?}", page.file);
+    }
+}
+
+#[test]
 #[ignore = "needs mandoc"]
 fn the_man_pages_are_clean() {
     let pages = files_in("man").into_iter().map(|file| root().join("man").join(file));
@@ -185,50 +197,87 @@ fn bash_and_fish_complete() {
     }
 }
 
-/// A bash in a terminal takes words apart at `=`, `@` and `:`, and replaces the last part by itself.
-#[test]
-#[ignore = "needs bash"]
-fn a_bash_in_a_terminal_completes_what_it_takes_apart() {
+/// What is typed | what it becomes, in every shell that has a terminal.
+const TYPED: [(&str, &str); 13] = [
+    ("show ann@ex", "show ann@example.org"),
+    ("list --group=c", "list --group=ci"),
+    ("list --label team=w", "list --label team=web"),
+    ("list --state susp", "list --state suspended"),
+    ("apply k3", "apply k3.toml"),
+    ("create x --secret-file k3", "create x --secret-file k3.toml"),
+    ("enable o", "enable off"),
+    ("disable alpin", "disable alpine"),
+    ("help dupl", "help duplicate"),
+    ("man mani", "man manifest"),
+    ("settings set query-credentials a", "settings set query-credentials allow"),
+    ("history --action key.rot", "history --action key.rotate"),
+    ("history --by an", "history --by ann"),
+];
+
+/// A store with names that shells take apart, and a file beside it.
+fn sandbox_with_hard_names() -> Sandbox {
     let (sandbox, _) = sandbox();
     for line in ["create ann@example.org", "create off --disabled --label team=web", "tenant create acme"] {
         assert_eq!(sandbox.run(line).code, 0);
     }
     std::fs::write(sandbox.path("k3.toml"), "").unwrap();
+    sandbox
+}
+
+/// Types a command and a tab, and sees to it that this stands there then.
+fn completes(screen: &mut Screen, typed: &str, whole: &str) {
+    screen.press(&format!("\x15keyward {typed}\t"));
+    screen.wait_for(&format!("> keyward {whole}"));
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    let line = screen.text().lines().rfind(|line| line.starts_with("ready> ")).unwrap().trim_end().to_owned();
+    assert_eq!(line.trim_end_matches(' '), format!("ready> keyward {whole}"), "{typed}");
+}
+
+#[test]
+#[ignore = "needs fish"]
+fn a_fish_completes_hard_names_and_paths() {
+    let sandbox = sandbox_with_hard_names();
+    let binary = Path::new(env!("CARGO_BIN_EXE_keyward")).parent().unwrap();
+    let script = root().join("completions/keyward.fish").display().to_string();
+    for (typed, whole) in TYPED {
+        let text = format!("source {script}; complete --do-complete 'keyward {typed}' | cut -f1");
+        let mut fish = Command::new("fish");
+        fish.args(["-c", &text]).env_clear().env("KEYWARD_STORE", sandbox.store()).env("HOME", sandbox.path(""));
+        fish.current_dir(sandbox.path("")).env("PATH", format!("{}:/usr/bin:/bin", binary.display()));
+        let last = whole.rsplit(' ').next().unwrap();
+        assert_eq!(names_or_flag(&finish(&mut fish)), last, "{typed}");
+    }
+}
+
+/// The one candidate, which may be a flag with its value.
+fn names_or_flag(output: &Output) -> String {
+    output.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A bash in a terminal takes words apart at `=`, `@` and `:`, and replaces the last part by itself.
+#[test]
+#[ignore = "needs bash"]
+fn a_bash_in_a_terminal_completes_what_it_takes_apart() {
+    let sandbox = sandbox_with_hard_names();
     let script = root().join("completions/keyward.bash").display().to_string();
     let mut screen = Screen::start_program("bash", &["--norc", "-i"], &sandbox.store(), &sandbox.path(""));
     screen.press("PS1='ready> '\r");
     screen.wait_for("\nready> ");
     screen.press(&format!("source {script}; clear\r"));
-    for (typed, whole) in [
-        ("show ann@ex", "show ann@example.org"),
+    let of_bash = [
         ("show ann", "show ann@example.org"),
-        ("list --group=c", "list --group=ci"),
         ("list --label te", "list --label team="),
-        ("list --label team=w", "list --label team=web"),
         ("list --label=team=w", "list --label=team=web"),
         ("list --scope=rest,u", "list --scope=rest,ui"),
         ("list --scope '!u", "list --scope '!ui'"),
         ("list --scope \"!u", "list --scope \"!ui\""),
-        ("list --state susp", "list --state suspended"),
-        ("apply k3", "apply k3.toml"),
         ("--store k", "--store k"),
-        ("create x --secret-file k3", "create x --secret-file k3.toml"),
-        ("enable o", "enable off"),
-        ("disable alpin", "disable alpine"),
-        ("help dupl", "help duplicate"),
-        ("help mani", "help manifest"),
-        ("settings set query-credentials a", "settings set query-credentials allow"),
-        ("history --action key.rot", "history --action key.rotate"),
-        ("history --by an", "history --by ann"),
         // It stands there already.
         ("show alpine alpi", "show alpine alpi"),
         ("enable alp", "enable alp"),
-    ] {
-        screen.press(&format!("\x15keyward {typed}\t"));
-        screen.wait_for(&format!("> keyward {whole}"));
-        std::thread::sleep(std::time::Duration::from_millis(150));
-        let line = screen.text().lines().rfind(|line| line.starts_with("ready> ")).unwrap().trim_end().to_owned();
-        assert_eq!(line.trim_end_matches(' '), format!("ready> keyward {whole}"), "{typed}");
+    ];
+    for (typed, whole) in TYPED.into_iter().chain(of_bash) {
+        completes(&mut screen, typed, whole);
     }
     screen.press("\x15exit\r");
     screen.end();
@@ -238,7 +287,7 @@ fn a_bash_in_a_terminal_completes_what_it_takes_apart() {
 #[test]
 #[ignore = "needs zsh"]
 fn zsh_completes() {
-    let (sandbox, _) = sandbox();
+    let sandbox = sandbox_with_hard_names();
     let folder = root().join("completions").display().to_string();
     for load in [
         format!("fpath=({folder} $fpath); autoload -U compinit; compinit -u -D"),
@@ -254,6 +303,9 @@ fn zsh_completes() {
         screen.wait_for("alpine");
         screen.press("\x15keyward list --owner a\t");
         screen.wait_for("--owner ann");
+        for (typed, whole) in TYPED {
+            completes(&mut screen, typed, whole);
+        }
         screen.press("\x15exit\r");
         screen.end();
     }

@@ -13,6 +13,7 @@ fn create_prints_the_secret_alone_and_the_rest_on_stderr() {
         code: 0
         stdout: [secret]
         stderr: created the key deploy (id j6z9307nasrf)
+        stderr: it never expires
     "#]]
     .assert_eq(&sandbox.run("create deploy").to_string());
     let output = sandbox.run("create -q quiet");

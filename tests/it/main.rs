@@ -52,6 +52,7 @@ mod gateways;
 #[cfg(feature = "serve")]
 mod generated;
 mod help;
+mod help_examples;
 mod identity;
 mod json_reference;
 mod key_limits;
@@ -73,8 +74,9 @@ mod planted;
 mod processes;
 #[cfg(feature = "serve")]
 mod proxies;
-mod reading;
 #[cfg(feature = "serve")]
+mod quiet;
+mod reading;
 mod readme;
 #[cfg(feature = "serve")]
 mod recipes;
@@ -82,6 +84,7 @@ mod requests;
 mod reserved_words;
 mod restore;
 mod rooms;
+mod rotate_several;
 mod runner_names;
 #[cfg(feature = "serve")]
 mod serve;

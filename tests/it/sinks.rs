@@ -453,7 +453,7 @@ fn a_signal_in_a_terminal_ends_the_command_that_hangs_and_leaves_everything_as_i
 }
 
 /// Makes the commit fail, and nothing before it: a row that leads nowhere, which is looked at last.
-const NO_COMMIT: &str = "
+pub const NO_COMMIT: &str = "
     ALTER TABLE history ADD COLUMN nowhere INTEGER REFERENCES key (id) DEFERRABLE INITIALLY DEFERRED
         AS (CASE WHEN action IN ('key.create', 'key.duplicate', 'key.rotate') THEN -1 END);";
 

@@ -49,6 +49,19 @@ fn status_tells_the_store_who_acts_and_how_the_keys_are() {
     // What it tells to run shows as many.
     assert_eq!(sandbox.run("list -q --state active --expires never").stdout, "d\n");
     assert!(sandbox.run("status").stdout.contains("nobody: every change is allowed"));
+    // Who may change nothing is told why.
+    assert_eq!(sandbox.run("user create vi --role viewer").code, 0);
+    assert_eq!(sandbox.run("user create nell").code, 0);
+    for (user, says) in [
+        ("bob", "bob, a disabled user: every change is refused"),
+        ("vi", "vi, in a role that does not manage keys: every change is refused"),
+        ("nell", "nell, without a role: every change is refused"),
+        ("nobody", "nobody, no user of this store: every change is refused"),
+    ] {
+        let told = sandbox.run(&format!("status --as {user}")).stdout;
+        assert!(told.contains(says), "{told}");
+        assert_eq!(sandbox.run(&format!("create x --as {user}")).code, 1, "{user}");
+    }
     assert_eq!(sandbox.run("status -q").stdout, "");
 }
 

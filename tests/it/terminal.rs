@@ -304,7 +304,7 @@ fn the_form_asks_for_everything_and_mints_what_was_said() {
         sandbox.run(line);
     }
     let mut screen = Screen::start(&sandbox.store(), "create", 100);
-    let (enter, up, down) = ("\r", "\x1b[A", "\x1b[B");
+    let (enter, down) = ("\r", "\x1b[B");
     for (question, keys) in [
         ("Name", "old\r".to_owned()),
         ("already a key named old", "a b\r".to_owned()),
@@ -313,8 +313,8 @@ fn the_form_asks_for_everything_and_mints_what_was_said() {
         ("Group", format!("{down}{enter}")),
         ("Owner", format!("{down}{enter}")),
         ("Role", format!("{down}{down}{enter}")),
-        ("Scopes (Enter chooses)", format!("{down}{enter}")),
-        ("[x]", format!("{up}{enter}")),
+        ("Scopes", format!("{down}\t")),
+        ("[x]", enter.to_owned()),
         ("Other scopes", "x y\r".to_owned()),
         ("a scope cannot hold a space", "extra, more\r".to_owned()),
         ("Security levels", enter.to_owned()),
@@ -401,7 +401,7 @@ fn without_a_key_there_is_a_list_to_choose_from() {
     for (line, question, says) in [
         ("show", "Show which keys?", "name              beta"),
         ("edit --scope x", "Edit which key?", "changed the key beta"),
-        ("rotate --yes", "Rotate which key?", "rotated the key beta"),
+        ("rotate --yes", "Rotate which keys?", "rotated the key beta"),
         ("duplicate --yes", "Duplicate which key?", "created the key copy"),
         ("delete --yes", "Delete which keys?", "deleted the key beta"),
     ] {
@@ -529,7 +529,13 @@ fn a_missing_group_is_offered_to_be_made() {
     let sandbox = Sandbox::new();
     sandbox.mint("deploy");
     // Who declines is told that it is missing, and nothing is made.
-    for line in ["create other --group ci --yes", "edit deploy --group ci"] {
+    for line in [
+        "create other --group ci --yes",
+        "duplicate deploy other --group ci --yes",
+        "create other --ensure --group ci --yes",
+        "create deploy --ensure --group ci --yes",
+        "edit deploy --group ci",
+    ] {
         let mut screen = Screen::start(&sandbox.store(), line, 100);
         screen.wait_for("There is no group ci yet. Make it?");
         screen.press("n");

@@ -13,6 +13,7 @@ use crate::commands::{self, directory};
 use crate::error::{Error, Exit};
 use crate::global::GlobalArgs;
 use crate::session::Session;
+use crate::synopsis::synopsis;
 
 /// Mint, manage and verify API keys for your own services
 ///
@@ -139,13 +140,13 @@ const HELP_OF_VERB: &str = "{about-with-newline}\n{usage-heading} {usage}{after-
 /// Verbs with more options than fit on a screen, and those that `-h` shows.
 const MOST_USED: &[(&str, &[&str])] = &[
     ("list", &["search", "name", "owner", "scope", "state", "limit", "csv"]),
-    ("rotate", &["key", "grace", "copy", "secret_file", "secret_to", "yes"]),
+    ("rotate", &["keys", "grace", "secret_file", "secrets_dir", "yes"]),
     ("verify", &["from_file", "request", "method", "ip", "tenant", "scope", "all"]),
     ("history", &["key", "since", "by", "action", "limit", "check"]),
     ("apply", &["file", "dry_run", "prune", "secrets_dir", "yes"]),
     ("serve", &["listen", "config", "trust", "check"]),
-    ("user create", &["name", "description", "role", "tenant", "limit"]),
-    ("user edit", &["name", "new_name", "role", "tenant", "limit"]),
+    ("user create", &["name", "role", "tenant"]),
+    ("user edit", &["name", "new_name", "role", "tenant"]),
     ("role edit", &["name", "new_name", "rank", "manages_keys", "no_manages_keys"]),
     ("tenant create", &["name", "description", "limit"]),
     ("tenant edit", &["name", "new_name", "description", "limit"]),
@@ -157,6 +158,8 @@ fn shown(verb: clap::Command, before: &str) -> clap::Command {
     let inner = format!("{words} ");
     let verb = verb.help_template(HELP_OF_VERB).mut_subcommands(|verb| shown(verb, &inner));
     let verb = verb.mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg });
+    let usage = synopsis(&verb, &words);
+    let verb = verb.override_usage(usage);
     let Some((_, most_used)) = MOST_USED.iter().find(|(name, _)| *name == words) else { return verb };
     let examples = verb.get_after_help().cloned().unwrap_or_default();
     verb.mut_args(|arg| {

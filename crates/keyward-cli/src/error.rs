@@ -8,6 +8,7 @@
 use serde::Serialize;
 
 use crate::text::{clean, in_plain_words};
+use keyward_core::rules::names::Name;
 use keyward_core::rules::text::redact;
 
 /// The exit code of a finished command.
@@ -192,19 +193,26 @@ impl Error {
         Self::bug(anyhow::anyhow!("a panic at {place}"))
     }
 
-    /// The same error after a secret was delivered: another attempt would deliver another secret.
+    /// The same error after secrets were delivered: another attempt would deliver others. `void` is how many of them open
+    /// nothing; those of the `working` keys do, and so do the ones that they were to replace.
     #[must_use]
-    pub fn after_delivery(self) -> Self {
-        Self { secret_is_out: true, ..self.hint("the secret that was just delivered opens nothing: throw it away") }
-    }
-
-    /// The same, where the secret that was delivered works, and so does the one that it was to replace.
-    #[must_use]
-    pub fn after_delivery_of_a_working_secret(self, name: &impl std::fmt::Display) -> Self {
+    pub fn after_delivery(self, void: usize, working: &[&Name]) -> Self {
         let error = Self { secret_is_out: true, ..self };
+        let error = match (void, working) {
+            (0, _) => error,
+            (1, []) => error.hint("the secret that was just delivered opens nothing: throw it away"),
+            (_, []) => error.hint("the secrets that were just delivered open nothing: throw them away"),
+            _ => error.hint("those of the other keys open nothing: throw them away"),
+        };
+        let names = |between: &str| working.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(between);
+        let which = match working {
+            [] => return error,
+            [_] => "the one that was just delivered, and the one before it",
+            _ => "the ones that were just delivered, and those before them",
+        };
         error
-            .hint(format!("both secrets of {name} work now: the one that was just delivered, and the one before it"))
-            .hint(format!("to stop both when the store can be written again: keyward rotate {name}"))
+            .hint(format!("both secrets of {} work now: {which}", names(", ")))
+            .hint(format!("to stop both when the store can be written again: keyward rotate {}", names(" ")))
     }
 
     /// The same, where nobody knows whether the change was made that this secret was delivered for.

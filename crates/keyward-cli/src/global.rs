@@ -19,7 +19,7 @@ pub struct GlobalArgs {
     /// Print one JSON document, and errors as JSON on stderr
     #[arg(long, global = true)]
     pub json: bool,
-    /// Print less; for lists, only names
+    /// Print no notes; of lists only names, of checks only what is wrong
     #[arg(short, long, global = true)]
     pub quiet: bool,
     /// Never prompt; fail instead

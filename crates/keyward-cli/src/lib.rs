@@ -46,6 +46,7 @@ pub mod global;
 pub mod manual;
 pub mod platform;
 pub mod session;
+mod synopsis;
 pub mod terminal;
 pub mod text;
 pub mod words;

@@ -112,7 +112,7 @@ fn parcel(number: u8) -> Parcel {
 }
 
 fn take(store: &mut Store, stamp: Stamp<'_>, number: u8) -> Result<Lease, StoreError> {
-    Lease::take(store, stamp, vec![parcel(number)], None, |_| Ok::<_, StoreError>(())).map(|((), lease)| lease)
+    Lease::take(store, stamp, vec![parcel(number)], &[], |_| Ok::<_, StoreError>(())).map(|((), lease)| lease)
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn what_only_looked_whether_it_can_be_made_is_not_made() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(&folder);
     let head = store.view().unwrap().head().unwrap();
-    let taken = Lease::take(&mut store, at(0), vec![parcel(1)], None, |changes| {
+    let taken = Lease::take(&mut store, at(0), vec![parcel(1)], &[], |changes| {
         let draft = keyward_core::rules::directory::Draft {
             name: name(),
             description: None,
@@ -164,8 +164,7 @@ fn a_staged_secret_works_until_it_is_given_back_and_is_told_of_or_not() {
             NewSecret { id: id.clone(), hash: keyward_core::rules::hashing::HashedSecret::from_stored(String::new()) };
         let parcel = Parcel { subject: Subject::Key(key.id.clone()), secret: id.clone(), is_announced: false };
         let staged = StagedSecret { key: &key, secret: &secret, staging };
-        let ((), lease) =
-            Lease::take(&mut store, at(0), vec![parcel], Some(staged), |_| Ok::<_, StoreError>(())).unwrap();
+        let ((), lease) = Lease::take(&mut store, at(0), vec![parcel], &[staged], |_| Ok::<_, StoreError>(())).unwrap();
         assert_eq!(store.view().unwrap().presented(&id).unwrap().unwrap().secret.state(now()), SecretState::Staged);
         lease.give_back(&mut store, at(0)).unwrap();
         assert!(store.view().unwrap().presented(&id).unwrap().is_none());

@@ -64,8 +64,9 @@ fn render(command: &Command, name: &str) -> String {
         let _ = writeln!(text, "{}\n", escaped(&one_line(paragraph)));
     }
     let usage = command.clone().render_usage().to_string();
-    let usage: Vec<_> = usage.trim_start_matches("Usage:").lines().map(str::trim).collect();
-    let _ = writeln!(text, "```text\n{}\n```", usage.join("\n"));
+    // Further lines stand below the first one.
+    let usage = usage.trim_start_matches("Usage: ").replace("\n       ", "\n");
+    let _ = writeln!(text, "```text\n{usage}\n```");
     let examples = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
     add_examples(examples.unwrap_or_default().as_str(), &mut text);
     let is_verb = |verb: &&Command| verb.get_name() != "help" || name == "keyward";

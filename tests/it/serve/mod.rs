@@ -308,19 +308,36 @@ impl Wire {
     /// Reads what there is. Returns whether that was anything.
     fn read(&mut self) -> bool {
         let mut bytes = [0; 4096];
-        let number = self.stream.read(&mut bytes).unwrap_or(0);
+        let number = self.read_some(&mut bytes).unwrap_or(0);
         self.rest.extend_from_slice(&bytes[..number]);
         number > 0
     }
 
     /// Whether the other end has closed the connection, and said nothing before; it is waited for.
     pub fn is_closed(&mut self) -> bool {
+        self.end_of_it().is_ok()
+    }
+
+    /// The same, or what came instead.
+    pub fn end_of_it(&mut self) -> Result<(), String> {
         let mut byte = [0];
-        match self.stream.read(&mut byte) {
-            _ if !self.rest.is_empty() => false,
-            Ok(0) => true,
-            Err(error) => error.kind() == ErrorKind::ConnectionReset,
-            Ok(_) => false,
+        match self.read_some(&mut byte) {
+            _ if !self.rest.is_empty() => Err(format!("said before: {:?}", String::from_utf8_lossy(&self.rest))),
+            Ok(0) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+            Err(error) => Err(error.to_string()),
+            Ok(_) => Err(format!("it goes on with {byte:?}")),
+        }
+    }
+
+    /// A read with a time limit ends early where the process was stopped or a signal came, whatever its handler
+    /// (signal(7)); nothing was read then, and nothing is over.
+    fn read_some(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.stream.read(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -200,10 +200,8 @@ fn a_log_that_nobody_reads_holds_up_nobody() {
         std::thread::sleep(Duration::from_millis(30));
     }
     assert_eq!(wire.ask(&question).status, 200);
-    let start = Instant::now();
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(eventually(|| child.0.try_wait().unwrap()).and_then(|status| status.code()), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(4));
 }
 
 #[test]

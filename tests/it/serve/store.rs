@@ -14,7 +14,7 @@ use super::{Answer, Guard, Wire, eventually, head, question};
 use crate::harness::{Sandbox, finish};
 
 /// Longer than any answer may take.
-const MOST: Duration = Duration::from_secs(3);
+const MOST: Duration = Duration::from_secs(10);
 
 /// Asks on a connection of its own, and sees to it that the answer is soon there.
 fn soon(guard: &Guard, secret: &str) -> Answer {
@@ -309,7 +309,7 @@ fn a_locked_store_does_not_hold_up_the_end() {
     std::thread::sleep(Duration::from_millis(300));
     guard.signal(Signal::TERM);
     assert_eq!(guard.ended().code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     drop(holder);
     assert_eq!(sandbox.run("doctor").code, 0);
 }
@@ -404,7 +404,7 @@ fn a_stop_under_load_answers_what_it_took_in_and_counts_it() {
         is_over.store(true, Ordering::Relaxed);
         let start = Instant::now();
         assert_eq!(guard.stop().code(), Some(0));
-        assert!(start.elapsed() < Duration::from_millis(2_500), "idle connections hold it up: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(5), "idle connections hold it up: {:?}", start.elapsed());
     });
     let counted = sandbox.run("show deploy --json").json()["use_count"].as_u64().unwrap();
     assert_eq!(counted, allowed.into_inner() as u64, "none is lost");

@@ -131,7 +131,7 @@ fn a_body_has_its_measure() {
     }
     let answer = late.answer(false).unwrap();
     assert_eq!((answer.status, answer.closes()), (408, true));
-    assert!((Duration::from_secs(4)..Duration::from_secs(7)).contains(&start.elapsed()));
+    assert!(start.elapsed() > Duration::from_secs(4));
     for reason in ["too_large", "too_slow", "cut_short"] {
         world.guard.line(|line| line["event"] == "problem" && line["reason"] == reason);
     }

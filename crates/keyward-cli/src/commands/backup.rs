@@ -18,7 +18,7 @@ use keyward_core::store::BackupError;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward backup /var/backups/keyward-$(date +%F).db
-  keyward --store /var/backups/keyward-2026-11-22.db list      a backup is a store")]
+  keyward --store /var/backups/keyward-2026-11-22.db list  # it is a store")]
 pub struct Backup {
     /// The new file
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -14,7 +14,7 @@ use crate::session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward completions bash > ~/.local/share/bash-completion/completions/keyward
-  keyward completions zsh > ~/.zfunc/_keyward      with fpath+=~/.zfunc before compinit
+  keyward completions zsh > ~/.zfunc/_keyward  # fpath+=~/.zfunc before compinit
   keyward completions fish > ~/.config/fish/completions/keyward.fish")]
 pub struct Completions {
     /// The shell

@@ -20,9 +20,9 @@ use keyward_core::rules::patch::differences;
 /// elsewhere it goes to standard output, on a line of its own. If it cannot be delivered, no key is made.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keyward create      asks one question at a time
+  keyward create  # asks one question at a time
   keyward create deploy --scope rest --expires 90d
-  keyward create backup --read-only --allow-ip 10.0.0.0/8 --description 'nightly backup'
+  keyward create backup --read-only --allow-ip 10.0.0.0/8 --description nightly
   secret=$(keyward create ci --label team=web)
   keyward create deploy --ensure --scope rest --secret-file /run/secrets/deploy
   keyward create deploy --secret-to 'gh secret set DEPLOY_KEY'")]

@@ -24,7 +24,7 @@ pub const GROUP_EXAMPLES: &str = "Examples:
 pub const USER_EXAMPLES: &str = "Examples:
   keyward user create ann --role editor --tenant acme
   keyward --as ann create nightly
-  keyward user disable ann      stops all of ann's keys; undo: keyward user enable ann";
+  keyward user disable ann  # stops all of ann's keys; undo: enable";
 /// Shown below the help of `keyward role`.
 pub const ROLE_EXAMPLES: &str = "Examples:
   keyward role create auditor --rank 5
@@ -34,7 +34,7 @@ pub const ROLE_EXAMPLES: &str = "Examples:
 pub const TENANT_EXAMPLES: &str = "Examples:
   keyward tenant create acme --description 'Acme Ltd'
   keyward create importer --tenant acme
-  keyward tenant disable acme      stops all keys of acme; undo: keyward tenant enable acme";
+  keyward tenant disable acme  # stops all keys of acme; undo: enable";
 
 /// Shown in the help of a verb of a kind.
 fn example(kind: Kind, verb: &str) -> String {

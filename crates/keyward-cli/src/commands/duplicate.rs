@@ -5,6 +5,7 @@ use clap::Args;
 use super::form;
 use super::mint::{Creation, DeliveryArgs, mint_key};
 use super::setting_args::SettingArgs;
+use super::views::offer_group;
 use crate::delivery::Patience;
 use crate::error::{Error, Exit};
 use crate::session::Session;
@@ -50,6 +51,7 @@ impl Duplicate {
         };
         let (name, source, patience) = (&new_name, Some(&key), Patience::Short);
         let (end, settings) = (self.settings.end(), patch.apply(&key.settings));
+        offer_group(session, &mut store, settings.group.as_ref())?;
         mint_key(session, &mut store, Creation { name, settings: &settings, end, source, sink: &sink, patience })?;
         Ok(Exit::DONE)
     }

@@ -1,5 +1,7 @@
 //! `keyward edit`
 
+use std::path::Path;
+
 use clap::Args;
 use jiff::Timestamp;
 
@@ -24,9 +26,9 @@ use keyward_core::store::{Store, StoreError};
 /// editor (VISUAL, EDITOR, or vi).
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keyward edit deploy      opens its settings in your editor
+  keyward edit deploy  # opens its settings in your editor
   keyward edit deploy --add-scope ui --expires 90d
-  keyward edit ci-1 ci-2 --owner ann      both, or none
+  keyward edit ci-1 ci-2 --owner ann  # both, or none
   keyward edit deploy --name deploy-prod --clear description,allow-ip")]
 pub struct Edit {
     /// The keys: names, ids, or public ids of their secrets; omit them in a terminal to choose one
@@ -154,8 +156,11 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
     let mut text = original.clone();
     loop {
         let scratch = Scratch::new(&text)?;
+        session.interrupts.hint(None);
         let edited = unmark(&scratch.edit(session.question(), &editor)?);
         session.look_at_the_clock();
+        // A signal may end the program in the middle of a question, and the file stays then.
+        session.interrupts.hint(Some(kept_in(scratch.path())));
         if edited == original {
             return Ok((key.clone(), key));
         }
@@ -220,7 +225,12 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
 /// What the person wrote is kept where the change was not made.
 fn kept(scratch: Scratch, error: Error) -> Error {
     match scratch.keep() {
-        Some(path) => error.hint(format!("what you wrote is in {}", path.display())),
-        None => error,
+        // Interrupts have it already.
+        Some(path) if error.code() != Code::Interrupted => error.hint(kept_in(&path)),
+        _ => error,
     }
+}
+
+fn kept_in(path: &Path) -> String {
+    format!("what you wrote is in {}", path.display())
 }

@@ -22,7 +22,7 @@ pub struct Enable {
 /// Disable keys until you enable them
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  keyward disable deploy      undo: keyward enable deploy")]
+  keyward disable deploy  # undo: keyward enable deploy")]
 pub struct Disable {
     /// The keys: names, ids, or public ids of their secrets; omit them in a terminal to choose
     #[arg(value_name = "KEY")]

@@ -6,10 +6,10 @@
 //! and replaced. No second secret is minted unless that was asked for.
 
 use super::expiry::{EXPIRY_CUT, tell_cuts, tell_expiry};
-use super::mint::{Creation, DeliveryArgs, Rotation, mint_key, rotate_key};
+use super::mint::{Creation, DeliveryArgs, Rotation, Together, mint_key, one, rotate_keys};
 use super::setting_args::SettingArgs;
-use super::views::changes;
-use crate::delivery::{Effect, Existing, Patience, Place, Proof, Sink, Told, print_outcome};
+use super::views::{changes, offer_group};
+use crate::delivery::{Changed, Effect, Existing, Patience, Place, Proof, Sink, Told, print_outcomes};
 use crate::error::{Code, Error};
 use crate::session::Session;
 use keyward_core::rules::key::{Key, SecretInfo, SecretState, State};
@@ -70,6 +70,7 @@ fn ensure_once(
         let sink = over_a_leftover(sink, proof.as_ref(), |id| Ok(store.view()?.is_leftover(id)?))?;
         check(session, &sink)?;
         let (end, wanted) = (settings.end(), settings.patch(session.now())?.apply(&session.default_settings(&store)?));
+        offer_group(session, &mut store, wanted.group.as_ref())?;
         let creation = Creation { name, settings: &wanted, end, source: None, sink: &sink, patience: Patience::Long };
         return mint_key(session, &mut store, creation).map(drop);
     };
@@ -77,6 +78,7 @@ fn ensure_once(
     // in the store: now it is there.
     let proof = proof_in(&sink)?;
     let patch = settings.patch_for(&key, session.now())?;
+    offer_group(session, &mut store, patch.apply(&key.settings).group.as_ref())?;
     let change = |changes: &Changes<'_>| {
         let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
         changes.update_key(&present, name, &patch.apply(&present.settings))
@@ -106,8 +108,10 @@ fn ensure_once(
             check(session, &sink)?;
             session.terminal.note(&why);
             let prefix = patch.apply(&key.settings).prefix;
-            let with = Rotation { prefix: &prefix, grace: Duration::default(), sink: &sink, patience: Patience::Long };
-            let (after, warnings) = rotate_key(session, &mut store, &key, with, &|changes| Ok(change(changes)?))?;
+            let rotation = Rotation { key: &key, prefix: &prefix, sink: &sink };
+            let with = Together { grace: Duration::default(), patience: Patience::Long, in_array: false };
+            let rotated = rotate_keys(session, &mut store, &[rotation], with, &|changes, _| Ok(change(changes)?))?;
+            let Changed { key: after, warnings } = one(rotated)?;
             report_effect(session, &key, &after, Effect::Rotated);
             return tell_cuts(session, &store, &after, Duration::default(), &warnings);
         }
@@ -118,7 +122,7 @@ fn ensure_once(
     };
     report_effect(session, &key, &after, outcome);
     tell_cuts(session, &store, &after, Duration::default(), warnings)?;
-    if session.json() { print_outcome(session, &after, Told { outcome, warnings }) } else { Ok(()) }
+    if session.json() { print_outcomes(session, &[Told { key: &after, outcome, warnings }], false) } else { Ok(()) }
 }
 
 fn report_effect(session: &mut Session, before: &Key, after: &Key, outcome: Effect) {

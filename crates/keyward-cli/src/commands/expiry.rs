@@ -55,9 +55,9 @@ pub fn tell_cuts(
     Ok(())
 }
 
-/// Tells when a key expires. In under an hour may be a mistake.
+/// Tells when a key expires, or that it never does: what was decided, whoever decided it. In under an hour may be a mistake.
 pub fn tell_expiry(session: &mut Session, key: &Key) {
-    let Some(end) = key.settings.expires_at else { return };
+    let Some(end) = key.settings.expires_at else { return session.terminal.note("it never expires") };
     let (now, time) = (session.now(), rfc3339(end).to_string());
     if expires_soon(key, now) {
         return session.terminal.warn(&format!("it expires {} ({time})", relative(end, now)));

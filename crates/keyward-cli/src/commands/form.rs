@@ -10,8 +10,8 @@ use super::setting_args::list::{QUESTIONS, Question};
 use super::setting_args::{SettingArgs, check, check_all};
 use crate::error::Error;
 use crate::session::{Session, cancelled};
-use crate::terminal::{Answer, Section};
-use keyward_core::rules::directory::Kind;
+use crate::terminal::{Answer, Item, Section};
+use keyward_core::rules::directory::{Draft, Facts, Kind};
 use keyward_core::rules::names::{InvalidText, Name, Prefix};
 use keyward_core::rules::setting::{Setting, SettingValue, Settings};
 use keyward_core::rules::time::When;
@@ -54,6 +54,17 @@ fn given<T>(answer: Answer<T>) -> Result<T, Error> {
     }
 }
 
+/// What it means to choose nothing for a setting.
+fn none_of(setting: Setting) -> &'static str {
+    match setting.refers_to {
+        Some(Kind::Group) => "no group",
+        Some(Kind::User) => "nobody: it stands for itself",
+        Some(Kind::Role) => "no role: only requests that ask for one are refused",
+        Some(Kind::Tenant) => "no tenant: it may be used for all of them",
+        None => "none: only requests that ask for one are refused",
+    }
+}
+
 struct Form<'f> {
     session: &'f mut Session,
     section: Section,
@@ -66,7 +77,7 @@ impl Form<'_> {
         let texts = match kind {
             Question::Text => self.text(question, "", |text| check(setting, text))?.map(|text| vec![text]),
             Question::Entry => match setting.refers_to {
-                Some(kind) => self.entry(kind, question)?.map(|name| vec![name]),
+                Some(kind) => self.entry(setting, kind, question)?.map(|name| vec![name]),
                 None => None,
             },
             Question::Items(hint) => self.list(setting, question, hint)?,
@@ -145,23 +156,51 @@ impl Form<'_> {
         if known.is_empty() {
             return self.list(setting, question, hint);
         }
-        let items: Vec<&str> = known.iter().map(String::as_str).collect();
-        let chosen = self.session.terminal.choose(&self.section, &format!("{question} (Enter chooses)"), &items)?;
-        let mut texts: Vec<String> = given(chosen)?.into_iter().map(|index| known[index].clone()).collect();
+        let items = known.iter().map(|name| Item { name: name.clone(), facts: vec![] }).collect();
+        let mut texts = self.pick(question, setting, items, true)?;
         let others = format!("Other {}", question.to_lowercase());
         texts.extend(self.list(setting, &others, hint)?.unwrap_or_default());
         Ok(if texts.is_empty() { None } else { Some(texts) })
     }
 
     /// A group, user, role or tenant, where there are any.
-    fn entry(&mut self, kind: Kind, question: &str) -> Result<Option<String>, Error> {
-        let mut known = self.store.map(|store| store.view()?.names_of(kind)).transpose()?.unwrap_or_default();
+    fn entry(&mut self, setting: Setting, kind: Kind, question: &str) -> Result<Option<String>, Error> {
+        let known = self.store.map(|store| store.view()?.entries(kind)).transpose()?.unwrap_or_default();
         if known.is_empty() {
             return Ok(None);
         }
-        let items: Vec<&str> = std::iter::once("none").chain(known.iter().map(String::as_str)).collect();
-        let chosen = self.one_of(question, &items)?;
-        Ok(chosen.checked_sub(1).map(|index| known.swap_remove(index)))
+        let item = |Draft { name, description, facts }: Draft| {
+            let rank = match facts {
+                Facts::Role { rank, .. } => format!("rank {rank}"),
+                _ => String::new(),
+            };
+            Item {
+                name: name.to_string(),
+                facts: vec![rank, description.map(|text| text.to_string()).unwrap_or_default()],
+            }
+        };
+        let items = known.into_iter().map(|entry| item(entry.draft)).collect();
+        Ok(self.pick(question, setting, items, false)?.pop())
+    }
+
+    /// Of `items` one, or with `is_many` any number, or none of them; it stays on the terminal what was chosen.
+    fn pick(
+        &mut self,
+        question: &str,
+        setting: Setting,
+        mut items: Vec<Item>,
+        is_many: bool,
+    ) -> Result<Vec<String>, Error> {
+        let facts = items.first().map_or(0, |item| item.facts.len());
+        items.insert(0, Item { name: none_of(setting).to_owned(), facts: vec![String::new(); facts] });
+        let chosen = self.session.terminal.pick(&self.section, question, &items, is_many)?;
+        self.session.look_at_the_clock();
+        let chosen: Vec<String> =
+            given(chosen)?.into_iter().filter(|place| *place > 0).map(|place| items[place].name.clone()).collect();
+        let told = if chosen.is_empty() { none_of(setting).to_owned() } else { chosen.join(", ") };
+        let mark = if question.ends_with('?') { "" } else { ":" };
+        self.session.terminal.say(&format!("{question}{mark} {told}"));
+        Ok(chosen)
     }
 
     /// An expiry in the future, within what the store allows.

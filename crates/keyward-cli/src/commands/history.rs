@@ -1,5 +1,7 @@
 //! `keyward history`
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
@@ -134,6 +136,11 @@ impl History {
         if events.is_empty() {
             note_events(session, &view, &filter)?;
             session.note_nothing("no matching events");
+        } else if session.quiet() {
+            let mut told = BTreeSet::new();
+            let names = events.iter().map(|event| event.subject_name.as_str()).filter(|name| told.insert(*name));
+            let names: Vec<_> = names.map(|name| format!("{}\n", clean(name))).collect();
+            names.iter().try_for_each(|name| session.terminal.print(name))?;
         } else {
             print(session, &events, keys.len() > 1)?;
         }
@@ -221,7 +228,7 @@ fn check(session: &mut Session, store: &Store) -> Result<Exit, Error> {
         ChainCheck::Intact { rows } => {
             if session.json() {
                 session.terminal.print_json(&intact(rows))?;
-            } else {
+            } else if !session.quiet() {
                 session.terminal.print(&format!("the history is intact: {}\n", count(rows, "row")))?;
                 session.terminal.flush()?;
                 let place = if store.is_on_server() { "tables" } else { "file" };

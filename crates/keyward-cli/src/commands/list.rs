@@ -27,9 +27,9 @@ use keyward_core::store::{Filter, Sort, Store, View};
 #[command(after_help = "Examples:
   keyward list --scope rest --state active
   keyward list --owner ann,bob --tenant none --label '!temporary'
-  keyward list --expires-within 14d --fail-if-any      a gate for CI: exit code 8
+  keyward list --expires-within 14d --fail-if-any  # a gate for CI: exit code 8
   keyward list --unused-for 90d -q | xargs -r keyward disable --
-  keyward list --sort uses --reverse --limit 10 --columns name,uses,last-used,last-used-from
+  keyward list --sort uses --reverse --limit 10 --columns name,uses,last-used
   keyward list --csv > keys.csv")]
 pub struct List {
     /// Keys with this text in their name, description or labels

@@ -17,12 +17,12 @@ use crate::session::Session;
   keyward man
   keyward man group create
   keyward man serve.toml
-  keyward man --dir pages; cp pages/*.1 ~/.local/share/man/man1; cp pages/*.5 ~/.local/share/man/man5; cp pages/*.7 ~/.local/share/man/man7")]
+  keyward man --dir pages; install -D -t ~/.local/share/man/man1 pages/*.1")]
 pub struct Manual {
     /// A command, or a format such as manifest
     #[arg(value_name = "COMMAND", conflicts_with = "folder")]
     command: Vec<String>,
-    /// Write all pages into this folder, which must exist
+    /// Write all pages into this folder, which is made if it is not there
     #[arg(long = "dir", value_name = "DIR", value_hint = ValueHint::DirPath)]
     folder: Option<PathBuf>,
 }
@@ -46,11 +46,13 @@ impl Manual {
             session.terminal.print(text.as_ref().unwrap_or(&page.text))?;
             return Ok(Exit::DONE);
         };
+        // Where it cannot be made, the first page says so.
+        let _ = std::fs::create_dir(&folder);
         for page in &pages {
             let path = folder.join(&page.file);
             write(&path, &page.text).map_err(|error| {
                 Error::new(Code::OutputFailed, format!("{} cannot be written: {error}", path.display()))
-                    .hint("name a folder that is there and that you may write")
+                    .hint("name a folder that you may write, or a new one in such a folder")
             })?;
         }
         session.terminal.note(&format!("wrote {} pages into {}", pages.len(), folder.display()));
@@ -76,7 +78,8 @@ fn formatted(page: &str, width: Option<u16>) -> Option<String> {
 /// A page appears under its name complete. A file of that name is replaced, a link never followed.
 fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(std::path::Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    // Its own text has the name of the temporary file, which says nothing to anybody.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| std::io::Error::from(error.kind()))?;
     file.write_all(text.as_bytes())?;
     platform::publish(file.as_file())?;
     file.persist(path).map(drop).map_err(|error| error.error)

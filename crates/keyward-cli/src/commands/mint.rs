@@ -10,13 +10,13 @@ use keyward_core::rules::hashing::{HashError, Memory};
 use keyward_core::rules::key::{Key, SecretInfo, Settings};
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::time::{Duration, When};
-use keyward_core::store::{Changes, NewKey, Store, StoreError, Subject};
+use keyward_core::store::{Changes, NewKey, NewSecret, Store, StoreError, Subject};
 
 use super::expiry::{EXPIRES_SOON, EXPIRY_CUT, GRACE_CUT, applying, expires_soon, tell_cuts, tell_expiry};
 use super::setting_args::{check_expiry, end_of};
 use crate::delivery::{
-    CLEAR_AFTER, Change, Effect, Existing, Handover, Order, Patience, Place, Sink, StepFile, Told, hand_over,
-    needs_an_answer, print_outcome,
+    CLEAR_AFTER, Changed, Effect, Existing, Handover, Order, Patience, Place, Sink, StepFile, Told, hand_over,
+    needs_an_answer, print_outcomes,
 };
 use crate::error::{Code, Error};
 use crate::formats::dotenv::Variable;
@@ -91,6 +91,11 @@ impl DeliveryArgs {
         if self.copy { self.clipboard(session) } else { Sink::choose(session, self.yes) }
     }
 
+    /// Whether they name a place, which takes one secret.
+    pub fn names_a_place(&self) -> bool {
+        self.copy || self.place().is_some()
+    }
+
     fn place(&self) -> Option<Place> {
         let file = self.secret_file.as_ref().map(|path| {
             let existing = if self.force { Existing::Replace } else { Existing::Refuse };
@@ -129,25 +134,18 @@ impl DeliveryArgs {
 /// For how many seconds a clipboard may keep a secret: a day is more than anybody needs to paste.
 const CLEAR_RANGE: std::ops::RangeInclusive<u64> = 1..=86_400;
 
-/// Makes a secret. Costs one Argon2id.
+/// Makes a secret for each of the prefixes, on all processors. Each costs one Argon2id.
 ///
 /// # Errors
 /// Where the system gives no random bytes, or the store's hash parameters are out of range.
-fn mint(session: &mut Session, store: &Store, prefix: &Prefix) -> Result<Minted, Error> {
-    let cost = store.view()?.settings()?.hash_cost;
-    let seed = fresh_seed(session, store)?;
-    Minted::new(&seed, prefix, cost, &mut Memory::default()).map_err(|error| bad_cost(&error))
-}
-
-/// Makes a secret for each of the prefixes, on all processors.
-///
-/// # Errors
-/// As [`mint`].
 pub fn mint_all(session: &mut Session, store: &Store, prefixes: Vec<Prefix>) -> Result<Vec<Minted>, Error> {
     let cost = store.view()?.settings()?.hash_cost;
     let mut seeds = vec![];
     for prefix in prefixes {
         seeds.push((fresh_seed(session, store)?, prefix));
+    }
+    if let [(seed, prefix)] = &seeds[..] {
+        return Ok(vec![Minted::new(seed, prefix, cost, &mut Memory::default()).map_err(|error| bad_cost(&error))?]);
     }
     let mut progress = session.terminal.progress("hashing the new secrets", seeds.len() as u64);
     mint_many(&seeds, cost, |done| progress.at(done)).map_err(|error| bad_cost(&error))
@@ -199,12 +197,12 @@ pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>
     if store.view()?.find(name.as_str())?.is_some() {
         return Err(StoreError::NameTaken { kind: "key", name: name.clone() }.into());
     }
-    let minted = mint(session, store, &settings.prefix)?;
+    let minted = one(mint_all(session, store, vec![settings.prefix.clone()])?)?;
     let secret = minted.stored();
     let id = minted.key_id().clone();
     let order = Order { sink, secret: minted.into_secret(), subject: Subject::Name(name.clone()) };
-    let handover = Handover { orders: vec![order], rotation: None, patience };
-    let (key, warnings) = hand_over_one(session, store, handover, &|changes| {
+    let handover = Handover { orders: vec![order], rotations: vec![], patience };
+    let Changed { key, warnings } = one(hand_over_and_tell(session, store, handover, false, &|changes| {
         if let Some(source) = source {
             changes.check_source(source)?;
         }
@@ -221,8 +219,8 @@ pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>
         // A copy should have had the end of its source.
         let is_cut = source.is_some() && end.is_none() && settings.expires_at != kept;
         let warnings = [(is_cut, EXPIRY_CUT), (expires_soon(&key, changes.now()), EXPIRES_SOON)];
-        Ok(Change { keys: vec![key], warnings: applying(&warnings) })
-    })?;
+        Ok(vec![Changed { key, warnings: applying(&warnings) }])
+    })?)?;
     session.terminal.note(&format!("created the key {name} (id {})", key.id));
     tell_expiry(session, &key);
     tell_cuts(session, store, &key, Duration::default(), &warnings)?;
@@ -232,65 +230,92 @@ pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>
     Ok(key)
 }
 
-/// How a key is rotated.
+/// A key that is rotated.
 #[derive(Debug, Clone, Copy)]
 pub struct Rotation<'r> {
+    /// The key as it is.
+    pub key: &'r Key,
     /// What the new secret starts with.
     pub prefix: &'r Prefix,
-    /// How long the old secret keeps working.
-    pub grace: Duration,
     /// Where the new secret goes.
     pub sink: &'r Sink,
-    /// How long to wait for others who rotate the key.
-    pub patience: Patience,
 }
 
-/// Replaces the current secret of a key, which works until the grace has passed from the moment at which the new one
-/// was delivered. `prepare` makes what else changes together with the secret, and returns the key as it is then. Returns
-/// the key as it is at last, and what was cut.
+/// What is the same for all keys that are rotated together.
+#[derive(Debug, Clone, Copy)]
+pub struct Together {
+    /// How long the old secrets keep working.
+    pub grace: Duration,
+    /// How long to wait for others who rotate one of the keys.
+    pub patience: Patience,
+    /// Whether `--json` prints an array, also of one.
+    pub in_array: bool,
+}
+
+/// Replaces the current secrets of keys, which work until the grace has passed from the moment at which the new ones
+/// were delivered. `prepare` makes what else changes together with the secret, and returns the key as it is then. Returns
+/// the keys as they are at last, and what was cut.
 ///
 /// # Errors
-/// What the store or the sink says; then the old secret is as it was.
-pub fn rotate_key(
+/// What the store or the sink says; then the old secrets are as they were.
+pub fn rotate_keys(
     session: &mut Session,
     store: &mut Store,
-    key: &Key,
-    with: Rotation<'_>,
-    prepare: &dyn Fn(&Changes<'_>) -> Result<Key, Error>,
-) -> Result<(Key, Vec<&'static str>), Error> {
-    let Rotation { prefix, grace, sink, patience } = with;
-    let minted = mint(session, store, prefix)?;
-    let secret = minted.stored();
-    let order = Order { sink, secret: minted.into_secret(), subject: Subject::Key(key.id.clone()) };
-    let handover = Handover { orders: vec![order], rotation: Some((key, &secret)), patience };
-    hand_over_one(session, store, handover, &|changes| {
-        let grace_end = grace.after(changes.now()).ok_or_else(|| {
+    rotations: &[Rotation<'_>],
+    with: Together,
+    prepare: &dyn Fn(&Changes<'_>, &Key) -> Result<Key, Error>,
+) -> Result<Vec<Changed>, Error> {
+    let prefixes = rotations.iter().map(|rotation| rotation.prefix.clone()).collect();
+    let (stored, orders): (Vec<_>, Vec<_>) = mint_all(session, store, prefixes)?
+        .into_iter()
+        .zip(rotations)
+        .map(|(minted, Rotation { key, sink, .. })| {
+            let stored = minted.stored();
+            (stored, Order { sink, secret: minted.into_secret(), subject: Subject::Key(key.id.clone()) })
+        })
+        .unzip();
+    let keys: Vec<_> = rotations.iter().map(|rotation| rotation.key).zip(&stored).collect();
+    let handover = Handover { orders, rotations: keys.clone(), patience: with.patience };
+    hand_over_and_tell(session, store, handover, with.in_array, &|changes| {
+        let grace_end = with.grace.after(changes.now()).ok_or_else(|| {
             Error::new(Code::InvalidValue, "--grace ends after the year 9999")
                 .hint("give a shorter one, such as --grace 24h")
         })?;
-        let key = prepare(changes)?;
-        let kept = changes.key(&key.id)?.and_then(|present| present.settings.expires_at);
-        let rotated = changes.replace_secret(&key, &secret, grace_end)?;
-        let is_cut = |old: &SecretInfo| Some(&old.id) == key.current_secret() && old.expires_at < Some(grace_end);
-        let warnings =
-            [(rotated.settings.expires_at != kept, EXPIRY_CUT), (rotated.secrets.iter().any(is_cut), GRACE_CUT)];
-        Ok(Change { keys: vec![rotated], warnings: applying(&warnings) })
+        let rotate = |(key, secret): &(&Key, &NewSecret)| {
+            let key = prepare(changes, key)?;
+            let kept = changes.key(&key.id)?.and_then(|present| present.settings.expires_at);
+            let rotated = changes.replace_secret(&key, secret, grace_end)?;
+            let is_cut = |old: &SecretInfo| Some(&old.id) == key.current_secret() && old.expires_at < Some(grace_end);
+            let warnings =
+                [(rotated.settings.expires_at != kept, EXPIRY_CUT), (rotated.secrets.iter().any(is_cut), GRACE_CUT)];
+            Ok(Changed { key: rotated, warnings: applying(&warnings) })
+        };
+        keys.iter().map(rotate).collect()
     })
 }
 
-/// Hands one secret over, and prints the JSON document of the command where that does not carry the secret.
-fn hand_over_one(
+/// Hands secrets over, and prints the JSON of the command where that does not carry them.
+fn hand_over_and_tell(
     session: &mut Session,
     store: &mut Store,
     handover: Handover<'_>,
-    change: &dyn Fn(&Changes<'_>) -> Result<Change, Error>,
-) -> Result<(Key, Vec<&'static str>), Error> {
-    let is_printed = handover.orders.iter().any(|order| *order.sink == Sink::Document);
-    let outcome = if handover.rotation.is_some() { Effect::Rotated } else { Effect::Created };
-    let Change { keys, warnings } = hand_over(session, store, handover, change)?;
-    let key = keys.into_iter().next().ok_or_else(|| anyhow::anyhow!("a change without its key"))?;
+    in_array: bool,
+    change: &dyn Fn(&Changes<'_>) -> Result<Vec<Changed>, Error>,
+) -> Result<Vec<Changed>, Error> {
+    let is_printed = handover.orders.iter().any(|order| order.sink.is_document());
+    let outcome = if handover.rotations.is_empty() { Effect::Created } else { Effect::Rotated };
+    let changed = hand_over(session, store, handover, change)?;
     if session.json() && !is_printed {
-        print_outcome(session, &key, Told { outcome, warnings: &warnings })?;
+        let told = changed.iter().map(|Changed { key, warnings }| Told { key, outcome, warnings });
+        print_outcomes(session, &told.collect::<Vec<_>>(), in_array)?;
     }
-    Ok((key, warnings))
+    Ok(changed)
+}
+
+/// The only one that there is.
+///
+/// # Errors
+/// Where there is none, which would be a bug.
+pub fn one<T>(all: Vec<T>) -> Result<T, Error> {
+    Ok(all.into_iter().next().ok_or_else(|| anyhow::anyhow!("a change without its key"))?)
 }

@@ -29,6 +29,7 @@ pub mod man;
 pub mod mint;
 pub mod restore;
 pub mod rotate;
+mod secrets_dir;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod setting_args;

@@ -23,7 +23,7 @@ use keyward_core::store::{MadeAgain, Restore as Prepared, RestoreError};
 #[command(after_help = "Examples:
   keyward restore /var/backups/keyward-2026-11-22.db
   keyward restore --yes --json /var/backups/keyward-2026-11-22.db
-  keyward --store /srv/keys.db restore copy.db      also where there is no store yet")]
+  keyward --store /srv/keys.db restore copy.db  # also without a store")]
 pub struct Restore {
     /// The backup
     #[arg(value_name = "BACKUP", value_hint = ValueHint::FilePath)]

@@ -186,16 +186,18 @@ fn print(session: &mut Session, settings: &StoreSettings) -> Result<(), Error> {
         });
         return session.terminal.print_json(&document);
     }
-    let card = card(
-        &session.terminal,
-        &[
-            ("prefix", settings.prefix.to_string().into()),
-            ("hash-parameters", settings.hash_cost.to_string().into()),
-            ("query-credentials", if settings.query_credentials { "allow" } else { "refuse" }.to_owned().into()),
-            ("default-lifetime", default.unwrap_or_else(|| NEVER.to_owned()).into()),
-            ("max-lifetime", life.unwrap_or_else(|| UNLIMITED.to_owned()).into()),
-            ("usage-retention", retention.unwrap_or_else(|| UNLIMITED.to_owned()).into()),
-        ],
-    );
-    session.terminal.print(&card)
+    let fields = [
+        ("prefix", settings.prefix.to_string().into()),
+        ("hash-parameters", settings.hash_cost.to_string().into()),
+        ("query-credentials", if settings.query_credentials { "allow" } else { "refuse" }.to_owned().into()),
+        ("default-lifetime", default.unwrap_or_else(|| NEVER.to_owned()).into()),
+        ("max-lifetime", life.unwrap_or_else(|| UNLIMITED.to_owned()).into()),
+        ("usage-retention", retention.unwrap_or_else(|| UNLIMITED.to_owned()).into()),
+    ];
+    let text = if session.quiet() {
+        fields.iter().map(|(name, _)| format!("{name}\n")).collect()
+    } else {
+        card(&session.terminal, &fields)
+    };
+    session.terminal.print(&text)
 }

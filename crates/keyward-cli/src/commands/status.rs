@@ -36,6 +36,9 @@ struct Document {
     #[serde(rename = "as")]
     acting: Option<Name>,
     role: Option<Name>,
+    /// Why who acts may change nothing.
+    #[serde(skip)]
+    barred: Option<&'static str>,
     keys: States,
     /// How many active keys expire within 14 days, and the first of them.
     expiring: u64,
@@ -149,14 +152,24 @@ fn look(session: &Session, view: &View<'_>) -> Result<Document, Error> {
         },
     ];
     let actor = session.stamp().actor;
-    let role = match view.authority(actor)? {
-        Authority::User(user) => user.role.map(|role| role.name),
-        _ => None,
+    let (role, barred) = match view.authority(actor)? {
+        Authority::User(user) => {
+            let barred = match (user.enabled, &user.role) {
+                (false, _) => Some("a disabled user"),
+                (true, None) => Some("without a role"),
+                (true, Some(role)) if !role.manages_keys => Some("in a role that does not manage keys"),
+                (true, Some(_)) => None,
+            };
+            (user.role.map(|role| role.name), barred)
+        }
+        Authority::Unknown(_) => (None, Some("no user of this store")),
+        _ => (None, None),
     };
     Ok(Document {
         exists: true,
         acting: actor.cloned(),
         role,
+        barred,
         keys,
         expiring: view.count_keys(&soon, now)?,
         expiring_first,
@@ -169,10 +182,11 @@ fn shown(session: &Session, document: &Document) -> String {
     let now = session.now();
     let store = document.store.clone().unwrap_or_default();
     let store = if document.exists { store } else { format!("{store} (the first create makes it)") };
-    let acting = match (&document.acting, &document.role) {
-        (Some(user), Some(role)) => format!("{user}, in the role {role}"),
-        (Some(user), None) => format!("{user}, without a role"),
-        (None, _) => "nobody: every change is allowed".to_owned(),
+    let acting = match (&document.acting, document.barred, &document.role) {
+        (Some(user), Some(why), _) => format!("{user}, {why}: every change is refused"),
+        (Some(user), None, Some(role)) => format!("{user}, in the role {role}"),
+        (Some(user), None, None) => user.to_string(),
+        (None, _, _) => "nobody: every change is allowed".to_owned(),
     };
     let States { active, disabled, expired, suspended } = document.keys;
     let states = [(active, "active"), (disabled, "disabled"), (expired, "expired"), (suspended, "suspended")];

@@ -6,7 +6,8 @@
 //!    reserved. What goes into a file is announced; the new secret of a rotation is staged, where its place cannot
 //!    give it back or may lose the old one. ([`Lease::take`])
 //! 2. **Deliver.** Nothing holds the store's lock while a person, a pipe or a program takes its time. A thread renews
-//!    the reservation. Commands come first, because what they took cannot be taken back.
+//!    the reservation. Commands come first, because what they took cannot be taken back. What standard output or a
+//!    person takes comes last and all at once, so that it is out as a whole or not at all.
 //! 3. **Commit.** The change is made. ([`Lease::commit`])
 //! 4. **Keep or take back.** Where the delivery failed, files are put back as they were, the clipboard is cleared, and
 //!    the reservation is given back: everything is as it was. Where the commit failed, the same is done with what can
@@ -76,7 +77,7 @@ impl Patience {
     }
 }
 
-/// A secret, and where it goes.
+/// A secret, and where it goes. Places of their own take one each; standard output and the screen take all of them.
 #[derive(Debug)]
 pub struct Order<'o> {
     /// Where it goes.
@@ -92,29 +93,35 @@ pub struct Order<'o> {
 pub struct Handover<'h> {
     /// The secrets, in the order of the keys that the change returns.
     pub orders: Vec<Order<'h>>,
-    /// The key as it is, and its new secret, if a key is rotated.
-    pub rotation: Option<(&'h Key, &'h NewSecret)>,
+    /// The keys as they are, and their new secrets, in the same order; nothing where keys are made.
+    pub rotations: Vec<(&'h Key, &'h NewSecret)>,
     /// How long to wait for others.
     pub patience: Patience,
 }
 
 impl<'h> Handover<'h> {
     fn outcome(&self) -> Effect {
-        if self.rotation.is_some() { Effect::Rotated } else { Effect::Created }
+        if self.is_rotation() { Effect::Rotated } else { Effect::Created }
     }
 
-    /// The new secret of a rotation, if it has to work before it is delivered.
-    fn staged(&self, session: &Session) -> Option<StagedSecret<'h>> {
-        let (key, secret) = self.rotation?;
-        let staging = self.orders.iter().find_map(|order| order.sink.staging(session))?;
-        Some(StagedSecret { key, secret, staging })
+    fn is_rotation(&self) -> bool {
+        !self.rotations.is_empty()
+    }
+
+    /// The new secrets of rotations that have to work before they are delivered.
+    fn staged(&self, session: &Session) -> Vec<StagedSecret<'h>> {
+        let with_places = self.rotations.iter().zip(&self.orders);
+        let staged = with_places.filter_map(|(&(key, secret), order)| {
+            order.sink.staging(session).map(|staging| StagedSecret { key, secret, staging })
+        });
+        staged.collect()
     }
 
     fn parcels(&self) -> Vec<Parcel> {
         let parcel = |order: &Order<'_>| Parcel {
             subject: order.subject.clone(),
             secret: order.secret.id().clone(),
-            is_announced: self.rotation.is_none() && order.sink.is_file(),
+            is_announced: !self.is_rotation() && order.sink.is_file(),
         };
         self.orders.iter().map(parcel).collect()
     }
@@ -123,15 +130,15 @@ impl<'h> Handover<'h> {
     fn sent(self) -> Sent<'h> {
         let commands = self.orders.iter().filter(|order| order.sink.is_command()).count() as u64;
         let ids = self.orders.iter().map(|order| order.secret.id().clone()).collect();
-        Sent { ids, commands, rotation: self.rotation }
+        Sent { ids, commands, rotations: self.rotations }
     }
 }
 
-/// What a change made.
+/// A key that a change made or rotated.
 #[derive(Debug)]
-pub struct Change {
-    /// The keys that the secrets belong to, in their order.
-    pub keys: Vec<Key>,
+pub struct Changed {
+    /// The key as it is now.
+    pub key: Key,
     /// What came differently from what was asked for.
     pub warnings: Vec<&'static str>,
 }
@@ -140,10 +147,11 @@ pub struct Change {
 struct Sent<'h> {
     ids: Vec<Id>,
     commands: u64,
-    rotation: Option<(&'h Key, &'h NewSecret)>,
+    rotations: Vec<(&'h Key, &'h NewSecret)>,
 }
 
-/// Delivers the secrets and makes the `change` that belongs to them, as the module describes. `change` is called twice,
+/// Delivers the secrets and makes the `change` that belongs to them, as the module describes. It returns the keys of the
+/// secrets, in their order. `change` is called twice,
 /// the first time in vain; what it counts from the present has to count from [`Changes::now`], which may be another time
 /// the second time. (It is no parameter of the type: the protocol would be compiled once for each command.)
 ///
@@ -158,11 +166,11 @@ pub fn hand_over(
     session: &mut Session,
     store: &mut Store,
     handover: Handover<'_>,
-    change: &dyn Fn(&Changes<'_>) -> Result<Change, Error>,
-) -> Result<Change, Error> {
+    change: &dyn Fn(&Changes<'_>) -> Result<Vec<Changed>, Error>,
+) -> Result<Vec<Changed>, Error> {
     let (mut rehearsed, lease) = reserve(session, store, &handover, change)?;
     let news = session.tell_news(store);
-    rehearsed.warnings.extend(&news);
+    add(&mut rehearsed, &news);
     let mut deposit = Deposit::default();
     let watch = handover.orders.iter().any(|order| order.sink.may_wait()).then(|| Watch::start(session, store, &lease));
     let delivered = deliver(session, &handover, &rehearsed, &lease, &mut deposit);
@@ -180,9 +188,8 @@ pub fn hand_over(
     match lease.commit(store, session.stamp(), change) {
         Ok(mut made) => {
             deposit.keep(session);
-            made.warnings.extend(news);
-            let later = session.tell_news(store).into_iter().filter(|warning| !made.warnings.contains(warning));
-            made.warnings.extend(later.collect::<Vec<_>>());
+            add(&mut made, &news);
+            add(&mut made, &session.tell_news(store));
             Ok(made)
         }
         Err(error) if error.code() == Code::UnknownOutcome => {
@@ -193,36 +200,50 @@ pub fn hand_over(
     }
 }
 
+/// Adds what is to be told of all of them, once.
+fn add(made: &mut [Changed], news: &[&'static str]) {
+    for Changed { warnings, .. } in made {
+        let fresh: Vec<_> = news.iter().filter(|warning| !warnings.contains(warning)).collect();
+        warnings.extend(fresh);
+    }
+}
+
 /// Takes the reservation, as soon as nobody else has one.
 fn reserve(
     session: &mut Session,
     store: &mut Store,
     handover: &Handover<'_>,
-    change: &dyn Fn(&Changes<'_>) -> Result<Change, Error>,
-) -> Result<(Change, Lease), Error> {
+    change: &dyn Fn(&Changes<'_>) -> Result<Vec<Changed>, Error>,
+) -> Result<(Vec<Changed>, Lease), Error> {
     handover.patience.wait(session, |session| {
-        Lease::take(store, session.stamp(), handover.parcels(), handover.staged(session), change)
+        Lease::take(store, session.stamp(), handover.parcels(), &handover.staged(session), change)
     })
 }
 
 fn deliver(
     session: &mut Session,
     handover: &Handover<'_>,
-    rehearsed: &Change,
+    rehearsed: &[Changed],
     lease: &Lease,
     deposit: &mut Deposit,
 ) -> Result<(), Error> {
-    let told = Told { outcome: handover.outcome(), warnings: &rehearsed.warnings };
-    let orders = || handover.orders.iter().zip(&rehearsed.keys);
-    let commands = orders().filter(|(order, _)| order.sink.is_command());
-    let others = orders().filter(|(order, _)| !order.sink.is_command());
+    let (outcome, is_staged) = (handover.outcome(), lease.has_staged());
+    let (commands, others): (Vec<_>, Vec<_>) =
+        handover.orders.iter().zip(rehearsed).partition(|(order, _)| order.sink.is_command());
+    let (places, shared): (Vec<_>, Vec<_>) = others.into_iter().partition(|(order, _)| order.sink.place().is_some());
+    let mut rounds: Vec<_> = commands.chunks(1).chain(places.chunks(1)).collect();
+    if !shared.is_empty() {
+        rounds.push(&shared);
+    }
     let mut commands_done = 0;
-    for (order, key) in commands.chain(others) {
-        let is_staged = lease.has_staged();
-        if let Err(error) = order.sink.take(session, key, &order.secret, told, is_staged, deposit) {
+    for round in rounds {
+        let Some((Order { sink, .. }, _)) = round.first() else { continue };
+        let told =
+            round.iter().map(|(order, Changed { key, warnings })| (&order.secret, Told { key, outcome, warnings }));
+        if let Err(error) = sink.take(session, &told.collect::<Vec<_>>(), is_staged, deposit) {
             return Err(if commands_done == 0 { error } else { error.hint(void(commands_done)) });
         }
-        commands_done += u64::from(order.sink.is_command());
+        commands_done += u64::from(sink.is_command());
     }
     deposit.files.sync().map_err(|error| if commands_done == 0 { error } else { error.hint(void(commands_done)) })
 }
@@ -238,21 +259,21 @@ fn not_committed(
 ) -> Error {
     let is_final = deposit.is_final;
     let error = taken_back(deposit, error);
-    if let Some((key, secret)) = sent.rotation.filter(|_| is_final && lease.has_staged()) {
+    if is_final && lease.has_staged() {
         let _ = lease.end(store, session.stamp());
-        // Somebody may have deleted the key, or replaced both secrets. Where nobody can tell, it is as it was staged.
-        let works = store
-            .view()
-            .and_then(|view| view.presented(&secret.id))
-            .map(|found| found.is_some_and(|found| found.secret.state(session.now()) != SecretState::Retired));
-        if works.unwrap_or(true) {
-            return error.after_delivery_of_a_working_secret(&key.name);
-        }
-        return error.after_delivery();
+        // Somebody may have deleted a key, or replaced both secrets. Where nobody can tell, it is as it was staged.
+        let works = |secret: &NewSecret| {
+            let found = store.view().and_then(|view| view.presented(&secret.id));
+            found.map(|found| found.is_some_and(|found| found.secret.state(session.now()) != SecretState::Retired))
+        };
+        let working = sent.rotations.iter().filter(|(_, secret)| works(secret).unwrap_or(true));
+        let working: Vec<_> = working.map(|(key, _)| &key.name).collect();
+        return error.after_delivery(sent.ids.len() - working.len(), &working);
     }
     let _ = lease.give_back(store, session.stamp());
     match (sent.ids.len(), sent.commands) {
-        (1, _) => error.after_delivery(),
+        (1, _) => error.after_delivery(1, &[]),
+        (all, _) if is_final && sent.commands == 0 => error.after_delivery(all, &[]),
         (_, 0) => error,
         (_, commands) => error.hint(void(commands)),
     }
@@ -262,15 +283,19 @@ fn not_committed(
 fn unknown(sent: &Sent<'_>, error: Error) -> Error {
     let Some(id) = sent.ids.first() else { return error };
     let error = error.of_unknown_outcome(id);
-    match (sent.rotation, sent.ids.len()) {
-        (Some((key, _)), _) => error.hint(format!(
-            "the secret was delivered, and the one before it works as well; to be sure: keyward rotate {}",
-            key.name
+    let rotated: Vec<_> = sent.rotations.iter().map(|(key, _)| key.name.as_str()).collect();
+    match (&rotated[..], sent.ids.len()) {
+        ([name], _) => error.hint(format!(
+            "the secret was delivered, and the one before it works as well; to be sure: keyward rotate {name}"
         )),
-        (None, 1) => error
+        ([_, ..], _) => error.hint(format!(
+            "the secrets were delivered, and the ones before them work as well; to be sure: keyward rotate {}",
+            rotated.join(" ")
+        )),
+        ([], 1) => error
             .hint(format!("the secret was delivered, and was left where it is; whether it works: keyward show {id}"))
             .hint("to make sure: the same command again, of create with --ensure"),
-        _ => {
+        ([], _) => {
             error.hint("the secrets were delivered, and were left where they are; to make sure: the same command again")
         }
     }

@@ -21,9 +21,9 @@ use clipboard::Keeper;
 pub use clipboard::{CLEAR_AFTER, hold as hold_clipboard, needs_an_answer};
 use files::Files;
 pub use github::StepFile;
-pub use handover::{Change, Handover, Order, Patience, hand_over};
+pub use handover::{Changed, Handover, Order, Patience, hand_over};
 pub use place::{Existing, Place, Proof};
-pub use stdout::print_outcome;
+pub use stdout::print_outcomes;
 
 use crate::error::{Code, Error};
 use crate::session::Session;
@@ -48,9 +48,11 @@ pub enum Effect {
     Deleted,
 }
 
-/// What is told of a key beside the key itself.
+/// What is told of a key.
 #[derive(Debug, Clone, Copy)]
 pub struct Told<'t> {
+    /// The key.
+    pub key: &'t Key,
     /// What became of it.
     pub outcome: Effect,
     /// What came differently from what was asked for, as the `warnings` of a document name it.
@@ -62,8 +64,12 @@ pub struct Told<'t> {
 pub enum Sink {
     /// stdout, alone on its line.
     Line,
+    /// stdout, on a line with the name of its key in front: one of several.
+    NamedLine,
     /// stdout, inside the JSON document of the command.
     Document,
+    /// stdout, inside a document in the JSON array of the command: one of several.
+    DocumentInArray,
     /// The screen of a person, who acknowledges it.
     Screen,
     /// The clipboard.
@@ -102,6 +108,26 @@ impl Sink {
         }
     }
 
+    /// The same, where it takes several secrets that belong together.
+    #[must_use]
+    pub fn of_several(self) -> Self {
+        match self {
+            Self::Line => Self::NamedLine,
+            Self::Document => Self::DocumentInArray,
+            other => other,
+        }
+    }
+
+    /// Whether it is standard output.
+    fn is_stdout(&self) -> bool {
+        matches!(self, Self::Line | Self::NamedLine) || self.is_document()
+    }
+
+    /// Whether the document of the command has the secret.
+    pub fn is_document(&self) -> bool {
+        matches!(self, Self::Document | Self::DocumentInArray)
+    }
+
     /// Whether it waits for a person or a program while it takes the secret: the present is another then.
     fn waits_for_someone(&self) -> bool {
         matches!(self, Self::Screen | Self::Clipboard { .. }) || self.is_command()
@@ -109,18 +135,18 @@ impl Sink {
 
     /// Whether anything else than this machine's disks can hold it up.
     fn may_wait(&self) -> bool {
-        self.waits_for_someone() || matches!(self, Self::Line | Self::Document)
+        self.waits_for_someone() || self.is_stdout()
     }
 
     /// How the new secret of a rotation is staged; not at all where a place that takes it keeps what it had, and can
     /// give the new one back.
     fn staging(&self, session: &Session) -> Option<Staging> {
         match self {
-            Self::Line | Self::Document if session.terminal.kinds().stdout_is_file => None,
-            Self::Line | Self::Document | Self::Screen | Self::Clipboard { .. } => Some(Staging::Quiet),
+            _ if self.is_stdout() && session.terminal.kinds().stdout_is_file => None,
             Self::Place(Place::Step { .. }) => None,
             // The old secret may be gone from there as soon as the new one is in it.
             Self::Place(Place::File { .. } | Place::Dotenv { .. } | Place::Command(_)) => Some(Staging::Told),
+            _ => Some(Staging::Quiet),
         }
     }
 
@@ -141,25 +167,27 @@ impl Sink {
         }
     }
 
-    /// Takes the secret of `key`. `is_staged` says whether it works already.
+    /// Takes the secrets, all or none. `is_staged` says whether they work already.
     fn take(
         &self,
         session: &mut Session,
-        key: &Key,
-        secret: &Secret,
-        told: Told<'_>,
+        secrets: &[(&Secret, Told<'_>)],
         is_staged: bool,
         deposit: &mut Deposit,
     ) -> Result<(), Error> {
+        let each = || secrets.iter().map(|(secret, _)| *secret);
         match self {
-            Self::Line => stdout::write(session, &stdout::line(secret), is_staged, deposit),
-            Self::Document => {
-                let document = stdout::document(session, key, secret, told)?;
-                stdout::write(session, &document, is_staged, deposit)
+            Self::Line => stdout::write(session, &stdout::lines(secrets, false), is_staged, deposit),
+            Self::NamedLine => stdout::write(session, &stdout::lines(secrets, true), is_staged, deposit),
+            Self::Document | Self::DocumentInArray => {
+                let text = stdout::documents(session, secrets, *self == Self::DocumentInArray)?;
+                stdout::write(session, &text, is_staged, deposit)
             }
-            Self::Screen => reveal::reveal(session, key, secret, deposit),
-            Self::Clipboard { seconds, trusting } => clipboard::deliver(session, secret, *seconds, *trusting, deposit),
-            Self::Place(place) => place.take(session, secret, deposit),
+            Self::Screen => reveal::reveal(session, secrets, deposit),
+            Self::Clipboard { seconds, trusting } => {
+                each().try_for_each(|secret| clipboard::deliver(session, secret, *seconds, *trusting, deposit))
+            }
+            Self::Place(place) => each().try_for_each(|secret| place.take(session, secret, deposit)),
         }
     }
 }

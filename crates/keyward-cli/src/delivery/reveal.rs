@@ -2,58 +2,66 @@
 
 use zeroize::Zeroizing;
 
-use super::Deposit;
 use super::clipboard::{self, Holder};
+use super::{Deposit, Told};
 use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::terminal::{AlternateScreen, Answer, Section};
-use crate::text::clean;
-use keyward_core::rules::key::Key;
+use crate::text::{clean, count};
 use keyward_core::rules::token::Secret;
 
-/// The three answers.
+/// The answers. What is copied is one secret.
 const ITEMS: [&str; 3] = ["I have stored it", "Copy it to the clipboard", "Discard this key"];
+const ITEMS_OF_SEVERAL: [&str; 2] = ["I have stored them", "Discard them"];
 
 /// What the keys do.
 const KEYS: &str = "↑ ↓ and Enter; Esc discards";
 
-/// Shows `secret` and returns once it was acknowledged.
+/// A secret, and what is told of its key.
+type Revealed<'r> = (&'r Secret, Told<'r>);
+
+/// Shows the secrets and returns once it was acknowledged that they are stored.
 ///
 /// # Errors
-/// [`Code::Cancelled`] where the person discards it; [`Code::NotDelivered`] where they interrupt, or
-/// where the terminal cannot show it.
-pub(super) fn reveal(session: &mut Session, key: &Key, secret: &Secret, deposit: &mut Deposit) -> Result<(), Error> {
+/// [`Code::Cancelled`] where the person discards them; [`Code::NotDelivered`] where they interrupt, or
+/// where the terminal cannot show them.
+pub(super) fn reveal(session: &mut Session, secrets: &[Revealed<'_>], deposit: &mut Deposit) -> Result<(), Error> {
     let section = session.interrupts.section(Code::NotDelivered, super::INTERRUPTED);
     if session.terminal.is_dumb() {
-        on_dumb_terminal(session, &section, key, secret, deposit)?;
+        on_dumb_terminal(session, &section, secrets, deposit)?;
     } else {
-        on_alternate_screen(session, &section, key, secret, deposit)?;
+        on_alternate_screen(session, &section, secrets, deposit)?;
     }
     deposit.hold = Some(section.answered());
     deposit.is_final = true;
     Ok(())
 }
 
+fn items(secrets: &[Revealed<'_>]) -> &'static [&'static str] {
+    if secrets.len() == 1 { &ITEMS } else { &ITEMS_OF_SEVERAL }
+}
+
 fn on_alternate_screen(
     session: &mut Session,
     section: &Section,
-    key: &Key,
-    secret: &Secret,
+    secrets: &[Revealed<'_>],
     deposit: &mut Deposit,
 ) -> Result<(), Error> {
     let stderr = console::Term::stderr();
-    if !fits(&short_page(key, secret), stderr.size()) {
-        return Err(Error::new(
-            Code::NotDelivered,
-            "the terminal is too small to show the secret; nothing was changed",
-        )
-        .hint("make its window larger, or use --json, or send standard output to a file"));
+    let what = if secrets.len() == 1 { "the secret" } else { "all of the secrets" };
+    if !fits(&short_page(secrets), stderr.size()) {
+        let (otherwise, message) = (
+            if secrets.len() == 1 { "" } else { "--secrets-dir, " },
+            format!("the terminal is too small to show {what}; nothing was changed"),
+        );
+        return Err(Error::new(Code::NotDelivered, message)
+            .hint(format!("make its window larger, or use {otherwise}--json, or send standard output to a file")));
     }
     let mut note = "It leaves no trace in this terminal once you have answered.".to_owned();
     let mut screen = AlternateScreen::enter(section, stderr).map_err(lost)?;
     loop {
-        let answer = screen.menu(section, &ITEMS, KEYS, |size| page(size, key, secret, &note))?;
-        match settle(session, secret, answer, deposit)? {
+        let answer = screen.menu(section, items(secrets), KEYS, |size| page(size, secrets, &note))?;
+        match settle(session, secrets, answer, deposit)? {
             None => return Ok(()),
             Some(copied) => note = copied,
         }
@@ -63,32 +71,31 @@ fn on_alternate_screen(
 fn on_dumb_terminal(
     session: &mut Session,
     section: &Section,
-    key: &Key,
-    secret: &Secret,
+    secrets: &[Revealed<'_>],
     deposit: &mut Deposit,
 ) -> Result<(), Error> {
     let stderr = console::Term::stderr();
     let note = "This terminal keeps what it shows: clear its scrollback afterwards.";
-    stderr.write_str(&full_page(key, secret, note)).map_err(lost)?;
+    stderr.write_str(&full_page(secrets, note)).map_err(lost)?;
     loop {
-        let answer = session.terminal.select(section, "And now?", &ITEMS)?;
-        match settle(session, secret, answer, deposit)? {
+        let answer = session.terminal.select(section, "And now?", items(secrets))?;
+        match settle(session, secrets, answer, deposit)? {
             None => return Ok(()),
             Some(copied) => stderr.write_line(&clean(&copied)).map_err(lost)?,
         }
     }
 }
 
-/// `None` where the secret was acknowledged, and what came of copying where it was to be copied.
+/// `None` where it was acknowledged that the secrets are stored, and what came of copying where one was to be copied.
 fn settle(
     session: &Session,
-    secret: &Secret,
+    secrets: &[Revealed<'_>],
     answer: Answer<usize>,
     deposit: &mut Deposit,
 ) -> Result<Option<String>, Error> {
-    match answer {
-        Answer::Given(0) => Ok(None),
-        Answer::Given(1) => Ok(Some(match clipboard::copy(session, secret, clipboard::CLEAR_AFTER) {
+    match (answer, secrets) {
+        (Answer::Given(0), _) => Ok(None),
+        (Answer::Given(1), [(secret, _)]) => Ok(Some(match clipboard::copy(session, secret, clipboard::CLEAR_AFTER) {
             Ok(copied) => {
                 let note = copied.note();
                 if let Holder::Keeper(_, keeper) = copied {
@@ -98,14 +105,14 @@ fn settle(
             }
             Err(error) => format!("Not copied: {error}"),
         })),
-        Answer::Given(_) | Answer::Declined => Err(Error::new(Code::Cancelled, "discarded; nothing was changed")),
+        (Answer::Given(_) | Answer::Declined, _) => Err(Error::new(Code::Cancelled, "discarded; nothing was changed")),
     }
 }
 
-/// As much of the page as there is room for, and never less than the whole secret: there is no page that
+/// As much of the page as there is room for, and never less than all of each secret: there is no page that
 /// shows less of it.
-fn page(size: (u16, u16), key: &Key, secret: &Secret, note: &str) -> Option<Zeroizing<String>> {
-    let pages = [full_page(key, secret, note), page_with_note(key, secret, note), short_page(key, secret)];
+fn page(size: (u16, u16), secrets: &[Revealed<'_>], note: &str) -> Option<Zeroizing<String>> {
+    let pages = [full_page(secrets, note), page_with_note(secrets, note), short_page(secrets)];
     pages.into_iter().find(|page| fits(page, size))
 }
 
@@ -116,10 +123,13 @@ fn fits(page: &str, (rows, columns): (u16, u16)) -> bool {
 }
 
 /// The secret on a line of its own, so that it can be selected even where it wraps, and the lines
-/// that clients send.
-fn full_page(key: &Key, secret: &Secret, note: &str) -> Zeroizing<String> {
-    let (name, plain) = (key.name.as_str(), secret.expose());
+/// that clients send. Of several, each with the name of its key above it.
+fn full_page(secrets: &[Revealed<'_>], note: &str) -> Zeroizing<String> {
     let note = clean(note);
+    let [(secret, told)] = secrets else {
+        return of_several(secrets, ". They are shown once: store them now.\n", "\n", &["\n", &note, "\n\n"]);
+    };
+    let (name, plain) = (told.key.name.as_str(), secret.expose());
     joined(&[
         "The secret of ",
         name,
@@ -143,13 +153,26 @@ fn full_page(key: &Key, secret: &Secret, note: &str) -> Zeroizing<String> {
     ])
 }
 
-fn page_with_note(key: &Key, secret: &Secret, note: &str) -> Zeroizing<String> {
+fn page_with_note(secrets: &[Revealed<'_>], note: &str) -> Zeroizing<String> {
     let note = clean(note);
-    joined(&["The secret of ", key.name.as_str(), ", shown once:\n", secret.expose(), "\n", &note, "\n"])
+    let [(secret, told)] = secrets else { return of_several(secrets, ", shown once:\n", "", &[&note, "\n"]) };
+    joined(&["The secret of ", told.key.name.as_str(), ", shown once:\n", secret.expose(), "\n", &note, "\n"])
 }
 
-fn short_page(key: &Key, secret: &Secret) -> Zeroizing<String> {
-    joined(&["The secret of ", key.name.as_str(), ", shown once:\n", secret.expose(), "\n"])
+fn short_page(secrets: &[Revealed<'_>]) -> Zeroizing<String> {
+    let [(secret, told)] = secrets else { return of_several(secrets, ", shown once:\n", "", &[]) };
+    joined(&["The secret of ", told.key.name.as_str(), ", shown once:\n", secret.expose(), "\n"])
+}
+
+/// Several secrets, below the names of their keys; `between` stands above each.
+fn of_several(secrets: &[Revealed<'_>], title: &str, between: &str, end: &[&str]) -> Zeroizing<String> {
+    let count = format!("The secrets of {}", count(secrets.len() as u64, "key"));
+    let mut parts = vec![count.as_str(), title];
+    for (secret, told) in secrets {
+        parts.extend([between, told.key.name.as_str(), "\n", secret.expose(), "\n"]);
+    }
+    parts.extend(end);
+    joined(&parts)
 }
 
 /// One buffer with room for all of it: one that grows leaves copies of the secret behind.

@@ -1,6 +1,6 @@
 //! Standard output as the place of a secret: alone on its line, or inside the JSON document of the command.
 
-use keyward_core::rules::key::{Key, KeyJson};
+use keyward_core::rules::key::KeyJson;
 use keyward_core::rules::token::Secret;
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -18,38 +18,55 @@ struct MintDocument<'d> {
     warnings: &'d [&'static str],
 }
 
-/// Prints the JSON document of a command that shows no secret.
+impl<'d> MintDocument<'d> {
+    fn new(session: &Session, secret: Option<&'d Secret>, told: Told<'d>) -> Self {
+        let Told { key, outcome, warnings } = told;
+        Self { key: key.to_json(session.now()), secret: secret.map(Secret::expose), outcome, warnings }
+    }
+}
+
+/// Prints the JSON document of a command that shows no secret; with `in_array`, those of several keys.
 ///
 /// # Errors
 /// Where stdout takes nothing.
-pub fn print_outcome(session: &mut Session, key: &Key, told: Told<'_>) -> Result<(), Error> {
-    let Told { outcome, warnings } = told;
-    let document = MintDocument { key: key.to_json(session.now()), secret: None, outcome, warnings };
-    session.terminal.print_json(&document)
+pub fn print_outcomes(session: &mut Session, told: &[Told<'_>], in_array: bool) -> Result<(), Error> {
+    let documents: Vec<_> = told.iter().map(|told| MintDocument::new(session, None, *told)).collect();
+    match &documents[..] {
+        [document] if !in_array => session.terminal.print_json(document),
+        documents => session.terminal.print_json(&documents),
+    }
 }
 
-/// The document with the secret in it.
-pub(super) fn document(
+/// The documents with the secrets in them, on one line.
+pub(super) fn documents(
     session: &Session,
-    key: &Key,
-    secret: &Secret,
-    Told { outcome, warnings }: Told<'_>,
+    secrets: &[(&Secret, Told<'_>)],
+    in_array: bool,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let (key, secret) = (key.to_json(session.now()), Some(secret.expose()));
-    let document = MintDocument { key, secret, outcome, warnings };
-    // Room for all of it at once: a buffer that grows leaves copies of the secret behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    serde_json::to_writer(&mut *text, &document).map_err(anyhow::Error::new)?;
+    let documents: Vec<_> =
+        secrets.iter().map(|(secret, told)| MintDocument::new(session, Some(secret), *told)).collect();
+    // Room for all of it at once: a buffer that grows leaves copies of the secrets behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(64 * 1024 * documents.len().max(1)));
+    match &documents[..] {
+        [document] if !in_array => serde_json::to_writer(&mut *text, document),
+        documents => serde_json::to_writer(&mut *text, documents),
+    }
+    .map_err(anyhow::Error::new)?;
     text.push(b'\n');
     Ok(text)
 }
 
-/// The secret on its line.
-pub(super) fn line(secret: &Secret) -> Zeroizing<Vec<u8>> {
-    let mut line = Zeroizing::new(Vec::with_capacity(secret.expose().len() + 1));
-    line.extend_from_slice(secret.expose().as_bytes());
-    line.push(b'\n');
-    line
+/// The secrets, each on its line; `with_names`, that of its key and a tab stand in front of it.
+pub(super) fn lines(secrets: &[(&Secret, Told<'_>)], with_names: bool) -> Zeroizing<Vec<u8>> {
+    let name = |told: &Told<'_>| if with_names { told.key.name.to_string() + "\t" } else { String::new() };
+    let size = |(secret, told): &(&Secret, Told<'_>)| name(told).len() + secret.expose().len() + 1;
+    let mut lines = Zeroizing::new(Vec::with_capacity(secrets.iter().map(size).sum()));
+    for (secret, told) in secrets {
+        lines.extend_from_slice(name(told).as_bytes());
+        lines.extend_from_slice(secret.expose().as_bytes());
+        lines.push(b'\n');
+    }
+    lines
 }
 
 /// Writes a text with a secret to stdout, at once. With `is_staged`, the secret works already: a signal that comes

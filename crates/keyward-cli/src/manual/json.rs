@@ -154,7 +154,7 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "delivery",
-        printed_by: "create, duplicate, rotate",
+        printed_by: "create, duplicate, rotate; rotate of several keys prints a list of them",
         fields: Cow::Borrowed(&[
             ("key", Object("key"), "the key as it is now"),
             ("secret", MaybeText, "the secret; null where it was delivered elsewhere, or none was minted"),
@@ -169,7 +169,7 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "outcome",
-        printed_by: "edit; enable, disable and delete print a list of them",
+        printed_by: "edit; enable, disable, delete, and edit of several keys print a list of them",
         fields: Cow::Borrowed(&[
             ("key", Object("key"), "the key as it is now, or as it was"),
             ("outcome", Text, "updated, unchanged or deleted"),

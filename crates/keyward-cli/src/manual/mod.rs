@@ -1,6 +1,6 @@
 //! Man pages, from the same definitions as `--help`.
 //!
-//! One page for each command. What clap knows (synopsis, options, subcommands) is rendered by clap_mangen;
+//! One page for each command. What clap knows (options, subcommands) is rendered by clap_mangen;
 //! examples are taken from the help text, and exit status, files and environment are added where
 //! they belong. Formats have pages of their own, in section 5, and what goes across commands in section 7.
 
@@ -18,6 +18,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::error::{Code, Exit};
+use crate::synopsis::pieces;
 pub use topics::{Part, TOPICS, Topic};
 
 /// The day of the release that the pages describe. Not the day of a build: the same source makes
@@ -71,12 +72,15 @@ fn render(command: &Command, name: &str) -> anyhow::Result<String> {
     let examples = examples.filter(|text| text.starts_with("Example"));
     let command = command.clone().name(name.to_owned()).display_name(name.to_owned());
     let command = command.bin_name(name.replace('-', " ")).after_help("").after_long_help("");
+    // A page has room for what a short help leaves out.
+    let command = command.mut_args(|arg| arg.hide_short_help(false));
     let globals: Vec<String> = command
         .get_arguments()
         .filter(|arg| arg.is_global_set())
         .filter_map(|arg| arg.get_long().map(|long| format!("--{long}")))
         .collect();
     let has_verbs = command.get_subcommands().any(|verb| !verb.is_hide_set() && verb.get_name() != "help");
+    let synopsis = pieces(&command);
     let man = Man::new(command)
         .title(name.to_uppercase())
         .source(concat!("keyward ", env!("CARGO_PKG_VERSION")))
@@ -85,7 +89,14 @@ fn render(command: &Command, name: &str) -> anyhow::Result<String> {
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
+    if name == "keyward" {
+        man.render_synopsis_section(&mut text)?;
+    } else {
+        let mut section = Roff::new();
+        section.control("SH", ["SYNOPSIS"]);
+        section.text([bold(name.replace('-', " ")), roman(format!(" {}", synopsis.join(" ")))]);
+        section.to_writer(&mut text)?;
+    }
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
     if has_verbs {

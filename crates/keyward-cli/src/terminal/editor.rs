@@ -1,7 +1,7 @@
 //! The person's editor.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
@@ -49,6 +49,11 @@ impl Scratch {
             Err(error) => return Err(refused(format!("could not be started: {error}"))),
         }
         std::fs::read_to_string(self.0.path()).map_err(|error| lost(&error))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 
     /// Keeps the file, and says where it is.

@@ -34,6 +34,8 @@ impl std::fmt::Debug for Listener {
 pub struct Interrupts {
     state: Mutex<State>,
     last: Mutex<Option<Last>>,
+    /// What a person who interrupts a question is told beside the interruption.
+    hint: Mutex<Option<String>>,
     watch: Mutex<Option<Watch>>,
     /// How often another program had the screen and gave it back.
     returns: AtomicU32,
@@ -133,6 +135,11 @@ impl Interrupts {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Says what a person is told who interrupts a question from here on; `None` ends that.
+    pub fn hint(&self, hint: Option<String>) {
+        *self.hint.lock().unwrap_or_else(PoisonError::into_inner) = hint;
+    }
+
     /// Does what has to be done before the program ends. For whoever ends it on a signal.
     pub fn come_to_the_end(&self) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -183,7 +190,8 @@ impl Interrupts {
                     modes.restore();
                     write_stderr(super::screen::end_of(alternate_screen));
                 }
-                Interruption::Restored(Error::new(code, message))
+                let hint = self.hint.lock().unwrap_or_else(PoisonError::into_inner).take();
+                Interruption::Restored(hint.into_iter().fold(Error::new(code, message), Error::hint))
             }
         }
     }

@@ -59,7 +59,7 @@ impl Terminal {
     /// # Errors
     /// What `section` says for an interruption, or where the terminal is gone.
     pub fn select(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<usize>, Error> {
-        self.select_from(section, question, items, 0, false)
+        self.select_from(section, question, items, false)
     }
 
     fn select_from(
@@ -67,7 +67,6 @@ impl Terminal {
         section: &Section,
         question: &str,
         items: &[&str],
-        marked: usize,
         report: bool,
     ) -> Result<Answer<usize>, Error> {
         if self.options.dumb {
@@ -78,7 +77,7 @@ impl Terminal {
             Select::with_theme(&*self.theme())
                 .with_prompt(question)
                 .items(items)
-                .default(marked)
+                .default(0)
                 .report(report)
                 .interact_opt()
         };
@@ -119,34 +118,7 @@ impl Terminal {
         question: &str,
         items: &[&str],
     ) -> Result<Answer<usize>, Error> {
-        self.select_from(section, question, items, 0, true)
-    }
-
-    /// Asks to choose any number of `items`; returns their indexes. Enter chooses one or takes it back, and
-    /// the first line ends the choice: no key chooses anything that the person did not point at.
-    ///
-    /// # Errors
-    /// As [`Terminal::select`].
-    pub fn choose(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<Vec<usize>>, Error> {
-        let (mut chosen, mut marked) = (vec![false; items.len()], 0);
-        loop {
-            let boxes =
-                items.iter().zip(&chosen).map(|(item, &on)| format!("{} {item}", if on { "[x]" } else { "[ ]" }));
-            let lines: Vec<String> = std::iter::once("go on".to_owned()).chain(boxes).collect();
-            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-            match self.select_from(section, question, &lines, marked, false)? {
-                Answer::Declined => return Ok(Answer::Declined),
-                Answer::Given(0) => break,
-                Answer::Given(line) => {
-                    marked = line;
-                    chosen[line - 1] = !chosen[line - 1];
-                }
-            }
-        }
-        let chosen: Vec<usize> = (0..items.len()).filter(|&item| chosen[item]).collect();
-        let names = chosen.iter().map(|&item| items[item]).collect::<Vec<_>>().join(", ");
-        self.say(&format!("{question}: {}", if names.is_empty() { "none" } else { &names }));
-        Ok(Answer::Given(chosen))
+        self.select_from(section, question, items, true)
     }
 
     /// Asks for a line of text, which can be corrected from its end. Esc declines.

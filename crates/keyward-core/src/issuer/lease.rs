@@ -6,7 +6,7 @@
 //! 1. [`Lease::take`] makes the change and takes it back, to learn whether it can be made. It reserves the name of
 //!    the new key, or the key that is rotated: of two at once, the second is refused before its secret goes anywhere.
 //!    It *announces* a secret that goes into a file, so that what a crash leaves there is known for what it is. And it
-//!    *stages* the new secret of a rotation, which works beside the current one from then on.
+//!    *stages* the new secrets of rotations, each of which works beside the current one from then on.
 //! 2. Whoever called delivers the secret, however long that takes, and renews the lease meanwhile.
 //! 3. [`Lease::commit`] makes the change. Where nothing was delivered, [`Lease::give_back`] undoes the first step.
 //!
@@ -50,7 +50,7 @@ pub struct StagedSecret<'s> {
 #[derive(Debug, Clone)]
 pub struct Lease {
     parcels: Vec<Parcel>,
-    staged: Option<(Key, Id, Staging)>,
+    staged: Vec<(Key, Id, Staging)>,
     taken_at: Timestamp,
 }
 
@@ -65,7 +65,7 @@ impl Lease {
         store: &mut Store,
         stamp: Stamp<'_>,
         parcels: Vec<Parcel>,
-        staged: Option<StagedSecret<'_>>,
+        staged: &[StagedSecret<'_>],
         change: impl Fn(&Changes<'_>) -> Result<T, E>,
     ) -> Result<(T, Self), E> {
         let announced: Vec<&Id> =
@@ -79,15 +79,16 @@ impl Lease {
             let value = if changes.head()? == head { tried } else { changes.try_out(&change)? };
             changes.reserve(&leases(&parcels), end(changes.now()))?;
             changes.announce(&announced)?;
-            if let Some(StagedSecret { key, secret, staging }) = staged {
-                changes.stage_secret(key, secret, staging)?;
+            for StagedSecret { key, secret, staging } in staged {
+                changes.stage_secret(key, secret, *staging)?;
             }
             Ok(value)
         };
         // A lease is worth nothing after a power cut; what is announced or staged has to survive one.
-        let is_light = announced.is_empty() && staged.is_none();
+        let is_light = announced.is_empty() && staged.is_empty();
         let value = if is_light { store.write_lightly(stamp, prepare) } else { store.write(stamp, prepare) }?;
-        let staged = staged.map(|staged| (staged.key.clone(), staged.secret.id.clone(), staged.staging));
+        let staged =
+            staged.iter().map(|staged| (staged.key.clone(), staged.secret.id.clone(), staged.staging)).collect();
         Ok((value, Self { parcels, staged, taken_at: stamp.now }))
     }
 
@@ -129,17 +130,17 @@ impl Lease {
     /// Where the store cannot be written. A staged secret then goes on working.
     pub fn give_back(&self, store: &mut Store, stamp: Stamp<'_>) -> Result<(), StoreError> {
         let undo = |changes: &Changes<'_>| {
-            if let Some((key, secret, staging)) = &self.staged {
+            for (key, secret, staging) in &self.staged {
                 changes.unstage_secret(key, secret, *staging)?;
             }
             let secrets = self.secrets();
             changes.withdraw(&secrets)?;
             changes.release(&secrets)
         };
-        if self.staged.is_some() { store.write(stamp, undo) } else { store.write_lightly(stamp, undo) }
+        if self.has_staged() { store.write(stamp, undo) } else { store.write_lightly(stamp, undo) }
     }
 
-    /// Ends the lease and leaves a staged secret as it is, because it was delivered and cannot be taken back.
+    /// Ends the lease and leaves what was staged as it is, because it was delivered and cannot be taken back.
     ///
     /// # Errors
     /// Where the store cannot be written.
@@ -147,9 +148,9 @@ impl Lease {
         store.write_lightly(stamp, |changes| changes.release(&self.secrets()))
     }
 
-    /// Whether the new secret was staged.
+    /// Whether a new secret was staged.
     pub fn has_staged(&self) -> bool {
-        self.staged.is_some()
+        !self.staged.is_empty()
     }
 
     fn secrets(&self) -> Vec<&Id> {

@@ -48,7 +48,7 @@ pub fn create<E>(
     let secret = minted.stored();
     let new = NewKey { id: &minted.key_id().clone(), name, settings, secret: &secret };
     let parcel = Parcel { subject: Subject::Name(name.clone()), secret: secret.id.clone(), is_announced: false };
-    hand_over(store, stamp, parcel, None, minted.into_secret(), deliver, |changes| changes.insert_key(&new))
+    hand_over(store, stamp, parcel, &[], minted.into_secret(), deliver, |changes| changes.insert_key(&new))
 }
 
 /// Replaces the current secret of a key, once `deliver` has taken the new one. The old one works for the grace.
@@ -70,7 +70,7 @@ pub fn rotate<E>(
     let secret = minted.stored();
     let parcel = Parcel { subject: Subject::Key(key.id.clone()), secret: secret.id.clone(), is_announced: false };
     let staged = StagedSecret { key, secret: &secret, staging: Staging::Told };
-    hand_over(store, stamp, parcel, Some(staged), minted.into_secret(), deliver, |changes| {
+    hand_over(store, stamp, parcel, &[staged], minted.into_secret(), deliver, |changes| {
         // By the clock of the change, which is as good as the same.
         let end = grace.after(changes.now()).unwrap_or(whole_seconds(Timestamp::MAX));
         changes.replace_secret(key, &secret, end)
@@ -86,7 +86,7 @@ fn hand_over<E>(
     store: &mut Store,
     stamp: Stamp<'_>,
     parcel: Parcel,
-    staged: Option<StagedSecret<'_>>,
+    staged: &[StagedSecret<'_>],
     secret: Secret,
     deliver: impl FnOnce(&Key, &Secret) -> Result<(), E>,
     change: impl Fn(&Changes<'_>) -> Result<Key, StoreError>,

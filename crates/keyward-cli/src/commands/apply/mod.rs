@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 
 use self::attempts::{Attempts, have_same_aim};
-use self::places::make_folder;
 use self::report::{PlanDocument, print_plan, report_steps};
 use super::mint::mint_all;
-use crate::delivery::{Change, Handover, Order, Patience, Place, Sink, hand_over};
+use super::secrets_dir::make_folder;
+use crate::delivery::{Changed, Handover, Order, Patience, Place, Sink, hand_over};
 use crate::error::{Code, Error, Exit};
 use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject as Target, end_named, plan, read};
 use crate::formats::tree::{Mistake, locate};
@@ -39,7 +39,7 @@ use keyward_core::store::{Changes, Head, NewKey, NewSecret, Store, StoreError, S
 #[command(after_help = "Examples:
   keyward apply keys.toml --dry-run
   keyward apply keys.toml --secrets-dir secrets
-  keyward apply keys.toml --dry-run --fail-if-any      finds drift in CI: exit code 8
+  keyward apply keys.toml --dry-run --fail-if-any  # drift: exit code 8
   keyward export | keyward --store other.db apply - --secrets-dir secrets")]
 pub struct Apply {
     /// The manifest, TOML or JSON; - for standard input
@@ -348,7 +348,7 @@ impl Apply {
         }
         let (fresh, secrets) = mint(session, store, wanted)?;
         let orders = fresh.iter().zip(secrets).map(|(key, secret)| key.order(secret)).collect();
-        let handover = Handover { orders, rotation: None, patience: Patience::Short };
+        let handover = Handover { orders, rotations: vec![], patience: Patience::Short };
         let keys: BTreeMap<&Name, &Fresh> = gather(fresh.iter().map(|key| (&key.name, key)));
         hand_over(session, store, handover, &|changes| {
             self.check_holds(changes, planned, manifest, text)?;
@@ -359,9 +359,9 @@ impl Apply {
                     changes.insert_key(&NewKey { id: &key.id, name, settings, secret: &key.stored })
                 })?);
             }
-            Ok(Change { keys: made, warnings: vec![] })
+            Ok(made.into_iter().map(|key| Changed { key, warnings: vec![] }).collect())
         })
-        .map(|made| made.keys)
+        .map(|made| made.into_iter().map(|changed| changed.key).collect())
     }
 }
 

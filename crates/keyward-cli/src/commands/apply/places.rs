@@ -1,8 +1,9 @@
 //! Where the secrets of new keys go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::super::secrets_dir::file_name;
 use super::Apply;
 use crate::delivery::{Existing, Place, Proof, StepFile};
 use crate::error::{Code, Error};
@@ -98,39 +99,6 @@ impl Apply {
             };
             // It is a courtesy: where the folder cannot be looked at, nothing of it is needed.
             let _ = Place::File { path: place, existing: Existing::Refuse }.clear_up();
-        }
-    }
-}
-
-/// Makes the folder for secrets, unless it is there.
-pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
-    match crate::platform::private_folder(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::new(
-            Code::NotDelivered,
-            format!("the folder {} cannot be made: {error}; nothing was changed", folder.display()),
-        )
-        .hint("name a folder that is there, or one in a folder that you may write")),
-        _ => Ok(()),
-    }
-}
-
-/// A name as the name of a file: a key may be called `ci/deploy`, or `..`. No name holds a `%`.
-fn file_name(name: &Name) -> String {
-    let escaped = name.as_str().replace('/', "%2F");
-    match escaped.strip_prefix('.') {
-        Some(rest) => format!("%2E{rest}"),
-        None => escaped,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_name_leaves_the_folder() {
-        for (name, file) in [("a", "a"), ("ci/deploy", "ci%2Fdeploy"), ("..", "%2E."), (".hidden", "%2Ehidden")] {
-            assert_eq!(file_name(&name.parse().unwrap()), file);
         }
     }
 }

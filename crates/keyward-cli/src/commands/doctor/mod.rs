@@ -29,7 +29,7 @@ use self::keys::{hashing, keys, reserved_names};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward doctor
-  keyward doctor --fail-if-any --json      a gate for CI: exit code 8")]
+  keyward doctor --fail-if-any --json  # a gate for CI: exit code 8")]
 pub struct Doctor {
     /// End with exit code 8 if anything is found
     #[arg(long)]
@@ -167,7 +167,8 @@ fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
 fn print(session: &mut Session, findings: &[Diagnosis]) -> Result<(), Error> {
     let symbols = session.terminal.stdout_has_symbols();
     let mut text = String::new();
-    for finding in findings {
+    let is_short = session.quiet();
+    for finding in findings.iter().filter(|finding| !is_short || finding.level != Severity::Ok) {
         let (mark, tone) = match (finding.level, symbols) {
             (Severity::Ok, true) => ("✓", Tone::Good),
             (Severity::Warning, true) => ("!", Tone::Warning),

@@ -21,7 +21,7 @@ use keyward_http::server::Address;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward serve example nginx > /etc/nginx/sites-available/guarded
-  keyward serve example caddy --listen unix:/run/keyward/guard.sock --policy rest")]
+  keyward serve example caddy --listen unix:/run/keyward/guard.sock")]
 pub(super) struct Example {
     /// The proxy
     #[arg(value_parser = proxy_parser())]

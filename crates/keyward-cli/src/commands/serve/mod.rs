@@ -134,8 +134,8 @@ enum Verb {
 }
 
 const EXAMPLES: &str = "Examples:
-  keyward serve                                   guard with the policy default, at 127.0.0.1:9180
-  keyward serve --scope rest --listen unix:/run/keyward/guard.sock,group=www-data
+  keyward serve  # with the policy default, at 127.0.0.1:9180
+  keyward serve --scope rest --listen unix:/run/keyward/guard.sock,group=nginx
   keyward serve example nginx > /etc/nginx/sites-available/guarded
   keyward serve --config /etc/keyward/serve.toml --check
 
@@ -281,7 +281,7 @@ fn tell(session: &mut Session, config: &Config) -> Result<Exit, Error> {
         session.terminal.print_json(&json!({
             "listen": listen, "api": api, "admin": admin, "policies": policies, "routes": routes,
         }))?;
-    } else {
+    } else if !session.quiet() {
         let api = if api.is_empty() {
             String::new()
         } else {

@@ -249,7 +249,7 @@ pub const QUESTIONS: [(Setting, &str, Question); 12] = [
     (Setting::DESCRIPTION, "What is it for?", Question::Text),
     (Setting::GROUP, "Group", Question::Entry),
     (Setting::OWNER, "Owner: on whose behalf does it act?", Question::Entry),
-    (Setting::ROLE, "Role: the most that it may do", Question::Entry),
+    (Setting::ROLE, "Role: up to which may it act?", Question::Entry),
     (Setting::TENANT, "Tenant: whose data may it reach?", Question::Entry),
     (Setting::SCOPES, "Scopes", Question::Known(Names::Scopes, "for example: rest, ui")),
     (
@@ -260,9 +260,9 @@ pub const QUESTIONS: [(Setting, &str, Question); 12] = [
     (
         Setting::ALLOWED_IPS,
         "Networks that it may be used from",
-        Question::Items("for example: 10.0.0.0/8; none for any"),
+        Question::Items("for example: 10.0.0.0/8; Enter for any"),
     ),
-    (Setting::LIMITS, "Limits", Question::Items("for example: 100/1m, 10000/1d; none for as often as anybody likes")),
+    (Setting::LIMITS, "Limits", Question::Items("for example: 100/1m, 10000/1d; Enter for no limit")),
     (Setting::EXPIRES_AT, "Expires in", Question::End),
     (Setting::READ_ONLY, "Access", Question::Either(["read and write", "read only: GET, HEAD, OPTIONS and TRACE"])),
     (Setting::REQUIRE_SECURE, "Connections", Question::Either(["only secure ones", "plain http too"])),

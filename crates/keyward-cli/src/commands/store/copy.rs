@@ -33,8 +33,8 @@ pub(super) struct Copy {
 /// with the new one. A move that was ended in between is finished by the same command again.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keyward --store /srv/keys.db store move --to postgres://ann@db.example.org/keys
-  keyward --store postgres://ann@db.example.org/keys store move --to /srv/keys.db      and back")]
+  keyward --store keys.db store move --to postgres://ann@db.example.org/keys
+  keyward --store postgres://ann@db.example.org/keys store move --to keys.db")]
 pub(super) struct Move {
     /// The new place: a path where nothing is, the URL of a database, or where the store was before
     #[arg(long, value_name = "STORE", value_hint = ValueHint::FilePath)]

@@ -16,7 +16,7 @@ use keyward_core::store::grants;
 /// `keyward store migrate`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keyward --store postgres://ann@db.example.org/keys store grants | psql -h db.example.org -U ann keys")]
+  keyward store grants > grants.sql; psql -h db.example.org keys < grants.sql")]
 pub(super) struct Grants {}
 
 impl Grants {

@@ -17,7 +17,7 @@ use crate::session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward --store postgres://ann@db.example.org/keys store init
-  keyward --store /srv/keys.db store move --to postgres://ann@db.example.org/keys")]
+  keyward --store keys.db store move --to postgres://ann@db.example.org/keys")]
 pub struct Store {
     #[command(subcommand)]
     verb: Verb,

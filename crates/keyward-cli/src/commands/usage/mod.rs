@@ -157,6 +157,13 @@ impl Usage {
             let text = document::csv(report);
             return session.terminal.print(&text);
         }
+        if session.quiet() {
+            let names: Vec<_> = match &report.of_key {
+                Some((key, _)) => vec![&key.name],
+                None => report.keys.iter().map(|key| &key.name).collect(),
+            };
+            return names.into_iter().try_for_each(|name| session.terminal.print(&format!("{name}\n")));
+        }
         if let Some((key, left)) = &report.of_key {
             let now = session.now();
             let left = limits_left(left, now);

@@ -36,15 +36,15 @@ const MOST_INPUT: u64 = 64 * 1024;
 
 /// Each is run by a test as it stands here: the lines for nginx by nginx, those of the co-process by bash.
 const EXAMPLES: &str = "Examples:
-  printf %s \"$HTTP_AUTHORIZATION\" | keyward verify --method \"$REQUEST_METHOD\" --ip \"$REMOTE_ADDR\" --transport https
-  keyward verify --request --ip 203.0.113.9 --scope rest < request-head
+  keyward verify --from-env HTTP_AUTHORIZATION --method GET --ip \"$REMOTE_ADDR\"
+  keyward verify --request --ip 203.0.113.9 --scope rest < head
   keyward verify --from-env API_KEY --json | jq -r .reason
   # Behind nginx, which passes other headers of the client on as they are:
   proxy_set_header X-Forwarded-For $remote_addr;
   proxy_set_header X-Forwarded-Proto $scheme;
-  keyward verify --request --trust-forwarded=for,proto < request-head
+  keyward verify --request --trust-forwarded=for,proto < head
   # Without the second line, where the service can only be reached over TLS:
-  keyward verify --request --trust-forwarded=for --transport https < request-head
+  keyward verify --request --trust-forwarded=for --transport https < head
   # A co-process of bash, which answers as long as it lives:
   coproc GUARD { keyward verify --batch; }
   jq -Rc '{credential: .}' <<< \"$CREDENTIAL\" >&${GUARD[1]}
