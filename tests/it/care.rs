@@ -549,7 +549,7 @@ fn a_backup_replaces_nothing_and_leaves_nothing_unfinished() {
 }
 
 #[test]
-fn a_backup_is_restored_as_the_readme_says() {
+fn a_backup_is_restored_by_hand_as_the_manual_says() {
     let sandbox = Sandbox::new();
     let kept = sandbox.mint("kept");
     run(&sandbox, &format!("backup {}", sandbox.path("copy").display()));

@@ -42,6 +42,8 @@ mod database;
 mod decisions;
 mod delivery;
 mod directory;
+#[cfg(all(feature = "postgres", feature = "serve"))]
+mod docs;
 mod ensure;
 mod filters;
 #[cfg(all(feature = "postgres", feature = "serve"))]
@@ -66,6 +68,7 @@ mod memory;
 mod older;
 mod pager;
 mod picker;
+mod pictures;
 mod places;
 mod planted;
 mod processes;

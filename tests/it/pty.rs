@@ -129,6 +129,11 @@ impl Screen {
         self.shown.lock().unwrap().terminal.screen().contents()
     }
 
+    /// Looks at the cells that the screen shows now.
+    pub fn look<T>(&self, f: impl FnOnce(&vt100::Screen) -> T) -> T {
+        f(self.shown.lock().unwrap().terminal.screen())
+    }
+
     /// Everything that can be seen by scrolling back, and the screen below it.
     pub fn scrollback(&self) -> String {
         let mut shown = self.shown.lock().unwrap();

@@ -1,4 +1,4 @@
-//! The examples of the README, run as they stand there.
+//! The examples of the README and of the tour, run as they stand there.
 
 use std::process::Command;
 
@@ -9,17 +9,29 @@ use crate::harness::{Sandbox, finish};
 
 const README: &str = include_str!("../../README.md");
 
-/// The commands and outputs of all `console` blocks, in order.
-fn session() -> String {
-    let blocks = README.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+const TOUR: &str = include_str!("../../docs/tour.md");
+
+/// The commands and outputs of all `console` blocks of a page, in order.
+fn session(page: &str) -> String {
+    let blocks = page.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.collect()
 }
 
 #[test]
 fn every_example_prints_what_the_readme_shows() {
+    prints_what_it_shows(&session(README));
+}
+
+#[test]
+fn every_example_prints_what_the_tour_shows() {
+    prints_what_it_shows(&session(TOUR));
+}
+
+/// Runs the commands in one shell, with a new store.
+fn prints_what_it_shows(session: &str) {
     let sandbox = Sandbox::empty();
     let mut script = "exec 2>&1\n".to_owned();
-    for command in session().lines().filter_map(|line| line.strip_prefix("$ ")) {
+    for command in session.lines().filter_map(|line| line.strip_prefix("$ ")) {
         // Printed as a prompt would print it, then run in the same shell, so that variables live on.
         script.push_str(&format!("cat <<'END_OF_COMMAND'\n$ {command}\nEND_OF_COMMAND\n{command}\n"));
     }
@@ -29,7 +41,7 @@ fn every_example_prints_what_the_readme_shows() {
     shell.args(["-c", &script]).current_dir(sandbox.path("")).env_clear();
     shell.env("PATH", path).env("KEYWARD_STORE", sandbox.store());
     let output = finish(&mut shell);
-    let (printed, shown) = (comparable(&output.stdout), comparable(&session()));
+    let (printed, shown) = (comparable(&output.stdout), comparable(session));
     for (printed, shown) in printed.lines().zip(shown.lines()) {
         assert_eq!(printed, shown);
     }
@@ -51,16 +63,33 @@ fn comparable(text: &str) -> String {
     replace(&text, r"(?m)[ ]+", " ")
 }
 
+/// All of them, in the order of the table of the program.
 #[test]
 fn the_exit_codes_are_those_of_the_program() {
-    for (exit, meaning) in Exit::TABLE {
-        let row = format!(
-            "| {} | {} |",
-            exit.0,
-            meaning.replace("verify:", "`verify`:").replace("--fail-if-any", "`--fail-if-any`")
-        );
-        assert!(README.contains(&row), "{row}");
+    let (_, codes) = README.split_once("[Exit codes](docs/manual/keyward.md#exit-codes): ").unwrap();
+    let codes = codes.split(". ").next().unwrap();
+    let code = Regex::new(r"(?:^|,)\s*(\d+) ").unwrap();
+    let told: Vec<_> = code.captures_iter(codes).map(|found| found[1].to_owned()).collect();
+    assert_eq!(told, Exit::TABLE.map(|(exit, _)| exit.0.to_string()));
+}
+
+#[test]
+#[cfg(feature = "postgres")]
+fn every_command_is_in_the_table() {
+    let mut rows = "\n| command | what it does |\n|---|---|\n".to_owned();
+    for verb in
+        keyward_cli::cli::Cli::shown().get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help")
+    {
+        let name = verb.get_name();
+        rows.push_str(&format!("| [{name}](docs/manual/keyward-{name}.md) | {} |\n", verb.get_about().unwrap()));
     }
+    assert!(README.contains(&format!("{rows}\n")), "{rows}");
+}
+
+#[test]
+fn it_can_be_read_at_once() {
+    let lines = README.lines().count();
+    assert!(lines <= 180, "{lines}");
 }
 
 #[test]

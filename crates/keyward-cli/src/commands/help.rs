@@ -8,16 +8,15 @@ use crate::error::{Code, Error, Exit};
 use crate::manual::TOPICS;
 use crate::session::Session;
 
-/// Explain a command, the exit codes and error codes, or a format, such as that of the manifest
+/// Explain a command, the exit codes and error codes, or a topic such as provisioning
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward help create
   keyward help exit-codes
+  keyward help provisioning
   keyward help manifest")]
 pub struct Help {
-    #[cfg_attr(feature = "serve", doc = "A command, or exit-codes, manifest, json, serve.toml")]
-    #[cfg_attr(not(feature = "serve"), doc = "A command, or exit-codes, manifest, json")]
-    #[arg(value_name = "TOPIC")]
+    #[arg(value_name = "TOPIC", help = format!("A command, or {}", others()))]
     topic: Vec<String>,
 }
 
@@ -39,15 +38,20 @@ impl Help {
         let mut command = &mut root;
         for word in &self.topic {
             command = command.find_subcommand_mut(word).ok_or_else(|| {
-                let topics = TOPICS.iter().map(|topic| topic.name).collect::<Vec<_>>().join(", ");
                 Error::new(Code::Usage, format!("there is no command {word:?}"))
-                    .hint(format!("the commands are listed by `keyward --help`; other topics are exit-codes, {topics}"))
+                    .hint(format!("the commands are listed by `keyward --help`; other topics are {}", others()))
             })?;
         }
         let help = command.render_long_help();
         session.terminal.print(&help.to_string())?;
         Ok(Exit::DONE)
     }
+}
+
+/// What can be explained and is no command.
+fn others() -> String {
+    let topics = TOPICS.iter().map(|topic| topic.name);
+    std::iter::once("exit-codes").chain(topics).collect::<Vec<_>>().join(", ")
 }
 
 /// The end of the long help: exit codes, environment, files.

@@ -2,8 +2,10 @@
 //!
 //! One page for each command. What clap knows (options, subcommands) is rendered by clap_mangen;
 //! examples are taken from the help text, and exit status, files and environment are added where
-//! they belong. Formats have pages of their own, in section 5, and the store on a server in section 7.
+//! they belong. Formats have pages of their own, in section 5, and what goes across commands in section 7.
 
+mod formats;
+mod guides;
 pub mod json;
 #[cfg(feature = "postgres")]
 mod server_store;
@@ -17,13 +19,21 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::error::{Code, Exit};
 use crate::synopsis::pieces;
-pub use topics::{TOPICS, Topic};
+pub use topics::{Part, TOPICS, Topic};
 
 /// The day of the release that the pages describe. Not the day of a build: the same source makes
 /// the same pages.
 const DATE: &str = "2026-11-22";
 /// mandoc complains about longer lines, and they are hard to read in a diff.
 const LINE: usize = 78;
+
+/// The variables that keyward reads, and what they are for.
+pub const ENVIRONMENT: [(&str, &str); 4] = [
+    ("KEYWARD_STORE", "The store, unless --store names one."),
+    ("KEYWARD_AS", "The acting user, unless --as names one."),
+    ("KEYWARD_PAGER", "The pager for output that is longer than the screen, instead of PAGER; empty for none."),
+    ("NO_COLOR", "Set to anything: no colours and symbols."),
+];
 
 /// A page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,12 +166,7 @@ fn add_error_codes(page: &mut Roff, are_told: bool) {
 
 fn add_environment(page: &mut Roff) {
     page.control("SH", ["ENVIRONMENT"]);
-    for (name, meaning) in [
-        ("KEYWARD_STORE", "The store, unless --store names one."),
-        ("KEYWARD_AS", "The acting user, unless --as names one."),
-        ("KEYWARD_PAGER", "The pager for output that is longer than the screen, instead of PAGER; empty for none."),
-        ("NO_COLOR", "Set to anything: no colours and symbols."),
-    ] {
+    for (name, meaning) in ENVIRONMENT {
         page.control("TP", []);
         page.text([bold(name)]);
         page.text([roman(meaning)]);

@@ -1,16 +1,23 @@
 //! A store that several hosts share: all that its operators have to know, in one page.
 
-use super::topics::Part;
-
-type Rows = &'static [(&'static str, &'static str)];
+use super::topics::{Part, Rows, terms};
 
 const START: &str = "\
-createdb keyward                                     # on the server, as its administrator
-keyward --store postgres://owner@db.example.org/keyward store init
-keyward --store postgres://owner@db.example.org/keyward store grants | psql -h db.example.org keyward
-psql -h db.example.org keyward -c 'GRANT keyward_admin TO ann; GRANT keyward_verify TO guard'
-export KEYWARD_STORE=postgres://guard@db.example.org/keyward     # on each host that guards
-keyward serve";
+# on the server, as its administrator
+createuser keyward_owner --pwprompt
+createdb keyward --owner keyward_owner
+# anywhere, as the owner
+export KEYWARD_STORE=postgres://keyward_owner@db.example.org/keyward
+keyward store init
+keyward --store /var/lib/keyward/keys.db store move --to \"$KEYWARD_STORE\"     # if there is a store already
+# roles for people who manage keys, and for hosts that only check them
+keyward store grants | psql -h db.example.org -U postgres keyward
+psql -h db.example.org -U postgres keyward <<'SQL'
+CREATE ROLE ann LOGIN PASSWORD '…' IN ROLE keyward_admin;
+CREATE ROLE guard LOGIN PASSWORD '…' IN ROLE keyward_verify;
+SQL
+# on each guarded host
+KEYWARD_STORE=postgres://guard@db.example.org/keyward keyward serve --scope read";
 
 const PARAMETERS: Rows = &[
     ("schema", "the schema that the tables are in: keyward, where nothing is said"),
@@ -74,7 +81,7 @@ pub(super) fn parts() -> Vec<Part> {
              KEYWARD_STORE. Every command, flag, exit code and JSON field stays as it is. What is disabled on one host is \
              refused on all others from the next request on.",
         ),
-        Part::Lines(START),
+        Part::Lines("sh", START),
         Part::Heading("The URL".to_owned()),
         Part::Text(
             "postgres://USER@HOST:PORT/DATABASE, or postgresql://. Several hosts stand beside each other, \
@@ -92,8 +99,9 @@ pub(super) fn parts() -> Vec<Part> {
         ),
         Part::Heading("TLS".to_owned()),
         Part::Text(
-            "Over TCP, the server has to show a certificate for the name that the URL has, signed by an authority that is \
-             trusted. sslmode=disable is allowed for Unix sockets and for addresses of this machine. There is no mode in \
+            "The server needs ssl = on in postgresql.conf, and a line in pg_hba.conf that lets the hosts in: hostssl keyward \
+             all 10.0.0.0/8 scram-sha-256. Over TCP, it has to show a certificate for the name that the URL has, signed by \
+             an authority that is trusted. sslmode=disable is allowed for Unix sockets and for addresses of this machine. There is no mode in \
              between: what crosses the network is the hashes. The sign-in is bound to the certificate where the server \
              offers that (SCRAM-SHA-256-PLUS).",
         ),
@@ -176,8 +184,4 @@ fn surroundings() -> Vec<Part> {
              YugabyteDB were not tested either. Aurora DSQL is refused: it enforces no foreign keys.",
         ),
     ]
-}
-
-fn terms(rows: Rows) -> impl Iterator<Item = Part> {
-    rows.iter().map(|(term, meaning)| Part::Term((*term).to_owned(), (*meaning).to_owned()))
 }

@@ -3,9 +3,7 @@
 use keyward_core::rules::credential::Presentation;
 use keyward_http::server::metrics;
 
-use super::topics::Part;
-
-type Rows = &'static [(&'static str, &'static str)];
+use super::topics::{Part, Rows, terms};
 
 const EXAMPLE: &str = "\
 listen = [\"unix:/run/keyward/guard.sock\", { address = \"127.0.0.1:9180\", api = true }]
@@ -265,7 +263,7 @@ pub(super) fn parts() -> Vec<Part> {
              write to. `keyward serve --check` says whether all of it is in order; with `--json` it prints an object \
              with listen, admin and policies.",
         ),
-        Part::Lines(EXAMPLE),
+        Part::Lines("toml", EXAMPLE),
     ];
     add(&mut parts, "Fields", FIELDS);
     parts.push(Part::Heading("Fields of a policy".to_owned()));
@@ -330,8 +328,4 @@ pub(super) fn parts() -> Vec<Part> {
 fn add(parts: &mut Vec<Part>, heading: &str, rows: Rows) {
     parts.push(Part::Heading(heading.to_owned()));
     parts.extend(terms(rows));
-}
-
-fn terms(rows: Rows) -> impl Iterator<Item = Part> {
-    rows.iter().map(|(term, meaning)| Part::Term((*term).to_owned(), (*meaning).to_owned()))
 }
