@@ -86,6 +86,7 @@ mod restore;
 mod rooms;
 mod rotate_several;
 mod runner_names;
+mod scan;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(all(feature = "serve", feature = "postgres"))]

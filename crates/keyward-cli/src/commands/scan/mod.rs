@@ -54,8 +54,8 @@ pub struct Scan {
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     paths: Vec<PathBuf>,
     /// Look through all that a git history ever added, or through what these commits added
-    #[arg(long, value_name = "RANGE", num_args = 0..=1)]
-    git: Option<Option<String>>,
+    #[arg(long, value_name = "RANGE", num_args = 0..=1, default_missing_value = "")]
+    git: Option<String>,
     /// Exit with 8 if there is any secret
     #[arg(long)]
     fail_if_any: bool,
@@ -100,7 +100,10 @@ impl Scan {
         let report = Report::begin(session, form)?;
         let mut sum = Sum { report, lookup: Lookup::default(), found: 0, live: BTreeMap::new(), unread: 0 };
         let looked = match &self.git {
-            Some(range) => self.in_git(session, store.as_ref(), range.as_deref(), &mut sum),
+            Some(range) => {
+                let range = Some(range.as_str()).filter(|range| !range.is_empty());
+                self.in_git(session, store.as_ref(), range, &mut sum)
+            }
             None => self.in_files(session, store.as_ref(), &mut sum),
         }?;
         let Sum { report, found, live, unread, .. } = sum;

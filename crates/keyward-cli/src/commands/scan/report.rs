@@ -77,7 +77,8 @@ impl Finding {
 
     fn line(&self) -> String {
         let commit = self.commit.as_ref().map(|commit| format!("{}:", commit.get(..12).unwrap_or(commit)));
-        let file = self.file.as_deref().map_or("(message)".into(), clean);
+        // A line is a finding, whatever a file is called.
+        let file = self.file.as_deref().map_or("(message)".into(), clean).replace('\n', "\u{fffd}");
         let place = format!("{}{file}:{}:{}", commit.unwrap_or_default(), self.line, self.column);
         format!("{place}: {} ({}_{}_…)\n", self.words(), self.prefix, self.id)
     }

@@ -189,7 +189,7 @@ mod tests {
                 bytes.iter_mut().skip(99).step_by(100).for_each(|byte| *byte = b'\n');
                 let place = end - before;
                 bytes[place..place + text.len()].copy_from_slice(text);
-                let (mut seen, breaks) = (vec![], bytes[..place].iter().filter(|byte| **byte == b'\n').count());
+                let (mut seen, breaks) = (vec![], memchr::memchr_iter(b'\n', &bytes[..place]).count());
                 let last = bytes[..place].iter().rposition(|byte| *byte == b'\n').unwrap();
                 for step in [usize::MAX, 65_521] {
                     let see = &mut |sighting: Sighting| {
