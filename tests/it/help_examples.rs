@@ -69,7 +69,7 @@ fn scene() -> (Sandbox, Vec<(&'static str, String)>) {
     for line in THERE {
         assert_eq!(sandbox.run(line).code, 0, "{line}");
     }
-    for folder in ["bin", "run", "var", "etc", ".zfunc", ".local/share/man/man1", ".config/fish/completions"] {
+    for folder in ["bin", "run", "src", "var", "etc", ".zfunc", ".local/share/man/man1", ".config/fish/completions"] {
         fs::create_dir_all(sandbox.path(folder)).unwrap();
     }
     fs::create_dir_all(sandbox.path(".local/share/bash-completion/completions")).unwrap();
@@ -79,10 +79,18 @@ fn scene() -> (Sandbox, Vec<(&'static str, String)>) {
          X-Forwarded-Proto: https\r\n\r\n"
     );
     fs::write(sandbox.path("head"), head).unwrap();
+    let script = "git init -q -b main && git commit -q --allow-empty -m first && git checkout -q -b side";
+    let mut git = Command::new("sh");
+    git.args(["-c", script]).current_dir(sandbox.path("")).env("HOME", sandbox.path(""));
+    for (name, value) in [("NAME", "test"), ("EMAIL", "test@example.org")] {
+        git.env(format!("GIT_AUTHOR_{name}"), value).env(format!("GIT_COMMITTER_{name}"), value);
+    }
+    assert_eq!(finish(&mut git).code, 0);
     let manifest = sandbox.run("export").stdout + "[[key]]\nname = \"fresh\"\n";
     fs::write(sandbox.path("keys.toml"), manifest).unwrap();
     assert_eq!(sandbox.run(&format!("backup {}", sandbox.path("copy.db").display())).code, 0);
     fs::copy(sandbox.path("copy.db"), sandbox.path("var/keyward-2026-11-22.db")).unwrap();
+    fs::write(sandbox.path(".env"), "").unwrap();
     fs::write(sandbox.path("etc/serve.toml"), "[policy.default]\n").unwrap();
     let variables = vec![
         ("HTTP_AUTHORIZATION", format!("Bearer {secret}")),
@@ -114,6 +122,7 @@ fn moved(line: &str, folder: &Path) -> String {
         ("/var/backups/", "var/"),
         ("/var/lib/keyward/", "var/"),
         ("/srv/", "var/"),
+        ("/var/log", "var"),
         ("/etc/keyward/", "etc/"),
         ("/etc/nginx/sites-available/", "etc/"),
     ];
@@ -121,7 +130,7 @@ fn moved(line: &str, folder: &Path) -> String {
 }
 
 #[test]
-#[ignore = "needs bash and jq"]
+#[ignore = "needs bash, git and jq"]
 fn every_example_of_every_help_does_what_it_says() {
     let mut words = vec![];
     verbs(&Cli::command(), "", &mut words);

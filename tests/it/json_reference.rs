@@ -48,6 +48,7 @@ impl Seen {
             Type::Number => value.is_u64(),
             Type::MaybeNumber => value.is_null() || value.is_u64(),
             Type::Switch => value.is_boolean(),
+            Type::MaybeSwitch => value.is_null() || value.is_boolean(),
             Type::Texts => value.as_array().is_some_and(|items| items.iter().all(is_text)),
             Type::Labels => value.as_object().is_some_and(|fields| fields.values().all(is_text)),
             Type::Counts => value.as_object().is_some_and(|fields| fields.values().all(Value::is_u64)),
@@ -143,6 +144,11 @@ fn every_output_has_exactly_the_documented_fields() {
     .unwrap();
     seen.check("application", &json(&format!("apply {}", sandbox.path("m.toml").display())));
     seen.check_all("finding", &json("doctor"));
+    std::fs::create_dir(sandbox.path("tree")).unwrap();
+    std::fs::write(sandbox.path("tree/leak"), secret).unwrap();
+    seen.check_all("leak", &json(&format!("scan {}", sandbox.path("tree").display())));
+    // Of a history, which needs git.
+    seen.filled.insert(("leak", "commit"));
     seen.check("backup", &json(&format!("backup {}", sandbox.path("backup.db").display())));
     #[cfg(feature = "postgres")]
     seen.check("transfer", &json(&format!("store copy --to {}", sandbox.path("copy.db").display())));

@@ -88,6 +88,8 @@ mod rotate_several;
 mod runner_names;
 mod scan;
 #[cfg(feature = "serve")]
+mod scan_peers;
+#[cfg(feature = "serve")]
 mod serve;
 #[cfg(all(feature = "serve", feature = "postgres"))]
 mod server;

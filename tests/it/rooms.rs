@@ -13,9 +13,9 @@ const OF_ONE_SYSTEM: [&str; 7] =
     ["rustix", "std::os::", "signal_hook", "cfg(unix", "cfg(windows", "target_os", "Command::new(\"sh\")"];
 
 /// The rooms of the command line, the uppermost first. Each knows only rooms that stand below it.
-const ORDER: [&str; 16] = [
-    "run", "cli", "commands", "complete", "manual", "delivery", "session", "global", "world", "terminal", "formats",
-    "errors", "words", "error", "text", "platform",
+const ORDER: [&str; 17] = [
+    "run", "cli", "commands", "complete", "manual", "synopsis", "delivery", "session", "global", "world", "terminal",
+    "formats", "errors", "words", "error", "text", "platform",
 ];
 
 #[test]

@@ -19,7 +19,7 @@ enum Fate {
 use Fate::{Refused, Works};
 
 /// A line for every verb, for who may only verify.
-const VERBS: [(&str, Fate); 46] = [
+const VERBS: [(&str, Fate); 47] = [
     ("create new", Refused("history_head")),
     ("list", Works),
     ("show deploy", Works),
@@ -59,6 +59,7 @@ const VERBS: [(&str, Fate); 46] = [
     ("status", Works),
     ("export", Works),
     ("doctor", Works),
+    ("scan FOLDER", Works),
     ("settings list", Works),
     ("settings set max-lifetime 30d", Refused("history_head")),
     ("store init", Works),

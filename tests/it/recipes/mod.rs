@@ -1,6 +1,6 @@
 //! The recipes of the README and of `docs/`, run as they stand there, with stand-ins for what runs them.
 
-mod services;
+pub mod services;
 
 use std::process::Command;
 

@@ -11,7 +11,7 @@ const PROTECT: &str = include_str!("../../../docs/manual/protect.md");
 const SERVICES: &str = include_str!("../../../docs/services.md");
 
 /// Where `tests/run` puts the frameworks.
-fn tools() -> std::path::PathBuf {
+pub fn tools() -> std::path::PathBuf {
     // The folder of the build: target/debug/keyward lies in it.
     std::path::Path::new(env!("CARGO_BIN_EXE_keyward")).ancestors().nth(2).unwrap().join("tools")
 }

@@ -37,6 +37,8 @@ pub enum Type {
     MaybeNumber,
     /// True or false.
     Switch,
+    /// The same, or null.
+    MaybeSwitch,
     /// A list of texts.
     Texts,
     /// An object with texts as values.
@@ -64,6 +66,7 @@ impl Type {
             Self::Number => "number".to_owned(),
             Self::MaybeNumber => "number or null".to_owned(),
             Self::Switch => "true or false".to_owned(),
+            Self::MaybeSwitch => "true, false or null".to_owned(),
             Self::Texts => "list of text".to_owned(),
             Self::Labels => "object of text".to_owned(),
             Self::Counts => "object of numbers".to_owned(),
@@ -502,6 +505,29 @@ const SHAPES: &[Shape] = &[
             ("id", MaybeText, "the id of a key; null for others"),
             ("change", Text, "deleted, disabled, rotated or restricted"),
             ("fields", Texts, "the settings that it is about"),
+        ]),
+    },
+    Shape {
+        name: "leak",
+        printed_by: "scan prints a list of them",
+        fields: Cow::Borrowed(&[
+            ("file", MaybeText, "the path, as it was named or below what was named; null for a message in a history"),
+            ("line", Number, "from 1"),
+            ("column", Number, "in bytes, from 1"),
+            ("commit", MaybeText, "the commit that added it, of --git"),
+            ("key", MaybeText, "the key, also one that was deleted; null where this store knows of none"),
+            ("id", Text, "the public id in the secret"),
+            ("prefix", Text, "what the secret begins with"),
+            (
+                "state",
+                MaybeText,
+                "that of the key; retired where only the secret is over, deleted where the key is gone",
+            ),
+            (
+                "genuine",
+                Type::MaybeSwitch,
+                "whether it is the secret of the key, and no other text with its id; null where that cannot be told",
+            ),
         ]),
     },
     Shape {

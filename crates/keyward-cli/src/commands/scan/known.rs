@@ -29,6 +29,8 @@ pub(super) struct Known {
 #[derive(Default)]
 pub(super) struct Lookup {
     memory: Memory,
+    /// Whether the store tells of keys that are gone: a role of a database that only verifies may not read that.
+    tells_history: Option<bool>,
     /// The last text with each id of this store, and what is known of it.
     seen: BTreeMap<Id, (Secret, Known)>,
 }
@@ -50,6 +52,13 @@ impl Lookup {
         }
         let view = store.view()?;
         let Some(found) = view.presented(secret.id())? else {
+            let tells_history = match self.tells_history {
+                Some(known) => known,
+                None => *self.tells_history.insert(view.tells_history()?),
+            };
+            if !tells_history {
+                return Ok(Known::default());
+            }
             let former =
                 view.keys_ever_named(secret.id().as_str())?.into_iter().find(|key| key.by_secret && key.is_gone);
             let name = former.map(|key| key.name);

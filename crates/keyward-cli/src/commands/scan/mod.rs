@@ -115,9 +115,10 @@ impl Scan {
         if found == 0 {
             session.terminal.note(&format!("no secrets in {looked}"));
         } else {
-            let works = match live.len() {
-                0 => "none of them works here".to_owned(),
-                keys => format!("{} can be used with them", count(keys as u64, "key")),
+            let works = match (&store, live.len()) {
+                (None, _) => "whose they are, no store says".to_owned(),
+                (_, 0) => "none of them works".to_owned(),
+                (_, keys) => format!("{} can be used with them", count(keys as u64, "key")),
             };
             session.terminal.note(&format!("{} in {looked}; {works}", count(found, "secret")));
         }
