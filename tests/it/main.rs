@@ -63,6 +63,8 @@ mod manifest_secrets;
 mod meant;
 mod memory;
 mod older;
+#[cfg(feature = "serve")]
+mod packaging;
 mod pager;
 mod picker;
 mod places;
