@@ -49,7 +49,7 @@ case "$prefix" in
 *) prefix=$PWD/$prefix ;;
 esac
 
-# What was installed, one file a line, below the prefix.
+# The installed files, one per line, relative to the prefix.
 list=$prefix/share/keyward/installed
 
 if [ "$uninstall" = yes ]; then
@@ -77,7 +77,7 @@ fi
 mkdir -p "$prefix/share/keyward"
 : >"$list.new"
 
-# Under another name first: a program that runs cannot be written to, and nobody sees half a file.
+# Copied under another name first: a running program cannot be overwritten, and nobody sees half a file.
 put() {
     mode=$1 from=$2 to=$3
     echo "$to" >>"$list.new"
@@ -94,7 +94,7 @@ put 644 "$root/completions/keyward.bash" share/bash-completion/completions/keywa
 put 644 "$root/completions/_keyward" share/zsh/site-functions/_keyward
 put 644 "$root/completions/keyward.fish" share/fish/vendor_completions.d/keyward.fish
 
-# What an earlier version had, and this one has not.
+# Remove files of an earlier version that this one no longer has.
 if [ -f "$list" ]; then
     while IFS= read -r file; do
         grep -qxF "$file" "$list.new" || rm -f "$prefix/$file"

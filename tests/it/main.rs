@@ -63,7 +63,7 @@ mod manifest_secrets;
 mod meant;
 mod memory;
 mod older;
-#[cfg(feature = "serve")]
+#[cfg(all(feature = "serve", target_os = "linux"))]
 mod packaging;
 mod pager;
 mod picker;

@@ -53,7 +53,7 @@ fn systemd_understands_every_line_of_the_units() {
 
 #[test]
 #[ignore = "needs systemd-analyze"]
-fn the_services_can_do_little_to_its_machine() {
+fn the_services_can_do_little_to_their_machine() {
     let sandbox = Sandbox::empty();
     let files = install(&sandbox);
     // systemd counts from 0 to 100: 100 is a service without any of it, 20 is where "OK" begins.
