@@ -66,6 +66,8 @@ mod manifest_secrets;
 mod meant;
 mod memory;
 mod older;
+#[cfg(all(feature = "serve", target_os = "linux"))]
+mod packaging;
 mod pager;
 mod picker;
 mod pictures;
