@@ -88,7 +88,9 @@ impl Status {
             Some(store) => look(session, &store.view()?)?,
             None => Document { acting: session.stamp().actor.cloned(), ..Document::default() },
         };
-        document.store = session.store_path().map(|path| path.display().to_string());
+        // As the other commands name it, whatever links lead there.
+        let real = |path: &std::path::Path| path.canonicalize().unwrap_or(path.to_owned()).display().to_string();
+        document.store = session.store_path().map(real);
         if session.json() {
             session.terminal.print_json(&document)?;
         } else if !session.quiet() {
