@@ -25,6 +25,7 @@ use keyward_core::rules::address::{Cidr, parse_address};
 use keyward_core::rules::credential::{Credential, CredentialError, parse_line, parse_request};
 use keyward_core::rules::decision::Transport;
 use keyward_core::rules::key::Key;
+use keyward_core::rules::leaks::{Leak, WIDEST, leaks as find_leaks};
 use keyward_core::rules::text::{holds_secret, redact};
 use keyward_core::rules::time::{Duration, Since, When, parse_time, relative, rfc3339, whole_seconds};
 use keyward_core::rules::token::{Id, Secret, TokenError};
@@ -51,6 +52,28 @@ pub fn token(data: &[u8]) -> &'static str {
         assert_ne!(secret(&mended), "checksum", "a right checksum was refused");
     }
     secret(text)
+}
+
+/// Checks [`leaks`](find_leaks): what is found parses and stands where it is said to; a secret that is put between two
+/// copies of the input is found, whatever the input is.
+pub fn leaks(data: &[u8]) -> &'static str {
+    let found = find_leaks(data);
+    let stands_there = |leak: &Leak| data.get(leak.start..leak.end) == Some(leak.secret.expose().as_bytes());
+    for leak in &found {
+        assert!(leak.start < leak.end && leak.end <= data.len(), "it stands outside");
+        assert!(Secret::parse(leak.secret.expose()).is_ok(), "it is no secret");
+        assert!(leak.end - leak.start <= WIDEST, "a part of a file could cut it in two");
+    }
+    assert!(found.is_sorted_by_key(|leak| leak.start), "they are not in order");
+    let planted = Secret::build(&"kw".parse().unwrap(), Id::from_random([7; 8]), &[7; 32]);
+    let around = [data, b"\n", planted.expose().as_bytes(), b"\n", data].concat();
+    let is_it = |leak: &Leak| leak.secret.expose() == planted.expose() && leak.start == data.len() + 1;
+    assert!(find_leaks(&around).iter().any(is_it), "a secret was not found");
+    match found.iter().position(stands_there) {
+        Some(_) => "plain",
+        None if found.is_empty() => "nothing",
+        None => "encoded",
+    }
 }
 
 /// Checks [`parse_line`].

@@ -41,6 +41,11 @@ fn tokens() {
 }
 
 #[test]
+fn leaks() {
+    assert_eq!(seeds("leaks", checks::leaks), ["plain", "encoded", "nothing"].into());
+}
+
+#[test]
 fn lines() {
     let expected = [&IN_A_REQUEST[..], &IN_A_LINE_ALONE, &REFUSED].concat();
     assert_eq!(seeds("line", checks::line), expected.into_iter().collect());

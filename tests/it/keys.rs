@@ -127,7 +127,7 @@ fn show_is_a_card() {
         stdout: plain http        refused
         stdout: labels            team=web
         stdout: expires           2026-03-02T12:00:00Z (in 4 weeks)
-        stdout: last used         used once, 1 hour ago from 10.1.1.1
+        stdout: last used         1 hour ago from 10.1.1.1 (once in all)
         stdout: created           2026-01-31T12:00:00Z (3 days ago)
         stdout: changed           2026-02-03T12:00:00Z (1 hour ago)
         stdout: secrets           6nr1ygv20bg7 (current)

@@ -392,7 +392,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
         stderr:   stdin:47:11: write a table, such as { secret_file = "deploy.key" }
         stderr:   stdin:48:3: unknown field `keys`; did you mean `key`?
         stderr:   stdin:50:8: unknown field `x`; known are name, description
-        stderr: hint: nothing was changed; the format: keyward help manifest
+        stderr: hint: nothing was changed; a manifest is TOML or JSON, and the format is in: keyward help manifest
     "#]]
     .assert_eq(&output.to_string());
     let from_file = sandbox.run(&format!("apply {}", path.display()));
@@ -415,7 +415,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
         stderr:   stdin:6:42: unknown field `group `; did you mean `group`?
         stderr:   stdin:6:81: a variable has letters, digits and _, and starts with no digit: API_KEY
         stderr:   stdin:7:3: unknown field `version`; known are role, tenant, group, user, key
-        stderr: hint: nothing was changed; the format: keyward help manifest
+        stderr: hint: nothing was changed; a manifest is TOML or JSON, and the format is in: keyward help manifest
     "#]]
     .assert_eq(&apply(&sandbox, "", WRONG_JSON).to_string());
     let error = apply(&sandbox, "--json --dry-run", WRONG_JSON).error();

@@ -70,6 +70,20 @@ const MISTAKES: &[(&str, &str)] = &[
     ("list --silent", "--quiet"),
     ("list --no-color", "--color never"),
     ("verify --client-ip 10.0.0.1", "--ip ADDR"),
+    ("show deploy --secret", "a secret cannot be shown again"),
+    ("reveal deploy", "a secret cannot be shown again"),
+    ("secret deploy", "a secret cannot be shown again"),
+    ("token create", "keyward create NAME"),
+    ("extend deploy", "keyward edit KEY --expires WHEN"),
+    ("settings get max-lifetime", "keyward settings list"),
+    ("settings unset max-lifetime", "keyward settings set NAME VALUE"),
+    ("disable --all", "xargs -r keyward disable --"),
+    ("disable --label team=web", "xargs -r keyward disable --"),
+    ("delete --name 'ci-*'", "keyward list -q --name"),
+    ("create --name deploy", "keyward create NAME"),
+    ("serve --port 80", "--listen ADDRESS"),
+    ("scan --ignore x", "keyward scan src docs"),
+    ("list --config x", "keyward settings list"),
     ("create x --scop y", "did you mean --scope?"),
     ("list --STATE active", "did you mean --state?"),
     ("list --unused 90d", "--unused-for"),
@@ -107,7 +121,7 @@ fn the_verbs_and_flags_in_the_hints_are_there() {
         }
         let of = words(line).into_iter().next().unwrap();
         for flag in hint
-            .split("may be: --")
+            .split("try: --")
             .skip(1)
             .filter_map(|rest| rest.split(|c: char| c.is_whitespace() || ",;".contains(c)).next())
         {

@@ -32,7 +32,7 @@ fn one_screen_at_any_width() {
     let sandbox = sandbox();
     for columns in [40, 60, 80, 120, 200] {
         let mut screen = Screen::start(&sandbox.store(), "delete", columns);
-        screen.wait_for("Delete which keys?").wait_for("Enter takes");
+        screen.wait_for("Delete which keys?").wait_for("Enter: choose");
         let text = screen.text();
         let lines: Vec<&str> = text.lines().collect();
         // The question, what was typed, the list, and the keys: each on one line of its own.
@@ -40,7 +40,7 @@ fn one_screen_at_any_width() {
         assert_eq!(lines.len(), 24, "{columns}: {text}");
         assert!(lines[2..23].iter().all(|line| line.starts_with("  [ ] ") || line.starts_with("❯ [ ] ")), "{text}");
         assert_eq!(lines.iter().filter(|line| line.starts_with('❯')).count(), 1, "{columns}: {text}");
-        assert!(lines[23].starts_with("Enter takes"), "{columns}: {text}");
+        assert!(lines[23].starts_with("Enter: choose"), "{columns}: {text}");
         assert_eq!(text.contains("of ann"), columns >= 120, "{columns}: {text}");
         // A key does not move the screen away.
         for (keys, at) in [("\x1b[B", 3), ("\x1b[B\x1b[B", 5), ("\x1b[A", 4)] {
@@ -71,7 +71,7 @@ fn words_in_any_order_find_and_what_is_not_found_is_said() {
         ("\x15ANN nev", "(1 of 45)", "backup/nightly"),
         ("\x17\x7f", "(2 of 45)", "backup/nightly"),
         ("\x15service 07", "(1 of 45)", "service-07"),
-        ("x", "(0 of 45)", "nothing found"),
+        ("x", "(0 of 45)", "no match"),
     ] {
         screen.press(keys);
         screen.wait_for(count).wait_for(first);
@@ -79,7 +79,7 @@ fn words_in_any_order_find_and_what_is_not_found_is_said() {
     }
     // Enter takes nothing where nothing is offered.
     screen.press("\r");
-    screen.wait_for("nothing found");
+    screen.wait_for("no match");
     screen.press("\x7f");
     screen.wait_for("service-07");
     // What was typed is marked.
@@ -103,6 +103,13 @@ fn several_are_marked_and_taken_together() {
     screen.press("\x15prod\t");
     screen.wait_for("3 marked");
     screen.press("\x15service-00\t");
+    screen.wait_for("2 marked");
+    // All that were found, and none of them.
+    screen.press("\x15service\x01");
+    screen.wait_for("41 marked");
+    screen.press("\x01");
+    screen.wait_for("1 marked");
+    screen.press("\x15service-01\t");
     screen.wait_for("2 marked");
     screen.press("\r");
     assert_eq!(screen.end(), 0, "{}", screen.text());

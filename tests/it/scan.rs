@@ -109,11 +109,11 @@ fn each_secret_is_told_with_its_place_and_what_is_known_of_it() {
     assert_eq!(output.stderr, "9 secrets in 5 files; none of them works\n");
     let lines = output.stdout;
     for says in [
-        "a.py:2:8: a secret of live, which is disabled (kw_",
-        "zz:1:1: no secret of live, although it has the id of one",
-        "a secret of another store (other_app_",
-        "a former secret of rotated",
-        "a secret of deleted, which was deleted",
+        "a.py:2:8: secret of the key live, which is disabled (kw_",
+        "zz:1:1: forged: it has the id of a secret of the key live",
+        "secret of another store (other_app_",
+        "former secret of the key rotated",
+        "secret of the key deleted, which was deleted",
     ] {
         assert!(lines.contains(says), "{says}: {lines}");
     }
@@ -385,5 +385,5 @@ fn a_hook_reads_what_is_staged() {
     let diff = format!("diff --git a/x b/x\n+++ b/x\n@@ -0,0 +1 @@\n+{}\n", foreign(3));
     let output = finish_with(&mut sandbox.binary("scan --fail-if-any -"), diff.as_bytes());
     assert_eq!(output.code, 8, "{output}");
-    assert!(output.stdout.starts_with("-:4:2: a secret of another store"), "{output}");
+    assert!(output.stdout.starts_with("-:4:2: secret of another store"), "{output}");
 }

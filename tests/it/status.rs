@@ -48,7 +48,7 @@ fn status_tells_the_store_who_acts_and_how_the_keys_are() {
     }
     // What it tells to run shows as many.
     assert_eq!(sandbox.run("list -q --state active --expires never").stdout, "d\n");
-    assert!(sandbox.run("status").stdout.contains("nobody: every change is allowed"));
+    assert!(sandbox.run("status").stdout.contains("the owner of the store (no --as): every change is allowed"));
     // Who may change nothing is told why.
     assert_eq!(sandbox.run("user create vi --role viewer").code, 0);
     assert_eq!(sandbox.run("user create nell").code, 0);

@@ -245,7 +245,8 @@ fn the_grace_begins_when_the_new_secret_was_acknowledged() {
 fn delete_asks_and_only_yes_deletes() {
     let sandbox = Sandbox::new();
     sandbox.mint("deploy");
-    for (keys, code) in [("n", 5), ("\x1b", 5), ("\x03", 130), ("y", 0)] {
+    let no = ["n", "\r", "\x1b", "clear; keyward list\r", "yum install x\r", "yn\r", "\x7f\r"];
+    for (keys, code) in no.map(|keys| (keys, 5)).into_iter().chain([("\x03", 130), ("YES\r", 0)]) {
         let mut screen = Screen::start(&sandbox.store(), "delete deploy", 80);
         screen.wait_for("Delete the key deploy permanently?");
         assert!(screen.text().contains("never used"), "{}", screen.text());
@@ -253,6 +254,15 @@ fn delete_asks_and_only_yes_deletes() {
         assert_eq!(screen.end(), code, "{keys:?}: {}", screen.text());
         screen.assert_restored();
         assert_eq!(sandbox.run("list -q").stdout.is_empty(), code == 0, "{keys:?}");
+    }
+    // A letter by itself is an answer, and one that was taken back is none.
+    for (keys, is_gone) in [("n\x7f\r", false), ("y\x7f\r", false), ("y", true)] {
+        sandbox.run("create deploy");
+        let mut screen = Screen::start(&sandbox.store(), "delete deploy", 80);
+        screen.wait_for("Delete the key deploy permanently?");
+        screen.press(keys);
+        screen.end();
+        assert_eq!(sandbox.run("list -q").stdout.is_empty(), is_gone, "{keys:?}");
     }
 }
 

@@ -17,8 +17,8 @@ use crate::synopsis::synopsis;
 
 /// Mint, manage and verify API keys for your own services
 ///
-/// A key's secret is shown once, when it is made; the store keeps only its Argon2id hash. Everything
-/// is in one file that belongs to you.
+/// A key's secret is shown once, when it is made; the store keeps only its Argon2id hash. The store is one file that
+/// belongs to you, or a PostgreSQL database that several hosts share.
 #[derive(Debug, Parser)]
 #[command(
     name = "keyward",

@@ -19,10 +19,17 @@ pub(super) fn note_keys(session: &mut Session, view: &View<'_>, filter: &Filter,
         }
         let known = names.map_or_else(|| Ok(vec![]), |names| view.names_starting(names, ""))?;
         let note = format!("no key {what} {text}");
+        let note = if what == IS_CALLED {
+            format!("{note}; for a part of a name: --name '{text}*', or --search {text}")
+        } else {
+            note
+        };
         session.terminal.note_with_code(CODE, &with_hint(note, did_you_mean(&known, &text)));
     }
     Ok(())
 }
+
+const IS_CALLED: &str = "is called";
 
 /// A value of a filter: the filter with nothing else, what a key with it does, what else could have been meant, and the
 /// value itself.
@@ -44,7 +51,7 @@ fn values(filter: &Filter, were_found: bool) -> Vec<Value> {
     let mut all = vec![];
     all.extend(of(&filter.name, were_found).map(|pattern| {
         let is_name = !pattern.contains(['*', '?', '[']);
-        let what = if is_name { "is called" } else { "has a name like" };
+        let what = if is_name { IS_CALLED } else { "has a name like" };
         let only = Filter { name: pattern.clone().into(), ..none() };
         Value { only, what, names: is_name.then_some(Names::Keys), text: pattern.clone() }
     }));

@@ -36,6 +36,9 @@ impl Delete {
     /// # Errors
     /// What the store or the person says; then nothing was deleted.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
+        if self.keys.is_empty() {
+            session.check_can_ask("KEY")?;
+        }
         if !self.yes && !session.terminal.can_ask() {
             return Err(Error::new(Code::ConfirmationRequired, "refusing to delete without confirmation")
                 .hint("add --yes if you mean it; to stop a key temporarily: keyward disable KEY"));

@@ -22,7 +22,7 @@ pub const GROUP_EXAMPLES: &str = "Examples:
   keyward list --group pipelines";
 /// Shown below the help of `keyward user`.
 pub const USER_EXAMPLES: &str = "Examples:
-  keyward user create ann --role editor --tenant acme
+  keyward user create ann --role editor
   keyward --as ann create nightly
   keyward user disable ann  # stops all of ann's keys; undo: enable";
 /// Shown below the help of `keyward role`.
@@ -40,7 +40,7 @@ pub const TENANT_EXAMPLES: &str = "Examples:
 fn example(kind: Kind, verb: &str) -> String {
     let (name, more, change) = match kind {
         Kind::Group => ("pipelines", "--description 'keys of CI jobs'", "--name ci"),
-        Kind::User => ("ann", "--role editor --tenant acme", "--role viewer"),
+        Kind::User => ("ann", "--role editor", "--role viewer"),
         Kind::Role => ("auditor", "--rank 5", "--no-manages-keys"),
         Kind::Tenant => ("acme", "--description 'Acme Ltd' --limit 10000/1d", "--limit 20000/1d"),
     };

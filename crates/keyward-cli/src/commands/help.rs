@@ -26,7 +26,8 @@ impl Help {
     /// # Errors
     /// Where there is no such topic.
     pub fn run(self, session: &mut Session, mut root: Command) -> Result<Exit, Error> {
-        if self.topic == ["exit-codes"] {
+        let words = self.topic.join("-");
+        if ["exit-codes", "exit-code", "exit", "error-codes", "error-code", "errors", "codes"].contains(&&*words) {
             session.terminal.print(&format!("{}\n{}", exit_codes(), error_codes()))?;
             return Ok(Exit::DONE);
         }

@@ -46,6 +46,10 @@ impl Restore {
         let Some(place) = place else { return Err(keyward_core::store::StoreError::Nowhere.into()) };
         let is_on_server = session.is_on_server();
         let is_new = !is_on_server && place.try_exists().is_ok_and(|exists| !exists);
+        if self.backup.try_exists().is_ok_and(|exists| !exists) {
+            return Err(Error::new(Code::StoreMissing, format!("there is no backup {}", self.backup.display()))
+                .hint("name a file that `keyward backup FILE` has written"));
+        }
         if !is_new && !self.yes && !session.terminal.can_ask() {
             let beside = if is_on_server { "backup" } else { "restored one" };
             return Err(Error::new(Code::ConfirmationRequired, "refusing to replace the store without confirmation")

@@ -41,7 +41,7 @@ pub struct Rotate {
     delivery: DeliveryArgs,
     /// Write each secret into a file of this folder, named after its key
     ///
-    /// The file has mode 0600. One that holds a secret of the key is replaced; one that holds anything else is left
+    /// A / in the name becomes %2F, and the file has mode 0600. One that holds a secret of the key is replaced; one that holds anything else is left
     /// alone, and no key is rotated.
     #[arg(long, value_name = "DIR", group = "sink", value_hint = ValueHint::DirPath, help_heading = "Delivery")]
     secrets_dir: Option<PathBuf>,

@@ -188,7 +188,7 @@ fn shown(session: &Session, document: &Document) -> String {
         (Some(user), Some(why), _) => format!("{user}, {why}: every change is refused"),
         (Some(user), None, Some(role)) => format!("{user}, in the role {role}"),
         (Some(user), None, None) => user.to_string(),
-        (None, _, _) => "nobody: every change is allowed".to_owned(),
+        (None, _, _) => "the owner of the store (no --as): every change is allowed".to_owned(),
     };
     let States { active, disabled, expired, suspended } = document.keys;
     let states = [(active, "active"), (disabled, "disabled"), (expired, "expired"), (suspended, "suspended")];

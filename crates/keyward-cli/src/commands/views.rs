@@ -58,7 +58,11 @@ pub fn key_card(session: &Session, key: &Key, left: &Reckoning) -> String {
         Some(user) => format!("{} by {user}", moment(key.created_at)),
         None => moment(key.created_at),
     };
-    let first = [("name", key.name.to_string().into()), ("id", key.id.to_string().into()), ("state", state(key, now))];
+    let mut first =
+        vec![("name", key.name.to_string().into()), ("id", key.id.to_string().into()), ("state", state(key, now))];
+    if let Some(why) = why_suspended(key) {
+        first.push(("", why.into()));
+    }
     let settings = CARD.map(|(setting, title, words)| {
         let is_limits = setting == Setting::LIMITS;
         let text =
@@ -66,12 +70,31 @@ pub fn key_card(session: &Session, key: &Key, left: &Reckoning) -> String {
         (title, text.into())
     });
     let last = [
-        ("last used", last_use(key, now).into()),
+        ("last used", last_used(key, now).into()),
         ("created", made.into()),
         ("changed", moment(key.updated_at).into()),
         ("secrets", secrets.collect::<Vec<_>>().join("\n").into()),
     ];
     card(&session.terminal, &first.into_iter().chain(settings).chain(last).collect::<Vec<_>>())
+}
+
+/// Who is disabled, where that suspends a key.
+fn why_suspended(key: &Key) -> Option<String> {
+    let because = |kind: &str, name: &Option<Name>| name.as_ref().map(|name| format!("its {kind} {name} is disabled"));
+    let owner = because("owner", &key.settings.owner).filter(|_| !key.standing.owner_enabled);
+    let tenant = because("tenant", &key.settings.tenant).filter(|_| !key.standing.tenant_enabled);
+    let all: Vec<_> = owner.into_iter().chain(tenant).collect();
+    (!all.is_empty()).then(|| all.join(", and "))
+}
+
+/// When and how often a key was used, beside the words "last used".
+pub fn last_used(key: &Key, now: Timestamp) -> String {
+    let from = key.last_used_from.map_or_else(String::new, |address| format!(" from {address}"));
+    match (key.last_used_at, key.use_count) {
+        (Some(time), 1) => format!("{}{from} (once in all)", relative(time, now)),
+        (Some(time), count) => format!("{}{from} ({count} times in all)", relative(time, now)),
+        (None, _) => "never".to_owned(),
+    }
 }
 
 /// When and how often a key was used, in words.

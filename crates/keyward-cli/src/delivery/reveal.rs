@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::clipboard::{self, Holder};
-use super::{Deposit, Told};
+use super::{Deposit, Effect, Told};
 use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::terminal::{AlternateScreen, Answer, Section};
@@ -12,7 +12,9 @@ use keyward_core::rules::token::Secret;
 
 /// The answers. What is copied is one secret.
 const ITEMS: [&str; 3] = ["I have stored it", "Copy it to the clipboard", "Discard this key"];
-const ITEMS_OF_SEVERAL: [&str; 2] = ["I have stored them", "Discard them"];
+const ITEMS_OF_ROTATION: [&str; 3] =
+    ["I have stored it", "Copy it to the clipboard", "Discard it, and keep the old secret"];
+const ITEMS_OF_SEVERAL: [&str; 2] = ["I have stored them", "Discard them, and keep the old secrets"];
 
 /// What the keys do.
 const KEYS: &str = "↑ ↓ and Enter; Esc discards";
@@ -38,7 +40,11 @@ pub(super) fn reveal(session: &mut Session, secrets: &[Revealed<'_>], deposit: &
 }
 
 fn items(secrets: &[Revealed<'_>]) -> &'static [&'static str] {
-    if secrets.len() == 1 { &ITEMS } else { &ITEMS_OF_SEVERAL }
+    match secrets {
+        [(_, told)] if told.outcome == Effect::Rotated => &ITEMS_OF_ROTATION,
+        [_] => &ITEMS,
+        _ => &ITEMS_OF_SEVERAL,
+    }
 }
 
 fn on_alternate_screen(

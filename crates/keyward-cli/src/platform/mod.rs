@@ -49,6 +49,8 @@ pub fn start_thread<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -
 pub struct StreamKinds {
     /// Standard input is a terminal.
     pub stdin_is_terminal: bool,
+    /// Standard input is a pipe.
+    pub stdin_is_pipe: bool,
     /// Standard output is a terminal.
     pub stdout_is_terminal: bool,
     /// Standard error is a terminal.

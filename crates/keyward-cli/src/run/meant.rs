@@ -21,7 +21,7 @@ const VERBS: &[(&[&str], &str)] = &[
         "keyward rotate KEY",
     ),
     (&["whoami", "me", "who", "summary", "overview", "dashboard", "ping"], "keyward status"),
-    (&["init", "setup", "install", "bootstrap"], "there is nothing to set up: keyward create first-key"),
+    (&["init", "setup", "install", "bootstrap"], "there is nothing to set up; start with: keyward create first-key"),
     (
         &["check", "validate", "test", "auth", "authenticate", "authorize", "introspect"],
         "keyward verify for a credential, keyward doctor for the store",
@@ -56,7 +56,13 @@ const VERBS: &[(&[&str], &str)] = &[
     ),
     (&["completion", "complete"], "keyward completions SHELL"),
     (&["manual", "docs", "doc"], "keyward man"),
-    (&["expire"], "keyward edit KEY --expires WHEN"),
+    (&["expire", "extend", "prolong", "renew-expiry"], "keyward edit KEY --expires WHEN"),
+    (
+        &["reveal", "secret", "secrets", "unmask", "print-secret"],
+        "a secret cannot be shown again; to get a new one: keyward rotate KEY",
+    ),
+    (&["token", "tokens", "credential", "credentials"], "keyward create NAME, keyward verify"),
+    (&["leak", "leaks", "detect"], "keyward scan"),
 ];
 
 /// Words for verbs inside of `group`, `user`, `role` and `tenant`.
@@ -70,8 +76,28 @@ const INNER_VERBS: &[(&[&str], &str)] = &[
     (&["unblock", "activate"], "enable NAME"),
 ];
 
+/// Words for verbs inside of `settings`.
+const SETTINGS_VERBS: &[(&[&str], &str)] = &[
+    (&["get", "show", "view", "ls", "all", "print"], "list"),
+    (&["update", "edit", "put", "change", "add", "unset", "reset"], "set NAME VALUE"),
+];
+
 /// What belongs to a flag, and where it is so: at all commands where none is named.
 const FLAGS: &[(&[&str], &[&str], &str)] = &[
+    (
+        &["secret", "reveal", "show-secret", "unmask", "with-secret"],
+        &["show", "list", "edit", "export"],
+        "a secret cannot be shown again; to get a new one: keyward rotate KEY",
+    ),
+    (
+        &["all", "name", "label", "group", "owner", "scope", "filter", "glob", "search", "state", "tag"],
+        &["disable", "enable", "delete", "rotate"],
+        "name the keys, or let list do it: keyward list -q --name 'ci-*' | xargs -r keyward disable --",
+    ),
+    (&["name", "key-name", "id"], &["create"], "the name stands for itself: keyward create NAME"),
+    (&["port", "bind", "addr", "host", "p"], &["serve"], "--listen ADDRESS, such as --listen 127.0.0.1:9180"),
+    (&["ignore", "exclude", "skip"], &["scan"], "name the files and folders to look through: keyward scan src docs"),
+    (&["config", "configuration"], &["list", "show", "create", "edit"], "keyward settings list"),
     (
         &["token", "key", "secret", "api-key", "apikey", "credential", "password", "bearer"],
         &["verify"],
@@ -175,26 +201,44 @@ const FLAGS: &[(&[&str], &[&str], &str)] = &[
     (&["pager"], &[], "KEYWARD_PAGER names the pager; --no-pager uses none"),
 ];
 
+/// A hint: what can be typed is to be tried, a sentence stands for itself.
+fn tried(meant: &str) -> String {
+    if meant.starts_with("keyward ") || meant.starts_with("--") { format!("try: {meant}") } else { meant.to_owned() }
+}
+
 /// What was probably meant by a word that is no verb of `command`, as a hint.
 pub(super) fn verb(word: &str, command: &Command) -> Option<String> {
     let is_root = command.get_name() == "keyward";
     let lower = word.to_ascii_lowercase();
-    let table = if is_root { VERBS } else { INNER_VERBS };
+    let table = match command.get_name() {
+        _ if is_root => VERBS,
+        "settings" => SETTINGS_VERBS,
+        _ => INNER_VERBS,
+    };
     if let Some((_, meant)) = table.iter().find(|(words, _)| words.contains(&lower.as_str())) {
         let name = command.get_name();
-        return Some(if is_root {
-            format!("what you want may be: {meant}")
-        } else {
-            format!("what you want may be: keyward {name} {meant}")
-        });
+        return Some(if is_root { tried(meant) } else { format!("try: keyward {name} {meant}") });
     }
     let verbs: Vec<&str> =
         command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(Command::get_name).collect();
     did_you_mean(&verbs, word)
 }
 
+/// What was probably meant by a word that a verb does not take.
+fn word(verb: &str) -> Option<&'static str> {
+    Some(match verb {
+        "list" => "one key: keyward show KEY; keys by their names: keyward list --name 'web*', or --search web",
+        "create" => "one key at a time, its name first: keyward create NAME",
+        "status" | "doctor" | "export" => "it is about the whole store; about a key: keyward show KEY",
+        _ => return None,
+    })
+}
+
 /// What was probably meant by a flag that `command` does not take, as a hint.
 pub(super) fn flag(flag: &str, command: &Command) -> Option<String> {
+    if !flag.starts_with('-') {
+        return word(command.get_name()).map(str::to_owned);
+    }
     let (name, _) = flag.split_once('=').unwrap_or((flag, ""));
     let lower = name.trim_start_matches('-').to_ascii_lowercase();
     let (verb, is_meant) = (command.get_name(), |words: &[&str]| words.contains(&lower.as_str()));
@@ -207,7 +251,7 @@ pub(super) fn flag(flag: &str, command: &Command) -> Option<String> {
         .iter()
         .find(|(words, verbs, meant)| is_meant(words) && (verbs.is_empty() || verbs.contains(&verb)) && takes(meant));
     if let Some((_, _, meant)) = found {
-        return Some(format!("what you want may be: {meant}"));
+        return Some(tried(meant));
     }
     let longs: Vec<String> = command
         .get_arguments()

@@ -94,8 +94,12 @@ impl Session {
         // Nobody is kept waiting by a person who looks at a list.
         drop(view);
         if items.is_empty() {
-            let none = if *offered == Filter::default() { "there are no keys yet" } else { "there is no such key" };
-            return Err(Error::new(Code::NotFound, none).hint("make one with: keyward create; see all: keyward list"));
+            let (none, hint) = match offered.enabled {
+                Some(false) => ("no key is disabled, so there is nothing to enable", "see all keys with: keyward list"),
+                Some(true) => ("no key is enabled, so there is nothing to disable", "see all keys with: keyward list"),
+                None => ("there are no keys yet", "make one with: keyward create"),
+            };
+            return Err(Error::new(Code::NotFound, none).hint(hint));
         }
         if all > OFFERED {
             self.terminal.say(&format!("the first {OFFERED} of {all} keys are offered; others are named as arguments"));
@@ -159,6 +163,12 @@ pub fn no_such_key(store: Option<&Store>, text: &str) -> Error {
     }
     if !past.is_empty() {
         return error.hint(format!("it is gone; who did what: keyward history {}", shell_word(text)));
+    }
+    if text.contains(['*', '?', '[']) {
+        let word = shell_word(text);
+        let hint =
+            format!("keys are named one by one; for many: keyward list -q --name {word} | xargs -r keyward disable --");
+        return error.hint(hint);
     }
     let names = store.and_then(|store| store.view().ok()?.some_names().ok()).unwrap_or_default();
     match did_you_mean(&names, text) {

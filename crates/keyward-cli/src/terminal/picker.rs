@@ -144,6 +144,17 @@ impl<'i> Picker<'i> {
                 }
                 self.at = if key == Key::Tab { (self.at + 1).min(last) } else { self.at.saturating_sub(1) };
             }
+            // All that are offered, or none of them where all are marked already.
+            Key::Control('a') if self.is_many => {
+                let all_marked = self.offered.iter().all(|item| self.marked.contains(item));
+                for item in &self.offered {
+                    if all_marked {
+                        self.marked.remove(item);
+                    } else {
+                        self.marked.insert(*item);
+                    }
+                }
+            }
             Key::Up | Key::Control('p') | Key::BackTab => self.at = if self.at == 0 { last } else { self.at - 1 },
             Key::Down | Key::Control('n') | Key::Tab => self.at = if self.at >= last { 0 } else { self.at + 1 },
             Key::PageUp => self.at = self.at.saturating_sub(page),
@@ -196,7 +207,7 @@ impl<'i> Picker<'i> {
             shown.iter().enumerate().map(|(line, &item)| self.row(item, *top + line == self.at, &widths, columns)),
         );
         if self.offered.is_empty() {
-            lines.push(cut("  nothing found; Backspace or Ctrl-U takes words back", columns));
+            lines.push(cut("  no match; change the search with Backspace or Ctrl-U", columns));
         }
         lines.push(self.style(Style::new().dim(), &cut(self.keys(), columns)));
         lines.truncate(rows.max(1));
@@ -213,9 +224,9 @@ impl<'i> Picker<'i> {
 
     fn keys(&self) -> &'static str {
         if self.is_many {
-            "Enter takes  Tab marks  Esc leaves  ↑↓ move  type to search  Ctrl-U clears"
+            "Enter: choose  Tab: mark  Ctrl-A: mark all  Esc: cancel  type to search"
         } else {
-            "Enter takes  Esc leaves  ↑↓ move  type to search  Ctrl-U clears"
+            "Enter: choose  Esc: cancel  ↑ ↓: move  type to search  Ctrl-U: clear"
         }
     }
 

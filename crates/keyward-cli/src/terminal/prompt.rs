@@ -8,13 +8,15 @@ use std::io::{self, ErrorKind, Write as _};
 use std::sync::Arc;
 
 use console::{Key, Term, measure_text_width};
+use dialoguer::Select;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
-use dialoguer::{Confirm, Select};
 use zeroize::Zeroizing;
 
+use super::keys::{Key as Pressed, Keyboard};
 use super::{Interrupts, Section, Terminal};
 use crate::error::{Code, Error};
-use crate::platform::{RawMode, forget_typed_ahead};
+use crate::platform::{self, RawMode, forget_typed_ahead};
+use crate::text::clean;
 
 /// The answer to a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,7 @@ impl Terminal {
     }
 
     /// Asks a question that is answered with yes or no. Enter without an answer means `default`, which is no for what
-    /// cannot be undone.
+    /// cannot be undone. What is neither yes nor no is no: a person may be typing something else.
     ///
     /// # Errors
     /// What `section` says for an interruption, or where the terminal is gone.
@@ -49,9 +51,17 @@ impl Terminal {
                 Answer::Declined => false,
             });
         }
+        let prompt = format!("{} {} ", clean(question), if default { "[Y/n]" } else { "[y/N]" });
         forget_typed_ahead();
-        let ask = || Confirm::with_theme(&*self.theme()).with_prompt(question).default(default).interact_opt();
-        settle(section, ask).map(|answer| answer == Answer::Given(true))
+        let answer = type_answer(section, &mut self.stderr, &prompt);
+        let _ = self.stderr.write_all(b"\r\n");
+        match answer {
+            Ok(Answer::Given(text)) if text.trim().is_empty() => Ok(default),
+            Ok(Answer::Given(text)) => Ok(matches!(text.trim().to_lowercase().as_str(), "y" | "yes")),
+            Ok(Answer::Declined) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Err(section.interrupted()),
+            Err(error) => Err(gone(&error)),
+        }
     }
 
     /// Asks to choose one of `items`; returns its index.
@@ -191,6 +201,54 @@ pub(super) fn gone(error: &io::Error) -> Error {
     Error::new(Code::Cancelled, format!("the terminal could not be asked: {error}"))
         .hint("where there is no terminal, answer with --yes or in the flags of the command")
 }
+
+/// Reads the answer to yes or no. One letter counts without Enter, if nothing comes after it for a moment: what begins
+/// with a `y` may be a command that was meant for the shell.
+fn type_answer(section: &Section, out: &mut dyn io::Write, prompt: &str) -> io::Result<Answer<String>> {
+    let mut keyboard = Keyboard::begin()?;
+    let (mut text, mut drawn, mut silence) = (String::new(), None, 0);
+    loop {
+        // Where the program was stopped and goes on, the terminal has forgotten the question.
+        let section_returns = section.returns();
+        if drawn != Some(section_returns) {
+            write!(out, "{prompt}{text}")?;
+            out.flush()?;
+            drawn = Some(section_returns);
+        }
+        let key = match keyboard.next() {
+            // Stopped by another program, and back.
+            Err(error) if error.kind() == ErrorKind::Interrupted && section.came_back_since(section_returns) => {
+                continue;
+            }
+            key => key?,
+        };
+        silence = if key == Pressed::Nothing { silence + 1 } else { 0 };
+        match key {
+            Pressed::Enter => return Ok(Answer::Given(text)),
+            Pressed::Escape => return Ok(Answer::Declined),
+            Pressed::Control('c') => return Err(ErrorKind::Interrupted.into()),
+            Pressed::Control('z') => platform::stop_this_process(),
+            Pressed::Nothing if silence >= QUIET && ["y", "Y", "n", "N"].contains(&text.as_str()) => {
+                return Ok(Answer::Given(text));
+            }
+            Pressed::Backspace => {
+                if let Some(last) = text.pop() {
+                    let width = measure_text_width(&last.to_string());
+                    write!(out, "{}", "\x08 \x08".repeat(width))?;
+                }
+            }
+            Pressed::Char(c) => {
+                text.push(c);
+                write!(out, "{c}")?;
+            }
+            _ => {}
+        }
+        out.flush()?;
+    }
+}
+
+/// So often nothing has to come after a letter that is the whole answer.
+const QUIET: u32 = 2;
 
 /// Reads keys until Enter or Esc. dialoguer's own prompt for a text does not know Esc.
 fn type_line() -> io::Result<Answer<String>> {

@@ -30,10 +30,11 @@ use keyward_core::store::{Changes, Head, NewKey, NewSecret, Store, StoreError, S
 /// Make the store match a manifest
 ///
 /// Roles, tenants, groups, users and keys are made and changed in one transaction: either every change is made, or
-/// none. What the manifest does not name stays, unless --prune is given. The secret of a new key goes where its
-/// `deliver` table says, or into a file in --secrets-dir. Applying the same manifest again changes nothing. Where
-/// somebody else changes the same things meanwhile, it plans again, up to 5 times; a plan that you have confirmed is
-/// shown again if it has changed.
+/// none. Keys and other things that the manifest does not name stay, unless --prune is given. A setting that it leaves
+/// out of a key goes back to its default: a disabled key is enabled again, unless the manifest says enabled = false. The
+/// secret of a new key goes where its `deliver` table says, or into a file in --secrets-dir, which is named after the key
+/// (a / in the name becomes %2F). Applying the same manifest again changes nothing. Where somebody else changes the same
+/// things meanwhile, it plans again, up to 5 times; a plan that you have confirmed is shown again if it has changed.
 /// `keyward help manifest` describes the format.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -202,7 +203,8 @@ impl Apply {
         for mistake in &mistakes {
             message.push_str(&format!("\n  {source}:{}:{}: {}", mistake.line, mistake.column, mistake.what));
         }
-        Error::new(Code::InvalidValue, message).hint("nothing was changed; the format: keyward help manifest")
+        Error::new(Code::InvalidValue, message)
+            .hint("nothing was changed; a manifest is TOML or JSON, and the format is in: keyward help manifest")
     }
 
     fn plan(&self, view: &View<'_>, manifest: &Manifest, text: &str, now: Timestamp) -> Result<Planned, Error> {

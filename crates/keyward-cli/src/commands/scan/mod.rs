@@ -78,6 +78,7 @@ struct Sum {
     /// The keys to stop.
     live: BTreeMap<Id, Key>,
     unread: u64,
+    compressed: u64,
 }
 
 impl Scan {
@@ -88,7 +89,7 @@ impl Scan {
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         if self.disable && !self.yes && !session.terminal.can_ask() {
             return Err(Error::new(Code::ConfirmationRequired, "refusing to disable keys without confirmation")
-                .hint("add --yes if you mean it; without --disable it is only told what was found"));
+                .hint("add --yes if you mean it; without --disable, scan only reports"));
         }
         let store = session.store_to_read()?;
         let form = match (self.sarif, session.json(), session.quiet()) {
@@ -98,7 +99,8 @@ impl Scan {
             _ => Form::Lines,
         };
         let report = Report::begin(session, form)?;
-        let mut sum = Sum { report, lookup: Lookup::default(), found: 0, live: BTreeMap::new(), unread: 0 };
+        let mut sum =
+            Sum { report, lookup: Lookup::default(), found: 0, live: BTreeMap::new(), unread: 0, compressed: 0 };
         let looked = match &self.git {
             Some(range) => {
                 let range = Some(range.as_str()).filter(|range| !range.is_empty());
@@ -106,7 +108,7 @@ impl Scan {
             }
             None => self.in_files(session, store.as_ref(), &mut sum),
         }?;
-        let Sum { report, found, live, unread, .. } = sum;
+        let Sum { report, found, live, unread, compressed, .. } = sum;
         if form == Form::Names {
             live.values().try_for_each(|key| session.terminal.print(&format!("{}\n", key.name)))?;
         }
@@ -122,12 +124,17 @@ impl Scan {
             };
             session.terminal.note(&format!("{} in {looked}; {works}", count(found, "secret")));
         }
+        if compressed > 0 {
+            let were = if compressed == 1 { "was" } else { "were" };
+            let files = count(compressed, "compressed file");
+            session.terminal.note(&format!("{files} {were} not looked into"));
+        }
         if !live.is_empty() {
             self.stop(session, &live, form)?;
         }
         if unread > 0 {
             return Err(Error::new(Code::InvalidValue, format!("{} could not be read", count(unread, "file")))
-                .hint("whether there is a secret in them, nobody knows: make them readable, or name others"));
+                .hint("the scan is not complete: make them readable, or name others"));
         }
         Ok(if self.fail_if_any && found > 0 { Exit::FOUND } else { Exit::DONE })
     }
@@ -137,6 +144,9 @@ impl Scan {
         let mut paths = self.paths.clone();
         if paths.is_empty() {
             paths.push(".".into());
+            if session.terminal.kinds().stdin_is_pipe {
+                session.terminal.note("standard input is not read; to look through it: keyward scan -");
+            }
         }
         let (streams, paths): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| *path == Path::new("-"));
         if !streams.is_empty() {
@@ -153,7 +163,10 @@ impl Scan {
                         sum.tell(session, store, (Some(&file), None), sighting)?;
                     }
                 }
-                News::Done => files += 1,
+                News::Done { is_compressed } => {
+                    files += 1;
+                    sum.compressed += u64::from(is_compressed);
+                }
                 News::Unread(error) => {
                     sum.unread += 1;
                     let why = in_plain_words(error.to_string());
@@ -263,7 +276,7 @@ fn look(
         if told.is_ok() { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
     });
     told?;
-    read.map_err(|error| {
+    read.map(drop).map_err(|error| {
         Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}"))
             .hint("what was found before that was told; name a file instead of -")
     })

@@ -65,13 +65,13 @@ impl Finding {
     }
 
     fn words(&self) -> String {
-        let Some(key) = &self.key else { return "a secret of another store".to_owned() };
+        let Some(key) = &self.key else { return "secret of another store".to_owned() };
         match (self.genuine, self.state.unwrap_or_default()) {
-            (Some(true), "active") => format!("a secret of {key} that works"),
-            (Some(true), "retired") => format!("a former secret of {key}"),
-            (Some(true), state) => format!("a secret of {key}, which is {state}"),
-            (Some(false), _) => format!("no secret of {key}, although it has the id of one"),
-            (None, _) => format!("a secret of {key}, which was deleted"),
+            (Some(true), "active") => format!("working secret of the key {key}"),
+            (Some(true), "retired") => format!("former secret of the key {key}"),
+            (Some(true), state) => format!("secret of the key {key}, which is {state}"),
+            (Some(false), _) => format!("forged: it has the id of a secret of the key {key}, and does not match it"),
+            (None, _) => format!("secret of the key {key}, which was deleted"),
         }
     }
 

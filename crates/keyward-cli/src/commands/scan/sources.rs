@@ -26,17 +26,23 @@ pub(super) struct Sighting {
     pub(super) column: u64,
 }
 
-/// Reads `source` to its end and calls `see` with each secret in it, in order.
+/// What compressed files begin with, which are not looked into: gzip (RFC 1952), zip, bzip2, xz, zstd (RFC 8878), 7z.
+const COMPRESSED: [&[u8]; 6] =
+    [b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c"];
+
+/// Reads `source` to its end and calls `see` with each secret in it, in order. Returns whether it is compressed.
 ///
 /// # Errors
 /// Where it cannot be read, or what `see` returns.
-pub(super) fn look_through(source: &mut dyn Read, see: &mut dyn FnMut(Sighting) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn look_through(source: &mut dyn Read, see: &mut dyn FnMut(Sighting) -> io::Result<()>) -> io::Result<bool> {
     let mut buffer = Zeroizing::new(vec![0; PART + WIDEST]);
     // What is kept of the part before, the lines in front of it, and how many bytes of the last one.
     let (mut kept, mut breaks, mut in_line) = (0, 0, 0);
+    let mut is_compressed = false;
     loop {
         let read = fill(source, &mut buffer[kept..])?;
         let filled = kept + read;
+        is_compressed |= kept == 0 && COMPRESSED.iter().any(|start| buffer[..filled].starts_with(start));
         let mut counted = Lines { bytes: &buffer[..filled], at: 0, breaks, in_line };
         for leak in leaks(&buffer[..filled]) {
             let (line, column) = counted.at(leak.start);
@@ -46,7 +52,7 @@ pub(super) fn look_through(source: &mut dyn Read, see: &mut dyn FnMut(Sighting) 
             }
         }
         if read == 0 || filled < buffer.len() {
-            return Ok(());
+            return Ok(is_compressed);
         }
         counted.at(filled - WIDEST);
         (breaks, in_line) = (counted.breaks, counted.in_line);

@@ -18,8 +18,8 @@ const BATCH: usize = 100;
 pub(super) enum News {
     /// These were found in it, and there may be more.
     Found(Vec<Sighting>),
-    /// All of it was looked through.
-    Done,
+    /// All of it was looked through. What is compressed was not looked into.
+    Done { is_compressed: bool },
     /// It could not be read, or not to its end.
     Unread(io::Error),
 }
@@ -61,7 +61,7 @@ impl Shared {
                 Ok(source) => {
                     let mut batch = vec![];
                     let read = source.open().and_then(|file| {
-                        let Some(mut file) = file else { return Ok(()) };
+                        let Some(mut file) = file else { return Ok(false) };
                         look_through(&mut file, &mut |sighting| {
                             batch.push(sighting);
                             if batch.len() < BATCH {
@@ -73,7 +73,7 @@ impl Shared {
                     if !batch.is_empty() && tell(&source.path, News::Found(batch)).is_err() {
                         return;
                     }
-                    (source.path, read.map_or_else(News::Unread, |()| News::Done))
+                    (source.path, read.map_or_else(News::Unread, |is_compressed| News::Done { is_compressed }))
                 }
                 Err((path, error)) => (path, News::Unread(error)),
             };

@@ -262,7 +262,11 @@ pub const QUESTIONS: [(Setting, &str, Question); 12] = [
         "Networks that it may be used from",
         Question::Items("for example: 10.0.0.0/8; Enter for any"),
     ),
-    (Setting::LIMITS, "Limits", Question::Items("for example: 100/1m, 10000/1d; Enter for no limit")),
+    (
+        Setting::LIMITS,
+        "Limits: how often may it be used?",
+        Question::Items("for example: 100/1m is 100 requests a minute; Enter for no limit"),
+    ),
     (Setting::EXPIRES_AT, "Expires in", Question::End),
     (Setting::READ_ONLY, "Access", Question::Either(["read and write", "read only: GET, HEAD, OPTIONS and TRACE"])),
     (Setting::REQUIRE_SECURE, "Connections", Question::Either(["only secure ones", "plain http too"])),

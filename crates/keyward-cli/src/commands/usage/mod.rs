@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::one_of;
-use super::views::{last_use, limits_left};
+use super::views::{last_used, limits_left};
 use crate::error::{Error, Exit};
 use crate::session::{Session, find_key, no_such_key};
 use crate::terminal::{Cell, Column, card};
@@ -169,7 +169,7 @@ impl Usage {
             let left = limits_left(left, now);
             let fields = [
                 ("name", key.name.to_string().into()),
-                ("last used", last_use(key, now).into()),
+                ("last used", last_used(key, now).into()),
                 ("limits", left.into()),
             ];
             let card = card(&session.terminal, &fields);

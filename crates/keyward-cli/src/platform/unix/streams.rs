@@ -92,6 +92,8 @@ pub fn stream_kinds() -> StreamKinds {
     let size = tcgetwinsize(stdout);
     StreamKinds {
         stdin_is_terminal: isatty(stdin),
+        stdin_is_pipe: rustix::fs::fstat(stdin)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo),
         stdout_is_terminal: isatty(stdout),
         stderr_is_terminal: isatty(stderr),
         stdout_is_closed: is_stand_in(stdout),
