@@ -23,6 +23,7 @@ mod tuples;
 mod value;
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -79,6 +80,45 @@ enum Engine {
     Sqlite(Sqlite),
     #[cfg(feature = "postgres")]
     Postgres(Box<Postgres>),
+}
+
+/// What looks at the rows of an answer, and says whether it has seen enough.
+type Look<'f> = &'f mut dyn FnMut(&Row<'_>) -> ControlFlow<()>;
+
+/// Calls `f` with each row that `rows` reads.
+fn each<E: From<StoreError>>(
+    rows: impl FnOnce(Look<'_>) -> Result<(), StoreError>,
+    mut f: impl FnMut(&Row<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut failed = None;
+    let read = rows(&mut |row| match f(row) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(read?),
+    }
+}
+
+/// What `f` makes of the first row that `rows` reads, if there is one.
+fn first<T>(
+    rows: impl FnOnce(Look<'_>) -> Result<(), StoreError>,
+    f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let (mut found, mut f) = (None, Some(f));
+    let read = rows(&mut |row| {
+        found = f.take().map(|f| f(row));
+        ControlFlow::Break(())
+    });
+    match found {
+        Some(Err(error)) => Err(error),
+        Some(Ok(found)) => read.map(|()| Some(found)),
+        None => read.map(|()| None),
+    }
 }
 
 impl Conn {
@@ -162,10 +202,16 @@ impl Conn {
     ) -> Result<(), E> {
         #[cfg(test)]
         spy::note(sql, values);
+        each(|f| self.rows(sql, values, f), f)
+    }
+
+    /// Calls `f` with each row of the answer until it has seen enough. It is one function for all statements: each of
+    /// them would otherwise bring the whole of both engines along.
+    fn rows(&self, sql: &str, values: &[Value<'_>], f: Look<'_>) -> Result<(), StoreError> {
         match &self.engine {
-            Engine::Sqlite(engine) => engine.each(sql, values, f),
+            Engine::Sqlite(engine) => engine.rows(sql, values, f),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(engine) => engine.each(sql, values, f),
+            Engine::Postgres(engine) => engine.rows(sql, values, f),
         }
     }
 
@@ -195,11 +241,7 @@ impl Conn {
     ) -> Result<Option<T>, StoreError> {
         #[cfg(test)]
         spy::note(sql, values);
-        match &self.engine {
-            Engine::Sqlite(engine) => engine.optional(sql, values, f),
-            #[cfg(feature = "postgres")]
-            Engine::Postgres(engine) => engine.optional(sql, values, f),
-        }
+        first(|f| self.rows(sql, values, f), f)
     }
 
     /// What `f` makes of the one row of the answer, which always has one.

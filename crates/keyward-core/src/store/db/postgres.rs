@@ -16,7 +16,7 @@ use std::time::Duration;
 use self::turn::Turn;
 use super::row::Row;
 use super::value::Value;
-use super::{End, News, Sight};
+use super::{End, Look, News, Sight, first};
 use crate::store::error::StoreError;
 use crate::store::moved::Moved;
 use crate::store::postgres::{Client, CommitError, Deadlines, Peer, Server, dangling, strange_parts};
@@ -90,29 +90,17 @@ impl Engine {
         self.client.execute(&numbered(sql), values)
     }
 
-    pub(super) fn each<E: From<StoreError>>(
-        &self,
-        sql: &str,
-        values: &[Value<'_>],
-        mut f: impl FnMut(&Row<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.client.query_each(&numbered(sql), values, |row| f(&Row::of_server(row, self.place())))
+    pub(super) fn rows(&self, sql: &str, values: &[Value<'_>], f: Look<'_>) -> Result<(), StoreError> {
+        self.client.rows(&numbered(sql), values, &mut |row| f(&Row::of_server(row, self.place())))
     }
 
-    pub(super) fn optional<T>(
+    fn optional<T>(
         &self,
         sql: &str,
         values: &[Value<'_>],
         f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        let (mut found, mut f) = (None, Some(f));
-        self.each(sql, values, |row| {
-            if let Some(f) = f.take() {
-                found = Some(f(row)?);
-            }
-            Ok::<_, StoreError>(())
-        })?;
-        Ok(found)
+        first(|f| self.rows(sql, values, f), f)
     }
 
     pub(super) fn begin_to_read(&self) -> Result<(), StoreError> {

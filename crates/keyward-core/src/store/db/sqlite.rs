@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql};
 
+use super::Look;
 use super::row::Row;
 use super::value::Value;
 use crate::store::error::{NO_MEMORY, StoreError};
@@ -81,33 +82,16 @@ impl Engine {
         run().map(|rows| rows as u64).map_err(|error| self.error(error))
     }
 
-    pub(super) fn each<E: From<StoreError>>(
-        &self,
-        sql: &str,
-        values: &[Value<'_>],
-        mut f: impl FnMut(&Row<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let failed = |error| E::from(self.error(error));
-        let mut statement = self.conn.prepare_cached(sql).map_err(failed)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            f(&Row::new(row, &self.place))?;
-        }
-        Ok(self.check_frozen()?)
-    }
-
-    pub(super) fn optional<T>(
-        &self,
-        sql: &str,
-        values: &[Value<'_>],
-        f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
-    ) -> Result<Option<T>, StoreError> {
+    pub(super) fn rows(&self, sql: &str, values: &[Value<'_>], f: Look<'_>) -> Result<(), StoreError> {
         let failed = |error| self.error(error);
         let mut statement = self.conn.prepare_cached(sql).map_err(failed)?;
         let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(failed)?;
-        let found = rows.next().map_err(failed)?.map(|row| f(&Row::new(row, &self.place))).transpose()?;
-        self.check_frozen()?;
-        Ok(found)
+        while let Some(row) = rows.next().map_err(failed)? {
+            if f(&Row::new(row, &self.place)).is_break() {
+                break;
+            }
+        }
+        self.check_frozen()
     }
 
     pub(super) fn begin_to_write(&self) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 mod copy_in;
 
 use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -274,15 +275,39 @@ impl Client {
         values: &[Value<'_>],
         mut f: impl FnMut(&Row) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut failed = None;
+        let read = self.rows(sql, values, &mut |row| match f(row) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(read?),
+        }
+    }
+
+    /// Calls `f` with each row of the answer, as it comes, until it has seen enough.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub(in crate::store) fn rows(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        f: &mut dyn FnMut(&Row) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         let values = bound(values);
         let limit = self.limit();
         let rows = self.ask(limit, async |client| client.query_typed_raw(sql, values).await)?;
         let mut rows = pin!(rows);
         let answering = Answering::new(&self.is_answering);
         while let Some(row) = self.next(rows.as_mut(), limit)? {
-            if let Err(error) = f(&row) {
+            if f(&row).is_break() {
                 self.leave(rows);
-                return Err(error);
+                return Ok(());
             }
         }
         drop(answering);

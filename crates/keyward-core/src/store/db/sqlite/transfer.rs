@@ -1,6 +1,7 @@
 //! What is done when all of a store is written into a file.
 
 use super::Engine;
+use crate::store::db::each;
 use crate::store::error::StoreError;
 
 impl Engine {
@@ -8,10 +9,14 @@ impl Engine {
     /// faster than to keep it while they come.
     pub(in crate::store::db) fn drop_indexes(&self) -> Result<Vec<String>, StoreError> {
         let mut found = vec![];
-        self.each("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL", &[], |row| {
-            found.push((row.text(0)?.replace('"', "\"\""), row.text(1)?.to_owned()));
-            Ok::<_, StoreError>(())
-        })?;
+        let sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL";
+        each(
+            |f| self.rows(sql, &[], f),
+            |row| {
+                found.push((row.text(0)?.replace('"', "\"\""), row.text(1)?.to_owned()));
+                Ok::<_, StoreError>(())
+            },
+        )?;
         for (name, _) in &found {
             self.execute(&format!("DROP INDEX \"{name}\""), &[])?;
         }
