@@ -16,6 +16,7 @@ mod data;
 mod measure;
 mod reads;
 mod report;
+mod scan;
 mod serve;
 #[cfg(feature = "postgres")]
 mod server;
@@ -46,6 +47,7 @@ fn main() -> Result<()> {
     reads::measure(&stores, &mut report)?;
     batch::measure(&stores, &mut report)?;
     usage::measure(&stores, &mut report)?;
+    scan::measure(&stores, &mut report)?;
     serve::measure(&stores, &mut report)?;
     #[cfg(feature = "postgres")]
     server::measure(&stores, &mut report)?;

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use super::sources::{Sighting, look_through};
+use super::sources::{Buffer, Sighting, look_through};
 use crate::error::{Code, Error};
 use crate::text::clean;
 
@@ -91,7 +91,7 @@ fn broken(what: &str) -> Error {
 /// The objects with secrets in them, by their names, from what `cat-file --batch` prints.
 fn objects(mut stream: BufReader<ChildStdout>) -> io::Result<BTreeMap<String, Object>> {
     let mut found = BTreeMap::new();
-    let mut head = vec![];
+    let (mut head, mut buffer) = (vec![], Buffer::new());
     loop {
         head.clear();
         if stream.read_until(b'\n', &mut head)? == 0 {
@@ -108,7 +108,7 @@ fn objects(mut stream: BufReader<ChildStdout>) -> io::Result<BTreeMap<String, Ob
         let mut content = (&mut stream).take(size);
         let mut sightings = vec![];
         if is_file || is_message {
-            look_through(&mut content, &mut |sighting| {
+            look_through(&mut content, &mut buffer, &mut |sighting| {
                 sightings.push(sighting);
                 Ok(())
             })?;

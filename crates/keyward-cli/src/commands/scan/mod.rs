@@ -19,7 +19,7 @@ use keyward_core::store::{Store, StoreError};
 
 use self::known::{Known, Lookup};
 use self::report::{Finding, Form, Place, Report};
-use self::sources::{Sighting, Walk, look_through};
+use self::sources::{Buffer, Sighting, Walk, look_through};
 use self::workers::{News, in_order};
 use crate::error::{Code, Error, Exit};
 use crate::session::{Enter, Session};
@@ -153,19 +153,14 @@ impl Scan {
             let mut stdin = session.terminal.take_stdin();
             look(session, store, sum, (Some("-"), None), &mut *stdin)?;
         }
-        let mut files = 0_u64;
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        in_order(Walk::new(&paths), threads, |path, news| {
+        let looked = in_order(Walk::new(&paths), threads, |path, news| {
             match news {
                 News::Found(sightings) => {
                     let file = path.to_string_lossy();
                     for sighting in sightings {
                         sum.tell(session, store, (Some(&file), None), sighting)?;
                     }
-                }
-                News::Done { is_compressed } => {
-                    files += 1;
-                    sum.compressed += u64::from(is_compressed);
                 }
                 News::Unread(error) => {
                     sum.unread += 1;
@@ -175,6 +170,8 @@ impl Scan {
             }
             Ok::<_, Error>(())
         })?;
+        sum.compressed += looked.compressed;
+        let files = looked.files;
         Ok(match (streams.is_empty(), files) {
             (false, 0) if paths.is_empty() => "standard input".to_owned(),
             (false, _) => format!("standard input and {}", count(files, "file")),
@@ -271,7 +268,7 @@ fn look(
     stream: &mut dyn Read,
 ) -> Result<(), Error> {
     let mut told = Ok(());
-    let read = look_through(stream, &mut |sighting| {
+    let read = look_through(stream, &mut Buffer::new(), &mut |sighting| {
         told = sum.tell(session, store, place, sighting);
         if told.is_ok() { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
     });

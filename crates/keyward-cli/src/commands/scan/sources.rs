@@ -3,7 +3,7 @@
 //! What is in a folder is not trusted: a link is not followed, and what is neither a file nor a folder (a pipe, a device)
 //! is not opened. What was named is read whatever it is.
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,15 @@ pub(super) struct Sighting {
     pub(super) column: u64,
 }
 
+/// What is read goes here. One is for many sources: to make one and to wipe it takes longer than to read a usual file.
+pub(super) struct Buffer(Zeroizing<Vec<u8>>);
+
+impl Buffer {
+    pub(super) fn new() -> Self {
+        Self(Zeroizing::new(vec![0; PART + WIDEST]))
+    }
+}
+
 /// What compressed files begin with, which are not looked into: gzip (RFC 1952), zip, bzip2, xz, zstd (RFC 8878), 7z.
 const COMPRESSED: [&[u8]; 6] =
     [b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c"];
@@ -34,8 +43,12 @@ const COMPRESSED: [&[u8]; 6] =
 ///
 /// # Errors
 /// Where it cannot be read, or what `see` returns.
-pub(super) fn look_through(source: &mut dyn Read, see: &mut dyn FnMut(Sighting) -> io::Result<()>) -> io::Result<bool> {
-    let mut buffer = Zeroizing::new(vec![0; PART + WIDEST]);
+pub(super) fn look_through(
+    source: &mut dyn Read,
+    buffer: &mut Buffer,
+    see: &mut dyn FnMut(Sighting) -> io::Result<()>,
+) -> io::Result<bool> {
+    let buffer = &mut *buffer.0;
     // What is kept of the part before, the lines in front of it, and how many bytes of the last one.
     let (mut kept, mut breaks, mut in_line) = (0, 0, 0);
     let mut is_compressed = false;
@@ -102,13 +115,14 @@ fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) path: PathBuf,
-    is_named: bool,
+    /// As its folder tells; `None` for what was named.
+    kind: Option<FileType>,
 }
 
 impl Source {
     /// Opens it; `None` where it is nothing that is looked into.
     pub(super) fn open(&self) -> io::Result<Option<File>> {
-        if self.is_named {
+        if self.kind.is_none() {
             return File::open(&self.path).map(Some);
         }
         match open_unlinked(&self.path) {
@@ -128,7 +142,7 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn new(paths: &[PathBuf]) -> Self {
-        Self { ahead: paths.iter().rev().map(|path| Source { path: path.clone(), is_named: true }).collect() }
+        Self { ahead: paths.iter().rev().map(|path| Source { path: path.clone(), kind: None }).collect() }
     }
 }
 
@@ -138,16 +152,17 @@ impl Iterator for Walk {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let next = self.ahead.pop()?;
-            let kind = if next.is_named { fs::metadata(&next.path) } else { fs::symlink_metadata(&next.path) };
+            let is_named = next.kind.is_none();
+            let kind = next.kind.map_or_else(|| fs::metadata(&next.path).map(|found| found.file_type()), Ok);
             match kind {
                 Ok(kind) if kind.is_dir() => match inside(&next.path) {
                     Ok(inside) => self.ahead.extend(inside),
+                    // It was there a moment ago.
+                    Err(error) if error.kind() == ErrorKind::NotFound && !is_named => {}
                     Err(error) => return Some(Err((next.path, error))),
                 },
-                Ok(kind) if next.is_named || kind.is_file() => return Some(Ok(next)),
+                Ok(kind) if is_named || kind.is_file() => return Some(Ok(next)),
                 Ok(_) => {}
-                // It was there a moment ago.
-                Err(error) if error.kind() == ErrorKind::NotFound && !next.is_named => {}
                 Err(error) => return Some(Err((next.path, error))),
             }
         }
@@ -161,7 +176,7 @@ fn inside(folder: &Path) -> io::Result<Vec<Source>> {
         let entry = entry?;
         if entry.file_name() != ".git" {
             let path = if folder == Path::new(".") { PathBuf::from(entry.file_name()) } else { entry.path() };
-            inside.push(Source { path, is_named: false });
+            inside.push(Source { path, kind: Some(entry.file_type()?) });
         }
     }
     inside.sort_by(|one, other| other.path.cmp(&one.path));
@@ -202,7 +217,7 @@ mod tests {
                         seen.push((sighting.line, sighting.column));
                         Ok(())
                     };
-                    look_through(&mut Slow(&bytes, step), see).unwrap();
+                    look_through(&mut Slow(&bytes, step), &mut Buffer::new(), see).unwrap();
                 }
                 assert_eq!(seen, [(breaks as u64 + 1, (place - last) as u64); 2], "{end} {before}");
             }

@@ -7,22 +7,49 @@ use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::sources::{Sighting, Walk, look_through};
+use super::sources::{Buffer, Sighting, Source, Walk, look_through};
 
 /// A worker is never further ahead of what was told than this many files.
-const AHEAD: usize = 1_000;
+const AHEAD: usize = 10_000;
 /// So many secrets are passed on at once.
 const BATCH: usize = 100;
+/// So many files without anything to tell are passed on at once: most are such ones, and to look through one takes less
+/// time than to tell of it.
+const FINISHED: usize = 64;
 
 /// What comes of a file.
 pub(super) enum News {
     /// These were found in it, and there may be more.
     Found(Vec<Sighting>),
-    /// All of it was looked through. What is compressed was not looked into.
-    Done { is_compressed: bool },
     /// It could not be read, or not to its end.
     Unread(io::Error),
 }
+
+/// How many files were looked through.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Looked {
+    pub(super) files: u64,
+    /// Of these, they were not looked into.
+    pub(super) compressed: u64,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Read,
+    /// Read, and not looked into.
+    Compressed,
+    Unread,
+}
+
+enum Message {
+    News(usize, PathBuf, News),
+    /// Nothing more comes of these files.
+    Finished(Vec<(usize, End)>),
+}
+
+/// A file and its number, or what could not be opened.
+type Next = (usize, Result<Source, (PathBuf, io::Error)>);
 
 struct State {
     walk: Walk,
@@ -37,51 +64,99 @@ struct Shared {
     has_moved: Condvar,
 }
 
+/// Nobody listens any more.
+struct Deaf;
+
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks through files until there are none left, or nobody listens.
-    fn work(&self, news: &SyncSender<(usize, PathBuf, News)>) {
-        loop {
-            let mut state = self.state();
-            while state.taken >= state.told + AHEAD && !state.is_over {
+    /// The next file and its number.
+    fn next(&self, worker: &mut Worker<'_>) -> Result<Option<Next>, Deaf> {
+        let mut state = self.state();
+        while state.taken >= state.told + AHEAD && !state.is_over {
+            drop(state);
+            // Others wait for what is held back here.
+            worker.tell_finished()?;
+            state = self.state();
+            if state.taken >= state.told + AHEAD && !state.is_over {
                 state = self.has_moved.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            let next = if state.is_over { None } else { state.walk.next() };
-            let Some(next) = next else { return };
-            let number = state.taken;
-            state.taken += 1;
-            drop(state);
-            let tell = |path: &Path, what| {
-                news.send((number, path.to_owned(), what)).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
-            };
-            let (path, end) = match next {
+        }
+        let next = if state.is_over { None } else { state.walk.next() };
+        let number = state.taken;
+        state.taken += usize::from(next.is_some());
+        Ok(next.map(|next| (number, next)))
+    }
+
+    /// Looks through files until there are none left, or nobody listens.
+    fn work(&self, messages: &SyncSender<Message>) -> Result<(), Deaf> {
+        let mut worker = Worker { messages, finished: vec![] };
+        let mut buffer = Buffer::new();
+        while let Some((number, next)) = self.next(&mut worker)? {
+            let (path, read) = match next {
                 Ok(source) => {
-                    let mut batch = vec![];
-                    let read = source.open().and_then(|file| {
-                        let Some(mut file) = file else { return Ok(false) };
-                        look_through(&mut file, &mut |sighting| {
-                            batch.push(sighting);
-                            if batch.len() < BATCH {
-                                return Ok(());
-                            }
-                            tell(&source.path, News::Found(std::mem::take(&mut batch)))
-                        })
-                    });
-                    if !batch.is_empty() && tell(&source.path, News::Found(batch)).is_err() {
-                        return;
-                    }
-                    (source.path, read.map_or_else(News::Unread, |is_compressed| News::Done { is_compressed }))
+                    let read = worker.look(number, &source, &mut buffer);
+                    (source.path, read)
                 }
-                Err((path, error)) => (path, News::Unread(error)),
+                Err((path, error)) => (path, Err(error)),
             };
-            if tell(&path, end).is_err() {
-                return;
+            let end = match read {
+                Ok(false) => End::Read,
+                Ok(true) => End::Compressed,
+                Err(error) => {
+                    worker.tell(Message::News(number, path, News::Unread(error)))?;
+                    End::Unread
+                }
+            };
+            worker.finished.push((number, end));
+            if worker.finished.len() >= FINISHED {
+                worker.tell_finished()?;
             }
         }
+        worker.tell_finished()
     }
+}
+
+/// A thread that looks through files.
+struct Worker<'w> {
+    messages: &'w SyncSender<Message>,
+    finished: Vec<(usize, End)>,
+}
+
+impl Worker<'_> {
+    fn tell(&self, message: Message) -> Result<(), Deaf> {
+        self.messages.send(message).map_err(|_| Deaf)
+    }
+
+    fn tell_finished(&mut self) -> Result<(), Deaf> {
+        let finished = std::mem::take(&mut self.finished);
+        if finished.is_empty() { Ok(()) } else { self.tell(Message::Finished(finished)) }
+    }
+
+    /// Looks through a file, and tells what is in it. Returns whether it is compressed.
+    fn look(&self, number: usize, source: &Source, buffer: &mut Buffer) -> io::Result<bool> {
+        let Some(mut file) = source.open()? else { return Ok(false) };
+        let mut batch = vec![];
+        let tell = |batch| self.tell(Message::News(number, source.path.clone(), News::Found(batch)));
+        let deaf = |Deaf| io::Error::from(io::ErrorKind::BrokenPipe);
+        let read = look_through(&mut file, buffer, &mut |sighting| {
+            batch.push(sighting);
+            if batch.len() < BATCH { Ok(()) } else { tell(std::mem::take(&mut batch)).map_err(deaf) }
+        });
+        if !batch.is_empty() {
+            tell(batch).map_err(deaf)?;
+        }
+        read
+    }
+}
+
+/// What came of a file so far.
+#[derive(Default)]
+struct Heard {
+    news: Vec<(PathBuf, News)>,
+    end: Option<End>,
 }
 
 /// Looks through the files of `walk` with `threads` threads, and calls `hear` with what comes of each, in their order.
@@ -92,7 +167,7 @@ pub(super) fn in_order<E>(
     walk: Walk,
     threads: usize,
     mut hear: impl FnMut(&Path, News) -> Result<(), E>,
-) -> Result<(), E> {
+) -> Result<Looked, E> {
     let shared =
         Shared { state: Mutex::new(State { walk, taken: 0, told: 0, is_over: false }), has_moved: Condvar::new() };
     let (sender, receiver) = mpsc::sync_channel(threads * 4);
@@ -101,33 +176,43 @@ pub(super) fn in_order<E>(
         while workers < threads.max(1) {
             let (shared, sender) = (&shared, sender.clone());
             // Where the limits of the process have no room for another one, those that there are do all of it.
-            let started = keyward_core::has_room_for_a_thread()
-                && thread::Builder::new().spawn_scoped(scope, move || shared.work(&sender)).is_ok();
+            let work = move || drop(shared.work(&sender));
+            let started =
+                keyward_core::has_room_for_a_thread() && thread::Builder::new().spawn_scoped(scope, work).is_ok();
             if !started {
                 break;
             }
             workers += 1;
         }
         drop(sender);
+        let mut looked = Looked::default();
         if workers == 0 {
             let refused = io::Error::new(io::ErrorKind::OutOfMemory, "the system gives no thread to read it with");
-            return hear(Path::new("everything"), News::Unread(refused));
+            return hear(Path::new("everything"), News::Unread(refused)).map(|()| looked);
         }
-        let mut waiting: BTreeMap<usize, Vec<(PathBuf, News)>> = BTreeMap::new();
-        let mut now = 0;
-        let mut told = Ok(());
-        for (number, path, news) in &receiver {
-            waiting.entry(number).or_default().push((path, news));
-            while let Some(all) = waiting.remove(&now) {
-                let mut is_done = false;
-                for (path, news) in all {
-                    is_done |= !matches!(news, News::Found(_));
+        let mut waiting: BTreeMap<usize, Heard> = BTreeMap::new();
+        let (mut now, mut told) = (0, Ok(()));
+        for message in &receiver {
+            match message {
+                Message::News(number, path, news) => waiting.entry(number).or_default().news.push((path, news)),
+                Message::Finished(files) => {
+                    for (number, end) in files {
+                        waiting.entry(number).or_default().end = Some(end);
+                    }
+                }
+            }
+            let before = now;
+            while let Some(heard) = waiting.get_mut(&now) {
+                for (path, news) in std::mem::take(&mut heard.news) {
                     told = told.and_then(|()| hear(&path, news));
                 }
-                if !is_done {
-                    break;
-                }
+                let Some(end) = heard.end else { break };
+                looked.files += u64::from(end != End::Unread);
+                looked.compressed += u64::from(end == End::Compressed);
+                waiting.remove(&now);
                 now += 1;
+            }
+            if now > before {
                 shared.state().told = now;
                 shared.has_moved.notify_all();
             }
@@ -138,6 +223,6 @@ pub(super) fn in_order<E>(
         shared.state().is_over = true;
         shared.has_moved.notify_all();
         drop(receiver);
-        told
+        told.map(|()| looked)
     })
 }
