@@ -207,3 +207,71 @@ fn a_person_sees_all_of_them_and_says_that_they_are_stored() {
     assert_eq!(screen.end(), 7, "{}", screen.text());
     assert!(screen.text().contains("--secrets-dir"), "{}", screen.text());
 }
+
+/// Takes so many bytes and then no more.
+struct Failing(usize);
+
+impl std::io::Write for Failing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.0.min(bytes.len()) {
+            0 => Err(std::io::ErrorKind::BrokenPipe.into()),
+            count => {
+                self.0 -= count;
+                Ok(count)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn where_only_some_are_out_none_is_withdrawn() {
+    for form in ["", "--json"] {
+        let sandbox = Sandbox::new();
+        let old = keys(&sandbox, &["a", "b"]);
+        // All of the first one, and a little of the second.
+        let first = if form.is_empty() { 75 } else { 900 };
+        let output = sandbox.run_into(&format!("rotate a b {form}"), Box::new(Failing(first)));
+        assert_eq!(output.code, 7, "{output}");
+        assert!(output.stderr.contains("took only some of the secrets"), "{output}");
+        assert!(output.stderr.contains("both secrets of a, b work now"), "{output}");
+        assert!(!output.stderr.contains("nothing was changed"), "{output}");
+        for (name, secret) in &old {
+            assert_eq!(sandbox.reason("", secret), "allowed");
+            let secrets = sandbox.run(&format!("show {name} --json")).json()["secrets"].clone();
+            assert_eq!((&secrets[0]["state"], &secrets[1]["state"]), (&"staged".into(), &"current".into()));
+            // Who finds one later finds out whose it is.
+            let id = secrets[0]["id"].as_str().unwrap().to_owned();
+            assert!(sandbox.run(&format!("history {id}")).stdout.contains("key.stage"), "{name}");
+        }
+        assert_eq!(sandbox.run("history --check").code, 0);
+        assert_eq!(sandbox.run("rotate a b").code, 0, "and another one ends it");
+    }
+}
+
+#[test]
+fn a_signal_waits_until_all_files_are_there() {
+    let sandbox = Sandbox::new();
+    let names: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
+    for name in &names {
+        sandbox.mint(name);
+    }
+    let folder = sandbox.path("secrets");
+    for delay in [5, 20, 40, 60, 100] {
+        let mut rotation = sandbox.binary(&format!("rotate {} --secrets-dir", names.join(" ")));
+        let mut child = rotation.arg(&folder).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT);
+        child.wait().unwrap();
+        // Nothing is left beside the files, and what is in them works.
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+            assert!(names.contains(&file), "{delay}: {file}");
+            assert_eq!(sandbox.reason("", fs::read_to_string(&path).unwrap().trim_end()), "allowed", "{delay}");
+        }
+    }
+}

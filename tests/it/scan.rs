@@ -380,6 +380,94 @@ fn all_that_a_history_ever_added_is_looked_through() {
 }
 
 #[test]
+#[ignore = "needs git"]
+fn a_history_that_is_not_whole_and_another_repository_are_told() {
+    let sandbox = Sandbox::new();
+    let (whole, other) = (folder(&sandbox), sandbox.path("other").display().to_string());
+    let live = sandbox.mint("live");
+    fs::create_dir(&other).unwrap();
+    for (folder, text) in [(&whole, live.as_str()), (&other, "nothing")] {
+        git(folder, "init -q -b main");
+        put(folder, "a", text);
+        git(folder, "add -A");
+        git(folder, "commit -qm first");
+        put(folder, "a", "clean");
+        git(folder, "commit -qam second");
+    }
+    let shallow = sandbox.path("shallow").display().to_string();
+    git(&whole, &format!("clone -q --depth 1 file://{whole} {shallow}"));
+    let output = sandbox.run(&format!("scan {shallow} --git"));
+    assert!(output.code == 0 && output.stderr.contains("is a shallow clone"), "{output}");
+    let output = sandbox.run(&format!("scan {shallow} --git --json"));
+    assert!(output.stderr.contains(r#"{"warning":{"code":"shallow""#), "{output}");
+    // A folder that is not there is no other one.
+    let output = sandbox.run(&format!("scan {whole}x --git --json"));
+    assert_eq!((output.code, output.stdout.as_str()), (1, "[]\n"), "{output}");
+    // What a hook says of its own repository is not about the one that was named.
+    let mut scan = sandbox.binary(&format!("scan {whole} --git -q"));
+    assert_eq!(finish(scan.env("GIT_DIR", format!("{other}/.git"))).stdout, "live\n");
+    // Complaints without an end hold nothing up.
+    let alternates: String = (0..4_000).map(|number| format!("/nonexistent/{number}\n")).collect();
+    put(&whole, ".git/objects/info/alternates", alternates);
+    assert_eq!(finish(&mut sandbox.binary(&format!("scan {whole} --git -q"))).stdout, "live\n");
+}
+
+#[test]
+fn what_is_damaged_keeps_nothing_else_from_being_stopped() {
+    let sandbox = Sandbox::new();
+    let tree = folder(&sandbox);
+    let (broken, live) = (sandbox.mint("broken"), sandbox.mint("live"));
+    put(&tree, "a", format!("{broken}\n{live}\n"));
+    let conn = rusqlite::Connection::open(sandbox.store()).unwrap();
+    conn.execute("UPDATE secret SET hash = 'no hash' WHERE key = (SELECT id FROM key WHERE name = 'broken')", [])
+        .unwrap();
+    drop(conn);
+    let output = sandbox.run(&format!("scan {tree} --disable --yes --json"));
+    assert_eq!(output.code, 6, "{output}");
+    assert_eq!(told(&output, &["key"]), [json!([null]), json!(["live"])], "{output}");
+    assert!(output.stderr.starts_with(r#"{"warning":{"code":"damaged""#), "{output}");
+    assert_eq!(sandbox.reason("", &live), "key_disabled");
+}
+
+#[test]
+fn what_was_rotated_meanwhile_is_not_stopped() {
+    let sandbox = Sandbox::new();
+    let tree = folder(&sandbox);
+    let live = sandbox.mint("live");
+    put(&tree, "a", &live);
+    let pipe = sandbox.path("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+    let line = format!("scan {tree}/a {} --disable --yes", pipe.display());
+    let child = sandbox.binary(&line).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // It reads the pipe: the file before it was looked up, or is about to be.
+    let writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let new = sandbox.run("rotate live").stdout.trim_end().to_owned();
+    drop(writer);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(sandbox.reason("", &new), "allowed");
+}
+
+#[test]
+fn what_is_not_looked_into_is_told() {
+    let sandbox = Sandbox::new();
+    let tree = folder(&sandbox);
+    put(&tree, "a.gz", b"\x1f\x8b\x08rest");
+    put(&tree, "b.zip", b"PK\x03\x04rest");
+    let output = sandbox.run(&format!("scan {tree}"));
+    assert!(output.stderr.contains("2 compressed files were not looked into"), "{output}");
+    let output = sandbox.run(&format!("scan {tree} {tree}/nosuch --json"));
+    assert!(output.stderr.starts_with(r#"{"warning":{"code":"unread","message":""#), "{output}");
+    assert_eq!((output.code, output.stdout.as_str()), (1, "[]\n"));
+    // What was named is read; what the system makes up and was only come across is not.
+    assert!(
+        keyward_cli::platform::is_made_up(Path::new("/proc")) && !keyward_cli::platform::is_made_up(Path::new("/"))
+    );
+}
+
+#[test]
 fn a_hook_reads_what_is_staged() {
     let sandbox = Sandbox::new();
     let diff = format!("diff --git a/x b/x\n+++ b/x\n@@ -0,0 +1 @@\n+{}\n", foreign(3));

@@ -102,6 +102,11 @@ fn in_files(session: &Session, store: &Store, folder: &Path, keys: &[Key]) -> Re
             }
             _ => Existing::Refuse,
         };
+        if existing == Existing::Refuse && path.exists() {
+            let message = format!("{} holds something else than a secret of {}", path.display(), key.name);
+            return Err(Error::new(Code::NotDelivered, format!("{message}; nothing was changed"))
+                .hint("move it away, or name another folder"));
+        }
         let place = Place::File { path, existing };
         place.check(session)?;
         Ok(Sink::Place(place))

@@ -18,6 +18,7 @@
 //! reservation back first.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -172,14 +173,21 @@ pub fn hand_over(
     let news = session.tell_news(store);
     add(&mut rehearsed, &news);
     let mut deposit = Deposit::default();
-    let watch = handover.orders.iter().any(|order| order.sink.may_wait()).then(|| Watch::start(session, store, &lease));
+    let watch = handover
+        .orders
+        .iter()
+        .any(|order| order.sink.may_wait())
+        .then(|| Watch::start(session, store, &lease, &deposit.is_out));
     let delivered = deliver(session, &handover, &rehearsed, &lease, &mut deposit);
     drop(watch);
     if handover.orders.iter().any(|order| order.sink.waits_for_someone()) {
         session.look_at_the_clock();
     }
-    let sent = handover.sent();
+    let (sent, handover_is_staged) = (handover.sent(), lease.has_staged());
     if let Err(error) = delivered {
+        if deposit.is_final && handover_is_staged {
+            return Err(not_committed(session, store, &sent, &lease, deposit, error));
+        }
         let error = taken_back(deposit, error);
         // Where this fails too, the reservation ends by itself, and a staged secret stays that `doctor` tells of.
         let _ = lease.give_back(store, session.stamp());
@@ -238,6 +246,10 @@ fn deliver(
     let mut commands_done = 0;
     for round in rounds {
         let Some((Order { sink, .. }, _)) = round.first() else { continue };
+        // Files wait for nobody, so a signal waits for them: what it would leave are some of them.
+        if sink.is_quick() && deposit.hold.is_none() {
+            deposit.hold = Some(session.interrupts.section(Code::Interrupted, super::INTERRUPTED).answered());
+        }
         let told =
             round.iter().map(|(order, Changed { key, warnings })| (&order.secret, Told { key, outcome, warnings }));
         if let Err(error) = sink.take(session, &told.collect::<Vec<_>>(), is_staged, deposit) {
@@ -318,7 +330,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(session: &Session, store: &Store, lease: &Lease) -> Self {
+    fn start(session: &Session, store: &Store, lease: &Lease, is_out: &Arc<AtomicBool>) -> Self {
         let (renewal, stopped) = mpsc::channel();
         let (open, clock) = (store.again(), session.clock());
         let (of_renewal, of_end) = (lease.clone(), lease.clone());
@@ -333,10 +345,12 @@ impl Watch {
         // Where the system gives no thread, the reservation ends early, and nothing else is lost.
         let _ = start_thread(renew);
         let (open, clock) = (store.again(), session.clock());
-        let actor = session.stamp().actor.cloned();
+        let (actor, is_out) = (session.stamp().actor.cloned(), Arc::clone(is_out));
         session.interrupts.at_the_end(move || {
             let stamp = Stamp { now: clock(), actor: actor.as_ref() };
-            let _ = open().and_then(|mut store| of_end.give_back(&mut store, stamp));
+            // What somebody has is not withdrawn.
+            let end = if is_out.load(Ordering::Acquire) { Lease::end } else { Lease::give_back };
+            let _ = open().and_then(|mut store| end(&of_end, &mut store, stamp));
         });
         Self { interrupts: Arc::clone(&session.interrupts), _renewal: renewal }
     }

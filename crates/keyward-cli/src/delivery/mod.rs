@@ -12,6 +12,9 @@ mod place;
 mod reveal;
 mod stdout;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use keyward_core::rules::key::Key;
 use keyward_core::rules::token::Secret;
 use keyward_core::store::Staging;
@@ -155,6 +158,11 @@ impl Sink {
         matches!(self, Self::Place(Place::File { .. }))
     }
 
+    /// Whether it waits for nobody.
+    fn is_quick(&self) -> bool {
+        matches!(self, Self::Place(_)) && !self.is_command()
+    }
+
     fn is_command(&self) -> bool {
         matches!(self, Self::Place(Place::Command(_)))
     }
@@ -203,6 +211,8 @@ struct Deposit {
     files: Files,
     /// Somebody has the secret who does not give it back: a person, a program, a reader.
     is_final: bool,
+    /// The same, for who ends the program on a signal: somebody has some of several secrets.
+    is_out: Arc<AtomicBool>,
     /// What there is to tell once the change is made.
     notes: Vec<String>,
 }

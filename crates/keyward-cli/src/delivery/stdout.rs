@@ -6,6 +6,8 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{Deposit, Effect, Told};
+use std::sync::atomic::Ordering;
+
 use crate::error::{Code, Error};
 use crate::session::Session;
 
@@ -37,46 +39,77 @@ pub fn print_outcomes(session: &mut Session, told: &[Told<'_>], in_array: bool) 
     }
 }
 
+/// A text for each secret, with no more of the others than their order.
+pub(super) type Pieces = Vec<Zeroizing<Vec<u8>>>;
+
 /// The documents with the secrets in them, on one line.
-pub(super) fn documents(
-    session: &Session,
-    secrets: &[(&Secret, Told<'_>)],
-    in_array: bool,
-) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let documents: Vec<_> =
-        secrets.iter().map(|(secret, told)| MintDocument::new(session, Some(secret), *told)).collect();
-    // Room for all of it at once: a buffer that grows leaves copies of the secrets behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(64 * 1024 * documents.len().max(1)));
-    match &documents[..] {
-        [document] if !in_array => serde_json::to_writer(&mut *text, document),
-        documents => serde_json::to_writer(&mut *text, documents),
-    }
-    .map_err(anyhow::Error::new)?;
-    text.push(b'\n');
-    Ok(text)
+pub(super) fn documents(session: &Session, secrets: &[(&Secret, Told<'_>)], in_array: bool) -> Result<Pieces, Error> {
+    let last = secrets.len().saturating_sub(1);
+    let piece = |(place, (secret, told)): (usize, &(&Secret, Told<'_>))| {
+        // Room for all of it at once: a buffer that grows leaves copies of the secret behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(64 * 1024));
+        text.extend_from_slice(match (in_array, place) {
+            (false, _) => b"",
+            (true, 0) => b"[",
+            (true, _) => b",",
+        });
+        serde_json::to_writer(&mut *text, &MintDocument::new(session, Some(secret), *told))
+            .map_err(anyhow::Error::new)?;
+        text.extend_from_slice(match (in_array, place == last) {
+            (true, true) => b"]\n",
+            (true, false) => b"",
+            (false, _) => b"\n",
+        });
+        Ok(text)
+    };
+    secrets.iter().enumerate().map(piece).collect()
 }
 
 /// The secrets, each on its line; `with_names`, that of its key and a tab stand in front of it.
-pub(super) fn lines(secrets: &[(&Secret, Told<'_>)], with_names: bool) -> Zeroizing<Vec<u8>> {
-    let name = |told: &Told<'_>| if with_names { told.key.name.to_string() + "\t" } else { String::new() };
-    let size = |(secret, told): &(&Secret, Told<'_>)| name(told).len() + secret.expose().len() + 1;
-    let mut lines = Zeroizing::new(Vec::with_capacity(secrets.iter().map(size).sum()));
-    for (secret, told) in secrets {
-        lines.extend_from_slice(name(told).as_bytes());
-        lines.extend_from_slice(secret.expose().as_bytes());
-        lines.push(b'\n');
-    }
-    lines
+pub(super) fn lines(secrets: &[(&Secret, Told<'_>)], with_names: bool) -> Pieces {
+    let line = |(secret, told): &(&Secret, Told<'_>)| {
+        let name = if with_names { told.key.name.to_string() + "\t" } else { String::new() };
+        let mut line = Zeroizing::new(Vec::with_capacity(name.len() + secret.expose().len() + 1));
+        line.extend_from_slice(name.as_bytes());
+        line.extend_from_slice(secret.expose().as_bytes());
+        line.push(b'\n');
+        line
+    };
+    secrets.iter().map(line).collect()
 }
 
-/// Writes a text with a secret to stdout, at once. With `is_staged`, the secret works already: a signal that comes
-/// while nobody reads ends the program in an orderly way, and one that comes later waits for the change.
-pub(super) fn write(session: &mut Session, text: &[u8], is_staged: bool, deposit: &mut Deposit) -> Result<(), Error> {
+/// Writes texts with secrets to stdout, each at once. With `is_staged`, the secrets work already: a signal that comes
+/// while nobody reads ends the program in an orderly way, and one that comes later waits for the change. A secret that
+/// is out is not withdrawn, whatever becomes of those after it.
+pub(super) fn write(
+    session: &mut Session,
+    texts: &Pieces,
+    is_staged: bool,
+    deposit: &mut Deposit,
+) -> Result<(), Error> {
     let section = is_staged.then(|| session.interrupts.section(Code::Interrupted, super::INTERRUPTED));
-    session.terminal.deliver(text).map_err(not_delivered)?;
-    deposit.is_final = true;
+    for (done, text) in texts.iter().enumerate() {
+        session
+            .terminal
+            .deliver(text)
+            .map_err(|error| if done == 0 { not_delivered(error) } else { cut_off(&error) })?;
+        deposit.is_final = true;
+        if done + 1 < texts.len() {
+            deposit.is_out.store(true, Ordering::Release);
+            session.interrupts.hint(is_staged.then(|| SOME_ARE_OUT.to_owned()));
+        }
+    }
+    session.interrupts.hint(None);
     deposit.hold = section.map(crate::terminal::Section::answered);
     Ok(())
+}
+
+/// What is said where only some of the secrets are out.
+const SOME_ARE_OUT: &str =
+    "some secrets were delivered before: both secrets of each key work, until it is rotated again";
+
+fn cut_off(error: &std::io::Error) -> Error {
+    Error::new(Code::NotDelivered, format!("standard output took only some of the secrets: {error}"))
 }
 
 /// The error for a standard output that nobody reads.

@@ -284,6 +284,11 @@ impl Terminal {
         }
     }
 
+    /// Writes a warning; with `--json` as an object with this code.
+    pub fn warn_with_code(&mut self, code: &'static str, text: &str) {
+        if self.options.json { self.note_with_code(code, text) } else { self.warn(text) }
+    }
+
     /// Writes a warning, under the same rules as [`Terminal::note`].
     pub fn warn(&mut self, text: &str) {
         self.note(&format!("warning: {text}"));

@@ -140,12 +140,21 @@ impl Lease {
         if self.has_staged() { store.write(stamp, undo) } else { store.write_lightly(stamp, undo) }
     }
 
-    /// Ends the lease and leaves what was staged as it is, because it was delivered and cannot be taken back.
+    /// Ends the lease and leaves what was staged as it is, because it was delivered and cannot be taken back. The history
+    /// tells of it then.
     ///
     /// # Errors
     /// Where the store cannot be written.
     pub fn end(&self, store: &mut Store, stamp: Stamp<'_>) -> Result<(), StoreError> {
-        store.write_lightly(stamp, |changes| changes.release(&self.secrets()))
+        let quiet = self.staged.iter().filter(|(_, _, staging)| *staging == Staging::Quiet);
+        let quiet: Vec<_> = quiet.map(|(key, secret, _)| (key, secret)).collect();
+        let end = |changes: &Changes<'_>| {
+            for (key, secret) in &quiet {
+                changes.tell_staged(key, secret)?;
+            }
+            changes.release(&self.secrets())
+        };
+        if quiet.is_empty() { store.write_lightly(stamp, end) } else { store.write(stamp, end) }
     }
 
     /// Whether a new secret was staged.

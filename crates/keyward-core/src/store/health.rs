@@ -51,7 +51,7 @@ pub(super) fn other_cost(conn: &Conn, cost: Cost, now: Timestamp) -> Result<Name
 pub(super) fn staged(conn: &Conn) -> Result<NameCount, StoreError> {
     let mut found = NameCount::default();
     conn.each(
-        "SELECT k.name FROM secret s JOIN key k ON k.id = s.key WHERE s.staged = 1 ORDER BY k.name",
+        "SELECT DISTINCT k.name FROM secret s JOIN key k ON k.id = s.key WHERE s.staged = 1 ORDER BY k.name",
         &[],
         |row| {
             found.add(row.text(0)?);

@@ -166,6 +166,7 @@ fn ask(store: &Store) -> Result<(), StoreError> {
     view.some_names()?;
     view.count_all_keys()?;
     view.keys_ever_named("key")?;
+    view.key_that_had(&id)?;
     view.last_key_named("key")?;
     view.count_events()?;
     view.check_history(|_| ())?;

@@ -306,6 +306,14 @@ impl<'c> View<'c> {
         history::last_key_named(self.conn, name)
     }
 
+    /// The last name of the key that had a secret with this public id, whether it still exists or not.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn key_that_had(&self, secret: &Id) -> Result<Option<Name>, StoreError> {
+        history::key_that_had(self.conn, secret)
+    }
+
     /// All keys that `text` names, or once named, whether they still exist or not: as a name, as an id, or as the
     /// public id of any secret that a key ever had. The oldest first.
     ///

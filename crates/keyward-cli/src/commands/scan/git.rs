@@ -4,7 +4,8 @@
 //! checks, fetches from elsewhere) is not run: a repository that is looked through may come from anywhere.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -21,37 +22,69 @@ pub(super) struct Object {
     pub(super) sightings: Vec<Sighting>,
 }
 
+/// What was found in a history.
+pub(super) struct History {
+    pub(super) objects: Vec<Object>,
+    /// Older commits are not here.
+    pub(super) is_shallow: bool,
+}
+
 /// The secrets in the history of the repository at `folder`: all of it, or those commits that a `range` names.
 ///
 /// # Errors
 /// Where git is not installed, there is no repository, or something of it cannot be read.
-pub(super) fn look(folder: &Path, range: Option<&str>) -> Result<Vec<Object>, Error> {
+pub(super) fn look(folder: &Path, range: Option<&str>) -> Result<History, Error> {
+    let mut ask = git(folder);
+    ask.args(["rev-parse", "--is-shallow-repository"]);
+    let mut asked = Running::start(ask)?;
+    let mut answer = String::new();
+    if let Some(mut stdout) = asked.child.stdout.take() {
+        stdout.read_to_string(&mut answer).map_err(|error| broken(&error.to_string()))?;
+    }
+    asked.end()?;
     let mut list = git(folder);
     list.args(["rev-list", "--objects"]).args(revisions(range));
-    let mut list = start(list)?;
+    let mut list = Running::start(list)?;
     let mut read = git(folder);
     read.args(["cat-file", "--buffer", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)"]);
-    read.stdin(list.stdout.take().map_or_else(Stdio::null, Stdio::from));
-    let mut read = start(read)?;
-    let found = match read.stdout.take() {
+    read.stdin(list.child.stdout.take().map_or_else(Stdio::null, Stdio::from));
+    let mut read = Running::start(read)?;
+    let found = match read.child.stdout.take() {
         Some(stdout) => objects(BufReader::new(stdout)),
         None => Ok(BTreeMap::new()),
     };
     // The first complaint is the one that says what is wrong.
-    end(list)?;
-    end(read)?;
+    list.end()?;
+    read.end()?;
     let mut found = found.map_err(|error| broken(&error.to_string()))?;
     name_commits(folder, range, &mut found)?;
-    Ok(found.into_values().collect())
+    Ok(History { objects: found.into_values().collect(), is_shallow: answer.trim() == "true" })
 }
+
+/// What names another repository than that of the folder, as in a hook.
+const OF_ANOTHER: [&str; 6] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_INDEX_FILE",
+];
 
 /// A git that does what it is told, and nothing that a configuration adds.
 fn git(folder: &Path) -> Command {
     let mut git = Command::new("git");
     git.arg("-C").arg(folder).args(["--no-pager", "--no-replace-objects", "-c", "log.showSignature=false"]);
-    git.args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]);
+    git.args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false"]);
     git.env("GIT_NO_LAZY_FETCH", "1").env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
-    git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Versions that do not know the first of these would ask a remote, whose address may be a command.
+    git.env("GIT_ALLOW_PROTOCOL", "none").env("GIT_GRAFT_FILE", "/dev/null");
+    if folder != Path::new(".") {
+        for name in OF_ANOTHER {
+            git.env_remove(name);
+        }
+    }
+    git.stdin(Stdio::null()).stdout(Stdio::piped());
     git
 }
 
@@ -63,25 +96,42 @@ fn revisions(range: Option<&str>) -> Vec<&str> {
     }
 }
 
-fn start(mut command: Command) -> Result<Child, Error> {
-    command.spawn().map_err(|error| {
-        let hint = "install git, or look through the files that are there: keyward scan PATH";
-        match error.kind() {
-            io::ErrorKind::NotFound => Error::new(Code::InvalidValue, "git is not installed").hint(hint),
-            _ => Error::new(Code::InvalidValue, format!("git could not be started: {error}")).hint(hint),
-        }
-    })
+/// A git at work. What it complains about goes into a file: nobody reads it before the end, and it may be much.
+struct Running {
+    child: Child,
+    said: File,
 }
 
-fn end(child: Child) -> Result<(), Error> {
-    let output = child.wait_with_output().map_err(|error| broken(&error.to_string()))?;
-    if output.status.success() {
-        return Ok(());
+impl Running {
+    fn start(mut command: Command) -> Result<Self, Error> {
+        let kept = |error: io::Error| Error::new(Code::InvalidValue, format!("git could not be started: {error}"));
+        let said = tempfile::tempfile().map_err(kept)?;
+        command.stderr(said.try_clone().map_err(kept)?);
+        let child = command.spawn().map_err(|error| {
+            let hint = "install git, or look through the files that are there: keyward scan PATH";
+            match error.kind() {
+                io::ErrorKind::NotFound => Error::new(Code::InvalidValue, "git is not installed").hint(hint),
+                _ => kept(error).hint(hint),
+            }
+        })?;
+        Ok(Self { child, said })
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().next().unwrap_or_default();
-    Err(broken(said.trim_start_matches("fatal: ")))
+
+    fn end(mut self) -> Result<(), Error> {
+        let status = self.child.wait().map_err(|error| broken(&error.to_string()))?;
+        if status.success() {
+            return Ok(());
+        }
+        let mut said = String::new();
+        let read = self.said.rewind().and_then(|()| (&self.said).take(MOST_SAID).read_to_string(&mut said));
+        read.map_err(|error| broken(&error.to_string()))?;
+        let first = said.lines().find(|line| line.starts_with("fatal: ")).or(said.lines().next()).unwrap_or_default();
+        Err(broken(first.trim_start_matches("fatal: ")))
+    }
 }
+
+/// So much of what git says is looked at.
+const MOST_SAID: u64 = 1 << 20;
 
 fn broken(what: &str) -> Error {
     Error::new(Code::InvalidValue, format!("git could not read the history: {}", clean(what)))
@@ -123,27 +173,38 @@ fn objects(mut stream: BufReader<ChildStdout>) -> io::Result<BTreeMap<String, Ob
     }
 }
 
-/// Finds out which commits added the files. One look at all commits, the oldest first.
+/// Finds out which commits added the files, and under which names. One look at all commits, the oldest first.
 fn name_commits(folder: &Path, range: Option<&str>, found: &mut BTreeMap<String, Object>) -> Result<(), Error> {
     if found.values().all(|object| object.commit.is_some()) {
         return Ok(());
     }
     let mut log = git(folder);
-    log.args(["log", "--reverse", "--format=%H", "--raw", "--no-abbrev", "--no-renames", "--root", "-m"]);
-    let mut log = start({
-        log.args(revisions(range));
-        log
-    })?;
+    log.args([
+        "log",
+        "--reverse",
+        "--format=%H",
+        "--raw",
+        "--no-abbrev",
+        "--no-renames",
+        "--no-relative",
+        "--root",
+        "-m",
+    ]);
+    log.args(revisions(range));
+    let mut log = Running::start(log)?;
     let mut commit = String::new();
-    if let Some(stdout) = log.stdout.take() {
+    if let Some(stdout) = log.child.stdout.take() {
         for line in BufReader::new(stdout).split(b'\n') {
             let line = line.map_err(|error| broken(&error.to_string()))?;
             let line = String::from_utf8_lossy(&line);
             // ":old-mode new-mode old-name new-name status<tab>path", or the name of a commit.
-            match line.strip_prefix(':').and_then(|change| change.split(' ').nth(3)) {
-                Some(added) => {
+            match line.strip_prefix(':') {
+                Some(change) => {
+                    let (names, path) = change.split_once('\t').unwrap_or((change, ""));
+                    let added = names.split(' ').nth(3).unwrap_or_default();
                     if let Some(object) = found.get_mut(added).filter(|object| object.commit.is_none()) {
                         object.commit = Some(commit.clone());
+                        object.path = Some(path.to_owned());
                     }
                 }
                 None if !line.is_empty() => commit = line.into_owned(),
@@ -151,5 +212,5 @@ fn name_commits(folder: &Path, range: Option<&str>, found: &mut BTreeMap<String,
             }
         }
     }
-    end(log)
+    log.end()
 }

@@ -1,6 +1,6 @@
 //! Whose a secret is that was found, and whether it works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use keyward_core::rules::hashing::Memory;
 use keyward_core::rules::key::{Key, SecretState, State};
@@ -31,24 +31,27 @@ pub(super) struct Lookup {
     memory: Memory,
     /// Whether the store tells of keys that are gone: a role of a database that only verifies may not read that.
     tells_history: Option<bool>,
-    /// The last text with each id of this store, and what is known of it.
-    seen: BTreeMap<Id, (Secret, Known)>,
+    /// The genuine secrets that were found, and what is known of them. Of all texts with an id, one is genuine.
+    genuine: BTreeMap<Id, (Secret, Known)>,
+    /// Texts with the id of a secret that do not match it, and what is known of those. They may be many.
+    forged: HashMap<Id, (HashSet<String>, Known)>,
 }
 
 impl Lookup {
-    /// What the store knows of a secret. Costs one Argon2id where it has its id.
+    /// What the store knows of a secret. Costs one Argon2id where it has its id, until the genuine one was found.
     ///
     /// # Errors
     /// Where the store cannot be read, or the key is damaged.
     pub(super) fn look(&mut self, session: &Session, store: &Store, secret: Secret) -> Result<Known, Error> {
-        if let Some((before, known)) = self.seen.get(secret.id()) {
-            if before.expose() == secret.expose() {
-                return Ok(known.clone());
-            }
-            // Of all texts with an id, one is genuine.
-            if known.genuine == Some(true) {
-                return Ok(Known { genuine: Some(false), live: None, ..known.clone() });
-            }
+        if let Some((text, known)) = self.genuine.get(secret.id()) {
+            let is_it = text.expose() == secret.expose();
+            let forged = || Known { genuine: Some(false), live: None, ..known.clone() };
+            return Ok(if is_it { known.clone() } else { forged() });
+        }
+        if let Some((texts, known)) = self.forged.get(secret.id())
+            && texts.contains(secret.expose())
+        {
+            return Ok(known.clone());
         }
         let view = store.view()?;
         let Some(found) = view.presented(secret.id())? else {
@@ -56,12 +59,7 @@ impl Lookup {
                 Some(known) => known,
                 None => *self.tells_history.insert(view.tells_history()?),
             };
-            if !tells_history {
-                return Ok(Known::default());
-            }
-            let former =
-                view.keys_ever_named(secret.id().as_str())?.into_iter().find(|key| key.by_secret && key.is_gone);
-            let name = former.map(|key| key.name);
+            let name = if tells_history { view.key_that_had(secret.id())? } else { None };
             let state = name.as_ref().map(|_| "deleted");
             return Ok(Known { name, state, ..Known::default() });
         };
@@ -76,7 +74,14 @@ impl Lookup {
             genuine: Some(genuine),
             live: is_live.then(|| Box::new(found.key)),
         };
-        self.seen.insert(secret.id().clone(), (secret, known.clone()));
+        let id = secret.id().clone();
+        if genuine {
+            self.forged.remove(&id);
+            self.genuine.insert(id, (secret, known.clone()));
+        } else {
+            let (texts, _) = self.forged.entry(id).or_insert_with(|| (HashSet::new(), known.clone()));
+            texts.insert(secret.expose().to_owned());
+        }
         Ok(known)
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::{Args, ValueHint};
-use keyward_core::rules::key::Key;
+use keyward_core::rules::key::{Key, SecretInfo, SecretState};
 use keyward_core::rules::token::Id;
 use keyward_core::store::{Store, StoreError};
 
@@ -75,8 +75,10 @@ struct Sum {
     report: Report,
     lookup: Lookup,
     found: u64,
-    /// The keys to stop.
-    live: BTreeMap<Id, Key>,
+    /// The keys to stop, each with the public ids of its secrets that were found.
+    live: BTreeMap<Id, (Key, Vec<Id>)>,
+    /// The first key that cannot be read.
+    damage: Option<Error>,
     unread: u64,
     compressed: u64,
 }
@@ -99,21 +101,30 @@ impl Scan {
             _ => Form::Lines,
         };
         let report = Report::begin(session, form)?;
-        let mut sum =
-            Sum { report, lookup: Lookup::default(), found: 0, live: BTreeMap::new(), unread: 0, compressed: 0 };
+        let mut sum = Sum {
+            report,
+            lookup: Lookup::default(),
+            found: 0,
+            live: BTreeMap::new(),
+            damage: None,
+            unread: 0,
+            compressed: 0,
+        };
         let looked = match &self.git {
             Some(range) => {
                 let range = Some(range.as_str()).filter(|range| !range.is_empty());
                 self.in_git(session, store.as_ref(), range, &mut sum)
             }
             None => self.in_files(session, store.as_ref(), &mut sum),
-        }?;
-        let Sum { report, found, live, unread, compressed, .. } = sum;
+        };
+        let Sum { report, found, live, damage, unread, compressed, .. } = sum;
         if form == Form::Names {
-            live.values().try_for_each(|key| session.terminal.print(&format!("{}\n", key.name)))?;
+            live.values().try_for_each(|(key, _)| session.terminal.print(&format!("{}\n", key.name)))?;
         }
+        // A document is whole whatever went wrong.
         report.end(session)?;
         session.terminal.flush()?;
+        let looked = looked?;
         if found == 0 {
             session.terminal.note(&format!("no secrets in {looked}"));
         } else {
@@ -135,6 +146,9 @@ impl Scan {
         if unread > 0 {
             return Err(Error::new(Code::InvalidValue, format!("{} could not be read", count(unread, "file")))
                 .hint("the scan is not complete: make them readable, or name others"));
+        }
+        if let Some(damage) = damage {
+            return Err(damage);
         }
         Ok(if self.fail_if_any && found > 0 { Exit::FOUND } else { Exit::DONE })
     }
@@ -165,7 +179,8 @@ impl Scan {
                 News::Unread(error) => {
                     sum.unread += 1;
                     let why = in_plain_words(error.to_string());
-                    session.terminal.warn(&format!("{} cannot be read: {why}", path.display()));
+                    let warning = format!("{} cannot be read: {why}", path.display());
+                    session.terminal.warn_with_code("unread", &warning);
                 }
             }
             Ok::<_, Error>(())
@@ -188,13 +203,22 @@ impl Scan {
     ) -> Result<String, Error> {
         let folders = if self.paths.is_empty() { vec![".".into()] } else { self.paths.clone() };
         for folder in &folders {
-            // A file of it stands for its repository.
-            let place = if fs::metadata(folder).is_ok_and(|kind| kind.is_dir()) {
-                &**folder
-            } else {
-                folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-            };
-            for object in git::look(place, range)? {
+            if !fs::metadata(folder).is_ok_and(|kind| kind.is_dir()) {
+                let message = format!("there is no folder {}", folder.display());
+                return Err(Error::new(Code::InvalidValue, message)
+                    .hint("name the folder of a repository: keyward scan FOLDER --git"));
+            }
+            let history = git::look(folder, range)?;
+            if history.is_shallow {
+                session.terminal.warn_with_code(
+                    "shallow",
+                    &format!(
+                        "{} is a shallow clone: older commits are not here; fetch them with: git fetch --unshallow",
+                        folder.display()
+                    ),
+                );
+            }
+            for object in history.objects {
                 for sighting in object.sightings {
                     sum.tell(session, store, (object.path.as_deref(), object.commit.as_deref()), sighting)?;
                 }
@@ -204,8 +228,8 @@ impl Scan {
     }
 
     /// Disables the keys, if that is wanted.
-    fn stop(&self, session: &mut Session, live: &BTreeMap<Id, Key>, form: Form) -> Result<(), Error> {
-        let names: Vec<_> = live.values().map(|key| key.name.as_str()).collect();
+    fn stop(&self, session: &mut Session, live: &BTreeMap<Id, (Key, Vec<Id>)>, form: Form) -> Result<(), Error> {
+        let names: Vec<_> = live.values().map(|(key, _)| key.name.as_str()).collect();
         let is_asked = !self.yes && session.terminal.can_ask() && (self.disable || form == Form::Lines);
         if !self.disable && !is_asked {
             session.terminal.note(&format!("stop what works with: keyward disable {}", names.join(" ")));
@@ -222,10 +246,16 @@ impl Scan {
         }
         let mut store = session.store_to_change()?;
         let disabled = session.write(&mut store, |changes| {
-            let disable = |key: &Key| match changes.key(&key.id)? {
-                Some(present) => changes.switch_key(&present, false).map(Some),
-                // Somebody has deleted it in the meantime.
-                None => Ok(None),
+            let disable = |(key, found): &(Key, Vec<Id>)| {
+                // Somebody may have deleted it in the meantime, or given it another secret.
+                let Some(present) = changes.key(&key.id)? else { return Ok(None) };
+                let works = |secret: &SecretInfo| {
+                    found.contains(&secret.id) && secret.state(changes.now()) != SecretState::Retired
+                };
+                if !present.secrets.iter().any(works) {
+                    return Ok(None);
+                }
+                changes.switch_key(&present, false).map(Some)
             };
             live.values().map(disable).collect::<Result<Vec<_>, StoreError>>()
         })?;
@@ -246,14 +276,25 @@ impl Sum {
         Sighting { secret, line, column }: Sighting,
     ) -> Result<(), Error> {
         let parts = (secret.prefix().to_owned(), secret.id().to_string());
-        let mut known = match store {
-            Some(store) => self.lookup.look(session, store, secret)?,
-            None => Known::default(),
+        let id = secret.id().clone();
+        let mut known = match store.map(|store| self.lookup.look(session, store, secret)) {
+            Some(Ok(known)) => Some(known),
+            // What is damaged is not decided about, and the others are.
+            Some(Err(error)) if error.code() == Code::StoreCorrupt => {
+                session.terminal.warn_with_code("damaged", error.message());
+                self.damage.get_or_insert(error);
+                Some(Known::default())
+            }
+            Some(Err(error)) => return Err(error),
+            None => None,
         };
-        let finding = Finding::new(Place { file, commit, line, column }, parts, &known);
+        let finding = Finding::new(Place { file, commit, line, column }, parts, known.as_ref());
         self.found += 1;
-        if let Some(key) = known.live.take() {
-            self.live.insert(key.id.clone(), *key);
+        if let Some(key) = known.as_mut().and_then(|known| known.live.take()) {
+            let (_, found) = self.live.entry(key.id.clone()).or_insert_with(|| (*key, vec![]));
+            if !found.contains(&id) {
+                found.push(id);
+            }
         }
         self.report.tell(session, &finding)
     }

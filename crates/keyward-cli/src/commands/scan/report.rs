@@ -35,6 +35,9 @@ pub(super) struct Finding {
     genuine: Option<bool>,
     #[serde(skip)]
     is_live: bool,
+    /// Whether there was a store that could know of it.
+    #[serde(skip)]
+    is_looked_up: bool,
 }
 
 /// Where a secret stands.
@@ -47,7 +50,9 @@ pub(super) struct Place<'p> {
 }
 
 impl Finding {
-    pub(super) fn new(place: Place<'_>, (prefix, id): (String, String), known: &Known) -> Self {
+    pub(super) fn new(place: Place<'_>, (prefix, id): (String, String), known: Option<&Known>) -> Self {
+        let (is_looked_up, nothing) = (known.is_some(), Known::default());
+        let known = known.unwrap_or(&nothing);
         let Place { file, commit, line, column } = place;
         Self {
             // The name of a file may be a secret, too.
@@ -61,11 +66,14 @@ impl Finding {
             state: known.state,
             genuine: known.genuine,
             is_live: known.live.is_some(),
+            is_looked_up,
         }
     }
 
     fn words(&self) -> String {
-        let Some(key) = &self.key else { return "secret of another store".to_owned() };
+        let Some(key) = &self.key else {
+            return if self.is_looked_up { "secret of another store" } else { "secret" }.to_owned();
+        };
         match (self.genuine, self.state.unwrap_or_default()) {
             (Some(true), "active") => format!("working secret of the key {key}"),
             (Some(true), "retired") => format!("former secret of the key {key}"),

@@ -8,10 +8,10 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use keyward_core::rules::leaks::{WIDEST, leaks};
-use keyward_core::rules::token::Secret;
+use keyward_core::rules::token::{Id, Secret};
 use zeroize::Zeroizing;
 
-use crate::platform::open_unlinked;
+use crate::platform::{is_made_up, open_unlinked};
 
 /// So much is read at once.
 const PART: usize = 1 << 20;
@@ -51,6 +51,8 @@ pub(super) fn look_through(
     let buffer = &mut *buffer.0;
     // What is kept of the part before, the lines in front of it, and how many bytes of the last one.
     let (mut kept, mut breaks, mut in_line) = (0, 0, 0);
+    // The place of the part, and the secrets that were found in what is kept: they are found there once more.
+    let (mut base, mut seen): (u64, Vec<(u64, Id)>) = (0, vec![]);
     let mut is_compressed = false;
     loop {
         let read = fill(source, &mut buffer[kept..])?;
@@ -58,17 +60,24 @@ pub(super) fn look_through(
         is_compressed |= kept == 0 && COMPRESSED.iter().any(|start| buffer[..filled].starts_with(start));
         let mut counted = Lines { bytes: &buffer[..filled], at: 0, breaks, in_line };
         for leak in leaks(&buffer[..filled]) {
-            let (line, column) = counted.at(leak.start);
-            // One that is all in what was kept was seen before.
-            if leak.end > kept {
-                see(Sighting { secret: leak.secret, line, column })?;
+            let (place, id) = (base + leak.start as u64, leak.secret.id().clone());
+            // Where it begins is not told to the byte, of one that is encoded.
+            if seen.iter().any(|(before, other)| before.abs_diff(place) < 4 && *other == id) {
+                continue;
             }
+            let (line, column) = counted.at(leak.start);
+            seen.push((place, id));
+            see(Sighting { secret: leak.secret, line, column })?;
         }
         if read == 0 || filled < buffer.len() {
             return Ok(is_compressed);
         }
+        // From the beginning: what was found may stand behind that place.
+        let mut counted = Lines { bytes: &buffer[..filled], at: 0, breaks, in_line };
         counted.at(filled - WIDEST);
         (breaks, in_line) = (counted.breaks, counted.in_line);
+        base += (filled - WIDEST) as u64;
+        seen.retain(|(place, _)| *place >= base);
         kept = WIDEST;
         buffer.copy_within(filled - kept.., 0);
     }
@@ -155,6 +164,8 @@ impl Iterator for Walk {
             let is_named = next.kind.is_none();
             let kind = next.kind.map_or_else(|| fs::metadata(&next.path).map(|found| found.file_type()), Ok);
             match kind {
+                // What the system makes up has no end.
+                Ok(kind) if kind.is_dir() && !is_named && is_made_up(&next.path) => {}
                 Ok(kind) if kind.is_dir() => match inside(&next.path) {
                     Ok(inside) => self.ahead.extend(inside),
                     // It was there a moment ago.
@@ -185,7 +196,7 @@ fn inside(folder: &Path) -> io::Result<Vec<Source>> {
 
 #[cfg(test)]
 mod tests {
-    use keyward_core::rules::token::Id;
+    use base64::Engine as _;
 
     use super::*;
 
@@ -196,6 +207,36 @@ mod tests {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             let most = buffer.len().min(self.1);
             self.0.read(&mut buffer[..most])
+        }
+    }
+
+    /// Each is seen once, at its line, whatever is before it and wherever a part ends.
+    #[test]
+    fn however_it_is_written_a_secret_that_a_part_cuts_is_seen_once() {
+        // Made up.
+        let secret = Secret::build(&"kw".parse().unwrap(), Id::from_random([3; 8]), &[9; 32]);
+        let plain = secret.expose();
+        let base64 = base64::engine::general_purpose::STANDARD.encode(plain);
+        let percent = plain.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
+        for text in [plain, &base64, &percent] {
+            for before in 0..=text.len() {
+                let mut bytes = vec![b'.'; PART + WIDEST + 10_000];
+                bytes.iter_mut().skip(99).step_by(100).for_each(|byte| *byte = b'\n');
+                let place = PART + WIDEST - before;
+                bytes[place - 1] = b' ';
+                bytes[place..place + text.len()].copy_from_slice(text.as_bytes());
+                bytes[place + text.len()] = b' ';
+                let second = PART + WIDEST + 5_000;
+                bytes[second..second + plain.len()].copy_from_slice(plain.as_bytes());
+                let mut seen = vec![];
+                let see = &mut |sighting: Sighting| {
+                    seen.push(sighting.line);
+                    Ok(())
+                };
+                look_through(&mut &bytes[..], &mut Buffer::new(), see).unwrap();
+                let line = |place: usize| memchr::memchr_iter(b'\n', &bytes[..place]).count() as u64 + 1;
+                assert_eq!(seen, [line(place), line(second)], "{before} of {text}");
+            }
         }
     }
 

@@ -11,6 +11,8 @@ use super::sources::{Buffer, Sighting, Source, Walk, look_through};
 
 /// A worker is never further ahead of what was told than this many files.
 const AHEAD: usize = 10_000;
+/// So many secrets may wait for a file before theirs. Of the file that is told now any number is passed on.
+const WAITING: usize = 100_000;
 /// So many secrets are passed on at once.
 const BATCH: usize = 100;
 /// So many files without anything to tell are passed on at once: most are such ones, and to look through one takes less
@@ -56,6 +58,8 @@ struct State {
     /// How many files were taken, and how many were told.
     taken: usize,
     told: usize,
+    /// Secrets that were found and not told yet.
+    waiting: usize,
     is_over: bool,
 }
 
@@ -90,6 +94,20 @@ impl Shared {
         Ok(next.map(|next| (number, next)))
     }
 
+    /// Waits until there is room for secrets of this file.
+    fn make_room(&self, number: usize, worker: &mut Worker<'_>) -> Result<(), Deaf> {
+        let is_full = |state: &State| state.waiting >= WAITING && state.told != number && !state.is_over;
+        if is_full(&self.state()) {
+            // The file that the others wait for may be one of these.
+            worker.tell_finished()?;
+        }
+        let state = self.state();
+        let mut state =
+            self.has_moved.wait_while(state, |state| is_full(state)).unwrap_or_else(PoisonError::into_inner);
+        state.waiting += BATCH;
+        Ok(())
+    }
+
     /// Looks through files until there are none left, or nobody listens.
     fn work(&self, messages: &SyncSender<Message>) -> Result<(), Deaf> {
         let mut worker = Worker { messages, finished: vec![] };
@@ -97,7 +115,7 @@ impl Shared {
         while let Some((number, next)) = self.next(&mut worker)? {
             let (path, read) = match next {
                 Ok(source) => {
-                    let read = worker.look(number, &source, &mut buffer);
+                    let read = worker.look(self, number, &source, &mut buffer);
                     (source.path, read)
                 }
                 Err((path, error)) => (path, Err(error)),
@@ -136,10 +154,13 @@ impl Worker<'_> {
     }
 
     /// Looks through a file, and tells what is in it. Returns whether it is compressed.
-    fn look(&self, number: usize, source: &Source, buffer: &mut Buffer) -> io::Result<bool> {
+    fn look(&mut self, shared: &Shared, number: usize, source: &Source, buffer: &mut Buffer) -> io::Result<bool> {
         let Some(mut file) = source.open()? else { return Ok(false) };
         let mut batch = vec![];
-        let tell = |batch| self.tell(Message::News(number, source.path.clone(), News::Found(batch)));
+        let mut tell = |batch| {
+            shared.make_room(number, self)?;
+            self.tell(Message::News(number, source.path.clone(), News::Found(batch)))
+        };
         let deaf = |Deaf| io::Error::from(io::ErrorKind::BrokenPipe);
         let read = look_through(&mut file, buffer, &mut |sighting| {
             batch.push(sighting);
@@ -168,8 +189,10 @@ pub(super) fn in_order<E>(
     threads: usize,
     mut hear: impl FnMut(&Path, News) -> Result<(), E>,
 ) -> Result<Looked, E> {
-    let shared =
-        Shared { state: Mutex::new(State { walk, taken: 0, told: 0, is_over: false }), has_moved: Condvar::new() };
+    let shared = Shared {
+        state: Mutex::new(State { walk, taken: 0, told: 0, waiting: 0, is_over: false }),
+        has_moved: Condvar::new(),
+    };
     let (sender, receiver) = mpsc::sync_channel(threads * 4);
     thread::scope(|scope| {
         let mut workers = 0;
@@ -201,9 +224,10 @@ pub(super) fn in_order<E>(
                     }
                 }
             }
-            let before = now;
+            let (before, mut heard_of) = (now, 0);
             while let Some(heard) = waiting.get_mut(&now) {
                 for (path, news) in std::mem::take(&mut heard.news) {
+                    heard_of += if matches!(news, News::Found(_)) { BATCH } else { 0 };
                     told = told.and_then(|()| hear(&path, news));
                 }
                 let Some(end) = heard.end else { break };
@@ -212,8 +236,11 @@ pub(super) fn in_order<E>(
                 waiting.remove(&now);
                 now += 1;
             }
-            if now > before {
-                shared.state().told = now;
+            if now > before || heard_of > 0 {
+                let mut state = shared.state();
+                state.told = now;
+                state.waiting -= heard_of;
+                drop(state);
                 shared.has_moved.notify_all();
             }
             if told.is_err() {

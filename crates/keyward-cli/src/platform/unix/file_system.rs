@@ -31,6 +31,34 @@ pub fn file_system(path: &Path) -> FileSystem {
     }
 }
 
+/// Whether the system makes the files up as they are read, as in /proc and /sys. Some of them have no end.
+pub fn is_made_up(path: &Path) -> bool {
+    // proc, sysfs, debugfs, tracefs, securityfs, configfs, pstore, efivarfs, fusectl, selinuxfs, bpf, cgroup, cgroup2.
+    const MADE_UP: [u32; 13] = [
+        0x9fa0,
+        0x6265_6572,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0x6265_6570,
+        0x6165_676c,
+        0xde5e_81e4,
+        0x6573_5543,
+        0xf97c_ff8c,
+        0xcafe_4a11,
+        0x0027_e0eb,
+        0x6367_7270,
+    ];
+    #[cfg(target_os = "linux")]
+    return rustix::fs::statfs(path)
+        .is_ok_and(|found| u32::try_from(found.f_type & 0xffff_ffff).is_ok_and(|number| MADE_UP.contains(&number)));
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (path, MADE_UP);
+        false
+    }
+}
+
 /// The numbers of statfs(2) and linux/magic.h.
 #[cfg(target_os = "linux")]
 fn of_number(number: u32) -> FileSystem {

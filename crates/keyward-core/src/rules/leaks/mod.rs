@@ -12,7 +12,7 @@
 mod runs;
 mod spellings;
 
-use self::runs::{Run, runs, wide_runs};
+use self::runs::{Run, broken_runs, runs, wide_runs};
 use self::spellings::{base64, is_base64, unpercent};
 use super::digits::{CROCKFORD, ID_DIGITS};
 use super::names::PREFIX_LENGTH;
@@ -33,7 +33,7 @@ pub struct Leak {
     pub secret: Secret,
     /// The place of its first byte.
     pub start: usize,
-    /// The place behind its last byte.
+    /// The place behind its last byte; of one that is encoded, behind the beginning of its last character.
     pub end: usize,
 }
 
@@ -50,10 +50,7 @@ pub fn leaks(bytes: &[u8]) -> Vec<Leak> {
 type Places<'p> = &'p dyn Fn(usize) -> usize;
 
 fn search(bytes: &[u8], places: Places<'_>, depth: u32, found: &mut Vec<Leak>) {
-    for Run { text, places: own } in runs(bytes) {
-        examine(&text, &|place| places(own.of(place)), depth, found);
-    }
-    for Run { text, places: own } in wide_runs(bytes) {
+    for Run { text, places: own } in runs(bytes).chain(broken_runs(bytes)).chain(wide_runs(bytes)) {
         examine(&text, &|place| places(own.of(place)), depth, found);
     }
 }

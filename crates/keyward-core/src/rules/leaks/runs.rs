@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// every place that is a multiple of this, and where that byte is another one, all before it is passed over.
 pub(super) const LEAST: usize = 64;
 /// A line of base64 that goes on in the next one has at least this many characters (RFC 7468: 64; RFC 2045: 76).
-const FULL_LINE: usize = 60;
+const FULL_LINE: usize = LEAST;
 
 /// Whether a byte may be a part of a secret, as it is, percent-encoded or in base64 of either alphabet.
 const fn is_part(byte: u8) -> bool {
@@ -57,6 +57,18 @@ pub(super) fn runs(bytes: &[u8]) -> impl Iterator<Item = Run<'_>> {
         let (run, behind) = with_next_lines(bytes, first, end);
         start = behind;
         Some(run)
+    })
+}
+
+/// What a mail program has broken: a line that ends with `=`, and those that it goes on in (RFC 2045, section 6.7). The
+/// first piece may be too short to be a run.
+pub(super) fn broken_runs(bytes: &[u8]) -> impl Iterator<Item = Run<'_>> {
+    let ends = ["=\n", "=\r\n"].into_iter().flat_map(|end| memchr::memmem::find_iter(bytes, end));
+    ends.filter_map(|end| {
+        let is_part = |byte: &&u8| PARTS[usize::from(**byte)] && **byte != b'=';
+        let length = bytes[..end].iter().rev().take(LEAST).take_while(is_part).count();
+        // A longer one is a run already.
+        (length + 1 < LEAST).then(|| with_next_lines(bytes, end - length, end + 1).0)
     })
 }
 

@@ -62,7 +62,12 @@ fn spellings(secret: &str) -> Vec<(Vec<u8>, Option<usize>)> {
         }
     }
     // Quoted-printable.
-    all.push((format!("the key is {}=\n{} and", &secret[..64], &secret[64..]), Some(11)));
+    for cut in [1, 10, 40, 63, 64, secret.len() - 1] {
+        for line_break in ["=\n", "=\r\n"] {
+            let (one, other) = secret.split_at(cut);
+            all.push((format!("the key is {one}{line_break}{other} and"), Some(11)));
+        }
+    }
     let mut all: Vec<(Vec<u8>, Option<usize>)> =
         all.into_iter().map(|(text, place)| (text.into_bytes(), place)).collect();
     for to_bytes in [u16::to_le_bytes as fn(u16) -> [u8; 2], u16::to_be_bytes] {

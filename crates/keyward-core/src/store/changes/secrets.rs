@@ -110,6 +110,18 @@ impl Changes<'_> {
         }
     }
 
+    /// Tells of a secret that was staged quietly, and that stays. Nothing is told of one that is gone.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn tell_staged(&self, key: &Key, secret: &Id) -> Result<(), StoreError> {
+        let present = self.key(&key.id)?;
+        match present.filter(|present| present.secrets.iter().any(|own| own.id == *secret && own.staged)) {
+            Some(present) => self.record("key.stage", &present, json!({"secret": secret})),
+            None => Ok(()),
+        }
+    }
+
     /// Takes a staged secret away again, unless it has become the current one.
     ///
     /// # Errors

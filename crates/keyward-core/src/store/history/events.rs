@@ -146,6 +146,19 @@ pub(in crate::store) fn keys_ever_named(conn: &Conn, text: &str) -> Result<Vec<P
     })
 }
 
+/// The last name of the key that had a secret with this public id.
+pub(in crate::store) fn key_that_had(conn: &Conn, secret: &Id) -> Result<Option<Name>, StoreError> {
+    conn.optional(
+        "SELECT subject_name FROM history
+          WHERE seq = (SELECT max(seq) FROM history
+                        WHERE subject_kind = 'key'
+                          AND subject_id = (SELECT subject_id FROM history
+                                             WHERE secret_id = ?1 AND subject_kind = 'key' LIMIT 1))",
+        &[secret.as_str().into()],
+        |row| row.parsed(0),
+    )
+}
+
 /// The id of the key that last had this name, or that has this id: for a key that is gone.
 pub(in crate::store) fn last_key_named(conn: &Conn, name: &str) -> Result<Option<Id>, StoreError> {
     conn.optional(

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 pub use events::{EventFilter, PastKey};
-pub(super) use events::{each, is_told, keys_ever_named, last_key_named};
+pub(super) use events::{each, is_told, key_that_had, keys_ever_named, last_key_named};
 
 use super::db::{Conn, End, Row};
 use super::error::StoreError;
