@@ -407,7 +407,7 @@ fn a_history_that_is_not_whole_and_another_repository_are_told() {
     let mut scan = sandbox.binary(&format!("scan {whole} --git -q"));
     assert_eq!(finish(scan.env("GIT_DIR", format!("{other}/.git"))).stdout, "live\n");
     // Complaints without an end hold nothing up.
-    let alternates: String = (0..4_000).map(|number| format!("/nonexistent/{number}\n")).collect();
+    let alternates = (0..4_000).fold(String::new(), |text, number| text + &format!("/nonexistent/{number}\n"));
     put(&whole, ".git/objects/info/alternates", alternates);
     assert_eq!(finish(&mut sandbox.binary(&format!("scan {whole} --git -q"))).stdout, "live\n");
 }
@@ -433,8 +433,8 @@ fn what_is_damaged_keeps_nothing_else_from_being_stopped() {
 fn what_was_rotated_meanwhile_is_not_stopped() {
     let sandbox = Sandbox::new();
     let tree = folder(&sandbox);
-    let live = sandbox.mint("live");
-    put(&tree, "a", &live);
+    let leaked = sandbox.mint("live");
+    put(&tree, "a", &leaked);
     let pipe = sandbox.path("pipe");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();

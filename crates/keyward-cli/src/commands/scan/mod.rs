@@ -40,6 +40,7 @@ use crate::text::{count, in_plain_words};
 /// for other scanners, which do not check the checksum, is
 ///
 ///   [a-z][a-z0-9_]{0,15}_[0-9a-hjkmnp-tv-z]{12}_[0-9A-Za-z]{49}
+#[allow(rustdoc::broken_intra_doc_links, reason = "a regular expression is no link, and help shows backticks")]
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward scan
