@@ -76,7 +76,7 @@ fn a_call_is_counted_by_what_came_of_it() {
     // Where it came from is not known.
     let key = ok(&sandbox, "show b --json").json();
     assert_eq!((&key["use_count"], &key["last_used_from"]), (&json!(2), &Value::Null));
-    assert!(ok(&sandbox, "show a").stdout.contains("used 4 times, last now from 198.51.100.7\n"));
+    assert!(ok(&sandbox, "show a").stdout.contains("now from 198.51.100.7 (4 times in all)\n"));
     ok(&sandbox, "delete a --yes");
     assert_eq!(total(&sandbox, ""), [2, 1, 0]);
 }

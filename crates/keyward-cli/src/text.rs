@@ -28,9 +28,11 @@ fn likely<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Vec<&'n str> {
         found = all().filter(|name| name.to_lowercase().starts_with(&wanted)).collect();
     }
     if found.is_empty() {
-        let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &wanted);
+        // What all flags begin with makes none of them likelier.
+        let bare = |text: &str| text.trim_start_matches('-').to_lowercase();
+        let similarity = |name: &str| strsim::jaro_winkler(&bare(name), &bare(text));
         let mut similar: Vec<(f64, &str)> = all().map(|name| (similarity(name), name)).collect();
-        similar.retain(|(similarity, _)| *similarity > 0.85);
+        similar.retain(|(similarity, _)| *similarity > 0.8);
         similar.sort_by(|one, two| two.0.total_cmp(&one.0));
         let best = similar.first().map_or(0.0, |(similarity, _)| *similarity);
         found = similar.into_iter().filter(|(similarity, _)| best - similarity < 0.03).map(|(_, name)| name).collect();

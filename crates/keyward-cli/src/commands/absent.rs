@@ -19,12 +19,9 @@ pub(super) fn note_keys(session: &mut Session, view: &View<'_>, filter: &Filter,
         }
         let known = names.map_or_else(|| Ok(vec![]), |names| view.names_starting(names, ""))?;
         let note = format!("no key {what} {text}");
-        let note = if what == IS_CALLED {
-            format!("{note}; for a part of a name: --name '{text}*', or --search {text}")
-        } else {
-            note
-        };
-        session.terminal.note_with_code(CODE, &with_hint(note, did_you_mean(&known, &text)));
+        let of_a_part = || format!("for a part of a name: --name '{text}*', or --search {text}");
+        let meant = did_you_mean(&known, &text).or_else(|| (what == IS_CALLED).then(of_a_part));
+        session.terminal.note_with_code(CODE, &with_hint(note, meant));
     }
     Ok(())
 }
