@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::expiry::tell_expiry;
 use super::setting_args::{ChangeArgs, SettingArgs, cannot_stand_together, end_of};
-use super::views::{KeyDocument, changes, find_all_to_change, offer_group, print_documents};
+use super::views::{KeyDocument, changes, find_all_to_change, offer_group};
 use crate::delivery::{Effect, Patience};
 use crate::error::{Code, Error, Exit};
 use crate::formats::settings_text::{Edited, mark, parse, render, unmark};
@@ -129,7 +129,7 @@ fn report(session: &mut Session, changed: &[(Key, Key)], are_several: bool) -> R
     if session.json() {
         let documents: Vec<_> =
             changed.iter().map(|keys| KeyDocument { key: keys.1.to_json(now), outcome: outcome(keys) }).collect();
-        return print_documents(session, &documents, are_several);
+        return session.terminal.print_documents(&documents, are_several);
     }
     for keys @ (before, after) in changed {
         session.terminal.note(&match outcome(keys) {

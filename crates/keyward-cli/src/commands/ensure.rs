@@ -146,11 +146,7 @@ fn over_a_leftover(
     may_go: impl Fn(&Id) -> Result<bool, Error>,
 ) -> Result<Sink, Error> {
     let Sink::Place(Place::File { path, existing: Existing::Refuse }) = sink else { return Ok(sink) };
-    let existing = match proof {
-        Some(Proof::Nothing { content }) => Existing::Only(content.clone()),
-        Some(Proof::Secret { secret, content }) if may_go(secret.id())? => Existing::Only(content.clone()),
-        _ => Existing::Refuse,
-    };
+    let existing = proof.map_or(Ok(Existing::Refuse), |proof| proof.existing(may_go))?;
     Ok(Sink::Place(Place::File { path, existing }))
 }
 

@@ -8,11 +8,12 @@ use super::expiry::tell_cuts;
 use super::mint::{DeliveryArgs, Rotation, Together, rotate_keys};
 use super::secrets_dir::{file_name, make_folder};
 use super::views::find_all_to_change;
-use crate::delivery::{Changed, Existing, Patience, Place, Proof, Sink};
+use crate::delivery::{Changed, Existing, Patience, Place, Sink};
 use crate::error::{Code, Error, Exit};
 use crate::session::Session;
 use keyward_core::rules::key::{Key, SecretInfo, SecretState};
 use keyward_core::rules::time::{Duration, rfc3339};
+use keyward_core::rules::token::Id;
 use keyward_core::store::{Filter, Store};
 
 /// Replace the secrets of keys
@@ -92,17 +93,9 @@ fn in_files(session: &Session, store: &Store, folder: &Path, keys: &[Key]) -> Re
     let in_file = |key: &Key| {
         let path = folder.join(file_name(&key.name));
         let proof = Place::File { path: path.clone(), existing: Existing::Refuse }.proof()?;
-        let existing = match proof {
-            Some(Proof::Nothing { content }) => Existing::Only(content),
-            Some(Proof::Secret { secret, content })
-                if key.secrets.iter().any(|own| own.id == *secret.id())
-                    || store.view()?.is_leftover(secret.id())? =>
-            {
-                Existing::Only(content)
-            }
-            _ => Existing::Refuse,
-        };
-        if existing == Existing::Refuse && path.exists() {
+        let is_own = |id: &Id| Ok(key.secrets.iter().any(|own| own.id == *id) || store.view()?.is_leftover(id)?);
+        let existing = proof.map_or(Ok(Existing::Refuse), |proof| proof.existing(is_own))?;
+        if existing == Existing::Refuse {
             let message = format!("{} holds something else than a secret of {}", path.display(), key.name);
             return Err(Error::new(Code::NotDelivered, format!("{message}; nothing was changed"))
                 .hint("move it away, or name another folder"));

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::views::{find_all, key_card, print_documents};
+use super::views::{find_all, key_card};
 use crate::error::{Error, Exit};
 use crate::session::{Session, no_such_key};
 use keyward_core::store::Filter;
@@ -40,7 +40,7 @@ impl Show {
         }
         if session.json() {
             let documents: Vec<_> = keys.iter().map(|key| key.to_json(session.now())).collect();
-            print_documents(session, &documents, self.keys.len() > 1)?;
+            session.terminal.print_documents(&documents, self.keys.len() > 1)?;
         } else if session.quiet() {
             keys.iter().try_for_each(|key| session.terminal.print(&format!("{}\n", key.name)))?;
         } else {

@@ -89,22 +89,26 @@ fn why_suspended(key: &Key) -> Option<String> {
 
 /// When and how often a key was used, beside the words "last used".
 pub fn last_used(key: &Key, now: Timestamp) -> String {
-    let from = key.last_used_from.map_or_else(String::new, |address| format!(" from {address}"));
-    match (key.last_used_at, key.use_count) {
-        (Some(time), 1) => format!("{}{from} (once in all)", relative(time, now)),
-        (Some(time), count) => format!("{}{from} ({count} times in all)", relative(time, now)),
+    match (last(key, now), key.use_count) {
+        (Some(last), 1) => format!("{last} (once in all)"),
+        (Some(last), count) => format!("{last} ({count} times in all)"),
         (None, _) => "never".to_owned(),
     }
 }
 
-/// When and how often a key was used, in words.
+/// The same as a part of a sentence.
 pub fn last_use(key: &Key, now: Timestamp) -> String {
-    let from = key.last_used_from.map_or_else(String::new, |address| format!(" from {address}"));
-    match (key.last_used_at, key.use_count) {
-        (Some(time), 1) => format!("used once, {}{from}", relative(time, now)),
-        (Some(time), count) => format!("used {count} times, last {}{from}", relative(time, now)),
+    match (last(key, now), key.use_count) {
+        (Some(last), 1) => format!("used once, {last}"),
+        (Some(last), count) => format!("used {count} times, last {last}"),
         (None, _) => "never used".to_owned(),
     }
+}
+
+/// When a key was used last, and from where.
+fn last(key: &Key, now: Timestamp) -> Option<String> {
+    let from = key.last_used_from.map_or_else(String::new, |address| format!(" from {address}"));
+    key.last_used_at.map(|time| format!("{}{from}", relative(time, now)))
 }
 
 /// The limits of a key, its owner and its tenant, a line each, with what is left of each and when it is full again.
@@ -200,17 +204,6 @@ pub struct KeyDocument<'k> {
     pub key: KeyJson<'k>,
     /// What became of it.
     pub outcome: Effect,
-}
-
-/// Prints a document of each key: an array where several keys were named, else the one object.
-///
-/// # Errors
-/// Where stdout takes nothing.
-pub fn print_documents(session: &mut Session, documents: &[impl Serialize], are_several: bool) -> Result<(), Error> {
-    match documents {
-        [only] if !are_several => session.terminal.print_json(only),
-        all => session.terminal.print_json(&all),
-    }
 }
 
 /// Says what became of several keys: in JSON always an array, however many they are.

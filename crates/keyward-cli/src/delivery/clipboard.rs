@@ -102,7 +102,7 @@ pub(super) fn deliver(
             deposit.keeper = Some(keeper);
             return Ok(());
         }
-        Holder::Terminal => deposit.is_final = true,
+        Holder::Terminal => deposit.set_final(),
     }
     if trusting {
         return Ok(());

@@ -177,15 +177,15 @@ pub fn hand_over(
         .orders
         .iter()
         .any(|order| order.sink.may_wait())
-        .then(|| Watch::start(session, store, &lease, &deposit.is_out));
+        .then(|| Watch::start(session, store, &lease, &deposit.is_final));
     let delivered = deliver(session, &handover, &rehearsed, &lease, &mut deposit);
     drop(watch);
     if handover.orders.iter().any(|order| order.sink.waits_for_someone()) {
         session.look_at_the_clock();
     }
-    let (sent, handover_is_staged) = (handover.sent(), lease.has_staged());
+    let sent = handover.sent();
     if let Err(error) = delivered {
-        if deposit.is_final && handover_is_staged {
+        if deposit.is_final() && lease.has_staged() {
             return Err(not_committed(session, store, &sent, &lease, deposit, error));
         }
         let error = taken_back(deposit, error);
@@ -269,7 +269,7 @@ fn not_committed(
     deposit: Deposit,
     error: Error,
 ) -> Error {
-    let is_final = deposit.is_final;
+    let is_final = deposit.is_final();
     let error = taken_back(deposit, error);
     if is_final && lease.has_staged() {
         let _ = lease.end(store, session.stamp());
@@ -330,7 +330,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(session: &Session, store: &Store, lease: &Lease, is_out: &Arc<AtomicBool>) -> Self {
+    fn start(session: &Session, store: &Store, lease: &Lease, is_final: &Arc<AtomicBool>) -> Self {
         let (renewal, stopped) = mpsc::channel();
         let (open, clock) = (store.again(), session.clock());
         let (of_renewal, of_end) = (lease.clone(), lease.clone());
@@ -345,11 +345,12 @@ impl Watch {
         // Where the system gives no thread, the reservation ends early, and nothing else is lost.
         let _ = start_thread(renew);
         let (open, clock) = (store.again(), session.clock());
-        let (actor, is_out) = (session.stamp().actor.cloned(), Arc::clone(is_out));
+        let (actor, is_final) = (session.stamp().actor.cloned(), Arc::clone(is_final));
         session.interrupts.at_the_end(move || {
             let stamp = Stamp { now: clock(), actor: actor.as_ref() };
-            // What somebody has is not withdrawn.
-            let end = if is_out.load(Ordering::Acquire) { Lease::end } else { Lease::give_back };
+            // What somebody has is not withdrawn, where it works already.
+            let is_kept = is_final.load(Ordering::Acquire) && of_end.has_staged();
+            let end = if is_kept { Lease::end } else { Lease::give_back };
             let _ = open().and_then(|mut store| end(&of_end, &mut store, stamp));
         });
         Self { interrupts: Arc::clone(&session.interrupts), _renewal: renewal }

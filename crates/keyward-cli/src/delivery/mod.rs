@@ -13,7 +13,7 @@ mod reveal;
 mod stdout;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyward_core::rules::key::Key;
 use keyward_core::rules::token::Secret;
@@ -209,15 +209,22 @@ struct Deposit {
     keeper: Option<Keeper>,
     /// Have the secret.
     files: Files,
-    /// Somebody has the secret who does not give it back: a person, a program, a reader.
-    is_final: bool,
-    /// The same, for who ends the program on a signal: somebody has some of several secrets.
-    is_out: Arc<AtomicBool>,
+    /// Somebody has a secret and does not give it back: a person, a program, a reader. A signal that ends the program
+    /// looks at it too.
+    is_final: Arc<AtomicBool>,
     /// What there is to tell once the change is made.
     notes: Vec<String>,
 }
 
 impl Deposit {
+    fn set_final(&self) {
+        self.is_final.store(true, Ordering::Release);
+    }
+
+    fn is_final(&self) -> bool {
+        self.is_final.load(Ordering::Acquire)
+    }
+
     /// The change was made.
     fn keep(self, session: &mut Session) {
         self.files.keep();

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::formats::dotenv::{self, Variable};
 use crate::session::Session;
 use keyward_core::rules::credential::trimmed;
-use keyward_core::rules::token::Secret;
+use keyward_core::rules::token::{Id, Secret};
 use keyward_core::store::files_beside;
 
 /// A place that was named.
@@ -71,6 +71,20 @@ pub enum Proof {
         /// The whole of what is there.
         content: Zeroizing<Vec<u8>>,
     },
+}
+
+impl Proof {
+    /// What may happen to the file that holds it: nothing is replaced but a secret that `may_go`.
+    ///
+    /// # Errors
+    /// What `may_go` says.
+    pub fn existing(&self, may_go: impl FnOnce(&Id) -> Result<bool, Error>) -> Result<Existing, Error> {
+        Ok(match self {
+            Self::Nothing { content } => Existing::Only(content.clone()),
+            Self::Secret { secret, content } if may_go(secret.id())? => Existing::Only(content.clone()),
+            _ => Existing::Refuse,
+        })
+    }
 }
 
 impl Place {
@@ -166,7 +180,7 @@ impl Place {
                 // Held anew: what let signals wait for the command before would let them go after this one.
                 deposit.hold = None;
                 deposit.hold = Some(command::run(session, command, secret)?);
-                deposit.is_final = true;
+                deposit.set_final();
             }
             Self::Step { file, name } => github::add(session, &mut deposit.files, *file, name, secret)?,
         }

@@ -35,7 +35,7 @@ pub(super) fn reveal(session: &mut Session, secrets: &[Revealed<'_>], deposit: &
         on_alternate_screen(session, &section, secrets, deposit)?;
     }
     deposit.hold = Some(section.answered());
-    deposit.is_final = true;
+    deposit.set_final();
     Ok(())
 }
 

@@ -6,8 +6,6 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{Deposit, Effect, Told};
-use std::sync::atomic::Ordering;
-
 use crate::error::{Code, Error};
 use crate::session::Session;
 
@@ -33,10 +31,7 @@ impl<'d> MintDocument<'d> {
 /// Where stdout takes nothing.
 pub fn print_outcomes(session: &mut Session, told: &[Told<'_>], in_array: bool) -> Result<(), Error> {
     let documents: Vec<_> = told.iter().map(|told| MintDocument::new(session, None, *told)).collect();
-    match &documents[..] {
-        [document] if !in_array => session.terminal.print_json(document),
-        documents => session.terminal.print_json(&documents),
-    }
+    session.terminal.print_documents(&documents, in_array)
 }
 
 /// A text for each secret, with no more of the others than their order.
@@ -93,9 +88,8 @@ pub(super) fn write(
             .terminal
             .deliver(text)
             .map_err(|error| if done == 0 { not_delivered(error) } else { cut_off(&error) })?;
-        deposit.is_final = true;
+        deposit.set_final();
         if done + 1 < texts.len() {
-            deposit.is_out.store(true, Ordering::Release);
             session.interrupts.hint(is_staged.then(|| SOME_ARE_OUT.to_owned()));
         }
     }

@@ -249,6 +249,17 @@ impl Terminal {
         self.print(&text)
     }
 
+    /// Writes one JSON document, or with `in_array` an array, also of one.
+    ///
+    /// # Errors
+    /// As [`Terminal::print`].
+    pub fn print_documents(&mut self, documents: &[impl Serialize], in_array: bool) -> Result<(), Error> {
+        match documents {
+            [only] if !in_array => self.print_json(only),
+            all => self.print_json(&all),
+        }
+    }
+
     /// Writes bytes that must arrive: to stdout, at once, with every failure reported, and past the
     /// buffer, which is not wiped.
     ///

@@ -7,3 +7,9 @@ pub(super) const CROCKFORD: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 pub(super) const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// How many digits a public id has.
 pub(super) const ID_DIGITS: usize = 12;
+
+/// What follows a public id between underscores, if `bytes` begin with one.
+pub(super) fn behind_id(bytes: &[u8]) -> Option<&[u8]> {
+    let (id, rest) = bytes.strip_prefix(b"_")?.split_at_checked(ID_DIGITS)?;
+    if id.iter().all(|byte| CROCKFORD.contains(byte)) { rest.strip_prefix(b"_") } else { None }
+}

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::digits::{CROCKFORD, ID_DIGITS};
+use super::digits::{ID_DIGITS, behind_id};
 
 /// The least number of digits of a secret that make a text suspicious.
 const SECRET_DIGITS: usize = 8;
@@ -75,16 +75,9 @@ fn looks_secret(word: &str) -> bool {
         return false;
     }
     let bytes = word.as_bytes();
-    let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
-    let plain = (0..bytes.len()).any(|start| {
-        let id = start + 1;
-        let secret = id + ID_DIGITS + 1;
-        secret < bytes.len()
-            && bytes[start] == b'_'
-            && bytes[id..secret - 1].iter().all(|b| CROCKFORD.contains(b))
-            && bytes[secret - 1] == b'_'
-            && digits(secret) >= SECRET_DIGITS
-    });
+    let digits = |rest: &[u8]| rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+    let plain =
+        (0..bytes.len()).any(|start| behind_id(&bytes[start..]).is_some_and(|rest| digits(rest) >= SECRET_DIGITS));
     plain || word.split(|c: char| !c.is_ascii_alphanumeric()).any(is_encoded)
 }
 

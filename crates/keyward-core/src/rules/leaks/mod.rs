@@ -14,7 +14,7 @@ mod spellings;
 
 use self::runs::{Run, broken_runs, runs, wide_runs};
 use self::spellings::{base64, is_base64, unpercent};
-use super::digits::{CROCKFORD, ID_DIGITS};
+use super::digits::behind_id;
 use super::names::PREFIX_LENGTH;
 use super::token::{Secret, TAIL_LENGTH};
 
@@ -78,11 +78,7 @@ fn plain(run: &[u8], places: Places<'_>, found: &mut Vec<Leak>) {
     while let Some(place) = run[from..].iter().position(|byte| *byte == b'_').map(|at| from + at) {
         from = place + 1;
         let Some(tail) = run.get(place..place + TAIL_LENGTH) else { return };
-        let (id, secret) = tail[1..].split_at(ID_DIGITS);
-        let has_form = secret[0] == b'_'
-            && id.iter().all(|byte| CROCKFORD.contains(byte))
-            && secret[1..].iter().all(u8::is_ascii_alphanumeric);
-        if !has_form {
+        if !behind_id(tail).is_some_and(|secret| secret.iter().all(u8::is_ascii_alphanumeric)) {
             continue;
         }
         let is_in_prefix = |byte: &&u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');

@@ -91,17 +91,14 @@ fn each<E: From<StoreError>>(
     mut f: impl FnMut(&Row<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut failed = None;
-    let read = rows(&mut |row| match f(row) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            failed = Some(error);
-            ControlFlow::Break(())
-        }
-    });
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(read?),
-    }
+    let read = rows(&mut |row| stop_at_error(f(row), &mut failed));
+    failed.map_or_else(|| Ok(read?), Err)
+}
+
+/// Has a reader of rows stop at an error, which is kept in `failed`.
+pub(super) fn stop_at_error<E>(looked: Result<(), E>, failed: &mut Option<E>) -> ControlFlow<()> {
+    *failed = looked.err();
+    if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// What `f` makes of the first row that `rows` reads, if there is one.

@@ -16,7 +16,7 @@ use super::error::Failure;
 use super::server::{Peer, Server, settings};
 use super::session::Session;
 use super::wait::Deadline;
-use crate::store::db::Value;
+use crate::store::db::{Value, stop_at_error};
 use crate::store::error::StoreError;
 
 /// How long each wait may last.
@@ -276,17 +276,8 @@ impl Client {
         mut f: impl FnMut(&Row) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut failed = None;
-        let read = self.rows(sql, values, &mut |row| match f(row) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        });
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(read?),
-        }
+        let read = self.rows(sql, values, &mut |row| stop_at_error(f(row), &mut failed));
+        failed.map_or_else(|| Ok(read?), Err)
     }
 
     /// Calls `f` with each row of the answer, as it comes, until it has seen enough.
