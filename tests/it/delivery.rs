@@ -9,9 +9,9 @@ use keyward_cli::world::StreamKinds;
 use crate::harness::{Output, Recorder, Sandbox, finish, words};
 
 /// A stream that takes so many bytes and then fails.
-struct Failing {
-    left: usize,
-    with: io::ErrorKind,
+pub struct Failing {
+    pub left: usize,
+    pub with: io::ErrorKind,
 }
 
 impl Write for Failing {

@@ -313,6 +313,15 @@ pub fn finish_with(command: &mut Command, input: &[u8]) -> Output {
     Output { code, stdout, stderr }
 }
 
+/// A pipe that takes nothing before somebody reads it: it is full of `x`.
+pub fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
+    let (reader, mut writer) = io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    while Write::write(&mut writer, &[b'x'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
+}
+
 pub fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::harness::{Output, Sandbox, finish};
+use crate::delivery::Failing;
+use crate::harness::{Output, Sandbox, finish, full_pipe};
 use crate::pty::Screen;
 use crate::sinks::NO_COMMIT;
 
@@ -154,10 +155,7 @@ fn a_key_that_is_gone_by_then_stops_the_rotation_and_the_others_keep_both_secret
     let sandbox = Sandbox::new();
     let old = keys(&sandbox, &["a", "b"]);
     // A pipe that is full holds the secrets up until somebody has deleted one of the keys.
-    let (mut reader, mut writer) = std::io::pipe().unwrap();
-    rustix::io::ioctl_fionbio(&writer, true).unwrap();
-    while std::io::Write::write(&mut writer, &[b'x'; 4096]).is_ok() {}
-    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    let (mut reader, writer) = full_pipe();
     let mut rotation = sandbox.binary("rotate a b");
     let child = rotation.stdout(writer).stderr(std::process::Stdio::piped()).spawn().unwrap();
     drop(rotation);
@@ -208,25 +206,6 @@ fn a_person_sees_all_of_them_and_says_that_they_are_stored() {
     assert!(screen.text().contains("--secrets-dir"), "{}", screen.text());
 }
 
-/// Takes so many bytes and then no more.
-struct Failing(usize);
-
-impl std::io::Write for Failing {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self.0.min(bytes.len()) {
-            0 => Err(std::io::ErrorKind::BrokenPipe.into()),
-            count => {
-                self.0 -= count;
-                Ok(count)
-            }
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn where_only_some_are_out_none_is_withdrawn() {
     for form in ["", "--json"] {
@@ -234,7 +213,10 @@ fn where_only_some_are_out_none_is_withdrawn() {
         let old = keys(&sandbox, &["a", "b"]);
         // All of the first one, and a little of the second.
         let first = if form.is_empty() { 75 } else { 900 };
-        let output = sandbox.run_into(&format!("rotate a b {form}"), Box::new(Failing(first)));
+        let output = sandbox.run_into(
+            &format!("rotate a b {form}"),
+            Box::new(Failing { left: first, with: std::io::ErrorKind::BrokenPipe }),
+        );
         assert_eq!(output.code, 7, "{output}");
         assert!(output.stderr.contains("took only some of the secrets"), "{output}");
         assert!(output.stderr.contains("both secrets of a, b work now"), "{output}");

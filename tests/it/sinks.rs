@@ -14,7 +14,7 @@ use jiff::{Timestamp, ToSpan as _};
 use regex::Regex;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use crate::harness::{Output, Sandbox, finish};
+use crate::harness::{Output, Sandbox, finish, full_pipe};
 use crate::pty::Screen;
 
 /// The flags for a file `$T`, as the shell reads them. A variable in front is one of the environment.
@@ -575,10 +575,7 @@ fn where_the_store_is_locked_after_the_delivery_both_secrets_work() {
 fn while_nobody_reads_the_secret_other_commands_do_not_wait() {
     for verb in ["create new", "rotate old"] {
         let scene = Scene::new();
-        let (mut reader, mut writer) = std::io::pipe().unwrap();
-        rustix::io::ioctl_fionbio(&writer, true).unwrap();
-        while std::io::Write::write(&mut writer, &[b'x'; 4096]).is_ok() {}
-        rustix::io::ioctl_fionbio(&writer, false).unwrap();
+        let (mut reader, writer) = full_pipe();
         let mut child = scene.sandbox.binary(verb).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
         // It has its reservation, and waits for the reader.
         let store = scene.sandbox.store();

@@ -49,7 +49,7 @@ impl Help {
     }
 }
 
-/// What can be explained and is no command.
+/// The topics that are not commands.
 fn others() -> String {
     let topics = TOPICS.iter().map(|topic| topic.name);
     std::iter::once("exit-codes").chain(topics).collect::<Vec<_>>().join(", ")

@@ -7,12 +7,12 @@
 use std::io::{self, ErrorKind, Write as _};
 use std::sync::Arc;
 
-use console::{Key, Term, measure_text_width};
+use console::measure_text_width;
 use dialoguer::Select;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use zeroize::Zeroizing;
 
-use super::keys::{Key as Pressed, Keyboard};
+use super::keys::{Key, Keyboard};
 use super::{Interrupts, Section, Terminal};
 use crate::error::{Code, Error};
 use crate::platform::{self, RawMode, forget_typed_ahead};
@@ -52,16 +52,12 @@ impl Terminal {
             });
         }
         let prompt = format!("{} {} ", clean(question), if default { "[Y/n]" } else { "[y/N]" });
-        forget_typed_ahead();
-        let answer = type_answer(section, &mut self.stderr, &prompt);
-        let _ = self.stderr.write_all(b"\r\n");
-        match answer {
-            Ok(Answer::Given(text)) if text.trim().is_empty() => Ok(default),
-            Ok(Answer::Given(text)) => Ok(matches!(text.trim().to_lowercase().as_str(), "y" | "yes")),
-            Ok(Answer::Declined) => Ok(false),
-            Err(error) if error.kind() == ErrorKind::Interrupted => Err(section.interrupted()),
-            Err(error) => Err(gone(&error)),
-        }
+        let is_letter = |text: &str| ["y", "Y", "n", "N"].contains(&text);
+        Ok(match self.typed(section, &prompt, is_letter)? {
+            Answer::Given(text) if text.trim().is_empty() => default,
+            Answer::Given(text) => matches!(text.trim().to_lowercase().as_str(), "y" | "yes"),
+            Answer::Declined => false,
+        })
     }
 
     /// Asks to choose one of `items`; returns its index.
@@ -136,23 +132,23 @@ impl Terminal {
     /// # Errors
     /// What `section` says for an interruption, or where the terminal is gone.
     pub fn line(&mut self, section: &Section, question: &str) -> Result<Answer<String>, Error> {
-        loop {
-            forget_typed_ahead();
-            self.show_prompt(question);
-            let returns = section.returns();
-            let answer = type_line();
-            let _ = self.stderr.write_all(b"\r\n");
-            return match answer {
-                Ok(answer) => Ok(answer),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {
-                    if section.came_back_since(returns) {
-                        continue;
-                    }
-                    Err(section.interrupted())
-                }
-                Err(error) => Err(gone(&error)),
-            };
-        }
+        self.typed(section, &prompt(question), |_| false)
+    }
+
+    /// What is typed behind `prompt`. A text that `is_whole` counts without Enter, if nothing comes after it for a moment.
+    fn typed(
+        &mut self,
+        section: &Section,
+        prompt: &str,
+        is_whole: impl Fn(&str) -> bool,
+    ) -> Result<Answer<String>, Error> {
+        forget_typed_ahead();
+        let answer = type_line(section, &mut self.stderr, prompt, is_whole);
+        let _ = self.stderr.write_all(b"\r\n");
+        answer.map_err(|error| match error.kind() {
+            ErrorKind::Interrupted => section.interrupted(),
+            _ => gone(&error),
+        })
     }
 
     /// Asks for a line that is not shown while it is typed or pasted. The buffer is wiped when it
@@ -162,7 +158,8 @@ impl Terminal {
     /// [`Code::Interrupted`], or where the terminal is gone.
     pub fn hidden(&mut self, interrupts: &Arc<Interrupts>, question: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
         let section = interrupts.section(Code::Interrupted, "interrupted");
-        self.show_prompt(question);
+        let _ = write!(self.stderr, "{}", prompt(question));
+        let _ = self.stderr.flush();
         let line = read_hidden_line();
         self.say("");
         line.map_err(|error| match error.kind() {
@@ -170,12 +167,12 @@ impl Terminal {
             _ => gone(&error),
         })
     }
+}
 
-    fn show_prompt(&mut self, question: &str) {
-        let end = if question.ends_with('?') { "" } else { ":" };
-        let _ = write!(self.stderr, "{question}{end} ");
-        let _ = self.stderr.flush();
-    }
+/// A question as it stands in front of its answer.
+fn prompt(question: &str) -> String {
+    let end = if question.ends_with('?') { "" } else { ":" };
+    format!("{question}{end} ")
 }
 
 /// Asks until there is an answer. Where the program was stopped and goes on, it asks again: the terminal
@@ -202,78 +199,60 @@ pub(super) fn gone(error: &io::Error) -> Error {
         .hint("where there is no terminal, answer with --yes or in the flags of the command")
 }
 
-/// Reads the answer to yes or no. One letter counts without Enter, if nothing comes after it for a moment: what begins
-/// with a `y` may be a command that was meant for the shell.
-fn type_answer(section: &Section, out: &mut dyn io::Write, prompt: &str) -> io::Result<Answer<String>> {
+/// How many times no key has to come after a text that counts without Enter.
+const QUIET: u32 = 2;
+
+/// Reads keys until Enter or Esc, or until `is_whole` and a moment without a key: a `y` may be the beginning of a command
+/// that was meant for the shell.
+fn type_line(
+    section: &Section,
+    out: &mut dyn io::Write,
+    prompt: &str,
+    is_whole: impl Fn(&str) -> bool,
+) -> io::Result<Answer<String>> {
     let mut keyboard = Keyboard::begin()?;
     let (mut text, mut drawn, mut silence) = (String::new(), None, 0);
     loop {
         // Where the program was stopped and goes on, the terminal has forgotten the question.
-        let section_returns = section.returns();
-        if drawn != Some(section_returns) {
+        let returns = section.returns();
+        if drawn != Some(returns) {
             write!(out, "{prompt}{text}")?;
-            out.flush()?;
-            drawn = Some(section_returns);
+            drawn = Some(returns);
         }
+        out.flush()?;
         let key = match keyboard.next() {
             // Stopped by another program, and back.
-            Err(error) if error.kind() == ErrorKind::Interrupted && section.came_back_since(section_returns) => {
-                continue;
-            }
+            Err(error) if error.kind() == ErrorKind::Interrupted && section.came_back_since(returns) => continue,
             key => key?,
         };
-        silence = if key == Pressed::Nothing { silence + 1 } else { 0 };
+        silence = if key == Key::Nothing { silence + 1 } else { 0 };
         match key {
-            Pressed::Enter => return Ok(Answer::Given(text)),
-            Pressed::Escape => return Ok(Answer::Declined),
-            Pressed::Control('c') => return Err(ErrorKind::Interrupted.into()),
-            Pressed::Control('z') => platform::stop_this_process(),
-            Pressed::Nothing if silence >= QUIET && ["y", "Y", "n", "N"].contains(&text.as_str()) => {
-                return Ok(Answer::Given(text));
-            }
-            Pressed::Backspace => {
+            Key::Enter => return Ok(Answer::Given(text)),
+            Key::Escape => return Ok(Answer::Declined),
+            Key::Control('c') => return Err(ErrorKind::Interrupted.into()),
+            Key::Control('z') => platform::stop_this_process(),
+            Key::Nothing if silence >= QUIET && is_whole(&text) => return Ok(Answer::Given(text)),
+            Key::Backspace => {
                 if let Some(last) = text.pop() {
-                    let width = measure_text_width(&last.to_string());
-                    write!(out, "{}", "\x08 \x08".repeat(width))?;
+                    erase(out, &last.to_string())?;
                 }
             }
-            Pressed::Char(c) => {
+            Key::Control('u') => {
+                erase(out, &text)?;
+                text.clear();
+            }
+            Key::Char(c) => {
                 text.push(c);
                 write!(out, "{c}")?;
             }
             _ => {}
         }
-        out.flush()?;
     }
 }
 
-/// So often nothing has to come after a letter that is the whole answer.
-const QUIET: u32 = 2;
-
-/// Reads keys until Enter or Esc. dialoguer's own prompt for a text does not know Esc.
-fn type_line() -> io::Result<Answer<String>> {
-    let terminal = Term::stderr();
-    let mut text = String::new();
-    loop {
-        match terminal.read_key()? {
-            Key::Enter => return Ok(Answer::Given(text)),
-            Key::Escape => return Ok(Answer::Declined),
-            Key::Backspace => {
-                if let Some(last) = text.pop() {
-                    terminal.clear_chars(measure_text_width(&last.to_string()))?;
-                }
-            }
-            Key::Char('\u{15}') => {
-                terminal.clear_chars(measure_text_width(&text))?;
-                text.clear();
-            }
-            Key::Char(c) if !c.is_control() => {
-                text.push(c);
-                terminal.write_str(&c.to_string())?;
-            }
-            _ => {}
-        }
-    }
+/// Takes back what was shown last.
+fn erase(out: &mut dyn io::Write, shown: &str) -> io::Result<()> {
+    out.write_all("\x08 \x08".repeat(measure_text_width(shown)).as_bytes())
 }
 
 /// Reads a line from the terminal with the echo off. Ours, because the libraries keep copies of

@@ -32,7 +32,7 @@ pub(super) struct History {
 /// The secrets in the history of the repository at `folder`: all of it, or those commits that a `range` names.
 ///
 /// # Errors
-/// Where git is not installed, there is no repository, or something of it cannot be read.
+/// If git is not installed, `folder` is in no repository, or git cannot read the history.
 pub(super) fn look(folder: &Path, range: Option<&str>) -> Result<History, Error> {
     let mut ask = git(folder);
     ask.args(["rev-parse", "--is-shallow-repository"]);
@@ -90,7 +90,7 @@ fn git(folder: &Path) -> Command {
 
 fn revisions(range: Option<&str>) -> Vec<&str> {
     match range {
-        // Whatever it looks like, it is no option.
+        // A range that begins with a dash is not read as an option.
         Some(range) => vec!["--end-of-options", range, "--"],
         None => vec!["--all", "--"],
     }

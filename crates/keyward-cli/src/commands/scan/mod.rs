@@ -7,8 +7,7 @@ mod sources;
 mod workers;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -40,7 +39,10 @@ use crate::text::{count, in_plain_words};
 /// for other scanners, which do not check the checksum, is
 ///
 ///   [a-z][a-z0-9_]{0,15}_[0-9a-hjkmnp-tv-z]{12}_[0-9A-Za-z]{49}
-#[allow(rustdoc::broken_intra_doc_links, reason = "a regular expression is no link, and help shows backticks")]
+#[allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "--help would print the backticks that a regular expression needs here"
+)]
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward scan
@@ -72,7 +74,8 @@ pub struct Scan {
 }
 
 /// What has come of it so far.
-struct Sum {
+struct Sum<'s> {
+    store: Option<&'s Store>,
     report: Report,
     lookup: Lookup,
     found: u64,
@@ -103,6 +106,7 @@ impl Scan {
         };
         let report = Report::begin(session, form)?;
         let mut sum = Sum {
+            store: store.as_ref(),
             report,
             lookup: Lookup::default(),
             found: 0,
@@ -114,9 +118,9 @@ impl Scan {
         let looked = match &self.git {
             Some(range) => {
                 let range = Some(range.as_str()).filter(|range| !range.is_empty());
-                self.in_git(session, store.as_ref(), range, &mut sum)
+                self.in_git(session, range, &mut sum)
             }
-            None => self.in_files(session, store.as_ref(), &mut sum),
+            None => self.in_files(session, &mut sum),
         };
         let Sum { report, found, live, damage, unread, compressed, .. } = sum;
         if form == Form::Names {
@@ -155,7 +159,7 @@ impl Scan {
     }
 
     /// Looks through files and folders. Returns what that was, in words.
-    fn in_files(&self, session: &mut Session, store: Option<&Store>, sum: &mut Sum) -> Result<String, Error> {
+    fn in_files(&self, session: &mut Session, sum: &mut Sum<'_>) -> Result<String, Error> {
         let mut paths = self.paths.clone();
         if paths.is_empty() {
             paths.push(".".into());
@@ -165,8 +169,7 @@ impl Scan {
         }
         let (streams, paths): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| *path == Path::new("-"));
         if !streams.is_empty() {
-            let mut stdin = session.terminal.take_stdin();
-            look(session, store, sum, (Some("-"), None), &mut *stdin)?;
+            sum.look_at_stdin(session)?;
         }
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let looked = in_order(Walk::new(&paths), threads, |path, news| {
@@ -174,7 +177,7 @@ impl Scan {
                 News::Found(sightings) => {
                     let file = path.to_string_lossy();
                     for sighting in sightings {
-                        sum.tell(session, store, (Some(&file), None), sighting)?;
+                        sum.tell(session, (Some(&file), None), sighting)?;
                     }
                 }
                 News::Unread(error) => {
@@ -195,33 +198,23 @@ impl Scan {
         })
     }
 
-    fn in_git(
-        &self,
-        session: &mut Session,
-        store: Option<&Store>,
-        range: Option<&str>,
-        sum: &mut Sum,
-    ) -> Result<String, Error> {
+    fn in_git(&self, session: &mut Session, range: Option<&str>, sum: &mut Sum<'_>) -> Result<String, Error> {
         let folders = if self.paths.is_empty() { vec![".".into()] } else { self.paths.clone() };
         for folder in &folders {
-            if !fs::metadata(folder).is_ok_and(|kind| kind.is_dir()) {
+            if !folder.is_dir() {
                 let message = format!("there is no folder {}", folder.display());
                 return Err(Error::new(Code::InvalidValue, message)
                     .hint("name the folder of a repository: keyward scan FOLDER --git"));
             }
             let history = git::look(folder, range)?;
             if history.is_shallow {
-                session.terminal.warn_with_code(
-                    "shallow",
-                    &format!(
-                        "{} is a shallow clone: older commits are not here; fetch them with: git fetch --unshallow",
-                        folder.display()
-                    ),
-                );
+                let folder = folder.display();
+                let why = "is a shallow clone: older commits are not here; fetch them with: git fetch --unshallow";
+                session.terminal.warn_with_code("shallow", &format!("{folder} {why}"));
             }
             for object in history.objects {
                 for sighting in object.sightings {
-                    sum.tell(session, store, (object.path.as_deref(), object.commit.as_deref()), sighting)?;
+                    sum.tell(session, (object.path.as_deref(), object.commit.as_deref()), sighting)?;
                 }
             }
         }
@@ -267,18 +260,17 @@ impl Scan {
     }
 }
 
-impl Sum {
+impl Sum<'_> {
     /// Tells of a secret.
     fn tell(
         &mut self,
         session: &mut Session,
-        store: Option<&Store>,
         (file, commit): (Option<&str>, Option<&str>),
         Sighting { secret, line, column }: Sighting,
     ) -> Result<(), Error> {
         let parts = (secret.prefix().to_owned(), secret.id().to_string());
         let id = secret.id().clone();
-        let mut known = match store.map(|store| self.lookup.look(session, store, secret)) {
+        let mut known = match self.store.map(|store| self.lookup.look(session, store, secret)) {
             Some(Ok(known)) => Some(known),
             // What is damaged is not decided about, and the others are.
             Some(Err(error)) if error.code() == Code::StoreCorrupt => {
@@ -299,24 +291,19 @@ impl Sum {
         }
         self.report.tell(session, &finding)
     }
-}
 
-/// Looks through a stream.
-fn look(
-    session: &mut Session,
-    store: Option<&Store>,
-    sum: &mut Sum,
-    place: (Option<&str>, Option<&str>),
-    stream: &mut dyn Read,
-) -> Result<(), Error> {
-    let mut told = Ok(());
-    let read = look_through(stream, &mut Buffer::new(), &mut |sighting| {
-        told = sum.tell(session, store, place, sighting);
-        if told.is_ok() { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
-    });
-    told?;
-    read.map(drop).map_err(|error| {
-        Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}"))
-            .hint("what was found before that was told; name a file instead of -")
-    })
+    /// Looks through standard input.
+    fn look_at_stdin(&mut self, session: &mut Session) -> Result<(), Error> {
+        let mut stdin = session.terminal.take_stdin();
+        let mut told = Ok(());
+        let read = look_through(&mut *stdin, &mut Buffer::new(), &mut |sighting| {
+            told = self.tell(session, (Some("-"), None), sighting);
+            if told.is_ok() { Ok(()) } else { Err(ErrorKind::Other.into()) }
+        });
+        told?;
+        read.map(drop).map_err(|error| {
+            Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}"))
+                .hint("what was found before that was told; name a file instead of -")
+        })
+    }
 }

@@ -26,7 +26,7 @@ pub(super) struct Sighting {
     pub(super) column: u64,
 }
 
-/// What is read goes here. One is for many sources: to make one and to wipe it takes longer than to read a usual file.
+/// Holds what is read. Workers use one for all their files: making and wiping it takes longer than reading a usual file.
 pub(super) struct Buffer(Zeroizing<Vec<u8>>);
 
 impl Buffer {
@@ -106,7 +106,7 @@ impl Lines<'_> {
     }
 }
 
-/// Reads until the buffer is full, or there is no more.
+/// Fills the buffer, or reads to the end of the source.
 fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut read = 0;
     while read < buffer.len() {
@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives at most so many bytes at once.
+    /// A source that returns at most this many bytes per read.
     struct Slow<'b>(&'b [u8], usize);
 
     impl Read for Slow<'_> {

@@ -11,12 +11,11 @@ use super::sources::{Buffer, Sighting, Source, Walk, look_through};
 
 /// A worker is never further ahead of what was told than this many files.
 const AHEAD: usize = 10_000;
-/// So many secrets may wait for a file before theirs. Of the file that is told now any number is passed on.
+/// How many secrets may wait for the files before theirs. Those of the file that is told now never wait.
 const WAITING: usize = 100_000;
-/// So many secrets are passed on at once.
+/// How many secrets are passed on at once.
 const BATCH: usize = 100;
-/// So many files without anything to tell are passed on at once: most are such ones, and to look through one takes less
-/// time than to tell of it.
+/// How many files without secrets are passed on at once: most have none, and reading one takes less time than a message.
 const FINISHED: usize = 64;
 
 /// What comes of a file.
@@ -76,18 +75,34 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Everything before the file `now` was told, and there is `room` for so many secrets again.
+    fn tell_progress(&self, now: usize, room: usize) {
+        let mut state = self.state();
+        let has_moved = now > state.told || room > 0;
+        state.told = now;
+        state.waiting -= room;
+        drop(state);
+        if has_moved {
+            self.has_moved.notify_all();
+        }
+    }
+
+    /// Waits until nothing holds a worker back. Others may wait for what it has not told yet, so that is told first.
+    fn wait_while(
+        &self,
+        worker: &mut Worker<'_>,
+        is_held: impl Fn(&State) -> bool,
+    ) -> Result<MutexGuard<'_, State>, Deaf> {
+        let is_held = |state: &State| is_held(state) && !state.is_over;
+        if is_held(&self.state()) {
+            worker.tell_finished()?;
+        }
+        Ok(self.has_moved.wait_while(self.state(), |state| is_held(state)).unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The next file and its number.
     fn next(&self, worker: &mut Worker<'_>) -> Result<Option<Next>, Deaf> {
-        let mut state = self.state();
-        while state.taken >= state.told + AHEAD && !state.is_over {
-            drop(state);
-            // Others wait for what is held back here.
-            worker.tell_finished()?;
-            state = self.state();
-            if state.taken >= state.told + AHEAD && !state.is_over {
-                state = self.has_moved.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-        }
+        let mut state = self.wait_while(worker, |state| state.taken >= state.told + AHEAD)?;
         let next = if state.is_over { None } else { state.walk.next() };
         let number = state.taken;
         state.taken += usize::from(next.is_some());
@@ -96,15 +111,7 @@ impl Shared {
 
     /// Waits until there is room for secrets of this file.
     fn make_room(&self, number: usize, worker: &mut Worker<'_>) -> Result<(), Deaf> {
-        let is_full = |state: &State| state.waiting >= WAITING && state.told != number && !state.is_over;
-        if is_full(&self.state()) {
-            // The file that the others wait for may be one of these.
-            worker.tell_finished()?;
-        }
-        let state = self.state();
-        let mut state =
-            self.has_moved.wait_while(state, |state| is_full(state)).unwrap_or_else(PoisonError::into_inner);
-        state.waiting += BATCH;
+        self.wait_while(worker, |state| state.waiting >= WAITING && state.told != number)?.waiting += BATCH;
         Ok(())
     }
 
@@ -180,6 +187,45 @@ struct Heard {
     end: Option<End>,
 }
 
+/// Puts what comes of files into their order.
+#[derive(Default)]
+struct Order {
+    waiting: BTreeMap<usize, Heard>,
+    /// The file that is told now.
+    now: usize,
+    looked: Looked,
+}
+
+impl Order {
+    fn put(&mut self, message: Message) {
+        match message {
+            Message::News(number, path, news) => self.waiting.entry(number).or_default().news.push((path, news)),
+            Message::Finished(files) => {
+                for (number, end) in files {
+                    self.waiting.entry(number).or_default().end = Some(end);
+                }
+            }
+        }
+    }
+
+    /// Calls `hear` with all that can be told, and returns for how many secrets there is room again.
+    fn tell<E>(&mut self, mut hear: impl FnMut(&Path, News) -> Result<(), E>) -> Result<usize, E> {
+        let mut room = 0;
+        while let Some(heard) = self.waiting.get_mut(&self.now) {
+            for (path, news) in std::mem::take(&mut heard.news) {
+                room += if matches!(news, News::Found(_)) { BATCH } else { 0 };
+                hear(&path, news)?;
+            }
+            let Some(end) = heard.end else { break };
+            self.looked.files += u64::from(end != End::Unread);
+            self.looked.compressed += u64::from(end == End::Compressed);
+            self.waiting.remove(&self.now);
+            self.now += 1;
+        }
+        Ok(room)
+    }
+}
+
 /// Looks through the files of `walk` with `threads` threads, and calls `hear` with what comes of each, in their order.
 ///
 /// # Errors
@@ -198,58 +244,30 @@ pub(super) fn in_order<E>(
         let mut workers = 0;
         while workers < threads.max(1) {
             let (shared, sender) = (&shared, sender.clone());
-            // Where the limits of the process have no room for another one, those that there are do all of it.
             let work = move || drop(shared.work(&sender));
             let started =
                 keyward_core::has_room_for_a_thread() && thread::Builder::new().spawn_scoped(scope, work).is_ok();
+            // If the process may not start another thread, the ones that run do all the work.
             if !started {
                 break;
             }
             workers += 1;
         }
         drop(sender);
-        let mut looked = Looked::default();
         if workers == 0 {
             let refused = io::Error::new(io::ErrorKind::OutOfMemory, "the system gives no thread to read it with");
-            return hear(Path::new("everything"), News::Unread(refused)).map(|()| looked);
+            hear(Path::new("everything"), News::Unread(refused))?;
         }
-        let mut waiting: BTreeMap<usize, Heard> = BTreeMap::new();
-        let (mut now, mut told) = (0, Ok(()));
-        for message in &receiver {
-            match message {
-                Message::News(number, path, news) => waiting.entry(number).or_default().news.push((path, news)),
-                Message::Finished(files) => {
-                    for (number, end) in files {
-                        waiting.entry(number).or_default().end = Some(end);
-                    }
-                }
-            }
-            let (before, mut heard_of) = (now, 0);
-            while let Some(heard) = waiting.get_mut(&now) {
-                for (path, news) in std::mem::take(&mut heard.news) {
-                    heard_of += if matches!(news, News::Found(_)) { BATCH } else { 0 };
-                    told = told.and_then(|()| hear(&path, news));
-                }
-                let Some(end) = heard.end else { break };
-                looked.files += u64::from(end != End::Unread);
-                looked.compressed += u64::from(end == End::Compressed);
-                waiting.remove(&now);
-                now += 1;
-            }
-            if now > before || heard_of > 0 {
-                let mut state = shared.state();
-                state.told = now;
-                state.waiting -= heard_of;
-                drop(state);
-                shared.has_moved.notify_all();
-            }
-            if told.is_err() {
-                break;
-            }
-        }
+        let mut order = Order::default();
+        let told = receiver.iter().try_for_each(|message| {
+            order.put(message);
+            let room = order.tell(&mut hear)?;
+            shared.tell_progress(order.now, room);
+            Ok(())
+        });
         shared.state().is_over = true;
         shared.has_moved.notify_all();
         drop(receiver);
-        told.map(|()| looked)
+        told.map(|()| order.looked)
     })
 }
