@@ -22,10 +22,11 @@ use keyward_cli::formats::manifest::{
 };
 use keyward_cli::formats::tree::{Mistake, locate};
 use keyward_core::rules::address::{Cidr, parse_address};
-use keyward_core::rules::credential::{Credential, CredentialError, parse_line, parse_request};
+use keyward_core::rules::credential::{Credential, CredentialError, Credentials, Texts, parse_line, parse_request};
 use keyward_core::rules::decision::Transport;
 use keyward_core::rules::key::Key;
 use keyward_core::rules::leaks::{Leak, WIDEST, leaks as find_leaks};
+use keyward_core::rules::plain::PlainText as _;
 use keyward_core::rules::text::{holds_secret, redact};
 use keyward_core::rules::time::{Duration, Since, When, parse_time, relative, rfc3339, whole_seconds};
 use keyward_core::rules::token::{Id, Secret, TokenError};
@@ -81,10 +82,12 @@ pub fn line(data: &[u8]) -> &'static str {
     let Ok(text) = from_utf8(data) else { return "not_utf8" };
     let result = parse_line(text);
     assert_eq!(result, parse_line(text), "one line was read in two ways");
-    match &result {
+    texts_came_from(&result, data);
+    match &result.own {
         Ok(credential) => {
-            if let Ok(head) = parse_request(format!("GET / HTTP/1.1\r\n{text}\r\n\r\n").as_bytes()) {
-                assert_eq!(head.credential, *credential, "a header alone and in a request are two credentials");
+            let head = parse_request(format!("GET / HTTP/1.1\r\n{text}\r\n\r\n").as_bytes());
+            if let Ok(Ok(own)) = head.map(|head| head.credentials.own) {
+                assert_eq!(own, *credential, "a header alone and in a request are two credentials");
             }
             came_from(credential, data);
             hidden(credential, &format!("{credential:?}"));
@@ -104,28 +107,33 @@ pub fn request(data: &[u8]) -> &'static str {
         Ok(head) => head,
         Err(error) => return refused(&error),
     };
-    came_from(&head.credential, data);
+    texts_came_from(&head.credentials, data);
+    let credential = match &head.credentials.own {
+        Ok(credential) => credential,
+        Err(error) => return refused(error),
+    };
+    came_from(credential, data);
     // The method is free text, and it is meant to be seen.
-    hidden(&head.credential, &format!("{head:?}").replace(&format!("{:?}", head.method), ""));
+    hidden(credential, &format!("{head:?}").replace(&format!("{:?}", head.method), ""));
 
     // Which of two credentials counts would depend on who reads them.
-    let other = if head.credential.expose() == "other" { "another" } else { "other" };
+    let other = if credential.expose() == "other" { "another" } else { "other" };
     for place in [end.before, end.first_field] {
         let two = [&data[..place], format!("x-api-key: {other}\r\n").as_bytes(), &data[place..]].concat();
-        if let Ok(read) = parse_request(&two) {
-            panic!("two credentials were read as one, {:?}: {:?}", read.credential, two.escape_ascii().to_string());
+        if let Ok(Ok(read)) = parse_request(&two).map(|head| head.credentials.own) {
+            panic!("two credentials were read as one, {read:?}: {:?}", two.escape_ascii().to_string());
         }
     }
 
     // Only the last hop counts; where another header differs from it, nothing does.
     let hop = b"Forwarded: for=192.0.2.7;proto=https\r\n";
     if let Ok(passed_on) = parse_request(&[&data[..end.before], hop, &data[end.before..]].concat()) {
-        assert_eq!(passed_on.credential, head.credential);
+        assert_eq!(passed_on.credentials, head.credentials);
         let (address, transport) = (passed_on.forwarded.address, passed_on.forwarded.transport);
         assert!(address.is_none_or(|address| address.to_string() == "192.0.2.7"), "{address:?}");
         assert!(transport.is_none_or(|transport| transport == Transport::Https), "{transport:?}");
     }
-    head.credential.presentation.as_str()
+    credential.presentation.as_str()
 }
 
 /// Checks [`read`], [`plan`], and what is written of what was read.
@@ -385,6 +393,26 @@ fn came_from(credential: &Credential, input: &[u8]) {
         credential.expose(),
         input.escape_ascii()
     );
+}
+
+/// So are texts that may be secrets of other systems. There are few of them, and debug output does not show them.
+fn texts_came_from(credentials: &Credentials, input: &[u8]) {
+    let Some(Texts::Candidates { texts, .. }) = credentials.texts.as_deref() else { return };
+    assert!((1..=4).contains(&texts.len()), "{texts:?}");
+    let shown = format!("{credentials:?}");
+    let decoded = [percent_decoded(input), input.to_vec()].concat();
+    let encoded = input.split(|byte| !byte.is_ascii_graphic() || *byte == b',');
+    let basic = encoded.filter_map(|word| STANDARD.decode(word).ok()).collect::<Vec<_>>().concat();
+    let read = without_spaces(&[decoded, basic].concat());
+    for text in texts {
+        let text = text.text.expose();
+        assert!(
+            read.windows(text.len()).any(|part| part == text.as_bytes()),
+            "{text} came out of {}",
+            input.escape_ascii()
+        );
+        assert!(text.len() < 48 || !shown.contains(text), "{shown}");
+    }
 }
 
 /// Debug output says nothing about the secret. Short words may stand in it by chance, and what is

@@ -22,6 +22,12 @@
 //! | `request` | the head of a request, as a text |
 //! | `parts` | header fields and a target |
 //! | `search`, `authorization` | what all of these have in common: the search for the one credential |
+//! | `texts` | the same request, as a store reads it that has secrets of other systems |
+//!
+//! **Secrets of other systems** (see [`super::imported`]) have no form that tells them from any other text, and may hold
+//! the colons and commas that take a credential apart. So what was presented is read twice: [`Credentials::own`] is the one
+//! credential of our own form, and [`Credentials::texts`] what may be a secret of another system. Only a store that has any
+//! looks at the second. Beside a credential of our own form, no other text is one.
 
 mod authorization;
 mod line;
@@ -29,6 +35,7 @@ mod parts;
 mod presentation;
 mod request;
 mod search;
+mod texts;
 
 use std::fmt;
 
@@ -38,6 +45,7 @@ pub use line::{parse_line, parse_line_for, trimmed, trimmed_bytes};
 pub use parts::{Reading, RequestParts, parse_parts};
 pub use presentation::{Accepted, Presentation};
 pub use request::{RequestHead, parse_request, parse_request_for};
+pub use texts::{PresentedText, Texts};
 
 /// A presented credential, as it came: nothing about it has been checked.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,6 +86,28 @@ impl Credential {
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Credential({}, …)", self.presentation.as_str())
+    }
+}
+
+/// All that was presented, in both readings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Credentials {
+    /// The one credential, where only secrets of our own form are known, or why there is none.
+    pub own: Result<Credential, CredentialError>,
+    /// What else counts, where secrets of other systems are known; nothing, where that changes nothing.
+    pub texts: Option<Box<Texts>>,
+}
+
+impl From<Result<Credential, CredentialError>> for Credentials {
+    fn from(own: Result<Credential, CredentialError>) -> Self {
+        Self { own, texts: None }
+    }
+}
+
+impl From<CredentialError> for Credentials {
+    fn from(error: CredentialError) -> Self {
+        Err(error).into()
     }
 }
 

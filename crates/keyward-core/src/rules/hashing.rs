@@ -3,6 +3,9 @@
 //! What is hashed is the whole text of a secret, prefix and checksum included, so a hash can be
 //! checked with any Argon2 tool. What is stored is a [`HashedSecret`]; nothing can turn it back.
 //!
+//! One kind of hash is no Argon2id: the SHA-256 of a secret that was imported as that, until it is
+//! renewed ([`HashedSecret::is_fast`]).
+//!
 //! A PHC string carries its own cost. One that was planted in a store could ask for terabytes or
 //! hours, so [`HashedSecret::matches`] looks at the numbers before it allocates anything, and
 //! refuses what lies outside [`Cost::FLOOR`] and [`Cost::CEILING`]. The memory of a computation is
@@ -18,12 +21,17 @@ use phc::{Ident, Output, ParamsString, PasswordHash, Salt};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize as _;
 
-use super::token::Secret;
+use super::fingerprint::{from_hex, push_hex, sha256};
+use super::plain::PlainText;
 
 /// Random bytes of salt in each hash, as RFC 9106 section 3.1 recommends.
 pub const SALT_BYTES: usize = 16;
-/// Bytes of output in each hash.
+/// Bytes of output in each hash that is made here.
 const OUTPUT_BYTES: usize = 32;
+/// Bytes of output in a hash that somebody else made: what is shorter proves too little.
+const OUTPUTS: std::ops::RangeInclusive<usize> = 16..=64;
+/// What stands before the hex digits of a SHA-256.
+const FAST: &str = "$sha256$";
 /// The version of Argon2 that RFC 9106 describes: 0x13.
 const VERSION: u32 = 19;
 
@@ -91,7 +99,7 @@ impl HashedSecret {
     /// # Errors
     /// [`HashError::OutOfRange`] for a cost that could not be verified again later, [`HashError::NoMemory`] where the
     /// system does not give what the cost asks for.
-    pub fn new(secret: &Secret, salt: [u8; SALT_BYTES], cost: Cost) -> Result<Self, HashError> {
+    pub fn new(secret: &dyn PlainText, salt: [u8; SALT_BYTES], cost: Cost) -> Result<Self, HashError> {
         Self::new_in(secret, salt, cost, &mut Memory::default())
     }
 
@@ -99,7 +107,12 @@ impl HashedSecret {
     ///
     /// # Errors
     /// As [`HashedSecret::new`].
-    pub fn new_in(secret: &Secret, salt: [u8; SALT_BYTES], cost: Cost, memory: &mut Memory) -> Result<Self, HashError> {
+    pub fn new_in(
+        secret: &dyn PlainText,
+        salt: [u8; SALT_BYTES],
+        cost: Cost,
+        memory: &mut Memory,
+    ) -> Result<Self, HashError> {
         let mut output = [0; OUTPUT_BYTES];
         compute(secret, &salt, cost, &mut output, memory)?;
         let mut params = ParamsString::new();
@@ -116,6 +129,33 @@ impl HashedSecret {
         Ok(Self(hash.to_string()))
     }
 
+    /// The hash that somebody else made of a secret.
+    ///
+    /// # Errors
+    /// For what could not be checked later.
+    pub fn from_phc(phc: &str) -> Result<Self, HashError> {
+        let hash = Self(phc.to_owned());
+        hash.checked()?;
+        Ok(hash)
+    }
+
+    /// The SHA-256 of a secret, as somebody else kept it.
+    pub fn from_sha256(sha256: &[u8; 32]) -> Self {
+        let mut text = FAST.to_owned();
+        sha256.iter().for_each(|byte| push_hex(&mut text, *byte));
+        Self(text)
+    }
+
+    /// Whether it is a SHA-256, which can be tried very fast. It is to be renewed as soon as the secret is at hand.
+    pub fn is_fast(&self) -> bool {
+        self.0.starts_with(FAST)
+    }
+
+    /// The SHA-256, where that is what is kept.
+    pub fn as_sha256(&self) -> Option<[u8; 32]> {
+        self.0.strip_prefix(FAST).and_then(from_hex)
+    }
+
     /// A hash as it was stored. It is checked when it is used, not here.
     pub fn from_stored(phc: String) -> Self {
         Self(phc)
@@ -126,11 +166,11 @@ impl HashedSecret {
         &self.0
     }
 
-    /// Whether this is the hash of `secret`: one Argon2id, compared in constant time.
+    /// Whether this is the hash of `secret`: one Argon2id, compared in constant time. A SHA-256 takes next to nothing.
     ///
     /// # Errors
     /// When the stored text is no hash that may be computed.
-    pub fn matches(&self, secret: &Secret) -> Result<bool, HashError> {
+    pub fn matches(&self, secret: &dyn PlainText) -> Result<bool, HashError> {
         self.matches_in(secret, &mut Memory::default())
     }
 
@@ -138,15 +178,25 @@ impl HashedSecret {
     ///
     /// # Errors
     /// As [`HashedSecret::matches`].
-    pub fn matches_in(&self, secret: &Secret, memory: &mut Memory) -> Result<bool, HashError> {
-        let (hash, cost) = self.parse()?;
-        let (Some(salt), Some(expected)) = (hash.salt, hash.hash) else { return Err(HashError::NotArgon2id) };
-        let mut output = [0; OUTPUT_BYTES];
-        if expected.len() != output.len() {
-            return Err(HashError::NotArgon2id);
+    pub fn matches_in(&self, secret: &dyn PlainText, memory: &mut Memory) -> Result<bool, HashError> {
+        if self.is_fast() {
+            let expected = self.as_sha256().ok_or(HashError::NotArgon2id)?;
+            return Ok(sha256(secret.expose()).ct_eq(&expected).into());
         }
-        compute(secret, salt.as_ref(), cost, &mut output, memory)?;
+        let (salt, expected, cost) = self.checked()?;
+        let mut output = [0; *OUTPUTS.end()];
+        let output = &mut output[..expected.len()];
+        compute(secret, salt.as_ref(), cost, output, memory)?;
         Ok(output.ct_eq(expected.as_bytes()).into())
+    }
+
+    /// The parts of a hash that can be checked.
+    fn checked(&self) -> Result<(Salt, Output, Cost), HashError> {
+        let (hash, cost) = self.parse()?;
+        match (hash.salt, hash.hash) {
+            (Some(salt), Some(output)) if OUTPUTS.contains(&output.len()) => Ok((salt, output, cost)),
+            _ => Err(HashError::NotArgon2id),
+        }
     }
 
     /// What the hash costs, if it is one that may be computed.
@@ -197,7 +247,7 @@ impl fmt::Debug for HashedSecret {
 ///
 /// # Errors
 /// As [`HashedSecret::new`].
-pub fn spend(secret: &Secret, cost: Cost, memory: &mut Memory) -> Result<(), HashError> {
+pub fn spend(secret: &dyn PlainText, cost: Cost, memory: &mut Memory) -> Result<(), HashError> {
     let mut output = [0; OUTPUT_BYTES];
     compute(secret, &[0; SALT_BYTES], cost, &mut output, memory)?;
     std::hint::black_box(output);
@@ -205,21 +255,44 @@ pub fn spend(secret: &Secret, cost: Cost, memory: &mut Memory) -> Result<(), Has
 }
 
 fn compute(
-    secret: &Secret,
+    secret: &dyn PlainText,
     salt: &[u8],
     cost: Cost,
-    output: &mut [u8; OUTPUT_BYTES],
+    output: &mut [u8],
     memory: &mut Memory,
 ) -> Result<(), HashError> {
+    #[cfg(test)]
+    counted::note(cost);
     if !cost.is_acceptable() {
         return Err(HashError::OutOfRange(cost));
     }
-    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(OUTPUT_BYTES))
+    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(output.len()))
         .map_err(|_| HashError::OutOfRange(cost))?;
     let blocks = memory.blocks(params.block_count()).ok_or(HashError::NoMemory(cost))?;
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into_with_memory(secret.expose().as_bytes(), salt, output, blocks)
         .map_err(|_| HashError::NotArgon2id)
+}
+
+/// What was computed on this thread, so that tests can say what a verification costs.
+#[cfg(test)]
+pub(crate) mod counted {
+    use std::cell::RefCell;
+
+    use super::Cost;
+
+    thread_local! {
+        static DONE: RefCell<Vec<Cost>> = const { RefCell::new(vec![]) };
+    }
+
+    pub(super) fn note(cost: Cost) {
+        DONE.with_borrow_mut(|done| done.push(cost));
+    }
+
+    /// The costs since the last call.
+    pub(crate) fn take() -> Vec<Cost> {
+        DONE.take()
+    }
 }
 
 /// The memory of Argon2: of our own, because that of the crate is not wiped when it is dropped.
@@ -273,7 +346,7 @@ impl fmt::Debug for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::token::Id;
+    use crate::rules::token::{Id, Secret};
 
     fn secret(byte: u8) -> Secret {
         Secret::build(&"kw".parse().unwrap(), Id::from_random([0; 8]), &[byte; 32])

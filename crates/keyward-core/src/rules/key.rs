@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
+use super::imported::Import;
 use super::limits::Limits;
 use super::names::{InvalidText, Name};
 use super::setting::Setting;
@@ -29,6 +30,8 @@ pub struct SecretInfo {
     pub staged: bool,
     /// Whether it is over at any time, whatever a clock says: it was replaced without a grace.
     pub retired: bool,
+    /// How it came into the store, where another system made it.
+    pub imported: Option<Import>,
 }
 
 /// Whether one of a key's secrets works, and why.
@@ -256,7 +259,12 @@ impl Key {
 impl SecretInfo {
     /// The current secret of a key.
     pub fn new(id: Id, created_at: Timestamp) -> Self {
-        Self { id, created_at, expires_at: None, staged: false, retired: false }
+        Self { id, created_at, expires_at: None, staged: false, retired: false, imported: None }
+    }
+
+    /// Whether it was imported, and is not kept yet as any other.
+    pub fn is_to_be_renewed(&self) -> bool {
+        self.imported.is_some_and(|import| !import.is_renewed)
     }
 
     /// The state at `now`. A secret stops working in the second that `expires_at` names, and one that was replaced
@@ -315,11 +323,13 @@ struct SecretJson<'s>(&'s SecretInfo, Timestamp);
 impl Serialize for SecretJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(secret, now) = *self;
-        let mut object = serializer.serialize_struct("Secret", 4)?;
+        let mut object = serializer.serialize_struct("Secret", 6)?;
         object.serialize_field("id", &secret.id)?;
         object.serialize_field("state", secret.state(now).as_str())?;
         object.serialize_field("created_at", &rfc3339(secret.created_at))?;
         object.serialize_field("expires_at", &secret.expires_at.map(rfc3339))?;
+        object.serialize_field("imported", &secret.imported.map(|import| import.origin.as_str()))?;
+        object.serialize_field("renewed", &secret.imported.is_some_and(|import| import.is_renewed))?;
         object.end()
     }
 }

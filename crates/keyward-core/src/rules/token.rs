@@ -24,6 +24,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::digits::{BASE62, CROCKFORD, ID_DIGITS};
 use super::names::{InvalidText, Prefix, is_prefix};
+use super::plain::PlainText;
 
 /// Random bytes in a secret: 256 bits.
 pub const SECRET_BYTES: usize = 32;
@@ -153,6 +154,12 @@ impl Secret {
 
     /// The plain text. Whoever calls this answers for where it goes.
     pub fn expose(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PlainText for Secret {
+    fn expose(&self) -> &str {
         &self.text
     }
 }

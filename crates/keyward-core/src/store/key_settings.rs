@@ -23,9 +23,6 @@ pub(super) const COLUMNS: &str = "
            k.key_group, k.owner, k.role, k.tenant,
            k.scope_count, k.level_count, k.address_count, k.label_count, k.limits";
 
-/// The columns that a row cannot be without, and what they hold until [`write`] has written the settings.
-pub(super) const REQUIRED: (&str, &str) = ("read_only, require_secure, enabled, prefix", "0, 1, 1, ''");
-
 /// How many they are.
 pub(super) const WIDTH: usize = 23;
 
@@ -82,35 +79,81 @@ pub(super) fn missing_reference(
     Ok((!is_there && row.optional_integer(column)?.is_some()).then(|| format!("its {what} is missing")))
 }
 
+/// The columns that hold settings, and what each is set to: the value at the question mark, or what is named by it.
+const SET: [(&str, &str); 15] = [
+    ("description", "?"),
+    ("key_group", "(SELECT id FROM key_group WHERE name = ?)"),
+    ("owner", "(SELECT id FROM \"user\" WHERE name = ?)"),
+    ("role", "(SELECT id FROM role WHERE name = ?)"),
+    ("tenant", "(SELECT id FROM tenant WHERE name = ?)"),
+    ("read_only", "?"),
+    ("require_secure", "?"),
+    ("enabled", "?"),
+    ("expires_at", "?"),
+    ("prefix", "?"),
+    ("scope_count", "?"),
+    ("level_count", "?"),
+    ("address_count", "?"),
+    ("label_count", "?"),
+    ("limits", "?"),
+];
+
+/// What each column is set to, with numbers for the question marks, from `first` on.
+fn expressions(first: usize) -> impl Iterator<Item = (&'static str, String)> {
+    SET.iter().zip(first..).map(|((column, value), number)| (*column, value.replace('?', &format!("?{number}"))))
+}
+
+/// The values for these, in order, behind `before`.
+fn values<'v>(before: &[Value<'v>], settings: &'v Settings, limits: &'v str) -> Vec<Value<'v>> {
+    let of_settings = [
+        settings.description.as_ref().map(AsRef::<str>::as_ref).into(),
+        settings.group.as_ref().into(),
+        settings.owner.as_ref().into(),
+        settings.role.as_ref().into(),
+        settings.tenant.as_ref().into(),
+        settings.read_only.into(),
+        settings.require_secure.into(),
+        settings.enabled.into(),
+        settings.expires_at.into(),
+        settings.prefix.as_str().into(),
+        settings.scopes.len().into(),
+        settings.levels.len().into(),
+        settings.allowed_ips.len().into(),
+        settings.labels.len().into(),
+        limits.into(),
+    ];
+    [before, &of_settings].concat()
+}
+
+/// Inserts the row of a key with these settings, and those of its lists. `columns` are the others, with their values, which
+/// are numbered and begin at `?1`. Returns the number of the row.
+pub(super) fn insert(
+    conn: &Conn,
+    columns: &[(&str, &str)],
+    before: &[Value<'_>],
+    settings: &Settings,
+) -> Result<i64, StoreError> {
+    let (limits, mut names, mut wanted) = (settings.limits.to_string(), vec![], vec![]);
+    columns.iter().for_each(|(column, value)| {
+        names.push(*column);
+        wanted.push((*value).to_owned());
+    });
+    expressions(before.len() + 1).for_each(|(column, value)| {
+        names.push(column);
+        wanted.push(value);
+    });
+    let sql = format!("INSERT INTO key ({}) VALUES ({}) RETURNING id", names.join(", "), wanted.join(", "));
+    let key = conn.alone(&sql, &values(before, settings, &limits), |row| row.integer(0))?;
+    insert_lists(conn, key, settings)?;
+    Ok(key)
+}
+
 /// Writes the settings into the row of a key and into the tables of its lists.
 pub(super) fn write(conn: &Conn, key: i64, settings: &Settings) -> Result<(), StoreError> {
     let limits = settings.limits.to_string();
-    conn.execute(
-        "UPDATE key SET description = ?2, key_group = (SELECT id FROM key_group WHERE name = ?3),
-                        owner = (SELECT id FROM \"user\" WHERE name = ?4), role = (SELECT id FROM role WHERE name = ?5),
-                        tenant = (SELECT id FROM tenant WHERE name = ?6), read_only = ?7, require_secure = ?8,
-                        enabled = ?9, expires_at = ?10, prefix = ?11,
-                        scope_count = ?12, level_count = ?13, address_count = ?14, label_count = ?15, limits = ?16
-          WHERE id = ?1",
-        &[
-            key.into(),
-            settings.description.as_ref().map(AsRef::<str>::as_ref).into(),
-            settings.group.as_ref().into(),
-            settings.owner.as_ref().into(),
-            settings.role.as_ref().into(),
-            settings.tenant.as_ref().into(),
-            settings.read_only.into(),
-            settings.require_secure.into(),
-            settings.enabled.into(),
-            settings.expires_at.into(),
-            settings.prefix.as_str().into(),
-            settings.scopes.len().into(),
-            settings.levels.len().into(),
-            settings.allowed_ips.len().into(),
-            settings.labels.len().into(),
-            limits.as_str().into(),
-        ],
-    )?;
+    let set: Vec<_> = expressions(2).map(|(column, value)| format!("{column} = {value}")).collect();
+    let sql = format!("UPDATE key SET {} WHERE id = ?1", set.join(", "));
+    conn.execute(&sql, &values(&[key.into()], settings, &limits))?;
     for clear in [
         "DELETE FROM key_scope WHERE key = ?1",
         "DELETE FROM key_level WHERE key = ?1",

@@ -2,16 +2,17 @@
 
 use jiff::Timestamp;
 
-use super::db::Conn;
+use super::db::{Conn, Row};
 use super::directory;
 use super::error::StoreError;
 use super::former_costs;
 use super::key_settings;
 use super::meters::{Subjects, next_row};
 use super::rows::{self, select_key};
-use super::secrets::{self, NewSecret};
+use super::secrets::{self, Imported, Kind as SecretKind, NewSecret};
 use crate::rules::directory::Kind;
-use crate::rules::hashing::HashedSecret;
+use crate::rules::hashing::{Cost, HashedSecret};
+use crate::rules::imported::{Bucket, Import, Origin};
 use crate::rules::key::{Key, SecretInfo, Settings};
 use crate::rules::limits::Whose;
 use crate::rules::names::Name;
@@ -44,6 +45,14 @@ pub struct Presented {
     pub(crate) subjects: Subjects,
 }
 
+impl Presented {
+    /// Whether the hash is to be renewed where hashes cost this: at the next request that is allowed, the only moment at
+    /// which the plain secret is at hand.
+    pub fn is_old(&self, cost: Cost) -> bool {
+        self.hash.needs_renewal(cost) || self.secret.is_to_be_renewed()
+    }
+}
+
 /// The key with this name, with this id, or with a secret of this public id, in that order.
 pub(super) fn find(conn: &Conn, text: &str) -> Result<Option<Key>, StoreError> {
     for condition in [
@@ -71,25 +80,47 @@ pub(super) fn by_id(conn: &Conn, id: &Id) -> Result<Option<Key>, StoreError> {
 
 /// One statement, so that the secret and its key are of the same moment. The key may be damaged.
 pub(super) fn presented(conn: &Conn, secret: &Id) -> Result<Option<Presented>, StoreError> {
-    const MORE: &str = ", s.hash, s.created_at, s.expires_at, s.staged, s.retired, k.id, k.owner, k.tenant";
-    let sql = select_key(MORE, "JOIN secret s ON s.key = k.id WHERE s.public_id = ?1");
-    conn.optional(&sql, &[secret.into()], |row| {
-        Ok(Presented {
-            key: rows::key(row)?,
-            hash: HashedSecret::from_stored(row.text(rows::COLUMNS)?.to_owned()),
-            secret: SecretInfo {
-                id: secret.clone(),
-                created_at: row.time(rows::COLUMNS + 1)?,
-                expires_at: row.optional_time(rows::COLUMNS + 2)?,
-                staged: row.flag(rows::COLUMNS + 3)?,
-                retired: row.flag(rows::COLUMNS + 4)?,
-            },
-            subjects: Subjects {
-                key: row.integer(rows::COLUMNS + 5)?,
-                user: row.optional_integer(rows::COLUMNS + 6)?,
-                tenant: row.optional_integer(rows::COLUMNS + 7)?,
-            },
-        })
+    conn.optional(&select_presented("s.public_id = ?1"), &[secret.into()], read_presented)
+}
+
+/// The imported secrets that a text of this bucket may be. Their keys may be damaged.
+pub(super) fn in_bucket(conn: &Conn, bucket: Bucket) -> Result<Vec<Presented>, StoreError> {
+    conn.all(&select_presented("s.bucket = ?1 ORDER BY s.id"), &[bucket.number().into()], read_presented)
+}
+
+/// The imported secrets of the key with this name whose text nobody knows yet. The key may be damaged.
+pub(super) fn of_unknown_text(conn: &Conn, key: &str) -> Result<Vec<Presented>, StoreError> {
+    conn.all(&select_presented("s.bucket = -1 AND k.name = ?1 ORDER BY s.id"), &[key.into()], read_presented)
+}
+
+fn select_presented(condition: &str) -> String {
+    const MORE: &str =
+        ", s.hash, s.created_at, s.expires_at, s.staged, s.retired, k.id, k.owner, k.tenant, s.public_id,
+           s.imported, s.bucket";
+    select_key(MORE, &format!("JOIN secret s ON s.key = k.id WHERE {condition}"))
+}
+
+fn read_presented(row: &Row<'_>) -> Result<Presented, StoreError> {
+    let column = |number| rows::COLUMNS + number;
+    let hash = HashedSecret::from_stored(row.text(column(0))?.to_owned());
+    let is_renewed = row.optional_integer(column(10))? >= Some(0) && !hash.is_fast();
+    let origin: Option<Origin> = row.optional_parsed(column(9))?;
+    Ok(Presented {
+        key: rows::key(row)?,
+        hash,
+        secret: SecretInfo {
+            id: row.parsed(column(8))?,
+            created_at: row.time(column(1))?,
+            expires_at: row.optional_time(column(2))?,
+            staged: row.flag(column(3))?,
+            retired: row.flag(column(4))?,
+            imported: origin.map(|origin| Import { origin, is_renewed }),
+        },
+        subjects: Subjects {
+            key: row.integer(column(5))?,
+            user: row.optional_integer(column(6))?,
+            tenant: row.optional_integer(column(7))?,
+        },
     })
 }
 
@@ -117,6 +148,38 @@ pub(super) fn id_is_taken(conn: &Conn, id: &Id) -> Result<bool, StoreError> {
     )
 }
 
+/// Whether a key is called so, or a key or a secret has this as its id.
+pub(super) fn names_something(conn: &Conn, name: &Name) -> Result<bool, StoreError> {
+    conn.alone(
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM key WHERE name = ?1)
+                       OR EXISTS (SELECT 1 FROM key WHERE public_id = ?1)
+                       OR EXISTS (SELECT 1 FROM secret WHERE public_id = ?1) THEN 1 ELSE 0 END",
+        &[name.into()],
+        |row| row.flag(0),
+    )
+}
+
+/// The imported keys of which a secret has this hash, and of which nobody knows the text.
+pub(super) fn of_hash(conn: &Conn, hash: &HashedSecret) -> Result<Option<Name>, StoreError> {
+    conn.optional(
+        "SELECT k.name FROM secret s JOIN key k ON k.id = s.key WHERE s.bucket = -1 AND s.hash = ?1 LIMIT 1",
+        &[hash.as_phc().into()],
+        |row| row.parsed(0),
+    )
+}
+
+/// The names of the keys of which a secret has the same hash as another one's: the text of both is the same.
+pub(super) fn of_same_hash(conn: &Conn) -> Result<Vec<(Name, Name)>, StoreError> {
+    conn.all(
+        "SELECT k.name, other_key.name
+           FROM secret s JOIN secret other ON other.bucket = s.bucket AND other.hash = s.hash AND other.id > s.id
+           JOIN key k ON k.id = s.key JOIN key other_key ON other_key.id = other.key
+          WHERE s.bucket >= 0 ORDER BY k.name, other_key.name LIMIT 1000",
+        &[],
+        |row| Ok((row.parsed(0)?, row.parsed(1)?)),
+    )
+}
+
 /// Whether a key has this scope or level.
 pub(super) fn has_word(conn: &Conn, what: &str, word: &str) -> Result<bool, StoreError> {
     let sql = format!("SELECT CASE WHEN EXISTS (SELECT 1 FROM key_{what} WHERE {what} = ?1) THEN 1 ELSE 0 END");
@@ -128,20 +191,29 @@ pub(super) fn some_names(conn: &Conn) -> Result<Vec<String>, StoreError> {
     conn.all("SELECT name FROM key ORDER BY name LIMIT 10000", &[], |row| Ok(row.text(0)?.to_owned()))
 }
 
-pub(super) fn insert(conn: &Conn, new: &NewKey<'_>, now: Timestamp, by: Option<&Name>) -> Result<(), StoreError> {
-    let (columns, values) = key_settings::REQUIRED;
-    let key = conn.alone(
-        &format!(
-            "INSERT INTO key (id, public_id, name, created_at, created_by, updated_at, revision, {columns})
-             VALUES ({}, ?1, ?2, ?3, ?4, ?3, 0, {values}) RETURNING id",
-            next_row(Whose::Key)
-        ),
-        &[new.id.into(), new.name.into(), now.into(), by.into()],
-        |row| row.integer(0),
-    )?;
-    update(conn, key, new.name, new.settings, now)?;
+pub(super) fn insert(
+    conn: &Conn,
+    new: &NewKey<'_>,
+    imported: Option<Imported>,
+    now: Timestamp,
+    by: Option<&Name>,
+) -> Result<(), StoreError> {
+    let row = next_row(Whose::Key);
+    let columns = [
+        ("id", row.as_str()),
+        ("public_id", "?1"),
+        ("name", "?2"),
+        ("created_at", "?3"),
+        ("created_by", "?4"),
+        ("updated_at", "?3"),
+        ("expiry_set_at", "?5"),
+        ("revision", "1"),
+    ];
+    let end_set_at = new.settings.expires_at.map(|_| now);
+    let values = [new.id.into(), new.name.into(), now.into(), by.into(), end_set_at.into()];
+    let key = key_settings::insert(conn, &columns, &values, new.settings)?;
     secrets::withdraw(conn, &[&new.secret.id])?;
-    secrets::insert(conn, key, new.secret, false, now)
+    secrets::insert(conn, key, new.secret, SecretKind { staged: false, imported }, now)
 }
 
 pub(super) fn update(

@@ -48,7 +48,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use changes::{Changes, Staging, Subject};
+pub use changes::{Changes, CompareError, KnownSecret, Staging, Subject};
 pub use completion::Names;
 pub use continuity::Freshness;
 pub(crate) use continuity::Way;
@@ -68,8 +68,8 @@ pub use postgres::{
     Surroundings, UrlError, grants,
 };
 pub use restore::{MadeAgain, Restore, RestoreError};
-pub use secrets::NewSecret;
-pub use settings::StoreSettings;
+pub use secrets::{Imported, NewSecret};
+pub use settings::{Imports, StoreSettings};
 pub(crate) use sqlite::BUSY_TIMEOUT;
 pub use sqlite::backup::{BackupError, BackupReport};
 pub use sqlite::beside::all_of as files_beside;

@@ -7,6 +7,7 @@
 use super::db::Row;
 use super::error::StoreError;
 use super::key_settings;
+use crate::rules::imported::Import;
 use crate::rules::key::{Key, SecretInfo, Standing};
 use crate::rules::names::Name;
 
@@ -69,7 +70,10 @@ const KEY_COLUMNS: &str = "
            (SELECT string_agg(public_id || '\u{1e}' || CAST(created_at AS TEXT)
                                         || '\u{1e}' || coalesce(CAST(expires_at AS TEXT), '')
                                         || '\u{1e}' || CAST(staged AS TEXT)
-                                        || '\u{1e}' || CAST(retired AS TEXT), '\u{1f}' ORDER BY id DESC)
+                                        || '\u{1e}' || CAST(retired AS TEXT)
+                                        || coalesce('\u{1e}' || imported || '\u{1e}' || CASE
+                                             WHEN bucket >= 0 AND substr(hash, 1, 8) <> '$sha256$' THEN '1' ELSE '0' END, ''),
+                              '\u{1f}' ORDER BY id DESC)
               FROM secret WHERE key = k.id),
            coalesce(k.expiry_set_at, k.created_at), coalesce(o.limits, ''), coalesce(t.limits, ''),
            u.last_used_from";
@@ -112,12 +116,15 @@ fn secrets(row: &Row<'_>, column: usize) -> Result<Vec<SecretInfo>, StoreError> 
             let mut parts = item.split('\u{1e}');
             let mut part = || parts.next().ok_or_else(|| row.damage(column));
             let (id, created_at, expires_at, staged, retired) = (part()?, part()?, part()?, part()?, part()?);
+            let (origin, renewed) = (parts.next(), parts.next());
+            let origin = origin.map(|origin| row.parse(origin, column)).transpose()?;
             Ok(SecretInfo {
                 id: row.parse(id, column)?,
                 created_at: time(created_at)?,
                 expires_at: if expires_at.is_empty() { None } else { Some(time(expires_at)?) },
                 staged: staged == "1",
                 retired: retired == "1",
+                imported: origin.map(|origin| Import { origin, is_renewed: renewed == Some("1") }),
             })
         })
         .collect()

@@ -7,6 +7,7 @@ use super::error::StoreError;
 use super::former_costs;
 use super::keys;
 use crate::rules::hashing::HashedSecret;
+use crate::rules::imported::{Bucket, Origin};
 use crate::rules::token::Id;
 
 /// A secret that is about to exist, as much of it as is stored.
@@ -18,17 +19,42 @@ pub struct NewSecret {
     pub hash: HashedSecret,
 }
 
+/// That another system made a secret, and what it is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Imported {
+    /// As what it came.
+    pub origin: Origin,
+    /// The bucket of its text; `None` for as long as nobody knows that.
+    pub bucket: Option<Bucket>,
+}
+
+/// What stands for the bucket of a text that nobody knows.
+const UNKNOWN: i64 = -1;
+
+/// What kind of secret is inserted.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Kind {
+    /// Beside the current one.
+    pub(super) staged: bool,
+    pub(super) imported: Option<Imported>,
+}
+
 /// Puts a secret beside the others: as the current one, or staged.
-pub(super) fn insert(
-    conn: &Conn,
-    key: i64,
-    secret: &NewSecret,
-    staged: bool,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+pub(super) fn insert(conn: &Conn, key: i64, secret: &NewSecret, kind: Kind, now: Timestamp) -> Result<(), StoreError> {
+    let origin = kind.imported.map(|imported| imported.origin.as_str());
+    let bucket = kind.imported.map(|imported| imported.bucket.map_or(UNKNOWN, Bucket::number));
     conn.execute(
-        "INSERT INTO secret (public_id, key, hash, created_at, staged) VALUES (?1, ?2, ?3, ?4, ?5)",
-        &[(&secret.id).into(), key.into(), secret.hash.as_phc().into(), now.into(), staged.into()],
+        "INSERT INTO secret (public_id, key, hash, created_at, staged, imported, bucket)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        &[
+            (&secret.id).into(),
+            key.into(),
+            secret.hash.as_phc().into(),
+            now.into(),
+            kind.staged.into(),
+            origin.into(),
+            bucket.into(),
+        ],
     )?;
     former_costs::meet(conn, &secret.id, &secret.hash)
 }
@@ -55,7 +81,7 @@ pub(super) fn replace(
 ) -> Result<(), StoreError> {
     unstage(conn, &secret.id)?;
     retire(conn, key, grace_end, now)?;
-    insert(conn, key, secret, false, now)?;
+    insert(conn, key, secret, Kind::default(), now)?;
     keys::touch(conn, key, now)
 }
 
@@ -97,6 +123,13 @@ pub(super) fn renew_hash(conn: &Conn, secret: &Id, hash: &HashedSecret) -> Resul
         former_costs::meet(conn, secret, hash)?;
     }
     former_costs::end(conn)
+}
+
+/// Puts an Argon2id in the place of what an imported secret came as, and has it found by its bucket.
+pub(super) fn renew_imported(conn: &Conn, secret: &Id, hash: &HashedSecret, bucket: Bucket) -> Result<(), StoreError> {
+    let sql = "UPDATE secret SET bucket = ?2 WHERE public_id = ?1 AND imported IS NOT NULL";
+    conn.execute(sql, &[secret.into(), bucket.number().into()])?;
+    renew_hash(conn, secret, hash)
 }
 
 /// The secrets of a key of which the history tells nothing: they were staged, and something came in between.

@@ -6,6 +6,7 @@ use super::db::Conn;
 use super::error::StoreError;
 use crate::rules::calendar::Unit;
 use crate::rules::hashing::{Cost, HashError};
+use crate::rules::imported::LookupKey;
 use crate::rules::names::Prefix;
 use crate::rules::time::{Duration, rfc3339, whole_seconds};
 
@@ -29,7 +30,35 @@ pub struct StoreSettings {
     pub max_lifetime: Option<Duration>,
     /// How long it is kept how often keys were used in which hour; `None` for as long as there is a store.
     pub usage_retention: Option<Duration>,
+    /// Whether there are secrets that another system made. Who saves settings does not change it.
+    pub imports: Imports,
 }
+
+/// The secrets of a store that another system made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Imports {
+    /// There are none.
+    #[default]
+    None,
+    /// There are some.
+    Some {
+        /// What their buckets are made with; `None` is damage: they cannot be found.
+        key: Option<LookupKey>,
+        /// Whether of some nobody knows the text.
+        has_unknown: bool,
+    },
+}
+
+impl Imports {
+    /// Whether there are any.
+    pub fn are_there(&self) -> bool {
+        *self != Self::None
+    }
+}
+
+/// The setting in which the key of the buckets stands.
+const LOOKUP_KEY: &str = "lookup_key";
 
 /// A year, and a month to look back from its end.
 const USAGE_DAYS: u16 = 400;
@@ -46,6 +75,7 @@ impl Default for StoreSettings {
             default_lifetime: None,
             max_lifetime: None,
             usage_retention: Some(Duration::of_days(USAGE_DAYS)),
+            imports: Imports::None,
         }
     }
 }
@@ -134,8 +164,13 @@ impl StoreSettings {
 pub(super) fn load(conn: &Conn) -> Result<StoreSettings, StoreError> {
     let mut settings = StoreSettings::default();
     // A value that does not parse is damage, not a reason to fall back to a default.
-    conn.each("SELECT value, name FROM setting", &[], |row| {
+    let (mut key, mut least) = (None, None);
+    let all = "SELECT value, name FROM setting
+               UNION ALL SELECT CAST(min(bucket) AS TEXT), '' FROM secret WHERE bucket >= -1";
+    conn.each(all, &[], |row| {
         match row.text(1)? {
+            "" => least = row.optional_parsed::<i64>(0)?,
+            LOOKUP_KEY => key = Some(row.parsed(0)?),
             "prefix" => settings.prefix = row.parsed(0)?,
             "hash_cost" => settings.hash_cost = row.parsed(0)?,
             "former_costs" => settings.former_costs = row.parsed::<Costs>(0)?.0,
@@ -148,7 +183,18 @@ pub(super) fn load(conn: &Conn) -> Result<StoreSettings, StoreError> {
         }
         Ok::<_, StoreError>(())
     })?;
+    if let Some(least) = least {
+        settings.imports = Imports::Some { key, has_unknown: least < 0 };
+    }
     Ok(settings)
+}
+
+/// What the buckets of this store are made with. A store that has none takes the one that is offered.
+pub(super) fn lookup_key(conn: &Conn, new: &LookupKey) -> Result<LookupKey, StoreError> {
+    let hex = new.to_hex();
+    let insert = "INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
+    conn.execute(insert, &[LOOKUP_KEY.into(), hex.as_str().into()])?;
+    conn.alone("SELECT value FROM setting WHERE name = ?1", &[LOOKUP_KEY.into()], |row| row.parsed(0))
 }
 
 /// Costs with a semicolon in between.

@@ -11,12 +11,13 @@ use super::db::spy::{self, Seen};
 use super::meters::MeterId;
 use super::sqlite::plan_tests::{live_and_die, name, secret, settings};
 use super::{
-    EventFilter, Filter, Names, NewKey, NewSecret, Sort, Stamp, Store, StoreError, StoreSettings, Subject, Tally,
-    UsageQuery, Uses,
+    EventFilter, Filter, Imported, Imports, KnownSecret, Names, NewKey, NewSecret, Sort, Stamp, Store, StoreError,
+    StoreSettings, Subject, Tally, UsageQuery, Uses,
 };
 use crate::rules::calendar::Unit;
 use crate::rules::directory::{Draft, Facts, Kind};
-use crate::rules::hashing::{Cost, HashedSecret};
+use crate::rules::hashing::{Cost, HashedSecret, Memory};
+use crate::rules::imported::{ImportedText, LookupKey, Origin};
 use crate::rules::key::State;
 use crate::rules::limits::{Meter, Whose};
 use crate::rules::token::{Id, Secret};
@@ -39,6 +40,7 @@ fn do_everything(store: &mut Store) -> Result<(), StoreError> {
     live_and_die(store)?;
     change(store)?;
     change_seldom(store)?;
+    import(store)?;
     count(store)?;
     ask(store)
 }
@@ -92,6 +94,35 @@ fn change_seldom(store: &mut Store) -> Result<(), StoreError> {
         super::moved::clear(changes.conn())
     })?;
     super::directory::switch(&store.conn, Kind::User, &name("later"), false, at(1_000))
+}
+
+/// Secrets that another system made.
+fn import(store: &mut Store) -> Result<(), StoreError> {
+    let text = ImportedText::new("made-up-text-0001".to_owned().into()).unwrap();
+    let hash = HashedSecret::new(&text, [1; 16], Cost::FLOOR).unwrap();
+    let fast = HashedSecret::from_sha256(&text.sha256());
+    let offered = LookupKey::new([7; 32]);
+    store.write(stamp(), |changes| {
+        let (settings, key) = (changes.settings()?, changes.lookup_key(&offered)?);
+        let bucket = Some(key.bucket(&text.sha256()));
+        let kinds = [(Origin::Secret, &hash, bucket), (Origin::Sha256, &fast, bucket), (Origin::Phc, &hash, None)];
+        for (number, (origin, hash, bucket)) in (200_u8..).zip(kinds) {
+            let secret = NewSecret { id: Id::from_random([number; 8]), hash: hash.clone() };
+            let (id, named) = (Id::from_random([number + 20; 8]), name(&format!("imported-{number}")));
+            let plain = crate::rules::key::Settings::with_prefix(crate::rules::names::Prefix::default());
+            let new = NewKey { id: &id, name: &named, settings: &plain, secret: &secret };
+            changes.import_key(&new, Imported { origin, bucket }, &settings)?;
+        }
+        for known in [KnownSecret::Text(&text), KnownSecret::Sha256(&text.sha256()), KnownSecret::Hash(&hash)] {
+            let found = changes.key_with_secret(known, &key, &mut Memory::default()).unwrap();
+            assert!(found.is_some(), "{known:?}");
+        }
+        assert_eq!(changes.of_unknown_text("imported-202")?.len(), 1);
+        changes.renew_imported(&Id::from_random([201; 8]), &hash, bucket.unwrap())?;
+        assert_eq!(changes.keys_with_same_secret()?, [(name("imported-200"), name("imported-201"))]);
+        assert!(matches!(changes.settings()?.imports, Imports::Some { key: Some(_), has_unknown: true }));
+        Ok::<_, StoreError>(())
+    })
 }
 
 /// Uses and limits, of few keys and of many.

@@ -21,6 +21,7 @@ use super::{directory, rows, secrets};
 use crate::rules::authority::Authority;
 use crate::rules::directory::{Entry, Kind};
 use crate::rules::hashing::Cost;
+use crate::rules::imported::Bucket;
 use crate::rules::key::Key;
 use crate::rules::limits::Meter;
 use crate::rules::names::Name;
@@ -124,6 +125,22 @@ impl<'c> View<'c> {
     /// The same, also of a damaged key: whoever decides by it has to call [`View::check_whole`] first.
     pub(crate) fn presented_or_damaged(&self, secret: &Id) -> Result<Option<Presented>, StoreError> {
         keys::presented(self.conn, secret)
+    }
+
+    /// The imported secrets that a text of this bucket may be, also of damaged keys.
+    pub(crate) fn in_bucket(&self, bucket: Bucket) -> Result<Vec<Presented>, StoreError> {
+        keys::in_bucket(self.conn, bucket)
+    }
+
+    /// The imported secrets of the key with this name whose text nobody knows yet, also of a damaged key.
+    pub(crate) fn of_unknown_text(&self, key: &str) -> Result<Vec<Presented>, StoreError> {
+        keys::of_unknown_text(self.conn, key)
+    }
+
+    /// What is to be said of imported secrets that cannot be found, because what finds them is missing.
+    pub(crate) fn no_lookup_key(&self) -> StoreError {
+        let detail = "it has imported secrets, and the key that finds them is missing from its settings".to_owned();
+        StoreError::Corrupt { path: self.conn.place().to_owned(), detail }
     }
 
     /// Whether the role that is signed in may renew hashes: one that only verifies may not, and leaves it to others.

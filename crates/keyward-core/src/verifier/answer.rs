@@ -8,11 +8,13 @@ use super::VerifyError;
 use crate::rules::credential::Presentation;
 use crate::rules::decision::{Decision, Facts, Reason};
 use crate::rules::hashing::{Cost, HashError, HashedSecret, SALT_BYTES};
+use crate::rules::imported::{Bucket, ImportedText};
 use crate::rules::key::Key;
 use crate::rules::limits::Reckoning;
+use crate::rules::plain::PlainText;
 use crate::rules::token::{Id, Secret};
 use crate::rules::usage::Call;
-use crate::store::{Presented, Stamp, Store};
+use crate::store::{Changes, Presented, Stamp, Store, StoreError, View};
 
 /// An answer: the decision, and what it is about. It lends the row that was read for it, and copies nothing.
 #[derive(Debug)]
@@ -26,21 +28,86 @@ pub struct Answer {
     pub warnings: Vec<&'static str>,
     /// What the store had, where the secret matched.
     presented: Option<Arc<Presented>>,
-    /// The secret whose hash should be renewed.
-    renewal: Option<Secret>,
+    /// What should be renewed.
+    renewal: Option<Renewal>,
     /// What came of the limits.
     reckoning: Option<Box<Reckoning>>,
+}
+
+/// A plain secret that was presented.
+#[derive(Debug)]
+pub(super) enum Plain {
+    /// One of our own.
+    Own(Secret),
+    /// One that another system made.
+    Imported(ImportedText),
+}
+
+impl PlainText for Plain {
+    fn expose(&self) -> &str {
+        match self {
+            Self::Own(secret) => secret.expose(),
+            Self::Imported(text) => text.expose(),
+        }
+    }
+}
+
+/// Secrets whose hash is to be another one.
+#[derive(Debug)]
+pub(super) struct Renewal {
+    pub(super) plain: Plain,
+    /// The secret that it is. Several, where it is that of several keys.
+    pub(super) secrets: Vec<Id>,
+    /// What it is found by from then on, where it was imported.
+    pub(super) bucket: Option<Bucket>,
+}
+
+/// Secrets with their new hash.
+pub(super) struct Renewed {
+    secrets: Vec<Id>,
+    hash: HashedSecret,
+    bucket: Option<Bucket>,
+}
+
+impl Renewal {
+    /// Whether it is still to be done.
+    fn is_due(&self, view: &View<'_>, cost: Cost) -> Result<bool, StoreError> {
+        let mut found = vec![];
+        for secret in &self.secrets {
+            match view.presented_or_damaged(secret)? {
+                Some(presented) => found.push(presented),
+                None => return Ok(false),
+            }
+        }
+        Ok(found.iter().any(|one| one.is_old(cost)) || found.windows(2).any(|pair| pair[0].hash != pair[1].hash))
+    }
+
+    /// The new hash.
+    pub(super) fn compute(&self, salt: [u8; SALT_BYTES], cost: Cost) -> Result<Renewed, HashError> {
+        let Self { plain, secrets, bucket } = self;
+        Ok(Renewed { secrets: secrets.clone(), hash: HashedSecret::new(plain, salt, cost)?, bucket: *bucket })
+    }
+}
+
+impl Renewed {
+    /// Writes the new hash down.
+    pub(super) fn write(&self, changes: &Changes<'_>) -> Result<(), StoreError> {
+        self.secrets.iter().try_for_each(|secret| match self.bucket {
+            Some(bucket) => changes.renew_imported(secret, &self.hash, bucket),
+            None => changes.renew_hash(secret, &self.hash),
+        })
+    }
 }
 
 impl Answer {
     pub(super) fn about(
         decision: Decision,
-        presentation: Presentation,
+        presentation: Option<Presentation>,
         in_query: bool,
         presented: Arc<Presented>,
-        renewal: Option<Secret>,
+        renewal: Option<Renewal>,
     ) -> Self {
-        let (presentation, presented) = (Some(presentation), Some(presented));
+        let presented = Some(presented);
         Self { decision, presentation, warnings: warnings(in_query), presented, renewal, reckoning: None }
     }
 
@@ -77,13 +144,18 @@ impl Answer {
         self.presented.as_ref()
     }
 
-    /// Whether the hash of the secret was made at another cost than the store's present one.
+    /// Has something renewed, though it is a refusal.
+    pub(super) fn renew_with(&mut self, renewal: Option<Renewal>) {
+        self.renewal = renewal;
+    }
+
+    /// Whether the hash of the secret was made at another cost than the store's present one, or by another system.
     pub fn wants_renewal(&self) -> bool {
         self.renewal.is_some()
     }
 
-    /// The secret whose hash is to be renewed.
-    pub(super) fn renewal(&self) -> Option<&Secret> {
+    /// What is to be renewed.
+    pub(super) fn renewal(&self) -> Option<&Renewal> {
         self.renewal.as_ref()
     }
 
@@ -92,28 +164,21 @@ impl Answer {
     /// # Errors
     /// Where the store cannot be written.
     pub fn renew(&self, store: &mut Store, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
-        let Some(secret) = &self.renewal else { return Ok(()) };
+        let Some(renewal) = &self.renewal else { return Ok(()) };
         let view = store.view()?;
         let cost = view.settings()?.hash_cost;
-        if !view.may_renew_hashes()?
-            || view.presented(secret.id())?.is_none_or(|present| !present.hash.needs_renewal(cost))
-        {
+        if !view.may_renew_hashes()? || !renewal.is_due(&view, cost)? {
             return Ok(());
         }
         drop(view);
-        let (id, hash) = renewed(secret, salt, cost)?;
-        store.write(Stamp { now, actor: None }, |changes| changes.renew_hash(&id, &hash)).map_err(VerifyError::from)
+        let renewed = renewal.compute(salt, cost)?;
+        store.write(Stamp { now, actor: None }, |changes| renewed.write(changes)).map_err(VerifyError::from)
     }
 
     /// Wipes the secret, which is kept where its hash is to be renewed.
     pub fn forget_secret(&mut self) {
         self.renewal = None;
     }
-}
-
-/// The id of the secret, and its hash at this cost.
-pub(super) fn renewed(secret: &Secret, salt: [u8; SALT_BYTES], cost: Cost) -> Result<(Id, HashedSecret), HashError> {
-    Ok((secret.id().clone(), HashedSecret::new(secret, salt, cost)?))
 }
 
 /// What a credential in a URL is worth telling about, whatever comes of it.

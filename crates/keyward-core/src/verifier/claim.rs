@@ -1,8 +1,14 @@
 //! What a credential claims, and the proof of it: the rules of who is genuine, for one thread and for many.
 //!
+//! A secret of our own says by its id which hash it must match. A text that another system made does not: it is looked up
+//! by its bucket, and each secret of the bucket is tried. So a claim has readings ([`Reading`]), each reading finds rows,
+//! and the first reading of which a row matches is the one that counts. A text that matches the secrets of two keys is
+//! nobody's.
+//!
 //! What may break here is time: a verification that fails must take as long whichever secret it met, and whether it
-//! met any. So a claim that is not genuine costs one Argon2id of every cost that the store's hashes have.
+//! met any. So a claim that is not genuine costs one Argon2id of every cost that the store's hashes have, at least.
 
+use std::borrow::Borrow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,132 +16,302 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::Answer;
-use crate::rules::credential::{Credential, CredentialError, Presentation};
+use super::answer::{Plain, Renewal};
+use crate::rules::credential::{Credential, CredentialError, Credentials, Presentation, PresentedText, Texts};
 use crate::rules::decision::{Facts, Reason, Request, decide};
 use crate::rules::hashing::{Cost, HashError, Memory, spend};
-use crate::rules::token::Secret;
-use crate::store::{Presented, StoreError, StoreSettings};
+use crate::rules::imported::{Bucket, LookupKey};
+use crate::rules::plain::PlainText;
+use crate::rules::token::{Id, Secret};
+use crate::store::{Imports, Presented, StoreError, StoreSettings, View};
 
-/// A credential that has the form of one of ours.
+/// What has the form of a credential.
 pub(super) struct Claim {
-    pub(super) secret: Secret,
-    name: Option<Zeroizing<String>>,
-    presentation: Presentation,
+    what: What,
     in_query: bool,
 }
 
-/// What an Argon2id says about a claim.
-pub(super) struct Proof {
-    /// Whether the secret is the one whose hash is stored.
-    pub(super) matches: bool,
-    /// Whether the name is right as well.
-    pub(super) is_genuine: bool,
+enum What {
+    /// A secret of our own form.
+    Own { secret: Secret, name: Option<Zeroizing<String>>, presentation: Presentation },
+    /// Texts that may be secrets of another system.
+    Texts { texts: Vec<PresentedText>, otherwise: Option<CredentialError> },
+}
+
+/// One way to read what was presented.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'c> {
+    pub(super) plain: &'c dyn PlainText,
+    pub(super) name: Option<&'c str>,
+    presentation: Presentation,
+}
+
+/// What the rows say that were found for a claim.
+pub(super) enum Judgement {
+    /// It is the secret in this row, read in this way.
+    Genuine { reading: usize, row: usize },
+    /// It is the secret of several keys, in these rows.
+    Clash { reading: usize, rows: Vec<usize> },
+    /// It is none of them.
+    NotGenuine,
+}
+
+/// A row that was found for one of the readings of a claim.
+pub(super) struct Found<R> {
+    pub(super) reading: usize,
+    pub(super) row: R,
+}
+
+/// Where rows are found.
+pub(super) trait Shelf {
+    /// What is known of a secret.
+    type Row: Borrow<Presented>;
+
+    fn by_id(&mut self, secret: &Id) -> Result<Option<Self::Row>, StoreError>;
+    fn in_bucket(&mut self, bucket: Bucket) -> Result<Vec<Self::Row>, StoreError>;
+    fn of_unknown_text(&mut self, key: &str) -> Result<Vec<Self::Row>, StoreError>;
+    fn no_lookup_key(&self) -> StoreError;
 }
 
 impl Claim {
-    /// What can be said without a look at the store: a claim, or a refusal.
-    pub(super) fn of(credential: Result<Credential, CredentialError>) -> Result<Self, Box<Answer>> {
-        let refuse = |reason, facts, presentation, in_query| {
-            Err(Box::new(Answer::refusal(reason, facts, presentation, in_query)))
-        };
-        let mut credential = match credential {
-            Ok(credential) => credential,
-            Err(error) => {
-                let reason = match &error {
-                    CredentialError::Missing(_) | CredentialError::NotAccepted(_) => Reason::NoCredential,
-                    CredentialError::Ambiguous { .. } => Reason::AmbiguousCredential,
-                    CredentialError::ManyLines | CredentialError::Malformed(_) => Reason::Malformed,
-                };
-                return refuse(reason, Facts::Credential(error), None, false);
+    /// What can be said without a look at the secrets of the store: a claim, or a refusal.
+    pub(super) fn of(credentials: Credentials, settings: &StoreSettings) -> Result<Self, Box<Answer>> {
+        let Credentials { own, texts, .. } = credentials;
+        let texts = texts.filter(|_| settings.imports.are_there()).map(|texts| *texts);
+        let claim = match texts {
+            None => Self::of_own(own),
+            Some(Texts::Own(own)) => Self::of_own(own),
+            Some(Texts::Ambiguous(error)) => Err(unreadable(error)),
+            Some(Texts::Candidates { texts, otherwise, in_query }) => {
+                Ok(Self { what: What::Texts { texts, otherwise }, in_query })
             }
-        };
+        }?;
+        claim.check_place(settings)?;
+        Ok(claim)
+    }
+
+    fn of_own(credential: Result<Credential, CredentialError>) -> Result<Self, Box<Answer>> {
+        let mut credential = credential.map_err(unreadable)?;
         let (presentation, in_query, name) = (credential.presentation, credential.in_query, credential.name.take());
         match Secret::from_text(credential.into_text()) {
-            Ok(secret) => Ok(Self { secret, name, presentation, in_query }),
-            Err(error) => refuse(Reason::Malformed, Facts::Token(error), Some(presentation), in_query),
+            Ok(secret) => Ok(Self { what: What::Own { secret, name, presentation }, in_query }),
+            Err(error) => {
+                Err(Box::new(Answer::refusal(Reason::Malformed, Facts::Token(error), Some(presentation), in_query)))
+            }
         }
     }
 
     /// The refusal of what stood in the query of a URL, where the store accepts none.
-    pub(super) fn check_place(&self, settings: &StoreSettings) -> Result<(), Box<Answer>> {
+    fn check_place(&self, settings: &StoreSettings) -> Result<(), Box<Answer>> {
         if self.in_query && !settings.query_credentials {
-            let answer = Answer::refusal(Reason::NoCredential, Facts::InQuery, Some(self.presentation), self.in_query);
+            let presentation = self.reading(0).map(|reading| reading.presentation);
+            let answer = Answer::refusal(Reason::NoCredential, Facts::InQuery, presentation, self.in_query);
             return Err(Box::new(answer));
         }
         Ok(())
     }
 
-    /// The name that came along.
-    pub(super) fn name(&self) -> Option<&str> {
-        self.name.as_ref().map(|name| name.as_str())
+    /// Its readings, in the order in which they are tried.
+    pub(super) fn readings(&self) -> impl Iterator<Item = Reading<'_>> {
+        (0..).map_while(|place| self.reading(place))
     }
 
-    /// Whether the name, where one came along, is that of the key.
-    pub(super) fn is_named(&self, presented: &Presented) -> bool {
-        self.name.as_ref().is_none_or(|name| name.as_str() == presented.key.name.as_str())
-    }
-
-    /// Whether the claim is genuine: one Argon2id where it is, and one of every cost where it is not.
-    pub(super) fn prove(
-        &self,
-        presented: Option<&Presented>,
-        settings: &StoreSettings,
-        memory: &mut Memory,
-    ) -> Result<Proof, HashError> {
-        let Some(presented) = presented else {
-            self.spend_all_but(None, settings, memory)?;
-            return Ok(Proof { matches: false, is_genuine: false });
-        };
-        let matches = match presented.hash.matches_in(&self.secret, memory) {
-            Ok(matches) => matches,
-            Err(error) => {
-                // A damaged hash takes as long as any other.
-                self.spend_all_but(None, settings, memory)?;
-                return Err(error);
+    fn reading(&self, place: usize) -> Option<Reading<'_>> {
+        match &self.what {
+            What::Own { secret, name, presentation } => {
+                let name = name.as_ref().map(|name| name.as_str());
+                (place == 0).then_some(Reading { plain: secret, name, presentation: *presentation })
             }
-        };
-        let is_genuine = matches && self.is_named(presented);
-        if !is_genuine {
-            self.spend_all_but(presented.hash.cost(), settings, memory)?;
+            What::Texts { texts, .. } => {
+                let PresentedText { presentation, name, text, .. } = texts.get(place)?;
+                let name = name.as_ref().map(|name| name.as_str());
+                Some(Reading { plain: text, name, presentation: *presentation })
+            }
         }
-        Ok(Proof { matches, is_genuine })
     }
 
-    /// Costs what every hash that there may be costs, but for the one that was computed.
-    fn spend_all_but(
+    /// The rows that it may match, by its readings.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub(super) fn find<S: Shelf>(&self, imports: &Imports, shelf: &mut S) -> Result<Vec<Found<S::Row>>, StoreError> {
+        let mut found = vec![];
+        if let What::Own { secret, .. } = &self.what {
+            found.extend(shelf.by_id(secret.id())?.map(|row| Found { reading: 0, row }));
+        }
+        let Imports::Some { key, has_unknown } = imports else { return Ok(found) };
+        // Who moves from one store of keyward to another one may have imported secrets of our form, too.
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let Some(key) = key else { return Err(shelf.no_lookup_key()) };
+        for (place, reading) in self.readings().enumerate() {
+            let mut rows = shelf.in_bucket(bucket_of(reading.plain, key))?;
+            if let Some(name) = reading.name.filter(|_| *has_unknown) {
+                rows.extend(shelf.of_unknown_text(name)?);
+            }
+            found.extend(rows.into_iter().map(|row| Found { reading: place, row }));
+        }
+        Ok(found)
+    }
+
+    /// What the rows say of it, as far as `matches` tells: of each row whether the secret in it was presented, as it is
+    /// read there. `None` where that is not told of all rows that matter.
+    pub(super) fn judge<R: Borrow<Presented>>(
         &self,
-        done: Option<Cost>,
+        found: &[Found<R>],
+        mut matches: impl FnMut(Reading<'_>, usize) -> Option<bool>,
+    ) -> Option<Judgement> {
+        for (place, reading) in self.readings().enumerate() {
+            let mut rows = vec![];
+            for (number, own) in found.iter().enumerate().filter(|(_, own)| own.reading == place) {
+                if matches(reading, number)? {
+                    rows.push((number, own.row.borrow()));
+                }
+            }
+            let Some((number, first)) = rows.first() else { continue };
+            if rows.iter().any(|(_, other)| other.key.id != first.key.id) {
+                let rows = rows.iter().map(|(number, _)| *number).collect();
+                return Some(Judgement::Clash { reading: place, rows });
+            }
+            // A wrong name costs what a wrong secret does.
+            let is_named = reading
+                .name
+                .is_none_or(|name| name == first.key.name.as_str() || reading.presentation == Presentation::Basic);
+            return Some(if is_named {
+                Judgement::Genuine { reading: place, row: *number }
+            } else {
+                Judgement::NotGenuine
+            });
+        }
+        Some(Judgement::NotGenuine)
+    }
+
+    /// Whether the claim is genuine: one Argon2id for each row where it is, and one of every cost where it is not. `tell`
+    /// learns of each row that was tried whether it matched.
+    pub(super) fn prove<R: Borrow<Presented>>(
+        &self,
+        found: &[Found<R>],
         settings: &StoreSettings,
         memory: &mut Memory,
-    ) -> Result<(), HashError> {
-        let all = settings.former_costs.iter().copied().chain([settings.hash_cost]);
-        for cost in all.filter(|cost| Some(*cost) != done) {
-            spend(&self.secret, cost, memory)?;
+        mut tell: impl FnMut(Reading<'_>, usize, bool),
+    ) -> Result<Judgement, HashError> {
+        let (mut done, mut failed) = (vec![], None);
+        let judgement = self.judge(found, |reading, number| {
+            let hash = &found[number].row.borrow().hash;
+            let matched = match hash.matches_in(reading.plain, memory) {
+                Ok(matched) => matched,
+                Err(error) => {
+                    failed = Some(error);
+                    return Some(false);
+                }
+            };
+            done.extend(hash.cost());
+            tell(reading, number, matched);
+            Some(matched)
+        });
+        let judgement = judgement.unwrap_or(Judgement::NotGenuine);
+        if matches!(judgement, Judgement::Genuine { .. }) {
+            return Ok(judgement);
         }
-        Ok(())
+        // A damaged hash takes as long as any other.
+        let plain = self.readings().next().map(|reading| reading.plain);
+        let all = settings.former_costs.iter().copied().chain([settings.hash_cost]);
+        for cost in all.filter(|cost: &Cost| !done.contains(cost)) {
+            plain.map_or(Ok(()), |plain| spend(plain, cost, memory))?;
+        }
+        match (failed, judgement) {
+            // The secret may be that of the damaged hash.
+            (Some(error), Judgement::NotGenuine) => Err(error),
+            (_, judgement) => Ok(judgement),
+        }
     }
 
-    /// The answer to a genuine claim on a key of the store at `path`. `has_old_cost` says whether the hash was made at
-    /// another cost than it would now.
+    /// The answer to a claim that is genuine by this reading, on a key of the store at `path`. `is_old` says whether the
+    /// hash is to be renewed.
     ///
     /// # Errors
     /// Where the key is damaged. Only here: nothing about a key is told before its secret has matched.
     pub(super) fn decide(
         self,
-        path: &Path,
-        presented: Arc<Presented>,
-        has_old_cost: bool,
+        (path, imports): (&Path, &Imports),
+        (reading, presented): (usize, Arc<Presented>),
+        is_old: bool,
         request: &Request,
         now: Timestamp,
     ) -> Result<Answer, StoreError> {
         StoreError::check_whole(path, &presented.key)?;
         let decision = decide(&presented.key, &presented.secret, request, now);
-        let renewal = (has_old_cost && decision.is_allowed()).then_some(self.secret);
-        Ok(Answer::about(decision, self.presentation, self.in_query, presented, renewal))
+        let presentation = self.reading(reading).map(|reading| reading.presentation);
+        let in_query = self.in_query;
+        let renewal = (is_old && decision.is_allowed()).then(|| {
+            self.renewal(reading, vec![presented.secret.id.clone()], presented.secret.imported.is_some(), imports)
+        });
+        Ok(Answer::about(decision, presentation, in_query, presented, renewal.flatten()))
     }
 
     /// The answer to one that is not.
     pub(super) fn refuse(&self) -> Answer {
-        Answer::refusal(Reason::NotGenuine, Facts::None, Some(self.presentation), self.in_query)
+        let presentation = self.reading(0).map(|reading| reading.presentation);
+        match &self.what {
+            What::Texts { otherwise: Some(error), .. } => *unreadable(error.clone()),
+            _ => Answer::refusal(Reason::NotGenuine, Facts::None, presentation, self.in_query),
+        }
+    }
+
+    /// The answer to one that is the secret of several keys. They get the same hash, if they do not have it yet: so it is
+    /// known of them from then on.
+    pub(super) fn refuse_clash(self, reading: usize, secrets: Vec<Id>, imports: &Imports) -> Answer {
+        let mut answer = self.refuse();
+        answer.renew_with(self.renewal(reading, secrets, true, imports));
+        answer
+    }
+
+    fn renewal(self, reading: usize, secrets: Vec<Id>, is_imported: bool, imports: &Imports) -> Option<Renewal> {
+        let plain = match self.what {
+            What::Own { secret, .. } => Plain::Own(secret),
+            What::Texts { mut texts, .. } if reading < texts.len() => Plain::Imported(texts.swap_remove(reading).text),
+            What::Texts { .. } => return None,
+        };
+        let bucket = match imports {
+            Imports::Some { key: Some(key), .. } if is_imported => Some(bucket_of(&plain, key)),
+            _ => None,
+        };
+        Some(Renewal { plain, secrets, bucket })
+    }
+}
+
+fn bucket_of(plain: &dyn PlainText, key: &LookupKey) -> Bucket {
+    key.bucket(&crate::rules::fingerprint::sha256(plain.expose()))
+}
+
+/// The refusal of what cannot be read as one credential.
+fn unreadable(error: CredentialError) -> Box<Answer> {
+    let reason = match &error {
+        CredentialError::Missing(_) | CredentialError::NotAccepted(_) => Reason::NoCredential,
+        CredentialError::Ambiguous { .. } => Reason::AmbiguousCredential,
+        CredentialError::ManyLines | CredentialError::Malformed(_) => Reason::Malformed,
+    };
+    Box::new(Answer::refusal(reason, Facts::Credential(error), None, false))
+}
+
+/// A view, without a memory.
+impl Shelf for View<'_> {
+    type Row = Presented;
+
+    fn by_id(&mut self, secret: &Id) -> Result<Option<Presented>, StoreError> {
+        self.presented_or_damaged(secret)
+    }
+
+    fn in_bucket(&mut self, bucket: Bucket) -> Result<Vec<Presented>, StoreError> {
+        View::in_bucket(self, bucket)
+    }
+
+    fn of_unknown_text(&mut self, key: &str) -> Result<Vec<Presented>, StoreError> {
+        View::of_unknown_text(self, key)
+    }
+
+    fn no_lookup_key(&self) -> StoreError {
+        View::no_lookup_key(self)
     }
 }

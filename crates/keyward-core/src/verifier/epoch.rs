@@ -25,8 +25,8 @@ pub(super) enum Written {
     Nothing,
     /// Uses were counted.
     Uses(Arc<Uses>),
-    /// This secret has another hash.
-    Hash(Id),
+    /// These secrets have another hash.
+    Hashes(Vec<Id>),
 }
 
 /// The commits of the recorders of one gate, shared by them and the readers.

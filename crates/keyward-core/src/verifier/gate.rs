@@ -17,21 +17,22 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::claim::Claim;
+use super::claim::{Claim, Found, Judgement, Reading};
 use super::connections::Connections;
 use super::hashing::{Hashing, Promise};
 use super::matches::{KEY_BYTES, Matches};
 use super::pool::Pool;
-use super::reader::Reader;
+use super::reader::{Reader, Remembering};
+use super::rows::Row;
 use super::together::Together;
 use super::wrong::Wrong;
 use super::{Answer, Recorder, VerifyError, limits};
-use crate::rules::credential::{Credential, CredentialError};
+use crate::rules::credential::Credentials;
 use crate::rules::decision::Request;
 use crate::rules::hashing::Memory;
 use crate::rules::limits::Moment;
 use crate::rules::names::Name;
-use crate::store::{BUSY_TIMEOUT, Exposure, Store, StoreError, View};
+use crate::store::{BUSY_TIMEOUT, Exposure, Store, StoreError, StoreSettings, View};
 
 /// How much a gate may do at once.
 #[derive(Debug, Clone, Copy)]
@@ -185,13 +186,13 @@ impl Gate {
         })))
     }
 
-    /// Asks whether the credential may make `request` at `now`. What others had changed before counts. Nothing is
+    /// Asks whether what was presented may make `request` at `now`. What others had changed before counts. Nothing is
     /// written: who counts uses hands the answer to a [`Recorder`].
     ///
     /// An error is in the verdict: the credential could not be checked, which means neither yes nor no.
-    pub fn ask(&self, credential: Result<Credential, CredentialError>, request: &Request, now: Timestamp) -> Verdict {
+    pub fn ask(&self, credentials: Credentials, request: &Request, now: Timestamp) -> Verdict {
         match self.turn() {
-            Ok(mut turn) => turn.ask(credential, request, now),
+            Ok(mut turn) => turn.ask(credentials, request, now),
             Err(error) => Verdict::Ready(Err(error.into())),
         }
     }
@@ -263,21 +264,16 @@ pub struct Turn {
 
 impl Turn {
     /// As [`Gate::ask`], of the moment of this turn where no hash is needed.
-    pub fn ask(
-        &mut self,
-        credential: Result<Credential, CredentialError>,
-        request: &Request,
-        now: Timestamp,
-    ) -> Verdict {
-        match self.look(credential, request, now) {
+    pub fn ask(&mut self, credentials: Credentials, request: &Request, now: Timestamp) -> Verdict {
+        match self.look(credentials, request, now) {
             Look::Decided(answer) => Verdict::Ready(answer),
             Look::Unproven(unproven) => unproven.prove(),
         }
     }
 
     /// What can be said at once. Who asks decides whether a credential of which nothing is known yet is worth a hash.
-    pub fn look(&mut self, credential: Result<Credential, CredentialError>, request: &Request, now: Timestamp) -> Look {
-        self.decide(credential, request, now).unwrap_or_else(|error| Look::Decided(Err(error)))
+    pub fn look(&mut self, credentials: Credentials, request: &Request, now: Timestamp) -> Look {
+        self.decide(credentials, request, now).unwrap_or_else(|error| Look::Decided(Err(error)))
     }
 
     /// The rank of a role, `None` where there is no such role.
@@ -307,24 +303,18 @@ impl Turn {
         self.reader.as_ref().and_then(|reader| reader.store().exposure())
     }
 
-    fn decide(
-        &mut self,
-        credential: Result<Credential, CredentialError>,
-        request: &Request,
-        now: Timestamp,
-    ) -> Result<Look, VerifyError> {
-        let claim = match Claim::of(credential) {
+    fn decide(&mut self, credentials: Credentials, request: &Request, now: Timestamp) -> Result<Look, VerifyError> {
+        let front = &self.gate.0.front;
+        let Some(reader) = &mut self.reader else { return Err(VerifyError::GivenUp) };
+        let claim = match Claim::of(credentials, reader.settings()) {
             Ok(claim) => claim,
             Err(refusal) => return Ok(Look::Decided(Ok(*refusal))),
         };
-        let front = &self.gate.0.front;
-        let Some(reader) = &mut self.reader else { return Err(VerifyError::GivenUp) };
-        if let Err(refusal) = claim.check_place(reader.settings()) {
-            return Ok(Look::Decided(Ok(*refusal)));
-        }
         Ok(match front.known(reader, claim, request, now)? {
             Ok(answer) => Look::Decided(Ok(answer)),
-            Err(claim) => Look::Unproven(Unproven { gate: self.gate.clone(), claim, request: request.clone(), now }),
+            Err((claim, _)) => {
+                Look::Unproven(Unproven { gate: self.gate.clone(), claim, request: request.clone(), now })
+            }
         })
     }
 }
@@ -361,25 +351,68 @@ impl Front {
         promise.keep(self.prove(claim, &request, now, memory));
     }
 
-    /// The answer to a claim that is known to be right or wrong, or the claim.
+    /// The rows that a claim may match.
+    fn find(&self, reader: &mut Reader, claim: &Claim) -> Result<Vec<Found<Row>>, StoreError> {
+        let settings = Arc::clone(reader.settings());
+        let Self { matches, connections, .. } = self;
+        let shelf = &mut Remembering { reader, matches, rows: &connections.rows, commits: &connections.commits };
+        claim.find(&settings.imports, shelf)
+    }
+
+    /// Whether what was presented is the secret in a row, where that is known without an Argon2id.
+    fn verdict(&self, reading: Reading<'_>, row: &Row, memory: &mut Memory) -> Option<bool> {
+        let hash = &row.presented.hash;
+        if hash.is_fast() {
+            return hash.matches_in(reading.plain, memory).ok();
+        }
+        self.matches.verdict(reading.plain, &row.seal)
+    }
+
+    /// The answer to a claim that is known to be right or wrong, or the claim with the rows that it may match.
     fn known(
         &self,
         reader: &mut Reader,
         claim: Claim,
         request: &Request,
         now: Timestamp,
-    ) -> Result<Result<Answer, Claim>, VerifyError> {
-        let row = reader.row(claim.secret.id(), &self.matches, &self.connections.rows, &self.connections.commits)?;
-        // A wrong name costs what a wrong secret does.
-        let row = row.filter(|row| claim.is_named(&row.presented) && self.matches.knows(&claim.secret, &row.seal));
-        let Some(row) = row else {
+    ) -> Result<Result<Answer, (Claim, Vec<Found<Row>>)>, VerifyError> {
+        let found = self.find(reader, &claim)?;
+        let mut none = Memory::default();
+        let judgement = claim.judge(&found, |reading, number| self.verdict(reading, &found[number].row, &mut none));
+        let judgement = judgement.filter(|judgement| !matches!(judgement, Judgement::NotGenuine));
+        let Some(judgement) = judgement else {
             let is_wrong = self.wrong.knows(&claim, reader.state());
-            return Ok(if is_wrong { Ok(claim.refuse()) } else { Err(claim) });
+            return Ok(if is_wrong { Ok(claim.refuse()) } else { Err((claim, found)) });
         };
-        let has_old_cost = row.has_old_cost(reader.settings().hash_cost);
-        let mut answer = claim.decide(&self.connections.path, row.presented, has_old_cost, request, now)?;
+        let settings = Arc::clone(reader.settings());
+        let mut answer = self.rule((claim, found), judgement, &settings, request, now)?;
         self.reckon(&mut answer, reader, request, now)?;
         Ok(Ok(answer))
+    }
+
+    /// The answer to a claim that was judged.
+    fn rule(
+        &self,
+        (claim, mut found): (Claim, Vec<Found<Row>>),
+        judgement: Judgement,
+        settings: &StoreSettings,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Answer, StoreError> {
+        let imports = &settings.imports;
+        match judgement {
+            Judgement::NotGenuine => Ok(claim.refuse()),
+            Judgement::Clash { reading, rows } => {
+                let secrets = rows.iter().map(|&row| found[row].row.presented.secret.id.clone()).collect();
+                Ok(claim.refuse_clash(reading, secrets, imports))
+            }
+            Judgement::Genuine { reading, row } => {
+                let row = found.swap_remove(row).row;
+                let is_old = row.is_old(settings.hash_cost);
+                let genuine = (reading, row.presented);
+                claim.decide((&self.connections.path, imports), genuine, is_old, request, now)
+            }
+        }
     }
 
     /// Adds what comes of the limits to an answer.
@@ -408,29 +441,24 @@ impl Front {
         let mut reader = self.connections.take()?;
         // Another question may have had the same secret, and been before this one.
         let found = self.known(&mut reader, claim, request, now);
-        let row = match &found {
-            Ok(Err(claim)) => {
-                reader.row(claim.secret.id(), &self.matches, &self.connections.rows, &self.connections.commits)
-            }
-            _ => Ok(None),
-        };
         let (settings, state) = (Arc::clone(reader.settings()), reader.state());
         self.connections.give_back(reader);
-        let claim = match found? {
+        let (claim, found) = match found? {
             Ok(answer) => return Ok(answer),
-            Err(claim) => claim,
+            Err(unknown) => unknown,
         };
-        let row = row?;
-        let proof = claim.prove(row.as_ref().map(|row| &*row.presented), &settings, memory)?;
-        if let Some(row) = row.as_ref().filter(|_| proof.matches) {
-            self.matches.remember(&claim.secret, &row.seal);
-        }
-        let Some(row) = row.filter(|_| proof.is_genuine) else {
+        let judgement = claim.prove(&found, &settings, memory, |reading, number, matches| {
+            let row = &found[number].row;
+            // Of our own, a wrong one is known by what was presented as a whole.
+            if matches || row.presented.secret.imported.is_some() {
+                self.matches.remember(reading.plain, &row.seal, matches);
+            }
+        })?;
+        if matches!(judgement, Judgement::NotGenuine) {
             self.wrong.remember(&claim, state);
             return Ok(claim.refuse());
-        };
-        let has_old_cost = row.has_old_cost(settings.hash_cost);
-        let mut answer = claim.decide(&self.connections.path, row.presented, has_old_cost, request, now)?;
+        }
+        let mut answer = self.rule((claim, found), judgement, &settings, request, now)?;
         let reader = self.connections.take()?;
         let reckoned = self.reckon(&mut answer, &reader, request, now);
         self.connections.give_back(reader);

@@ -9,14 +9,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::path::PathBuf;
 
 use super::*;
-use crate::rules::credential::parse_line;
+use crate::rules::credential::{Credentials, parse_line};
 use crate::rules::decision::{Reason, Transport};
 use crate::rules::hashing::{Cost, HashedSecret};
 use crate::rules::key::Settings;
 use crate::rules::key::tests::at;
 use crate::rules::names::Prefix;
 use crate::rules::token::{Id, Secret};
-use crate::store::{NewKey, NewSecret, Stamp, StoreSettings};
+use crate::store::{NewKey, NewSecret, Stamp};
 use crate::verifier::epoch::Written;
 
 /// Threads of the pool that are held until this is dropped, also by a test that fails.
@@ -38,7 +38,7 @@ fn secret(number: u8) -> Secret {
     Secret::build(&Prefix::default(), Id::from_random([number; 8]), &[number; 32])
 }
 
-fn credential(number: u8) -> Result<Credential, CredentialError> {
+fn credential(number: u8) -> Credentials {
     parse_line(secret(number).expose())
 }
 
@@ -78,7 +78,7 @@ impl Scene {
         self.folder.path().join("keys.db")
     }
 
-    fn ask(&self, credential: Result<Credential, CredentialError>) -> Verdict {
+    fn ask(&self, credential: Credentials) -> Verdict {
         self.gate.ask(credential, &Request::over(Transport::Https), at(10))
     }
 

@@ -13,7 +13,7 @@ use hashlink::LruCache;
 use zeroize::Zeroizing;
 
 use crate::rules::hashing::HashedSecret;
-use crate::rules::token::Secret;
+use crate::rules::plain::PlainText;
 
 /// How many credentials are remembered; of more, those that were used least recently are forgotten.
 const MOST: usize = 16_384;
@@ -21,10 +21,11 @@ const MOST: usize = 16_384;
 /// Bytes of the key.
 pub const KEY_BYTES: usize = 32;
 
-/// Credentials that have matched.
+/// Credentials that have matched; and, of texts that another system made, the hashes that they have not: of several secrets
+/// in one bucket, a text is at most one.
 pub(super) struct Matches {
     keyed: Blake2sMac256,
-    known: Mutex<LruCache<[u8; 32], ()>>,
+    known: Mutex<LruCache<[u8; 32], bool>>,
 }
 
 /// A stored hash, taken in under the key of the cache: with the secret behind it, it is the keyed hash of a match.
@@ -45,19 +46,19 @@ impl Matches {
         Seal(mac)
     }
 
-    /// Whether `secret` has matched the hash under this seal before.
-    pub(super) fn knows(&self, secret: &Secret, seal: &Seal) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&seal.tag(secret)).is_some()
+    /// Whether `secret` matches the hash under this seal, where that is known.
+    pub(super) fn verdict(&self, secret: &dyn PlainText, seal: &Seal) -> Option<bool> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&seal.tag(secret)).copied()
     }
 
-    /// Remembers that it has.
-    pub(super) fn remember(&self, secret: &Secret, seal: &Seal) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(seal.tag(secret), ());
+    /// Remembers whether it does.
+    pub(super) fn remember(&self, secret: &dyn PlainText, seal: &Seal, matches: bool) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(seal.tag(secret), matches);
     }
 }
 
 impl Seal {
-    fn tag(&self, secret: &Secret) -> [u8; 32] {
+    fn tag(&self, secret: &dyn PlainText) -> [u8; 32] {
         self.0.clone().chain_update(secret.expose().as_bytes()).finalize_fixed().into()
     }
 }
@@ -72,7 +73,7 @@ impl std::fmt::Debug for Matches {
 mod tests {
     use super::*;
     use crate::rules::hashing::Cost;
-    use crate::rules::token::Id;
+    use crate::rules::token::{Id, Secret};
 
     #[test]
     fn what_matched_is_known_with_its_hash_alone() {
@@ -80,12 +81,15 @@ mod tests {
         let hash = |salt| HashedSecret::new(&secret(1), [salt; 16], Cost::FLOOR).unwrap();
         let matches = Matches::new([9; KEY_BYTES]);
         let seal = |salt| matches.seal(&hash(salt));
-        assert!(!matches.knows(&secret(1), &seal(1)));
-        matches.remember(&secret(1), &seal(1));
-        assert!(matches.knows(&secret(1), &seal(1)));
-        assert!(!matches.knows(&secret(2), &seal(1)), "another secret");
-        assert!(!matches.knows(&secret(1), &seal(2)), "another hash of the same secret");
-        assert!(!matches.knows(&secret(1), &Matches::new([8; KEY_BYTES]).seal(&hash(1))), "another key");
+        assert_eq!(matches.verdict(&secret(1), &seal(1)), None);
+        matches.remember(&secret(1), &seal(1), true);
+        matches.remember(&secret(3), &seal(1), false);
+        assert_eq!(matches.verdict(&secret(1), &seal(1)), Some(true));
+        assert_eq!(matches.verdict(&secret(3), &seal(1)), Some(false));
+        assert_eq!(matches.verdict(&secret(2), &seal(1)), None, "another secret");
+        assert_eq!(matches.verdict(&secret(1), &seal(2)), None, "another hash of the same secret");
+        let other = Matches::new([8; KEY_BYTES]).seal(&hash(1));
+        assert_eq!(matches.verdict(&secret(1), &other), None, "another key");
     }
 
     #[test]
@@ -95,9 +99,9 @@ mod tests {
         let secret = |number: usize| {
             Secret::build(&"kw".parse().unwrap(), Id::from_random((number as u64).to_be_bytes()), &[1; 32])
         };
-        (0..MOST).for_each(|number| matches.remember(&secret(number), &hash));
-        assert!(matches.knows(&secret(0), &hash));
-        matches.remember(&secret(MOST), &hash);
-        assert!(matches.knows(&secret(0), &hash) && !matches.knows(&secret(1), &hash));
+        (0..MOST).for_each(|number| matches.remember(&secret(number), &hash, true));
+        assert!(matches.verdict(&secret(0), &hash).is_some());
+        matches.remember(&secret(MOST), &hash, true);
+        assert!(matches.verdict(&secret(0), &hash).is_some() && matches.verdict(&secret(1), &hash).is_none());
     }
 }

@@ -57,6 +57,8 @@ mod connections;
 mod epoch;
 mod gate;
 mod hashing;
+#[cfg(test)]
+mod imports_tests;
 mod limits;
 mod matches;
 mod pool;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::away::Lost;
+use super::claim::Shelf;
 use super::epoch::{Commits, Epoch, Staleness, Written};
 use super::matches::Matches;
 use super::rows::{Row, Rows, State};
+use crate::rules::imported::Bucket;
 use crate::rules::names::Name;
 use crate::rules::token::Id;
 use crate::store::{Presented, Store, StoreError, StoreSettings, View, Way};
@@ -134,7 +136,7 @@ impl Reader {
             Staleness::None => Ok(true),
             Staleness::Counts(all) => {
                 // It may have been the last hash of a former cost.
-                if all.iter().any(|written| matches!(written, Written::Hash(_))) {
+                if all.iter().any(|written| matches!(written, Written::Hashes(_))) {
                     self.read_settings()?;
                 }
                 Ok(true)
@@ -159,7 +161,7 @@ impl Reader {
     }
 
     /// The row of the secret with this public id.
-    pub(super) fn row(
+    fn row(
         &mut self,
         secret: &Id,
         matches: &Matches,
@@ -177,6 +179,55 @@ impl Reader {
             rows.keep(secret, row.clone(), self.state, written);
         }
         Ok(Some(row))
+    }
+
+    /// The rows of the imported secrets in this bucket.
+    fn in_bucket(
+        &mut self,
+        bucket: Bucket,
+        matches: &Matches,
+        rows: &Rows,
+        commits: &Commits,
+    ) -> Result<Vec<Row>, StoreError> {
+        if let Some(rows) = rows.in_bucket(bucket, self.state) {
+            return Ok(rows);
+        }
+        let written = Some(rows.commits()).filter(|written| *written == commits.started());
+        let found = self.view()?.in_bucket(bucket)?;
+        let found: Vec<_> = found.into_iter().map(|presented| row(presented, matches)).collect();
+        if let Some(written) = written.filter(|written| *written == commits.started()) {
+            rows.keep_bucket(bucket, &found, self.state, written);
+        }
+        Ok(found)
+    }
+}
+
+/// What a reader finds, with what the gate remembers.
+pub(super) struct Remembering<'r> {
+    pub(super) reader: &'r mut Reader,
+    pub(super) matches: &'r Matches,
+    pub(super) rows: &'r Rows,
+    pub(super) commits: &'r Commits,
+}
+
+impl Shelf for Remembering<'_> {
+    type Row = Row;
+
+    fn by_id(&mut self, secret: &Id) -> Result<Option<Row>, StoreError> {
+        self.reader.row(secret, self.matches, self.rows, self.commits)
+    }
+
+    fn in_bucket(&mut self, bucket: Bucket) -> Result<Vec<Row>, StoreError> {
+        self.reader.in_bucket(bucket, self.matches, self.rows, self.commits)
+    }
+
+    fn of_unknown_text(&mut self, key: &str) -> Result<Vec<Row>, StoreError> {
+        let found = self.reader.view()?.of_unknown_text(key)?;
+        Ok(found.into_iter().map(|presented| row(presented, self.matches)).collect())
+    }
+
+    fn no_lookup_key(&self) -> StoreError {
+        self.reader.view().map_or_else(|error| error, |view| view.no_lookup_key())
     }
 }
 

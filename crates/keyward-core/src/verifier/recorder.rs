@@ -155,8 +155,8 @@ impl Recorder {
     /// # Errors
     /// Where the store cannot be written.
     pub fn renew(&mut self, answer: &Answer, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
-        let Some(secret) = answer.renewal() else { return Ok(()) };
-        self.writing(|store| answer.renew(store, salt, now), |()| Written::Hash(secret.id().clone()))
+        let Some(renewal) = answer.renewal() else { return Ok(()) };
+        self.writing(|store| answer.renew(store, salt, now), |()| Written::Hashes(renewal.secrets.clone()))
     }
 
     fn writing<T, E: From<StoreError>>(

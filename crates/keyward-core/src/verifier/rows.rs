@@ -8,6 +8,7 @@
 //! What may break: a row that was read before a change and is kept after it. A reader reads only after it has looked, so
 //! a row is at least as new as the state that it is kept for; and while a recorder writes, none is kept.
 
+use std::borrow::Borrow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashlink::LruCache;
@@ -15,6 +16,7 @@ use hashlink::LruCache;
 use super::epoch::Written;
 use super::matches::Seal;
 use crate::rules::hashing::Cost;
+use crate::rules::imported::Bucket;
 use crate::rules::token::Id;
 use crate::store::{Head, Presented, Uses};
 
@@ -49,9 +51,15 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Whether the hash was made at another cost than `present`.
-    pub(super) fn has_old_cost(&self, present: Cost) -> bool {
-        self.cost.is_some_and(|own| own != present)
+    /// Whether the hash was made at another cost than `present`, or by another system.
+    pub(super) fn is_old(&self, present: Cost) -> bool {
+        self.cost.is_some_and(|own| own != present) || self.presented.secret.is_to_be_renewed()
+    }
+}
+
+impl Borrow<Presented> for Row {
+    fn borrow(&self) -> &Presented {
+        &self.presented
     }
 }
 
@@ -63,11 +71,14 @@ struct Kept {
     /// How many commits of the recorders are in them.
     commits: u64,
     rows: LruCache<Id, Row>,
+    /// The secrets in a bucket; of one that is empty, nothing is kept.
+    buckets: LruCache<Bucket, Arc<[Id]>>,
 }
 
 impl Rows {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Kept { state: State::default(), commits: 0, rows: LruCache::new(MOST) }))
+        let (rows, buckets) = (LruCache::new(MOST), LruCache::new(MOST));
+        Self(Mutex::new(Kept { state: State::default(), commits: 0, rows, buckets }))
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -76,15 +87,15 @@ impl Rows {
 
     /// The row of this secret, as it is in this state of the store.
     pub(super) fn get(&self, secret: &Id, state: State) -> Option<Row> {
+        self.kept().of(state)?.rows.get(secret).cloned()
+    }
+
+    /// The rows of the secrets in this bucket, as they are in this state of the store, where all of them are known.
+    pub(super) fn in_bucket(&self, bucket: Bucket, state: State) -> Option<Vec<Row>> {
         let mut kept = self.kept();
-        if kept.state == state {
-            return kept.rows.get(secret).cloned();
-        }
-        if state.is_later_than(kept.state) {
-            kept.state = state;
-            kept.rows.clear();
-        }
-        None
+        let kept = kept.of(state)?;
+        let secrets = Arc::clone(kept.buckets.get(&bucket)?);
+        secrets.iter().map(|secret| kept.rows.get(secret).cloned()).collect()
     }
 
     /// How many commits of the recorders the rows have in them.
@@ -101,6 +112,19 @@ impl Rows {
         }
     }
 
+    /// Keeps which secrets are in a bucket, with their rows, as [`Rows::keep`] does.
+    pub(super) fn keep_bucket(&self, bucket: Bucket, rows: &[Row], state: State, commits: u64) {
+        let mut kept = self.kept();
+        if kept.state != state || kept.commits != commits || rows.is_empty() {
+            return;
+        }
+        let secrets = rows.iter().map(|row| row.presented.secret.id.clone());
+        kept.buckets.insert(bucket, secrets.collect());
+        for row in rows {
+            kept.rows.insert(row.presented.secret.id.clone(), row.clone());
+        }
+    }
+
     /// Takes in a commit of a recorder.
     pub(super) fn learn(&self, written: &Written) {
         let mut kept = self.kept();
@@ -108,12 +132,29 @@ impl Rows {
         match written {
             Written::Nothing => {}
             Written::Uses(uses) => kept.count(uses),
-            Written::Hash(secret) => drop(kept.rows.remove(secret)),
+            Written::Hashes(secrets) => {
+                secrets.iter().for_each(|secret| drop(kept.rows.remove(secret)));
+                // One of them may be found by another bucket now.
+                kept.buckets.clear();
+            }
         }
     }
 }
 
 impl Kept {
+    /// What is kept of this state of the store. A later one ends what was kept of earlier ones.
+    fn of(&mut self, state: State) -> Option<&mut Self> {
+        if self.state == state {
+            return Some(self);
+        }
+        if state.is_later_than(self.state) {
+            self.state = state;
+            self.rows.clear();
+            self.buckets.clear();
+        }
+        None
+    }
+
     /// Adds uses that were written to the store since.
     fn count(&mut self, uses: &Uses) {
         for (_, row) in &mut self.rows {
@@ -204,7 +245,7 @@ mod tests {
         assert!(Arc::ptr_eq(&get(&idle).presented, &other.presented));
         rows.keep(&busy, one.clone(), state(1), before);
         assert_eq!(get(&busy).presented.key.use_count, 2, "it was read before the commit");
-        rows.learn(&Written::Hash(busy.clone()));
+        rows.learn(&Written::Hashes(vec![busy.clone()]));
         assert!(rows.get(&busy, state(1)).is_none());
     }
 }

@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::answer::renewed;
-use super::claim::Claim;
+use super::answer::Renewed;
+use super::claim::{Claim, Judgement};
 use super::{Answer, VerifyError, limits};
-use crate::rules::credential::{Credential, CredentialError};
+use crate::rules::credential::Credentials;
 use crate::rules::decision::Request;
-use crate::rules::hashing::{HashedSecret, Memory, SALT_BYTES};
+use crate::rules::hashing::{Memory, SALT_BYTES};
 use crate::rules::key::Key;
 use crate::rules::limits::Moment;
 use crate::rules::time::whole_seconds;
-use crate::rules::token::Id;
 use crate::rules::usage::Call;
 use crate::store::{Changes, Stamp, Store, StoreError, StoreSettings, Uses};
 
@@ -84,27 +83,26 @@ impl Verifier {
     ///
     /// # Errors
     /// Where it could not be checked, which means neither yes nor no.
-    pub fn verify(
-        &self,
-        credential: Result<Credential, CredentialError>,
-        request: &Request,
-        now: Timestamp,
-    ) -> Result<Answer, VerifyError> {
-        let examined = Claim::of(credential).and_then(|claim| {
-            claim.check_place(&self.settings)?;
-            Ok(claim)
-        });
-        let claim = match examined {
+    pub fn verify(&self, credentials: Credentials, request: &Request, now: Timestamp) -> Result<Answer, VerifyError> {
+        let claim = match Claim::of(credentials, &self.settings) {
             Ok(claim) => claim,
             Err(refusal) => return Ok(*refusal),
         };
-        let presented = self.store.view()?.presented_or_damaged(claim.secret.id())?;
-        let proof = claim.prove(presented.as_ref(), &self.settings, &mut self.memory.borrow_mut())?;
-        let Some(presented) = presented.filter(|_| proof.is_genuine) else {
-            return Ok(claim.refuse());
-        };
-        let has_old_cost = presented.hash.needs_renewal(self.settings.hash_cost);
-        Ok(claim.decide(self.store.path(), Arc::new(presented), has_old_cost, request, now)?)
+        let imports = &self.settings.imports;
+        let mut found = claim.find(imports, &mut self.store.view()?)?;
+        match claim.prove(&found, &self.settings, &mut self.memory.borrow_mut(), |_, _, _| ())? {
+            Judgement::NotGenuine => Ok(claim.refuse()),
+            Judgement::Clash { reading, rows } => {
+                let secrets = rows.iter().map(|&row| found[row].row.secret.id.clone()).collect();
+                Ok(claim.refuse_clash(reading, secrets, imports))
+            }
+            Judgement::Genuine { reading, row } => {
+                let presented = found.swap_remove(row).row;
+                let is_old = presented.is_old(self.settings.hash_cost);
+                let genuine = (reading, Arc::new(presented));
+                Ok(claim.decide((self.store.path(), imports), genuine, is_old, request, now)?)
+            }
+        }
     }
 
     /// Whether an allowed request counts against any limit: [`Verifier::admit`] has the last word then.
@@ -163,13 +161,12 @@ impl Verifier {
         &self,
         answer: &Answer,
         salt: impl FnOnce() -> Option<[u8; SALT_BYTES]>,
-    ) -> Result<Option<(Id, HashedSecret)>, VerifyError> {
-        let Some(secret) = answer.renewal() else { return Ok(None) };
+    ) -> Result<Option<Renewed>, VerifyError> {
+        let Some(renewal) = answer.renewal() else { return Ok(None) };
         if !self.store.view()?.may_renew_hashes()? {
             return Ok(None);
         }
-        let wanted = salt().map(|salt| (secret, salt));
-        wanted.map(|(secret, salt)| Ok(renewed(secret, salt, self.settings.hash_cost)?)).transpose()
+        salt().map(|salt| Ok(renewal.compute(salt, self.settings.hash_cost)?)).transpose()
     }
 
     /// Counts a request that was made with a key, and renews the hash of its secret if it was allowed and that was made
@@ -185,8 +182,12 @@ impl Verifier {
         salt: impl FnOnce() -> Option<[u8; SALT_BYTES]>,
         now: Timestamp,
     ) -> Result<(), VerifyError> {
-        let Some(call) = answer.call() else { return Ok(()) };
-        let renewed = if answer.decision.is_allowed() { self.renewed(answer, salt)? } else { None };
+        let renewed = self.renewed(answer, salt)?;
+        let Some(call) = answer.call() else {
+            return renewed.map_or(Ok(()), |renewed| {
+                Ok(self.store.write(Stamp { now, actor: None }, |changes| renewed.write(changes))?)
+            });
+        };
         // A use that is lost in a power cut is no reason to let every request wait for the disk.
         self.store.leave_log();
         let (settings, is_at_once) = (&self.settings, !self.store.is_on_server());
@@ -199,9 +200,9 @@ impl Verifier {
 
     /// Writes down the renewed hash of a secret in the store on a server: that needs the lock, and counting takes none.
     /// What cannot be renewed now is renewed another time.
-    fn renew_later(&mut self, renewed: Option<(Id, HashedSecret)>, stamp: Stamp<'_>) {
-        if let Some((id, hash)) = renewed.filter(|_| self.store.is_on_server()) {
-            let _ = self.store.write(stamp, |changes| changes.renew_hash(&id, &hash));
+    fn renew_later(&mut self, renewed: Option<Renewed>, stamp: Stamp<'_>) {
+        if let Some(renewed) = renewed.filter(|_| self.store.is_on_server()) {
+            let _ = self.store.write(stamp, |changes| renewed.write(changes));
         }
     }
 }
@@ -215,10 +216,10 @@ fn count(
     settings: &StoreSettings,
     (key, call): (&Key, Call),
     request: &Request,
-    renewed: Option<&(Id, HashedSecret)>,
+    renewed: Option<&Renewed>,
 ) -> Result<(), StoreError> {
-    if let Some((id, hash)) = renewed {
-        changes.renew_hash(id, hash)?;
+    if let Some(renewed) = renewed {
+        renewed.write(changes)?;
     }
     let mut uses = Uses::default();
     uses.add(&key.id, call, changes.now(), request.ip);

@@ -51,14 +51,18 @@ impl Wrong {
     }
 
     fn tag(&self, claim: &Claim, state: State) -> [u8; 32] {
-        let name = claim.name().map_or(&b""[..], str::as_bytes);
         let mut mac =
             self.keyed.clone().chain_update(state.changes.to_be_bytes()).chain_update(state.file.to_be_bytes());
         if let Some(head) = state.head {
             mac.update(&head.seq.to_be_bytes());
             mac.update(&head.hash);
         }
-        // No secret has a colon, and no name.
-        mac.chain_update(claim.secret.expose().as_bytes()).chain_update(b":").chain_update(name).finalize_fixed().into()
+        for reading in claim.readings() {
+            for text in [reading.plain.expose(), reading.name.unwrap_or_default()] {
+                mac.update(&(text.len() as u64).to_be_bytes());
+                mac.update(text.as_bytes());
+            }
+        }
+        mac.finalize_fixed().into()
     }
 }

@@ -16,7 +16,7 @@ use std::convert::Infallible;
 
 use jiff::Timestamp;
 use keyward_core::issuer::{SEED_BYTES, Seed, create};
-use keyward_core::rules::credential::{Credential, CredentialError, parse_line};
+use keyward_core::rules::credential::{Credentials, parse_line};
 use keyward_core::rules::decision::{Request, Transport};
 use keyward_core::rules::hashing::Cost;
 use keyward_core::rules::key::{Key, Settings};
@@ -79,7 +79,7 @@ fn mint(store: &mut Store, name: &str, limits: &str) -> (Key, String) {
     (key.unwrap(), text)
 }
 
-fn credential(secret: &str) -> Result<Credential, CredentialError> {
+fn credential(secret: &str) -> Credentials {
     parse_line(&format!("Authorization: Bearer {secret}"))
 }
 

@@ -1,7 +1,7 @@
 use crate::policy::Identity;
 use std::sync::Arc;
 
-use keyward_core::rules::credential::{CredentialError, parse_line};
+use keyward_core::rules::credential::parse_line;
 use keyward_core::rules::decision::Request;
 use keyward_core::rules::hashing::{Cost, HashedSecret};
 use keyward_core::rules::http::Transport;
@@ -167,7 +167,7 @@ fn challenges_are_those_of_rfc_6750() {
         let verifier = Verifier::new(store).unwrap();
         verifier.verify(parse_line(line), &plain, "2026-01-31T12:00:00Z".parse().unwrap()).unwrap()
     };
-    let nothing: Result<_, CredentialError> = parse_line("");
+    let nothing = parse_line("");
     let store = Store::in_memory("2026-01-31T12:00:00Z".parse().unwrap()).unwrap();
     let missing =
         Verifier::new(store).unwrap().verify(nothing, &plain, "2026-01-31T12:00:00Z".parse().unwrap()).unwrap();

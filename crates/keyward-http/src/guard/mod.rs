@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::HeaderMap;
-use keyward_core::rules::credential::{Credential, CredentialError, Reading, parse_parts};
+use keyward_core::rules::credential::{Credentials, Reading, parse_parts};
 use keyward_core::rules::decision::{Reason, Request};
 use keyward_core::rules::forwarded::Trust;
 use keyward_core::store::StoreError;
@@ -162,26 +162,20 @@ impl Guard {
 
     /// Asks whether the request of which `facts` are known may be made with the credential. What is made of it is
     /// handed to [`Guard::finish`], which counts it.
-    pub fn ask(
-        &self,
-        policy: &Policy,
-        facts: &Facts<'_>,
-        credential: Result<Credential, CredentialError>,
-        id: RequestId,
-    ) -> Asked {
-        self.ask_in(facts.client, credential, id, |turn| Ok(policy.request(turn, facts)?))
+    pub fn ask(&self, policy: &Policy, facts: &Facts<'_>, credentials: Credentials, id: RequestId) -> Asked {
+        self.ask_in(facts.client, credentials, id, |turn| Ok(policy.request(turn, facts)?))
     }
 
     /// Asks about a request that `request` makes of a turn at the gate. Failures are counted by `client`.
     pub fn ask_in(
         &self,
         client: Option<IpAddr>,
-        credential: Result<Credential, CredentialError>,
+        credentials: Credentials,
         id: RequestId,
         request: impl FnOnce(&mut Turn) -> Result<Request, VerifyError>,
     ) -> Asked {
         let look = self.turn().map_err(VerifyError::from);
-        self.asked(look.and_then(|mut turn| self.look(&mut turn, credential, request)), client, id)
+        self.asked(look.and_then(|mut turn| self.look(&mut turn, credentials, request)), client, id)
     }
 
     /// The same, by a look that is made for several.
@@ -190,23 +184,23 @@ impl Guard {
         &self,
         seat: Seat<'_>,
         client: Option<IpAddr>,
-        credential: Result<Credential, CredentialError>,
+        credentials: Credentials,
         id: RequestId,
         request: impl FnOnce(&mut Turn) -> Result<Request, VerifyError>,
     ) -> Asked {
-        let look = seat.take(|| self.turn(), |turn| self.look(turn, credential, request));
+        let look = seat.take(|| self.turn(), |turn| self.look(turn, credentials, request));
         self.asked(look.unwrap_or_else(|error| Err(error.into())), client, id)
     }
 
     fn look(
         &self,
         turn: &mut Turn,
-        credential: Result<Credential, CredentialError>,
+        credentials: Credentials,
         request: impl FnOnce(&mut Turn) -> Result<Request, VerifyError>,
     ) -> Result<Seen, VerifyError> {
         let request = request(turn)?;
         // Rates have to know the time within the second.
-        let look = turn.look(credential, &request, self.0.clock.now());
+        let look = turn.look(credentials, &request, self.0.clock.now());
         Ok(Seen { look, is_stale: turn.is_stale() })
     }
 
@@ -293,14 +287,11 @@ fn too_many(id: RequestId, wait: Duration) -> Ruling {
     Ruling::refused_for(id, Refusal::TooManyFailures, wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
-/// The credential in these headers and this target, of which the query is looked at where the policy accepts one there.
-///
-/// # Errors
-/// [`CredentialError`] for none, and for two that differ.
-pub fn credential_of(policy: &Policy, headers: &HeaderMap, target: &str) -> Result<Credential, CredentialError> {
+/// What these headers and this target present. The query is looked at where the policy accepts a credential there.
+pub fn credentials_of(policy: &Policy, headers: &HeaderMap, target: &str) -> Credentials {
     let reading = Reading { accepted: policy.accept, trust: Trust::NONE };
     let fields = &mut headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    parse_parts(fields, target, reading).map(|parts| parts.credential)
+    parse_parts(fields, target, reading).map_or_else(Credentials::from, |parts| parts.credentials)
 }
 
 impl std::fmt::Debug for Guard {

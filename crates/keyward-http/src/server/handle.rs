@@ -22,7 +22,7 @@ use super::stream::Pace;
 use crate::Refusal;
 use crate::answer::{Reply, Ruling, limit_name};
 use crate::facts::{Dialect, Facts, Head, is_forged};
-use crate::guard::{Asked, credential_of};
+use crate::guard::{Asked, credentials_of};
 use crate::observe::{Decision, Path};
 use crate::policy::{Policy, PolicyName};
 
@@ -107,9 +107,9 @@ impl<'c> Case<'c> {
         };
         let guard = &self.worker.shared.guard;
         let seat = self.worker.rounds().seat().await;
-        let credential = credential_of(policy, &self.head.headers, facts.target.unwrap_or_default());
+        let credentials = credentials_of(policy, &self.head.headers, facts.target.unwrap_or_default());
         let id = guard.id_of(&self.head.headers);
-        let asked = guard.ask_from(seat, facts.client, credential, id, |turn| Ok(policy.request(turn, &facts)?));
+        let asked = guard.ask_from(seat, facts.client, credentials, id, |turn| Ok(policy.request(turn, &facts)?));
         let (path, ruling) = match asked {
             Asked::Ruled(ruling) => (path_of(&ruling), ruling),
             Asked::Waiting(waiting) => (Path::Hashed, waiting.await),

@@ -44,7 +44,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyward_core::rules::credential::{Accepted, Credential, CredentialError};
+use keyward_core::rules::credential::{Accepted, Credentials};
 use keyward_core::rules::decision::Request;
 use keyward_core::rules::names::Name;
 use keyward_core::store::StoreError;
@@ -97,8 +97,8 @@ pub trait Api: Send + Sync + 'static {
 pub struct Question {
     /// The policy that it names, and that there is.
     pub policy: String,
-    /// The credential.
-    pub credential: Result<Credential, CredentialError>,
+    /// What was presented.
+    pub credentials: Credentials,
     /// What is asked beside what the policy asks, without a role.
     pub request: Request,
     /// The role that is asked for.

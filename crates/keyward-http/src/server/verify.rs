@@ -57,7 +57,7 @@ impl Case<'_> {
         let shared = &*self.worker.shared;
         let policies = &self.settings.config.policies;
         let accepted = |name: &str| policies.find(name).map(|policy| policy.accept);
-        let Question { policy, credential, mut request, role, tells_transport } =
+        let Question { policy, credentials, mut request, role, tells_transport } =
             match shared.api.question(&body, &accepted) {
                 Ok(question) => question,
                 Err(detail) => return problem(StatusCode::BAD_REQUEST, "not_a_question", &detail),
@@ -80,7 +80,7 @@ impl Case<'_> {
         let id = shared.guard.id_of(&self.head.headers);
         let mut asked_for = Request::default();
         let seat = self.worker.rounds().seat().await;
-        let asked = shared.guard.ask_from(seat, request.ip, credential, id, |turn| {
+        let asked = shared.guard.ask_from(seat, request.ip, credentials, id, |turn| {
             request.role = match role {
                 Some(name) => Some(WantedRole { rank: turn.rank_of(&name)?, name }),
                 None => None,

@@ -12,7 +12,7 @@ use tower_layer::Layer;
 use super::{Guarded, VerifiedKey};
 use crate::answer::{REASON, Reply, Ruling};
 use crate::facts::{Arrival, Head, is_forged, own_facts};
-use crate::guard::{Asked, Guard, credential_of};
+use crate::guard::{Asked, Guard, credentials_of};
 use crate::{Policy, Refusal};
 
 /// Finds the address of a peer in the extensions of its request.
@@ -76,8 +76,8 @@ impl GuardLayer {
         match facts {
             Err(refusal) => Asked::Ruled(Ruling::refused(id, refusal)),
             Ok(facts) => {
-                let credential = credential_of(&self.policy, headers, facts.target.unwrap_or_default());
-                self.guard.ask(&self.policy, &facts, credential, id)
+                let credentials = credentials_of(&self.policy, headers, facts.target.unwrap_or_default());
+                self.guard.ask(&self.policy, &facts, credentials, id)
             }
         }
     }

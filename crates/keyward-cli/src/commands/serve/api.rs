@@ -31,8 +31,8 @@ impl Api for Words {
         });
         let parsed = parsed.map_err(|error| error.message().to_owned())?;
         let policy = parsed.policy.unwrap_or_default();
-        let (credential, request, role) = (parsed.credential, parsed.request, parsed.role);
-        Ok(Question { policy, credential, request, role, tells_transport: parsed.tells_transport })
+        let (credentials, request, role) = (parsed.credentials, parsed.request, parsed.role);
+        Ok(Question { policy, credentials, request, role, tells_transport: parsed.tells_transport })
     }
 
     fn document(&self, answer: &Answer, request: &Request) -> Vec<u8> {

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use super::{MOST_INPUT, Verify};
 use crate::error::{Code, Error};
-use keyward_core::rules::credential::{Credential, CredentialError, Reading, parse_line_for, parse_request_for};
+use keyward_core::rules::credential::{CredentialError, Credentials, Reading, parse_line_for, parse_request_for};
 use keyward_core::rules::decision::{Method, Request, Transport};
 use keyward_core::rules::forwarded::{Forwarded, Origin, Trust};
 
 /// What was presented, and for which request.
-pub(super) type Asked = (Result<Credential, CredentialError>, Request);
+pub(super) type Asked = (Credentials, Request);
 
 /// What was said about how a request came.
 pub(super) struct Said {
@@ -86,7 +86,7 @@ impl Verify {
         request.scopes.clone_from(&self.scope);
         request.levels.clone_from(&self.level);
         if input.len() as u64 > MOST_INPUT {
-            return Ok((Err(too_long()), request));
+            return Ok((too_long().into(), request));
         }
         let accepted = self.accepted();
         if !self.request {
@@ -94,7 +94,7 @@ impl Verify {
         }
         let head = match parse_request_for(input, Reading { accepted, trust: said.trust }) {
             Ok(head) => head,
-            Err(error) => return Ok((Err(error), request)),
+            Err(error) => return Ok((error.into(), request)),
         };
         if let Some(message) = another_method("--method", self.method.as_ref(), &head.method) {
             return Err(Error::new(Code::Usage, message)
@@ -102,7 +102,7 @@ impl Verify {
         }
         request.method = Some(head.method);
         said.learn(&mut request, head.transport, head.forwarded);
-        Ok((Ok(head.credential), request))
+        Ok((head.credentials, request))
     }
 }
 

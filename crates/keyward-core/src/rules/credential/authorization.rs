@@ -6,8 +6,9 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use zeroize::Zeroizing;
 
-use super::Presentation;
 use super::search::{Found, Nothing, Search};
+use super::texts::Place;
+use super::{Accepted, Presentation};
 use crate::rules::http::{BLANKS, list_items};
 use crate::rules::token::Secret;
 
@@ -33,6 +34,41 @@ pub(super) fn read(search: &mut Search, value: &str, mut scheme: Scheme) {
             scheme = read_item(search, item, scheme);
         }
     });
+}
+
+/// What a value may hold of other systems, where it holds nothing of ours.
+pub(super) fn other(value: &str, scheme: Scheme, accepted: Accepted) -> Option<Place> {
+    let bearer =
+        |text| Place::of(text, without_scheme(text), Presentation::Bearer, Some(Presentation::BearerNamed), accepted);
+    match value.split_once(' ') {
+        Some((word, rest)) if word.eq_ignore_ascii_case("bearer") => Some(bearer(rest.trim_start_matches(' '))),
+        Some((word, rest)) if word.eq_ignore_ascii_case("basic") => {
+            let decoded = Zeroizing::new(STANDARD.decode(rest.trim_start_matches(' ')).ok()?);
+            let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+            Some(Place::of_basic(user, password, accepted))
+        }
+        _ => match value.split_once('=') {
+            Some((word, rest)) if word.eq_ignore_ascii_case("rest_api_key") => {
+                Some(Place::of(rest, without_scheme(rest), Presentation::RestApiKey, None, accepted))
+            }
+            _ if scheme == Scheme::Bare => {
+                let items = without_scheme(value);
+                Some(Place::of(value, items, Presentation::Bare, Some(Presentation::BareNamed), accepted))
+            }
+            _ => None,
+        },
+    }
+}
+
+/// The items of a list, of which each may have the scheme of the first one in front.
+fn without_scheme(list: &str) -> impl Iterator<Item = &str> {
+    let is_scheme = |word: &str| word.eq_ignore_ascii_case("bearer");
+    let items = list.split(',').map(|item| item.trim_matches(BLANKS)).filter(|item| !item.is_empty());
+    items.map(move |item| match (item.split_once(' '), item.split_once('=')) {
+        (Some((word, rest)), _) if is_scheme(word) => rest.trim_start_matches(' '),
+        (_, Some((word, rest))) if word.eq_ignore_ascii_case("rest_api_key") => rest,
+        _ => item,
+    })
 }
 
 /// Adds one item. Returns whose what follows is, if it brings no scheme of its own.

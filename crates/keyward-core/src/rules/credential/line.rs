@@ -2,7 +2,7 @@
 
 use super::authorization::{self, Scheme};
 use super::search::{Search, is_credential_field};
-use super::{Accepted, Credential, CredentialError, malformed};
+use super::{Accepted, CredentialError, Credentials, malformed};
 use crate::rules::http::BLANKS;
 
 const NOTHING: &str = "no credential was presented";
@@ -34,35 +34,47 @@ pub fn trimmed_bytes(bytes: &[u8]) -> &[u8] {
 
 /// Reads a credential from one line, in whatever form it was copied from a client.
 ///
-/// # Errors
-/// [`CredentialError`] for nothing, for two different credentials, and for what cannot be one.
-pub fn parse_line(line: &str) -> Result<Credential, CredentialError> {
+/// For nothing, for two different credentials, and for what cannot be one, [`Credentials::own`] is a [`CredentialError`].
+pub fn parse_line(line: &str) -> Credentials {
     parse_line_for(line.as_bytes(), Accepted::ALL)
 }
 
 /// The same, where only these presentations are looked at.
-///
-/// # Errors
-/// As [`parse_line`], and for what is not UTF-8.
-pub fn parse_line_for(line: &[u8], accepted: Accepted) -> Result<Credential, CredentialError> {
-    let line = std::str::from_utf8(line).map_err(|_| match line {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => malformed("the credential is UTF-16 text, not UTF-8 text"),
-        _ => malformed("the credential is not UTF-8 text"),
-    })?;
+pub fn parse_line_for(line: &[u8], accepted: Accepted) -> Credentials {
+    let Ok(line) = std::str::from_utf8(line) else {
+        return malformed(match line {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "the credential is UTF-16 text, not UTF-8 text",
+            _ => "the credential is not UTF-8 text",
+        })
+        .into();
+    };
     let line = trimmed(line);
     if line.trim().is_empty() {
-        return Err(CredentialError::Missing(NOTHING.to_owned()));
+        return CredentialError::Missing(NOTHING.to_owned()).into();
     }
     if line.contains(['\n', '\r']) {
-        return Err(CredentialError::ManyLines);
+        return CredentialError::ManyLines.into();
     }
     let mut search = Search::new(accepted);
+    let otherwise = match read(&mut search, line) {
+        Ok(otherwise) => otherwise,
+        Err(error) => {
+            search.refuse(error);
+            NOTHING
+        }
+    };
+    search.whole_line(line);
+    search.finish(otherwise)
+}
+
+/// Adds what the line holds. Returns what to say where that is nothing.
+fn read(search: &mut Search, line: &str) -> Result<&'static str, CredentialError> {
     if let Some((field, value)) = line.split_once(':')
         && is_credential_field(field)
     {
         // White space around a field's value does not belong to it (RFC 9110 section 5.5).
         search.field(field, value.trim_matches(BLANKS).as_bytes());
-        return search.finish("the header is empty");
+        return Ok("the header is empty");
     }
     if line.trim() != line {
         return Err(malformed("there is white space around the credential"));
@@ -74,8 +86,11 @@ pub fn parse_line_for(line: &[u8], accepted: Accepted) -> Result<Credential, Cre
     let is_url = line.contains("://") || line.starts_with('/') && line.contains('?');
     if is_url && !line.contains(' ') {
         search.query(line);
-        return search.finish("the URL has neither _auth_key nor _api_auth in its query");
+        return Ok("the URL has neither _auth_key nor _api_auth in its query");
     }
-    authorization::read(&mut search, line, Scheme::Bare);
-    search.finish(NOTHING)
+    search.place(
+        |search| authorization::read(search, line, Scheme::Bare),
+        |accepted| authorization::other(line, Scheme::Bare, accepted),
+    );
+    Ok(NOTHING)
 }

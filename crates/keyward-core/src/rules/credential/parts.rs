@@ -1,7 +1,7 @@
 //! A request in parts: header fields and a target, as a server has them that has read the head already.
 
 use super::search::Search;
-use super::{Accepted, Credential, CredentialError, malformed};
+use super::{Accepted, CredentialError, Credentials, malformed};
 use crate::rules::forwarded::{Forwarded, Trust};
 use crate::rules::http::{Transport, is_token};
 
@@ -21,8 +21,8 @@ pub struct RequestParts {
     /// `https` where the target is an `https://…` URL, else `http`: whoever ends TLS in front of
     /// the service knows better and says so.
     pub transport: Transport,
-    /// The one credential that was found.
-    pub credential: Credential,
+    /// What was presented.
+    pub credentials: Credentials,
     /// What the proxy says that is trusted.
     pub forwarded: Forwarded,
 }
@@ -37,11 +37,11 @@ pub struct RequestParts {
 /// # let secret = secret.expose();
 /// let headers = [("host", b"api.example.org".as_slice()), ("x-api-key", secret.as_bytes())];
 /// let parts = parse_parts(&mut headers.into_iter(), "/orders?page=2", Reading::default()).unwrap();
-/// assert_eq!(parts.credential.presentation.as_str(), "x_api_key");
+/// assert_eq!(parts.credentials.own.unwrap().presentation.as_str(), "x_api_key");
 /// ```
 ///
 /// # Errors
-/// [`CredentialError`] for no credential, for two different ones, and for what no request can have.
+/// [`CredentialError`] for what no request can have.
 pub fn parse_parts<'f>(
     fields: &mut dyn Iterator<Item = (&'f str, &'f [u8])>,
     target: &str,
@@ -63,8 +63,8 @@ pub fn parse_parts<'f>(
         forwarded.field(name, value);
     }
     search.query(target);
-    let credential = search.finish("the request carries no credential that keyward knows")?;
+    let credentials = search.finish("the request carries no credential that keyward knows");
     let is_https = target.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
     let transport = if is_https { Transport::Https } else { Transport::Http };
-    Ok(RequestParts { transport, credential, forwarded: forwarded.finish() })
+    Ok(RequestParts { transport, credentials, forwarded: forwarded.finish() })
 }

@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use super::parts::{Reading, RequestParts, parse_parts};
-use super::{Credential, CredentialError, malformed};
+use super::{CredentialError, Credentials, malformed};
 use crate::rules::forwarded::{Forwarded, Trust};
 use crate::rules::http::{Method, Transport};
 
@@ -22,8 +22,8 @@ pub struct RequestHead {
     /// `https` where the target is an `https://…` URL, else `http`: whoever ends TLS in front of
     /// the service knows better and says so.
     pub transport: Transport,
-    /// The one credential that was found.
-    pub credential: Credential,
+    /// What was presented.
+    pub credentials: Credentials,
     /// What a proxy says, which counts only where there is one.
     pub forwarded: Forwarded,
 }
@@ -33,7 +33,7 @@ pub struct RequestHead {
 /// headers read.
 ///
 /// # Errors
-/// [`CredentialError`] for no credential, for two different ones, and for what is not HTTP.
+/// [`CredentialError`] for what is not HTTP.
 pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, CredentialError> {
     parse_request_for(bytes, Reading { trust: Trust::ALL, ..Reading::default() })
 }
@@ -65,8 +65,8 @@ pub fn parse_request_for(bytes: &[u8], reading: Reading) -> Result<RequestHead, 
     }
     let method = method.parse().map_err(|_| malformed("the request's method is not an HTTP method"))?;
     let fields = &mut request.headers.iter().map(|field| (field.name, field.value));
-    let RequestParts { transport, credential, forwarded } = parse_parts(fields, target, reading)?;
-    Ok(RequestHead { method, transport, credential, forwarded })
+    let RequestParts { transport, credentials, forwarded } = parse_parts(fields, target, reading)?;
+    Ok(RequestHead { method, transport, credentials, forwarded })
 }
 
 /// The request line with a version that the parser knows. A gateway that makes a head of a request writes the version by

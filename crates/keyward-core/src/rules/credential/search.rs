@@ -8,24 +8,41 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
-use super::{Accepted, Credential, CredentialError, Presentation, authorization, malformed};
+use super::texts::{Place, Texts, together};
+use super::{Accepted, Credential, CredentialError, Credentials, Presentation, authorization, malformed};
 use crate::rules::http::BLANKS;
+use crate::rules::token::Secret;
 
 /// What has been found so far.
 #[derive(Default)]
 pub(super) struct Search {
     accepted: Accepted,
-    first: Option<Credential>,
-    /// The places of two that differ.
-    differ: Option<(&'static str, &'static str)>,
-    /// What is wrong with one that was found.
-    flaw: Option<&'static str>,
+    all: Fold,
+    /// What has the form of a secret of ours, once something has not: before, it is the same.
+    own: Option<Fold>,
+    /// Whether anything has it; and whether anything in the present place has.
+    has_own: bool,
+    is_own: bool,
+    /// The places that hold nothing of that form.
+    places: Vec<Place>,
     /// What is wrong with all that is found for now.
     flaw_of_all: Option<&'static str>,
     /// One that is not looked at.
     passed_over: Option<Presentation>,
     /// Why something was no credential: it is told where nothing else was one.
     none: Option<Nothing>,
+    /// Why nothing can be one of ours.
+    refused: Option<CredentialError>,
+}
+
+/// The one credential that all of those are that were found, or what keeps them from being one.
+#[derive(Clone, Default)]
+struct Fold {
+    first: Option<Credential>,
+    /// The places of two that differ.
+    differ: Option<(&'static str, &'static str)>,
+    /// What is wrong with one that was found.
+    flaw: Option<&'static str>,
 }
 
 /// Why something was no credential.
@@ -71,27 +88,47 @@ impl Search {
         Self { accepted, ..Self::default() }
     }
 
-    /// Adds what was found. The same secret may stand in several places: if one of them names a key, the name counts; if
-    /// one of them is a URL, that it stood there counts.
+    /// Adds what was found.
     pub(super) fn add(&mut self, found: &Found<'_>) {
         if !self.accepted.contains(found.presentation) {
             self.passed_over.get_or_insert(found.presentation);
             return;
         }
-        let place = found.place.unwrap_or(found.presentation.place());
-        self.flaw = self.flaw.or(found.flaw).or(self.flaw_of_all);
-        let Some(first) = &mut self.first else {
-            self.first = Some(Credential::new(found.presentation, place, found.name, found.secret));
+        let flaw = found.flaw.or(self.flaw_of_all);
+        if Secret::has_form(found.secret) {
+            (self.has_own, self.is_own) = (true, true);
+            self.own.iter_mut().for_each(|own| own.add(found, flaw));
+        } else if self.own.is_none() {
+            self.own = Some(self.all.clone());
+        }
+        self.all.add(found, flaw);
+    }
+
+    /// Adds what `own` finds in a place. Where nothing of it has the form of a secret of ours, the place may hold what
+    /// `other` sees in it.
+    pub(super) fn place(&mut self, own: impl FnOnce(&mut Self), other: impl FnOnce(Accepted) -> Option<Place>) {
+        self.is_own = false;
+        own(self);
+        if !self.is_own && self.flaw_of_all.is_none() {
+            self.places.extend(other(self.accepted));
+        }
+    }
+
+    /// Adds that what was presented cannot be a credential of ours.
+    pub(super) fn refuse(&mut self, error: CredentialError) {
+        self.refused.get_or_insert(error);
+    }
+
+    /// Adds that all of a line may be one text, before anything in it is.
+    pub(super) fn whole_line(&mut self, line: &str) {
+        // What looks like one of ours is damaged.
+        if line.split([',', ':']).any(Secret::has_form) {
             return;
-        };
-        let names_differ = matches!((&first.name, found.name), (Some(one), Some(other)) if **one != *other);
-        if names_differ || *first.secret != *found.secret {
-            self.differ.get_or_insert((first.place, place));
         }
-        if first.name.is_none() {
-            first.name = found.name.map(|name| Zeroizing::new(name.to_owned()));
+        match self.places.first_mut() {
+            Some(place) => place.is_first(line, Presentation::Bare, self.accepted),
+            None => self.places.push(Place::whole(line, Presentation::Bare, self.accepted)),
         }
-        first.in_query |= found.presentation.is_query();
     }
 
     /// Remembers that something was there, and was no credential.
@@ -117,19 +154,26 @@ impl Search {
     }
 
     fn text_of_field(&mut self, presentation: Option<Presentation>, value: &str) {
+        let value = value.trim_matches(BLANKS);
         let Some(presentation) = presentation else {
-            authorization::read(self, value.trim_matches(BLANKS), authorization::Scheme::None);
+            self.place(
+                |search| authorization::read(search, value, authorization::Scheme::None),
+                |accepted| authorization::other(value, authorization::Scheme::None, accepted),
+            );
             return;
         };
-        for item in items(value) {
-            self.add(&match presentation {
-                Presentation::XIgnitionApiToken => match item.rsplit_once(':') {
-                    Some((name, secret)) => Found { name: Some(name), ..Found::new(presentation, secret) },
-                    None => Found::new(presentation, item).with_flaw("X-Ignition-API-Token takes NAME:SECRET"),
-                },
-                _ => Found::new(presentation, item),
-            });
-        }
+        let named = Some(presentation).filter(|presentation| *presentation == Presentation::XIgnitionApiToken);
+        let found = |item| match presentation {
+            Presentation::XIgnitionApiToken => match str::rsplit_once(item, ':') {
+                Some((name, secret)) => Found { name: Some(name), ..Found::new(presentation, secret) },
+                None => Found::new(presentation, item).with_flaw("X-Ignition-API-Token takes NAME:SECRET"),
+            },
+            _ => Found::new(presentation, item),
+        };
+        self.place(
+            |search| items(value).for_each(|item| search.add(&found(item))),
+            |accepted| Some(Place::of(value, items(value), presentation, named, accepted)),
+        );
     }
 
     /// Adds what the query of a URL or of a request target holds.
@@ -145,28 +189,65 @@ impl Search {
                 _ => continue,
             };
             if !value.is_empty() {
-                self.add(&Found::new(presentation, &value));
+                self.place(
+                    |search| search.add(&Found::new(presentation, &value)),
+                    |accepted| Some(Place::whole(&value, presentation, accepted)),
+                );
             }
         }
     }
 
-    /// The one credential that was found. `otherwise` says that nothing was there at all.
+    /// What was found. `otherwise` says that nothing was there at all.
+    pub(super) fn finish(mut self, otherwise: &str) -> Credentials {
+        self.places.retain(|place| !place.is_empty());
+        let texts = match (self.own, self.has_own) {
+            (own, true) => own.and_then(Fold::finish).map(Texts::Own),
+            (_, false) => together(&mut self.places),
+        };
+        let own = self.refused.map(Err).or_else(|| self.all.finish()).unwrap_or_else(|| {
+            Err(match (self.passed_over, self.none) {
+                (Some(presentation), _) => CredentialError::NotAccepted(presentation),
+                (None, Some(Nothing::Malformed(why))) => malformed(why),
+                (None, Some(Nothing::NotOurs(why))) => CredentialError::Missing(why.to_owned()),
+                (None, None) => CredentialError::Missing(otherwise.to_owned()),
+            })
+        });
+        Credentials { own, texts: texts.map(Box::new) }
+    }
+}
+
+impl Fold {
+    /// Adds what was found. The same secret may stand in several places: if one of them names a key, the name counts; if
+    /// one of them is a URL, that it stood there counts.
+    fn add(&mut self, found: &Found<'_>, flaw: Option<&'static str>) {
+        let place = found.place.unwrap_or(found.presentation.place());
+        self.flaw = self.flaw.or(flaw);
+        let Some(first) = &mut self.first else {
+            self.first = Some(Credential::new(found.presentation, place, found.name, found.secret));
+            return;
+        };
+        let names_differ = matches!((&first.name, found.name), (Some(one), Some(other)) if **one != *other);
+        if names_differ || *first.secret != *found.secret {
+            self.differ.get_or_insert((first.place, place));
+        }
+        if first.name.is_none() {
+            first.name = found.name.map(|name| Zeroizing::new(name.to_owned()));
+        }
+        first.in_query |= found.presentation.is_query();
+    }
+
+    /// The one credential; nothing, where none was found.
     ///
     /// # Errors
-    /// [`CredentialError`] for none, for two that differ, and for one that cannot be one.
-    pub(super) fn finish(self, otherwise: &str) -> Result<Credential, CredentialError> {
+    /// [`CredentialError`] for two that differ, and for one that cannot be one.
+    fn finish(self) -> Option<Result<Credential, CredentialError>> {
         if let Some((one, other)) = self.differ {
-            return Err(CredentialError::Ambiguous { one, other });
+            return Some(Err(CredentialError::Ambiguous { one, other }));
         }
         if let Some(flaw) = self.flaw {
-            return Err(malformed(flaw));
+            return Some(Err(malformed(flaw)));
         }
-        self.first.ok_or_else(|| match (self.passed_over, self.none) {
-            (Some(presentation), _) => CredentialError::NotAccepted(presentation),
-            (None, Some(Nothing::Malformed(why))) => malformed(why),
-            (None, Some(Nothing::NotOurs(why))) => CredentialError::Missing(why.to_owned()),
-            (None, None) => CredentialError::Missing(otherwise.to_owned()),
-        })
+        self.first.map(Ok)
     }
 }
 

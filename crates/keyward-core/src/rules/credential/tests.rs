@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::rules::http::Transport;
+use crate::rules::plain::PlainText as _;
 use crate::rules::token::{Id, Secret};
 
 /// Made-up secrets.
@@ -104,7 +105,7 @@ fn lines() {
         (" {S}", "malformed: there is white space around the credential"),
         ("{S}\n{S}", "malformed: more than one line was presented"),
     ] {
-        assert_eq!(shown(&parse_line(&fill(line))), expected, "{line}");
+        assert_eq!(shown(&parse_line(&fill(line)).own), expected, "{line}");
     }
 }
 
@@ -173,7 +174,7 @@ fn requests() {
         (" x-api-key: {S}\r\n", "malformed: this is not the head of an HTTP request: invalid token"),
     ] {
         let head = fill(head);
-        let result = parse_request(head.as_bytes()).map(|head| head.credential);
+        let result = parse_request(head.as_bytes()).and_then(|head| head.credentials.own);
         assert_eq!(shown(&result), expected, "{head}");
     }
 }
@@ -195,13 +196,14 @@ fn a_request_tells_its_method_and_whether_it_was_for_https() {
 fn what_is_not_utf8_is_malformed() {
     let mut head = b"GET / HTTP/1.1\r\nx-api-key: ".to_vec();
     head.extend(b"\xff\xfe\r\n\r\n");
-    assert!(matches!(parse_request(&head), Err(CredentialError::Malformed(_))));
+    let credentials = parse_request(&head).unwrap().credentials;
+    assert!(matches!(credentials.own, Err(CredentialError::Malformed(_))) && credentials.texts.is_none());
 }
 
 /// What a request was found to hold, where only these presentations are looked at.
 fn found(fields: &[(&str, &[u8])], target: &str, accepted: Accepted) -> Result<Credential, CredentialError> {
     let reading = Reading { accepted, ..Reading::default() };
-    parse_parts(&mut fields.iter().copied(), target, reading).map(|parts| parts.credential)
+    parse_parts(&mut fields.iter().copied(), target, reading).and_then(|parts| parts.credentials.own)
 }
 
 #[test]
@@ -252,6 +254,108 @@ fn what_is_not_looked_at_is_no_credential() {
     assert!("Bearer".parse::<Presentation>().is_err());
 }
 
+/// Made-up texts of another system.
+const A: &str = "a-Made-up:Text,0001";
+const B: &str = "b-Made-up-Text-0002";
+
+/// What counts where secrets of other systems are known: presentations, names and texts, in order.
+fn texts(credentials: &Credentials) -> String {
+    match credentials.texts.as_deref() {
+        None => "as own".to_owned(),
+        Some(Texts::Own(own)) => format!("own: {}", shown(own)),
+        Some(Texts::Ambiguous(error)) => shown(&Err(error.clone())),
+        Some(Texts::Candidates { texts, otherwise, in_query }) => {
+            let text = |text: &PresentedText| {
+                let name = text.name.as_ref().map_or("", |name| name.as_str());
+                format!("{} {name}|{}", text.presentation.as_str(), text.text.expose())
+            };
+            let all: Vec<_> = texts.iter().map(text).collect();
+            let end = otherwise.iter().map(|error| shown(&Err(error.clone())));
+            let end: Vec<_> = end.chain(in_query.then(|| "in query".to_owned())).collect();
+            format!("{} / {}", all.join(" "), end.join(" "))
+        }
+    }
+}
+
+fn of_others(template: &str) -> String {
+    fill(&template.replace("{A}", A).replace("{B}", B))
+}
+
+#[test]
+fn lines_with_secrets_of_other_systems() {
+    for (line, expected) in [
+        ("{B}", "bare |{B} / "),
+        ("deploy:{B}", "bare |deploy:{B} bare_named deploy|{B} / "),
+        ("{A}", "bare |{A} / ambiguous"),
+        ("{B},{B}", "bare |{B},{B} bare |{B} / "),
+        ("Bearer {B}", "bearer |{B} / "),
+        ("authorization: bEARER  {B}", "bearer |{B} / "),
+        ("Bearer deploy:{B}", "bearer |deploy:{B} bearer_named deploy|{B} / "),
+        ("Bearer {B}, Bearer {B}", "bearer |{B} / "),
+        ("Bearer {B}, {B}", "bearer |{B} / "),
+        ("rest_api_key={B}", "bare |rest_api_key={B} rest_api_key |{B} / "),
+        ("Basic B({B}:)", "basic |{B}: basic |{B} / "),
+        ("Basic B(:{B})", "basic |:{B} basic |{B} / "),
+        ("Basic B(me:{B})", "basic |me:{B} basic me|{B} / "),
+        ("Basic B({A}:x)", "basic |{A}:x / "),
+        ("Basic B({A}{A}:x)", "basic |{A}{A}:x basic a-Made-up|Text,0001{A}:x / "),
+        ("Basic B(me:short-password)", "basic |me:short-password / "),
+        ("Basic B(a:b)", "as own"),
+        ("Basic {B}", "as own"),
+        ("X-Ignition-API-Token: {B}", "x_ignition_api_token |{B} / "),
+        ("X-Ignition-API-Token: n:{B}", "x_ignition_api_token |n:{B} x_ignition_api_token n|{B} / "),
+        ("x-api-key: {B}", "x_api_key |{B} / "),
+        ("x-api-key:{B}", "bare |x-api-key:{B} x_api_key |{B} / "),
+        ("x-api-key: {A}", "x_api_key |{A} / ambiguous"),
+        ("x-api-key: {B},{B}", "x_api_key |{B},{B} x_api_key |{B} / "),
+        ("https://h/?_auth_key={B}", "bare |https://h/?_auth_key={B} query_auth_key |{B} / in query"),
+        ("short", "as own"),
+        ("{B} ", "as own"),
+        ("{B},", "bare |{B}, / "),
+        ("Digest {B}", "as own"),
+        ("{S}", "as own"),
+        ("deploy:{S}", "as own"),
+        ("{S},", "as own"),
+        ("{S}, {B}", "own: bare"),
+        ("Bearer {S}, Basic B(me:{B})", "as own"),
+    ] {
+        let found = texts(&parse_line(&of_others(line)));
+        assert_eq!(found, of_others(expected).replace("{A}", A), "{line}");
+    }
+}
+
+#[test]
+fn several_places_with_secrets_of_other_systems() {
+    let named = format!("deploy:{B}");
+    let basic = |text: &str| of_others(&format!("Basic B({text})"));
+    let (user, long, weak) = (basic(&format!("me:{B}")), basic("me:another-long-password"), basic("me:short-password"));
+    for (fields, expected) in [
+        (&[("x-api-key", B), ("x-auth-key", B)][..], "x_api_key |{B} / "),
+        (&[("x-api-key", B), ("x-ignition-api-token", named.as_str())], "x_api_key deploy|{B} / "),
+        (&[("x-api-key", B), ("x-auth-key", A)], "ambiguous"),
+        (&[("x-api-key", B), ("authorization", user.as_str())], "x_api_key me|{B} / "),
+        (&[("x-api-key", B), ("authorization", long.as_str())], "ambiguous"),
+        (&[("x-api-key", B), ("authorization", weak.as_str())], "x_api_key |{B} / "),
+        (&[("x-api-key", &secret(1)), ("authorization", user.as_str())], "as own"),
+        (&[("x-api-key", &secret(1)), ("x-auth-key", B)], "own: x_api_key"),
+        (&[("x-api-key", B), ("x-auth-key", &secret(1))], "own: x_auth_key"),
+        (&[("x-api-key", &secret(1)), ("x-auth-key", B), ("apikey", &secret(2))], "own: ambiguous"),
+    ] {
+        let fields = &mut fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let found = texts(&parse_parts(fields, "/", Reading::default()).unwrap().credentials);
+        assert_eq!(found, of_others(expected), "{expected}");
+    }
+}
+
+#[test]
+fn a_secret_of_another_system_is_looked_at_only_where_it_is_accepted() {
+    let only = |presentation| [presentation].into_iter().collect();
+    let line = |line: &str, accepted| texts(&parse_line_for(of_others(line).as_bytes(), accepted));
+    assert_eq!(line("x-api-key: {B}", only(Presentation::Bearer)), "as own");
+    assert_eq!(line("Bearer n:{B}", only(Presentation::BearerNamed)), of_others("bearer_named n|{B} / "));
+    assert_eq!(line("Bearer n:{B}", only(Presentation::Bearer)), of_others("bearer |n:{B} / "));
+}
+
 /// Pieces of which values of headers are made.
 fn soup() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
@@ -297,7 +401,7 @@ proptest! {
     fn a_line_and_its_field_are_one_credential(value in soup(), name in "(Authorization|X-API-Key)") {
         let line = parse_line(&format!("{name}: {value}"));
         let field = found(&[(&name, value.trim_matches([' ', '\t']).as_bytes())], "/", Accepted::ALL);
-        prop_assert_eq!(line.ok(), field.ok());
+        prop_assert_eq!(line.own.ok(), field.ok());
     }
 
     #[test]

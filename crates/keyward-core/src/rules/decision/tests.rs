@@ -142,7 +142,7 @@ fn table() {
 /// A secret that stops working then; the current one without an end.
 pub(crate) fn secret(expires_at: Option<i64>) -> SecretInfo {
     let (id, expires_at) = (Id::from_random([2; 8]), expires_at.map(at));
-    SecretInfo { id, created_at: at(0), expires_at, staged: false, retired: false }
+    SecretInfo { id, created_at: at(0), expires_at, staged: false, retired: false, imported: None }
 }
 
 #[test]

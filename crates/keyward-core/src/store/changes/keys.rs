@@ -30,7 +30,7 @@ impl Changes<'_> {
         self.check_lease(&lease, Some(&new.secret.id))?;
         self.check_references(new.settings)?;
         self.settings()?.check_end(new.settings.expires_at, self.now())?;
-        keys::insert(self.conn(), new, self.now(), self.stamp.actor)?;
+        keys::insert(self.conn(), new, None, self.now(), self.stamp.actor)?;
         self.end_lease(&lease, &new.secret.id)?;
         let key = self.reload(new.id, new.name)?;
         let defaults = Settings::with_prefix(new.settings.prefix.clone());

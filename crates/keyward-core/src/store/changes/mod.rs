@@ -4,6 +4,7 @@
 
 mod checks;
 mod directory;
+mod imports;
 mod keys;
 mod leases;
 mod secrets;
@@ -13,6 +14,7 @@ use std::ops::Deref;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+pub use imports::{CompareError, KnownSecret};
 pub use leases::Subject;
 pub use secrets::Staging;
 

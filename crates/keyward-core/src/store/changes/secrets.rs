@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{Changes, Subject, as_json};
 use crate::rules::hashing::HashedSecret;
+use crate::rules::imported::Bucket;
 use crate::rules::key::Key;
 use crate::rules::patch::Difference;
 use crate::rules::setting::Setting;
@@ -12,7 +13,7 @@ use crate::rules::time::rfc3339;
 use crate::rules::token::Id;
 use crate::store::error::StoreError;
 use crate::store::keys;
-use crate::store::secrets::{self, NewSecret};
+use crate::store::secrets::{self, Kind, NewSecret};
 
 /// When the history tells of a secret that is staged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +104,8 @@ impl Changes<'_> {
     /// As [`Changes::replace_secret`].
     pub fn stage_secret(&self, key: &Key, secret: &NewSecret, staging: Staging) -> Result<(), StoreError> {
         let row = self.row_to_rotate(key, &secret.id)?;
-        secrets::insert(self.conn(), row, secret, true, self.now())?;
+        let kind = Kind { staged: true, imported: None };
+        secrets::insert(self.conn(), row, secret, kind, self.now())?;
         match staging {
             Staging::Told => self.record("key.stage", key, json!({"secret": secret.id})),
             Staging::Quiet => Ok(()),
@@ -156,6 +158,14 @@ impl Changes<'_> {
     /// Where the store cannot be written.
     pub fn renew_hash(&self, secret: &Id, hash: &HashedSecret) -> Result<(), StoreError> {
         secrets::renew_hash(self.conn(), secret, hash)
+    }
+
+    /// Puts an Argon2id in the place of what an imported secret came as, and has it found by the bucket of its text.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn renew_imported(&self, secret: &Id, hash: &HashedSecret, bucket: Bucket) -> Result<(), StoreError> {
+        secrets::renew_imported(self.conn(), secret, hash, bucket)
     }
 
     /// The row of a key whose secret may be replaced with `secret` by the acting user.

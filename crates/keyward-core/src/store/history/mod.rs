@@ -65,8 +65,9 @@ pub enum ChainCheck {
 }
 
 /// Everything that the history tells of.
-pub const ACTIONS: [&str; 27] = [
+pub const ACTIONS: [&str; 28] = [
     "key.create",
+    "key.import",
     "key.edit",
     "key.enable",
     "key.disable",

@@ -75,13 +75,14 @@ struct Merge<'m, 'c> {
 type Origin = (i64, i64);
 
 /// The secrets of a key, each as it is in its row.
-const SECRETS: &str =
-    "SELECT public_id, hash, created_at, expires_at, staged, retired FROM secret WHERE key = ?1 ORDER BY id";
+const SECRETS: &str = "SELECT public_id, hash, created_at, expires_at, staged, retired, bucket, imported FROM secret WHERE key = ?1 ORDER BY id";
 
 #[derive(PartialEq)]
 struct SecretRow {
     id: String,
     hash: String,
+    imported: Option<String>,
+    bucket: Option<i64>,
     numbers: [Option<i64>; 4],
 }
 
@@ -292,12 +293,15 @@ impl Merge<'_, '_> {
             return Ok(());
         }
         self.conn().execute("DELETE FROM secret WHERE key = ?1", &[row.into()])?;
-        let insert = "INSERT INTO secret (key, public_id, hash, created_at, expires_at, staged, retired)
-                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let insert =
+            "INSERT INTO secret (key, public_id, hash, created_at, expires_at, staged, retired, imported, bucket)
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         for secret in &now {
             let [created, expires, staged, retired] = secret.numbers.map(Value::from);
             let (id, hash) = (secret.id.as_str().into(), secret.hash.as_str().into());
-            self.conn().execute(insert, &[row.into(), id, hash, created, expires, staged, retired])?;
+            let (imported, bucket) = (secret.imported.as_deref().into(), secret.bucket.into());
+            self.conn()
+                .execute(insert, &[row.into(), id, hash, created, expires, staged, retired, imported, bucket])?;
         }
         let ids = |rows: &[SecretRow]| rows.iter().map(|row| (row.id.clone(), row.numbers)).collect::<Vec<_>>();
         if ids(&before) == ids(&now) {
@@ -337,6 +341,12 @@ fn secrets_of(conn: &Conn, key: i64) -> Result<Vec<SecretRow>, StoreError> {
     conn.all(SECRETS, &[key.into()], |row| {
         let numbers =
             [row.optional_integer(2)?, row.optional_integer(3)?, row.optional_integer(4)?, row.optional_integer(5)?];
-        Ok(SecretRow { id: row.text(0)?.to_owned(), hash: row.text(1)?.to_owned(), numbers })
+        Ok(SecretRow {
+            id: row.text(0)?.to_owned(),
+            hash: row.text(1)?.to_owned(),
+            imported: row.optional_text(7)?.map(str::to_owned),
+            bucket: row.optional_integer(6)?,
+            numbers,
+        })
     })
 }

@@ -43,7 +43,11 @@ pub(super) const TABLES: [Table; 17] = [
     table("key_level", "key, level", "nt", 2),
     table("key_address", "key, network", "nt", 2),
     table("key_label", "key, label, value", "ntt", 2),
-    counted("secret", "id, public_id, key, hash, created_at, expires_at, staged, retired", "ntntnnnn"),
+    counted(
+        "secret",
+        "id, public_id, key, hash, created_at, expires_at, staged, retired, imported, bucket",
+        "ntntnnnntn",
+    ),
     table("key_use", "key, last_used_at, use_count, last_used_from", "nnnt", 1),
     table("usage", "key, hour, allowed, forbidden, limited", "nnnnn", 2),
     table("meter", "kind, subject, length, mark, used", "tnnnn", 3),

@@ -12,7 +12,7 @@ use super::super::facts::{Asked, Said, another_method, too_long};
 use crate::error::{Code, Error};
 use keyward_core::rules::address::parse_address;
 use keyward_core::rules::credential::{
-    Accepted, Credential, CredentialError, Presentation, Reading, parse_line_for, parse_parts, parse_request_for,
+    Accepted, Credentials, Presentation, Reading, parse_line_for, parse_parts, parse_request_for,
 };
 use keyward_core::rules::decision::{Method, Request, Transport, WantedRole};
 use keyward_core::rules::forwarded::Trust;
@@ -81,7 +81,7 @@ impl<'w> WrongJson<'w> {
 pub(in crate::commands) struct Parsed {
     /// The policy that it names.
     pub(in crate::commands) policy: Option<String>,
-    pub(in crate::commands) credential: Result<Credential, CredentialError>,
+    pub(in crate::commands) credentials: Credentials,
     pub(in crate::commands) request: Request,
     pub(in crate::commands) role: Option<Name>,
     /// Whether it says how the request came, or a header that is believed does.
@@ -91,7 +91,7 @@ pub(in crate::commands) struct Parsed {
 
 /// What a line asks.
 pub(super) fn read(turn: &mut Turn, accepted: Accepted, line: &[u8]) -> Result<Asked, Error> {
-    let Parsed { policy, credential, mut request, role, .. } = parse(line, |_| Ok(accepted))?;
+    let Parsed { policy, credentials, mut request, role, .. } = parse(line, |_| Ok(accepted))?;
     if policy.is_some() {
         return Err(wrong("policy: there are policies only at /v1/verify of keyward serve".to_owned()));
     }
@@ -99,7 +99,7 @@ pub(super) fn read(turn: &mut Turn, accepted: Accepted, line: &[u8]) -> Result<A
         Some(name) => Some(WantedRole { rank: turn.rank_of(&name)?, name }),
         None => None,
     };
-    Ok((credential, request))
+    Ok((credentials, request))
 }
 
 /// Reads a question. A field that there is not is refused: it may be a restriction that is spelled wrong. `accepted` says
@@ -127,18 +127,18 @@ pub(in crate::commands) fn parse(
     let (accepted, said) = (question.accepted(accepted(policy.as_deref())?, policy.is_some())?, question.said()?);
     let method: Option<Method> = parsed("method", question.method.as_deref())?;
     let (credential, request) = (question.credential.take(), question.request.take());
-    let (credential, mut request) = match (credential, request, &question.headers, &question.target) {
+    let (credentials, mut request) = match (credential, request, &question.headers, &question.target) {
         (Some(text), None, None, None) => {
             if said.trust != Trust::NONE {
                 return Err(wrong(
                     "trust_forwarded: a credential has no headers; give \"request\" or \"headers\"".to_owned(),
                 ));
             }
-            let credential = match text {
+            let credentials = match text {
                 Cow::Borrowed(text) => parse_line_for(text.as_bytes(), accepted),
                 Cow::Owned(text) => parse_line_for(Zeroizing::new(text).as_bytes(), accepted),
             };
-            (credential, said.request(Transport::Local))
+            (credentials, said.request(Transport::Local))
         }
         (None, Some(head), None, None) => of_head(&head.0, method.as_ref(), accepted, &said)?,
         (None, None, Some(headers), target) => {
@@ -155,25 +155,25 @@ pub(in crate::commands) fn parse(
     request.levels = all("levels", &question.levels)?;
     request.tenant = parsed("tenant", question.tenant.as_deref())?;
     let tells_transport = said.transport.is_some() || said.trust.tells_transport();
-    Ok(Parsed { policy, credential, request, role: parsed("role", question.role.as_deref())?, tells_transport })
+    Ok(Parsed { policy, credentials, request, role: parsed("role", question.role.as_deref())?, tells_transport })
 }
 
 /// What the head of a request asks.
 fn of_head(head: &str, method: Option<&Method>, accepted: Accepted, said: &Said) -> Result<Asked, Error> {
     let mut request = said.request(Transport::Http);
     if head.len() as u64 > MOST_INPUT {
-        return Ok((Err(too_long()), request));
+        return Ok((too_long().into(), request));
     }
     let head = match parse_request_for(head.as_bytes(), Reading { accepted, trust: said.trust }) {
         Ok(head) => head,
-        Err(error) => return Ok((Err(error), request)),
+        Err(error) => return Ok((error.into(), request)),
     };
     if let Some(message) = another_method("method", method, &head.method) {
         return Err(wrong(message));
     }
     request.method = Some(head.method);
     said.learn(&mut request, head.transport, head.forwarded);
-    Ok((Ok(head.credential), request))
+    Ok((head.credentials, request))
 }
 
 /// What header fields and a target ask.
@@ -183,9 +183,9 @@ fn of_parts(headers: &[(Text, Text)], target: &str, reading: Reading, said: &Sai
     match parse_parts(&mut fields, target, reading) {
         Ok(parts) => {
             said.learn(&mut request, parts.transport, parts.forwarded);
-            (Ok(parts.credential), request)
+            (parts.credentials, request)
         }
-        Err(error) => (Err(error), request),
+        Err(error) => (error.into(), request),
     }
 }
 

@@ -129,9 +129,15 @@ CREATE TABLE secret (
     expires_at bigint,
     staged     bigint NOT NULL DEFAULT 0 CHECK (staged = 0 OR staged = 1 AND expires_at IS NULL),
     retired    bigint NOT NULL DEFAULT 0
-        CHECK (retired = 0 OR retired = 1 AND expires_at IS NOT NULL AND staged = 0)
+        CHECK (retired = 0 OR retired = 1 AND expires_at IS NOT NULL AND staged = 0),
+    -- As what it came, where another system made it, and the 24 bits that its text is found by; -1 for as long as nobody
+    -- knows the text. NULL for our own.
+    imported   text COLLATE "C" CHECK (imported IN ('secret', 'sha256', 'phc')),
+    bucket     bigint
+        CHECK (CASE WHEN imported IS NULL THEN bucket IS NULL ELSE bucket BETWEEN -1 AND 16777215 END)
 );
 CREATE INDEX secret_by_key ON secret (key);
+CREATE INDEX secret_by_bucket ON secret (bucket);
 -- One current secret a key. NULL is not equal to NULL, so any number of others.
 CREATE UNIQUE INDEX secret_current ON secret ((CASE WHEN expires_at IS NULL AND staged = 0 THEN key END));
 

@@ -46,3 +46,10 @@ ALTER TABLE key_use ADD COLUMN last_used_from TEXT;
 -- for as long as it is on its way. A store for which this is said is only read.
 ALTER TABLE history_head ADD COLUMN moved_to TEXT;
 ALTER TABLE history_head ADD COLUMN is_moved INTEGER NOT NULL DEFAULT 0 CHECK (is_moved IN (0, 1));
+
+-- As what a secret came that another system made, and the 24 bits that its text is found by; -1 for as long as nobody
+-- knows the text. NULL for our own.
+ALTER TABLE secret ADD COLUMN imported TEXT CHECK (imported IN ('secret', 'sha256', 'phc'));
+ALTER TABLE secret ADD COLUMN bucket INTEGER
+    CHECK (CASE WHEN imported IS NULL THEN bucket IS NULL ELSE bucket BETWEEN -1 AND 16777215 END);
+CREATE INDEX secret_by_bucket ON secret (bucket);
