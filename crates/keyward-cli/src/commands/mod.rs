@@ -22,6 +22,7 @@ pub mod form;
 pub mod help;
 pub mod history;
 pub mod hold_clipboard;
+pub mod import;
 pub mod key_columns;
 mod key_csv;
 pub mod list;

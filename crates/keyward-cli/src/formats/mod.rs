@@ -1,6 +1,7 @@
 //! Files that people write: the manifest, the text of an editor, dotenv files, and the names in those of a runner.
 
 pub mod dotenv;
+pub mod import;
 pub mod limits;
 pub mod manifest;
 pub mod runner;

@@ -18,8 +18,8 @@ use unix as system;
 pub use system::clipboard::{has_clipboard_without_display, keep_in_clipboard};
 pub use system::file_system::{FileSystem, file_system, is_made_up};
 pub use system::files::{
-    Folder, Identity, OtherUsers, Owner, User, append_file, give, is_link_error, make_private, mode, open_log,
-    open_unlinked, owner, private_folder, publish,
+    Folder, Identity, OtherUsers, Owner, User, append_file, file_in_memory, give, is_link_error, make_private, mode,
+    open_log, open_unlinked, owner, private_folder, publish,
 };
 pub use system::limits::survive_limits;
 pub use system::processes::{

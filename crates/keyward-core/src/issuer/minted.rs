@@ -7,6 +7,7 @@ use std::thread;
 use zeroize::Zeroizing;
 
 use crate::rules::hashing::{Cost, HashError, HashedSecret, Memory, SALT_BYTES};
+use crate::rules::imported::ImportedText;
 use crate::rules::names::Prefix;
 use crate::rules::token::{ID_BYTES, Id, SECRET_BYTES, Secret};
 
@@ -118,6 +119,26 @@ pub fn mint_many(seeds: &[(Seed, Prefix)], cost: Cost, mut step: impl FnMut(u64)
         // There may be enough for one at a time.
         Err(HashError::NoMemory(_)) => in_parallel(seeds, 0, mint, &mut step).into_iter().collect(),
         minted => minted,
+    }
+}
+
+/// Hashes each text that another system made, with the salt beside it, in their order, on all processors. `step` learns how
+/// many are done, on this thread.
+///
+/// # Errors
+/// As [`HashedSecret::new`].
+pub fn hash_many(
+    texts: &[(ImportedText, [u8; SALT_BYTES])],
+    cost: Cost,
+    mut step: impl FnMut(u64),
+) -> Result<Vec<HashedSecret>, HashError> {
+    let hash = |(text, salt): &(ImportedText, [u8; SALT_BYTES]), memory: &mut Memory| {
+        HashedSecret::new_in(text, *salt, cost, memory)
+    };
+    match in_parallel(texts, threads(), hash, &mut step).into_iter().collect() {
+        // There may be enough for one at a time.
+        Err(HashError::NoMemory(_)) => in_parallel(texts, 0, hash, &mut step).into_iter().collect(),
+        hashed => hashed,
     }
 }
 

@@ -17,6 +17,6 @@ mod whole;
 
 #[cfg(feature = "sqlite")]
 pub use lease::{LEASE, LONGEST_LEASE, Lease, Parcel, StagedSecret};
-pub use minted::{Minted, SEED_BYTES, Seed, mint_many};
+pub use minted::{Minted, SEED_BYTES, Seed, hash_many, mint_many};
 #[cfg(feature = "sqlite")]
 pub use whole::{IssueError, create, rotate};

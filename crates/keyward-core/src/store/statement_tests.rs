@@ -114,7 +114,7 @@ fn import(store: &mut Store) -> Result<(), StoreError> {
             changes.import_key(&new, Imported { origin, bucket }, &settings)?;
         }
         for known in [KnownSecret::Text(&text), KnownSecret::Sha256(&text.sha256()), KnownSecret::Hash(&hash)] {
-            let found = changes.key_with_secret(known, &key, &mut Memory::default()).unwrap();
+            let found = changes.key_with_secret(known, Some(&key), &mut Memory::default()).unwrap();
             assert!(found.is_some(), "{known:?}");
         }
         assert_eq!(changes.of_unknown_text("imported-202")?.len(), 1);

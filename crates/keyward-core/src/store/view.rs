@@ -138,7 +138,7 @@ impl<'c> View<'c> {
     }
 
     /// What is to be said of imported secrets that cannot be found, because what finds them is missing.
-    pub(crate) fn no_lookup_key(&self) -> StoreError {
+    pub fn no_lookup_key(&self) -> StoreError {
         let detail = "it has imported secrets, and the key that finds them is missing from its settings".to_owned();
         StoreError::Corrupt { path: self.conn.place().to_owned(), detail }
     }

@@ -105,6 +105,14 @@ pub fn publish(file: &File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o644))
 }
 
+/// A file that is nowhere but in memory; `None` where the system has none.
+pub fn file_in_memory() -> Option<File> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return rustix::fs::memfd_create("keyward", rustix::fs::MemfdFlags::CLOEXEC).ok().map(File::from);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    None
+}
+
 /// Makes a folder that only its owner has anything to do with, from its first moment.
 ///
 /// # Errors

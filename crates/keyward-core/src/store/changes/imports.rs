@@ -43,14 +43,14 @@ pub enum CompareError {
 impl View<'_> {
     /// The name of a key that has this secret already, as far as that can be known: two hashes with different salts say
     /// nothing of each other. Takes an Argon2id for each other secret in the bucket of a text, which are few. `key` is
-    /// what the buckets of this store are made with.
+    /// what the buckets of this store are made with; `None` where there are none.
     ///
     /// # Errors
     /// Where the store cannot be read, or a hash not be computed.
     pub fn key_with_secret(
         &self,
         known: KnownSecret<'_>,
-        key: &LookupKey,
+        key: Option<&LookupKey>,
         memory: &mut Memory,
     ) -> Result<Option<Name>, CompareError> {
         let (text, sha256) = match known {
@@ -64,6 +64,7 @@ impl View<'_> {
         {
             return Ok(Some(found.key.name));
         }
+        let Some(key) = key else { return Ok(None) };
         for found in self.in_bucket(key.bucket(&sha256))? {
             let is_same = match (found.hash.as_sha256(), text) {
                 (Some(other), _) => other == sha256,

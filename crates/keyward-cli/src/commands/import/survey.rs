@@ -1,0 +1,177 @@
+//! The first look at an import: how many keys there are, and all that can be wrong without a look at names and settings
+//! of the store: the form of the records, the same name or secret twice, and secrets that a key has already.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use super::input::Input;
+use super::mistakes::Mistakes;
+use crate::error::{Code, Error};
+use crate::formats::import::{Given, Record};
+use crate::session::Session;
+use crate::text::count;
+use crate::words::no_memory;
+use keyward_core::rules::hashing::{HashError, Memory};
+use keyward_core::rules::imported::{LookupKey, Origin, is_guessable};
+use keyward_core::rules::plain::PlainText as _;
+use keyward_core::store::{CompareError, Head, Imports, KnownSecret, Store, View};
+
+/// The most keys of one import.
+const MOST: u64 = 10_000_000;
+/// How many lines with a secret that can be guessed are told.
+const SHOWN: usize = 10;
+
+/// What is in the input.
+pub(super) struct Survey {
+    /// How many of each origin, in their order.
+    counts: [u64; 3],
+    /// How many secrets can be guessed, and the lines of the first.
+    guessable: (u64, Vec<u64>),
+    /// The end of the history at that time.
+    pub(super) head: Head,
+}
+
+/// What was met before, in 64 bits each: of two that differ, one in 10^19 is taken for the other, and another run, with
+/// other bits, does not repeat that.
+#[derive(Default)]
+struct Met(Vec<(u64, u32)>);
+
+impl Survey {
+    /// Looks at all of it.
+    ///
+    /// # Errors
+    /// Where the input or the store cannot be read.
+    pub(super) fn make(
+        session: &mut Session,
+        input: &mut Input,
+        store: &Store,
+        mistakes: &mut Mistakes,
+    ) -> Result<Self, Error> {
+        let view = store.view()?;
+        let known = match view.settings()?.imports {
+            Imports::Some { key, .. } => Some(key.ok_or_else(|| view.no_lookup_key())?),
+            _ => None,
+        };
+        let mut survey = Self { counts: [0; 3], guessable: (0, vec![]), head: view.head()? };
+        let (keys, mut memory) = (RandomState::new(), Memory::default());
+        let (mut names, mut secrets) = (Met::default(), Met::default());
+        let _working = session.terminal.working("looking through the records");
+        input.each(|line| {
+            let record = match line.read {
+                Ok(record) => record,
+                Err(wrong) => {
+                    wrong.into_iter().for_each(|what| mistakes.add(line.number, Code::InvalidValue, what));
+                    return Ok(());
+                }
+            };
+            survey.count(&record, line.number)?;
+            names.0.push((keys.hash_one(record.name.as_str()), line.number as u32));
+            secrets.0.push((keys.hash_one(record.secret.fingerprint()), line.number as u32));
+            if let Some(name) = other_key(&view, &record.secret, known.as_ref(), &mut memory)? {
+                mistakes.add(line.number, Code::NameTaken, format!("the key {name} has this secret already"));
+            }
+            Ok(())
+        })?;
+        for (met, what) in [(names, "name"), (secrets, "secret")] {
+            met.twice(|first, again| {
+                mistakes.add(again, Code::InvalidValue, format!("this {what} stands on line {first} already"));
+            });
+        }
+        Ok(survey)
+    }
+
+    fn count(&mut self, record: &Record, line: u64) -> Result<(), Error> {
+        self.counts[record.secret.origin() as usize] += 1;
+        if self.total() > MOST {
+            return Err(Error::new(Code::InvalidValue, format!("there are more than {MOST} keys in it"))
+                .hint("nothing was imported; import them in parts"));
+        }
+        if let Given::Text(text) = &record.secret
+            && is_guessable(text.expose())
+        {
+            self.guessable.0 += 1;
+            if self.guessable.1.len() < SHOWN {
+                self.guessable.1.push(line);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many keys came so.
+    pub(super) fn of(&self, origin: Origin) -> u64 {
+        self.counts[origin as usize]
+    }
+
+    /// How many texts have to be hashed.
+    pub(super) fn texts(&self) -> u64 {
+        self.of(Origin::Secret)
+    }
+
+    /// How many keys there are.
+    pub(super) fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// How many secrets can be guessed.
+    pub(super) fn guessable(&self) -> u64 {
+        self.guessable.0
+    }
+
+    /// What is to be known of them before they are imported.
+    pub(super) fn warn(&self, session: &mut Session, input: &Input) {
+        let (total, lines) = &self.guessable;
+        if *total == 0 {
+            return;
+        }
+        let lines: Vec<_> = lines.iter().map(|line| format!("{}:{line}", input.name())).collect();
+        let more = if lines.len() as u64 == *total { "" } else { ", …" };
+        session.terminal.warn(&format!(
+            "{} can perhaps be guessed, and who has the store can try guesses fast; rotate these keys soon: {}{more}",
+            count(*total, "secret"),
+            lines.join(", ")
+        ));
+    }
+
+    /// What is still to happen to the keys.
+    pub(super) fn in_words(&self) -> String {
+        let to_renew = self.of(Origin::Sha256) + self.of(Origin::Phc);
+        match (to_renew, self.of(Origin::Phc)) {
+            (0, _) => String::new(),
+            (renew, 0) => format!("; {renew} came as a hash and are renewed at their first use"),
+            (renew, phc) => {
+                format!(
+                    "; {renew} came as a hash and are renewed at their first use, of which {phc} first as NAME:TEXT"
+                )
+            }
+        }
+    }
+}
+
+/// The key that has this secret already.
+pub(super) fn other_key(
+    view: &View<'_>,
+    secret: &Given,
+    key: Option<&LookupKey>,
+    memory: &mut Memory,
+) -> Result<Option<String>, Error> {
+    let known = match secret {
+        Given::Text(text) => KnownSecret::Text(text),
+        Given::Sha256(sha256) => KnownSecret::Sha256(sha256),
+        Given::Phc(hash) => KnownSecret::Hash(hash),
+    };
+    match view.key_with_secret(known, key, memory) {
+        Ok(name) => Ok(name.map(|name| name.to_string())),
+        Err(CompareError::Store(error)) => Err(error.into()),
+        Err(CompareError::Hash(error @ HashError::NoMemory(_))) => Err(no_memory(&error)),
+        Err(error) => Err(Error::new(Code::StoreCorrupt, error.to_string()).hint("see: keyward doctor")),
+    }
+}
+
+impl Met {
+    /// Calls `f` with each line on which something stands again, and the first line on which it does.
+    fn twice(mut self, mut f: impl FnMut(u64, u64)) {
+        self.0.sort_unstable();
+        for same in self.0.chunk_by(|one, other| one.0 == other.0) {
+            same[1..].iter().for_each(|(_, line)| f(same[0].1.into(), (*line).into()));
+        }
+    }
+}
