@@ -54,6 +54,7 @@ mod generated;
 mod help;
 mod help_examples;
 mod identity;
+mod import;
 mod json_reference;
 mod key_limits;
 mod key_limits_enforced;

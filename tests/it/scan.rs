@@ -65,8 +65,9 @@ fn each_secret_is_told_with_its_place_and_what_is_known_of_it() {
     let suspended = sandbox.mint("suspended --owner ann");
     sandbox.run("user disable ann");
     let retired = sandbox.mint("rotated");
-    let current = sandbox.mint("rotated --ensure --rotate-if-missing --env-file x --env-name Y").is_empty();
-    assert!(current);
+    let variables = sandbox.path("variables");
+    let ensure = format!("rotated --ensure --rotate-if-missing --env-file {} --env-name Y", variables.display());
+    assert!(sandbox.mint(&ensure).is_empty());
     let rotated = sandbox.run("rotate rotated").stdout.trim_end().to_owned();
     let deleted = sandbox.mint("deleted");
     sandbox.run("delete deleted --yes");

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::damaged::DamageReport;
+use super::doctor::count_of;
 use crate::error::{Error, Exit};
 use crate::formats::manifest::{KINDS, key_to_json, key_to_toml, to_json, to_toml};
 use crate::session::Session;
@@ -13,7 +14,7 @@ use keyward_core::store::{Filter, View};
 ///
 /// Roles, tenants, groups, users and keys with their settings, in TOML, or with --json in JSON. It holds no
 /// secrets and no hashes: applied to another store, it makes new keys with new secrets. Applied to this
-/// one, it changes nothing.
+/// one, it changes nothing. It says which keys were imported.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keyward export > keys.toml
@@ -63,7 +64,15 @@ fn print_toml(
     let now = session.now();
     view.each_key(&Filter::default(), now, |key| {
         damaged.add_key(&key);
-        session.terminal.print(&key_to_toml(&key.name, &key.settings))
+        let text = key_to_toml(&key.name, &key.settings);
+        let text = match key.secrets.iter().find_map(|secret| secret.imported) {
+            // It stands where a person who applies the manifest elsewhere looks.
+            Some(import) => {
+                text.replacen('\n', &format!("\n# its secret was imported as {}\n", import.origin.as_str()), 1)
+            }
+            None => text,
+        };
+        session.terminal.print(&text)
     })
 }
 
@@ -83,11 +92,17 @@ fn print_json(
     let text = with_keys(entries).to_string();
     let start = text.strip_suffix("]}").unwrap_or(&text);
     session.terminal.print(start)?;
-    let (now, mut before) = (session.now(), "");
+    let (now, mut before, mut imported) = (session.now(), "", 0);
     view.each_key(&Filter::default(), now, |key| {
         damaged.add_key(&key);
+        imported += u64::from(key.secrets.iter().any(|secret| secret.imported.is_some()));
         session.terminal.print(std::mem::replace(&mut before, ",\n"))?;
         session.terminal.print(&key_to_json(&key.name, &key.settings).to_string())
     })?;
-    session.terminal.print("]}\n")
+    session.terminal.print("]}\n")?;
+    if imported > 0 {
+        let what = format!("{} imported; a manifest holds no secrets", count_of(imported, "key was", "keys were"));
+        session.terminal.note(&what);
+    }
+    Ok(())
 }

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use super::setting_args::list::{COLUMNS, LAST_COLUMNS, MORE_COLUMNS, SettingColumn, Words};
-use super::views::{state, text_of};
+use super::views::{imported, state, text_of};
 use crate::terminal::{Cell, Column};
-use keyward_core::rules::key::Key;
+use keyward_core::rules::key::{Key, SecretInfo};
 use keyward_core::rules::names::InvalidText;
 use keyward_core::rules::setting::Setting;
 use keyward_core::rules::time::relative;
@@ -102,7 +102,11 @@ impl KeyColumn {
             Shows::CreatedBy => key.created_by.as_ref().into(),
             Shows::Changed => ago(key.updated_at).into(),
             Shows::Secrets => {
-                key.secrets.iter().map(|secret| secret.id.to_string()).collect::<Vec<_>>().join(", ").into()
+                let secret = |secret: &SecretInfo| match imported(secret) {
+                    Some(imported) => format!("{} ({imported})", secret.id),
+                    None => secret.id.to_string(),
+                };
+                key.secrets.iter().map(secret).collect::<Vec<_>>().join(", ").into()
             }
             Shows::Setting(setting, words) => text_of(setting.value(&key.settings), words, ago).into(),
         }

@@ -11,7 +11,7 @@ use crate::error::{Code, Error, Exit};
 use crate::session::{Session, no_such_entry};
 use crate::terminal::{BLOCK, Cell, Column, ColumnWidths};
 use crate::text::count;
-use keyward_core::rules::key::{Key, State};
+use keyward_core::rules::key::{Key, SecretInfo, State};
 use keyward_core::rules::names::{InvalidText, LabelFilter, Level, Name, Scope};
 use keyward_core::rules::selection::{Selection, or_none};
 use keyward_core::rules::time::Duration;
@@ -158,7 +158,7 @@ impl List {
         let count = if let Some(store) = session.store_to_read()? {
             let view = store.view()?;
             check_names(&store, &view, &filter)?;
-            let Listing { count, damaged } = self.print(session, &view, &filter)?;
+            let Listing { count, damaged, .. } = self.print(session, &view, &filter)?;
             note_keys(session, &view, &filter, count)?;
             if count == 0 {
                 session.note_nothing(if filter == Filter::default() { NO_KEYS } else { "no key matches" });
@@ -231,9 +231,23 @@ fn check_names(store: &Store, view: &View<'_>, filter: &Filter) -> Result<(), Er
 }
 
 /// The keys that were listed.
+#[derive(Default)]
 struct Listing {
     count: u64,
     damaged: DamageReport,
+    /// How many have a secret that another system made, and of how many it is kept as it came.
+    imported: u64,
+    waiting: u64,
+}
+
+impl Listing {
+    fn imported_in_words(&self) -> String {
+        match (self.imported, self.waiting) {
+            (0, _) => String::new(),
+            (imported, 0) => format!(", {imported} with an imported secret"),
+            (imported, waiting) => format!(", {imported} with an imported secret ({waiting} not renewed yet)"),
+        }
+    }
 }
 
 impl List {
@@ -332,21 +346,22 @@ fn print_table(
         session.terminal.print_table(columns, &rows)?;
     }
     if seen.count > 0 {
-        note_count(session, view, filter, seen.count)?;
+        note_count(session, view, filter, &seen)?;
     }
     Ok(seen)
 }
 
 /// A person who reads a list wants to know whether it is complete.
-fn note_count(session: &mut Session, view: &View<'_>, filter: &Filter, shown: u64) -> Result<(), Error> {
+fn note_count(session: &mut Session, view: &View<'_>, filter: &Filter, seen: &Listing) -> Result<(), Error> {
+    let shown = seen.count;
     let all = match filter.limit {
         Some(_) => view.count_keys(filter, session.now())?,
         None => shown,
     };
     if shown < all {
-        session.terminal.note(&format!("{shown} of {}", count(all, "key")));
+        session.terminal.note(&format!("{shown} of {}{}", count(all, "key"), seen.imported_in_words()));
     } else if session.terminal.kinds().stdout_is_terminal {
-        session.terminal.note(&count(all, "key"));
+        session.terminal.note(&format!("{}{}", count(all, "key"), seen.imported_in_words()));
     }
     Ok(())
 }
@@ -359,10 +374,12 @@ fn each(
     mut f: impl FnMut(&mut Session, Key) -> Result<(), Error>,
 ) -> Result<Listing, Error> {
     let now = session.now();
-    let mut seen = Listing { count: 0, damaged: DamageReport::default() };
+    let mut seen = Listing::default();
     view.each_key(filter, now, |key| {
         seen.count += 1;
         seen.damaged.add_key(&key);
+        seen.imported += u64::from(key.secrets.iter().any(|secret| secret.imported.is_some()));
+        seen.waiting += u64::from(key.secrets.iter().any(SecretInfo::is_to_be_renewed));
         if session.terminal.is_unread() { Ok(()) } else { f(session, key) }
     })?;
     Ok(seen)

@@ -13,7 +13,8 @@ use crate::session::{Enter, Session, find_key};
 use crate::terminal::{Cell, Tone, card};
 use crate::words::owner_of_limit;
 use keyward_core::rules::directory::{Draft, Facts, Kind};
-use keyward_core::rules::key::{Key, KeyJson, SecretState, State};
+use keyward_core::rules::imported::Import;
+use keyward_core::rules::key::{Key, KeyJson, SecretInfo, SecretState, State};
 use keyward_core::rules::limits::{Limit, Reckoning, Standing, Whose};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::differences;
@@ -47,12 +48,16 @@ pub(super) fn state(key: &Key, now: Timestamp) -> Cell {
 pub fn key_card(session: &Session, key: &Key, left: &Reckoning) -> String {
     let now = session.now();
     let moment = |time: Timestamp| format!("{} ({})", rfc3339(time), relative(time, now));
-    let secrets = key.secrets.iter().map(|secret| match (secret.state(now), secret.expires_at) {
-        (SecretState::Staged, _) => format!("{} (works too: its delivery did not come to its end)", secret.id),
-        (SecretState::Grace, Some(end)) => format!("{} (replaced, works until {})", secret.id, rfc3339(end)),
-        (_, Some(end)) if end > now => format!("{} (retired)", secret.id),
-        (_, Some(end)) => format!("{} (retired {})", secret.id, relative(end, now)),
-        _ => format!("{} (current)", secret.id),
+    let secrets = key.secrets.iter().map(|secret| {
+        let state = match (secret.state(now), secret.expires_at) {
+            (SecretState::Staged, _) => "works too: its delivery did not come to its end".to_owned(),
+            (SecretState::Grace, Some(end)) => format!("replaced, works until {}", rfc3339(end)),
+            (_, Some(end)) if end > now => "retired".to_owned(),
+            (_, Some(end)) => format!("retired {}", relative(end, now)),
+            _ => "current".to_owned(),
+        };
+        let imported = imported(secret).map_or_else(String::new, |imported| format!(", {imported}"));
+        format!("{} ({state}{imported})", secret.id)
     });
     let made = match &key.created_by {
         Some(user) => format!("{} by {user}", moment(key.created_at)),
@@ -76,6 +81,13 @@ pub fn key_card(session: &Session, key: &Key, left: &Reckoning) -> String {
         ("secrets", secrets.collect::<Vec<_>>().join("\n").into()),
     ];
     card(&session.terminal, &first.into_iter().chain(settings).chain(last).collect::<Vec<_>>())
+}
+
+/// How a secret came into the store, where another system made it.
+pub fn imported(secret: &SecretInfo) -> Option<String> {
+    let Import { origin, is_renewed } = secret.imported?;
+    let waits = if is_renewed { "" } else { ", not renewed yet" };
+    Some(format!("imported as {}{waits}", origin.as_str()))
 }
 
 /// Who is disabled, where that suspends a key.

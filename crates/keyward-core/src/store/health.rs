@@ -47,6 +47,27 @@ pub(super) fn other_cost(conn: &Conn, cost: Cost, now: Timestamp) -> Result<Name
     Ok(found)
 }
 
+/// How many secrets were imported.
+pub(super) fn imported(conn: &Conn) -> Result<u64, StoreError> {
+    conn.alone("SELECT count(*) FROM secret WHERE bucket >= -1", &[], |row| row.count(0))
+}
+
+/// Keys with an imported secret that is not kept yet as any other, and that somebody could still present.
+pub(super) fn to_be_renewed(conn: &Conn, now: Timestamp) -> Result<NameCount, StoreError> {
+    let mut found = NameCount::default();
+    conn.each(
+        "SELECT k.name FROM secret s JOIN key k ON k.id = s.key
+          WHERE s.bucket >= -1 AND (s.bucket < 0 OR substr(s.hash, 1, 8) = '$sha256$')
+            AND s.retired = 0 AND (s.expires_at IS NULL OR s.expires_at > ?1) ORDER BY k.name",
+        &[now.into()],
+        |row| {
+            found.add(row.text(0)?);
+            Ok::<_, StoreError>(())
+        },
+    )?;
+    Ok(found)
+}
+
 /// Keys with a secret that a rotation staged and left.
 pub(super) fn staged(conn: &Conn) -> Result<NameCount, StoreError> {
     let mut found = NameCount::default();

@@ -205,6 +205,8 @@ fn ask(store: &Store) -> Result<(), StoreError> {
     view.may_renew_hashes()?;
     view.keys_of_other_cost(Cost::default(), at(5))?;
     view.keys_with_staged_secrets()?;
+    view.count_imported()?;
+    view.keys_to_be_renewed(at(5))?;
     view.reserved_names()?;
     view.keys_without_end()?;
     view.tally(&mut Tally::new(at(0), [at(1_000)]), 10)?;

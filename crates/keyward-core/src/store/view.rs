@@ -389,6 +389,22 @@ impl<'c> View<'c> {
         health::other_cost(self.conn, cost, now)
     }
 
+    /// How many secrets another system made.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn count_imported(&self) -> Result<u64, StoreError> {
+        health::imported(self.conn)
+    }
+
+    /// Keys with an imported secret that still works and is still kept as it came.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn keys_to_be_renewed(&self, now: Timestamp) -> Result<NameCount, StoreError> {
+        health::to_be_renewed(self.conn, now)
+    }
+
     /// Keys with a secret that a rotation staged and left.
     ///
     /// # Errors

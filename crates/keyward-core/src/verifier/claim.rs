@@ -35,7 +35,7 @@ enum What {
     /// A secret of our own form.
     Own { secret: Secret, name: Option<Zeroizing<String>>, presentation: Presentation },
     /// Texts that may be secrets of another system.
-    Texts { texts: Vec<PresentedText>, otherwise: Option<CredentialError> },
+    Texts(Vec<PresentedText>),
 }
 
 /// One way to read what was presented.
@@ -82,9 +82,7 @@ impl Claim {
             None => Self::of_own(own),
             Some(Texts::Own(own)) => Self::of_own(own),
             Some(Texts::Ambiguous(error)) => Err(unreadable(error)),
-            Some(Texts::Candidates { texts, otherwise, in_query }) => {
-                Ok(Self { what: What::Texts { texts, otherwise }, in_query })
-            }
+            Some(Texts::Candidates { texts, in_query }) => Ok(Self { what: What::Texts(texts), in_query }),
         }?;
         claim.check_place(settings)?;
         Ok(claim)
@@ -122,7 +120,7 @@ impl Claim {
                 let name = name.as_ref().map(|name| name.as_str());
                 (place == 0).then_some(Reading { plain: secret, name, presentation: *presentation })
             }
-            What::Texts { texts, .. } => {
+            What::Texts(texts) => {
                 let PresentedText { presentation, name, text, .. } = texts.get(place)?;
                 let name = name.as_ref().map(|name| name.as_str());
                 Some(Reading { plain: text, name, presentation: *presentation })
@@ -253,10 +251,7 @@ impl Claim {
     /// The answer to one that is not.
     pub(super) fn refuse(&self) -> Answer {
         let presentation = self.reading(0).map(|reading| reading.presentation);
-        match &self.what {
-            What::Texts { otherwise: Some(error), .. } => *unreadable(error.clone()),
-            _ => Answer::refusal(Reason::NotGenuine, Facts::None, presentation, self.in_query),
-        }
+        Answer::refusal(Reason::NotGenuine, Facts::None, presentation, self.in_query)
     }
 
     /// The answer to one that is the secret of several keys. They get the same hash, if they do not have it yet: so it is
@@ -270,8 +265,8 @@ impl Claim {
     fn renewal(self, reading: usize, secrets: Vec<Id>, is_imported: bool, imports: &Imports) -> Option<Renewal> {
         let plain = match self.what {
             What::Own { secret, .. } => Plain::Own(secret),
-            What::Texts { mut texts, .. } if reading < texts.len() => Plain::Imported(texts.swap_remove(reading).text),
-            What::Texts { .. } => return None,
+            What::Texts(mut texts) if reading < texts.len() => Plain::Imported(texts.swap_remove(reading).text),
+            What::Texts(_) => return None,
         };
         let bucket = match imports {
             Imports::Some { key: Some(key), .. } if is_imported => Some(bucket_of(&plain, key)),

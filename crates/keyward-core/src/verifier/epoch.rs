@@ -36,6 +36,8 @@ pub(super) struct Commits {
     finished: AtomicU64,
     /// How often a recorder saw that somebody else had written as well.
     others: AtomicU64,
+    /// How often secrets have got another hash, and are perhaps found in another way.
+    renewals: AtomicU64,
     newest: Mutex<VecDeque<Written>>,
 }
 
@@ -48,12 +50,17 @@ impl Commits {
     /// It has written, and whether somebody else had too since its last time.
     pub(super) fn finish(&self, written: Written, saw_others: bool) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        self.renewals.fetch_add(u64::from(matches!(written, Written::Hashes(_))), SeqCst);
         newest.push_back(written);
         if newest.len() > TOLD {
             newest.pop_front();
         }
         self.others.fetch_add(u64::from(saw_others), SeqCst);
         self.finished.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn renewals(&self) -> u64 {
+        self.renewals.load(SeqCst)
     }
 
     pub(super) fn started(&self) -> u64 {

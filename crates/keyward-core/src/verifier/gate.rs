@@ -26,7 +26,7 @@ use super::reader::{Reader, Remembering};
 use super::rows::Row;
 use super::together::Together;
 use super::wrong::Wrong;
-use super::{Answer, Recorder, VerifyError, limits};
+use super::{Answer, Recorder, VerifyError, limits, wrong};
 use crate::rules::credential::Credentials;
 use crate::rules::decision::Request;
 use crate::rules::hashing::Memory;
@@ -351,6 +351,11 @@ impl Front {
         promise.keep(self.prove(claim, &request, now, memory));
     }
 
+    /// The moment of what a reader finds from now on.
+    fn moment(&self, reader: &Reader) -> wrong::Moment {
+        wrong::Moment { state: reader.state(), renewals: self.connections.commits.renewals() }
+    }
+
     /// The rows that a claim may match.
     fn find(&self, reader: &mut Reader, claim: &Claim) -> Result<Vec<Found<Row>>, StoreError> {
         let settings = Arc::clone(reader.settings());
@@ -376,12 +381,13 @@ impl Front {
         request: &Request,
         now: Timestamp,
     ) -> Result<Result<Answer, (Claim, Vec<Found<Row>>)>, VerifyError> {
+        let moment = self.moment(reader);
         let found = self.find(reader, &claim)?;
         let mut none = Memory::default();
         let judgement = claim.judge(&found, |reading, number| self.verdict(reading, &found[number].row, &mut none));
         let judgement = judgement.filter(|judgement| !matches!(judgement, Judgement::NotGenuine));
         let Some(judgement) = judgement else {
-            let is_wrong = self.wrong.knows(&claim, reader.state());
+            let is_wrong = self.wrong.knows(&claim, moment);
             return Ok(if is_wrong { Ok(claim.refuse()) } else { Err((claim, found)) });
         };
         let settings = Arc::clone(reader.settings());
@@ -439,9 +445,10 @@ impl Front {
         memory: &mut Memory,
     ) -> Result<Answer, VerifyError> {
         let mut reader = self.connections.take()?;
+        let moment = self.moment(&reader);
         // Another question may have had the same secret, and been before this one.
         let found = self.known(&mut reader, claim, request, now);
-        let (settings, state) = (Arc::clone(reader.settings()), reader.state());
+        let settings = Arc::clone(reader.settings());
         self.connections.give_back(reader);
         let (claim, found) = match found? {
             Ok(answer) => return Ok(answer),
@@ -455,7 +462,7 @@ impl Front {
             }
         })?;
         if matches!(judgement, Judgement::NotGenuine) {
-            self.wrong.remember(&claim, state);
+            self.wrong.remember(&claim, moment);
             return Ok(claim.refuse());
         }
         let mut answer = self.rule((claim, found), judgement, &settings, request, now)?;

@@ -1,7 +1,7 @@
 //! Credentials that have turned out to be wrong, so that the same one again costs no Argon2id.
 //!
 //! What is kept is a keyed hash (BLAKE2s, RFC 7693, under a random key) over the secret, the name that came with it, and
-//! the state of the store: what was wrong before a change is nothing that is known after it.
+//! the moment that it is of: what was wrong before a change is nothing that is known after it.
 //!
 //! What may break: whoever tries the same wrong secret twice is told sooner the second time. That tells them what they
 //! have been told already.
@@ -20,6 +20,14 @@ use super::rows::State;
 /// How many credentials are remembered; of more, those that were presented least recently are forgotten.
 const MOST: usize = 16_384;
 
+/// The moment at which something was wrong: a state of the store, and how often by then secrets had got another hash, by
+/// which some are found in another way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moment {
+    pub(super) state: State,
+    pub(super) renewals: u64,
+}
+
 /// Credentials that were not genuine.
 pub(super) struct Wrong {
     keyed: Blake2sMac256,
@@ -35,24 +43,25 @@ impl Wrong {
         Self { keyed, known: Mutex::new(LruCache::new(MOST)) }
     }
 
-    /// Whether the claim turned out to be wrong in this state of the store.
-    pub(super) fn knows(&self, claim: &Claim, state: State) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&self.tag(claim, state)).is_some()
+    /// Whether the claim turned out to be wrong at this moment.
+    pub(super) fn knows(&self, claim: &Claim, moment: Moment) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&self.tag(claim, moment)).is_some()
     }
 
     /// Remembers that it did.
-    pub(super) fn remember(&self, claim: &Claim, state: State) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(self.tag(claim, state), ());
+    pub(super) fn remember(&self, claim: &Claim, moment: Moment) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(self.tag(claim, moment), ());
     }
 
-    /// What tells a claim from every other, whatever the state of the store is.
+    /// What tells a claim from every other, at any moment.
     pub(super) fn tag_of(&self, claim: &Claim) -> [u8; 32] {
-        self.tag(claim, State::default())
+        self.tag(claim, Moment::default())
     }
 
-    fn tag(&self, claim: &Claim, state: State) -> [u8; 32] {
+    fn tag(&self, claim: &Claim, Moment { state, renewals }: Moment) -> [u8; 32] {
         let mut mac =
             self.keyed.clone().chain_update(state.changes.to_be_bytes()).chain_update(state.file.to_be_bytes());
+        mac.update(&renewals.to_be_bytes());
         if let Some(head) = state.head {
             mac.update(&head.seq.to_be_bytes());
             mac.update(&head.hash);

@@ -10,7 +10,7 @@ use keyward_core::rules::hashing::Cost;
 use keyward_core::rules::key::State;
 use keyward_core::rules::selection::Selection;
 use keyward_core::rules::time::Duration;
-use keyward_core::store::{Filter, NameCount, StoreError, View};
+use keyward_core::store::{Filter, Imports, NameCount, StoreError, View};
 
 /// How long before its expiry a key "expires soon", and after how long an unused key is reported.
 pub(in crate::commands) const SOON: &str = "14d";
@@ -44,6 +44,53 @@ pub(super) fn hashing(session: &Session, view: &View<'_>) -> Result<Vec<Diagnosi
         "wait until they were used, or rotate those that are not: keyward rotate KEY",
     );
     Ok(vec![parameters, other])
+}
+
+/// Secrets that another system made.
+pub(super) fn imported(session: &Session, view: &View<'_>) -> Result<Vec<Diagnosis>, Error> {
+    const SHOWN: usize = 5;
+    let total = view.count_imported()?;
+    if total == 0 {
+        return Ok(vec![]);
+    }
+    if matches!(view.settings()?.imports, Imports::Some { key: None, .. }) {
+        let meaning = "imported secrets cannot be found, so nobody who presents one gets an answer";
+        let found = format!("the key that finds the {} is missing", count(total, "imported secret"));
+        let remedy = "leave the store as it is, and put the newest backup in its place".to_owned();
+        return Ok(vec![Diagnosis::bad("imported", Severity::Problem, found, meaning, remedy)]);
+    }
+    let renewed = format!("{} in the store, and all are kept as its own", count(total, "imported secret"));
+    let texts = [
+        renewed.as_str(),
+        "has an imported secret that is not renewed yet",
+        "have imported secrets that are not renewed yet",
+    ];
+    let waiting = Diagnosis::about(
+        "imported",
+        view.keys_to_be_renewed(session.now())?,
+        texts,
+        "they are kept as they came until the first request that is allowed with each; who has the store can try fast what a SHA-256 is of",
+        "wait until they were used, or rotate those that are not: keyward rotate KEY",
+    );
+    let same = view.keys_with_same_secret()?;
+    if same.is_empty() {
+        return Ok(vec![waiting]);
+    }
+    let mut pairs: Vec<_> = same.iter().map(|(one, other)| format!("{one} and {other}")).collect();
+    let more = pairs.len().saturating_sub(SHOWN);
+    pairs.truncate(SHOWN);
+    let more = if more > 0 { format!(", and {more} more pairs") } else { String::new() };
+    let mut names: Vec<_> = same.into_iter().flat_map(|(one, other)| [one.to_string(), other.to_string()]).collect();
+    names.sort_unstable();
+    names.dedup();
+    let bad = Diagnosis::bad(
+        "same_secret",
+        Severity::Problem,
+        format!("the same secret is that of {}{more}", pairs.join(", of ")),
+        "it does not say which key is meant, so whoever presents it is refused",
+        "rotate one of the two, or delete it: keyward rotate KEY".to_owned(),
+    );
+    Ok(vec![waiting, Diagnosis { count: names.len() as u64, keys: names, ..bad }])
 }
 
 pub(super) fn keys(session: &Session, view: &View<'_>) -> Result<Vec<Diagnosis>, Error> {

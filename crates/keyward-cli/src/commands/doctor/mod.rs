@@ -18,13 +18,13 @@ use keyward_core::store::{NameCount, Store};
 use self::contents::{history, integrity, schema};
 use self::file::{file_system, permissions};
 pub(super) use self::keys::{LONG, SOON, span_of};
-use self::keys::{hashing, keys, reserved_names};
+use self::keys::{hashing, imported, keys, reserved_names};
 
 /// Check the store and its keys, and suggest fixes
 ///
 /// It checks permissions, the file system, the integrity of the file and of its history, the cost of hashing,
 /// and looks for keys that never expire, expire soon, have expired, are unused, are suspended, or were left in
-/// the middle of a rotation. Of a store in a database, it checks the server and the rights of the role instead of the
+/// the middle of a rotation, and for imported secrets that are not renewed yet or are those of two keys. Of a store in a database, it checks the server and the rights of the role instead of the
 /// file. It changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -100,7 +100,7 @@ impl Diagnosis {
 }
 
 /// A number, and what there is one of, or several.
-pub(super) fn count_of(number: u64, one: &str, several: &str) -> String {
+pub(in crate::commands) fn count_of(number: u64, one: &str, several: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { several })
 }
 
@@ -158,6 +158,7 @@ fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
         }
         findings.push(history(session, view)?);
         findings.extend(hashing(session, view)?);
+        findings.extend(imported(session, view)?);
         findings.extend(keys(session, view)?);
         findings.push(reserved_names(view)?);
     }

@@ -252,14 +252,17 @@ fn elsewhere<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Optio
 
 /// A use that cannot be recorded is told, and changes no answer: the store may be read-only.
 fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer, request: &Request) {
-    if answer.call().is_none() {
+    let is_use = answer.call().is_some();
+    if !is_use && !answer.wants_renewal() {
         return;
     }
     let recorded = verifier.store().check_writable().map_err(Error::from).and_then(|()| {
         let now = session.now();
         verifier.record(answer, request, || session.random().ok(), now).map_err(Error::from)
     });
-    if let Err(error) = recorded {
+    if let Err(error) = recorded
+        && is_use
+    {
         answer.warnings.push("use_not_recorded");
         session.terminal.warn(&format!("the use was not recorded: {}", error.message()));
     }

@@ -198,11 +198,10 @@ impl Search {
     }
 
     /// What was found. `otherwise` says that nothing was there at all.
-    pub(super) fn finish(mut self, otherwise: &str) -> Credentials {
-        self.places.retain(|place| !place.is_empty());
+    pub(super) fn finish(self, otherwise: &str) -> Credentials {
         let texts = match (self.own, self.has_own) {
             (own, true) => own.and_then(Fold::finish).map(Texts::Own),
-            (_, false) => together(&mut self.places),
+            (_, false) => together(self.places),
         };
         let own = self.refused.map(Err).or_else(|| self.all.finish()).unwrap_or_else(|| {
             Err(match (self.passed_over, self.none) {

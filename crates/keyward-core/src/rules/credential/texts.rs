@@ -25,8 +25,6 @@ pub enum Texts {
     Candidates {
         /// The texts, in the order in which they are looked up. There is at least one.
         texts: Vec<PresentedText>,
-        /// What is wrong if none of them is known: then a place holds different secrets.
-        otherwise: Option<CredentialError>,
         /// Whether any of it stood in a URL.
         in_query: bool,
     },
@@ -130,15 +128,14 @@ impl Place {
             self.readings.push(PresentedText { presentation, name, text });
         }
     }
-
-    /// Whether nothing in it can be a secret.
-    pub(super) fn is_empty(&self) -> bool {
-        self.readings.is_empty()
-    }
 }
 
-/// What several places say together; nothing, where there are none.
-pub(super) fn together(places: &mut Vec<Place>) -> Option<Texts> {
+/// What several places say together; nothing, where there are none, or where one of them holds different secrets.
+pub(super) fn together(mut places: Vec<Place>) -> Option<Texts> {
+    if places.iter().any(|place| place.differs && place.readings.is_empty()) {
+        return None;
+    }
+    places.retain(|place| !place.readings.is_empty());
     if places.iter().any(|place| !place.is_weak) {
         places.retain(|place| !place.is_weak);
     }
@@ -164,7 +161,6 @@ pub(super) fn together(places: &mut Vec<Place>) -> Option<Texts> {
             return Some(Texts::Ambiguous(differ(other)));
         }
     }
-    let otherwise = places.iter().find(|place| place.differs).map(differ);
     let in_query = places.iter().any(|place| place.presentation.is_query());
-    Some(Texts::Candidates { texts, otherwise, in_query })
+    Some(Texts::Candidates { texts, in_query })
 }
