@@ -7,6 +7,8 @@
 
 #[path = "guard.rs"]
 pub mod guard;
+#[path = "imports.rs"]
+pub mod imports;
 #[path = "server.rs"]
 pub mod server;
 

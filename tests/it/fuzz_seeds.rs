@@ -46,6 +46,14 @@ fn leaks() {
 }
 
 #[test]
+fn imports() {
+    let expected = ["secret", "sha256", "phc", "mistakes", "nothing"];
+    assert_eq!(seeds("import_lines", checks::imports::import_lines), expected.into());
+    let expected = ["secret", "sha256", "phc", "mistakes", "nothing", "heading"];
+    assert_eq!(seeds("import_table", checks::imports::import_table), expected.into());
+}
+
+#[test]
 fn lines() {
     let expected = [&IN_A_REQUEST[..], &IN_A_LINE_ALONE, &REFUSED].concat();
     assert_eq!(seeds("line", checks::line), expected.into_iter().collect());

@@ -47,6 +47,17 @@ impl Id {
         Self(std::array::from_fn(|i| CROCKFORD[(bits >> (5 * i)) as usize & 31]))
     }
 
+    /// The id number `place` of `count`, made of these random bytes: ids of ascending places are in order, so that a great
+    /// many of them are written into an index from one end to the other. Of the 60 bits, as many are random as the number
+    /// of ids leaves.
+    pub fn in_order(place: u64, count: u64, bytes: [u8; ID_BYTES]) -> Self {
+        const ALL: u128 = 1 << 60;
+        let (place, count) = (u128::from(place), u128::from(count.max(1)));
+        let (start, end) = (place * ALL / count, (place + 1) * ALL / count);
+        let number = start + u128::from(u64::from_be_bytes(bytes)) % (end - start).max(1);
+        Self(std::array::from_fn(|i| CROCKFORD[(number >> (55 - 5 * i)) as usize & 31]))
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         // Digits of Crockford base32 are ASCII: there is no other way to make one.
@@ -268,6 +279,15 @@ mod tests {
         for bad in ["", "0123456789a", "0123456789abc", "0123456789AB", "0123456789ai", "0123456789au"] {
             assert!(bad.parse::<Id>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn ids_in_order_are_in_order_and_random_within_their_place() {
+        let ids =
+            |byte| (0..1_000).map(move |place| Id::in_order(place, 1_000, [byte ^ place as u8; 8])).collect::<Vec<_>>();
+        assert!(ids(7).is_sorted() && ids(9).is_sorted());
+        assert!(ids(7).iter().zip(ids(9)).all(|(one, other)| *one != other));
+        assert!(ids(7)[0].as_str() < "01" && ids(7)[999].as_str() > "zz");
     }
 
     #[test]

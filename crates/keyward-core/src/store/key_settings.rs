@@ -125,25 +125,31 @@ fn values<'v>(before: &[Value<'v>], settings: &'v Settings, limits: &'v str) -> 
     [before, &of_settings].concat()
 }
 
-/// Inserts the row of a key with these settings, and those of its lists. `columns` are the others, with their values, which
-/// are numbered and begin at `?1`. Returns the number of the row.
-pub(super) fn insert(
-    conn: &Conn,
-    columns: &[(&str, &str)],
-    before: &[Value<'_>],
-    settings: &Settings,
-) -> Result<i64, StoreError> {
-    let (limits, mut names, mut wanted) = (settings.limits.to_string(), vec![], vec![]);
+/// The statement that inserts the row of a key. `columns` are those without settings, with their values, which are numbered
+/// from 1 to `width`. It returns the number of the row.
+pub(super) fn insertion(columns: &[(&str, &str)], width: usize) -> String {
+    let (mut names, mut wanted) = (vec![], vec![]);
     columns.iter().for_each(|(column, value)| {
         names.push(*column);
         wanted.push((*value).to_owned());
     });
-    expressions(before.len() + 1).for_each(|(column, value)| {
+    expressions(width + 1).for_each(|(column, value)| {
         names.push(column);
         wanted.push(value);
     });
-    let sql = format!("INSERT INTO key ({}) VALUES ({}) RETURNING id", names.join(", "), wanted.join(", "));
-    let key = conn.alone(&sql, &values(before, settings, &limits), |row| row.integer(0))?;
+    format!("INSERT INTO key ({}) VALUES ({}) RETURNING id", names.join(", "), wanted.join(", "))
+}
+
+/// Inserts a row by such a statement, whose first values are these, and the rows of its lists. Returns the number of the
+/// row.
+pub(super) fn insert(
+    conn: &Conn,
+    insertion: &str,
+    before: &[Value<'_>],
+    settings: &Settings,
+) -> Result<i64, StoreError> {
+    let limits = settings.limits.to_string();
+    let key = conn.alone(insertion, &values(before, settings, &limits), |row| row.integer(0))?;
     insert_lists(conn, key, settings)?;
     Ok(key)
 }

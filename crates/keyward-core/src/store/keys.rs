@@ -1,5 +1,7 @@
 //! Keys: finding them, and their rows.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 
 use super::db::{Conn, Row};
@@ -191,13 +193,8 @@ pub(super) fn some_names(conn: &Conn) -> Result<Vec<String>, StoreError> {
     conn.all("SELECT name FROM key ORDER BY name LIMIT 10000", &[], |row| Ok(row.text(0)?.to_owned()))
 }
 
-pub(super) fn insert(
-    conn: &Conn,
-    new: &NewKey<'_>,
-    imported: Option<Imported>,
-    now: Timestamp,
-    by: Option<&Name>,
-) -> Result<(), StoreError> {
+/// The statement that inserts a key.
+static INSERTION: LazyLock<String> = LazyLock::new(|| {
     let row = next_row(Whose::Key);
     let columns = [
         ("id", row.as_str()),
@@ -209,10 +206,22 @@ pub(super) fn insert(
         ("expiry_set_at", "?5"),
         ("revision", "1"),
     ];
+    key_settings::insertion(&columns, 5)
+});
+
+pub(super) fn insert(
+    conn: &Conn,
+    new: &NewKey<'_>,
+    imported: Option<Imported>,
+    now: Timestamp,
+    by: Option<&Name>,
+) -> Result<(), StoreError> {
     let end_set_at = new.settings.expires_at.map(|_| now);
     let values = [new.id.into(), new.name.into(), now.into(), by.into(), end_set_at.into()];
-    let key = key_settings::insert(conn, &columns, &values, new.settings)?;
-    secrets::withdraw(conn, &[&new.secret.id])?;
+    let key = key_settings::insert(conn, &INSERTION, &values, new.settings)?;
+    if imported.is_none() {
+        secrets::withdraw(conn, &[&new.secret.id])?;
+    }
     secrets::insert(conn, key, new.secret, SecretKind { staged: false, imported }, now)
 }
 

@@ -103,7 +103,8 @@ fn import(store: &mut Store) -> Result<(), StoreError> {
     let fast = HashedSecret::from_sha256(&text.sha256());
     let offered = LookupKey::new([7; 32]);
     store.write(stamp(), |changes| {
-        let (settings, key) = (changes.settings()?, changes.lookup_key(&offered)?);
+        let mut importing = changes.import(&offered)?;
+        let key = importing.key().clone();
         let bucket = Some(key.bucket(&text.sha256()));
         let kinds = [(Origin::Secret, &hash, bucket), (Origin::Sha256, &fast, bucket), (Origin::Phc, &hash, None)];
         for (number, (origin, hash, bucket)) in (200_u8..).zip(kinds) {
@@ -111,8 +112,9 @@ fn import(store: &mut Store) -> Result<(), StoreError> {
             let (id, named) = (Id::from_random([number + 20; 8]), name(&format!("imported-{number}")));
             let plain = crate::rules::key::Settings::with_prefix(crate::rules::names::Prefix::default());
             let new = NewKey { id: &id, name: &named, settings: &plain, secret: &secret };
-            changes.import_key(&new, Imported { origin, bucket }, &settings)?;
+            importing.add(&new, Imported { origin, bucket })?;
         }
+        importing.end()?;
         for known in [KnownSecret::Text(&text), KnownSecret::Sha256(&text.sha256()), KnownSecret::Hash(&hash)] {
             let found = changes.key_with_secret(known, Some(&key), &mut Memory::default()).unwrap();
             assert!(found.is_some(), "{known:?}");

@@ -61,7 +61,8 @@ fn scene(records: &[Record]) -> Scene {
         let new =
             NewKey { id: &Id::from_random([9; 8]), name: &"own".parse().unwrap(), settings: &plain, secret: &first };
         changes.insert_key(&new)?;
-        let key = changes.lookup_key(&LookupKey::new([3; 32]))?;
+        let mut importing = changes.import(&LookupKey::new([3; 32]))?;
+        let key = importing.key().clone();
         for (number, record) in (0_u64..).zip(records) {
             let plain_text = text(&record.text);
             let hash = match record.origin {
@@ -73,9 +74,9 @@ fn scene(records: &[Record]) -> Scene {
             let secret = NewSecret { id: Id::from_random((1_000 + number).to_be_bytes()), hash };
             let id = Id::from_random((2_000 + number).to_be_bytes());
             let new = NewKey { id: &id, name: &record.name.parse().unwrap(), settings: &plain, secret: &secret };
-            changes.import_key(&new, Imported { origin: record.origin, bucket }, &settings)?;
+            importing.add(&new, Imported { origin: record.origin, bucket })?;
         }
-        Ok::<_, StoreError>(())
+        importing.end()
     });
     made.unwrap();
     Scene { folder }

@@ -14,7 +14,7 @@ use keyward_core::rules::hashing::{HashError, HashedSecret, Memory, SALT_BYTES};
 use keyward_core::rules::imported::{ImportedText, LookupKey};
 use keyward_core::rules::time::When;
 use keyward_core::rules::token::{ID_BYTES, Id};
-use keyward_core::store::{Changes, Imported, Imports, NewKey, NewSecret, Stamp, Store, StoreError, StoreSettings};
+use keyward_core::store::{Changes, Imported, Importing, NewKey, NewSecret, Stamp, Store, StoreError};
 
 /// How many texts are hashed at once.
 const PART: usize = 4_096;
@@ -36,7 +36,7 @@ pub(super) fn rehearse(
     }
     let stamp = session.stamp();
     store.rehearse(stamp, |changes| {
-        let mut import = Importing::new(changes, survey, offered)?;
+        let mut import = Records::new(changes, survey, offered)?;
         let mut number = 0_u64;
         input.each(|line| {
             let Ok(record) = line.read else { return Ok(()) };
@@ -104,8 +104,9 @@ pub(super) fn write(
     let (mut mistakes, mut hashes) = (Mistakes::default(), hashes.into_iter());
     let actor = session.stamp().actor.cloned();
     let stamp = Stamp { now: session.now(), actor: actor.as_ref() };
+    store.expect_much();
     let written = store.write(stamp, |changes| {
-        let mut import = Importing::new(changes, survey, offered)?;
+        let mut import = Records::new(changes, survey, offered)?;
         let mut number = 0;
         input.each(|line| {
             let record = match line.read {
@@ -116,38 +117,33 @@ pub(super) fn write(
                 }
             };
             let hash = if matches!(record.secret, Given::Text(_)) { hashes.next() } else { None };
-            let ids = [session.random::<ID_BYTES>()?, session.random()?].map(Id::from_random);
+            let random = [session.random::<ID_BYTES>()?, session.random()?];
+            let ids = random.map(|random| Id::in_order(number, survey.total(), random));
             import.take(line.number, &record, ids, hash, &mut mistakes)?;
             number += 1;
             progress.at(number);
             Ok(())
         })?;
-        mistakes.check(input)
+        mistakes.check(input)?;
+        Ok(import.keys.end()?)
     });
     session.tell_news(store);
     written
 }
 
-/// Keys that are being imported.
-struct Importing<'c, 'a> {
+/// Records that become keys.
+struct Records<'c, 'a> {
     changes: &'a Changes<'c>,
-    settings: StoreSettings,
-    key: LookupKey,
+    keys: Importing<'a, 'c>,
     /// Whether there may be secrets by now that the survey did not see.
     has_changed: bool,
     memory: Memory,
 }
 
-impl<'c, 'a> Importing<'c, 'a> {
+impl<'c, 'a> Records<'c, 'a> {
     fn new(changes: &'a Changes<'c>, survey: &Survey, offered: &LookupKey) -> Result<Self, Error> {
-        let settings = changes.settings()?;
-        let key = match &settings.imports {
-            Imports::Some { key: Some(key), .. } => key.clone(),
-            Imports::Some { key: None, .. } => return Err(changes.no_lookup_key().into()),
-            _ => changes.lookup_key(offered)?,
-        };
         let has_changed = changes.head()? != survey.head;
-        Ok(Self { changes, settings, key, has_changed, memory: Memory::default() })
+        Ok(Self { changes, keys: changes.import(offered)?, has_changed, memory: Memory::default() })
     }
 
     /// Makes the key of a record. `hash` is that of its text, where it came as one.
@@ -162,13 +158,13 @@ impl<'c, 'a> Importing<'c, 'a> {
         let now = self.changes.now();
         let Record { name, draft, secret } = record;
         if self.has_changed
-            && let Some(other) = other_key(self.changes, secret, Some(&self.key), &mut self.memory)?
+            && let Some(other) = other_key(self.changes, secret, Some(self.keys.key()), &mut self.memory)?
         {
             mistakes.add(line, Code::NameTaken, format!("the key {other} has this secret already"));
             return Ok(());
         }
         let when = draft.expires.map(|(_, when)| when);
-        let end = match end_named(when, &self.settings, now) {
+        let end = match end_named(when, self.keys.settings(), now) {
             Ok(end) if !matches!(when, Some(When::At(_))) && end.is_some_and(|end| end <= now) => {
                 Err("expires_at: this time is in the past".to_owned())
             }
@@ -184,9 +180,9 @@ impl<'c, 'a> Importing<'c, 'a> {
         let mut settings = draft.settings.clone();
         settings.expires_at = end;
         if !draft.has_prefix {
-            settings.prefix.clone_from(&self.settings.prefix);
+            settings.prefix.clone_from(&self.keys.settings().prefix);
         }
-        let bucket = |sha256: &[u8; 32]| Some(self.key.bucket(sha256));
+        let bucket = |sha256: &[u8; 32]| Some(self.keys.key().bucket(sha256));
         let (hash, bucket) = match (secret, hash) {
             (Given::Text(text), Some(hash)) => (hash, bucket(&text.sha256())),
             // There are more texts than were hashed.
@@ -197,7 +193,7 @@ impl<'c, 'a> Importing<'c, 'a> {
         let secret = NewSecret { id: secret_id, hash };
         let new = NewKey { id: &id, name, settings: &settings, secret: &secret };
         let imported = Imported { origin: record.secret.origin(), bucket };
-        match self.changes.import_key(&new, imported, &self.settings) {
+        match self.keys.add(&new, imported) {
             Ok(()) => Ok(()),
             Err(error) if is_about_the_record(&error) => {
                 let error = Error::from(error);

@@ -1,8 +1,11 @@
 //! Keys whose secrets another system made.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
-use super::{Changes, Subject, as_json};
+use super::{Changes, Subject, as_json, leases};
+use crate::rules::directory::Kind;
 use crate::rules::hashing::{HashError, HashedSecret, Memory};
 use crate::rules::imported::{ImportedText, LookupKey};
 use crate::rules::key::Settings;
@@ -11,9 +14,10 @@ use crate::rules::patch::differences;
 use crate::rules::plain::PlainText as _;
 use crate::rules::token::Secret;
 use crate::store::error::StoreError;
+use crate::store::history::Appending;
 use crate::store::keys::{self, NewKey};
 use crate::store::secrets::Imported;
-use crate::store::settings::{self, StoreSettings};
+use crate::store::settings::{self, Imports, StoreSettings};
 use crate::store::view::View;
 
 /// What is known of a secret that is about to be imported.
@@ -88,37 +92,103 @@ impl View<'_> {
     }
 }
 
-impl Changes<'_> {
-    /// What the buckets of this store are made with. A store that has nothing for that takes the key that is offered.
+impl<'c> Changes<'c> {
+    /// Begins to import keys. A store that has nothing yet to make buckets with takes the key that is offered.
     ///
     /// # Errors
-    /// Where the store cannot be written.
-    pub fn lookup_key(&self, new: &LookupKey) -> Result<LookupKey, StoreError> {
-        settings::lookup_key(self.conn(), new)
+    /// Where the store cannot be read or written.
+    pub fn import(&self, offered: &LookupKey) -> Result<Importing<'_, 'c>, StoreError> {
+        let settings = self.settings()?;
+        let key = match &settings.imports {
+            Imports::Some { key: Some(key), .. } => key.clone(),
+            Imports::Some { key: None, .. } => return Err(self.no_lookup_key()),
+            Imports::None => settings::lookup_key(self.conn(), offered)?,
+        };
+        let has_leases = leases::are_there(self.conn())?;
+        let history = Appending::begin(self.conn())?;
+        Ok(Importing { changes: self, settings, key, has_leases, history, known: BTreeSet::new() })
+    }
+}
+
+/// Keys that are being imported, in one transaction. What is looked up for one of them is known for the next.
+pub struct Importing<'a, 'c> {
+    changes: &'a Changes<'c>,
+    settings: StoreSettings,
+    key: LookupKey,
+    has_leases: bool,
+    history: Appending,
+    /// What settings refer to and is there.
+    known: BTreeSet<(&'static str, Name)>,
+}
+
+impl std::fmt::Debug for Importing<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Importing")
+    }
+}
+
+impl Importing<'_, '_> {
+    /// The settings of the store.
+    pub fn settings(&self) -> &StoreSettings {
+        &self.settings
+    }
+
+    /// What the buckets of the store are made with.
+    pub fn key(&self) -> &LookupKey {
+        &self.key
     }
 
     /// Makes a key whose secret another system made. Whether another key has it already is for [`View::key_with_secret`]
-    /// to tell. `store` are the settings of this store.
+    /// to tell.
     ///
     /// # Errors
-    /// As [`Changes::insert_key`].
-    pub fn import_key(&self, new: &NewKey<'_>, imported: Imported, store: &StoreSettings) -> Result<(), StoreError> {
-        self.check_authority(None, Some(new.settings))?;
-        Self::check_new_name(new.name)?;
-        self.check_new_words(new.settings)?;
-        if keys::names_something(self.conn(), new.name)? {
+    /// As [`Changes::insert_key`]. Where the key is refused, others can be made all the same.
+    pub fn add(&mut self, new: &NewKey<'_>, imported: Imported) -> Result<(), StoreError> {
+        let changes = self.changes;
+        changes.check_authority(None, Some(new.settings))?;
+        Changes::check_new_name(new.name)?;
+        changes.check_new_words(new.settings)?;
+        if keys::names_something(changes.conn(), new.name)? {
             return Err(StoreError::NameTaken { kind: "key", name: new.name.clone() });
         }
-        self.check_lease(&Subject::Name(new.name.clone()), None)?;
+        if self.has_leases {
+            changes.check_lease(&Subject::Name(new.name.clone()), None)?;
+        }
         self.check_references(new.settings)?;
-        store.check_end(new.settings.expires_at, self.now())?;
-        keys::insert(self.conn(), new, Some(imported), self.now(), self.stamp.actor)?;
+        self.settings.check_end(new.settings.expires_at, changes.now())?;
+        keys::insert(changes.conn(), new, Some(imported), changes.now(), changes.stamp.actor)?;
         let defaults = Settings::with_prefix(new.settings.prefix.clone());
         let detail = json!({
             "settings": as_json(differences(&defaults, new.settings)),
             "secret": new.secret.id,
             "imported": imported.origin.as_str(),
         });
-        self.append("key.import", "key", Some(new.id), new.name.as_str(), detail)
+        let event = changes.event("key.import", "key", Some(new.id), new.name.as_str(), detail);
+        self.history.add(changes.conn(), &event)
+    }
+
+    fn check_references(&mut self, settings: &Settings) -> Result<(), StoreError> {
+        for (kind, name) in [
+            (Kind::Group, &settings.group),
+            (Kind::User, &settings.owner),
+            (Kind::Role, &settings.role),
+            (Kind::Tenant, &settings.tenant),
+        ] {
+            let Some(name) = name else { continue };
+            let reference = (kind.as_str(), name.clone());
+            if !self.known.contains(&reference) {
+                self.changes.check_exists(kind, Some(name))?;
+                self.known.insert(reference);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the history of all of them. Without it, they cannot be kept.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn end(self) -> Result<(), StoreError> {
+        self.history.end(self.changes.conn())
     }
 }

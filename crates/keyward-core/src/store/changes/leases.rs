@@ -183,6 +183,11 @@ fn forget_batches(conn: &Conn, now: Timestamp) -> Result<(), StoreError> {
     conn.execute("DELETE FROM use_batch WHERE at < ?1", &[before.into()]).map(drop)
 }
 
+/// Whether anybody holds a lease.
+pub(super) fn are_there(conn: &Conn) -> Result<bool, StoreError> {
+    conn.alone("SELECT CAST(EXISTS (SELECT 1 FROM reservation) AS INTEGER)", &[], |row| row.flag(0))
+}
+
 fn forget_ended(conn: &Conn, now: Timestamp) -> Result<(), StoreError> {
     conn.execute("DELETE FROM reservation WHERE until <= ?1", &[now.into()]).map(drop)
 }

@@ -14,7 +14,7 @@ use std::ops::Deref;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-pub use imports::{CompareError, KnownSecret};
+pub use imports::{CompareError, Importing, KnownSecret};
 pub use leases::Subject;
 pub use secrets::Staging;
 
@@ -97,9 +97,20 @@ impl<'c> Changes<'c> {
         subject_name: &str,
         detail: Value,
     ) -> Result<(), StoreError> {
+        history::append(self.conn(), &self.event(action, subject_kind, subject_id, subject_name, detail))
+    }
+
+    /// What is to be written down of something that happens now.
+    fn event<'e>(
+        &'e self,
+        action: &'e str,
+        subject_kind: &'e str,
+        subject_id: Option<&'e Id>,
+        subject_name: &'e str,
+        detail: Value,
+    ) -> history::NewEvent<'e> {
         let (at, actor) = (self.now(), self.stamp.actor);
-        let entry = history::NewEvent { at, actor, action, subject_kind, subject_id, subject_name, detail };
-        history::append(self.conn(), &entry)
+        history::NewEvent { at, actor, action, subject_kind, subject_id, subject_name, detail }
     }
 }
 

@@ -164,39 +164,61 @@ pub(super) fn may_be_read(conn: &Conn) -> Result<bool, StoreError> {
 }
 
 pub(super) fn append(conn: &Conn, entry: &NewEvent<'_>) -> Result<(), StoreError> {
-    debug_assert!(ACTIONS.contains(&entry.action), "{} is not on the list of actions", entry.action);
-    let Head { seq: last, hash: before } = head(conn)?;
-    let no_number = || StoreError::Corrupt { path: conn.place().to_owned(), detail: "the history is full".to_owned() };
-    let row = Stored {
-        seq: last.checked_add(1).ok_or_else(no_number)?,
-        at: entry.at.as_second(),
-        actor: entry.actor.map(Name::as_str),
-        action: entry.action,
-        subject_kind: entry.subject_kind,
-        subject_id: entry.subject_id.map(Id::as_str),
-        subject_name: entry.subject_name,
-        detail: &entry.detail.to_string(),
-    };
-    let hash = row.hash(&before);
-    conn.execute(
-        "INSERT INTO history (seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        &[
-            row.seq.into(),
-            row.at.into(),
-            row.actor.into(),
-            row.action.into(),
-            row.subject_kind.into(),
-            row.subject_id.into(),
-            row.subject_name.into(),
-            row.detail.into(),
-            (&hash).into(),
-            entry.detail.get("secret").and_then(Value::as_str).into(),
-        ],
-    )?;
-    conn.execute("UPDATE history_head SET seq = ?1, hash = ?2", &[row.seq.into(), (&hash).into()])?;
-    conn.extend(row.seq, &hash);
-    Ok(())
+    let mut appending = Appending::begin(conn)?;
+    appending.add(conn, entry)?;
+    appending.end(conn)
+}
+
+/// Events that are written one after the other. The store knows of them when [`Appending::end`] has told their end.
+pub(super) struct Appending(Head);
+
+impl Appending {
+    pub(super) fn begin(conn: &Conn) -> Result<Self, StoreError> {
+        head(conn).map(Self)
+    }
+
+    pub(super) fn add(&mut self, conn: &Conn, entry: &NewEvent<'_>) -> Result<(), StoreError> {
+        debug_assert!(ACTIONS.contains(&entry.action), "{} is not on the list of actions", entry.action);
+        let Head { seq: last, hash: before } = self.0;
+        let no_number =
+            || StoreError::Corrupt { path: conn.place().to_owned(), detail: "the history is full".to_owned() };
+        let row = Stored {
+            seq: last.checked_add(1).ok_or_else(no_number)?,
+            at: entry.at.as_second(),
+            actor: entry.actor.map(Name::as_str),
+            action: entry.action,
+            subject_kind: entry.subject_kind,
+            subject_id: entry.subject_id.map(Id::as_str),
+            subject_name: entry.subject_name,
+            detail: &entry.detail.to_string(),
+        };
+        let hash = row.hash(&before);
+        conn.execute(
+            "INSERT INTO history (seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            &[
+                row.seq.into(),
+                row.at.into(),
+                row.actor.into(),
+                row.action.into(),
+                row.subject_kind.into(),
+                row.subject_id.into(),
+                row.subject_name.into(),
+                row.detail.into(),
+                (&hash).into(),
+                entry.detail.get("secret").and_then(Value::as_str).into(),
+            ],
+        )?;
+        self.0 = Head { seq: row.seq, hash };
+        Ok(())
+    }
+
+    pub(super) fn end(self, conn: &Conn) -> Result<(), StoreError> {
+        let Head { seq, hash } = self.0;
+        conn.execute("UPDATE history_head SET seq = ?1, hash = ?2", &[seq.into(), (&hash).into()])?;
+        conn.extend(seq, &hash);
+        Ok(())
+    }
 }
 
 /// How many rows there are.
