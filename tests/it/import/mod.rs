@@ -1,6 +1,7 @@
 //! Keys of another system: what is taken over, what is refused, and that their secrets work and are told nowhere.
 
 mod hostile;
+mod model;
 mod presented;
 
 use std::fs;

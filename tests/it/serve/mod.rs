@@ -6,6 +6,7 @@
 mod answers;
 mod floods;
 mod heads;
+mod imported;
 mod limits;
 mod manual;
 mod operate;
