@@ -9,7 +9,9 @@ mod there_and_back;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use keyward_core::rules::fingerprint::sha256;
 use keyward_core::rules::hashing::{Cost, HashedSecret};
+use keyward_core::rules::imported::ImportedText;
 use keyward_core::rules::key::Settings;
 use keyward_core::rules::token::{Id, Secret};
 use keyward_core::rules::usage::Call;
@@ -152,7 +154,21 @@ fn full_store(scene: &Scene, path: &str, keys: u32) -> Vec<String> {
             [vec!["--store".to_owned(), path.to_owned()], words("verify --ip 10.0.0.1 --tenant north -q")].concat();
         assert_eq!(scene.sandbox.run_args(&args, secrets[1].as_bytes()).code, 0);
     }
+    // Made up: what other systems made, in each of the three forms.
+    let text = ["imported-one-9f8c1b7e42", "imported:two,3e5a77c0d1", "imported-three-b7d2904c"];
+    let hex: String = sha256(text[1]).iter().map(|byte| format!("{byte:02x}")).collect();
+    let third = ImportedText::new(text[2].to_owned().into()).unwrap();
+    let phc = HashedSecret::new(&third, [7; 16], Cost::FLOOR).unwrap();
+    let records = [
+        serde_json::json!({"name": "imported-1", "secret": text[0]}),
+        serde_json::json!({"name": "imported-2", "sha256": hex}),
+        serde_json::json!({"name": "imported-3", "phc": phc.as_phc()}),
+    ];
+    let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
+    let args = ["--store", path, "import", "-"].map(str::to_owned);
+    assert_eq!(scene.sandbox.run_args(&args, lines.as_bytes()).code, 0);
     secrets.extend(many_keys(path, now, keys));
+    secrets.extend([text[0].to_owned(), text[1].to_owned(), format!("imported-3:{}", text[2])]);
     secrets
 }
 
