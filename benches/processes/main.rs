@@ -13,6 +13,7 @@
 
 mod batch;
 mod data;
+mod import;
 mod measure;
 mod reads;
 mod report;
@@ -48,6 +49,7 @@ fn main() -> Result<()> {
     batch::measure(&stores, &mut report)?;
     usage::measure(&stores, &mut report)?;
     scan::measure(&stores, &mut report)?;
+    import::measure(&stores, &mut report)?;
     serve::measure(&stores, &mut report)?;
     #[cfg(feature = "postgres")]
     server::measure(&stores, &mut report)?;
