@@ -137,6 +137,8 @@ fn kong() {
             ("made-up-4711", "made-up-kong-custom-9e8d7c6b5a4f", json!({})),
         ],
     );
+    let as_clients_send_it = "apikey: made-up-kong-custom-9e8d7c6b5a4f";
+    assert_eq!(shell(&sandbox, "keyward verify --json", as_clients_send_it).json()["reason"], "allowed");
 }
 
 #[test]

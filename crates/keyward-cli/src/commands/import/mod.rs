@@ -36,14 +36,16 @@ use keyward_core::store::Store;
 /// between its items, labels are a=b,c=d, a switch is true or false, and an empty cell says nothing.
 ///
 /// A text has 16 to 512 visible ASCII characters, at least 8 of them different. It is looked up whole, and so may hold
-/// `:` and `,`. Only import secrets that a generator made: whoever has the store can try guesses fast. `keyward scan` does
-/// not find imported secrets.
+/// `:` and `,`. Clients can send it as `keyward help verify` says, also in the header apikey, which Kong and APISIX use. Only
+/// import secrets that a generator made: whoever has the store can try guesses fast. `keyward scan` does not find imported
+/// secrets.
 ///
 /// The store keeps an Argon2id of each text, and 24 bits that it is found by. A key that came as `sha256` or `phc` gets
 /// them at the first request that is allowed with it; until then, one that came as `phc` has to be presented as NAME:TEXT.
 ///
 /// Either all keys are imported or none, and every mistake is reported with its line. An import adds keys and changes
-/// none. Others who change the store wait while the keys are written.
+/// none. Others who change the store wait while the keys are written. Like every key, an imported one refuses plain HTTP,
+/// unless its `require_secure` is false.
 #[derive(Debug, Args)]
 #[command(after_help = recipes::EXAMPLES)]
 pub struct Import {

@@ -49,7 +49,8 @@ Recipes:
   # sha256: keys of auth tokens, with alias, tags, expiry and is_inactive.
   # Hashes of murmur are refused, because keyward cannot check them: those
   # clients need new keys. Custom keys do not work, because Tyk hashes another
-  # text than clients send. tyk.header has the line x-tyk-authorization: …
+  # text than clients send. Where clients send Authorization without Bearer,
+  # let your proxy add it. tyk.header has the line x-tyk-authorization: …
   gateway() { curl -fsS -H @tyk.header "http://127.0.0.1:8080/tyk/$1"; }
   gateway keys | jq -r '.keys[]' | while read -r HASH; do
     gateway "keys/$HASH?hashed=true" | jq -c --arg hash "$HASH" '. + {$hash}'
