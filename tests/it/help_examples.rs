@@ -88,6 +88,8 @@ fn scene() -> (Sandbox, Vec<(&'static str, String)>) {
     assert_eq!(finish(&mut git).code, 0);
     let manifest = sandbox.run("export").stdout + "[[key]]\nname = \"fresh\"\n";
     fs::write(sandbox.path("keys.toml"), manifest).unwrap();
+    fs::write(sandbox.path("keys.jsonl"), "{\"name\": \"one\", \"secret\": \"made-up-0a1b2c3d4e5f\"}\n").unwrap();
+    fs::write(sandbox.path("clients.csv"), "name,secret\ntwo,made-up-5f4e3d2c1b0a\n").unwrap();
     assert_eq!(sandbox.run(&format!("backup {}", sandbox.path("copy.db").display())).code, 0);
     fs::copy(sandbox.path("copy.db"), sandbox.path("var/keyward-2026-11-22.db")).unwrap();
     fs::write(sandbox.path(".env"), "").unwrap();

@@ -128,7 +128,6 @@ fn every_output_has_exactly_the_documented_fields() {
     seen.check("answer", &allowed);
     seen.check("usage", &json("usage full"));
     seen.check("key", &json("show full"));
-    seen.check_all("key", &json("list"));
     seen.check_all("event", &json("history"));
     seen.check("history check", &json("history --check"));
     seen.check("settings", &json("settings set default-lifetime 90d"));
@@ -143,6 +142,9 @@ fn every_output_has_exactly_the_documented_fields() {
     )
     .unwrap();
     seen.check("application", &json(&format!("apply {}", sandbox.path("m.toml").display())));
+    let record = r#"{"name": "taken-over", "secret": "made-up-0a1b2c3d4e5f"}"#;
+    seen.check("import", &sandbox.run_with("import - --json", record).json());
+    seen.check_all("key", &json("list"));
     seen.check_all("finding", &json("doctor"));
     std::fs::create_dir(sandbox.path("tree")).unwrap();
     std::fs::write(sandbox.path("tree/leak"), secret).unwrap();

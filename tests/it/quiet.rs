@@ -8,6 +8,8 @@ fn quiet_means_the_same_in_every_command() {
     let (backup, pages, manifest) = (sandbox.path("b.db"), sandbox.path("pages"), sandbox.path("m.toml"));
     std::fs::write(&manifest, "[[group]]\nname = \"g\"\n[[group]]\nname = \"h\"\n").unwrap();
     let apply = format!("apply {}", manifest.display());
+    let records = sandbox.path("k.jsonl");
+    std::fs::write(&records, "{\"name\": \"k\", \"secret\": \"made-up-0a1b2c3d4e5f\"}\n").unwrap();
     for (line, stdout) in [
         ("create a --expires 30d --scope x", "kw_"),
         ("create b --expires 30d", "kw_"),
@@ -45,6 +47,7 @@ fn quiet_means_the_same_in_every_command() {
         (&format!("{apply} --dry-run"), ""),
         (&apply, ""),
         (&apply, ""),
+        (&format!("import {}", records.display()), ""),
         (&format!("backup {}", backup.display()), ""),
         (&format!("restore {} --yes", backup.display()), ""),
         (&format!("man --dir {}", pages.display()), ""),

@@ -148,6 +148,7 @@ const MOST_USED: &[(&str, &[&str])] = &[
     ("verify", &["from_file", "request", "method", "ip", "tenant", "scope", "all"]),
     ("history", &["key", "since", "by", "action", "limit", "check"]),
     ("apply", &["file", "dry_run", "prune", "secrets_dir", "yes"]),
+    ("import", &["file", "format", "dry_run", "yes"]),
     ("scan", &["paths", "git", "fail_if_any", "disable"]),
     ("serve", &["listen", "config", "trust", "check"]),
     ("user create", &["name", "role", "tenant"]),

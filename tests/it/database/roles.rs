@@ -70,8 +70,8 @@ const VERBS: [(&str, Fate); 47] = [
 ];
 
 /// What asks no store, or is tested apart.
-const OTHERS: [&str; 9] =
-    ["version", "apply", "backup", "restore", "serve", "completions", "man", "help", "hold-clipboard"];
+const OTHERS: [&str; 10] =
+    ["version", "apply", "import", "backup", "restore", "serve", "completions", "man", "help", "hold-clipboard"];
 
 /// All verbs, as they are called.
 fn verbs() -> BTreeSet<String> {

@@ -93,13 +93,18 @@ fn add_examples(help: &str, text: &mut String) {
     if !help.starts_with("Example") {
         return;
     }
-    let mut is_open = false;
-    for line in help.lines().filter(|line| !line.is_empty()) {
-        if let Some(line) = line.strip_prefix("  ") {
+    let (mut is_open, mut lines) = (false, help.lines().peekable());
+    while let Some(line) = lines.next() {
+        if line.is_empty() {
+            // Between recipes, and not in front of a heading.
+            if lines.peek().is_some_and(|next| next.starts_with(' ')) {
+                text.push('\n');
+            }
+        } else if let Some(line) = line.strip_prefix("  ") {
             let _ = writeln!(text, "{}", line.trim_end());
         } else {
             let end = if is_open { "```\n" } else { "" };
-            let language = if line.starts_with("Example") { "sh" } else { "toml" };
+            let language = if line.contains("configuration") { "toml" } else { "sh" };
             let _ = writeln!(text, "{end}\n## {}\n\n```{language}", line.trim_end_matches(':'));
             is_open = true;
         }

@@ -3,6 +3,7 @@
 mod hostile;
 mod model;
 mod presented;
+mod recipes;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

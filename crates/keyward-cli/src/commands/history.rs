@@ -44,7 +44,7 @@ pub struct History {
     by: Option<Name>,
     /// Only this action: key.create; `key` for everything about keys, `create` for everything created
     ///
-    /// It is about a key, group, user, role, tenant or the settings, and is one of create, edit, enable, disable, rotate,
+    /// It is about a key, group, user, role, tenant or the settings, and is one of create, import, edit, enable, disable, rotate,
     /// stage, unstage and delete. One that nothing has is named on standard error.
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,

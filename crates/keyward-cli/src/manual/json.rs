@@ -140,7 +140,7 @@ const SHAPES: &[Shape] = &[
         name: "secret",
         printed_by: "in a key",
         fields: Cow::Borrowed(&[
-            ("id", Text, "the public id that the secret carries"),
+            ("id", Text, "the public id that the secret carries; an imported one carries none"),
             (
                 "state",
                 Text,
@@ -152,6 +152,16 @@ const SHAPES: &[Shape] = &[
                 "expires_at",
                 MaybeTime,
                 "when it stops, or stopped, because another took its place; null for a current and a staged one",
+            ),
+            (
+                "imported",
+                MaybeText,
+                "secret, sha256 or phc: in which form it came from another system; null for one that keyward made",
+            ),
+            (
+                "renewed",
+                Switch,
+                "whether an imported one is kept in keyward's form: one that came as a hash is so from its first use",
             ),
         ]),
     },
@@ -460,6 +470,18 @@ const SHAPES: &[Shape] = &[
             ("remedy", MaybeText, "how to mend it, for people; null where it is in order"),
             ("count", Number, "how many keys it is about"),
             ("keys", Texts, "the first twenty of them"),
+        ]),
+    },
+    Shape {
+        name: "import",
+        printed_by: "import",
+        fields: Cow::Borrowed(&[
+            ("outcome", Text, "imported, or planned with --dry-run"),
+            ("keys", Number, "how many keys there are in the input"),
+            ("secret", Number, "how many came as a text"),
+            ("sha256", Number, "how many came as a SHA-256"),
+            ("phc", Number, "how many came as an Argon2id"),
+            ("guessable", Number, "how many texts can perhaps be guessed: rotate their keys soon"),
         ]),
     },
     Shape {

@@ -118,18 +118,41 @@ fn render(command: &Command, name: &str) -> anyhow::Result<String> {
     Ok(tidy(&String::from_utf8(text)?))
 }
 
+/// The examples, each apart; and the sections that follow them, as they stand there.
 fn add_examples(page: &mut Roff, examples: &str) {
+    let is_heading = |line: &&str| !line.is_empty() && !line.starts_with(' ');
     page.control("SH", ["EXAMPLES"]);
-    for (place, line) in examples.lines().skip(1).enumerate() {
+    let mut lines = examples.lines().skip(1).peekable();
+    let mut place = 0;
+    while let Some(line) = lines.next_if(|line| !is_heading(line)) {
+        if line.is_empty() {
+            continue;
+        }
         if place > 0 {
             page.control("PP", []);
         }
-        page.control("RS", ["4"]);
-        page.control("nf", []);
-        page.text([roman(line.trim())]);
-        page.control("fi", []);
-        page.control("RE", []);
+        place += 1;
+        add_lines(page, [line.trim()]);
     }
+    while let Some(heading) = lines.next() {
+        page.control("SH", [heading.trim_end_matches(':').to_uppercase().as_str()]);
+        let mut section = vec![];
+        while let Some(line) = lines.next_if(|line| !is_heading(line)) {
+            section.push(line.strip_prefix("  ").unwrap_or(line));
+        }
+        add_lines(page, section.join("\n").trim_end().lines());
+    }
+}
+
+/// Lines as they are.
+fn add_lines<'l>(page: &mut Roff, lines: impl IntoIterator<Item = &'l str>) {
+    page.control("RS", ["4"]);
+    page.control("nf", []);
+    for line in lines {
+        page.text([roman(line)]);
+    }
+    page.control("fi", []);
+    page.control("RE", []);
 }
 
 fn add_exit_status(page: &mut Roff) {

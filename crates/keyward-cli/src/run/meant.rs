@@ -35,7 +35,9 @@ const VERBS: &[(&[&str], &str)] = &[
     (&["stats", "statistics", "metrics", "top", "count", "calls", "analytics"], "keyward usage"),
     (&["config", "configure", "setting", "options", "preferences", "prefs"], "keyward settings list"),
     (&["dump", "save"], "keyward export for the settings, keyward backup FILE for everything"),
-    (&["sync", "plan", "diff", "provision", "load"], "keyward apply FILE; with --dry-run it only shows the changes"),
+    (&["sync", "plan", "diff", "provision"], "keyward apply FILE; with --dry-run it only shows the changes"),
+    (&["load"], "keyward apply FILE for a manifest, keyward import FILE for keys of another system"),
+    (&["ingest", "adopt", "onboard", "take-over", "takeover"], "keyward import FILE, for keys of another system"),
     (&["server", "guard", "proxy", "daemon", "run", "listen", "http"], "keyward serve"),
     (&["health", "diagnose", "fsck", "repair", "lint"], "keyward doctor"),
     (
@@ -52,7 +54,8 @@ const VERBS: &[(&[&str], &str)] = &[
     (&["tenants", "org", "orgs", "organization", "workspace", "account"], "keyward tenant list"),
     (
         &["migrate", "upgrade"],
-        "a store in a file is brought up to date by itself; one on a server: keyward store migrate",
+        "a store in a file is brought up to date by itself; one on a server: keyward store migrate; to take over keys \
+         of another system: keyward import FILE",
     ),
     (&["completion", "complete"], "keyward completions SHELL"),
     (&["manual", "docs", "doc"], "keyward man"),
@@ -179,11 +182,11 @@ const FLAGS: &[(&[&str], &[&str], &str)] = &[
     (&["stdin"], &["verify"], "the credential is read from standard input already"),
     (&["file", "from"], &["verify"], "--from-file PATH"),
     (&["env"], &["verify"], "--from-env NAME"),
-    (&["check", "what-if", "plan", "diff", "preview", "noop", "simulate"], &["apply"], "--dry-run"),
+    (&["check", "what-if", "plan", "diff", "preview", "noop", "simulate"], &["apply", "import"], "--dry-run"),
     (&["delete", "remove", "purge"], &["apply"], "--prune"),
     (
         &["force", "f", "assume-yes", "confirm", "no-confirm", "noconfirm", "non-interactive"],
-        &["delete", "apply", "restore", "create", "rotate"],
+        &["delete", "apply", "import", "restore", "create", "rotate"],
         "--yes",
     ),
     (&["verify", "integrity", "validate"], &["history"], "--check"),

@@ -6,6 +6,7 @@
 
 mod input;
 mod mistakes;
+mod recipes;
 mod survey;
 mod write;
 
@@ -28,21 +29,25 @@ use keyward_core::store::Store;
 
 /// Take over keys that exist in another system
 ///
-/// Clients go on with the secrets that they have, and with nothing else to change: each key of the other system becomes a
-/// key of this store. A record is a key: its `name`, its settings as in a manifest, and one of `secret` (the text that
-/// clients send), `sha256` (its SHA-256, in hex or base64) and `phc` (its Argon2id, as $argon2id$…). FILE has a JSON object
-/// a line, or is a CSV whose first line names the fields. Either all keys are imported or none, and every mistake is told
-/// with its line. `keyward help import` has recipes for other systems.
+/// Clients go on with the secrets that they have: each key of the other system becomes a key of this store. Each record
+/// has a `name`, any settings as in a manifest, and one of `secret` (the text that clients send), `sha256` (its SHA-256,
+/// in hex or base64) and `phc` (its Argon2id, as a PHC string); other hashes, such as bcrypt, cannot be imported. FILE has
+/// one JSON object per line, or is a CSV whose first line names the fields. In a CSV, a list is one cell with commas
+/// between its items, labels are a=b,c=d, a switch is true or false, and an empty cell says nothing.
 ///
-/// The store keeps an Argon2id of each text, and 24 bits that it is found by. A key that came as `sha256` or `phc` is kept
-/// so after the first request that is allowed with it; until then, one that came as `phc` has to be presented as NAME:TEXT.
-/// Only import secrets that a generator made: who has the store can try guesses fast.
+/// A text has 16 to 512 visible ASCII characters, at least 8 of them different. It is looked up whole, and so may hold
+/// `:` and `,`. Clients can send it as `keyward help verify` says, also in the header apikey, which Kong and APISIX use. Only
+/// import secrets that a generator made: whoever has the store can try guesses fast. `keyward scan` does not find imported
+/// secrets.
+///
+/// The store keeps an Argon2id of each text, and 24 bits that it is found by. A key that came as `sha256` or `phc` gets
+/// them at the first request that is allowed with it; until then, one that came as `phc` has to be presented as NAME:TEXT.
+///
+/// Either all keys are imported or none, and every mistake is reported with its line. An import adds keys and changes
+/// none. Others who change the store wait while the keys are written. Like every key, an imported one refuses plain HTTP,
+/// unless its `require_secure` is false.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  keyward import keys.jsonl --dry-run
-  keyward import keys.jsonl
-  keyward import keys.csv --yes
-  deck-dump-to-jsonl < kong.json | keyward import - --format jsonl  # see: keyward help import")]
+#[command(after_help = recipes::EXAMPLES)]
 pub struct Import {
     /// The records, JSON lines or CSV; - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -30,7 +30,8 @@ use crate::text::{count, in_plain_words};
 /// percent-encoded, in base64 and in UTF-16. What is compressed is not looked into, symbolic links are not followed,
 /// and `.git` is left out: --git looks through its history. For each secret it tells the file, the line, the column in
 /// bytes, the key and its state, and whether the secret is genuine; never more of the secret than its prefix and its
-/// public id. A secret that this store does not know is one of another store.
+/// public id. A secret that this store does not know is one of another store. Imported keys are not found: their secrets
+/// have no form of their own.
 ///
 /// Only keys whose secret was found genuine are ever disabled: anybody can write a text with the public id of a
 /// key. In a terminal, you are asked at the end.
