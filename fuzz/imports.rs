@@ -67,7 +67,9 @@ fn told(format: Format, data: &[u8], check: &dyn Fn(u64, &str, Option<&str>)) ->
             }
             Ok(Line { number, read: Err(mistakes) }) => {
                 assert!(!mistakes.is_empty());
-                mistakes.iter().for_each(|what| silent(what, data));
+                for what in &mistakes {
+                    silent(what, data);
+                }
                 lines.push(number);
                 how = "mistakes";
             }

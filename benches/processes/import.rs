@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use keyward_core::rules::credential::parse_line;
 use keyward_core::rules::decision::{Request, Transport};
-use keyward_core::rules::fingerprint::sha256;
+use keyward_core::rules::fingerprint::{sha256, to_hex};
 use keyward_core::rules::hashing::{Cost, HashedSecret, Memory};
 use keyward_core::rules::imported::ImportedText;
 use keyward_core::rules::token::{Id, Secret};
@@ -82,7 +82,7 @@ fn million(stores: &Stores) -> Result<(PathBuf, Run)> {
     let _ = fs::remove_file(&path);
     let mut lines = String::new();
     for number in 0..MILLION {
-        let hex: String = sha256(&text(number)).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = to_hex(&sha256(&text(number)));
         writeln!(lines, "{{\"name\":\"client-{number:07}\",\"sha256\":\"{hex}\"}}")?;
     }
     fs::write(&records, lines)?;

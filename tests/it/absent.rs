@@ -85,7 +85,7 @@ fn a_history_says_what_nothing_tells_of() {
     for (flags, notes) in [
         ("--action delte", &["there is no action delte; did you mean delete?"][..]),
         ("--action key.creat", &["there is no action key.creat; did you mean key.create?"]),
-        ("--action key.", &["there is no action key.; did you mean key.create, key.edit or key.enable?"]),
+        ("--action key.", &["there is no action key.; did you mean key.create, key.import or key.edit?"]),
         ("--action zzz", &["there is no action zzz; `keyward help history` says what there is"]),
         ("--action rotate", &["no event has the action rotate"]),
         ("--action tenant", &["no event has the action tenant"]),

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use jiff::ToSpan as _;
-use keyward_core::rules::fingerprint::sha256;
+use keyward_core::rules::fingerprint::{sha256, to_hex};
 use keyward_core::rules::hashing::{Cost, HashedSecret};
 use keyward_core::rules::imported::ImportedText;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ const TWO: &str = "client-two:3e5a,77c0d1b2a4f6";
 const THREE: &str = "client-three-b7d2904c6fe1a3";
 
 fn hex(text: &str) -> String {
-    sha256(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    to_hex(&sha256(text))
 }
 
 fn phc(text: &str) -> String {
@@ -42,7 +42,7 @@ fn file(sandbox: &Sandbox, name: &str, text: impl AsRef<[u8]>) -> String {
 
 /// A record a line.
 fn lines(records: &[Value]) -> String {
-    records.iter().map(|record| format!("{record}\n")).collect()
+    records.iter().map(|record| format!("{record}\n")).collect::<Vec<_>>().concat()
 }
 
 fn three() -> String {

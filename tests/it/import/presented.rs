@@ -68,7 +68,7 @@ fn a_batch_answers_as_one_after_the_other() {
     // Whoever changes something clears the log away, of which a copy of the file knows nothing.
     sandbox.run("group create g");
     let copy = sandbox.copy();
-    let input: String = questions.iter().map(|line| format!("{}\n", json!({"credential": line}))).collect();
+    let input = questions.iter().map(|line| format!("{}\n", json!({"credential": line}))).collect::<Vec<_>>().concat();
     let batch = finish_with(&mut copy.binary("verify --batch"), input.as_bytes());
     let answers: Vec<Value> = batch.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(answers.len(), questions.len(), "{batch}");

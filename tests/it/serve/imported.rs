@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use keyward_core::rules::fingerprint::{self, to_hex};
 use serde_json::json;
 
 use super::world::World;
@@ -14,13 +15,13 @@ const TEXT: &str = "client-one-9f8c1b7e42d04c6f";
 const OTHER: &str = "client-two:3e5a,77c0d1b2a4f6";
 
 fn import(world: &World, records: &[serde_json::Value]) {
-    let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
+    let lines = records.iter().map(|record| format!("{record}\n")).collect::<Vec<_>>().concat();
     let output = world.sandbox.run_with("import -", lines);
     assert_eq!(output.code, 0, "{output}");
 }
 
 fn sha256(text: &str) -> String {
-    keyward_core::rules::fingerprint::sha256(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    to_hex(&fingerprint::sha256(text))
 }
 
 #[test]

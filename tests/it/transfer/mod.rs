@@ -9,7 +9,7 @@ mod there_and_back;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use keyward_core::rules::fingerprint::sha256;
+use keyward_core::rules::fingerprint::{sha256, to_hex};
 use keyward_core::rules::hashing::{Cost, HashedSecret};
 use keyward_core::rules::imported::ImportedText;
 use keyward_core::rules::key::Settings;
@@ -156,7 +156,7 @@ fn full_store(scene: &Scene, path: &str, keys: u32) -> Vec<String> {
     }
     // Made up: what other systems made, in each of the three forms.
     let text = ["imported-one-9f8c1b7e42", "imported:two,3e5a77c0d1", "imported-three-b7d2904c"];
-    let hex: String = sha256(text[1]).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = to_hex(&sha256(text[1]));
     let third = ImportedText::new(text[2].to_owned().into()).unwrap();
     let phc = HashedSecret::new(&third, [7; 16], Cost::FLOOR).unwrap();
     let records = [
@@ -164,7 +164,7 @@ fn full_store(scene: &Scene, path: &str, keys: u32) -> Vec<String> {
         serde_json::json!({"name": "imported-2", "sha256": hex}),
         serde_json::json!({"name": "imported-3", "phc": phc.as_phc()}),
     ];
-    let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
+    let lines = records.iter().map(|record| format!("{record}\n")).collect::<Vec<_>>().concat();
     let args = ["--store", path, "import", "-"].map(str::to_owned);
     assert_eq!(scene.sandbox.run_args(&args, lines.as_bytes()).code, 0);
     secrets.extend(many_keys(path, now, keys));

@@ -18,6 +18,15 @@ pub fn from_hex(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
+/// Bytes as lower-case hex digits.
+pub fn to_hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        push_hex(&mut text, *byte);
+    }
+    text
+}
+
 /// Appends a byte as two hex digits.
 pub(super) fn push_hex(text: &mut String, byte: u8) {
     text.extend([byte >> 4, byte & 15].iter().filter_map(|digit| char::from_digit(u32::from(*digit), 16)));
@@ -30,8 +39,7 @@ mod tests {
     #[test]
     fn hex_is_read_in_either_case() {
         let bytes: [u8; 32] = std::array::from_fn(|place| 7 * place as u8);
-        let mut text = String::new();
-        bytes.iter().for_each(|byte| push_hex(&mut text, *byte));
+        let text = to_hex(&bytes);
         assert_eq!(from_hex(&text), Some(bytes));
         assert_eq!(from_hex(&text.to_uppercase()), Some(bytes));
         for bad in ["", &text[1..], &format!("{text}0"), &text.replacen('0', "g", 1)] {

@@ -21,7 +21,7 @@ use phc::{Ident, Output, ParamsString, PasswordHash, Salt};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize as _;
 
-use super::fingerprint::{from_hex, push_hex, sha256};
+use super::fingerprint::{from_hex, sha256, to_hex};
 use super::plain::PlainText;
 
 /// Random bytes of salt in each hash, as RFC 9106 section 3.1 recommends.
@@ -141,9 +141,7 @@ impl HashedSecret {
 
     /// The SHA-256 of a secret, as somebody else kept it.
     pub fn from_sha256(sha256: &[u8; 32]) -> Self {
-        let mut text = FAST.to_owned();
-        sha256.iter().for_each(|byte| push_hex(&mut text, *byte));
-        Self(text)
+        Self(format!("{FAST}{}", to_hex(sha256)))
     }
 
     /// Whether it is a SHA-256, which can be tried very fast. It is to be renewed as soon as the secret is at hand.

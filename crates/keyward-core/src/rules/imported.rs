@@ -152,7 +152,9 @@ impl LookupKey {
     /// The key in hex, for the store.
     pub fn to_hex(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(2 * LOOKUP_KEY_BYTES));
-        self.0.iter().for_each(|byte| push_hex(&mut text, *byte));
+        for byte in self.0.iter() {
+            push_hex(&mut text, *byte);
+        }
         text
     }
 }
@@ -216,7 +218,7 @@ fn bits(text: &str) -> f64 {
         let letters = bytes[start..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
         if !is_hex && is_word(&bytes[start..start + letters]) {
             // About what a letter tells in English.
-            bits += 1.5 * letters as f64;
+            bits += 1.5 * f64::from(u16::try_from(letters).unwrap_or(u16::MAX));
             start += letters;
             continue;
         }

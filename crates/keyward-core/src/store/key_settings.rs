@@ -129,14 +129,14 @@ fn values<'v>(before: &[Value<'v>], settings: &'v Settings, limits: &'v str) -> 
 /// from 1 to `width`. It returns the number of the row.
 pub(super) fn insertion(columns: &[(&str, &str)], width: usize) -> String {
     let (mut names, mut wanted) = (vec![], vec![]);
-    columns.iter().for_each(|(column, value)| {
+    for (column, value) in columns {
         names.push(*column);
         wanted.push((*value).to_owned());
-    });
-    expressions(width + 1).for_each(|(column, value)| {
+    }
+    for (column, value) in expressions(width + 1) {
         names.push(column);
         wanted.push(value);
-    });
+    }
     format!("INSERT INTO key ({}) VALUES ({}) RETURNING id", names.join(", "), wanted.join(", "))
 }
 

@@ -105,8 +105,9 @@ fn import(store: &mut Store) -> Result<(), StoreError> {
     store.write(stamp(), |changes| {
         let mut importing = changes.import(&offered)?;
         let key = importing.key().clone();
-        let bucket = Some(key.bucket(&text.sha256()));
-        let kinds = [(Origin::Secret, &hash, bucket), (Origin::Sha256, &fast, bucket), (Origin::Phc, &hash, None)];
+        let bucket = key.bucket(&text.sha256());
+        let kinds =
+            [(Origin::Secret, &hash, Some(bucket)), (Origin::Sha256, &fast, Some(bucket)), (Origin::Phc, &hash, None)];
         for (number, (origin, hash, bucket)) in (200_u8..).zip(kinds) {
             let secret = NewSecret { id: Id::from_random([number; 8]), hash: hash.clone() };
             let (id, named) = (Id::from_random([number + 20; 8]), name(&format!("imported-{number}")));
@@ -120,7 +121,7 @@ fn import(store: &mut Store) -> Result<(), StoreError> {
             assert!(found.is_some(), "{known:?}");
         }
         assert_eq!(changes.of_unknown_text("imported-202")?.len(), 1);
-        changes.renew_imported(&Id::from_random([201; 8]), &hash, bucket.unwrap())?;
+        changes.renew_imported(&Id::from_random([201; 8]), &hash, bucket)?;
         assert_eq!(changes.keys_with_same_secret()?, [(name("imported-200"), name("imported-201"))]);
         assert!(matches!(changes.settings()?.imports, Imports::Some { key: Some(_), has_unknown: true }));
         Ok::<_, StoreError>(())

@@ -132,21 +132,21 @@ impl Claim {
     ///
     /// # Errors
     /// Where they cannot be read.
-    pub(super) fn find<S: Shelf>(&self, imports: &Imports, shelf: &mut S) -> Result<Vec<Found<S::Row>>, StoreError> {
+    pub(super) fn find<S: Shelf>(&self, imports: &Imports, source: &mut S) -> Result<Vec<Found<S::Row>>, StoreError> {
         let mut found = vec![];
         if let What::Own { secret, .. } = &self.what {
-            found.extend(shelf.by_id(secret.id())?.map(|row| Found { reading: 0, row }));
+            found.extend(source.by_id(secret.id())?.map(|row| Found { reading: 0, row }));
         }
         let Imports::Some { key, has_unknown } = imports else { return Ok(found) };
         // Who moves from one store of keyward to another one may have imported secrets of our form, too.
         if !found.is_empty() {
             return Ok(found);
         }
-        let Some(key) = key else { return Err(shelf.no_lookup_key()) };
+        let Some(key) = key else { return Err(source.no_lookup_key()) };
         for (place, reading) in self.readings().enumerate() {
-            let mut rows = shelf.in_bucket(bucket_of(reading.plain, key))?;
+            let mut rows = source.in_bucket(bucket_of(reading.plain, key))?;
             if let Some(name) = reading.name.filter(|_| *has_unknown) {
-                rows.extend(shelf.of_unknown_text(name)?);
+                rows.extend(source.of_unknown_text(name)?);
             }
             found.extend(rows.into_iter().map(|row| Found { reading: place, row }));
         }

@@ -90,6 +90,9 @@ struct Front {
     connections: Arc<Connections>,
 }
 
+/// A claim of which nothing is known yet, and the rows that it may match.
+type Unknown = (Claim, Vec<Found<Row>>);
+
 /// A question that waits for a hash.
 struct Question {
     promise: Promise,
@@ -360,8 +363,8 @@ impl Front {
     fn find(&self, reader: &mut Reader, claim: &Claim) -> Result<Vec<Found<Row>>, StoreError> {
         let settings = Arc::clone(reader.settings());
         let Self { matches, connections, .. } = self;
-        let shelf = &mut Remembering { reader, matches, rows: &connections.rows, commits: &connections.commits };
-        claim.find(&settings.imports, shelf)
+        let source = &mut Remembering { reader, matches, rows: &connections.rows, commits: &connections.commits };
+        claim.find(&settings.imports, source)
     }
 
     /// Whether what was presented is the secret in a row, where that is known without an Argon2id.
@@ -380,7 +383,7 @@ impl Front {
         claim: Claim,
         request: &Request,
         now: Timestamp,
-    ) -> Result<Result<Answer, (Claim, Vec<Found<Row>>)>, VerifyError> {
+    ) -> Result<Result<Answer, Unknown>, VerifyError> {
         let moment = self.moment(reader);
         let found = self.find(reader, &claim)?;
         let mut none = Memory::default();

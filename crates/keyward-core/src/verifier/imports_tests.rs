@@ -144,6 +144,8 @@ fn three() -> Scene {
     ])
 }
 
+/// Yes, for this key.
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with what may be a no")]
 fn ok(name: &str) -> Result<String, Reason> {
     Ok(name.to_owned())
 }
@@ -369,7 +371,9 @@ fn model(records: &[Record], known: &mut [bool], line: &str) -> Option<String> {
             }
             [_] => return None,
             _ => {
-                found.iter().for_each(|number| known[*number] = true);
+                for number in found {
+                    known[number] = true;
+                }
                 return None;
             }
         }

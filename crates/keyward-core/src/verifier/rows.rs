@@ -133,7 +133,9 @@ impl Rows {
             Written::Nothing => {}
             Written::Uses(uses) => kept.count(uses),
             Written::Hashes(secrets) => {
-                secrets.iter().for_each(|secret| drop(kept.rows.remove(secret)));
+                for secret in secrets {
+                    kept.rows.remove(secret);
+                }
                 // One of them may be found by another bucket now.
                 kept.buckets.clear();
             }

@@ -28,6 +28,13 @@ impl Mistakes {
         }
     }
 
+    /// Adds all that is wrong with the form of a record.
+    pub(super) fn add_all(&mut self, line: u64, wrong: Vec<String>) {
+        for what in wrong {
+            self.add(line, Code::InvalidValue, what);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.total == 0
     }

@@ -59,7 +59,7 @@ impl Survey {
             let record = match line.read {
                 Ok(record) => record,
                 Err(wrong) => {
-                    wrong.into_iter().for_each(|what| mistakes.add(line.number, Code::InvalidValue, what));
+                    mistakes.add_all(line.number, wrong);
                     return Ok(());
                 }
             };

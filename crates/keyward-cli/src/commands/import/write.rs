@@ -112,7 +112,7 @@ pub(super) fn write(
             let record = match line.read {
                 Ok(record) => record,
                 Err(wrong) => {
-                    wrong.into_iter().for_each(|what| mistakes.add(line.number, Code::InvalidValue, what));
+                    mistakes.add_all(line.number, wrong);
                     return Ok(());
                 }
             };

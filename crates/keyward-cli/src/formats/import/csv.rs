@@ -6,6 +6,7 @@ use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
 use csv::{ByteRecord, ReaderBuilder, Terminator};
+use memchr::memchr_iter;
 
 use super::{Line, MOST_BYTES, ReadError, Record, record};
 use crate::formats::tree::{Field, Node, Value};
@@ -56,7 +57,7 @@ impl<R: BufRead> Read for Guarded<R> {
         let count = self.input.read(&mut into[..most])?;
         self.guard.left.set(left - count);
         self.guard.has_ended.set(count == 0);
-        let quotes = into[..count].iter().filter(|byte| **byte == b'"').count();
+        let quotes = memchr_iter(b'"', &into[..count]).count();
         self.guard.quotes.set(self.guard.quotes.get() + quotes);
         Ok(count)
     }
@@ -94,7 +95,7 @@ impl<R: BufRead> Rows<R> {
                 return Some(Err(error));
             }
         }
-        let inside: usize = self.row.iter().map(|cell| cell.iter().filter(|byte| **byte == b'\n').count()).sum();
+        let inside: usize = self.row.iter().map(|cell| memchr_iter(b'\n', cell).count()).sum();
         let behind = u64::from(!self.guard.has_ended.get());
         let number = self.reader.position().line().saturating_sub(inside as u64 + behind);
         // The last record swallows what follows a quotation mark that is not closed.
@@ -209,11 +210,9 @@ fn value(column: &str, cell: &str, at: usize) -> Result<Value, &'static str> {
             Value::Table(items().map(label).collect::<Result<_, _>>()?)
         }
         SettingSlot::Switch(_) => match cell {
-            "true" => Value::Switch(true),
-            "false" => Value::Switch(false),
-            // Spreadsheets write them so.
-            "TRUE" => Value::Switch(true),
-            "FALSE" => Value::Switch(false),
+            // Spreadsheets write them in capital letters.
+            "true" | "TRUE" => Value::Switch(true),
+            "false" | "FALSE" => Value::Switch(false),
             _ => return Err("write true or false"),
         },
         SettingSlot::Text(_) | SettingSlot::Time(_) | SettingSlot::Prefix(_) => Value::Text(cell.to_owned()),

@@ -107,7 +107,7 @@ fn a_hash_is_taken_in_each_of_its_spellings() {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
     let bytes: Vec<u8> = (0..32).map(|place| 0xff - place * 3).collect();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = keyward_core::rules::fingerprint::to_hex(&bytes);
     let base64 = [
         STANDARD.encode(&bytes),
         STANDARD_NO_PAD.encode(&bytes),
