@@ -88,7 +88,9 @@ fn create_takes_every_setting() {
               "id": "f9q24cjhtq6n",
               "state": "current",
               "created_at": "2026-01-31T12:00:00Z",
-              "expires_at": null
+              "expires_at": null,
+              "imported": null,
+              "renewed": false
             }
           ]
         }
