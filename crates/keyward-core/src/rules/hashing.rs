@@ -259,7 +259,7 @@ fn compute(
     output: &mut [u8],
     memory: &mut Memory,
 ) -> Result<(), HashError> {
-    #[cfg(test)]
+    #[cfg(all(test, feature = "sqlite"))]
     counted::note(cost);
     if !cost.is_acceptable() {
         return Err(HashError::OutOfRange(cost));
@@ -273,7 +273,7 @@ fn compute(
 }
 
 /// What was computed on this thread, so that tests can say what a verification costs.
-#[cfg(test)]
+#[cfg(all(test, feature = "sqlite"))]
 pub(crate) mod counted {
     use std::cell::RefCell;
 
