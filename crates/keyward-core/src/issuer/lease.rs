@@ -98,7 +98,7 @@ impl Lease {
     /// renewed.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn renew(&self, store: &mut Store, now: Timestamp) -> Result<bool, StoreError> {
         if now.duration_since(self.taken_at) > LONGEST_LEASE {
             return Ok(false);
@@ -130,7 +130,7 @@ impl Lease {
     /// Undoes what [`Lease::take`] did: the secrets were not delivered, or the recipient gave them back.
     ///
     /// # Errors
-    /// Where the store cannot be written. A staged secret then keeps working.
+    /// If the store cannot be written. A staged secret then keeps working.
     pub fn give_back(&self, store: &mut Store, stamp: Stamp<'_>) -> Result<(), StoreError> {
         let undo = |changes: &Changes<'_>| {
             for (key, secret, staging) in &self.staged {
@@ -147,7 +147,7 @@ impl Lease {
     /// history then records it.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn end(&self, store: &mut Store, stamp: Stamp<'_>) -> Result<(), StoreError> {
         let quiet = self.staged.iter().filter(|(_, _, staging)| *staging == Staging::Quiet);
         let quiet: Vec<_> = quiet.map(|(key, secret, _)| (key, secret)).collect();

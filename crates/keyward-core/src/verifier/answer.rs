@@ -163,7 +163,7 @@ impl Answer {
     /// Renews the hash of the secret, if that is wanted and has not been done yet, without counting a use.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn renew(&self, store: &mut Store, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
         let Some(renewal) = &self.renewal else { return Ok(()) };
         let view = store.view()?;

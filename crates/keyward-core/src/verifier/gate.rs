@@ -201,7 +201,7 @@ impl Gate {
     /// count from the next turn on.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn turn(&self) -> Result<Turn, StoreError> {
         Ok(Turn { gate: self.clone(), reader: Some(self.0.front.connections.take()?) })
     }
@@ -226,7 +226,7 @@ impl Gate {
     /// the gate then forgets what it has read more often.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn recorder(&self, now: Timestamp) -> Result<Recorder, StoreError> {
         let connections = &self.0.front.connections;
         Recorder::new(connections, now).inspect_err(|_| connections.meters.failed())
@@ -279,7 +279,7 @@ impl Turn {
     /// The rank of a role, `None` if there is no such role.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn rank_of(&mut self, role: &Name) -> Result<Option<i64>, StoreError> {
         self.reader.as_mut().map_or(Ok(None), |reader| reader.rank_of(role))
     }
@@ -287,7 +287,7 @@ impl Turn {
     /// Reads anything else from the store, as of now. A long read does not block others.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn view(&self) -> Result<View<'_>, VerifyError> {
         let reader = self.reader.as_ref().ok_or(VerifyError::GivenUp)?;
         Ok(reader.view()?)

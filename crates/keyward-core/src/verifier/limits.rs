@@ -54,7 +54,7 @@ fn meters(whose: Whose, subject: Option<i64>, limits: &Limits) -> impl Iterator<
 /// once a second. The limits of policies are kept elsewhere.
 ///
 /// # Errors
-/// Where the store cannot be read, or the key is gone.
+/// If the store cannot be read, or the key is gone.
 pub fn standings(view: &View<'_>, key: &Key, now: Timestamp) -> Result<Reckoning, StoreError> {
     let subjects = view.subjects(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
     look(view, &without_policy(key, subjects).collect::<Vec<_>>(), Moment::of(now))

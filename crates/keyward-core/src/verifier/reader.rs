@@ -81,7 +81,7 @@ impl Reader {
     /// What the store holds now.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// If it cannot be read.
     pub(super) fn view(&self) -> Result<View<'_>, StoreError> {
         match &self.stale {
             None => self.store.view(),

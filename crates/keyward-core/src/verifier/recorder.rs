@@ -153,7 +153,7 @@ impl Recorder {
     /// Renews the hash of the secret if the answer wants that and it has not been done yet. Computes one Argon2id hash.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn renew(&mut self, answer: &Answer, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
         let Some(renewal) = answer.renewal() else { return Ok(()) };
         self.writing(|store| answer.renew(store, salt, now), |()| Written::Hashes(renewal.secrets.clone()))

@@ -56,7 +56,7 @@ impl Verifier {
     /// A verifier for this store, with the current settings of the store.
     ///
     /// # Errors
-    /// Where the store cannot be read, or was moved to another place.
+    /// If the store cannot be read, or was moved to another place.
     pub fn new(store: Store) -> Result<Self, StoreError> {
         store.check_here()?;
         let settings = store.view()?.settings()?;
@@ -82,7 +82,7 @@ impl Verifier {
     /// Decides whether the credential may make `request` at `now`. Nothing is written.
     ///
     /// # Errors
-    /// Where it could not be checked, which means neither yes nor no.
+    /// If it could not be checked, which means neither yes nor no.
     pub fn verify(&self, credentials: Credentials, request: &Request, now: Timestamp) -> Result<Answer, VerifyError> {
         let claim = match Claim::of(credentials, &self.settings) {
             Ok(claim) => claim,
@@ -113,7 +113,7 @@ impl Verifier {
     /// Adds to the answer what is left of the limits at `now`, and takes nothing.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn reckon(&self, answer: &mut Answer, request: &Request, now: Timestamp) -> Result<(), VerifyError> {
         let Some(presented) = limits::limited(answer, request) else { return Ok(()) };
         let reckoning = limits::look(&self.store.view()?, &limits::of(presented, request), Moment::of(now))?;
@@ -173,7 +173,7 @@ impl Verifier {
     /// current one. Only then is `salt` asked for random bytes; without any, the renewal waits for the next time.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn record(
         &mut self,
         answer: &Answer,

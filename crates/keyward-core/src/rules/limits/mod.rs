@@ -157,7 +157,7 @@ impl Limits {
     /// Collects limits.
     ///
     /// # Errors
-    /// Where two have the same period, or there are too many.
+    /// If two have the same period, or there are too many.
     pub fn new(limits: impl IntoIterator<Item = Limit>) -> Result<Self, InvalidText> {
         let mut all = Self::default();
         for limit in limits {
@@ -173,7 +173,7 @@ impl Limits {
     /// Replaces the limit with the same period, or adds this one to the others.
     ///
     /// # Errors
-    /// Where there would be too many.
+    /// If there would be too many.
     pub fn set(&mut self, limit: Limit) -> Result<(), InvalidText> {
         let before = self.clone();
         self.put(limit);
@@ -190,7 +190,7 @@ impl Limits {
     /// Checks that there are not too many.
     ///
     /// # Errors
-    /// Where there are too many.
+    /// If there are too many.
     pub fn check(&self) -> Result<(), InvalidText> {
         if self.0.len() <= MOST_LIMITS {
             return Ok(());

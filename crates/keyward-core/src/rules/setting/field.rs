@@ -21,7 +21,7 @@ pub trait OptionalText {
     /// Sets it to this text; absent if the text is empty and that is allowed.
     ///
     /// # Errors
-    /// Where it is not valid.
+    /// If it is not valid.
     fn parse(&mut self, text: &str) -> Result<(), InvalidText>;
 }
 
