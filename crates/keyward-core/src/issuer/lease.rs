@@ -5,7 +5,7 @@
 //!
 //! 1. [`Lease::take`] makes the change and rolls it back, to learn whether it is possible. It reserves the name of the
 //!    new key, or the key being rotated, so the second of two concurrent attempts is refused before its secret goes
-//!    anywhere. It *announces* a secret that goes into a file, so that anything a crash leaves there can be recognized.
+//!    anywhere. It *announces* a secret that goes into a file, so that anything a crash leaves there can be recognised.
 //!    And it *stages* the new secrets of rotations, each of which works beside the current one from then on.
 //! 2. The caller delivers the secret, however long that takes, and renews the lease meanwhile.
 //! 3. [`Lease::commit`] makes the change. If nothing was delivered, [`Lease::give_back`] undoes the first step.

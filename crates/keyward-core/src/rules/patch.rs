@@ -114,7 +114,7 @@ pub fn fields(settings: &Settings) -> Map<String, Value> {
 }
 
 fn json(setting: Setting, settings: &Settings) -> Value {
-    // Texts, numbers, sets and maps with text keys: none of them can fail to serialize.
+    // Texts, numbers, sets and maps with text keys: none of them can fail to serialise.
     serde_json::to_value(setting.value(settings)).unwrap_or(Value::Null)
 }
 

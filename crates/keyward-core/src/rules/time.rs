@@ -212,7 +212,7 @@ pub fn rfc3339(time: Timestamp) -> Rfc3339 {
     Rfc3339(time)
 }
 
-/// Displays and serializes in the form of [`rfc3339`].
+/// Displays and serialises in the form of [`rfc3339`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rfc3339(Timestamp);
 

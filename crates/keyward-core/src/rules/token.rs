@@ -10,7 +10,7 @@
 //!
 //! Base62 is the alphabet `0-9A-Za-z`, most significant digit first, padded with `0` to a fixed width; so every secret
 //! has exactly one spelling. The checksum does not protect against an attacker. It tells a damaged or mistyped
-//! credential from a wrong one without reading the store, and lets secret scanners recognize a leaked one.
+//! credential from a wrong one without reading the store, and lets secret scanners recognise a leaked one.
 //!
 //! [`Secret`] is the plain text. It is wiped when dropped, has no `Display` and no `Serialize`,
 //! and its `Debug` shows only the public id. What is stored is [`super::hashing::HashedSecret`].

@@ -32,6 +32,6 @@ pub(super) fn body(ruling: &Ruling, explains: bool) -> Vec<u8> {
         checks: explains.then(|| ruling.public_checks()),
         request_id: ruling.id().as_str(),
     };
-    // Texts and numbers cannot fail to serialize.
+    // Texts and numbers cannot fail to serialise.
     serde_json::to_vec(&problem).unwrap_or_default()
 }

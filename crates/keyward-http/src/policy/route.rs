@@ -1,6 +1,6 @@
 //! Routes: choose the policy by host, path and method, if the proxy cannot name it.
 //!
-//! What may break: proxies decide by the path that they have normalized, but pass on the one that the client sent. So a
+//! What may break: proxies decide by the path that they have normalised, but pass on the one that the client sent. So a
 //! path that two readers could read differently is refused, whatever the routes say.
 
 use std::borrow::Cow;

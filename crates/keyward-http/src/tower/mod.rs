@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `layer` | the policy, and what the service knows about its clients |
 //! | `service` | one request: in to the service, or a refusal back |
-//! | `key` | what the service is told of the key |
+//! | `key` | what the service is told about the key |
 //!
 //! An allowed request reaches the service with a [`VerifiedKey`] among its extensions. Every other one gets the same
 //! answer as from the server: 401, 403, 429 or 503, with the same headers and body. A hash is computed on one of the

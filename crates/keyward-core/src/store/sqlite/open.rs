@@ -9,7 +9,7 @@
 //!   WAL is switched on last.
 //! - **Links and second names.** The parent folder is resolved once; the file itself may not be a link. A file with
 //!   another path, through a hard link or a mount of the file, is refused ([`place`](super::place)).
-//! - **Other files.** A folder, a text file, another program's database and a store of a newer keyward are recognized
+//! - **Other files.** A folder, a text file, another program's database and a store of a newer keyward are recognised
 //!   and left alone. Only SQLite opens the file: when a process closes a file anywhere, the system drops all of its
 //!   locks on it.
 //! - **Another file at the same path**, or another state of it, while it is open: see [`watch`](super::watch).

@@ -25,7 +25,7 @@ pub(super) const HISTORY: &str = "history";
 /// binding of a file to its log), the versions of a server's schema, the mark of a moved store, and **reservations**: a
 /// lease belongs to a process that mints in the former place. If a move closes that place, the process cannot keep its
 /// key, and its lease would only block a name for a minute. **Announced secrets** are copied: leftovers of a crash in a
-/// file are recognized by them as long as the store exists.
+/// file are recognised by them as long as the store exists.
 pub(super) const TABLES: [Table; 17] = [
     table("setting", "name, value", "tt", 1),
     counted("role", "id, name, description, rank, manages_keys, created_at, updated_at", "nttnnnn"),
