@@ -1,8 +1,8 @@
 //! What must be true of the parsers for any input, shared by the fuzz targets and the plain test that runs the seeds
 //! (`tests/it/fuzz_seeds.rs`).
 //!
-//! Each function takes an input as the fuzzer makes it, panics if a property does not hold, and returns in one word how
-//! the input was read, so that a test can check that the seeds still reach everything.
+//! Each function takes an input as the fuzzer makes it, and panics if a property does not hold. It returns in one word
+//! how the input was read, so that a test can check that the seeds still reach everything.
 
 #[path = "guard.rs"]
 pub mod guard;

@@ -15,7 +15,7 @@
 //! | [`commands`] | the verbs, one file each: arguments, `run`, nothing else |
 //! | [`complete`], [`manual`] | completion and man pages, from the definition in [`cli`], which is handed to them |
 //! | [`delivery`] | where a secret goes; the rule "deliver, then commit" is here, once |
-//! | [`session`], [`global`], [`world`] | what all verbs share during one run: flags, clock, randomness, the acting user |
+//! | [`session`], [`global`], [`world`] | what all verbs share in one run: flags, clock, randomness, the acting user |
 //! | [`terminal`] | streams, prompts, the alternate screen, tables |
 //! | [`formats`] | the files that people write: manifest, editor document, dotenv |
 //! | `errors`, [`error`] | the output of a failed run, and what other rooms' errors mean there |

@@ -170,7 +170,7 @@ fn check_works(
 }
 
 /// Removes what a killed rotation has left, beside the place and in the store. A rotation in progress has reserved the
-/// key; if not, it started later than this.
+/// key; if it has not, its secret is younger than this.
 fn clear_up(session: &mut Session, store: &mut Store, key: &Key, sink: &Sink) -> Result<(), Error> {
     const AT_WORK: i64 = 60;
     sink.place().map_or(Ok(()), Place::clear_up)?;

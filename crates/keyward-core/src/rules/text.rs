@@ -45,8 +45,8 @@ pub fn holds_secret(text: &str) -> bool {
     matches!(redact(text), Cow::Owned(_))
 }
 
-/// Replaces everything in `text` that looks like a secret, whole or damaged, plain or in base64, so that a credential
-/// in the wrong place (an argument, a path) is not repeated in a message about it.
+/// Replaces everything in `text` that looks like a secret, whole or damaged, plain or in base64. So a message about a
+/// credential in the wrong place (an argument, a path) does not repeat it.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let is_end = |c: char| c.is_whitespace() || "'\"`;<>()[]{}".contains(c);
     // Every name read from a store passes through here, and most are short.

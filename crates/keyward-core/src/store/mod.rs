@@ -172,8 +172,8 @@ impl Store {
         Self::connect_for(&Arc::new(Server::new(url, around)?), Purpose::Change, BUSY_TIMEOUT)
     }
 
-    /// Opens the store in the database at this URL for reading. One that a newer keyward has upgraded can still be
-    /// read, even if not written.
+    /// Opens the store in the database at this URL for reading. A program that must not write a store that a newer
+    /// keyward has upgraded may still read it.
     ///
     /// # Errors
     /// As [`Store::connect`].

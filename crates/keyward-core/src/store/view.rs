@@ -396,7 +396,7 @@ impl<'c> View<'c> {
         health::imported(self.conn)
     }
 
-    /// Keys with an imported secret that still works and is is still stored in its imported form.
+    /// Keys with an imported secret that still works and is still stored in its imported form.
     ///
     /// # Errors
     /// If the store cannot be read.

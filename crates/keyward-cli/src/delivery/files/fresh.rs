@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::{ExistingFile, Spot};
 use crate::platform::{self, Folder, User};
 
-/// A file without a name, or with the neighbour's name, and then removed unless it gets its own.
+/// A file without a name, or with the neighbour's name: that one is removed unless it gets its own name.
 pub(super) struct Fresh {
     folder: Rc<Folder>,
     file: File,

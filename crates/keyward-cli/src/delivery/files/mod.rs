@@ -30,7 +30,7 @@ use crate::error::{Code, Error};
 use crate::platform::{self, Folder, Identity, User};
 use crate::text::shell_path;
 
-/// The pause between attempts to lock a folder.
+/// The pause between attempts to lock a folder, and the number of attempts: ten seconds in all.
 const LOCK_STEP: Duration = Duration::from_millis(20);
 const LOCK_STEPS: u32 = 500;
 /// More than any dotenv file or secret file has.

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// A secret has at least this many characters, however it is written. So a run that holds one covers at least one
-/// multiple of this position; if the byte there cannot belong to a secret, everything before it is skipped.
+/// A secret has at least this many characters, however it is written. So a run that holds one covers a position that is
+/// a multiple of this. If the byte there cannot belong to a secret, everything before it is skipped.
 pub(super) const LEAST: usize = 64;
 /// A line of base64 that continues on the next one has at least this many characters (RFC 7468: 64; RFC 2045: 76).
 const FULL_LINE: usize = LEAST;

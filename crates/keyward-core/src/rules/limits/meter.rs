@@ -101,7 +101,7 @@ impl Limit {
             Length::Day | Length::Month => {
                 let (start, end) = window(self.period.length, now);
                 // The meter says nothing about another day or month: its keeper looks up what was used in this one. If
-                // the mark is in the future, the use of this one is lost.
+                // the mark is that of the next one, the use of this one is no longer known, and it counts as used up.
                 let used = match meter.mark {
                     mark if mark == start => meter.used,
                     mark if mark == end => self.count,

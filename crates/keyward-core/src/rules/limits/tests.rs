@@ -161,8 +161,8 @@ fn any_limit() -> impl Strategy<Value = Limit> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// With a clock that only goes forward: no more than the count and the burst pass in any stretch of a period's
-    /// length, no more than the count in any day or month, and a caller who waits as long as told passes.
+    /// With a clock that only goes forward: in any stretch of a period's length, no more than the count and the burst
+    /// pass. In any day or month, no more than the count passes. A caller who waits as long as told passes.
     #[test]
     fn no_more_passes_than_may(
         limit in any_limit(),

@@ -1,9 +1,9 @@
 //! The settings of a key: everything about it that a person decides.
 //!
-//! [`Settings`] has a typed field for each, for the rules that use it. [`Setting`] is the same list as data:
-//! what a setting is called, what it is for, and how to reach its value whatever its type. JSON, differences,
-//! the history, manifests, the text for an editor and the documentation walk over that list, so a new setting
-//! is a field, its default and a row here, and no reader of the list changes.
+//! [`Settings`] has a typed field for each, for the rules that use it. [`Setting`] is the same list as data: what a
+//! setting is called, what it is for, and how to reach its value whatever its type. JSON, differences, the history,
+//! manifests, the text for an editor and the documentation walk over that list. So a new setting is a field, its
+//! default and a row here, and no reader of the list changes.
 //!
 //! What may break: the names and the order of [`Setting::IN_JSON`] are a contract with other people's programs,
 //! and the history keeps the names for ever. A setting is never renamed.

@@ -36,9 +36,9 @@ pub struct Event {
     pub actor: Option<Name>,
     /// What, for example `key.create`.
     pub action: String,
-    /// `key`, for now.
+    /// The kind of its subject, with which the action begins: `key`, `group`, …, `settings` or `store`.
     pub subject_kind: String,
-    /// The id of the key, which outlives its name.
+    /// The id of a key, which outlives its name; `None` for other subjects.
     pub subject_id: Option<Id>,
     /// The name of the subject at that time.
     pub subject_name: String,

@@ -1,10 +1,10 @@
 //! Whether the log beside a file belongs to it, and whether a file is in the state that its readers know.
 //!
-//! SQLite takes any log that it finds for the right one, and reads both as one store. If another file was put at the
-//! path while a program had the former one open, or beside a log that was left behind, pages of two files are mixed,
-//! and a disabled key may work again. So each commit records which file it is for, how many commits there were, and how
-//! many when the log was begun. The file has the same record, as of when the log was last moved into it, and there it
-//! is read without SQLite: the two records must fit together.
+//! SQLite takes any log that it finds for the right one, and reads both as one store. Another file may have been put at
+//! the path while a program had the former one open, or beside a log that was left behind. Then pages of two files are
+//! mixed, and a disabled key may work again. So each commit records which file it is for, how many commits there were,
+//! and how many when the log was begun. The file has the same record, as of when the log was last moved into it, and
+//! there it is read without SQLite: the two records must fit together.
 //!
 //! What may break: a copy of only the file, made by hand after the present log was begun and put back while the log
 //! holds anything. A copy by `backup` is another file.

@@ -190,8 +190,8 @@ fn of_parts(headers: &[(Text, Text)], target: &str, reading: Reading, said: &Sai
 }
 
 impl Question<'_> {
-    /// The accepted presentations: those in the question instead of `otherwise`, or only those of a policy that the
-    /// question also names.
+    /// The accepted presentations: those in the question, or else `otherwise`. With `only_less`, those in the question
+    /// that `otherwise` has too.
     fn accepted(&self, otherwise: Accepted, only_less: bool) -> Result<Accepted, Error> {
         let Some(names) = &self.accept else { return Ok(otherwise) };
         if names.is_empty() {
