@@ -5,39 +5,39 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The unwinder of GCC goes into the program. To load it at each start would take a tenth of a millisecond, a twentieth
-/// of what a command takes that reads. And the addresses that the loader has to adjust are a list of bits rather than of
-/// 24 bytes each, which saves 0.15 MiB. Who links the library alone decides on his own.
+/// GCC's unwinder is linked into the program. Loading it at each start would take a tenth of a millisecond, a twentieth
+/// of the time of a reading command. And the addresses that the loader must adjust become a bit list instead of 24
+/// bytes each, which saves 0.15 MiB. This does not affect programs that link only the library.
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
     if !is("CARGO_CFG_TARGET_OS", "linux") || !is("CARGO_CFG_TARGET_ENV", "gnu") {
         return;
     }
-    // A build for another machine is linked with files of which `cc` does not know.
+    // A build for another machine links files that `cc` does not know about.
     if std::env::var_os("HOST") != std::env::var_os("TARGET") {
         return;
     }
     if knows_packed_addresses().unwrap_or(false) {
-        // A linker that does not know this yet says so, and goes on without it.
+        // A linker that does not know this yet warns, and continues without it.
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
     if let Some(archive) = static_unwinder() {
         println!("cargo::rerun-if-changed={}", archive.display());
-        // Whole, because the shared one stands before it on the command line, and would be taken otherwise.
+        // Whole, because the shared one precedes it on the command line, and would be used otherwise.
         println!("cargo::rustc-link-arg-bins=-Wl,--whole-archive,{},--no-whole-archive", archive.display());
     }
 }
 
-/// Whether the C library that is linked with has a loader that knows such a list: the GNU one since 2.36, of 2022. A
-/// program with the list names that as what it needs, so an older loader refuses it rather than run it wrongly.
+/// Whether the linked C library has a loader that knows such a list: the GNU one since 2.36, from 2022. A program with
+/// the list states that it needs it, so an older loader refuses it rather than running it wrongly.
 fn knows_packed_addresses() -> Option<bool> {
     let mark = b"GLIBC_ABI_DT_RELR";
     let library = std::fs::read(file_of_the_compiler("libc.so.6")?).ok()?;
     Some(library.windows(mark.len()).any(|found| found == mark))
 }
 
-/// Where the compiler that links has the unwinder as a static library: not everywhere.
+/// Where the linking compiler has the unwinder as a static library, if it has one.
 fn static_unwinder() -> Option<PathBuf> {
     file_of_the_compiler("libgcc_eh.a")
 }

@@ -1,5 +1,5 @@
-//! The pieces that a verification is made of, one by one: `cargo bench --bench micro`, with the name of a piece for
-//! that one alone.
+//! The pieces of a verification, one by one: `cargo bench --bench micro`, or with the name of a piece for only that
+//! one.
 
 use std::hint::black_box;
 

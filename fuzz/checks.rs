@@ -1,9 +1,8 @@
-//! What has to be true of the parsers for whatever input, shared by the fuzz targets and by the
-//! plain test that runs the seeds (`tests/it/fuzz_seeds.rs`).
+//! What must be true of the parsers for any input, shared by the fuzz targets and the plain test that runs the seeds
+//! (`tests/it/fuzz_seeds.rs`).
 //!
-//! Each function takes an input as the fuzzer makes it, panics where a property does not hold, and
-//! returns in one word how the input was read, so that a test can tell whether the seeds still
-//! reach everything.
+//! Each function takes an input as the fuzzer makes it, and panics if a property does not hold. It returns in one word
+//! how the input was read, so that a test can check that the seeds still reach everything.
 
 #[path = "guard.rs"]
 pub mod guard;
@@ -34,7 +33,7 @@ use keyward_core::rules::time::{Duration, Since, When, parse_time, relative, rfc
 use keyward_core::rules::token::{Id, Secret, TokenError};
 use serde_json::Value;
 
-/// The digits of a secret, written down here once more so that the library is not its own witness.
+/// The digits of a secret, repeated here so that the library is not its own witness.
 const BASE62: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const CROCKFORD: &[u8] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Lengths from the right end of a secret: the checksum; with the random part; with the id and
@@ -42,11 +41,11 @@ const CROCKFORD: &[u8] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const CHECKSUM: usize = 6;
 const RANDOM: usize = 43 + CHECKSUM;
 const TAIL: usize = 1 + 12 + 1 + RANDOM;
-/// The byte order mark that some editors put in front of a text.
+/// The byte order mark that some editors put before a text.
 const MARK: &str = "\u{feff}";
 
-/// Checks [`Secret::parse`] and [`redact`], with the input as it is and with a right checksum put
-/// behind it: a fuzzer does not find one by itself, and little would be reached without.
+/// Checks [`Secret::parse`] and [`redact`], with the input unchanged and with a correct checksum appended: a fuzzer
+/// does not find one by itself, and would reach little without it.
 pub fn token(data: &[u8]) -> &'static str {
     let Ok(text) = from_utf8(data) else { return "not_utf8" };
     redact_around(text);
@@ -57,8 +56,8 @@ pub fn token(data: &[u8]) -> &'static str {
     secret(text)
 }
 
-/// Checks [`leaks`](find_leaks): what is found parses and stands where it is said to; a secret that is put between two
-/// copies of the input is found, whatever the input is.
+/// Checks [`leaks`](find_leaks): what is found parses and is at the reported position; a secret between two copies of
+/// the input is found, whatever the input is.
 pub fn leaks(data: &[u8]) -> &'static str {
     let found = find_leaks(data);
     let stands_there = |leak: &Leak| data.get(leak.start..leak.end) == Some(leak.secret.expose().as_bytes());
@@ -115,10 +114,10 @@ pub fn request(data: &[u8]) -> &'static str {
         Err(error) => return refused(error),
     };
     came_from(credential, data);
-    // The method is free text, and it is meant to be seen.
+    // The method is free text, and is meant to be seen.
     hidden(credential, &format!("{head:?}").replace(&format!("{:?}", head.method), ""));
 
-    // Which of two credentials counts would depend on who reads them.
+    // Which of two credentials counts would depend on the reader.
     let other = if credential.expose() == "other" { "another" } else { "other" };
     for place in [end.before, end.first_field] {
         let two = [&data[..place], format!("x-api-key: {other}\r\n").as_bytes(), &data[place..]].concat();
@@ -127,7 +126,7 @@ pub fn request(data: &[u8]) -> &'static str {
         }
     }
 
-    // Only the last hop counts; where another header differs from it, nothing does.
+    // Only the last hop counts; if another header differs from it, nothing does.
     let hop = b"Forwarded: for=192.0.2.7;proto=https\r\n";
     if let Ok(passed_on) = parse_request(&[&data[..end.before], hop, &data[end.before..]].concat()) {
         assert_eq!(passed_on.credentials, head.credentials);
@@ -138,7 +137,7 @@ pub fn request(data: &[u8]) -> &'static str {
     credential.presentation.as_str()
 }
 
-/// Checks [`read`], [`plan`], and what is written of what was read.
+/// Checks [`read`], [`plan`], and that what was read can be written.
 pub fn manifest(data: &[u8]) -> &'static str {
     let Ok(text) = from_utf8(data) else { return "not_utf8" };
     let now = Timestamp::from_second(1_800_000_000).unwrap();
@@ -148,7 +147,7 @@ pub fn manifest(data: &[u8]) -> &'static str {
     if !text.starts_with(MARK) {
         let marked = planned(&format!("{MARK}{text}"), &first, now);
         let (marked, unmarked) = (places(&marked), places(&found));
-        // What is nested too deeply has no place of its own, and is told at the start.
+        // Something nested too deeply has no position of its own, and is reported at the start.
         let moved = |(marked, unmarked)| marked == unmarked + MARK.len() || (marked == 0 && unmarked == 0);
         let moved = marked.len() == unmarked.len() && marked.iter().copied().zip(unmarked.iter().copied()).all(moved);
         assert!(moved, "a byte order mark moves {unmarked:?} to {marked:?} in {text:?}");
@@ -161,7 +160,7 @@ pub fn manifest(data: &[u8]) -> &'static str {
     let there = made(&steps, now);
     assert_eq!(planned(text, &there, now).map(|steps| steps.len()), Ok(0), "what was made is not what was wanted");
 
-    // At another time and in a store with another prefix, what is written means the same.
+    // At another time and in a store with another prefix, the written manifest means the same.
     let later = Timestamp::from_second(1_900_000_000).unwrap();
     let second = empty("second");
     for written in written(&there) {
@@ -177,8 +176,8 @@ pub fn manifest(data: &[u8]) -> &'static str {
     }
 }
 
-/// Checks [`Duration`], [`When`], [`Since`] and [`parse_time`], seen from the first and the last moment
-/// that there is, and from some in between.
+/// Checks [`Duration`], [`When`], [`Since`] and [`parse_time`], as of the first and the last representable moment, and
+/// some in between.
 pub fn time(data: &[u8]) -> &'static str {
     let Ok(text) = from_utf8(data) else { return "not_utf8" };
     let nows = [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::from_second(1_800_000_000).unwrap(), Timestamp::MAX];
@@ -231,7 +230,7 @@ pub fn time(data: &[u8]) -> &'static str {
     }
 }
 
-/// Checks [`Cidr`] and [`parse_address`], with a network and, behind a space, an address.
+/// Checks [`Cidr`] and [`parse_address`], with a network and, after a space, an address.
 pub fn address(data: &[u8]) -> &'static str {
     let Ok(text) = from_utf8(data) else { return "not_utf8" };
     let (text, address) = text.split_once(' ').unwrap_or((text, "::ffff:10.0.0.1"));
@@ -255,7 +254,7 @@ pub fn address(data: &[u8]) -> &'static str {
     assert_eq!(first, first.to_canonical(), "an IPv4 network is shown as IPv6");
     assert!(network.contains(first));
 
-    // The neighbours of the network, and what was asked for.
+    // The neighbours of the network, and the given address.
     let (start, bits) = number(first);
     let size = (bits - length).checked_sub(1).map_or(0, |bits| u128::MAX >> (127 - bits));
     let nearby = [start, start.wrapping_sub(1), start.wrapping_add(size), start.wrapping_add(size).wrapping_add(1)];
@@ -280,13 +279,13 @@ pub fn address(data: &[u8]) -> &'static str {
     }
 }
 
-/// Checks [`get`] and [`set`]: the first line says what is set, the rest is the file.
+/// Checks [`get`] and [`set`]: the first line says what to set, the rest is the file.
 pub fn dotenv(data: &[u8]) -> &'static str {
     let Ok(text) = from_utf8(data) else { return "not_utf8" };
     let Some((order, text)) = text.split_once('\n') else { return "no_order" };
     let Some((name, value)) = order.split_once('=') else { return "no_order" };
     let Ok(name) = name.parse::<Variable>() else { return "no_variable" };
-    // What secrets are made of.
+    // The characters of secrets.
     if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return "no_value";
     }
@@ -309,7 +308,7 @@ pub fn dotenv(data: &[u8]) -> &'static str {
         assert_eq!(added, format!("{end_of_text}{}={value}{end}", name.as_str()));
         return "added";
     };
-    // What is behind the last value stays, and so does, in its order, what is around the others.
+    // The text after the last value stays, and so does, in order, the text around the others.
     let place = last.as_ptr().addr() - text.as_ptr().addr();
     let behind = &text[place + last.len()..];
     let space = if behind.starts_with('#') { " " } else { "" };
@@ -351,7 +350,7 @@ fn secret(text: &str) -> &'static str {
 
     let mut changed = text.as_bytes().to_vec();
     for place in 0..changed.len() {
-        // Which bit is turned over follows from the text, so that the fuzzer can try all of them.
+        // The text determines which bit is flipped, so that the fuzzer can try all of them.
         let bit = 1 << ((usize::from(changed[changed.len() - 1]) + place) % 7);
         changed[place] ^= bit;
         assert!(Secret::parse(from_utf8(&changed).unwrap()).is_err(), "{text} with another byte at {place}");
@@ -364,7 +363,7 @@ fn secret(text: &str) -> &'static str {
     "secret"
 }
 
-/// A secret is hidden wherever it stands in a text, and nothing is left to hide after that.
+/// A secret is hidden wherever it is in a text, and after that nothing is left to hide.
 fn redact_around(text: &str) {
     let secret = Secret::build(&"kw".parse().unwrap(), "0123456789ab".parse().unwrap(), &[42; 32]);
     let middle = (0..=text.len() / 2).rev().find(|&place| text.is_char_boundary(place)).unwrap_or_default();
@@ -376,7 +375,7 @@ fn redact_around(text: &str) {
     }
 }
 
-/// The text in the place of the secret is a part of the input, or of what the input encodes.
+/// The text in the place of the secret is part of the input, or of what the input encodes.
 fn came_from(credential: &Credential, input: &[u8]) {
     let read = match credential.presentation.as_str() {
         "query_auth_key" | "query_api_auth" => percent_decoded(input),
@@ -386,7 +385,7 @@ fn came_from(credential: &Credential, input: &[u8]) {
         }
         _ => input.to_vec(),
     };
-    // Where a field is unfolded, the line ends inside it become a space.
+    // In an unfolded field, the line ends inside become a space.
     let read = without_spaces(&read);
     let secret = without_spaces(credential.expose().as_bytes());
     assert!(
@@ -397,7 +396,7 @@ fn came_from(credential: &Credential, input: &[u8]) {
     );
 }
 
-/// So are texts that may be secrets of other systems. There are few of them, and debug output does not show them.
+/// The same for texts that may be secrets of other systems. There are few of them, and debug output does not show them.
 fn texts_came_from(credentials: &Credentials, input: &[u8]) {
     let Some(Texts::Candidates { texts, .. }) = credentials.texts.as_deref() else { return };
     assert!((1..=4).contains(&texts.len()), "{texts:?}");
@@ -417,8 +416,8 @@ fn texts_came_from(credentials: &Credentials, input: &[u8]) {
     }
 }
 
-/// Debug output says nothing about the secret. Short words may stand in it by chance, and what is
-/// long enough to be a secret may not.
+/// Debug output reveals nothing about the secret. It may contain short words by chance, but nothing long enough to be a
+/// secret.
 fn hidden(credential: &Credential, shown: &str) {
     assert!(shown.contains(&format!("Credential({}, …)", credential.presentation.as_str())), "{shown}");
     for word in credential.expose().split_whitespace().filter(|word| word.len() >= 48) {
@@ -427,7 +426,7 @@ fn hidden(credential: &Credential, shown: &str) {
     assert!(!holds_secret(shown), "{shown}");
 }
 
-/// A refusal says nothing about the secret either.
+/// A refusal reveals nothing about the secret either.
 fn refused(error: &CredentialError) -> &'static str {
     assert!(!holds_secret(&format!("{error} {error:?}")), "{error}");
     match error {
@@ -438,8 +437,8 @@ fn refused(error: &CredentialError) -> &'static str {
     }
 }
 
-/// Places in a request: behind its first line, before the empty line and behind it. Where there is
-/// no empty line, the last two are the end.
+/// Positions in a request: after its first line, before the empty line and after it. Without an empty line, the last
+/// two are the end.
 struct End {
     first_field: usize,
     before: usize,
@@ -450,7 +449,7 @@ fn end_of_fields(head: &[u8]) -> End {
     let mut end = End { first_field: 0, before: 0, after: 0 };
     for line in head.split_inclusive(|&byte| byte == b'\n') {
         end.after += line.len();
-        // A server skips empty lines in front of the request line (RFC 9112 section 2.2).
+        // A server skips empty lines before the request line (RFC 9112 section 2.2).
         if end.first_field == 0 {
             end.first_field = if line == b"\n" || line == b"\r\n" { 0 } else { end.after };
         } else if line == b"\n" || line == b"\r\n" {
@@ -471,7 +470,7 @@ fn checksum(body: &str) -> String {
     digits.into_iter().map(char::from).collect()
 }
 
-/// The 32 bytes that the digits stand for.
+/// The 32 bytes that the digits encode.
 fn decoded(digits: &str) -> [u8; 32] {
     let mut number = [0_u8; 32];
     for digit in digits.bytes() {
@@ -486,9 +485,9 @@ fn decoded(digits: &str) -> [u8; 32] {
     number
 }
 
-/// Percent-decoding of everything, as far as it is UTF-8: what a query holds is a part of it.
+/// Percent-decodes everything, as far as it is UTF-8: the values in a query are part of it.
 fn percent_decoded(input: &[u8]) -> Vec<u8> {
-    // One field and nothing else, because what separates fields is taken out of the way.
+    // Exactly one field, because the separators are escaped.
     let separators = [(b'&', "%26"), (b'=', "%3D")];
     let one_field = input.iter().fold(vec![], |mut field, byte| {
         match separators.iter().find(|(separator, _)| separator == byte) {
@@ -504,7 +503,7 @@ fn without_spaces(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
 }
 
-/// Where steps or mistakes stand.
+/// Positions of steps or mistakes.
 fn places(found: &Result<Vec<Step>, Vec<Mistake>>) -> Vec<usize> {
     match found {
         Ok(steps) => steps.iter().filter_map(|step| step.at).collect(),
@@ -512,7 +511,7 @@ fn places(found: &Result<Vec<Step>, Vec<Mistake>>) -> Vec<usize> {
     }
 }
 
-/// Every mistake has its place in the text.
+/// Every mistake has a position in the text.
 fn placed(text: &str, wrongs: Vec<Mistake>, word: &'static str) -> &'static str {
     assert!(!wrongs.is_empty());
     for wrong in &wrongs {
@@ -523,7 +522,7 @@ fn placed(text: &str, wrongs: Vec<Mistake>, word: &'static str) -> &'static str 
     word
 }
 
-/// A store without anything, with this prefix.
+/// An empty store with this prefix.
 fn empty(prefix: &str) -> Present {
     let mut present = Present::default();
     present.settings.prefix = prefix.parse().unwrap();
@@ -544,7 +543,7 @@ fn made(steps: &[Step], now: Timestamp) -> Present {
     present
 }
 
-/// A manifest of what there is, as TOML and as JSON.
+/// A manifest of what exists, as TOML and as JSON.
 fn written(present: &Present) -> [String; 2] {
     let keys = || present.keys.iter().map(|key| (&key.name, &key.settings));
     let toml = keys().fold(to_toml(&present.entries), |toml, (name, settings)| toml + &key_to_toml(name, settings));
@@ -553,7 +552,7 @@ fn written(present: &Present) -> [String; 2] {
     [toml, Value::Object(json).to_string()]
 }
 
-/// An address as a network shows it.
+/// An address in the form that a network shows it.
 fn single(address: &str) -> String {
     let address = address.parse::<IpAddr>().unwrap().to_canonical();
     format!("{address}/{}", number(address).1)

@@ -1,5 +1,5 @@
-//! What has to be true of the parsers of the guard (`crates/keyward-http`) for whatever input. As in `checks.rs`, each
-//! function panics where a property does not hold, and returns in one word how the input was read.
+//! What must be true of the guard's parsers (`crates/keyward-http`) for any input. As in `checks.rs`, each function
+//! panics if a property does not hold, and returns in one word how the input was read.
 
 use std::net::IpAddr;
 use std::str::from_utf8;
@@ -19,7 +19,7 @@ const SINGLE: [(Dialect, &[&str]); 4] = [
     (Dialect::Envoy, &["host", "x-forwarded-proto"]),
 ];
 const CLIENT: &str = "x-forwarded-for";
-/// Headers that are the client's in every dialect.
+/// Headers that come from the client in every dialect.
 const FOREIGN: [&str; 4] = ["forwarded", "x-real-ip", "x-forwarded-port", "x-envoy-original-path"];
 
 /// Checks [`Head::facts`] with lines such as `name: value`, in every dialect. The first line is what follows the policy
@@ -52,7 +52,7 @@ fn in_dialect(dialect: Dialect, rest: &str, single: &[&'static str], headers: &H
     let uri = Uri::from_static("/");
     let read = |headers: &HeaderMap| head(&uri, headers).facts(dialect, rest, &proxies).map(owned);
     let found = read(headers);
-    // Nothing else counts.
+    // Other headers do not count.
     let mut other = headers.clone();
     for name in FOREIGN.into_iter().chain(SINGLE.iter().flat_map(|(_, names)| names.iter().copied())) {
         if !single.contains(&name) {
@@ -60,7 +60,7 @@ fn in_dialect(dialect: Dialect, rest: &str, single: &[&'static str], headers: &H
         }
     }
     assert_eq!(found, read(&other), "{dialect:?} reads what is the client's");
-    // What stands twice is refused, whatever it is.
+    // A header that occurs twice is refused, whatever it is.
     for name in single.iter().filter(|name| headers.contains_key(**name)) {
         let mut twice = headers.clone();
         twice.append(*name, headers[*name].clone());
@@ -78,7 +78,7 @@ fn in_dialect(dialect: Dialect, rest: &str, single: &[&'static str], headers: &H
     if let Some(client) = facts.client {
         assert!(!proxies.iter().any(|network| network.contains(&client)), "{client} is a proxy");
         assert_eq!(client, client.to_canonical());
-        // Whatever stands in front of it changes nothing.
+        // Earlier entries change nothing.
         let mut longer = HeaderMap::new();
         longer.append(CLIENT, HeaderValue::from_static("198.51.100.1, \"x, unknown"));
         for value in headers.get_all(CLIENT) {
@@ -87,7 +87,7 @@ fn in_dialect(dialect: Dialect, rest: &str, single: &[&'static str], headers: &H
         let (again, _) = keyward_http::facts::client_address(&longer, &proxies);
         assert_eq!(again, Some(client), "the client wrote its own address");
     }
-    // Envoy tells method and path in any case.
+    // Envoy always gives the method and the path.
     let is_told = dialect != Dialect::Envoy && (facts.target.is_some() || facts.method.is_some());
     let is_nothing = facts.host.is_none() && facts.client.is_none() && facts.transport.is_none();
     if is_nothing && !is_told { "nothing" } else { "facts" }
@@ -106,7 +106,8 @@ fn owned(facts: Facts<'_>) -> Owned {
 }
 
 /// Checks the endpoints and [`Routes::policy`] with a host in the first line and a path in the second. The routes guard
-/// the host `admin.example.org` and the path `/admin`; whoever reaches another policy is in neither, however it is read.
+/// the host `admin.example.org` and the path `/admin`: a request with another policy is for neither, however it is
+/// read.
 pub fn routes(data: &[u8]) -> &'static str {
     let Ok(text) = from_utf8(data) else { return "not_utf8" };
     let (host, target) = text.split_once('\n').unwrap_or(("api.example.org", text));
@@ -136,7 +137,7 @@ pub fn routes(data: &[u8]) -> &'static str {
     }
 }
 
-/// The policy is what stands there, letter by letter.
+/// The policy is exactly the text in the path.
 fn endpoint(target: &str) {
     let Ok(uri) = target.parse::<Uri>() else { return };
     let Some((dialect, policy, rest)) = asked_by(&uri) else { return };
@@ -153,8 +154,8 @@ fn endpoint(target: &str) {
     }
 }
 
-/// A path as different servers read it: raw, decoded once and twice, with backslashes as slashes, and without what stands
-/// behind a semicolon or a number sign.
+/// A path as different servers read it: raw, decoded once and twice, with backslashes as slashes, and without what
+/// follows a semicolon or a number sign.
 fn readings(target: &str) -> Vec<Vec<u8>> {
     let raw = target.split('?').next().unwrap_or_default().as_bytes().to_vec();
     let once = decoded(&raw);
@@ -204,7 +205,7 @@ pub fn configuration(data: &[u8]) -> &'static str {
     assert_eq!(found, Config::parse(text), "one text was read in two ways");
     match found {
         Ok(config) => {
-            // With a table behind it that there is not, it is refused.
+            // With an unknown table appended, it is refused.
             assert!(Config::parse(&format!("{text}\n[there_is_no_such_table]\n")).is_err());
             match config.check() {
                 Ok(()) => {

@@ -1,11 +1,11 @@
-//! What has to be true of the texts that say where a store on a server is and what opens it, for whatever input. As in
-//! `checks.rs`, each function panics where a property does not hold, and returns in one word how the input was read.
+//! What must be true, for any input, of the texts with the place of a store on a server and its password. As in
+//! `checks.rs`, each function panics if a property does not hold, and returns in one word how the input was read.
 
 use std::str::from_utf8;
 
 use keyward_core::store::{ServerUrl, UrlError, find_password};
 
-/// Checks the URL of a store: it is shown as a URL of the same place, without its password and its parameters.
+/// Checks the URL of a store: it is shown as a URL for the same place, without its password and its parameters.
 pub fn url(data: &[u8]) -> &'static str {
     let Ok(text) = from_utf8(data) else { return "not_utf8" };
     let read: Result<ServerUrl, UrlError> = text.parse();
@@ -22,7 +22,7 @@ pub fn url(data: &[u8]) -> &'static str {
     assert!(!shown.contains('?'), "parameters are shown: {shown}");
     assert!(shown.bytes().all(|byte| byte.is_ascii_graphic()), "{shown:?}");
     let again: ServerUrl = shown.parse().unwrap_or_else(|error| match error {
-        // What only sslmode=disable allows is not told by what is shown.
+        // The shown URL does not contain what only sslmode=disable allows.
         UrlError::Exposed => panic!("{shown} is exposed without parameters"),
         error => panic!("{shown}: {error}"),
     });
@@ -35,8 +35,8 @@ pub fn url(data: &[u8]) -> &'static str {
     if url.has_password() { "with_password" } else { "url" }
 }
 
-/// Checks the file with passwords: a line that fits is found, whatever stands behind it, and another one counts for
-/// nothing. The first line of the input is a password, and the rest is a file.
+/// Checks the password file: a line that matches is found, whatever follows it, and others do not count. The first line
+/// of the input is a password, and the rest is a file.
 pub fn passfile(data: &[u8]) -> &'static str {
     let url: ServerUrl = "postgres://ann@db.example.org:5433/keys".parse().unwrap();
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
@@ -48,7 +48,7 @@ pub fn passfile(data: &[u8]) -> &'static str {
     let escaped: Vec<u8> =
         password.iter().flat_map(|byte| if b":\\".contains(byte) { vec![b'\\', *byte] } else { vec![*byte] }).collect();
     let with = |fields: &str| [fields.as_bytes(), &escaped, b"\n", file].concat();
-    // A line may end as it does on other systems, and an empty password is none.
+    // A line may end as on other systems, and an empty password counts as none.
     let expected = password.strip_suffix(b"\r").unwrap_or(password);
     let expected = (!expected.is_empty()).then_some(expected);
     for fields in

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs keyward, its man pages and its completions for bash, zsh and fish, and removes them again. It lies in the
-# archive of a release. From a clone, it takes what `cargo build --release` made.
+# Installs keyward, its man pages and its completions for bash, zsh and fish, and removes them again. It is in the
+# archive of a release. In a clone, it uses what `cargo build --release` made.
 set -eu
 
 usage() {
@@ -77,7 +77,7 @@ fi
 mkdir -p "$prefix/share/keyward"
 : >"$list.new"
 
-# Copied under another name first: a running program cannot be overwritten, and nobody sees half a file.
+# Copied under another name first: a running program cannot be overwritten, and no half-written file is ever visible.
 put() {
     mode=$1 from=$2 to=$3
     echo "$to" >>"$list.new"

@@ -52,8 +52,7 @@ fn main() -> ExitCode {
     ExitCode::from(exit.unwrap_or(Exit::BUG).0)
 }
 
-/// Ends the program when a signal says so, after the terminal was put back, and puts it back for as long as the program
-/// is stopped.
+/// Ends the program on a signal after restoring the terminal, and restores it while the program is stopped.
 struct OnSignal {
     interrupts: Arc<Interrupts>,
     json: bool,

@@ -1,4 +1,4 @@
-//! `verify --batch`: different credentials, one credential again and again, and a key that is switched off meanwhile.
+//! `verify --batch`: different credentials, one credential repeated, and a key that is disabled meanwhile.
 
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::process::{Command, Stdio};
@@ -13,9 +13,9 @@ use crate::report::{Bound, Report};
 use crate::stores::Stores;
 use crate::writes::steady_hash;
 
-/// How often the one credential is repeated.
+/// How often the single credential is repeated.
 const REPEATED: usize = 1_000_000;
-/// The same beside jq, which only reads the field.
+/// The same for the comparison with jq, which only reads the field.
 const BESIDE_JQ: usize = 200_000;
 
 /// Measures the batch.
@@ -84,7 +84,7 @@ fn beside_jq(stores: &Stores, report: &mut Report) -> Result<()> {
     let (store, jq) = (stores.store(0), ["jq", "-c", ".credential"]);
     let keyward = [KEYWARD, "--store", &store, "verify", "--batch"];
     let (mut ours, mut theirs) = (vec![], vec![]);
-    // In turns, so that what else the machine does meets both.
+    // In turns, so that other load on the machine affects both.
     for _ in 0..5 {
         ours.push(run(&stores.folder, &keyward, Some(&questions))?.time.as_secs_f64() * 1_000.0);
         theirs.push(run(&stores.folder, &jq, Some(&questions))?.time.as_secs_f64() * 1_000.0);
@@ -95,7 +95,7 @@ fn beside_jq(stores: &Stores, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// How long after the end of a `disable` in another process the last line comes that was still allowed.
+/// How long after the end of a `disable` in another process the last allowed line comes.
 fn disabled(stores: &Stores, report: &mut Report) -> Result<()> {
     let what = "`disable` during it: until the last line that is still allowed";
     if !report.wants(what) {
@@ -125,7 +125,7 @@ fn one_delay(store: &str, question: &str) -> Result<Duration> {
         scope.spawn(|| {
             let mut stdin = BufWriter::new(stdin);
             while !over.load(Ordering::Relaxed) {
-                // It is gone when it was told that no more comes.
+                // The reader ends when it sees that no more comes.
                 if stdin.write_all(question.as_bytes()).is_err() {
                     break;
                 }

@@ -1,7 +1,7 @@
-//! Stores to measure on: the same in each run, made through the library, and without an Argon2id for each key.
+//! Stores for measuring: the same in each run, made through the library, and without an Argon2id hash for each key.
 //!
-//! Everything is made up. Which of the keys a filter finds does not depend on how many there are: a hundred of
-//! a million, one of ten thousand, and so on.
+//! Everything is made up. The share of keys that a filter finds does not depend on their number: a hundred of a
+//! million, one of ten thousand, and so on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,7 +18,7 @@ use keyward_core::store::{NewKey, NewSecret, Stamp, Store};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
-/// The salt of every hash: readable, because Debian's argon2 takes it as an argument.
+/// The salt of every hash: printable, because Debian's argon2 takes it as an argument.
 pub(crate) const SALT: &str = "salt-of-benches!";
 /// Keys in one transaction.
 const AT_ONCE: usize = 50_000;
@@ -27,8 +27,8 @@ const MADE_AT: i64 = 1_767_225_600;
 /// Seconds in a week.
 const WEEK: i64 = 7 * 24 * 60 * 60;
 
-/// Makes the store at `path`, with so many keys. The first `genuine` of them have secrets that can be verified, and
-/// come back; all others share a hash that belongs to nobody.
+/// Makes the store at `path` with this many keys. The first `genuine` of them have verifiable secrets, which are
+/// returned; all others share a hash without a secret.
 pub(crate) fn make(path: &Path, keys: usize, genuine: usize) -> Result<Vec<Secret>> {
     let now = Timestamp::from_second(MADE_AT)?;
     let stamp = Stamp { now, actor: None };
@@ -71,8 +71,8 @@ pub(crate) fn name(number: usize) -> Result<Name> {
     Ok(format!("{kind}-{number:07}").parse()?)
 }
 
-/// What the key with this number may do: one in ten thousand has the scope `s`, and of every ten one has an end, the
-/// same number in each week of twenty years. Those that are verified are not restricted further.
+/// What the key with this number may do: one in ten thousand has the scope `s`, and one in ten has an end, spread
+/// evenly over the weeks of twenty years. Verified keys have no other restrictions.
 fn settings(number: usize, is_genuine: bool) -> Result<Settings> {
     let mut settings = Settings::with_prefix("kw".parse()?);
     settings.group = number.is_multiple_of(4).then(|| format!("group-{}", number % 16).parse()).transpose()?;

@@ -1,7 +1,7 @@
-//! What keyward promises about its speed, measured: whole processes, each beside its peer in the same run.
+//! Measures what keyward promises about its speed: whole processes, each beside its peer in the same run.
 //!
-//! `benches/run` starts it, with the peers installed, and says more. With words as arguments, only the rows are
-//! measured whose names hold one of them, and the stores of the last time are used again.
+//! `benches/run` starts it, with the peers installed, and says more. With words as arguments, it measures only rows
+//! whose names contain one of them, and reuses the stores of the last run.
 
 #![allow(
     clippy::disallowed_methods,

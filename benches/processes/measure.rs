@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-/// A command line, as a shell reads it.
+/// A command line in shell syntax.
 #[derive(Clone)]
 pub(crate) struct Line {
     line: String,
     before: String,
 }
 
-/// A command line whose words are `words`, which are quoted where they have to be.
+/// A command line from `words`, quoted where necessary.
 pub(crate) fn line<'w>(words: impl IntoIterator<Item = &'w str>) -> Line {
     let mut line = String::new();
     for word in words {
@@ -30,7 +30,7 @@ impl Line {
         Self { line: format!("{}< '{}'", self.line, file.display()), ..self }
     }
 
-    /// The same with another command line before each time, which is not measured, and may fail.
+    /// The same with another command line before each run, which is not measured and may fail.
     pub(crate) fn after(self, other: &Self) -> Self {
         Self { before: format!("sh -c \"{} || true\"", other.line), ..self }
     }
@@ -39,25 +39,25 @@ impl Line {
 /// How often commands are run.
 #[derive(Clone, Copy)]
 pub(crate) struct Times {
-    /// Rounds: in each, one command comes after the other, so that a machine that gets slower does so for all.
+    /// Rounds: in each, the commands take turns, so that a slowdown of the machine affects all of them.
     pub rounds: u32,
     /// Runs of each command in each round.
     pub runs: u32,
 }
 
-/// The median time of each of these commands. What they print is thrown away.
+/// The median time of each of these commands. Their output is discarded.
 pub(crate) fn medians<const N: usize>(folder: &Path, times: Times, lines: [&Line; N]) -> Result<[Duration; N]> {
     let report = folder.join("hyperfine.json");
     let mut all = [const { vec![] }; N];
     for round in 0..times.rounds {
-        // Each of them is the first as often as the others: the first one finds the machine as something else left it.
+        // Each of them comes first equally often, because the first one finds the machine in another state.
         let mut order: [usize; N] = std::array::from_fn(|place| place);
         order.rotate_left(round as usize % N);
         let mut hyperfine = Command::new("hyperfine");
         hyperfine.args(["--style", "none", "--runs", &times.runs.to_string(), "--export-json"]).arg(&report);
-        // What takes seconds is not run in vain.
+        // A command that takes seconds gets no warm-up run.
         hyperfine.args(["--warmup", if times.runs > 1 { "1" } else { "0" }]);
-        // A shell is started only where it is needed; what it costs itself is taken off by hyperfine.
+        // A shell is started only if needed; hyperfine subtracts its own time.
         let needs_shell = lines.iter().any(|line| line.line.contains('<'));
         hyperfine.args(if needs_shell { ["--shell", "sh"] } else { ["--shell", "none"] });
         if lines.iter().any(|line| line.before != "true") {
@@ -78,7 +78,7 @@ pub(crate) fn medians<const N: usize>(folder: &Path, times: Times, lines: [&Line
     Ok(all.map(|times| Duration::from_secs_f64(median(times))))
 }
 
-/// The number in the middle.
+/// The median.
 pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
@@ -88,11 +88,11 @@ pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
 pub(crate) struct Run {
     /// How long it took.
     pub time: Duration,
-    /// The most memory that it had at once, in MiB.
+    /// Its peak memory use, in MiB.
     pub peak_mib: f64,
 }
 
-/// Runs a command once, with a file as its standard input, and its output into nothing.
+/// Runs a command once, with a file as its standard input, and discards its output.
 pub(crate) fn run(folder: &Path, words: &[&str], stdin: Option<&Path>) -> Result<Run> {
     let peak: PathBuf = folder.join("peak");
     let mut command = Command::new("/usr/bin/time");

@@ -14,7 +14,7 @@ const SHORT: Times = Times { rounds: 20, runs: 10 };
 /// For commands of seconds.
 const LONG: Times = Times { rounds: 3, runs: 1 };
 
-/// What a list reads of a key, in the words of SQL.
+/// What a list reads about a key, as SQL.
 const KEY: &str = "
     SELECT k.public_id, k.name, k.description, g.name, o.name, r.name, t.name, k.read_only, k.require_secure, k.enabled,
            k.expires_at, k.prefix, k.created_at, k.created_by, k.updated_at, u.last_used_at, coalesce(u.use_count, 0),
@@ -42,7 +42,7 @@ fn reads() -> Result<Vec<Read>> {
     let read = |words: &[&'static str], rest: &str| Read { words: words.to_vec(), rest: rest.to_owned() };
     Ok(vec![
         read(&["show", "service-0000000"], &format!("WHERE k.name = '{}'", data::name(0)?)),
-        // A list of some is told with the number of all.
+        // A partial list also reports the total number.
         read(&["list", "--limit", "20"], "ORDER BY k.name LIMIT 20; SELECT count(*) FROM key"),
         read(&["list", "--name", "x*"], "WHERE k.name GLOB 'x*' ORDER BY k.name"),
         read(&["list", "--scope", "s"], "WHERE k.id IN (SELECT key FROM key_scope WHERE scope = 's') ORDER BY k.name"),
@@ -53,7 +53,7 @@ fn reads() -> Result<Vec<Read>> {
     ])
 }
 
-/// Measures what reads.
+/// Measures commands that read.
 pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     let folder = &stores.folder;
     let own = |place: usize, words: &[&str]| {
@@ -110,7 +110,7 @@ fn start(stores: &Stores, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// What a shell runs when somebody types a part of a name and then the key for completion.
+/// What a shell runs to complete a partly typed name.
 fn complete(stores: &Stores, place: usize) -> Line {
     let store = stores.store(place);
     line([

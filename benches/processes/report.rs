@@ -9,9 +9,9 @@ use anyhow::Result;
 /// What must be reached.
 #[derive(Clone, Copy)]
 pub(crate) enum Bound {
-    /// At most so much.
+    /// At most this much.
     Most(f64),
-    /// At least so much.
+    /// At least this much.
     Least(f64),
 }
 
@@ -24,7 +24,7 @@ impl Bound {
     }
 }
 
-/// The tables as far as they are filled.
+/// The tables, as far as they are filled.
 #[derive(Default)]
 pub(crate) struct Report {
     wanted: Vec<String>,
@@ -34,12 +34,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Empty ones, for the rows whose names hold one of these words; without words, for all.
+    /// Empty tables, for rows whose names contain one of these words; without words, for all rows.
     pub(crate) fn new(wanted: Vec<String>) -> Self {
         Self { wanted, ..Self::default() }
     }
 
-    /// Whether this row is to be measured.
+    /// Whether this row should be measured.
     pub(crate) fn wants(&self, what: &str) -> bool {
         let wanted = self.wanted.is_empty() || self.wanted.iter().any(|word| what.contains(word));
         if wanted {

@@ -1,4 +1,4 @@
-//! Leaked secrets: how fast a gibibyte is looked through, of source and of a program, beside ripgrep.
+//! Leaked secrets: how fast a gibibyte of source and of a program is searched, beside ripgrep.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use crate::measure::{Times, line, medians};
 use crate::report::Report;
 use crate::stores::Stores;
 
-/// What `help scan` gives to other scanners.
+/// The expression that `help scan` gives for other scanners.
 const EXPRESSION: &str = "[a-z][a-z0-9_]{0,15}_[0-9a-hjkmnp-tv-z]{12}_[0-9A-Za-z]{49}";
 const GIBIBYTE: u64 = 1 << 30;
 
@@ -30,8 +30,7 @@ pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The sources of this project, again and again, with one secret among them: what finds nothing ends as an error for
-/// ripgrep.
+/// The sources of this project, repeated, with one secret among them: ripgrep fails if it finds nothing.
 fn source(folder: &Path) -> Result<PathBuf> {
     let tree = folder.join("source");
     if tree.exists() {
@@ -67,7 +66,7 @@ fn gather(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The program itself, again and again, in one file.
+/// The program itself, repeated in one file.
 fn program(folder: &Path) -> Result<PathBuf> {
     let path = folder.join("program");
     if !path.exists() {
@@ -84,7 +83,7 @@ fn program(folder: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Made up.
+/// A made-up secret.
 fn secret() -> String {
     use keyward_core::rules::token::{Id, Secret};
     let prefix = keyward_core::rules::names::Prefix::default();

@@ -1,4 +1,4 @@
-//! Where the stores are that are measured on.
+//! The locations of the stores for measuring.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,12 +14,12 @@ const GENUINE: [usize; 3] = [1, 2_000, 1];
 
 /// The stores, and the secrets that open something in them.
 pub(crate) struct Stores {
-    /// The folder that all of it is in.
+    /// The folder with all of them.
     pub folder: PathBuf,
 }
 
 impl Stores {
-    /// The stores in this folder: made now if they are not there, or if they are wanted `fresh`.
+    /// The stores in this folder: made now if they do not exist, or if `fresh` is set.
     pub(crate) fn in_folder(folder: &Path, fresh: bool) -> Result<Self> {
         if fresh && folder.exists() {
             std::fs::remove_dir_all(folder)?;
@@ -41,7 +41,7 @@ impl Stores {
         Ok(stores)
     }
 
-    /// The store with this place in [`SIZES`].
+    /// The store with this index in [`SIZES`].
     pub(crate) fn path(&self, place: usize) -> PathBuf {
         self.folder.join(format!("{}.db", SIZES[place]))
     }
@@ -51,7 +51,7 @@ impl Stores {
         self.path(place).display().to_string()
     }
 
-    /// A copy of the smallest store at this place, in which the first key has limits that nobody reaches.
+    /// A copy of the smallest store at this place, in which the first key has limits that are never reached.
     pub(crate) fn limited(&self, path: &Path) -> Result<String> {
         std::fs::copy(self.path(0), path)?;
         let store = path.display().to_string();
@@ -61,7 +61,7 @@ impl Stores {
         Ok(store)
     }
 
-    /// A file with the secret of its first key, and no end of a line.
+    /// A file with the secret of its first key, without a line end.
     pub(crate) fn secret(&self, place: usize) -> PathBuf {
         self.folder.join(format!("{}.secret", SIZES[place]))
     }

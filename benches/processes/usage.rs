@@ -1,4 +1,4 @@
-//! Limits and usage: what a limit costs, and how fast ten million rows of usage are told.
+//! Limits and usage: what a limit costs, and how fast ten million rows of usage are read.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::measure::{Times, line, medians};
 use crate::report::Report;
 use crate::stores::Stores;
 
-/// Ten hours in each of the 400 days before the store was made, another one for each key: ten million rows.
+/// Ten hours in each of the 400 days before the store was made, different ones for each key: ten million rows.
 const HOURS: &str = "
     WITH RECURSIVE day (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM day WHERE number < 9)
     INSERT INTO usage (key, hour, allowed, forbidden, limited)
@@ -17,7 +17,7 @@ const HOURS: &str = "
            1 + (k.id * 31 + number) % 1000, (k.id + number) % 3, k.id % 7 = 0
       FROM key k, day ORDER BY k.id, 2";
 
-/// What `usage` tells, in the words of SQL: the periods, and the keys with most calls.
+/// What `usage` shows, as SQL: the periods, and the keys with the most calls.
 const QUERY: &str = "
     SELECT hour - hour % 86400, sum(allowed), sum(forbidden), sum(limited) FROM usage WHERE hour >= 1672531200
      GROUP BY 1 ORDER BY 1;

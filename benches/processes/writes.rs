@@ -1,4 +1,4 @@
-//! What an Argon2id is owed for: one verification, one new key, a manifest of a thousand.
+//! Commands that compute Argon2id hashes: one verification, one new key, a manifest of a thousand.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::stores::Stores;
 /// New keys in the manifest.
 const APPLIED: usize = 1_000;
 
-/// The median time of one Argon2id in memory that was used before, in this process and on one core.
+/// The median time of one Argon2id hash in reused memory, in this process and on one core.
 pub(crate) fn steady_hash() -> Result<Duration> {
     let secret = Secret::build(&"kw".parse()?, keyward_core::rules::token::Id::from_random([0; 8]), &[0; 32]);
     let mut memory = Memory::default();
@@ -31,7 +31,7 @@ pub(crate) fn steady_hash() -> Result<Duration> {
     Ok(Duration::from_secs_f64(median(times)))
 }
 
-/// Measures what hashes.
+/// Measures commands that hash.
 pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     let times = Times { rounds: 6, runs: 10 };
     let (store, secret) = (stores.store(0), stores.secret(0));
@@ -59,12 +59,12 @@ pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     apply(stores, report)
 }
 
-/// The peer, which prints the hash alone: in this form it computes one, and in the others two.
+/// The peer, which prints only the hash: in this form it computes one, and in the others two.
 fn argon2(output: &str) -> [&str; 12] {
     ["argon2", SALT, "-id", "-t", "2", "-k", "19456", "-p", "1", "-l", "32", output]
 }
 
-/// What is compared has to be the same: the peer makes the very hash that is in the store.
+/// Checks that the comparison is fair: the peer makes exactly the hash that is in the store.
 fn check_peer(secret: &Path, store: &str) -> Result<()> {
     let made = Command::new("argon2").args(&argon2("-e")[1..]).stdin(std::fs::File::open(secret)?).output()?;
     let query = "SELECT hash FROM secret ORDER BY id LIMIT 1";

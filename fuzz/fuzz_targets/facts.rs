@@ -1,4 +1,4 @@
-//! What a proxy says of a request, in every dialect.
+//! What a proxy says about a request, in every dialect.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What becomes of what was counted when the guard ends under load, and how soon a revocation holds.
+//! What happens to the counts when the guard ends under load, and how soon a revocation takes effect.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -14,13 +14,13 @@ use crate::KEYWARD;
 use crate::report::{Bound, Report};
 use crate::stores::Stores;
 
-/// The key that is asked with.
+/// The key that is presented.
 const KEY: &str = "service-0000000";
 /// How long there is load before the end.
 const LOADED: Duration = Duration::from_millis(2_500);
 
 impl Scene {
-    /// Ends the guard by a signal, and compares what was counted with what wrk got.
+    /// Ends the guard with a signal, and compares its counts with what wrk got.
     pub(super) fn ended(&self, stores: &Stores, report: &mut Report) -> Result<()> {
         for (signal, what, bound, unit) in [
             ("KILL", "`kill -9` of `serve` under load: counts lost, in time", 1.0, " s"),
@@ -87,14 +87,14 @@ fn uses(store: &str) -> Result<u64> {
     key["use_count"].as_u64().context("no use_count")
 }
 
-/// How many answers wrk got until nobody answered any more.
+/// How many answers wrk got until there were no more.
 fn told_by_wrk(url: &str, script: &Path) -> Result<u64> {
     let output =
         Command::new("wrk").args(["-t1", "-c32", "-d4s", "-s"]).arg(script).arg(url).output().context("wrk")?;
     load::answers(&String::from_utf8(output.stdout)?)
 }
 
-/// A connection that asks the same again and again.
+/// A connection that repeats the same question.
 struct Wire {
     stream: BufReader<TcpStream>,
     question: String,

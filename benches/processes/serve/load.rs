@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     /// Answers a second.
     pub rate: f64,
-    /// Within which 99 of 100 were answered, in milliseconds.
+    /// The time within which 99 of 100 were answered, in milliseconds.
     pub p99: f64,
-    /// Processor time an answer, in microseconds, of all processes that were watched.
+    /// Processor time per answer, in microseconds, of all watched processes.
     pub cpu: f64,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Load {
 pub(crate) struct Server(Child);
 
 impl Server {
-    /// Starts it, and waits until somebody listens at its port or its path.
+    /// Starts it, and waits until it listens on its port or its path.
     pub(crate) fn start(command: &mut Command, is_there: impl Fn() -> bool) -> Result<Self> {
         let server = Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         for _ in 0..500 {
@@ -67,12 +67,12 @@ impl Drop for Server {
 /// Processor time of a process so far, in hundredths of a second (proc_pid_stat(5)).
 fn ticks(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold blanks; what follows it does not.
+    // The name in parentheses may contain blanks; what follows it does not.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     [11, 12].into_iter().filter_map(|place| fields.get(place)?.parse::<f64>().ok()).sum()
 }
 
-/// Puts load on a URL for so many seconds, with a script of wrk, and says what it cost the servers.
+/// Puts load on a URL for this many seconds, with a wrk script, and returns what it cost the servers.
 pub(crate) fn load(url: &str, script: &Path, seconds: u32, servers: &[&Server]) -> Result<Load> {
     let pids: Vec<u32> = servers.iter().flat_map(|server| server.pids()).collect();
     let before: f64 = pids.iter().map(|pid| ticks(*pid)).sum();
@@ -94,7 +94,7 @@ pub(crate) fn load(url: &str, script: &Path, seconds: u32, servers: &[&Server]) 
     Ok(Load { rate, p99, cpu: spent * 10_000.0 / all })
 }
 
-/// How many answers wrk says that it got.
+/// The number of answers that wrk reports.
 pub(crate) fn answers(text: &str) -> Result<u64> {
     let line = text.lines().find_map(|line| line.trim().split_once(" requests in ")).context("no number")?;
     Ok(line.0.parse()?)

@@ -22,10 +22,10 @@ use crate::report::{Bound, Report};
 use crate::stores::Stores;
 use load::{Load, Server, load};
 
-/// How long each load is put on.
+/// How long each load lasts.
 const SECONDS: u32 = 4;
 const ROUNDS: usize = 3;
-/// Keys in use where there are many.
+/// How many keys count as many.
 const MANY: usize = 10_000;
 
 /// Measures the guard.
@@ -46,7 +46,7 @@ pub(crate) struct Scene {
     pub(crate) folder: PathBuf,
 }
 
-/// An address that nobody listens at.
+/// An address on which nothing listens.
 pub(crate) fn free() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
@@ -62,7 +62,7 @@ fn guard(store: &str, address: &str) -> Result<Server> {
 }
 
 impl Scene {
-    /// A script of wrk that presents these secrets, one after the other, as Caddy would ask.
+    /// A wrk script that presents these secrets in turn, in the way that Caddy asks.
     fn script(&self, name: &str, secrets: &[&str]) -> Result<PathBuf> {
         let mut text = "local secrets = {\n".to_owned();
         for secret in secrets {
@@ -111,7 +111,7 @@ impl Scene {
         Ok(())
     }
 
-    /// The same key in two stores: in one with a limit that nobody reaches.
+    /// The same key in two stores: in one of them with a limit that is never reached.
     fn with_a_limit(&self, stores: &Stores, report: &mut Report) -> Result<()> {
         let what = "`serve`: a key with a limit : one without";
         if !report.wants(what) {
@@ -126,7 +126,7 @@ impl Scene {
         for seconds in [1, SECONDS, SECONDS, SECONDS] {
             let with = load(&url(&limited), &script, seconds, &[&guards[0]])?;
             let without = load(&url(&plain), &script, seconds, &[&guards[1]])?;
-            // The first one is to warm both up.
+            // The first run only warms both up.
             if seconds == SECONDS {
                 ours.push(with);
                 theirs.push(without);
@@ -277,7 +277,7 @@ impl Scene {
         std::fs::create_dir_all(&folder)?;
         let config = folder.join("nginx.conf");
         let place = folder.display();
-        // Started by root, nginx would give its workers to somebody who may not open the socket of the guard.
+        // Started by root, nginx would run its workers as a user who may not open the guard's socket.
         let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
         std::fs::write(
             &config,
@@ -324,7 +324,7 @@ fn guess(address: &str, round: u64, stop: &AtomicBool) -> Result<()> {
             "GET /forward/default HTTP/1.1\r\nHost: x\r\nX-Api-Key: {}\r\nX-Forwarded-For: 198.{round}.{a}.{b}\r\n\r\n",
             secret.expose()
         )?;
-        // What is answered does not matter, and is read so that more can be asked.
+        // The answers do not matter, but are read so that more can be asked.
         stream.set_nonblocking(true)?;
         let mut answers = [0; 4_096];
         let _ = stream.read(&mut answers);

@@ -1,4 +1,4 @@
-//! The least that a server built on hyper does: it answers 200 to everything, in one event loop a core.
+//! The minimum that a hyper server does: it answers 200 to everything, with one event loop per core.
 
 use std::convert::Infallible;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Many who change keys at once, each over a connection of its own.
+//! Many processes changing keys at once, each over its own connection.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;

@@ -11,7 +11,7 @@ use crate::KEYWARD;
 use crate::report::{Bound, Report};
 use crate::stores::Stores;
 
-/// The place of the largest store.
+/// The index of the largest store.
 const LARGE: usize = 2;
 
 pub(super) fn measure(stores: &Stores, report: &mut Report, folder: &Path) -> Result<()> {
@@ -48,11 +48,11 @@ pub(super) fn measure(stores: &Stores, report: &mut Report, folder: &Path) -> Re
     Ok(())
 }
 
-/// What it takes to write the rows of the store as statements, and to run those on a server.
+/// The time to write the rows of the store as statements, and to run them on a server.
 fn dump(stores: &Stores) -> Result<Duration> {
     let place = Place::new()?;
     let path = place.server.folder.path();
-    // Bytes are written in another way, and the tables are there.
+    // Bytes are written differently, and the tables already exist.
     let pipe = format!(
         "sqlite3 '{}' .dump | grep '^INSERT INTO' | grep -v 'INSERT INTO history_head' \
          | sed \"s/X'\\([0-9A-Fa-f]*\\)'/'\\\\\\\\x\\1'/g\" \
@@ -73,7 +73,7 @@ fn dump(stores: &Stores) -> Result<Duration> {
     Ok(took)
 }
 
-/// What psql takes to write the same keys as JSON.
+/// The time that psql takes to write the same keys as JSON.
 fn psql(place: &Place) -> Result<Duration> {
     let sql = "SELECT json_build_object('id', k.public_id, 'name', k.name, 'description', k.description, \
                  'group', g.name, 'owner', u.name, 'role', r.name, 'tenant', t.name, 'read_only', k.read_only, \

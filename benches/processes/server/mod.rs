@@ -1,5 +1,5 @@
-//! A store on a real PostgreSQL of this machine, beside the same store in a file and beside PostgreSQL's own tools. The
-//! server waits for the disk, and asks for passwords by SCRAM.
+//! A store on a real PostgreSQL on this machine, beside the same store in a file and beside PostgreSQL's own tools. The
+//! server waits for the disk, and requires passwords with SCRAM.
 
 mod changes;
 mod copying;
@@ -19,7 +19,7 @@ use crate::serve::load::{Server as Guard, load};
 use crate::serve::{Scene, answers, free};
 use crate::stores::Stores;
 
-/// Measures what a server changes.
+/// Measures the difference that a server makes.
 pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     let folder = stores.folder.join("server");
     std::fs::create_dir_all(&folder)?;
@@ -61,7 +61,7 @@ impl Place {
         Ok(())
     }
 
-    /// The store in this file, copied to it.
+    /// Copies the store in this file to it.
     fn fill(&self, store: &str) -> Result<()> {
         let output = Command::new(KEYWARD)
             .env("PGPASSWORD", postgres::PASSWORD)
@@ -71,7 +71,7 @@ impl Place {
         Ok(())
     }
 
-    /// What the database has done so far: transactions, each statement outside of one among them.
+    /// The number of transactions so far, including each statement outside a transaction.
     fn transactions(&self) -> Result<f64> {
         let sql = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'keyward'";
         Ok(self.server.sql(postgres::OWNER, sql).parse()?)
@@ -114,7 +114,7 @@ fn guarded(stores: &Stores, report: &mut Report, folder: &Path) -> Result<()> {
     for _ in 0..3 {
         rates.push(load(&url, &script, 4, &[&guard])?.rate);
     }
-    // The server counts its transactions a second later.
+    // The server counts its transactions a second late.
     std::thread::sleep(std::time::Duration::from_secs(2));
     let reads = place.transactions()? - before;
     let decisions: f64 = rates.iter().map(|rate| rate * 4.0).sum();
@@ -125,7 +125,7 @@ fn guarded(stores: &Stores, report: &mut Report, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// One run of keyward with the password around it.
+/// One run of keyward, with the password in its environment.
 fn timed(folder: &Path, words: &[&str]) -> Result<crate::measure::Run> {
     let password = format!("PGPASSWORD={}", postgres::PASSWORD);
     run(folder, &[&["env", &password], words].concat(), None).with_context(|| format!("{words:?}"))

@@ -1,8 +1,8 @@
 //! The command line: the root, the global flags, and one `match` from subcommand to verb.
 //!
-//! The whole definition, with its help, is `Cli::command()`. To build it takes as long as the rest of a short command
-//! does, so [`Cli::read`] parses with a definition that has only the verb that is wanted. What that refuses is parsed
-//! again with the whole one.
+//! The whole definition, with its help, is `Cli::command()`. Building it takes as long as the rest of a short command,
+//! so [`Cli::read`] parses with a definition of only the wanted verb. If that fails, it parses again with the whole
+//! one.
 
 use std::ffi::OsString;
 
@@ -96,7 +96,7 @@ pub enum Command {
     HoldClipboard(commands::hold_clipboard::HoldClipboard),
 }
 
-/// A verb, and what gives it its arguments.
+/// A verb, and what adds its arguments.
 type Verb = (&'static str, fn(clap::Command) -> clap::Command);
 
 /// The verbs of [`Command`]; a test compares the two.
@@ -137,11 +137,11 @@ const VERBS: &[Verb] = &[
     ("hold-clipboard", commands::hold_clipboard::HoldClipboard::augment_args),
 ];
 
-/// The help of a verb: what it is for, how it is called, examples, and then its arguments.
+/// The help of a verb: its purpose, its usage, examples, and then its arguments.
 const HELP_OF_VERB: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\n{all-args}\n\n\
      Global: --store --json -q --no-input --no-pager --color --as (keyward --help)";
 
-/// Verbs with more options than fit on a screen, and those that `-h` shows.
+/// Verbs with more options than fit on a screen, with the options that `-h` shows.
 const MOST_USED: &[(&str, &[&str])] = &[
     ("list", &["search", "name", "owner", "scope", "state", "limit", "csv"]),
     ("rotate", &["keys", "grace", "secret_file", "secrets_dir", "yes"]),
@@ -158,7 +158,7 @@ const MOST_USED: &[(&str, &[&str])] = &[
     ("tenant edit", &["name", "new_name", "description", "limit"]),
 ];
 
-/// The verb as its help shows it: without the options that all verbs take. `before` are the words that stand before it.
+/// The verb as its help shows it: without the options that all verbs take. `before` are the words before it.
 fn shown(verb: clap::Command, before: &str) -> clap::Command {
     let words = format!("{before}{}", verb.get_name());
     let inner = format!("{words} ");
@@ -180,7 +180,7 @@ impl Cli {
     /// The whole definition as help and man pages show it.
     pub fn shown() -> clap::Command {
         let mut root = Self::command();
-        // Only then the verbs have the options that all of them take.
+        // The verbs get their common options only here.
         root.build();
         root.mut_subcommands(|verb| shown(verb, ""))
     }
@@ -188,7 +188,7 @@ impl Cli {
     /// Parses a command line, the name of the program first.
     ///
     /// # Errors
-    /// What clap says of it; also where help or the version is asked for.
+    /// What clap reports; also if help or the version is requested.
     pub fn read(args: &[OsString]) -> Result<Self, clap::Error> {
         let parse = |command: clap::Command| Self::from_arg_matches(&command.try_get_matches_from(args)?);
         match parse(outline(args)) {
@@ -198,8 +198,8 @@ impl Cli {
     }
 }
 
-/// The command line without its help, and with only the verbs that are among the words: it parses a right command line
-/// as the whole definition does.
+/// The definition without help, and with only the verbs among the words: it parses a correct command line just as the
+/// whole definition does.
 fn outline(words: &[OsString]) -> clap::Command {
     let root = clap::Command::new("keyward").version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
     let wanted = VERBS.iter().filter(|(name, _)| words.iter().any(|word| word == name));
@@ -208,7 +208,7 @@ fn outline(words: &[OsString]) -> clap::Command {
 }
 
 impl Command {
-    /// Whether the verb tells a person what there is, and nothing else.
+    /// Whether the verb only shows things to a person.
     pub fn only_reads(&self) -> bool {
         match self {
             Self::List(list) => !list.is_for_programs(),
@@ -227,7 +227,7 @@ impl Command {
     /// Runs the verb.
     ///
     /// # Errors
-    /// What the verb says.
+    /// The error of the verb.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         match self {
             Self::Create(verb) => verb.run(session),

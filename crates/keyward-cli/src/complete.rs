@@ -1,9 +1,9 @@
-//! Completion of the command line, names from the store included.
+//! Command-line completion, including names from the store.
 //!
-//! A shell that has loaded one of the scripts in `completions/` starts keyward with
-//! [`VARIABLE`] set and the words so far. What a value may be follows from its name in the
-//! definition of the command line (`KEY`, `GROUP`, `SCOPE` …), so a new flag completes by itself. The store is only
-//! read; whatever goes wrong, the shell gets no candidates and no message.
+//! A shell that has loaded one of the scripts in `completions/` starts keyward with [`VARIABLE`] set and the words so
+//! far. What a value may be follows from its name in the definition of the command line (`KEY`, `GROUP`, `SCOPE` …), so
+//! a new flag completes automatically. The store is only read; if anything goes wrong, the shell gets no candidates and
+//! no message.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -19,11 +19,11 @@ use keyward_core::rules::key::State;
 use keyward_core::rules::names::NOT;
 use keyward_core::store::{ACTIONS, Names, Store};
 
-/// The environment variable by which the scripts ask for candidates. A name of our own: with the
-/// usual one, a stray `COMPLETE=1` in the environment would break every command.
+/// The environment variable with which the scripts ask for candidates. It has its own name: with the usual one, a stray
+/// `COMPLETE=1` in the environment would break every command.
 pub const VARIABLE: &str = "KEYWARD_COMPLETE";
 
-/// The environment variable in which the script of bash tells the first character of the word: it may be a quotation
+/// The environment variable in which the bash script passes the first character of the word, which may be a quotation
 /// mark.
 pub const QUOTE: &str = "KEYWARD_COMPLETE_QUOTE";
 
@@ -35,7 +35,7 @@ pub fn shells() -> Vec<&'static str> {
 /// The script that makes `shell` ask keyward for candidates.
 ///
 /// # Errors
-/// Where there is no such shell.
+/// If there is no such shell.
 pub fn script(shell: &str) -> anyhow::Result<String> {
     let shells = Shells::builtins();
     let shell = shells.completer(shell).ok_or_else(|| anyhow::anyhow!("there is no script for {shell}"))?;
@@ -49,8 +49,8 @@ pub fn script(shell: &str) -> anyhow::Result<String> {
     })
 }
 
-/// bash takes words apart at `=`, `@` and `:` as well (COMP_WORDBREAKS), and replaces the last part. What stands together
-/// on the line is put together again, and the candidates lose what bash keeps.
+/// bash also splits words at `=`, `@` and `:` (COMP_WORDBREAKS), and replaces only the last part. This joins the parts
+/// again, and strips from the candidates what bash keeps.
 fn joined_by_bash(script: &str) -> String {
     const TAKEN: &str = r#"    local words=("${COMP_WORDS[@]}")
     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -88,8 +88,8 @@ fn joined_by_bash(script: &str) -> String {
     script.replace(TAKEN, JOINED).replace(ENDED, CUT).replace(asked, &with_quote)
 }
 
-/// zsh runs the file itself as the function when it completes for the first time, unless the file was
-/// sourced. The script of the crate would only register itself, and complete from the second time on.
+/// At the first completion, zsh runs the file itself as the function, unless the file was sourced. The crate's script
+/// would only register itself, and complete from the second time on.
 fn loaded_by_zsh(script: &str) -> String {
     let register = "compdef _clap_dynamic_completer_keyward keyward";
     script.replace(
@@ -100,8 +100,8 @@ fn loaded_by_zsh(script: &str) -> String {
     )
 }
 
-/// Answers a script of `shell`: `args` are the command line of keyward itself, whose words to be
-/// completed stand behind `--`; `command` is the definition of that command line.
+/// Answers a script of `shell`: `args` is keyward's own command line, with the words to complete after `--`; `command`
+/// is its definition.
 pub fn answer(
     shell: &OsStr,
     quote: Option<&OsStr>,
@@ -121,7 +121,7 @@ pub fn answer(
     };
     let mut command = with_candidates(command, &Arc::new(line), None);
     let mut answer = Vec::new();
-    // Paths are completed from there.
+    // Paths are completed relative to this.
     let folder = std::env::current_dir().ok();
     shell.write_complete(&mut command, words, folder.as_deref(), &mut answer).ok()?;
     Some(answer)
@@ -138,13 +138,13 @@ fn named_store(words: &[OsString]) -> Option<PathBuf> {
 struct Line {
     store: PathBuf,
     words: Vec<String>,
-    /// The verbs and the other topics that there is help for.
+    /// The verbs and the other topics that have help.
     topics: Vec<String>,
     shell: Quoting,
 }
 
 impl Line {
-    /// Whether this stands among the words that were typed before the last one.
+    /// Whether this is among the words typed before the last one.
     fn has(&self, word: &str) -> bool {
         self.words.split_last().is_some_and(|(_, before)| before.iter().any(|typed| typed == word))
     }
@@ -156,14 +156,14 @@ fn topics(command: &Command) -> Vec<String> {
     verbs.chain(others).map(str::to_owned).collect()
 }
 
-/// The command with candidates for all of its values that the store or keyward itself knows.
+/// The command with candidates for all values known to the store or keyward.
 fn with_candidates(command: Command, line: &Arc<Line>, kind: Option<Names>) -> Command {
     let kind = match command.get_name() {
         "group" => Some(Names::Groups),
         "user" => Some(Names::Users),
         "role" => Some(Names::Roles),
         "tenant" => Some(Names::Tenants),
-        // A new name is none of the existing ones.
+        // A new name is not an existing one.
         "create" => None,
         _ => kind,
     };
@@ -208,7 +208,7 @@ fn candidates_for(arg: &Arg, kind: Option<Names>, verb: &str, line: &Line) -> Op
     Some(Candidates::Names(names))
 }
 
-/// What is usual for the setting that stands before it.
+/// The usual values of the setting before it.
 fn values_of(line: &Line) -> &'static [&'static str] {
     match line.words.iter().rev().nth(1).map(String::as_str) {
         Some("prefix") => &["kw"],
@@ -225,8 +225,8 @@ fn complete_from(arg: Arg, line: Arc<Line>, candidates: Candidates) -> Arg {
     let (is_positional, shell) = (arg.is_positional(), line.shell);
     arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
         let typed = typed.to_str().unwrap_or_default();
-        // Several values in one word are separated by commas, and no name has one: the last value is being typed. A
-        // filter may leave it out.
+        // Several values in one word are separated by commas, which no name contains: the last value is being typed. A
+        // filter may exclude it.
         let last = typed.rsplit_once(',').map_or(typed, |(_, last)| last);
         let last = last.strip_prefix(NOT).unwrap_or(last);
         let before = &typed[..typed.len() - last.len()];
@@ -238,23 +238,23 @@ fn complete_from(arg: Arg, line: Arc<Line>, candidates: Candidates) -> Arg {
             Candidates::Words(words) => words.iter().filter(|word| word.starts_with(last)).cloned().collect(),
         };
         let typeable = found.into_iter().filter(|name| *clean(name) == **name && !name.contains('\n'));
-        // Nobody names a key twice.
+        // No key is named twice.
         let new = typeable.filter(|name| !is_positional || !line.has(name));
         let new = new.filter(|name| shell != Quoting::BashSingle || !name.contains('\''));
         new.map(|name| CompletionCandidate::new(quoted(&format!("{before}{name}"), shell))).collect()
     }))
 }
 
-/// The shells that put a candidate on the command line as it is, and would obey what is in it.
+/// How to quote for shells that put a candidate on the command line unchanged, and would interpret it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quoting {
-    /// It quotes candidates itself: zsh, fish, elvish.
+    /// The shell quotes candidates itself: zsh, fish, elvish.
     Own,
     /// A backslash before each character.
     Bash,
-    /// Within the double quotation marks of bash: a backslash before what means something there.
+    /// Within double quotation marks in bash: a backslash before special characters.
     BashDouble,
-    /// Within its single ones: nothing means anything, and nothing but the mark itself ends it.
+    /// Within single ones: no character is special, and only the mark itself ends the text.
     BashSingle,
     /// Single quotes, doubled inside.
     PowerShell,
@@ -272,7 +272,7 @@ impl Quoting {
     }
 }
 
-/// The candidate as the shell takes it for one word, and obeys nothing in it.
+/// The candidate, quoted so that the shell takes it as one plain word.
 fn quoted(text: &str, quoting: Quoting) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-@/:,+=%".contains(c);
     match quoting {

@@ -1,9 +1,9 @@
 //! What went wrong, as data: a code for scripts, a message and hints for people, an exit code.
 //!
-//! This room knows what an error is, and none of the rooms that errors come from: those stand in `errors`.
+//! This room knows what an error is, but not the rooms that errors come from: those are in `errors`.
 //!
-//! Codes and exit codes are a contract. They are only ever added, never renamed or renumbered; the
-//! exit codes with their meanings are [`Exit::TABLE`], from which the help texts are made too.
+//! Codes and exit codes are a contract. They are only ever added, never renamed or renumbered; [`Exit::TABLE`] lists
+//! the exit codes with their meanings, and the help texts use it too.
 
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ impl Exit {
     /// `verify`: genuine and allowed, but over a limit (HTTP 429).
     pub const LIMITED: Self = Self(9);
 
-    /// The worse of two: the greater code, but that being over a limit is less than not being allowed.
+    /// The worse of two: the greater code, except that over a limit is less bad than not allowed.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         let order = |exit: Self| if exit == Self::LIMITED { (Self::FORBIDDEN.0, 0) } else { (exit.0, 1) };
@@ -60,7 +60,7 @@ impl Exit {
     ];
 }
 
-/// Declares the codes: each with its name in JSON, the exit code that goes with it, and what it means.
+/// Declares the codes: each with its name in JSON, its exit code, and its meaning.
 macro_rules! codes {
     ($($name:ident $code:literal $exit:literal $meaning:literal,)+) => {
         /// What kind of error it is, for scripts.
@@ -110,7 +110,7 @@ codes! {
     UnknownOutcome "unknown_outcome" 6 "the connection was lost, and nobody knows whether the change was made",
     NotDelivered "not_delivered" 7 "the place for the secret did not take it, so no key was kept",
     Internal "internal" 70 "a bug in keyward",
-    // To a script an interruption is a cancellation; the shell sees the usual 130.
+    // For a script, an interruption is a cancellation; the shell sees the usual 130.
     Interrupted "cancelled" 130 "a signal came",
 }
 
@@ -120,7 +120,7 @@ impl Code {
         self.row().0
     }
 
-    /// The exit code that goes with it.
+    /// Its exit code.
     pub fn exit(self) -> Exit {
         self.row().1
     }
@@ -145,7 +145,7 @@ struct ErrorJson<'d> {
     unknown: Option<&'d Unknown>,
 }
 
-/// What is known of a secret where nobody knows whether the change was made that belongs to it.
+/// What is known about a secret if it is unknown whether its change was made.
 #[derive(Debug, Serialize)]
 struct Unknown {
     /// Its public id.
@@ -168,7 +168,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error with a message: one sentence, no full stop, lower case.
+    /// An error with a message: one sentence in lower case, without a full stop.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -182,19 +182,19 @@ impl Error {
         }
     }
 
-    /// An error that no user can cause: a mistake in keyward.
+    /// An error that no user can cause: a bug in keyward.
     pub fn bug(cause: anyhow::Error) -> Self {
         Self { cause: Some(cause), ..Self::new(Code::Internal, "this is a bug in keyward") }
             .hint("nothing was changed; please report it with the command that you ran and this message")
     }
 
-    /// A panic at this place in the source. What it said is left out: it may hold anything.
+    /// A panic at this place in the source. Its message is left out, because it may contain anything.
     pub fn panic(place: &str) -> Self {
         Self::bug(anyhow::anyhow!("a panic at {place}"))
     }
 
-    /// The same error after secrets were delivered: another attempt would deliver others. `void` is how many of them open
-    /// nothing; those of the `working` keys do, and so do the ones that they were to replace.
+    /// The same error after secrets were delivered: another attempt would deliver new ones. `void` is how many of them
+    /// open nothing. The new secrets of the `working` keys work, and so do those that they should have replaced.
     #[must_use]
     pub fn after_delivery(self, void: usize, working: &[&Name]) -> Self {
         let error = Self { secret_is_out: true, ..self };
@@ -215,31 +215,31 @@ impl Error {
             .hint(format!("to stop both when the store can be written again: keyward rotate {}", names(" ")))
     }
 
-    /// The same, where nobody knows whether the change was made that this secret was delivered for.
+    /// The same, if it is unknown whether the change for this delivered secret was made.
     #[must_use]
     pub fn of_unknown_outcome(self, secret_id: &impl std::fmt::Display) -> Self {
         let unknown = Unknown { secret_id: secret_id.to_string(), delivered: true };
         Self { secret_is_out: true, unknown: Some(Box::new(unknown)), ..self }
     }
 
-    /// The same, where somebody else is about to mint for the same name or key: it passes by itself.
+    /// The same, if another process is about to mint for the same name or key: it passes by itself.
     #[must_use]
     pub fn reserved(self) -> Self {
         Self { is_reserved: true, ..self }
     }
 
-    /// The same, of a verification that could not be made: what is no refusal of the credential does not end as one.
+    /// The same, for a verification that could not be made: it must not look like a refusal of the credential.
     #[must_use]
     pub fn neither_yes_nor_no(self) -> Self {
         if self.code == Code::NotPermitted { Self { exit: Some(Exit::UNUSABLE), ..self } } else { self }
     }
 
-    /// Whether it passes by itself as soon as somebody else has minted.
+    /// Whether it passes by itself as soon as the other process has minted.
     pub fn is_reserved(&self) -> bool {
         self.is_reserved
     }
 
-    /// Whether a secret was delivered before it happened.
+    /// Whether a secret was delivered before the error occurred.
     pub fn is_after_delivery(&self) -> bool {
         self.secret_is_out
     }
@@ -271,12 +271,12 @@ impl Error {
         self.exit.unwrap_or_else(|| self.code.exit())
     }
 
-    /// The error in the form that was asked for.
+    /// The error in the requested form.
     pub fn report(&self, json: bool) -> String {
         if json { self.render_json() } else { clean(&self.render()).into_owned() }
     }
 
-    /// The error as a person reads it: a line for the message, a line for each hint.
+    /// The error for people: a line for the message, and a line for each hint.
     pub fn render(&self) -> String {
         let mut text = format!("error: {}\n", self.message);
         if let Some(cause) = &self.cause {
@@ -288,7 +288,7 @@ impl Error {
         redact(&text).into_owned()
     }
 
-    /// The error as `--json` writes it: `{"error":{"code","message","hint"}}`.
+    /// The error in the form of `--json`: `{"error":{"code","message","hint"}}`.
     pub fn render_json(&self) -> String {
         let hint = if self.hints.is_empty() { None } else { Some(redact(&self.hints.join("\n")).into_owned()) };
         let message = match &self.cause {
@@ -297,7 +297,7 @@ impl Error {
         };
         let error =
             ErrorJson { code: self.code.row().0, message: &redact(&message), hint, unknown: self.unknown.as_deref() };
-        // Three texts: they cannot fail to be JSON.
+        // Three texts cannot fail to serialise.
         let document = serde_json::to_string(&ErrorDocument { error }).unwrap_or_default();
         format!("{document}\n")
     }
@@ -335,7 +335,7 @@ mod tests {
         }
     }
 
-    /// The contract names these, and no others.
+    /// The contract names exactly these.
     #[test]
     fn every_code_of_the_contract_is_there_once() {
         let mut contract =

@@ -1,4 +1,4 @@
-//! What the errors of other rooms and crates mean for whoever runs the command: every `From<…> for Error`.
+//! What the errors of other rooms and crates mean for the user: every `From<…> for Error`.
 //!
 //! The core says what happened. Here it gets its code, and the hints that name flags and commands.
 
@@ -116,13 +116,13 @@ impl From<StoreError> for Error {
                 Self::new(code, message).hint("another process deleted it in the meantime")
             }
             StoreError::Bug(cause) => Self::bug(anyhow::Error::from_boxed(cause).context(message)),
-            // What the core learns to say later, it says in a sentence.
+            // New errors of the core use their own sentence.
             _ => Self::new(code, message),
         }
     }
 }
 
-/// The error for a key that would live longer than the store lets it.
+/// The error for a key that would live longer than the store allows.
 fn lives_too_long(error: &StoreError, message: String) -> Error {
     let refused = Error::new(Code::InvalidValue, message);
     match error {
@@ -167,7 +167,7 @@ pub(crate) fn code_of(error: &StoreError) -> Code {
         StoreError::Denied(Denied::NotPermitted(_)) | StoreError::Forbidden { .. } => Code::NotPermitted,
         StoreError::Denied(Denied::Ceiling { .. }) => Code::RoleCeiling,
         StoreError::NoSuch { .. } | StoreError::KeyGone(_) => Code::NotFound,
-        // What the core learns to say later, it says in a sentence.
+        // New errors of the core have no code yet.
         _ => Code::Internal,
     }
 }
@@ -178,7 +178,7 @@ impl From<VerifyError> for Error {
     }
 }
 
-/// What to do with a store that is elsewhere.
+/// What to do with a store that was moved.
 fn moved(error: Error, target: &Path, is_done: bool) -> Error {
     let target = shell_path(target);
     if is_done {
@@ -190,7 +190,7 @@ fn moved(error: Error, target: &Path, is_done: bool) -> Error {
         .hint(format!("if {target} is lost, a copy works again: keyward store copy --to ANOTHER-FILE"))
 }
 
-/// How a weakness of the store at `path` is mended.
+/// How to fix a weakness of the store at `path`.
 fn close(path: &Path, weakness: &Weakness) -> String {
     match weakness {
         Weakness::Link => "name the file that it points to".to_owned(),

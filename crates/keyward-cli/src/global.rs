@@ -37,7 +37,7 @@ pub struct GlobalArgs {
     /// that is the permissions of the store's file.
     #[arg(long = "as", global = true, value_name = "USER")]
     pub acting: Option<Name>,
-    /// The database that `store` names, if it names one.
+    /// The database that `store` names, if any.
     #[cfg(feature = "postgres")]
     #[arg(skip)]
     pub server: Option<keyward_core::store::ServerUrl>,
@@ -47,7 +47,7 @@ impl GlobalArgs {
     /// Fills in from the environment what the command line leaves open.
     ///
     /// # Errors
-    /// Where a variable holds a value that does not parse.
+    /// If a variable holds a value that does not parse.
     pub fn or_environment(mut self, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let set = |name: &str| environment(name).filter(|value| !value.is_empty());
         let (from, named) = match self.store.take() {
@@ -73,7 +73,7 @@ impl GlobalArgs {
     }
 }
 
-/// A store as it was named.
+/// A store as given.
 #[derive(Debug, Clone)]
 pub enum NamedStore {
     /// A file.
@@ -86,8 +86,8 @@ pub enum NamedStore {
 /// What `from`, a flag or a variable, names: a path, or the URL of a database.
 ///
 /// # Errors
-/// [`Code::Usage`] for a URL that does not parse or that brings a password on a command line, and for a path that no shell
-/// has looked at.
+/// [`Code::Usage`] for a URL that does not parse or that brings a password on a command line, and for a path that no
+/// shell has expanded.
 pub fn named_store(path: PathBuf, from: &str) -> Result<NamedStore, Error> {
     if is_url(&path) { parse_url(&path, from) } else { expanded(path, from).map(NamedStore::File) }
 }
@@ -112,14 +112,14 @@ fn parse_url(_: &std::path::Path, from: &str) -> Result<NamedStore, Error> {
         .hint("a file that is really called so: ./postgres:…"))
 }
 
-/// Whether a database is meant.
+/// Whether the text is meant as a database.
 fn is_url(text: &std::path::Path) -> bool {
     let text = text.as_os_str().as_encoded_bytes();
     text.starts_with(b"postgres:") || text.starts_with(b"postgresql:")
 }
 
-/// Refuses a path with a tilde or a variable that a shell would have replaced, and did not: a new store in a folder of
-/// that name is not what was meant.
+/// Refuses a path with a tilde or a variable that a shell should have expanded: a new store in a folder with that name
+/// is not what was meant.
 fn expanded(path: PathBuf, from: &str) -> Result<PathBuf, Error> {
     let text = path.to_string_lossy();
     let (what, instead) = match text.as_bytes() {

@@ -1,4 +1,4 @@
-//! From a world to an exit code.
+//! Turns a world into an exit code.
 
 mod meant;
 
@@ -19,12 +19,12 @@ use keyward_core::rules::text::holds_secret;
 /// Runs the command line of `world` and returns its exit code. Never ends the process.
 pub fn run(mut world: World) -> Exit {
     let args = world.args.clone();
-    // The scripts put what was typed behind `--`: a variable that was left set affects no other command line.
+    // The scripts put the typed words after `--`: a variable that was left set affects no other command line.
     let is_asked = args.get(1).is_some_and(|arg| arg == "--");
     if let Some(shell) = (world.environment)(complete::VARIABLE).filter(|shell| is_asked && !shell.is_empty()) {
         return answer_shell(&mut world, &shell);
     }
-    // An error before the flags are parsed has to come in the right form, too.
+    // An error before the flags are parsed must have the right form too.
     let wants_json = args.iter().any(|arg| arg == "--json");
     let cli = match Cli::read(&args) {
         Ok(cli) => cli,
@@ -49,7 +49,7 @@ pub fn run(mut world: World) -> Exit {
     }
 }
 
-/// What is not there is perhaps in another store.
+/// Adds the path of the store: what is missing may be in another store.
 fn with_place(error: Error, session: &Session) -> Error {
     match session.store_path() {
         Some(path) if error.code() == Code::NotFound => error.hint(format!("looked at the store {}", path.display())),
@@ -89,7 +89,7 @@ fn not_parsed(world: &mut World, error: &clap::Error, json: bool) -> Exit {
     }
 }
 
-/// clap's message as one of ours: the sentence, its tips as hints, and where the help is.
+/// clap's message in our form: the sentence, its tips as hints, and where the help is.
 fn usage(error: &clap::Error, args: &[OsString]) -> Error {
     let text = error.render().to_string();
     let text = clean(&text);
@@ -105,7 +105,7 @@ fn usage(error: &clap::Error, args: &[OsString]) -> Error {
     root.build();
     let mut command = &root;
     let mut verb = String::new();
-    // Words behind an unknown command are not looked up.
+    // Words after an unknown command are not looked up.
     let unknown = error.get(ContextKind::InvalidSubcommand).map(ToString::to_string);
     let known = |word: &&str| unknown.as_deref() != Some(*word);
     for word in args.iter().skip(1).filter_map(|arg| arg.to_str()).take_while(known) {

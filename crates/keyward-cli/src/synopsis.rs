@@ -1,15 +1,15 @@
-//! How a command is called, in the order in which it is typed: the arguments, and then the options with their values.
+//! The synopsis of a command, in the order in which it is typed: the arguments, then the options with their values.
 //!
-//! Options that stand together under a heading are one word, in capitals.
+//! Options under a common heading are one word, in capitals.
 
 use clap::{Arg, ArgAction, Command};
 
-/// As wide as a line may be. The name of a heading or an option is never broken.
+/// The widest line. The name of a heading or an option is never broken.
 const LINE: usize = 80;
-/// What stands before the first line.
+/// The width of the text before the first line.
 const HEADING: usize = "Usage: ".len();
 
-/// What stands behind the name of `command`.
+/// The parts after the name of `command`.
 pub(super) fn pieces(command: &Command) -> Vec<String> {
     let mut pieces: Vec<String> = command.get_positionals().filter(|arg| !arg.is_hide_set()).map(argument).collect();
     let options = command.get_arguments().filter(|arg| {
@@ -35,7 +35,7 @@ pub(super) fn pieces(command: &Command) -> Vec<String> {
     pieces
 }
 
-/// How `command` is called, `words` first, on as many lines as it needs.
+/// The synopsis of `command`, beginning with `words`, on as many lines as it needs.
 pub(super) fn synopsis(command: &Command, words: &str) -> String {
     let mut lines = vec![format!("keyward {words}")];
     for piece in pieces(command) {

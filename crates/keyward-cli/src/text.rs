@@ -7,7 +7,7 @@ use std::path::Path;
 pub use keyward_core::rules::text::count;
 use keyward_core::rules::text::is_obeyed;
 
-/// A set or a map of these, inserted one by one. `collect` would sort them first, and bring 6 KiB of sorting into the
+/// A set or a map of these, inserted one by one. `collect` would sort them first, and add 6 KiB of sorting code to the
 /// program for each type.
 pub fn gather<T, C: Default + Extend<T>>(items: impl IntoIterator<Item = T>) -> C {
     let mut gathered = C::default();
@@ -15,11 +15,11 @@ pub fn gather<T, C: Default + Extend<T>>(items: impl IntoIterator<Item = T>) -> 
     gathered
 }
 
-/// How many names are offered in the place of another at most.
+/// The most names that are suggested for another.
 const OFFERED: usize = 3;
 
-/// Those of `names` that were probably meant with `text`: the same in another case; or else what begins so; or else what
-/// is spelled much like it, the likeliest first.
+/// The `names` that were probably meant by `text`, the likeliest first: the same in another case; or else those with
+/// this prefix; or else those spelled much like it.
 fn likely<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Vec<&'n str> {
     let wanted = text.to_lowercase();
     let all = || names.iter().map(AsRef::as_ref);
@@ -28,7 +28,7 @@ fn likely<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Vec<&'n str> {
         found = all().filter(|name| name.to_lowercase().starts_with(&wanted)).collect();
     }
     if found.is_empty() {
-        // What all flags begin with makes none of them likelier.
+        // The common dashes make no flag likelier.
         let bare = |text: &str| text.trim_start_matches('-').to_lowercase();
         let similarity = |name: &str| strsim::jaro_winkler(&bare(name), &bare(text));
         let mut similar: Vec<(f64, &str)> = all().map(|name| (similarity(name), name)).collect();
@@ -43,12 +43,12 @@ fn likely<'n, N: AsRef<str>>(names: &'n [N], text: &str) -> Vec<&'n str> {
     found
 }
 
-/// The question whether one of `names` was meant with `text`, if one may have been.
+/// Asks whether one of `names` was meant by `text`, if one may have been.
 pub fn did_you_mean<N: AsRef<str>>(names: &[N], text: &str) -> Option<String> {
     asked(likely(names, text).into_iter().map(str::to_owned).collect())
 }
 
-/// The same with the names between backticks.
+/// The same, with the names in backticks.
 pub fn did_you_mean_quoted<N: AsRef<str>>(names: &[N], text: &str) -> Option<String> {
     asked(likely(names, text).into_iter().map(|name| format!("`{name}`")).collect())
 }
@@ -61,9 +61,8 @@ fn asked(likely: Vec<String>) -> Option<String> {
     }
 }
 
-/// The text without anything that a terminal would obey, but the line feed: a value from a store or
-/// from a command line cannot move the cursor, ring the bell, change the title or turn the writing
-/// direction.
+/// The text without anything that a terminal obeys, except the line feed: a value from a store or from a command line
+/// cannot move the cursor, ring the bell, change the title or turn the writing direction.
 pub fn clean(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
         return Cow::Borrowed(text);
@@ -71,7 +70,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|c| if c != '\n' && is_obeyed(c) { '\u{fffd}' } else { c }).collect())
 }
 
-/// What libraries say of numbers, and what a person reads instead.
+/// What libraries say about numbers, and what a person reads instead.
 const OF_NUMBERS: [(&str, &str); 4] = [
     ("invalid digit found in string", "this is not a whole number"),
     ("cannot parse integer from empty string", "a number is missing"),
@@ -79,7 +78,7 @@ const OF_NUMBERS: [(&str, &str); 4] = [
     ("number too small to fit in target type", "the number is too small"),
 ];
 
-/// The text without what only programmers read: the numbers of errors of the system, and what libraries say of numbers.
+/// The text without what only programmers read: system error numbers, and what libraries say about numbers.
 pub fn in_plain_words(mut text: String) -> String {
     const NUMBER: &str = " (os error ";
     while let Some(start) = text.find(NUMBER)
@@ -95,8 +94,7 @@ pub fn in_plain_words(mut text: String) -> String {
     text
 }
 
-/// The text as one word of a shell's command line: a remedy may be pasted, and a scope may hold what a
-/// shell obeys.
+/// The text as one word of a shell command line: a remedy may be pasted, and a scope may contain shell syntax.
 pub fn shell_word(text: &str) -> Cow<'_, str> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@/:,+=".contains(&b)) {
         Cow::Borrowed(text)
@@ -105,7 +103,7 @@ pub fn shell_word(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The path as one word of a shell's command line.
+/// The path as one word of a shell command line.
 pub fn shell_path(path: &Path) -> String {
     shell_word(&path.display().to_string()).into_owned()
 }

@@ -1,8 +1,8 @@
 //! Everything outside the program, in one value.
 //!
-//! The library asks for the time, for random bytes, for the environment and for the streams only
-//! through a [`World`]. `main` makes the real one; tests make one with a fixed clock, a seeded
-//! generator and recorded streams. Lints forbid every other way.
+//! The library asks for the time, for random bytes, for the environment and for the streams only through a [`World`].
+//! `main` makes the real one; tests make one with a fixed clock, a seeded generator and recorded streams. Lints forbid
+//! any other way.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use crate::terminal::Interrupts;
 
 /// Looks up an environment variable.
 pub type Environment = Box<dyn Fn(&str) -> Option<OsString>>;
-/// Tells the time, on any thread.
+/// Returns the time, on any thread.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Fills a buffer from a generator that is fit for secrets.
 pub type Random = Box<dyn FnMut(&mut [u8]) -> anyhow::Result<()>>;
@@ -27,9 +27,9 @@ pub struct World {
     pub args: Vec<OsString>,
     /// Looks up an environment variable.
     pub environment: Environment,
-    /// Tells the time.
+    /// Returns the time.
     pub clock: Clock,
-    /// Whether that is the time of this host: it is compared with that of a server then, which gives changes their time.
+    /// Whether that is the time of this host: then it is compared with the server's time, which is used for changes.
     pub is_host_clock: bool,
     /// Fills a buffer from a generator that is fit for secrets.
     pub random: Random,
@@ -45,7 +45,7 @@ pub struct World {
     pub stderr: Box<dyn Write>,
     /// What the streams are connected to.
     pub streams: StreamKinds,
-    /// Where signals find out what has to be put back before the program ends.
+    /// Where signal handlers find what has to be restored before the program ends.
     pub interrupts: Arc<Interrupts>,
 }
 

@@ -1,12 +1,13 @@
-//! API keys for your own services: mint them, keep them in a store, say whether a presented one may make a request.
+//! API keys for your own services: mint them, keep them in a store, and decide whether a presented one may make a
+//! request.
 //!
-//! This is what the command line `keyward` is made of. It has no terminal, reads no clock, no environment and no
-//! generator: the time and random bytes are handed in, and what a person reads is put into words elsewhere.
+//! This is what the command line `keyward` is made of. It has no terminal and reads no clock, environment or generator:
+//! the caller passes the time and random bytes in, and other code writes the messages for people.
 //!
 //! # Mint a key
 //!
-//! A key exists if and only if its secret was delivered. So the secret is handed to a function of yours, and the key is
-//! kept where that says that it took it.
+//! A key exists if and only if its secret was delivered. So keyward hands the secret to a function of yours, and keeps
+//! the key only if that function reports success.
 //!
 #![cfg_attr(feature = "sqlite", doc = "```")]
 #![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -79,7 +80,7 @@
 //! The order is `{issuer, verifier} → store → rules → platform`, and a test holds it. Without the feature `sqlite` there
 //! is neither a store nor a verifier, but the rules are there, and secrets can be minted for a store of your own.
 
-// Of a build without a store, the links above that lead to it lead nowhere.
+// In a build without a store, the links to it above are broken.
 #![cfg_attr(not(feature = "sqlite"), allow(rustdoc::broken_intra_doc_links))]
 
 pub mod issuer;

@@ -1,11 +1,11 @@
-//! The time, handed in: of day, for decisions, and since some moment, for waits.
+//! The time, passed in: the time of day for decisions, and the time since some moment for waits.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Tells the time on any thread.
+/// Gives the time on any thread.
 #[derive(Clone)]
 pub struct Clock {
     day: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -13,7 +13,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock of these two: the time of day, and the time since some moment, which never goes backwards.
+    /// A clock from two functions: the time of day, and the time since some moment, which never goes backwards.
     pub fn new(
         day: impl Fn() -> Timestamp + Send + Sync + 'static,
         steady: impl Fn() -> Duration + Send + Sync + 'static,
@@ -21,7 +21,7 @@ impl Clock {
         Self { day: Arc::new(day), steady: Arc::new(steady) }
     }
 
-    /// The clock of the system.
+    /// The system's clock.
     #[expect(clippy::disallowed_methods, reason = "the clock of a service that brings none of its own")]
     pub fn of_the_system() -> Self {
         let start = std::time::Instant::now();

@@ -1,13 +1,13 @@
-//! Guards HTTP services with the API keys of keyward.
+//! Guards HTTP services with keyward's API keys.
 //!
-//! Two ways lead here. A proxy asks the server (`server`) before each request, or a service that is written in Rust puts
-//! a layer (`tower`) in front of its router. Both decide alike, and both answer alike.
+//! There are two ways to use it. A proxy asks the server (`server`) before each request, or a service written in Rust
+//! puts a layer (`tower`) in front of its router. Both decide and answer in the same way.
 //!
 //! | room | what is in it |
 //! |---|---|
 //! | [`facts`] | what a proxy says about a request, one file a dialect |
 //! | [`policy`] | what is asked of a key, and which policy a request is for |
-//! | [`guard`] | the question: policy, facts and credential in, ruling out; and what guessers may cost |
+//! | [`guard`] | the question: policy, facts and credential in, ruling out; and the limits on guessing |
 //! | [`answer`] | from a ruling to a status, headers and a body |
 //! | `observe` | counters, their text for Prometheus, and the log |
 //! | `server` | listeners, connections, endpoints, reload and stop (feature `server`) |
@@ -16,8 +16,8 @@
 //! The order is `{server, tower} → observe → guard → answer → policy → facts`. All but the servers are values in, values
 //! out.
 //!
-//! One sentence governs it: no answer but an exact 200 ever means yes, and nothing that a client can write decides which
-//! rule applies.
+//! One rule governs it: only an exact 200 ever means yes, and nothing that a client can write decides which policy
+//! applies.
 
 pub mod answer;
 pub mod clock;

@@ -1,16 +1,16 @@
-//! Refusals of the guard itself: those that no key has to do with.
+//! Refusals by the guard itself, unrelated to any key.
 
-/// Why the guard refuses before or beside any decision about a key.
+/// Why the guard refuses, before or apart from any decision about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Whoever asks is no proxy of ours, or does not know the proxy secret.
+    /// The peer is not a trusted proxy, or does not know the proxy secret.
     UntrustedPeer,
-    /// A header that is the guard's to write came with the request.
+    /// A header that only the guard may write came with the request.
     ForgedHeader,
-    /// A header that holds one fact stands twice, is a list, or cannot be read.
+    /// A header for a single fact occurs twice, is a list, or cannot be parsed.
     AmbiguousRequest,
-    /// The path is one that two readers read differently.
+    /// Readers could differ about the path.
     AmbiguousPath,
     /// No route is for the request.
     NoRoute,
@@ -18,15 +18,15 @@ pub enum Refusal {
     TooManyFailures,
     /// The store cannot be used at the moment.
     StoreUnusable,
-    /// Too many credentials wait to be checked.
+    /// Too many credentials are waiting to be checked.
     Overloaded,
-    /// The guard is about to end.
+    /// The guard is about to stop.
     Draining,
-    /// The key's name cannot be told in a header.
+    /// The key's name cannot be sent in a header.
     NameUnusable,
-    /// There is no policy of the name in the path: a mistake in the proxy's configuration.
+    /// There is no policy with the name in the path: a mistake in the proxy's configuration.
     UnknownPolicy,
-    /// A mistake in keyward.
+    /// A bug in keyward.
     Internal,
 }
 

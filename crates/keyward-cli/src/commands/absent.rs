@@ -1,4 +1,4 @@
-//! What an empty answer says about its filters: those that name something that nothing has.
+//! Notes for an empty answer: which filters name something that nothing has.
 
 use keyward_core::rules::directory::Kind;
 use keyward_core::rules::selection::Selection;
@@ -11,7 +11,7 @@ use crate::text::did_you_mean;
 /// The code of such a note in JSON.
 const CODE: &str = "nothing_has";
 
-/// Says which values of the filter no key has, where it let through that many.
+/// Notes which values of the filter no key has, given how many keys it matched.
 pub(super) fn note_keys(session: &mut Session, view: &View<'_>, filter: &Filter, found: u64) -> Result<(), Error> {
     for Value { only, what, names, text } in values(filter, found > 0) {
         if view.has_key(&only, session.now())? {
@@ -28,8 +28,8 @@ pub(super) fn note_keys(session: &mut Session, view: &View<'_>, filter: &Filter,
 
 const IS_CALLED: &str = "is called";
 
-/// A value of a filter: the filter with nothing else, what a key with it does, what else could have been meant, and the
-/// value itself.
+/// A value of a filter: the filter with only this value, what a matching key would do, what else may have been meant,
+/// and the value itself.
 struct Value {
     only: Filter,
     what: &'static str,
@@ -37,7 +37,7 @@ struct Value {
     text: String,
 }
 
-/// The values of a selection. One that a key must have is there, where keys were found.
+/// The values of a selection. If keys were found, a required value exists.
 fn of<T>(selection: &Selection<T>, were_found: bool) -> impl Iterator<Item = &T> {
     let is_there = were_found && selection.len() == selection.any_of.len() && selection.len() == 1;
     selection.values().filter(move |_| !is_there)
@@ -81,7 +81,7 @@ fn values(filter: &Filter, were_found: bool) -> Vec<Value> {
     all
 }
 
-/// Says which values of the filter no event has.
+/// Notes which values of the filter no event has.
 pub(super) fn note_events(session: &mut Session, view: &View<'_>, filter: &EventFilter) -> Result<(), Error> {
     let mut notes = vec![];
     if let Some(by) = filter.by.as_ref().filter(|by| by.as_str() != "owner")
@@ -98,7 +98,7 @@ pub(super) fn note_events(session: &mut Session, view: &View<'_>, filter: &Event
     if let Some(action) = &filter.action
         && !view.has_event(&EventFilter { action: Some(action.clone()), ..EventFilter::default() })?
     {
-        // The action itself, what it is about, or what is done.
+        // The action itself, its subject, or its verb.
         let parts = ACTIONS.iter().flat_map(|action| action.split('.'));
         let known: Vec<&str> = ACTIONS.iter().copied().chain(parts).collect();
         notes.push(if known.contains(&action.as_str()) {

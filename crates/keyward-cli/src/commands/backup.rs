@@ -29,7 +29,7 @@ impl Backup {
     /// Makes the copy.
     ///
     /// # Errors
-    /// Where the store cannot be read, or the file not be written. Then no file is left behind.
+    /// If the store cannot be read, or the file cannot be written. Then no file is left behind.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let store = session.existing_store()?;
         let shown = self.file.display().to_string();

@@ -26,7 +26,7 @@ impl Completions {
     /// Prints the script.
     ///
     /// # Errors
-    /// Where stdout takes nothing.
+    /// If stdout cannot be written.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         session.terminal.print(&script(&self.shell)?)?;
         Ok(Exit::DONE)

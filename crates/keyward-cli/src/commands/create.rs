@@ -49,7 +49,7 @@ impl Create {
     /// Mints the key.
     ///
     /// # Errors
-    /// What the store or the sink says; then there is no key.
+    /// Errors of the store or the sink; then there is no key.
     pub fn run(mut self, session: &mut Session) -> Result<Exit, Error> {
         if let Some(name) = self.name.as_ref().filter(|_| self.ensure) {
             ensure(session, name, &self.settings, &self.delivery, self.rotate_if_missing)?;
@@ -70,7 +70,7 @@ impl Create {
         Ok(Exit::DONE)
     }
 
-    /// Asks for everything that was not said, and shows all of it before anything is made.
+    /// Asks for everything that was not given, and shows all of it before anything is made.
     fn ask(&mut self, session: &mut Session) -> Result<Name, Error> {
         session.check_can_ask("NAME")?;
         let store = session.store_to_plan()?;

@@ -1,5 +1,5 @@
-//! Damaged keys and users, for commands that go on after one: lists and exports show all that is there, say what cannot
-//! be trusted, and end as where the store is damaged.
+//! Damaged keys and users, for commands that continue after one: lists and exports show everything, say what cannot be
+//! trusted, and end with the error for a damaged store.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use keyward_core::store::StoreError;
 /// How many of them are named.
 const NAMED: u64 = 20;
 
-/// The damaged keys and users that a command came across.
+/// The damaged keys and users that a command found.
 #[derive(Debug, Default)]
 pub struct DamageReport {
     count: u64,
@@ -20,7 +20,7 @@ pub struct DamageReport {
 }
 
 impl DamageReport {
-    /// Takes note of the key, if it is damaged.
+    /// Records the key, if it is damaged.
     pub fn add_key(&mut self, key: &Key) {
         self.note("key", &key.name, key.damage.as_deref());
     }

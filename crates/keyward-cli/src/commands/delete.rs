@@ -34,7 +34,7 @@ impl Delete {
     /// Deletes them all, or none.
     ///
     /// # Errors
-    /// What the store or the person says; then nothing was deleted.
+    /// An error of the store, or if the person declines; then nothing was deleted.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         if self.keys.is_empty() {
             session.check_can_ask("KEY")?;
@@ -49,7 +49,7 @@ impl Delete {
             named => find_all_to_change(&store, named)?,
         };
         if !self.yes {
-            // Whether they can be deleted at all is checked before anybody is asked.
+            // First check whether they can be deleted at all, before asking the person.
             store.rehearse(session.stamp(), |changes| keys.iter().try_for_each(|key| changes.delete_key(key)))?;
             confirm(session, &keys)?;
         }
@@ -60,7 +60,7 @@ impl Delete {
     }
 }
 
-/// Shows what will break. A key that was used lately has to be named; for others, a yes is enough.
+/// Shows what will break. The person must type the name of a recently used key; for others, a yes is enough.
 fn confirm(session: &mut Session, keys: &[Key]) -> Result<(), Error> {
     let now = session.now();
     if let Some(path) = session.store_path() {

@@ -1,7 +1,7 @@
 //! `keyward group`, `user`, `role`, `tenant`
 //!
-//! One set of verbs for the four. The settings that only one of them has are its [`FactArgs`]; users
-//! and tenants can also be switched off ([`SwitchVerb`]).
+//! One set of verbs for all four. The settings that only one of them has are its [`FactArgs`]; users and tenants can
+//! also be switched off ([`SwitchVerb`]).
 
 mod facts;
 mod verbs;
@@ -155,7 +155,7 @@ impl<F: FactArgs> SwitchVerb<F> {
     /// Does what was asked.
     ///
     /// # Errors
-    /// What the store says; then nothing was changed.
+    /// An error of the store; then nothing was changed.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         match self {
             Self::Verb(verb) => verb.run(session),
@@ -169,7 +169,7 @@ impl<F: FactArgs> Verb<F> {
     /// Does what was asked.
     ///
     /// # Errors
-    /// What the store says; then nothing was changed.
+    /// An error of the store; then nothing was changed.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         match self {
             Self::Create(args) => verbs::create(session, args),

@@ -36,7 +36,7 @@ impl Duplicate {
     /// Mints the key.
     ///
     /// # Errors
-    /// What the store or the sink says; then there is no new key.
+    /// Errors of the store or the sink; then there is no new key.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let sink = self.delivery.sink(session)?;
         let patch = self.settings.patch(session.now())?;

@@ -47,7 +47,7 @@ impl Edit {
     /// Makes the change.
     ///
     /// # Errors
-    /// What the store says; then nothing was changed.
+    /// An error of the store; then nothing was changed.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let mut patch = self.settings.patch(session.now())?;
         self.changes.extend(&mut patch)?;
@@ -96,19 +96,19 @@ impl Edit {
     }
 }
 
-/// What a change makes of a key at its time: its name and its settings.
+/// The result of a change to a key at a given time: its name and its settings.
 type Change<'e> = &'e dyn Fn(&Key, Timestamp) -> Result<(Name, Settings), Error>;
 
-/// Gives each key the name and the settings that `edited` makes of it at the time of the change: all of them, or none.
-/// Returns them as they were and as they are.
+/// Gives each key the name and the settings that `edited` returns at the time of the change: all keys, or none. Returns
+/// the keys before and after.
 fn change(
     session: &mut Session,
     store: &mut Store,
     keys: &[Key],
     edited: Change<'_>,
 ) -> Result<Vec<(Key, Key)>, Error> {
-    // The keys are read again inside the transaction, so that no change in the meantime is lost. Somebody may be about
-    // to mint for a new name: most are done in a moment.
+    // The keys are read again inside the transaction, so that no change in the meantime is lost. Another process may be
+    // about to mint for a new name: usually that takes a moment.
     Patience::Short.wait(session, |session| {
         session.write(store, |changes| {
             let change = |key: &Key| {
@@ -122,7 +122,7 @@ fn change(
     })
 }
 
-/// Says what was changed: in JSON an array, where several keys were named.
+/// Says what was changed: in JSON an array, if several keys were named.
 fn report(session: &mut Session, changed: &[(Key, Key)], are_several: bool) -> Result<(), Error> {
     let now = session.now();
     let outcome = |(before, after): &(Key, Key)| if before == after { Effect::Unchanged } else { Effect::Updated };
@@ -147,7 +147,7 @@ fn report(session: &mut Session, changed: &[(Key, Key)], are_several: bool) -> R
     Ok(())
 }
 
-/// Opens the settings in the person's editor, until they are right or the person gives up.
+/// Opens the settings in the person's editor, until they are valid or the person gives up.
 fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key, Key), Error> {
     let editor =
         ["VISUAL", "EDITOR"].iter().find_map(|name| session.environment(name).filter(|value| !value.is_empty()));
@@ -159,7 +159,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         session.interrupts.hint(None);
         let edited = unmark(&scratch.edit(session.question(), &editor)?);
         session.look_at_the_clock();
-        // A signal may end the program in the middle of a question, and the file stays then.
+        // If a signal ends the program in the middle of a question, the file stays.
         session.interrupts.hint(Some(kept_in(scratch.path())));
         if edited == original {
             return Ok((key.clone(), key));
@@ -168,7 +168,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
             Ok(read) => read,
             Err(mistakes) => {
                 for (marks, mistake) in mistakes.iter().enumerate() {
-                    // Counted with the marks that the editor will show.
+                    // Counted with the notes that the editor will show.
                     session.terminal.say(&format!("line {}: {}", mistake.line + marks + 1, mistake.what));
                 }
                 if let Err(error) = session.confirm("Edit it again?", Enter::MeansYes) {
@@ -184,7 +184,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
         if let Err(error) = offer_group(session, store, settings.group.as_ref()) {
             return Err(kept(scratch, error));
         }
-        // What the store says of it is said before the question and not after it.
+        // An error of the store is reported before the question, not after it.
         let rehearsed = store.rehearse(session.stamp(), |changes| {
             let present = changes.key(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
             changes.update_key(&present, &name, &settings).map(drop)
@@ -205,7 +205,7 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
             if present.revision != key.revision {
                 return Err(StoreError::KeyChanged(key.name.clone()).into());
             }
-            // Counted from the moment that stands in the key: the person took a while to answer.
+            // Counted from the time in the key: the person took a while to answer.
             let mut settings = settings.clone();
             if let Some(end @ When::In(_)) = end {
                 settings.expires_at = end_of(end, now)?;
@@ -222,10 +222,10 @@ fn in_editor(session: &mut Session, store: &mut Store, key: Key) -> Result<(Key,
     }
 }
 
-/// What the person wrote is kept where the change was not made.
+/// Keeps the person's text if the change was not made.
 fn kept(scratch: Scratch, error: Error) -> Error {
     match scratch.keep() {
-        // Interrupts have it already.
+        // The interrupt handler reports it already.
         Some(path) if error.code() != Code::Interrupted => error.hint(kept_in(&path)),
         _ => error,
     }

@@ -33,7 +33,7 @@ impl Enable {
     /// Enables them all, or none.
     ///
     /// # Errors
-    /// What the store says; then nothing was changed.
+    /// An error of the store; then nothing was changed.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         set_enabled(session, &self.keys, true)
     }
@@ -43,7 +43,7 @@ impl Disable {
     /// Disables them all, or none.
     ///
     /// # Errors
-    /// What the store says; then nothing was changed.
+    /// An error of the store; then nothing was changed.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         set_enabled(session, &self.keys, false)
     }

@@ -1,9 +1,8 @@
-//! `keyward create --ensure`: a key that is as it should be, however often that is said.
+//! `keyward create --ensure`: makes a key as it should be, however often it is run.
 //!
-//! A step of CI may run again, and it may have been killed in the middle. So nothing is taken for granted:
-//! settings are compared with what the key has, and a place that can be read is read, to prove that the
-//! secret in it still verifies. A secret without a key, which is what a crash leaves behind, is recognised
-//! and replaced. No second secret is minted unless that was asked for.
+//! A CI step may run again, and it may have been killed in the middle. So nothing is taken for granted: settings are
+//! compared with the key's, and a readable place is read, to prove that its secret still verifies. A secret without a
+//! key, which a crash leaves behind, is recognised and replaced. No second secret is minted unless asked for.
 
 use super::expiry::{EXPIRY_CUT, tell_cuts, tell_expiry};
 use super::mint::{Creation, DeliveryArgs, Rotation, Together, mint_key, one, rotate_keys};
@@ -21,21 +20,21 @@ use keyward_core::rules::token::Id;
 use keyward_core::store::{Changes, Staging, Store, StoreError, Subject};
 use keyward_core::verifier::VerifyError;
 
-/// What the place of a secret holds, seen from a key.
+/// What the place of a secret holds, from the point of view of a key.
 enum PlaceState {
-    /// That cannot be found out, or it is a secret of the key that works.
+    /// A working secret of the key, or something that cannot be determined.
     Good,
-    /// A secret of the key that works, and that a rotation left staged.
+    /// A working secret of the key that a rotation left staged.
     Staged(Id),
-    /// No secret of the key that works, for this reason.
+    /// No working secret of the key, for this reason.
     Bad(String),
 }
 
-/// Makes the key, or makes it as it should be.
+/// Makes the key, or changes it to what it should be.
 ///
 /// # Errors
-/// What the store or the sink says, and [`Code::Conflict`] where the place of the secret holds none of this
-/// key; then nothing was changed.
+/// Errors of the store or the sink, and [`Code::Conflict`] if the place of the secret holds none of this key's; then
+/// nothing was changed.
 pub fn ensure(
     session: &mut Session,
     name: &Name,
@@ -43,7 +42,7 @@ pub fn ensure(
     delivery: &DeliveryArgs,
     rotate_if_missing: bool,
 ) -> Result<(), Error> {
-    // Another process may make the key in the meantime: then it is there, and is looked at.
+    // Another process may make the key in the meantime: then it exists, and is checked.
     match ensure_once(session, name, settings, delivery, rotate_if_missing) {
         Err(error) if error.code() == Code::NameTaken && !error.is_after_delivery() => {
             ensure_once(session, name, settings, delivery, rotate_if_missing)
@@ -74,8 +73,8 @@ fn ensure_once(
         let creation = Creation { name, settings: &wanted, end, source: None, sink: &sink, patience: Patience::Long };
         return mint_key(session, &mut store, creation).map(drop);
     };
-    // Another process may have made the key since the place was looked at. A secret is in its place before its key is
-    // in the store: now it is there.
+    // Another process may have made the key since the place was read. A secret is in its place before its key is in the
+    // store, so it is there now.
     let proof = proof_in(&sink)?;
     let patch = settings.patch_for(&key, session.now())?;
     offer_group(session, &mut store, patch.apply(&key.settings).group.as_ref())?;
@@ -139,7 +138,7 @@ fn report_effect(session: &mut Session, before: &Key, after: &Key, outcome: Effe
     }
 }
 
-/// The sink, which may replace what is in its file where that is nothing but a secret that `may_go`.
+/// The sink, allowed to replace the content of its file if that is only a secret that `may_go`.
 fn over_a_leftover(
     sink: Sink,
     proof: Option<&Proof>,
@@ -150,7 +149,7 @@ fn over_a_leftover(
     Ok(Sink::Place(Place::File { path, existing }))
 }
 
-/// A secret that is in its place and is refused all the same is not as it should be, unless that was asked for.
+/// A secret that is in its place but refused is not as it should be, unless that was asked for.
 fn check_works(
     session: &Session,
     store: &mut Store,
@@ -170,8 +169,8 @@ fn check_works(
     Err(Error::new(Code::Conflict, message).hint(hint))
 }
 
-/// What a rotation that was killed has left, beside the place and in the store, goes. One that is at work now has
-/// reserved the key, and if it did not, it is younger than this.
+/// Removes what a killed rotation has left, beside the place and in the store. A rotation in progress has reserved the
+/// key; if it has not, its secret is younger than this.
 fn clear_up(session: &mut Session, store: &mut Store, key: &Key, sink: &Sink) -> Result<(), Error> {
     const AT_WORK: i64 = 60;
     sink.place().map_or(Ok(()), Place::clear_up)?;
@@ -194,12 +193,12 @@ fn check(session: &Session, sink: &Sink) -> Result<(), Error> {
     sink.place().map_or(Ok(()), |place| place.check(session))
 }
 
-/// What the place of the secret holds now; `None` where it cannot be looked at.
+/// What the place of the secret holds now; `None` if it cannot be read.
 fn proof_in(sink: &Sink) -> Result<Option<Proof>, Error> {
     Ok(sink.place().map(Place::proof).transpose()?.flatten())
 }
 
-/// Whether what is in the place is a secret of this key that works. Costs one Argon2id.
+/// Whether the place holds a working secret of this key. Computes one Argon2id hash.
 fn state_of_place(store: &Store, key: &Key, proof: Option<&Proof>, session: &Session) -> Result<PlaceState, Error> {
     let secret = match proof {
         None => return Ok(PlaceState::Good),
@@ -209,7 +208,7 @@ fn state_of_place(store: &Store, key: &Key, proof: Option<&Proof>, session: &Ses
         Some(Proof::SomethingElse) => {
             return Ok(PlaceState::Bad(format!("the file holds something else than a secret of {}", key.name)));
         }
-        // Who reads it may take it or not: neither is it as it should be, nor is there nothing to lose.
+        // A reader may or may not accept it: it is not as it should be, but it must not be lost either.
         Some(Proof::Surrounded) => {
             let message =
                 "the file holds a secret with blanks or other invisible characters around it; nothing was changed";

@@ -1,4 +1,4 @@
-//! What is told of the end of a key and of its old secret: in words, and as the `warnings` of a document.
+//! What is reported about the end of a key and of its old secret: in words, and as the `warnings` of a document.
 
 use jiff::Timestamp;
 
@@ -8,14 +8,14 @@ use keyward_core::rules::key::Key;
 use keyward_core::rules::time::{Duration, relative, rfc3339};
 use keyward_core::store::Store;
 
-/// The warning of a key whose end had to be earlier than it was.
+/// The warning for a key whose end had to be cut.
 pub const EXPIRY_CUT: &str = "expiry_cut";
-/// The warning of a grace that ends with its key.
+/// The warning for a grace period that ends with its key.
 pub const GRACE_CUT: &str = "grace_cut";
-/// The warning of a new key that expires in under an hour.
+/// The warning for a new key that expires in under an hour.
 pub const EXPIRES_SOON: &str = "expires_soon";
 
-/// Those of these warnings that apply.
+/// The warnings that apply.
 pub fn applying(warnings: &[(bool, &'static str)]) -> Vec<&'static str> {
     warnings.iter().filter(|(applies, _)| *applies).map(|(_, warning)| *warning).collect()
 }
@@ -28,10 +28,10 @@ pub fn expires_soon(key: &Key, now: Timestamp) -> bool {
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
-/// Tells what was cut, as the warnings of a document name it.
+/// Says what was cut, as in the warnings of a document.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// If the store cannot be read.
 pub fn tell_cuts(
     session: &mut Session,
     store: &Store,
@@ -55,7 +55,8 @@ pub fn tell_cuts(
     Ok(())
 }
 
-/// Tells when a key expires, or that it never does: what was decided, whoever decided it. In under an hour may be a mistake.
+/// Says when a key expires, or that it never does, whether a person or the store decided that. Less than an hour may be
+/// a mistake.
 pub fn tell_expiry(session: &mut Session, key: &Key) {
     let Some(end) = key.settings.expires_at else { return session.terminal.note("it never expires") };
     let (now, time) = (session.now(), rfc3339(end).to_string());

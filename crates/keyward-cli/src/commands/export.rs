@@ -26,7 +26,7 @@ impl Export {
     /// Prints it.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let Some(store) = session.store_to_read()? else {
             session.terminal.note("there is no store yet; make the first key with: keyward create first-key");
@@ -66,7 +66,7 @@ fn print_toml(
         damaged.add_key(&key);
         let text = key_to_toml(&key.name, &key.settings);
         let text = match key.secrets.iter().find_map(|secret| secret.imported) {
-            // It stands where a person who applies the manifest elsewhere looks.
+            // It is placed where a person who applies the manifest elsewhere will look.
             Some(import) => {
                 text.replacen('\n', &format!("\n# its secret was imported as {}\n", import.origin.as_str()), 1)
             }
@@ -82,7 +82,7 @@ fn with_keys(entries: &[Draft]) -> serde_json::Value {
     serde_json::Value::Object(manifest)
 }
 
-/// The keys stand at the end of the one object, so they can be written one by one.
+/// The keys are at the end of the single object, so they can be written one by one.
 fn print_json(
     session: &mut Session,
     view: &View<'_>,

@@ -1,8 +1,7 @@
-//! The form: what a new key is, one question at a time.
+//! The form for a new key: one question at a time.
 //!
-//! It fills in the flags that were not given, so a key that was made with it is like any other. It
-//! offers what there is in the store, checks each answer where it is given, and changes nothing: Esc
-//! and Ctrl-C leave everything as it was.
+//! It fills in the flags that were not given, so a key made with it is like any other. It offers what the store has,
+//! checks each answer at once, and changes nothing: Esc and Ctrl-C leave everything as it was.
 
 use std::fmt::Display;
 
@@ -26,7 +25,7 @@ pub fn fill(session: &mut Session, store: Option<&Store>, args: &mut SettingArgs
     let mut form = Form { session, section, store };
     form.session.terminal.say("A new key. Enter skips a question, or takes the marked answer; Esc cancels.");
     let name = form.name()?;
-    // Who acts owns what they make, and it is for their tenant; the summary shows it.
+    // The acting user owns the new key, and it is for their tenant; the summary shows that.
     let start = store.map(|store| form.session.default_settings(store)).transpose()?;
     for (setting, question, kind) in QUESTIONS {
         let is_decided =
@@ -54,7 +53,7 @@ fn given<T>(answer: Answer<T>) -> Result<T, Error> {
     }
 }
 
-/// What it means to choose nothing for a setting.
+/// What an empty choice means for a setting.
 fn none_of(setting: Setting) -> &'static str {
     match setting.refers_to {
         Some(Kind::Group) => "no group",
@@ -72,7 +71,7 @@ struct Form<'f> {
 }
 
 impl Form<'_> {
-    /// Asks for a setting; an empty answer leaves it as it is.
+    /// Asks for a setting; an empty answer leaves it unchanged.
     fn ask(&mut self, setting: Setting, question: &str, kind: Question, args: &mut SettingArgs) -> Result<(), Error> {
         let texts = match kind {
             Question::Text => self.text(question, "", |text| check(setting, text))?.map(|text| vec![text]),
@@ -131,7 +130,7 @@ impl Form<'_> {
         }
     }
 
-    /// Items that are separated by commas, or none for an empty answer.
+    /// Items separated by commas, or none for an empty answer.
     fn list(&mut self, setting: Setting, question: &str, hint: &str) -> Result<Option<Vec<String>>, Error> {
         loop {
             let answer = self.line(question, hint)?;
@@ -144,7 +143,7 @@ impl Form<'_> {
         }
     }
 
-    /// Items of which some are in the store already.
+    /// Items, some of which are in the store already.
     fn several(
         &mut self,
         setting: Setting,
@@ -163,7 +162,7 @@ impl Form<'_> {
         Ok(if texts.is_empty() { None } else { Some(texts) })
     }
 
-    /// A group, user, role or tenant, where there are any.
+    /// A group, user, role or tenant, if there are any.
     fn entry(&mut self, setting: Setting, kind: Kind, question: &str) -> Result<Option<String>, Error> {
         let known = self.store.map(|store| store.view()?.entries(kind)).transpose()?.unwrap_or_default();
         if known.is_empty() {
@@ -183,7 +182,7 @@ impl Form<'_> {
         Ok(self.pick(question, setting, items, false)?.pop())
     }
 
-    /// Of `items` one, or with `is_many` any number, or none of them; it stays on the terminal what was chosen.
+    /// One of `items`, or with `is_many` any number of them, or none; the choice stays on the terminal.
     fn pick(
         &mut self,
         question: &str,
@@ -206,7 +205,7 @@ impl Form<'_> {
     /// An expiry in the future, within what the store allows.
     fn expiry(&mut self, question: &str) -> Result<When, Error> {
         let settings = self.store.map(|store| store.view()?.settings()).transpose()?.unwrap_or_default();
-        // First what the command line takes without being told.
+        // The default of the command line comes first.
         let usual = settings.lifetime_of_new().map_or_else(|| "never".to_owned(), |life| life.to_string());
         let others = ["90d", "30d", "1y", "never", "another time"].into_iter().filter(|other| *other != usual);
         let times: Vec<&str> = std::iter::once(&*usual).chain(others).collect();

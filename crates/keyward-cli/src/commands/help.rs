@@ -24,7 +24,7 @@ impl Help {
     /// Prints the help of the command line that `root` defines, or of one of its commands.
     ///
     /// # Errors
-    /// Where there is no such topic.
+    /// If there is no such topic.
     pub fn run(self, session: &mut Session, mut root: Command) -> Result<Exit, Error> {
         let words = self.topic.join("-");
         if ["exit-codes", "exit-code", "exit", "error-codes", "error-code", "errors", "codes"].contains(&&*words) {

@@ -56,7 +56,7 @@ pub struct History {
     check: bool,
 }
 
-/// None is left out: a history with gaps is worth nothing. Details wrap instead.
+/// No column is left out: a history with gaps is worth nothing. Details wrap instead.
 const COLUMNS: [Column; 5] = [
     Column::new("when", Column::ALWAYS).whole(),
     Column::new("who", Column::ALWAYS).whole(),
@@ -65,10 +65,10 @@ const COLUMNS: [Column; 5] = [
     Column::new("details", Column::ALWAYS),
 ];
 
-/// The id of the key, where there are several of one name.
+/// The id of the key, if several keys had the same name.
 const KEY: Column = Column::new("key", Column::ALWAYS).whole();
 
-/// How many keys of one name are told apart in a note.
+/// How many keys of one name a note lists.
 const SHOWN: usize = 20;
 
 #[derive(Serialize)]
@@ -87,7 +87,7 @@ impl History {
     /// Shows the events, the oldest first.
     ///
     /// # Errors
-    /// Where there is no such key, or the chain is broken.
+    /// If there is no such key, or the chain is broken.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let Some(store) = session.store_to_read()? else {
             if let Some(key) = &self.key {
@@ -164,7 +164,7 @@ fn print_array(session: &mut Session, view: &View<'_>, filter: &EventFilter) -> 
     Ok(number)
 }
 
-/// Says which keys a text meant that is not the name of one key.
+/// Lists the keys that a text may mean, if it is not the name of a single key.
 fn which_is_which(session: &mut Session, text: &str, keys: &[PastKey]) -> Result<(), Error> {
     let note = match keys {
         [] => return Ok(()),
@@ -183,15 +183,15 @@ fn which_is_which(session: &mut Session, text: &str, keys: &[PastKey]) -> Result
             format!("{} had the name {text}: {}{more}", count(keys.len() as u64, "key"), all.join(", "))
         }
     };
-    // What it is about comes first on a screen.
+    // The note must come first on a screen.
     session.terminal.flush()?;
     session.terminal.note(&note);
     Ok(())
 }
 
-/// One row for each event; details that do not fit stand below it. With `ids`, each tells the id of its key.
+/// One row for each event; details that do not fit are below it. With `ids`, each row shows the id of its key.
 fn print(session: &mut Session, events: &[Event], ids: bool) -> Result<(), Error> {
-    /// Columns that a table with details needs.
+    /// The width that a table with details needs.
     const ROOM: u16 = 100;
     if session.terminal.width().is_none_or(|width| width >= ROOM) {
         let mut columns = COLUMNS.to_vec();
@@ -273,7 +273,7 @@ fn row(event: &Event) -> Vec<Cell> {
     ]
 }
 
-/// The details in one line: changed settings as `field: old → new`, everything else as `field: value`.
+/// The details on one line: changed settings as `field: old → new`, everything else as `field: value`.
 fn details(detail: &Value) -> String {
     let Value::Object(fields) = detail else { return String::new() };
     let settings = fields

@@ -17,9 +17,9 @@ impl HoldClipboard {
     /// Holds it.
     ///
     /// # Errors
-    /// Where there is no clipboard.
+    /// If there is no clipboard.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        // Whoever started the keeper reads its standard output, and tells the person what is wrong.
+        // The process that started the keeper reads its standard output, and tells the person what is wrong.
         hold_clipboard(session, self.seconds).inspect_err(|error| {
             let _ = session.terminal.print(&format!("{}\n", error.message())).and_then(|()| session.terminal.flush());
         })?;

@@ -1,4 +1,4 @@
-//! The columns of a list of keys: those that it has, and those that can be asked for.
+//! The columns of a list of keys: the usual ones, and those on request.
 
 use std::str::FromStr;
 
@@ -18,7 +18,7 @@ pub struct KeyColumn {
     heading: &'static str,
     /// Its name in JSON.
     pub field: &'static str,
-    /// How soon it goes where there is no room: the lowest goes first.
+    /// How soon it is dropped if there is no room: the lowest goes first.
     weight: u8,
     shows: Shows,
 }
@@ -46,7 +46,7 @@ fn of_setting((setting, heading, weight, words): SettingColumn) -> KeyColumn {
     KeyColumn { heading, field: setting.name, weight, shows: Shows::Setting(setting, words) }
 }
 
-/// The columns of a list. In a narrow terminal the name and the state stay, and of the rest what tells whether a key
+/// The columns of a list. In a narrow terminal the name and the state stay, then the columns that show whether a key
 /// still works and is still needed.
 pub fn usual() -> Vec<KeyColumn> {
     let first = [own("name", "name", Column::ALWAYS, Shows::Name), own("state", "state", Column::ALWAYS, Shows::State)];
@@ -54,7 +54,7 @@ pub fn usual() -> Vec<KeyColumn> {
     first.into_iter().chain(COLUMNS.map(of_setting)).chain(times).chain(LAST_COLUMNS.map(of_setting)).collect()
 }
 
-/// All that can be asked for.
+/// All columns that can be requested.
 pub fn all() -> Vec<KeyColumn> {
     let more = [
         own("id", "id", 1, Shows::Id),
@@ -67,13 +67,13 @@ pub fn all() -> Vec<KeyColumn> {
     usual().into_iter().chain(more).chain(MORE_COLUMNS.map(of_setting)).collect()
 }
 
-/// What all of them are called on a command line.
+/// Their names on a command line.
 pub fn names() -> impl Iterator<Item = String> {
     all().into_iter().map(|column| column.name())
 }
 
 impl KeyColumn {
-    /// What it is called on a command line: its heading, with - in the place of blanks.
+    /// Its name on a command line: its heading, with - instead of blanks.
     pub fn name(&self) -> String {
         self.heading.replace(' ', "-")
     }
@@ -88,7 +88,7 @@ impl KeyColumn {
         }
     }
 
-    /// What it shows of a key.
+    /// What it shows for a key.
     pub fn cell(&self, key: &Key, now: Timestamp) -> Cell {
         let ago = |time: Timestamp| relative(time, now);
         match self.shows {

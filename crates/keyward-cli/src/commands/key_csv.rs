@@ -24,7 +24,7 @@ pub(super) fn line(key: &Key, fields: &[&str], now: Timestamp) -> Result<Vec<u8>
     }))
 }
 
-/// The fields of these columns, or all where none are named.
+/// The fields of these columns, or all if none are named.
 pub(super) fn fields(columns: &[KeyColumn]) -> Vec<&'static str> {
     let all = key_columns::all();
     (if columns.is_empty() { &all } else { columns }).iter().map(|column| column.field).collect()
@@ -36,7 +36,7 @@ fn cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
-        // A secret is told by its id.
+        // A secret is represented by its id.
         Value::Object(fields) if fields.contains_key("id") => cell(&fields["id"]),
         Value::Object(labels) => {
             let labels = labels.iter().map(|(label, value)| format!("{label}={}", cell(value)));

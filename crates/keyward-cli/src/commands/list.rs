@@ -91,7 +91,7 @@ pub struct List {
     fail_if_any: bool,
 }
 
-/// SQLite takes a thousand conditions; a person needs a few.
+/// SQLite accepts a thousand conditions; a person needs a few.
 const MOST_CONDITIONS: usize = 100;
 
 const NO_KEYS: &str = "there are no keys yet; make the first one with: keyward create first-key";
@@ -106,7 +106,7 @@ enum SortArg {
     Uses,
 }
 
-/// Names have at most 100 characters, and what matches them needs no more than a few times that.
+/// Names have at most 100 characters, and patterns need only a few times that.
 fn globs(text: &str) -> Result<Selection<String>, InvalidText> {
     let glob = |text: &str| {
         if text.is_empty() {
@@ -120,12 +120,12 @@ fn globs(text: &str) -> Result<Selection<String>, InvalidText> {
     Selection::read(text, glob)
 }
 
-/// The value of a label may hold commas.
+/// The value of a label may contain commas.
 fn label(text: &str) -> Result<Selection<LabelFilter>, InvalidText> {
     Selection::read_one(text, or_none)
 }
 
-/// Every key has one.
+/// Every key has a state, so there is no `none`.
 fn states(text: &str) -> Result<Selection<State>, InvalidText> {
     Selection::read(text, |text| text.parse().map(Some))
 }
@@ -138,7 +138,7 @@ fn never(text: &str) -> Result<bool, InvalidText> {
     }
 }
 
-/// What is wanted by a flag that was given several times: one of all its values.
+/// The selection of a flag that was given several times: any of its values.
 fn any<T: Clone>(given: &[Selection<T>]) -> Selection<T> {
     given.iter().cloned().fold(Selection::default(), Selection::or)
 }
@@ -152,7 +152,7 @@ impl List {
     /// Lists the keys, one at a time.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let filter = self.filter(session)?;
         let count = if let Some(store) = session.store_to_read()? {
@@ -218,7 +218,7 @@ impl List {
     }
 }
 
-/// A gate on the keys of somebody who does not exist would never close.
+/// A check in CI on the keys of a user who does not exist would never fail.
 fn check_names(store: &Store, view: &View<'_>, filter: &Filter) -> Result<(), Error> {
     for (kind, names) in filter.directory() {
         for name in names.values() {
@@ -235,7 +235,7 @@ fn check_names(store: &Store, view: &View<'_>, filter: &Filter) -> Result<(), Er
 struct Listing {
     count: u64,
     damaged: DamageReport,
-    /// How many have a secret that another system made, and of how many it is kept as it came.
+    /// How many have an imported secret, and for how many it is still in its imported form.
     imported: u64,
     waiting: u64,
 }
@@ -266,7 +266,7 @@ impl List {
         }
     }
 
-    /// What a list of no keys looks like.
+    /// Prints an empty list.
     fn print_nothing(&self, session: &mut Session) -> Result<(), Error> {
         if session.json() {
             session.terminal.print("[]\n")
@@ -329,7 +329,7 @@ fn print_table(
         for row in &rows {
             widest.take(row);
         }
-        // It is too long to be kept: now that the widths of its columns are known, it is read once more.
+        // The list is too long to keep in memory: now that the widths of its columns are known, it is read again.
         let mut blocks = session.terminal.begin_table(columns, &widest);
         let mut rows = vec![];
         each(session, view, filter, |session, key| {
@@ -366,7 +366,7 @@ fn note_count(session: &mut Session, view: &View<'_>, filter: &Filter, seen: &Li
     Ok(())
 }
 
-/// Calls `f` with each key until nobody reads the output any longer; returns how many there were.
+/// Calls `f` with each key until the output is closed; returns how many there were.
 fn each(
     session: &mut Session,
     view: &View<'_>,

@@ -31,7 +31,7 @@ impl Manual {
     /// Shows a page, or writes the pages of the command line that `command` defines.
     ///
     /// # Errors
-    /// Where there is no such page, or the folder cannot be written.
+    /// If there is no such page, or the folder cannot be written.
     pub fn run(self, session: &mut Session, command: Command) -> Result<Exit, Error> {
         let pages = pages(command)?;
         let Some(folder) = self.folder else {
@@ -46,7 +46,7 @@ impl Manual {
             session.terminal.print(text.as_ref().unwrap_or(&page.text))?;
             return Ok(Exit::DONE);
         };
-        // Where it cannot be made, the first page says so.
+        // If it cannot be made, writing the first page reports that.
         let _ = std::fs::create_dir(&folder);
         for page in &pages {
             let path = folder.join(&page.file);
@@ -60,7 +60,7 @@ impl Manual {
     }
 }
 
-/// The page as a terminal of this width shows it, where there is a program that makes it so.
+/// The page formatted for a terminal of this width, if there is a program for that.
 fn formatted(page: &str, width: Option<u16>) -> Option<String> {
     let mut file = tempfile::tempfile().ok()?;
     file.write_all(page.as_bytes()).ok()?;
@@ -75,10 +75,10 @@ fn formatted(page: &str, width: Option<u16>) -> Option<String> {
     })
 }
 
-/// A page appears under its name complete. A file of that name is replaced, a link never followed.
+/// A page appears under its name only when complete. A file with that name is replaced, and a link is never followed.
 fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(std::path::Path::new("."));
-    // Its own text has the name of the temporary file, which says nothing to anybody.
+    // The system's message names the temporary file, which helps nobody.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| std::io::Error::from(error.kind()))?;
     file.write_all(text.as_bytes())?;
     platform::publish(file.as_file())?;

@@ -1,4 +1,4 @@
-//! New secrets: what `create`, `duplicate` and `rotate` have in common.
+//! New secrets: what `create`, `duplicate` and `rotate` share.
 
 use std::path::PathBuf;
 
@@ -70,17 +70,17 @@ pub struct DeliveryArgs {
 }
 
 impl DeliveryArgs {
-    /// The sink that these flags, and the streams of the session, mean. To be asked before any work.
+    /// The sink for these flags and the session's streams. Call this before any work.
     ///
     /// # Errors
-    /// Where there is no sink that could take the secret.
+    /// If no sink could take the secret.
     pub fn sink(&self, session: &Session) -> Result<Sink, Error> {
         let sink = self.named(session)?;
         sink.place().map_or(Ok(()), |place| place.check(session))?;
         Ok(sink)
     }
 
-    /// The same, where a place may hold a secret already.
+    /// The same, but the place may already hold a secret.
     ///
     /// # Errors
     /// As [`DeliveryArgs::sink`].
@@ -91,7 +91,7 @@ impl DeliveryArgs {
         if self.copy { self.clipboard(session) } else { Sink::choose(session, self.yes) }
     }
 
-    /// Whether they name a place, which takes one secret.
+    /// Whether they name a place, which can take only one secret.
     pub fn names_a_place(&self) -> bool {
         self.copy || self.place().is_some()
     }
@@ -131,13 +131,13 @@ impl DeliveryArgs {
     }
 }
 
-/// For how many seconds a clipboard may keep a secret: a day is more than anybody needs to paste.
+/// How many seconds a clipboard may keep a secret: nobody needs more than a day to paste.
 const CLEAR_RANGE: std::ops::RangeInclusive<u64> = 1..=86_400;
 
-/// Makes a secret for each of the prefixes, on all processors. Each costs one Argon2id.
+/// Makes a secret for each prefix, on all processors. Each needs one Argon2id hash.
 ///
 /// # Errors
-/// Where the system gives no random bytes, or the store's hash parameters are out of range.
+/// If the system provides no random bytes, or the store's hash parameters are out of range.
 pub fn mint_all(session: &mut Session, store: &Store, prefixes: Vec<Prefix>) -> Result<Vec<Minted>, Error> {
     let cost = store.view()?.settings()?.hash_cost;
     let mut seeds = vec![];
@@ -151,8 +151,8 @@ pub fn mint_all(session: &mut Session, store: &Store, prefixes: Vec<Prefix>) -> 
     mint_many(&seeds, cost, |done| progress.at(done)).map_err(|error| bad_cost(&error))
 }
 
-/// A seed with ids that nothing has. Sixty random bits meet another id about never; the store would refuse it then,
-/// and this makes the refusal unnecessary.
+/// A seed with unused ids. Sixty random bits almost never collide with another id; the store would refuse a collision,
+/// and this avoids the refusal.
 fn fresh_seed(session: &mut Session, store: &Store) -> Result<Seed, Error> {
     loop {
         let seed = Seed::new(session.random()?);
@@ -176,22 +176,22 @@ fn bad_cost(error: &HashError) -> Error {
 pub struct Creation<'c> {
     /// Its name.
     pub name: &'c Name,
-    /// Its settings, with the end that it has where nobody names one.
+    /// Its settings, with its end if none is given.
     pub settings: &'c Settings,
-    /// When it is to end, if somebody names that: seen from the moment at which it is made.
+    /// When it ends, if that was given: counted from the moment at which it is made.
     pub end: Option<When>,
-    /// The key whose settings they were, if it is a copy.
+    /// The key that the settings come from, if it is a copy.
     pub source: Option<&'c Key>,
     /// Where its secret goes.
     pub sink: &'c Sink,
-    /// How long to wait for others who mint for the same name.
+    /// How long to wait for another process minting for the same name.
     pub patience: Patience,
 }
 
 /// Mints a key and delivers its secret.
 ///
 /// # Errors
-/// What the store or the sink says; then there is no key.
+/// Errors of the store or the sink; then there is no key.
 pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>) -> Result<Key, Error> {
     let Creation { name, settings, end, source, sink, patience } = creation;
     if store.view()?.find(name.as_str())?.is_some() {
@@ -213,10 +213,10 @@ pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>
             None if source.is_none() => limits.end_of_new(changes.now()),
             None => limits.cut_end(kept, changes.now()),
         };
-        // That of a copy may be over, and so is all that a clock at the end of time can give.
+        // The end of a copy may have passed, as any end has for a clock at the end of time.
         settings.expires_at.map_or(Ok(()), |end| check_expiry(end, changes.now()))?;
         let key = changes.insert_key(&NewKey { id: &id, name, settings: &settings, secret: &secret })?;
-        // A copy should have had the end of its source.
+        // A copy should have kept the end of its source.
         let is_cut = source.is_some() && end.is_none() && settings.expires_at != kept;
         let warnings = [(is_cut, EXPIRY_CUT), (expires_soon(&key, changes.now()), EXPIRES_SOON)];
         Ok(vec![Changed { key, warnings: applying(&warnings) }])
@@ -230,7 +230,7 @@ pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>
     Ok(key)
 }
 
-/// A key that is rotated.
+/// A key to be rotated.
 #[derive(Debug, Clone, Copy)]
 pub struct Rotation<'r> {
     /// The key as it is.
@@ -241,23 +241,23 @@ pub struct Rotation<'r> {
     pub sink: &'r Sink,
 }
 
-/// What is the same for all keys that are rotated together.
+/// What all keys that are rotated together share.
 #[derive(Debug, Clone, Copy)]
 pub struct Together {
     /// How long the old secrets keep working.
     pub grace: Duration,
-    /// How long to wait for others who rotate one of the keys.
+    /// How long to wait for another process rotating one of the keys.
     pub patience: Patience,
-    /// Whether `--json` prints an array, also of one.
+    /// Whether `--json` prints an array even for one key.
     pub in_array: bool,
 }
 
-/// Replaces the current secrets of keys, which work until the grace has passed from the moment at which the new ones
-/// were delivered. `prepare` makes what else changes together with the secret, and returns the key as it is then. Returns
-/// the keys as they are at last, and what was cut.
+/// Replaces the current secrets of keys; they keep working for the grace period, counted from the delivery of the new
+/// ones. `prepare` makes other changes together with the secret, and returns the changed key. Returns the final keys,
+/// and what was cut.
 ///
 /// # Errors
-/// What the store or the sink says; then the old secrets are as they were.
+/// Errors of the store or the sink; then the old secrets are unchanged.
 pub fn rotate_keys(
     session: &mut Session,
     store: &mut Store,
@@ -294,7 +294,7 @@ pub fn rotate_keys(
     })
 }
 
-/// Hands secrets over, and prints the JSON of the command where that does not carry them.
+/// Hands secrets over, and prints the JSON of the command if that does not contain them.
 fn hand_over_and_tell(
     session: &mut Session,
     store: &mut Store,
@@ -312,10 +312,10 @@ fn hand_over_and_tell(
     Ok(changed)
 }
 
-/// The only one that there is.
+/// The only item.
 ///
 /// # Errors
-/// Where there is none, which would be a bug.
+/// If there is none, which would be a bug.
 pub fn one<T>(all: Vec<T>) -> Result<T, Error> {
     Ok(all.into_iter().next().ok_or_else(|| anyhow::anyhow!("a change without its key"))?)
 }

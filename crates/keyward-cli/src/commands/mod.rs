@@ -1,7 +1,7 @@
 //! The verbs, one file each: its arguments (whose comments are its help), and `run`.
 //!
-//! A verb is thin: it reads like the sentence in its help. What several verbs need stands in
-//! [`mint`] (new secrets), [`setting_args`] (the flags of settings) and [`views`] (keys for people).
+//! A verb is thin: it reads like the sentence in its help. What several verbs need is in [`mint`] (new secrets),
+//! [`setting_args`] (the flags of settings) and [`views`] (keys for people).
 
 mod absent;
 pub mod apply;
@@ -48,7 +48,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, Str, TypedValueParser};
 
-/// Reads one of these words, which the help and completion show.
+/// Parses one of these words, which the help and completion show.
 fn one_of<T>(words: impl IntoIterator<Item = impl Into<Str>>) -> impl TypedValueParser<Value = T>
 where
     T: FromStr<Err: std::error::Error + Send + Sync> + Clone + Send + Sync + 'static,

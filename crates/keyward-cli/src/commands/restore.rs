@@ -40,7 +40,7 @@ impl Restore {
     /// Restores the backup.
     ///
     /// # Errors
-    /// Where the backup cannot be used, or the store cannot be replaced. Then nothing was changed.
+    /// If the backup cannot be used, or the store cannot be replaced. Then nothing was changed.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let place = session.store_path().map(ToOwned::to_owned);
         let Some(place) = place else { return Err(keyward_core::store::StoreError::Nowhere.into()) };
@@ -103,7 +103,7 @@ impl Restore {
         Ok(Exit::DONE)
     }
 
-    /// What will be, before anybody is asked.
+    /// Shows the result before asking.
     fn tell(session: &mut Session, prepared: &Prepared) {
         for (changes, what) in [(&prepared.made_again, "again"), (&prepared.revived, "works again, was")] {
             for change in changes {

@@ -52,7 +52,7 @@ impl Rotate {
     /// Rotates the keys.
     ///
     /// # Errors
-    /// What the store or a sink says; then the old secrets are as they were.
+    /// Errors of the store or a sink; then the old secrets are unchanged.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let is_list = self.keys.len() > 1;
         if is_list && self.delivery.names_a_place() {
@@ -87,7 +87,7 @@ impl Rotate {
     }
 }
 
-/// A file for each key in this folder, which is made if it is not there.
+/// A file for each key in this folder, which is made if it does not exist.
 fn in_files(session: &Session, store: &Store, folder: &Path, keys: &[Key]) -> Result<Vec<Sink>, Error> {
     make_folder(folder)?;
     let in_file = |key: &Key| {

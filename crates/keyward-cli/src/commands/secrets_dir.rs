@@ -5,10 +5,10 @@ use std::path::Path;
 use crate::error::{Code, Error};
 use keyward_core::rules::names::Name;
 
-/// Makes the folder for secrets, unless it is there.
+/// Makes the folder for secrets, unless it exists.
 ///
 /// # Errors
-/// [`Code::NotDelivered`] where it cannot be made.
+/// [`Code::NotDelivered`] if it cannot be made.
 pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
     match crate::platform::private_folder(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::new(
@@ -20,7 +20,7 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
     }
 }
 
-/// A name as the name of a file: a key may be called `ci/deploy`, or `..`. No name holds a `%`.
+/// A name as a file name: a key may be named `ci/deploy` or `..`. No name contains a `%`.
 pub(super) fn file_name(name: &Name) -> String {
     let escaped = name.as_str().replace('/', "%2F");
     match escaped.strip_prefix('.') {

@@ -43,9 +43,9 @@ enum Verb {
     },
 }
 
-/// What stands for a time without an end.
+/// The word for a time without an end.
 const UNLIMITED: &str = "unlimited";
-/// The same of an end.
+/// The same for an expiry.
 const NEVER: &str = "never";
 
 /// The settings by their names.
@@ -76,7 +76,7 @@ impl Settings {
     /// Shows or changes them.
     ///
     /// # Errors
-    /// For a value that cannot be, or what the store says.
+    /// For an invalid value, or errors of the store.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         match self.verb {
             Verb::List => {
@@ -162,7 +162,7 @@ fn change(settings: &mut StoreSettings, name: Setting, value: &str) -> Result<()
     Ok(())
 }
 
-/// A length of time, or none for no end.
+/// A duration, or `None` for no limit.
 fn duration(value: &str, hint: &str) -> Result<Option<Duration>, Error> {
     if value == UNLIMITED { Ok(None) } else { length(value, hint).map(Some) }
 }

@@ -24,7 +24,7 @@ impl Show {
     /// Shows the keys.
     ///
     /// # Errors
-    /// Where one of them is not there.
+    /// If one of them does not exist.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let Some(store) = session.store_to_read()? else {
             return Err(no_such_key(None, self.keys.first().map_or("(any)", String::as_str)));

@@ -36,7 +36,7 @@ struct Document {
     #[serde(rename = "as")]
     acting: Option<Name>,
     role: Option<Name>,
-    /// Why who acts may change nothing.
+    /// Why the acting user may change nothing.
     #[serde(skip)]
     barred: Option<&'static str>,
     keys: States,
@@ -66,14 +66,14 @@ fn in_rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S
     Rfc3339::serialize(&rfc3339(*time), serializer)
 }
 
-/// What needs attention, by the name that it has in `doctor`.
+/// What needs attention, by its name in `doctor`.
 #[derive(Debug, Serialize)]
 struct Attention {
     check: &'static str,
     count: u64,
     #[serde(skip)]
     words: [&'static str; 2],
-    /// What shows these keys.
+    /// The command that shows these keys.
     #[serde(skip)]
     see: &'static str,
 }
@@ -82,13 +82,13 @@ impl Status {
     /// Shows it.
     ///
     /// # Errors
-    /// Where a store that was named is not there, or cannot be read.
+    /// If a named store does not exist, or cannot be read.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let mut document = match session.store_to_read()? {
             Some(store) => look(session, &store.view()?)?,
             None => Document { acting: session.stamp().actor.cloned(), ..Document::default() },
         };
-        // As the other commands name it, whatever links lead there.
+        // With the path that other commands show, whatever links lead there.
         let real = |path: &std::path::Path| path.canonicalize().unwrap_or(path.to_owned()).display().to_string();
         document.store = session.store_path().map(real);
         if session.json() {

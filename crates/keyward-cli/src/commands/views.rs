@@ -1,4 +1,4 @@
-//! Keys as people see them: a row, a card, a change, an outcome.
+//! Keys for people: a row, a card, a change, an outcome.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,7 +22,7 @@ use keyward_core::rules::setting::{Setting, SettingValue, Settings};
 use keyward_core::rules::time::{relative, rfc3339};
 use keyward_core::store::Store;
 
-/// A value in words, with moments as `moment` tells them.
+/// A value in words; `moment` words a time.
 pub(super) fn text_of(value: SettingValue<'_>, words: Words, moment: impl Fn(Timestamp) -> String) -> String {
     match (value, words) {
         (SettingValue::Switch(on), Words::OnOff(one, other)) => if on { one } else { other }.to_owned(),
@@ -44,7 +44,7 @@ pub(super) fn state(key: &Key, now: Timestamp) -> Cell {
     Cell::new(state.as_str(), tone)
 }
 
-/// Everything about a key but its secret.
+/// Everything about a key except its secret.
 pub fn key_card(session: &Session, key: &Key, left: &Reckoning) -> String {
     let now = session.now();
     let moment = |time: Timestamp| format!("{} ({})", rfc3339(time), relative(time, now));
@@ -83,14 +83,14 @@ pub fn key_card(session: &Session, key: &Key, left: &Reckoning) -> String {
     card(&session.terminal, &first.into_iter().chain(settings).chain(last).collect::<Vec<_>>())
 }
 
-/// How a secret came into the store, where another system made it.
+/// How a secret came into the store, if another system made it.
 pub fn imported(secret: &SecretInfo) -> Option<String> {
     let Import { origin, is_renewed } = secret.imported?;
     let waits = if is_renewed { "" } else { ", not renewed yet" };
     Some(format!("imported as {}{waits}", origin.as_str()))
 }
 
-/// Who is disabled, where that suspends a key.
+/// Who is disabled, if that suspends a key.
 fn why_suspended(key: &Key) -> Option<String> {
     let because = |kind: &str, name: &Option<Name>| name.as_ref().map(|name| format!("its {kind} {name} is disabled"));
     let owner = because("owner", &key.settings.owner).filter(|_| !key.standing.owner_enabled);
@@ -99,7 +99,7 @@ fn why_suspended(key: &Key) -> Option<String> {
     (!all.is_empty()).then(|| all.join(", and "))
 }
 
-/// When and how often a key was used, beside the words "last used".
+/// When and how often a key was used, for the label "last used".
 pub fn last_used(key: &Key, now: Timestamp) -> String {
     match (last(key, now), key.use_count) {
         (Some(last), 1) => format!("{last} (once in all)"),
@@ -108,7 +108,7 @@ pub fn last_used(key: &Key, now: Timestamp) -> String {
     }
 }
 
-/// The same as a part of a sentence.
+/// The same, as part of a sentence.
 pub fn last_use(key: &Key, now: Timestamp) -> String {
     match (last(key, now), key.use_count) {
         (Some(last), 1) => format!("used once, {last}"),
@@ -117,16 +117,16 @@ pub fn last_use(key: &Key, now: Timestamp) -> String {
     }
 }
 
-/// When a key was used last, and from where.
+/// When and from where a key was last used.
 fn last(key: &Key, now: Timestamp) -> Option<String> {
     let from = key.last_used_from.map_or_else(String::new, |address| format!(" from {address}"));
     key.last_used_at.map(|time| format!("{}{from}", relative(time, now)))
 }
 
-/// The limits of a key, its owner and its tenant, a line each, with what is left of each and when it is full again.
+/// The limits of a key, its owner and its tenant, one per line, with what is left of each and when it is full again.
 pub fn limits_left(left: &Reckoning, now: Timestamp) -> String {
     let line = |(whose, limit, standing): &(Whose, Limit, Standing)| {
-        // It stands in the card of the key.
+        // The card already names the key.
         let whose = if *whose == Whose::Key { String::new() } else { format!(" of {}", owner_of_limit(*whose)) };
         let full = match left.full_in(standing) {
             0 => "nothing used".to_owned(),
@@ -138,7 +138,7 @@ pub fn limits_left(left: &Reckoning, now: Timestamp) -> String {
     if lines.is_empty() { "none".to_owned() } else { lines.join("\n") }
 }
 
-/// What differs: `field: old → new`, a line each.
+/// What differs: `field: old → new`, one per line.
 pub fn changes(name: &Name, settings: &Settings, new_name: &Name, new_settings: &Settings) -> String {
     let renamed = (name != new_name).then(|| format!("  name: {name} → {new_name}"));
     let changed = differences(settings, new_settings);
@@ -147,7 +147,7 @@ pub fn changes(name: &Name, settings: &Settings, new_name: &Name, new_settings: 
     renamed.into_iter().chain(changed).collect::<Vec<_>>().join("\n")
 }
 
-/// A JSON value for people: no quotation marks, and a word for nothing.
+/// A JSON value for people: without quotation marks, and with a word for null.
 pub fn in_words(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
@@ -162,10 +162,10 @@ pub fn in_words(value: &Value) -> String {
     }
 }
 
-/// The keys that `texts` name, each once, to be changed.
+/// The keys that `texts` name, each once, in order to change them.
 ///
 /// # Errors
-/// Where one of them is not there.
+/// If one of them does not exist.
 pub fn find_all_to_change(store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
     find_all(store, texts).map_err(|error| match texts {
         [_] => error,
@@ -176,7 +176,7 @@ pub fn find_all_to_change(store: &Store, texts: &[String]) -> Result<Vec<Key>, E
 /// The keys that `texts` name, each once.
 ///
 /// # Errors
-/// Where one of them is not there.
+/// If one of them does not exist.
 pub fn find_all(store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
     let mut keys: Vec<Key> = vec![];
     for text in texts {
@@ -188,11 +188,11 @@ pub fn find_all(store: &Store, texts: &[String]) -> Result<Vec<Key>, Error> {
     Ok(keys)
 }
 
-/// Offers to make the group that a key is to be in, where there is none of this name and a person can be asked. Whoever
-/// declines is told by the store that it is missing.
+/// Offers to make the group for a key, if it does not exist and a person can be asked. If they decline, the store
+/// reports that it is missing.
 ///
 /// # Errors
-/// What the store says, or an interruption.
+/// Errors of the store, or an interruption.
 pub fn offer_group(session: &mut Session, store: &mut Store, group: Option<&Name>) -> Result<(), Error> {
     let Some(name) = group.filter(|_| session.terminal.can_ask()) else { return Ok(()) };
     if store.view()?.entry(Kind::Group, name)?.is_some() {
@@ -209,19 +209,19 @@ pub fn offer_group(session: &mut Session, store: &mut Store, group: Option<&Name
     Ok(())
 }
 
-/// What became of a key, in JSON.
+/// What happened to a key, in JSON.
 #[derive(Debug, Serialize)]
 pub struct KeyDocument<'k> {
     /// The key.
     pub key: KeyJson<'k>,
-    /// What became of it.
+    /// What happened to it.
     pub outcome: Effect,
 }
 
-/// Says what became of several keys: in JSON always an array, however many they are.
+/// Says what happened to several keys: in JSON always an array, even for one.
 ///
 /// # Errors
-/// Where stdout takes nothing.
+/// If stdout cannot be written.
 pub fn print_outcomes(session: &mut Session, outcomes: &[(Key, Effect)], verb: &str) -> Result<(), Error> {
     if session.json() {
         let now = session.now();

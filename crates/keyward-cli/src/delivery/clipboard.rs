@@ -1,13 +1,12 @@
-//! The clipboard, for as long as it takes to paste.
+//! Keeps a secret in the clipboard as long as it takes to paste.
 //!
-//! On X11 and Wayland the clipboard belongs to a process that must stay alive to be asked. So this
-//! program starts itself again as a *keeper*: in a session of its own (closing the terminal does
-//! not end it), in `/`, with the secret on its standard input and nothing of it in its arguments
-//! or its environment. The keeper marks the content as not for clipboard histories, ends when
-//! another program copies something, and clears what is still ours when the time is over.
+//! On X11 and Wayland the clipboard belongs to a process that must stay alive to provide it. So this program starts
+//! itself again as a *keeper*: in its own session (closing the terminal does not end it), in `/`, with the secret on
+//! its standard input and never in its arguments or its environment. The keeper marks the content as not for clipboard
+//! histories, ends when another program copies something, and clears its own content when the time is over.
 //!
-//! Without a display, over SSH for example, the terminal itself is asked with OSC 52. It gives no
-//! answer, so that is reported as sent, not as copied.
+//! Without a display, for example over SSH, the terminal itself is asked with OSC 52. It does not answer, so this is
+//! reported as sent, not as copied.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{ChildStdin, Command, Stdio};
@@ -26,34 +25,34 @@ use crate::session::Session;
 use crate::text::count;
 use keyward_core::rules::token::Secret;
 
-/// For how many seconds the clipboard keeps a secret, unless the person says otherwise.
+/// How many seconds the clipboard keeps a secret by default.
 pub const CLEAR_AFTER: u64 = 45;
-/// How long the keeper waits between two looks at whether it holds the clipboard, and how often it
-/// looks: three seconds in all.
+/// How long the keeper waits before checking again whether it holds the clipboard, and how often it checks: three
+/// seconds in all.
 const READY_STEP: Duration = Duration::from_millis(10);
 const READY_STEPS: u32 = 300;
-/// What the keeper says when the clipboard holds the secret.
+/// What the keeper prints when the clipboard holds the secret.
 const READY: &str = "ok";
-/// How long the keeper may take to say so: a display that accepts a connection may never answer.
+/// How long the keeper may take to print that: a display that accepts a connection may never answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 
-/// A keeper, as long as this program runs: it can be told to clear the clipboard at once.
+/// A keeper, as long as this program runs: it can be made to clear the clipboard at once.
 #[derive(Debug)]
 pub(super) struct Keeper(ChildStdin);
 
 impl Keeper {
-    /// Has the clipboard cleared, if it still holds the secret.
+    /// Makes the keeper clear the clipboard, if that still holds the secret.
     pub(super) fn withdraw(mut self) -> std::io::Result<()> {
         self.0.write_all(b"\n")
     }
 }
 
-/// Who took the secret.
+/// What took the secret.
 #[derive(Debug)]
 pub(super) enum Holder {
     /// A clipboard, and the number of seconds until it is cleared.
     Keeper(u64, Keeper),
-    /// The terminal, which does not say what it did with it.
+    /// The terminal, which does not say what it did with the secret.
     Terminal,
 }
 
@@ -73,7 +72,7 @@ impl Holder {
     }
 }
 
-/// Whether the terminal would have to take the secret, which gives no answer, so that the person has to.
+/// Whether the terminal would take the secret: it gives no answer, so the person must.
 pub fn needs_an_answer(session: &Session) -> bool {
     !has_display(session) && session.terminal.kinds().stderr_is_terminal && !session.terminal.is_dumb()
 }
@@ -83,7 +82,7 @@ fn has_display(session: &Session) -> bool {
     platform::has_clipboard_without_display() || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(set)
 }
 
-/// Copies, and where the terminal gives no answer, asks the person for theirs.
+/// Copies, and asks the person if the terminal gives no answer.
 pub(super) fn deliver(
     session: &mut Session,
     secret: &Secret,
@@ -129,7 +128,7 @@ pub(super) fn copy(session: &Session, secret: &Secret, seconds: u64) -> anyhow::
         Ok(keeper) => return Ok(Holder::Keeper(seconds, keeper)),
         Err(error) => error,
     };
-    // A terminal on a machine with a display is not the better clipboard: it would hide what is wrong.
+    // On a machine with a display, the terminal is not a better clipboard: it would hide what is wrong.
     let is_remote = session.environment("SSH_TTY").is_some() || session.environment("SSH_CONNECTION").is_some();
     if has_display && !is_remote {
         return Err(error);
@@ -173,17 +172,17 @@ fn start_keeper(session: &Session, secret: &Secret, seconds: u64) -> anyhow::Res
 
 /// Why the keeper stops.
 enum End {
-    /// Another program has the clipboard now, or there is none.
+    /// Another program owns the clipboard now, or there is none.
     Lost(Result<(), arboard::Error>),
     /// The key was not made after all.
     Withdrawn,
 }
 
-/// The keeper: reads the secret from stdin, a line, holds it in the clipboard, and clears it after
-/// `seconds`, or at once where something more comes over stdin.
+/// The keeper: reads the secret as a line from stdin, holds it in the clipboard, and clears it after `seconds`, or at
+/// once if more input arrives.
 ///
 /// # Errors
-/// Where there is no clipboard.
+/// If there is no clipboard.
 pub fn hold(session: &mut Session, seconds: u64) -> Result<(), Error> {
     let no_clipboard =
         |error: &dyn std::fmt::Display| Error::new(Code::NotDelivered, format!("there is no clipboard: {error}"));
@@ -197,7 +196,7 @@ pub fn hold(session: &mut Session, seconds: u64) -> Result<(), Error> {
     platform::start_thread(own).map_err(|error| no_clipboard(&error))?;
     wait_until_held(text, &end).map_err(|error| no_clipboard(&error))?;
     let listen = move || {
-        // The end of the input means nothing: whoever started the keeper has gone.
+        // The end of the input means only that the program that started the keeper has ended.
         if platform::read_stdin(&mut [0; 1]).is_ok_and(|count| count > 0) {
             let _ = withdrawn.send(End::Withdrawn);
         }
@@ -207,13 +206,13 @@ pub fn hold(session: &mut Session, seconds: u64) -> Result<(), Error> {
     session.terminal.flush()?;
 
     if !matches!(end.recv_timeout(Duration::from_secs(seconds)), Ok(End::Lost(_))) {
-        // Nobody else has copied anything, so what is there is ours.
+        // No other program has copied anything, so the content is ours.
         arboard::Clipboard::new().and_then(|mut clipboard| clipboard.clear()).map_err(|error| no_clipboard(&error))?;
     }
     Ok(())
 }
 
-/// The first line of stdin, without its end. What comes behind it is left there.
+/// The first line of stdin, without its line end. Later input is left there.
 fn read_line() -> std::io::Result<Zeroizing<Vec<u8>>> {
     /// Much longer than any secret.
     const MOST: usize = 4096;

@@ -1,8 +1,8 @@
-//! A command that takes the secret over its standard input: `gh secret set`, `vault kv put`, `kubectl`.
+//! A command that reads the secret from its standard input: `gh secret set`, `vault kv put`, `kubectl`.
 //!
-//! The secret is in no argument and no environment, and the command gets nothing else on its input, not even
-//! a line feed. It has taken the secret when it has read all of it and ends with 0. What it prints is shown
-//! on stderr, redacted, because standard output is for the product of keyward.
+//! The secret is never in an argument or the environment, and the command gets no other input, not even a line feed. It
+//! has taken the secret when it has read all of it and exits with 0. What it prints is shown on stderr, redacted,
+//! because standard output is for keyward's own output.
 
 use std::io::{Read, Write as _};
 use std::process::{ExitStatus, Stdio};
@@ -18,15 +18,15 @@ use crate::terminal::Hold;
 use keyward_core::rules::text::redact;
 use keyward_core::rules::token::Secret;
 
-/// As much of what a command prints is kept.
+/// How much of a command's output is kept.
 const MOST: usize = 16 * 1024;
 /// How long a child of the command that has outlived it may keep its streams open.
 const REST_WITHIN: Duration = Duration::from_millis(500);
 
-/// What is said where somebody interrupts the command.
+/// The message for an interruption of the command.
 const INTERRUPTED: &str = "interrupted before the command had taken the secret; nothing was changed";
 
-/// Runs `command`, a line for the shell, and gives it the secret.
+/// Runs `command`, a shell command line, and gives it the secret.
 ///
 /// # Errors
 /// [`Code::NotDelivered`], also for an interruption.
@@ -38,15 +38,15 @@ pub(super) fn run(session: &mut Session, command: &str, secret: &Secret) -> Resu
             format!("the command {command:?} did not take the secret: {why}; nothing was changed"),
         )
     };
-    // A pipe of our own, the reading end of which is kept: what is left in it was never read.
+    // Our own pipe, whose reading end is kept open: what is left in it was never read.
     let no_pipe = |error: std::io::Error| failed(&error).hint("allow this process more open files: see `ulimit -n`");
     let (reader, mut writer) = std::io::pipe().map_err(no_pipe)?;
     let stdin = reader.try_clone().map_err(no_pipe)?;
-    // A secret is shorter than any pipe is wide, so this never waits. It is there before the command is: a crash
-    // in between would let the command take nothing for the secret, and put that in the place of the old one.
+    // A secret fits into any pipe, so this never waits. It is written before the command starts: after a crash in
+    // between, the command could take empty input for the secret, and replace the old one with it.
     writer.write_all(secret.expose().as_bytes()).map_err(no_pipe)?;
     drop(writer);
-    // They are there before the command is: it must not run when there is nobody to read what it prints.
+    // The readers start before the command: it must not run without them.
     let not_started = |what: &str, error| {
         failed(&format!("{what}: {error}"))
             .hint("it needs a shell, `sh`, a few processes and a few open files: see `ulimit -u` and `ulimit -n`")
@@ -118,7 +118,7 @@ impl Collector {
         let _ = stream.map(|stream| self.stream.send(Box::new(stream)));
     }
 
-    /// What the stream held, for people.
+    /// The content of the stream, for people.
     fn lines(self) -> String {
         let text = self.text.recv_timeout(REST_WITHIN).unwrap_or_default();
         let text = Zeroizing::new(String::from_utf8_lossy(&text).into_owned());

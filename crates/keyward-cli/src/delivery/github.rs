@@ -1,8 +1,8 @@
-//! A step of GitHub Actions: the runner is told to mask the secret, then finds it in the file that it named.
+//! A step of GitHub Actions: the runner is told to mask the secret, and then reads it from the file that it named.
 //!
-//! Workflow commands such as `::add-mask::` are read by the runner from what a step prints on standard output
-//! and on standard error alike. Here they go to standard error: standard output is often captured by the step
-//! itself, and then the runner would never see the mask.
+//! The runner reads workflow commands such as `::add-mask::` from both standard output and standard error of a step.
+//! Here they go to standard error: standard output is often captured by the step itself, and then the runner would
+//! never see the mask.
 
 use std::path::PathBuf;
 
@@ -13,10 +13,10 @@ use crate::error::{Code, Error};
 use crate::session::Session;
 use keyward_core::rules::token::Secret;
 
-/// Which file of the step.
+/// A file of the step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepFile {
-    /// Variables of the steps that follow.
+    /// Variables of the following steps.
     Env,
     /// Outputs of this step.
     Output,
@@ -34,7 +34,7 @@ impl StepFile {
     /// The file that the runner named.
     ///
     /// # Errors
-    /// Where this is no step of a runner.
+    /// If this is not a step of a runner.
     pub(super) fn path(self, session: &Session) -> Result<PathBuf, Error> {
         let variable = self.variable();
         let path = session.environment(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -56,14 +56,14 @@ pub(super) fn add(
     secret: &Secret,
 ) -> Result<(), Error> {
     let path = file.path(session)?;
-    // A runner never gives a step a terminal; on one, the mask would be the leak that it should prevent.
+    // A runner never gives a step a terminal; on one, the mask would itself leak the secret.
     if !session.terminal.kinds().stderr_is_terminal {
         session.terminal.write_runner_command("add-mask", secret.expose()).map_err(|error| {
             Error::new(Code::NotDelivered, format!("standard error did not take the mask of the secret: {error}"))
                 .hint("the runner reads it there: do not close or fill standard error")
         })?;
     }
-    // A value between two lines that nobody can guess: no value can end before its end.
+    // A value between two unguessable lines: no value can end early.
     let end = u128::from_le_bytes(session.random()?);
     let end = format!("keyward_{end:032x}");
     let mut lines = Zeroizing::new(String::with_capacity(name.len() + 2 * end.len() + secret.expose().len() + 8));

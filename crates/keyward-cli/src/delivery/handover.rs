@@ -1,21 +1,21 @@
-//! The handover: how a secret gets to where it belongs and its key into the store, for one secret and for many.
+//! The handover: delivers secrets and commits their keys to the store, for one secret or many.
 //!
 //! One protocol for `create`, `duplicate`, `rotate`, `create --ensure` and `apply`:
 //!
-//! 1. **Reserve.** The change is made and taken back. The name of the new key, or the key that is rotated, is
-//!    reserved. What goes into a file is announced; the new secret of a rotation is staged, where its place cannot
-//!    give it back or may lose the old one. ([`Lease::take`])
+//! 1. **Reserve.** The change is made and rolled back. The name of the new key, or the key being rotated, is reserved.
+//!    What goes into a file is announced. The new secret of a rotation is staged if its place cannot give it back or
+//!    may lose the old one. ([`Lease::take`])
 //! 2. **Deliver.** Nothing holds the store's lock while a person, a pipe or a program takes its time. A thread renews
-//!    the reservation. Commands come first, because what they took cannot be taken back. What standard output or a
-//!    person takes comes last and all at once, so that it is out as a whole or not at all.
+//!    the reservation. Commands come first, because what they took cannot be withdrawn. Standard output and the screen
+//!    come last and all at once, so that their secrets are out as a whole or not at all.
 //! 3. **Commit.** The change is made. ([`Lease::commit`])
-//! 4. **Keep or take back.** Where the delivery failed, files are put back as they were, the clipboard is cleared, and
-//!    the reservation is given back: everything is as it was. Where the commit failed, the same is done with what can
-//!    be taken back. What cannot is never withdrawn: of a rotation, both secrets go on working, and the error says so.
+//! 4. **Keep or take back.** If the delivery failed, files are restored, the clipboard is cleared, and the reservation
+//!    is released: everything is as before. If the commit failed, the same is done with what can be withdrawn. Where
+//!    that is impossible, the secret stays: after a rotation, both secrets keep working, and the error says so.
 //!
 //! What may break: a crash between the steps leaves a secret without a key, which opens nothing, and never a key whose
-//! secret nobody has. Of a rotation it leaves both secrets working. A signal that ends the program gives the
-//! reservation back first.
+//! secret nobody has. After a rotation, it leaves both secrets working. A signal that ends the program releases the
+//! reservation first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,15 +37,15 @@ use crate::terminal::Interrupts;
 
 /// How often a reservation is renewed.
 const RENEWED_EVERY: Duration = Duration::from_secs(20);
-/// How long to wait between two looks at whether somebody else's reservation is over.
+/// The pause before checking again whether another process's reservation has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How often to look again where somebody else mints for the same name or key.
+/// How long to keep trying while another process mints for the same name or key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// For two seconds: most deliveries are over by then, and it is known what came of them.
+    /// For two seconds: most deliveries are over by then, and their result is known.
     Short,
-    /// For half a minute: for a command that goes on from whatever the other one made.
+    /// For half a minute: for a command that can continue from whatever the other one made.
     Long,
 }
 
@@ -57,10 +57,10 @@ impl Patience {
         }
     }
 
-    /// Tries until nobody else has reserved what the attempt needs.
+    /// Tries until no other process has reserved what the attempt needs.
     ///
     /// # Errors
-    /// What the last attempt says.
+    /// The error of the last attempt.
     pub fn wait<T>(
         self,
         session: &mut Session,
@@ -78,23 +78,23 @@ impl Patience {
     }
 }
 
-/// A secret, and where it goes. Places of their own take one each; standard output and the screen take all of them.
+/// A secret, and where it goes. A named place takes one secret; standard output and the screen take all of them.
 #[derive(Debug)]
 pub struct Order<'o> {
-    /// Where it goes.
+    /// The sink that takes it.
     pub sink: &'o Sink,
-    /// What goes there. It is wiped as soon as it is there.
+    /// The secret, wiped as soon as it is delivered.
     pub secret: Secret,
     /// What it is for.
     pub subject: Subject,
 }
 
-/// Everything that is handed over together.
+/// Secrets that are handed over together.
 #[derive(Debug)]
 pub struct Handover<'h> {
     /// The secrets, in the order of the keys that the change returns.
     pub orders: Vec<Order<'h>>,
-    /// The keys as they are, and their new secrets, in the same order; nothing where keys are made.
+    /// The current keys and their new secrets, in the same order; empty if keys are made.
     pub rotations: Vec<(&'h Key, &'h NewSecret)>,
     /// How long to wait for others.
     pub patience: Patience,
@@ -109,7 +109,7 @@ impl<'h> Handover<'h> {
         !self.rotations.is_empty()
     }
 
-    /// The new secrets of rotations that have to work before they are delivered.
+    /// The new secrets of rotations that must work before they are delivered.
     fn staged(&self, session: &Session) -> Vec<StagedSecret<'h>> {
         let with_places = self.rotations.iter().zip(&self.orders);
         let staged = with_places.filter_map(|(&(key, secret), order)| {
@@ -140,25 +140,25 @@ impl<'h> Handover<'h> {
 pub struct Changed {
     /// The key as it is now.
     pub key: Key,
-    /// What came differently from what was asked for.
+    /// What turned out differently from the request.
     pub warnings: Vec<&'static str>,
 }
 
-/// What is left of a handover once its secrets are delivered.
+/// What remains of a handover once its secrets are delivered.
 struct Sent<'h> {
     ids: Vec<Id>,
     commands: u64,
     rotations: Vec<(&'h Key, &'h NewSecret)>,
 }
 
-/// Delivers the secrets and makes the `change` that belongs to them, as the module describes. It returns the keys of the
-/// secrets, in their order. `change` is called twice,
-/// the first time in vain; what it counts from the present has to count from [`Changes::now`], which may be another time
-/// the second time. (It is no parameter of the type: the protocol would be compiled once for each command.)
+/// Delivers the secrets and makes their `change`, as the module describes. Returns the keys of the secrets, in order.
+/// `change` is called twice, and the first call is rolled back. Durations must count from [`Changes::now`], which may
+/// differ between the calls. (It is not a type parameter, because the protocol would be compiled once for each
+/// command.)
 ///
 /// # Errors
-/// What `change` says; [`Code::Conflict`] where somebody else mints for the same name or key; [`Code::NotDelivered`] or
-/// [`Code::Cancelled`] where a sink did not take its secret. Then the store is as it was.
+/// The error of `change`; [`Code::Conflict`] if another process mints for the same name or key; [`Code::NotDelivered`]
+/// or [`Code::Cancelled`] if a sink did not take its secret. The store is unchanged then.
 ///
 /// [`Code::Conflict`]: crate::error::Code::Conflict
 /// [`Code::NotDelivered`]: crate::error::Code::NotDelivered
@@ -189,7 +189,7 @@ pub fn hand_over(
             return Err(not_committed(session, store, &sent, &lease, deposit, error));
         }
         let error = taken_back(deposit, error);
-        // Where this fails too, the reservation ends by itself, and a staged secret stays that `doctor` tells of.
+        // If this fails too, the reservation expires by itself, and `doctor` reports the staged secret that remains.
         let _ = lease.give_back(store, session.stamp());
         return Err(error);
     }
@@ -208,7 +208,7 @@ pub fn hand_over(
     }
 }
 
-/// Adds what is to be told of all of them, once.
+/// Adds notices that concern all of them, once.
 fn add(made: &mut [Changed], news: &[&'static str]) {
     for Changed { warnings, .. } in made {
         let fresh: Vec<_> = news.iter().filter(|warning| !warnings.contains(warning)).collect();
@@ -216,7 +216,7 @@ fn add(made: &mut [Changed], news: &[&'static str]) {
     }
 }
 
-/// Takes the reservation, as soon as nobody else has one.
+/// Takes the reservation as soon as no one else holds it.
 fn reserve(
     session: &mut Session,
     store: &mut Store,
@@ -246,7 +246,7 @@ fn deliver(
     let mut commands_done = 0;
     for round in rounds {
         let Some((Order { sink, .. }, _)) = round.first() else { continue };
-        // Files wait for nobody, so a signal waits for them: what it would leave are some of them.
+        // Files never block, so a signal waits for them: otherwise it could leave only some of them.
         if sink.is_quick() && deposit.hold.is_none() {
             deposit.hold = Some(session.interrupts.section(Code::Interrupted, super::INTERRUPTED).answered());
         }
@@ -260,7 +260,8 @@ fn deliver(
     deposit.files.sync().map_err(|error| if commands_done == 0 { error } else { error.hint(void(commands_done)) })
 }
 
-/// The secrets are out and the change is not made: what can be taken back is, and the person learns which secrets work.
+/// Called when the secrets are out but the change is not made: withdraws what it can, and tells the person which
+/// secrets work.
 fn not_committed(
     session: &Session,
     store: &mut Store,
@@ -273,7 +274,8 @@ fn not_committed(
     let error = taken_back(deposit, error);
     if is_final && lease.has_staged() {
         let _ = lease.end(store, session.stamp());
-        // Somebody may have deleted a key, or replaced both secrets. Where nobody can tell, it is as it was staged.
+        // A key may have been deleted, or both secrets replaced. If that is unknown, assume the state when it was
+        // staged.
         let works = |secret: &NewSecret| {
             let found = store.view().and_then(|view| view.presented(&secret.id));
             found.map(|found| found.is_some_and(|found| found.secret.state(session.now()) != SecretState::Retired))
@@ -291,7 +293,7 @@ fn not_committed(
     }
 }
 
-/// The secrets are out and nobody knows whether the change was made: what has taken them keeps them.
+/// Called when the secrets are out and it is unknown whether the change was made: their sinks keep them.
 fn unknown(sent: &Sent<'_>, error: Error) -> Error {
     let Some(id) = sent.ids.first() else { return error };
     let error = error.of_unknown_outcome(id);
@@ -321,11 +323,10 @@ fn taken_back(deposit: Deposit, error: Error) -> Error {
     if deposit.take_back() { error } else { error.hint("what had been in its place could not be put back") }
 }
 
-/// Looks after a reservation while its secret is delivered: renews it, and gives it back where a signal ends the
-/// program.
+/// Maintains a reservation while its secret is delivered: renews it, and releases it if a signal ends the program.
 struct Watch {
     interrupts: Arc<Interrupts>,
-    /// The thread that renews ends when this is gone.
+    /// The renewing thread ends when this is dropped.
     _renewal: mpsc::Sender<()>,
 }
 
@@ -342,13 +343,13 @@ impl Watch {
                 }
             }
         };
-        // Where the system gives no thread, the reservation ends early, and nothing else is lost.
+        // If the system provides no thread, the reservation ends early; nothing else is lost.
         let _ = start_thread(renew);
         let (open, clock) = (store.again(), session.clock());
         let (actor, is_final) = (session.stamp().actor.cloned(), Arc::clone(is_final));
         session.interrupts.at_the_end(move || {
             let stamp = Stamp { now: clock(), actor: actor.as_ref() };
-            // What somebody has is not withdrawn, where it works already.
+            // A secret that someone has is not withdrawn if it works already.
             let is_kept = is_final.load(Ordering::Acquire) && of_end.has_staged();
             let end = if is_kept { Lease::end } else { Lease::give_back };
             let _ = open().and_then(|mut store| end(&of_end, &mut store, stamp));

@@ -1,7 +1,7 @@
-//! Where a secret goes: one file a sink, and [`hand_over`], the one protocol that ties a secret to its key.
+//! Where a secret goes: one file per sink, and [`hand_over`], the one protocol that ties a secret to its key.
 //!
-//! A key exists if and only if its secret was delivered. What a sink has taken is a [`Deposit`] until the change that
-//! belongs to it is made: it is kept then, and taken back otherwise, as far as that is possible.
+//! A key exists if and only if its secret was delivered. What a sink has taken is a [`Deposit`] until its change is
+//! made: then it is kept; otherwise it is withdrawn as far as possible.
 
 mod clipboard;
 mod command;
@@ -32,10 +32,10 @@ use crate::error::{Code, Error};
 use crate::session::Session;
 use crate::terminal::Hold;
 
-/// What is said where a person interrupts the delivery.
+/// The message for an interruption of the delivery.
 const INTERRUPTED: &str = "interrupted before the secret was acknowledged; nothing was changed";
 
-/// What became of a key.
+/// What happened to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
@@ -45,33 +45,33 @@ pub enum Effect {
     Rotated,
     /// Its settings changed.
     Updated,
-    /// It is as it was.
+    /// It is unchanged.
     Unchanged,
-    /// It is gone.
+    /// It was deleted.
     Deleted,
 }
 
-/// What is told of a key.
+/// What is reported about a key.
 #[derive(Debug, Clone, Copy)]
 pub struct Told<'t> {
     /// The key.
     pub key: &'t Key,
-    /// What became of it.
+    /// What happened to it.
     pub outcome: Effect,
-    /// What came differently from what was asked for, as the `warnings` of a document name it.
+    /// What turned out differently from the request, as in the `warnings` of a document.
     pub warnings: &'t [&'static str],
 }
 
 /// Where a secret goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sink {
-    /// stdout, alone on its line.
+    /// stdout, as a line of its own.
     Line,
-    /// stdout, on a line with the name of its key in front: one of several.
+    /// stdout, on a line after the name of its key: one of several.
     NamedLine,
     /// stdout, inside the JSON document of the command.
     Document,
-    /// stdout, inside a document in the JSON array of the command: one of several.
+    /// stdout, inside a document in the command's JSON array: one of several.
     DocumentInArray,
     /// The screen of a person, who acknowledges it.
     Screen,
@@ -79,18 +79,18 @@ pub enum Sink {
     Clipboard {
         /// The number of seconds after which it is cleared, if it still holds the secret.
         seconds: u64,
-        /// Take for granted that a terminal took the secret, which it does not say.
+        /// Assume that a terminal took the secret, which it does not say.
         trusting: bool,
     },
-    /// A place that was named.
+    /// A named place.
     Place(Place),
 }
 
 impl Sink {
-    /// The sink for a command that was given no other. `yes` is the flag that answers for the person.
+    /// The sink for a command that was given no other. `yes` is the flag that answers instead of the person.
     ///
     /// # Errors
-    /// [`Code::ConfirmationRequired`] where a person would see the secret and could not be asked.
+    /// [`Code::ConfirmationRequired`] if a person would see the secret and could not be asked.
     pub fn choose(session: &Session, yes: bool) -> Result<Self, Error> {
         let streams = session.terminal.kinds();
         if streams.stdout_is_closed {
@@ -111,7 +111,7 @@ impl Sink {
         }
     }
 
-    /// The same, where it takes several secrets that belong together.
+    /// The same sink, when it takes several secrets that belong together.
     #[must_use]
     pub fn of_several(self) -> Self {
         match self {
@@ -126,39 +126,38 @@ impl Sink {
         matches!(self, Self::Line | Self::NamedLine) || self.is_document()
     }
 
-    /// Whether the document of the command has the secret.
+    /// Whether the command's document contains the secret.
     pub fn is_document(&self) -> bool {
         matches!(self, Self::Document | Self::DocumentInArray)
     }
 
-    /// Whether it waits for a person or a program while it takes the secret: the present is another then.
+    /// Whether it waits for a person or a program while it takes the secret: the time is later then.
     fn waits_for_someone(&self) -> bool {
         matches!(self, Self::Screen | Self::Clipboard { .. }) || self.is_command()
     }
 
-    /// Whether anything else than this machine's disks can hold it up.
+    /// Whether anything other than this machine's disks can delay it.
     fn may_wait(&self) -> bool {
         self.waits_for_someone() || self.is_stdout()
     }
 
-    /// How the new secret of a rotation is staged; not at all where a place that takes it keeps what it had, and can
-    /// give the new one back.
+    /// How the new secret of a rotation is staged; `None` if its place keeps the old one and can give the new one back.
     fn staging(&self, session: &Session) -> Option<Staging> {
         match self {
             _ if self.is_stdout() && session.terminal.kinds().stdout_is_file => None,
             Self::Place(Place::Step { .. }) => None,
-            // The old secret may be gone from there as soon as the new one is in it.
+            // The place may lose the old secret as soon as it has the new one.
             Self::Place(Place::File { .. } | Place::Dotenv { .. } | Place::Command(_)) => Some(Staging::Told),
             _ => Some(Staging::Quiet),
         }
     }
 
-    /// Whether it is a file that has nothing but the secret in it.
+    /// Whether it is a file that contains only the secret.
     fn is_file(&self) -> bool {
         matches!(self, Self::Place(Place::File { .. }))
     }
 
-    /// Whether it waits for nobody.
+    /// Whether it never blocks.
     fn is_quick(&self) -> bool {
         matches!(self, Self::Place(_)) && !self.is_command()
     }
@@ -167,7 +166,7 @@ impl Sink {
         matches!(self, Self::Place(Place::Command(_)))
     }
 
-    /// The place, where it is one that was named.
+    /// The place, if it is a named one.
     pub fn place(&self) -> Option<&Place> {
         match self {
             Self::Place(place) => Some(place),
@@ -175,7 +174,7 @@ impl Sink {
         }
     }
 
-    /// Takes the secrets, all or none. `is_staged` says whether they work already.
+    /// Takes all secrets or none. `is_staged` says whether they work already.
     fn take(
         &self,
         session: &mut Session,
@@ -200,19 +199,19 @@ impl Sink {
     }
 }
 
-/// What sinks have taken, until the change that belongs to it is made.
+/// What sinks have taken, until its change is made.
 #[derive(Debug, Default)]
 struct Deposit {
-    /// Keeps signals waiting until then.
+    /// Makes signals wait until then.
     hold: Option<Hold>,
-    /// Has the secret in the clipboard.
+    /// The keeper that holds the secret in the clipboard.
     keeper: Option<Keeper>,
-    /// Have the secret.
+    /// The files that hold secrets.
     files: Files,
-    /// Somebody has a secret and does not give it back: a person, a program, a reader. A signal that ends the program
-    /// looks at it too.
+    /// Whether a person, a program or a reader has a secret that cannot be withdrawn. The handler of an ending signal
+    /// checks this too.
     is_final: Arc<AtomicBool>,
-    /// What there is to tell once the change is made.
+    /// Notes to print once the change is made.
     notes: Vec<String>,
 }
 
@@ -225,7 +224,7 @@ impl Deposit {
         self.is_final.load(Ordering::Acquire)
     }
 
-    /// The change was made.
+    /// Called when the change was made.
     fn keep(self, session: &mut Session) {
         self.files.keep();
         for note in &self.notes {
@@ -233,15 +232,15 @@ impl Deposit {
         }
     }
 
-    /// Nobody knows whether the change was made: everything stays where it is.
+    /// Called when it is unknown whether the change was made: everything stays where it is.
     fn leave(self) {
         self.files.keep();
     }
 
-    /// The change was not made: takes back what can be taken back. Returns whether the files are as they were.
+    /// Called when the change was not made: withdraws what can be withdrawn. Returns whether the files were restored.
     fn take_back(self) -> bool {
         if let Some(keeper) = self.keeper {
-            // It clears the clipboard by itself, only later.
+            // Otherwise the keeper clears the clipboard by itself, only later.
             let _ = keeper.withdraw();
         }
         self.files.take_back()

@@ -13,71 +13,71 @@ use keyward_core::rules::credential::trimmed;
 use keyward_core::rules::token::{Id, Secret};
 use keyward_core::store::files_beside;
 
-/// A place that was named.
+/// A named place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// A file with the secret alone on its line.
+    /// A file that contains only the secret, on a line.
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What happens to a file that is there already.
+        /// What happens to an existing file.
         existing: Existing,
     },
     /// A variable in a dotenv file.
     Dotenv {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which variable.
+        /// The variable.
         name: Variable,
     },
-    /// The standard input of a command, which a shell reads.
+    /// The standard input of a command, which a shell runs.
     Command(String),
     /// A step of GitHub Actions.
     Step {
-        /// Which of its files.
+        /// The file of the step.
         file: StepFile,
         /// The variable or the output.
         name: String,
     },
 }
 
-/// What happens to a file that is there already.
+/// What happens to an existing file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays, and there is no key.
+    /// It stays, and no key is made.
     Refuse,
     /// It is replaced.
     Replace,
-    /// It is replaced if this is still what it holds.
+    /// It is replaced if this is still its content.
     Only(Zeroizing<Vec<u8>>),
 }
 
-/// What a place that can be read holds.
+/// What a readable place holds.
 #[derive(Debug)]
 pub enum Proof {
     /// Nothing, or white space.
     Nothing {
-        /// The whole of what is there.
+        /// The whole content.
         content: Zeroizing<Vec<u8>>,
     },
     /// Something that keyward never put there.
     SomethingElse,
-    /// A secret with something around it that readers may or may not take for a part of it.
+    /// A secret with something around it that readers may or may not take as part of it.
     Surrounded,
-    /// A secret, of this or of another key, now or once.
+    /// A secret of this or another key, current or former.
     Secret {
-        /// It.
+        /// The secret.
         secret: Secret,
-        /// The whole of what is there.
+        /// The whole content.
         content: Zeroizing<Vec<u8>>,
     },
 }
 
 impl Proof {
-    /// What may happen to the file that holds it: nothing is replaced but a secret that `may_go`.
+    /// What may happen to the file: only a secret that `may_go` is replaced.
     ///
     /// # Errors
-    /// What `may_go` says.
+    /// The error of `may_go`.
     pub fn existing(&self, may_go: impl FnOnce(&Id) -> Result<bool, Error>) -> Result<Existing, Error> {
         Ok(match self {
             Self::Nothing { content } => Existing::Only(content.clone()),
@@ -88,7 +88,7 @@ impl Proof {
 }
 
 impl Place {
-    /// Says what can be said before any work: a place that cannot take a secret is refused.
+    /// Checks the place before any work: one that cannot take a secret is refused.
     ///
     /// # Errors
     /// [`crate::error::Code::NotDelivered`].
@@ -110,10 +110,10 @@ impl Place {
         }
     }
 
-    /// What is in this place; `None` where that cannot be found out.
+    /// What is in this place; `None` if that cannot be determined.
     ///
     /// # Errors
-    /// Where there is something that cannot be read.
+    /// If something there cannot be read.
     pub fn proof(&self) -> Result<Option<Proof>, Error> {
         let (path, variable) = match self {
             Self::File { path, .. } => (path, None),
@@ -137,10 +137,10 @@ impl Place {
         }))
     }
 
-    /// Removes what a process that was killed left beside the place, where it is a file.
+    /// Removes what a killed process left beside the place, if it is a file.
     ///
     /// # Errors
-    /// Where the folder cannot be locked.
+    /// If the folder cannot be locked.
     pub fn clear_up(&self) -> Result<(), Error> {
         if let Self::File { path, .. } | Self::Dotenv { path, .. } = self {
             Files::default().find(path)?.clear_up();
@@ -148,13 +148,13 @@ impl Place {
         Ok(())
     }
 
-    /// What a secret takes up there: a file, however it is spelled, and where others have room in it, which part
-    /// of it. A command may tell its secrets apart by itself.
+    /// What a secret occupies there: the resolved path of a file, and its part of the file if others fit in too. `None`
+    /// for a command, which may distinguish its secrets itself.
     pub fn takes_up(&self) -> Option<(PathBuf, Option<String>)> {
         match self {
             Self::File { path, .. } => Some((resolved(path), None)),
             Self::Dotenv { path, name } => Some((resolved(path), Some(name.as_str().to_owned()))),
-            // The runner names the file; here, its own name for it does. Outputs have no case there.
+            // The runner chooses the file, so its variable stands for it here. Outputs are case-insensitive there.
             Self::Step { file, name } => {
                 let name = if *file == StepFile::Output { name.to_ascii_lowercase() } else { name.clone() };
                 Some((PathBuf::from(file.variable()), Some(name)))
@@ -177,7 +177,7 @@ impl Place {
                 take_line(&mut deposit.files, &spot, former.as_ref(), name, secret)?;
             }
             Self::Command(command) => {
-                // Held anew: what let signals wait for the command before would let them go after this one.
+                // Held again: the hold for the previous command would release signals after this one.
                 deposit.hold = None;
                 deposit.hold = Some(command::run(session, command, secret)?);
                 deposit.set_final();
@@ -188,12 +188,12 @@ impl Place {
     }
 }
 
-/// What is no part of any secret, and what nobody sees.
+/// A character that is never part of a secret, and is invisible.
 fn is_around(c: char) -> bool {
     c.is_whitespace() || c == '\u{feff}'
 }
 
-/// A path with its folder resolved. The file itself may not be there yet.
+/// A path with its folder resolved. The file itself need not exist yet.
 fn resolved(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().unwrap_or(folder.to_owned());

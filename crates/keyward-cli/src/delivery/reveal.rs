@@ -1,4 +1,4 @@
-//! The reveal: a person sees the secret once, and says that it is stored before the key exists.
+//! The reveal: a person sees the secret once, and confirms that it is stored before the key exists.
 
 use zeroize::Zeroizing;
 
@@ -10,7 +10,7 @@ use crate::terminal::{AlternateScreen, Answer, Section};
 use crate::text::{clean, count};
 use keyward_core::rules::token::Secret;
 
-/// The answers. What is copied is one secret.
+/// The answers. Only a single secret can be copied.
 const ITEMS: [&str; 3] = ["I have stored it", "Copy it to the clipboard", "Discard this key"];
 const ITEMS_OF_ROTATION: [&str; 3] =
     ["I have stored it", "Copy it to the clipboard", "Discard it, and keep the old secret"];
@@ -19,14 +19,14 @@ const ITEMS_OF_SEVERAL: [&str; 2] = ["I have stored them", "Discard them, and ke
 /// What the keys do.
 const KEYS: &str = "↑ ↓ and Enter; Esc discards";
 
-/// A secret, and what is told of its key.
+/// A secret, and what is reported about its key.
 type Revealed<'r> = (&'r Secret, Told<'r>);
 
-/// Shows the secrets and returns once it was acknowledged that they are stored.
+/// Shows the secrets, and returns once the person has confirmed that they are stored.
 ///
 /// # Errors
-/// [`Code::Cancelled`] where the person discards them; [`Code::NotDelivered`] where they interrupt, or
-/// where the terminal cannot show them.
+/// [`Code::Cancelled`] if the person discards them; [`Code::NotDelivered`] if they interrupt, or if the terminal cannot
+/// show them.
 pub(super) fn reveal(session: &mut Session, secrets: &[Revealed<'_>], deposit: &mut Deposit) -> Result<(), Error> {
     let section = session.interrupts.section(Code::NotDelivered, super::INTERRUPTED);
     if session.terminal.is_dumb() {
@@ -92,7 +92,7 @@ fn on_dumb_terminal(
     }
 }
 
-/// `None` where it was acknowledged that the secrets are stored, and what came of copying where one was to be copied.
+/// `None` if the person confirmed that the secrets are stored; otherwise the result of copying one.
 fn settle(
     session: &Session,
     secrets: &[Revealed<'_>],
@@ -115,8 +115,7 @@ fn settle(
     }
 }
 
-/// As much of the page as there is room for, and never less than all of each secret: there is no page that
-/// shows less of it.
+/// As much of the page as fits. Every secret is shown whole: if that is impossible, there is no page.
 fn page(size: (u16, u16), secrets: &[Revealed<'_>], note: &str) -> Option<Zeroizing<String>> {
     let pages = [full_page(secrets, note), page_with_note(secrets, note), short_page(secrets)];
     pages.into_iter().find(|page| fits(page, size))
@@ -128,8 +127,8 @@ fn fits(page: &str, (rows, columns): (u16, u16)) -> bool {
     lines.sum::<usize>() + ITEMS.len() + 1 < usize::from(rows)
 }
 
-/// The secret on a line of its own, so that it can be selected even where it wraps, and the lines
-/// that clients send. Of several, each with the name of its key above it.
+/// The secret on its own line, so that it can be selected even if it wraps, and the lines that clients send. Several
+/// secrets are each below the name of their key.
 fn full_page(secrets: &[Revealed<'_>], note: &str) -> Zeroizing<String> {
     let note = clean(note);
     let [(secret, told)] = secrets else {
@@ -170,7 +169,7 @@ fn short_page(secrets: &[Revealed<'_>]) -> Zeroizing<String> {
     joined(&["The secret of ", told.key.name.as_str(), ", shown once:\n", secret.expose(), "\n"])
 }
 
-/// Several secrets, below the names of their keys; `between` stands above each.
+/// Several secrets, below the names of their keys; `between` precedes each.
 fn of_several(secrets: &[Revealed<'_>], title: &str, between: &str, end: &[&str]) -> Zeroizing<String> {
     let count = format!("The secrets of {}", count(secrets.len() as u64, "key"));
     let mut parts = vec![count.as_str(), title];
@@ -181,7 +180,7 @@ fn of_several(secrets: &[Revealed<'_>], title: &str, between: &str, end: &[&str]
     joined(&parts)
 }
 
-/// One buffer with room for all of it: one that grows leaves copies of the secret behind.
+/// One buffer with room for everything: one that grows leaves copies of the secret behind.
 fn joined(parts: &[&str]) -> Zeroizing<String> {
     let mut page = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
     for part in parts {

@@ -1,4 +1,4 @@
-//! Standard output as the place of a secret: alone on its line, or inside the JSON document of the command.
+//! Standard output as the place of a secret: on its own line, or inside the command's JSON document.
 
 use keyward_core::rules::key::KeyJson;
 use keyward_core::rules::token::Secret;
@@ -25,23 +25,23 @@ impl<'d> MintDocument<'d> {
     }
 }
 
-/// Prints the JSON document of a command that shows no secret; with `in_array`, those of several keys.
+/// Prints the JSON document of a command that shows no secret; with `in_array`, an array for several keys.
 ///
 /// # Errors
-/// Where stdout takes nothing.
+/// If stdout cannot be written.
 pub fn print_outcomes(session: &mut Session, told: &[Told<'_>], in_array: bool) -> Result<(), Error> {
     let documents: Vec<_> = told.iter().map(|told| MintDocument::new(session, None, *told)).collect();
     session.terminal.print_documents(&documents, in_array)
 }
 
-/// A text for each secret, with no more of the others than their order.
+/// A text for each secret, in order, independent of the others.
 pub(super) type Pieces = Vec<Zeroizing<Vec<u8>>>;
 
 /// The documents with the secrets in them, on one line.
 pub(super) fn documents(session: &Session, secrets: &[(&Secret, Told<'_>)], in_array: bool) -> Result<Pieces, Error> {
     let last = secrets.len().saturating_sub(1);
     let piece = |(place, (secret, told)): (usize, &(&Secret, Told<'_>))| {
-        // Room for all of it at once: a buffer that grows leaves copies of the secret behind.
+        // Enough room from the start: a buffer that grows leaves copies of the secret behind.
         let mut text = Zeroizing::new(Vec::with_capacity(64 * 1024));
         text.extend_from_slice(match (in_array, place) {
             (false, _) => b"",
@@ -60,7 +60,7 @@ pub(super) fn documents(session: &Session, secrets: &[(&Secret, Told<'_>)], in_a
     secrets.iter().enumerate().map(piece).collect()
 }
 
-/// The secrets, each on its line; `with_names`, that of its key and a tab stand in front of it.
+/// The secrets, each on its own line; with `with_names`, after the name of its key and a tab.
 pub(super) fn lines(secrets: &[(&Secret, Told<'_>)], with_names: bool) -> Pieces {
     let line = |(secret, told): &(&Secret, Told<'_>)| {
         let name = if with_names { told.key.name.to_string() + "\t" } else { String::new() };
@@ -73,9 +73,9 @@ pub(super) fn lines(secrets: &[(&Secret, Told<'_>)], with_names: bool) -> Pieces
     secrets.iter().map(line).collect()
 }
 
-/// Writes texts with secrets to stdout, each at once. With `is_staged`, the secrets work already: a signal that comes
-/// while nobody reads ends the program in an orderly way, and one that comes later waits for the change. A secret that
-/// is out is not withdrawn, whatever becomes of those after it.
+/// Writes texts with secrets to stdout, each immediately. With `is_staged`, the secrets work already: a signal before
+/// anything is read ends the program in an orderly way, and a later one waits for the change. A secret that is out is
+/// not withdrawn, whatever happens to those after it.
 pub(super) fn write(
     session: &mut Session,
     texts: &Pieces,
@@ -98,7 +98,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// What is said where only some of the secrets are out.
+/// The message if only some of the secrets are out.
 const SOME_ARE_OUT: &str =
     "some secrets were delivered before: both secrets of each key work, until it is rotated again";
 
@@ -106,7 +106,7 @@ fn cut_off(error: &std::io::Error) -> Error {
     Error::new(Code::NotDelivered, format!("standard output took only some of the secrets: {error}"))
 }
 
-/// The error for a standard output that nobody reads.
+/// The error for a standard output that no one reads.
 pub(super) fn closed() -> Error {
     not_delivered(std::io::Error::new(std::io::ErrorKind::NotConnected, "it is closed, or leads nowhere (/dev/null)"))
 }

@@ -1,4 +1,4 @@
-//! What to do about a store in a database: there is no file to look at, to close or to copy.
+//! What to do about a store in a database: there is no file to check, to protect or to copy.
 
 use std::path::Path;
 
@@ -6,19 +6,19 @@ use super::code_of;
 use crate::error::Error;
 use keyward_core::store::{DISK_FULL, NO_MEMORY, StoreError};
 
-/// Who has locked the row that is the lock of the store.
+/// A query for the holder of the store's lock.
 const WHO_HOLDS_IT: &str = "SELECT a.pid, a.usename, a.client_addr, a.state FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
                             WHERE l.mode = 'RowShareLock' AND l.relation::regclass::text LIKE '%history_head'";
 
-/// Whether the store is in a database: no path of a file begins so.
+/// Whether the store is in a database: file paths never begin like this.
 fn is_server(store: &Path) -> bool {
     store.to_str().is_some_and(|text| text.starts_with("postgres:"))
 }
 
-/// The error for a store in a database, where it is not the same as for a file.
+/// The error for a store in a database, if it differs from the one for a file.
 ///
 /// # Errors
-/// The error itself, where it is.
+/// The error itself, if it does not differ.
 pub(super) fn explained(error: StoreError) -> Result<Error, StoreError> {
     let (StoreError::Missing(path)
     | StoreError::Locked(path)
@@ -98,7 +98,7 @@ fn hints(error: &StoreError) -> Vec<String> {
     }
 }
 
-/// The name of a role as SQL has it.
+/// The name of a role as an SQL identifier.
 fn identifier(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let is_plain = name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit());

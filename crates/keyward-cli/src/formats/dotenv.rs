@@ -1,8 +1,8 @@
-//! Dotenv files: finding a variable, and setting one while everything else stays as it was.
+//! Dotenv files: finding a variable, and setting one without changing anything else.
 //!
-//! There is no standard for these files. What is read here is what their common readers agree on: a
-//! variable a line, `NAME=value` with an optional `export` in front, values bare or in quotation marks,
-//! quoted ones over several lines, comments behind a `#`.
+//! There is no standard for these files. This module reads what common readers agree on: one variable per line,
+//! `NAME=value` with an optional `export` before it, values bare or in quotation marks, quoted values over several
+//! lines, and comments after a `#`.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -32,17 +32,16 @@ impl FromStr for Variable {
     }
 }
 
-/// The value of a variable; the last one where it is set several times, as the readers do.
+/// The value of a variable; if it is set several times, the last one, as for other readers.
 pub fn get<'t>(text: &'t str, name: &Variable) -> Option<&'t str> {
     values(text, name).pop().map(|value| &text[value])
 }
 
-/// The text with the variable set to `value`, which is letters, digits and underscores, as secrets are. Where it
-/// is set already, each of its values is replaced inside the quotation marks that it has; where it is not,
-/// a line is added.
+/// The text with the variable set to `value`, which consists of letters, digits and underscores, as secrets do. If the
+/// variable is already set, each of its values is replaced within its quotation marks; otherwise a line is added.
 pub fn set(text: &str, name: &Variable, value: &str) -> String {
     let found = values(text, name);
-    // Room for all of it at once: a buffer that grows leaves copies of a secret behind.
+    // Enough room from the start: a buffer that grows leaves copies of a secret behind.
     let mut new = String::with_capacity(text.len() + name.0.len() + (found.len() + 1) * (value.len() + 1) + 8);
     let mut rest = 0;
     for place in &found {
@@ -66,7 +65,7 @@ pub fn set(text: &str, name: &Variable, value: &str) -> String {
     new
 }
 
-/// Where the values of a variable stand, without their quotation marks.
+/// The positions of the values of a variable, without their quotation marks.
 fn values(text: &str, name: &Variable) -> Vec<Range<usize>> {
     let mut found = vec![];
     let mut start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
@@ -87,7 +86,7 @@ fn values(text: &str, name: &Variable) -> Vec<Range<usize>> {
     found
 }
 
-/// The variable that a line sets, and where in the line the text behind its `=` begins.
+/// The variable that a line sets, and where in the line the text after its `=` begins.
 fn assignment(line: &str) -> Option<(&str, usize)> {
     let (before, _) = line.split_once('=')?;
     let name = before.trim();
@@ -99,7 +98,7 @@ fn assignment(line: &str) -> Option<(&str, usize)> {
     Some((name, before.len() + 1))
 }
 
-/// The value that begins at or behind `start`.
+/// The value that begins at or after `start`.
 fn value_at(text: &str, start: usize) -> Range<usize> {
     let blank = text[start..].len() - text[start..].trim_start_matches([' ', '\t']).len();
     let from = start + blank;
@@ -109,14 +108,14 @@ fn value_at(text: &str, start: usize) -> Range<usize> {
         return from + 1..from + 1 + length;
     }
     let line = text[from..].lines().next().unwrap_or_default();
-    // A `#` begins a comment where it stands behind white space, or where there is no value.
+    // A `#` begins a comment after white space, or if there is no value.
     let comment =
         line.char_indices().find(|(place, c)| *c == '#' && (*place == 0 || line[..*place].ends_with([' ', '\t'])));
     let value = line[..comment.map_or(line.len(), |(place, _)| place)].trim_end();
     if value.is_empty() { start..start } else { from..from + value.len() }
 }
 
-/// How long a quoted value is; `None` where its end is missing.
+/// How long a quoted value is; `None` if its end is missing.
 fn quoted_length(text: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     for (place, c) in text.char_indices() {
@@ -199,7 +198,7 @@ mod tests {
             let once = set(&text, &name(), "kw_1");
             prop_assert_eq!(get(&once, &name()), Some("kw_1"));
             prop_assert_eq!(set(&once, &name(), "kw_1"), once.clone());
-            // The values of other variables are not touched.
+            // The values of other variables are not changed.
             let other: Variable = "B".parse().unwrap();
             prop_assert_eq!(get(&once, &other), get(&text, &other));
         }

@@ -1,4 +1,4 @@
-//! Limits in formats that people write: a text, `100/1m:20`, or the object that JSON shows.
+//! Limits in the formats that people write: a text, `100/1m:20`, or an object as in JSON output.
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
@@ -16,13 +16,13 @@ pub struct LimitLeft {
     period: String,
     burst: Option<u64>,
     remaining: u64,
-    /// When all of it is left again; null where it is.
+    /// When it is full again; null if it is full now.
     full_at: Option<Rfc3339>,
-    /// Seconds until one more may pass; 0 where it may now.
+    /// Seconds until one more may pass; 0 if it may now.
     retry_after: u64,
 }
 
-/// Each limit that was looked at.
+/// Each limit that was checked.
 pub fn left(reckoning: Option<&Reckoning>) -> Vec<LimitLeft> {
     let Some(reckoning) = reckoning else { return vec![] };
     let all = reckoning.standings.iter().map(|(whose, limit, standing)| LimitLeft {
@@ -37,7 +37,7 @@ pub fn left(reckoning: Option<&Reckoning>) -> Vec<LimitLeft> {
     all.collect()
 }
 
-/// The text of a limit that JSON shows as an object, or nothing where the object is something else: labels, for example,
+/// The text of a limit in the form of a JSON object, or `None` if the object is something else: labels, for example,
 /// have only texts.
 pub fn in_words(limit: &Map<String, Json>) -> Option<String> {
     let (count, period) = (limit.get("count")?.as_u64()?, limit.get("period")?.as_str()?);
@@ -47,10 +47,10 @@ pub fn in_words(limit: &Map<String, Json>) -> Option<String> {
     })
 }
 
-/// The text of a limit that is written as an object.
+/// The text of a limit written as an object.
 ///
 /// # Errors
-/// For a field that a limit does not have, has with another type, or cannot be without.
+/// For a field that is unknown, has the wrong type, or is missing.
 pub fn read(item: &Node, fields: &[Field]) -> Result<String, Mistake> {
     let wrong = |at| Mistake::new(at, "a limit is { count = 100, period = \"1m\", burst = 20 } or \"100/1m:20\"");
     let (mut count, mut period, mut burst) = (None, None, None);

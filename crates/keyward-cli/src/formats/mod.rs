@@ -1,4 +1,4 @@
-//! Files that people write: the manifest, the text of an editor, dotenv files, and the names in those of a runner.
+//! Files that people write: the manifest, the text for an editor, dotenv files, and the names in a runner's files.
 
 pub mod dotenv;
 pub mod import;

@@ -1,9 +1,8 @@
-//! Names in a step of GitHub Actions: of variables for the steps that follow, and of outputs.
+//! Names in a step of GitHub Actions: of variables for the following steps, and of outputs.
 //!
-//! The runner keeps some names for itself, and throws away what a step writes there. A secret that is delivered so would
-//! have a live key that nobody can use, so these names are not even parsed. Where the runner compares names without
-//! their case, which it does with `NODE_OPTIONS` and with outputs everywhere and with all variables on Windows, so does
-//! this.
+//! The runner reserves some names, and throws away what a step writes to them. A secret delivered like that would
+//! belong to a live key that nobody can use, so these names do not even parse. Names are compared case-insensitively
+//! where the runner does that: `NODE_OPTIONS` and outputs everywhere, and all variables on Windows.
 
 use std::str::FromStr;
 
@@ -11,10 +10,10 @@ use keyward_core::rules::names::InvalidText;
 
 use super::dotenv::Variable;
 
-/// Names that the runner keeps, and beginnings of such.
+/// Reserved names, and reserved prefixes.
 const KEPT: [&str; 3] = ["NODE_OPTIONS", "PATH", "CI"];
 const KEPT_BEGINNINGS: [&str; 2] = ["GITHUB_", "RUNNER_"];
-/// A step sets this one itself, and may set it to anything.
+/// A step may set this one itself, to anything.
 const FREE: &str = "GITHUB_TOKEN";
 
 fn check_is_free(name: &str) -> Result<(), InvalidText> {
@@ -29,7 +28,7 @@ fn check_is_free(name: &str) -> Result<(), InvalidText> {
     Ok(())
 }
 
-/// The name of a variable for the steps that follow.
+/// The name of a variable for the following steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepVariable(Variable);
 
@@ -50,7 +49,7 @@ impl FromStr for StepVariable {
     }
 }
 
-/// The name of an output of a step in GitHub Actions: letters, digits, `_` and `-`, and no digit or `-` first.
+/// The name of an output of a step in GitHub Actions: letters, digits, `_` and `-`, but no digit or `-` first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputName(String);
 

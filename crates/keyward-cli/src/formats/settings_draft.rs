@@ -1,7 +1,7 @@
-//! The settings of a key as a text states them: a manifest, or the text of an editor.
+//! The settings of a key as stated in a text: a manifest, or the text from an editor.
 //!
-//! Which settings there are, and how each is read, is the core's list ([`Setting`]); what is known here is how
-//! the kinds of values are written, and where in the text each mistake is.
+//! Which settings there are, and how each is read, is the core's list ([`Setting`]); this module knows how the kinds of
+//! values are written, and where each mistake is in the text.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -15,28 +15,28 @@ use keyward_core::rules::names::InvalidText;
 use keyward_core::rules::setting::{Setting, SettingSlot, Settings, TextSet};
 use keyward_core::rules::time::When;
 
-/// The settings of a key as far as a text can state them. When the key ends, and what its secrets start with
-/// where the text does not say it, is decided by who knows the key.
+/// The settings of a key as far as a text can state them. The caller, who knows the key, decides when it ends, and its
+/// prefix if the text states none.
 #[derive(Debug, Clone)]
 pub struct SettingsDraft {
     /// The settings.
     pub settings: Settings,
-    /// When it ends, with the place where that stands.
+    /// When it ends, with the position of that in the text.
     pub expires: Option<(usize, When)>,
-    /// Whether the text says what its secrets start with.
+    /// Whether the text states its prefix.
     pub has_prefix: bool,
 }
 
 impl SettingsDraft {
-    /// A draft about which a text has said nothing yet.
+    /// A draft before anything was read.
     pub fn new(settings: Settings) -> Self {
         Self { settings, expires: None, has_prefix: false }
     }
 
-    /// Reads a setting; `false` where the field is not a setting of a key.
+    /// Reads a setting; `false` if the field is not a setting of a key.
     ///
     /// # Errors
-    /// All that is wrong with its value.
+    /// Everything that is wrong with its value.
     pub fn read(&mut self, field: &Field) -> Result<bool, Vec<Mistake>> {
         let Some(setting) = Setting::named(&field.name) else { return Ok(false) };
         let node = &field.node;
@@ -48,7 +48,7 @@ impl SettingsDraft {
             SettingSlot::Texts(set) => several(node, set)?,
             SettingSlot::Labels(place) => *place = labels(node)?,
             SettingSlot::Switch(place) => *place = switch(node)?,
-            // What it means depends on when the key was made.
+            // Its meaning depends on when the key was made.
             SettingSlot::Time(_) => self.expires = Some((node.at, one(node)?.unwrap_or(When::Never))),
             SettingSlot::Prefix(place) => {
                 if let Some(prefix) = one(node)? {
@@ -61,7 +61,7 @@ impl SettingsDraft {
     }
 }
 
-/// What is wrong with a field that there is not.
+/// The mistake for an unknown field.
 pub fn no_such_field(field: &Field, there_are: &[&str]) -> Mistake {
     let what = match did_you_mean_quoted(there_are, &field.name) {
         Some(question) => format!("unknown field `{}`; {question}", field.name),
@@ -73,7 +73,7 @@ pub fn no_such_field(field: &Field, there_are: &[&str]) -> Mistake {
 /// A text.
 ///
 /// # Errors
-/// For what is none.
+/// If it is not one.
 pub fn text(node: &Node) -> Result<&str, Mistake> {
     match &node.value {
         Value::Text(text) => Ok(text),
@@ -98,13 +98,13 @@ fn some_text(node: &Node) -> Result<Option<&str>, Mistake> {
 /// A value that may be absent: nothing, or an empty text.
 ///
 /// # Errors
-/// Where it does not parse.
+/// If it does not parse.
 pub fn one<T: FromStr<Err: Display>>(node: &Node) -> Result<Option<T>, Mistake> {
     let parse = |text: &str| text.parse().map_err(|error: T::Err| Mistake::new(node.at, error.to_string()));
     some_text(node)?.map(parse).transpose()
 }
 
-/// The items of a list, in the place of those that were there.
+/// The items of a list, which replace the existing ones.
 fn several(node: &Node, set: &mut dyn TextSet) -> Result<(), Vec<Mistake>> {
     let Value::List(items) = &node.value else {
         return Err(vec![Mistake::new(node.at, "write a list, such as [\"one\", \"two\"]")]);
@@ -123,7 +123,7 @@ fn several(node: &Node, set: &mut dyn TextSet) -> Result<(), Vec<Mistake>> {
 /// The limits of a user or a tenant.
 ///
 /// # Errors
-/// All that is wrong with them.
+/// Everything that is wrong with them.
 pub fn limits_of(node: &Node) -> Result<Limits, Vec<Mistake>> {
     let mut limits = Limits::default();
     several(node, &mut limits)?;
@@ -154,7 +154,7 @@ fn all<T, C: Default + Extend<T>>(values: impl Iterator<Item = Result<T, Mistake
 /// True or false.
 ///
 /// # Errors
-/// For what is neither.
+/// If it is neither.
 pub fn switch(node: &Node) -> Result<bool, Mistake> {
     match node.value {
         Value::Switch(on) => Ok(on),

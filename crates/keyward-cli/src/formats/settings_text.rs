@@ -1,7 +1,7 @@
-//! The settings of a key as a text that a person edits: TOML with comments.
+//! The settings of a key as a text for a person to edit: TOML with comments.
 //!
-//! What is left out stays as it was; an empty text, an empty list or an empty table empties a setting.
-//! All mistakes are found at once, each with its line, so that they can be marked where they are.
+//! What is left out stays unchanged; an empty text, list or table clears a setting. All mistakes are found at once,
+//! each with its line, so that they can be marked where they are.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use keyward_core::rules::names::Name;
 use keyward_core::rules::setting::{Setting, SettingValue, Settings};
 use keyward_core::rules::time::{When, rfc3339};
 
-/// What starts the lines that mark mistakes; they are comments, and taken out again.
+/// The start of lines that mark mistakes; they are comments, and are removed again.
 const MARK: &str = "#!";
 
 /// The text for a key.
@@ -27,7 +27,7 @@ pub fn render(name: &Name, settings: &Settings) -> String {
     let _ = write!(text, "\n# letters, digits and . _ - @ /\nname = {}\n", Value::from(name.as_str()));
     for setting in Setting::ALL {
         if let Some(value) = on_one_line(setting.value(settings)) {
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             let _ = write!(text, "\n# {}\n{} = {value}\n", setting.purpose, setting.name);
         }
     }
@@ -43,7 +43,7 @@ pub fn render(name: &Name, settings: &Settings) -> String {
     text
 }
 
-/// A value behind the name of its setting; none for labels, which are a table of their own.
+/// A value after the name of its setting; `None` for labels, which have a table of their own.
 fn on_one_line(value: SettingValue<'_>) -> Option<Value> {
     Some(match value {
         SettingValue::Labels(_) => return None,
@@ -61,16 +61,16 @@ fn on_one_line(value: SettingValue<'_>) -> Option<Value> {
 pub struct Edited {
     /// The name.
     pub name: Name,
-    /// The settings, with the end as it is meant at the time of reading.
+    /// The settings, with the end resolved at the time of reading.
     pub settings: Settings,
-    /// How the text names the end, if it does.
+    /// The end as stated in the text, if any.
     pub end: Option<When>,
 }
 
-/// Reads a text back: the name and the settings that it asks for, on the basis of those that were.
+/// Reads a text back: the name and the settings that it asks for, based on the former ones.
 ///
 /// # Errors
-/// All mistakes, by their lines.
+/// All mistakes, in the order of their lines.
 pub fn parse(text: &str, name: &Name, settings: &Settings, now: Timestamp) -> Result<Edited, Vec<LocatedMistake>> {
     let fields = from_toml(text).map_err(|mistakes| locate(text, mistakes))?;
     let (mut new_name, mut draft, mut mistakes) = (name.clone(), SettingsDraft::new(settings.clone()), vec![]);
@@ -103,7 +103,7 @@ pub fn parse(text: &str, name: &Name, settings: &Settings, now: Timestamp) -> Re
     if let Some((at, when)) = draft.expires {
         match when.resolve(now) {
             Err(error) => mistakes.push(Mistake::new(at, format!("expires_at: {error}"))),
-            // A key that has expired already may stay so while something else is changed.
+            // A key that has already expired may stay so while something else is changed.
             Ok(end) if end != settings.expires_at && end.is_some_and(|end| end <= now) => {
                 mistakes.push(Mistake::new(at, "expires_at: this time is in the past"));
             }

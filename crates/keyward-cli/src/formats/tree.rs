@@ -1,17 +1,17 @@
-//! TOML and JSON as one kind of tree, in which every value knows where it stands, so that each mistake can be
-//! told with its line and column.
+//! TOML and JSON as one kind of tree, in which every value knows its position, so that each mistake can be reported
+//! with its line and column.
 
 use jsonc_parser::ast;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A value, and where it begins, in bytes.
+/// A value, and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Where it begins.
+    /// Its position, in bytes.
     pub at: usize,
-    /// What it is.
+    /// The value.
     pub value: Value,
 }
 
@@ -30,7 +30,7 @@ pub enum Value {
     List(Vec<Node>),
     /// Values with names.
     Table(Vec<Field>),
-    /// Something that no setting is.
+    /// Something that is never a setting.
     Other,
 }
 
@@ -39,29 +39,29 @@ pub enum Value {
 pub struct Field {
     /// Its name.
     pub name: String,
-    /// Where the name begins.
+    /// The position of the name.
     pub at: usize,
     /// The value.
     pub node: Node,
 }
 
-/// Something that is wrong in a text, and where.
+/// A mistake in a text, and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where, in bytes.
+    /// Its position, in bytes.
     pub at: usize,
-    /// What.
+    /// What is wrong.
     pub what: String,
 }
 
 impl Mistake {
-    /// Something wrong at a place.
+    /// A mistake at a position.
     pub fn new(at: usize, what: impl Into<String>) -> Self {
         Self { at, what: what.into() }
     }
 }
 
-/// A mistake for people: with its line and its column, both from 1, columns in characters.
+/// A mistake for people: with its line and its column, both counted from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocatedMistake {
     /// The line.
@@ -72,7 +72,7 @@ pub struct LocatedMistake {
     pub what: String,
 }
 
-/// The mistakes of a text, in their order.
+/// The mistakes in a text, in order.
 pub fn locate(text: &str, mut mistakes: Vec<Mistake>) -> Vec<LocatedMistake> {
     mistakes.sort_by_key(|mistake| mistake.at);
     // One pass over the text, however many mistakes there are in it.
@@ -92,7 +92,7 @@ pub fn locate(text: &str, mut mistakes: Vec<Mistake>) -> Vec<LocatedMistake> {
 /// Reads TOML.
 ///
 /// # Errors
-/// All that is wrong with its syntax.
+/// Everything that is wrong with its syntax.
 pub fn from_toml(text: &str) -> Result<Vec<Field>, Vec<Mistake>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
@@ -101,12 +101,12 @@ pub fn from_toml(text: &str) -> Result<Vec<Field>, Vec<Mistake>> {
     let mistake =
         |error: &toml::de::Error| Mistake::new(error.span().map_or(0, |span| span.start), plainly(error.message()));
     let mut mistakes: Vec<Mistake> = errors.iter().map(mistake).collect();
-    // What follows on the same line is mostly what the first mistake brought about.
+    // Later mistakes on the same line mostly result from the first.
     mistakes.dedup_by_key(|mistake| text.get(..mistake.at).unwrap_or(text).matches('\n').count());
     Err(mistakes)
 }
 
-/// The parser speaks of what it expected; a person wants to know what to write.
+/// The parser says what it expected; a person wants to know what to write.
 fn plainly(message: &str) -> String {
     match message {
         "duplicate key" => "this is set twice".to_owned(),
@@ -141,7 +141,7 @@ fn toml_node(value: Spanned<DeValue<'_>>) -> Node {
     Node { at, value }
 }
 
-/// Reads JSON (RFC 8259), in which no name may stand twice in one object.
+/// Reads JSON (RFC 8259), in which a name may occur only once in an object.
 ///
 /// # Errors
 /// What is wrong with its syntax.

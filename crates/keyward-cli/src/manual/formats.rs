@@ -1,4 +1,5 @@
-//! The formats of manifests and of JSON, with every field, from the lists that the program itself reads and writes by.
+//! The formats of manifests and of JSON, with every field, from the lists that the program itself uses for reading and
+//! writing.
 
 use super::json::shapes;
 use super::topics::Part;

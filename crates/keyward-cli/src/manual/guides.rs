@@ -1,7 +1,7 @@
-//! What goes across commands: checking requests, guarding services, limits, provisioning, the file of the store.
+//! Guides that span commands: checking requests, guarding services, limits, provisioning, the store's file.
 //!
-//! Each is written in Markdown, of which there are paragraphs, headings, fenced lines without an empty one, and lists of
-//! terms: - `term`: meaning. What belongs to one command stands in its help and is not repeated here.
+//! Each is written in a subset of Markdown: paragraphs, headings, fenced lines without empty ones, and lists of terms:
+//! - `term`: meaning. What belongs to one command is in its help and is not repeated here.
 
 use super::topics::Part;
 
@@ -10,7 +10,7 @@ pub(super) fn checking() -> Vec<Part> {
     read(include_str!("guides/checking.md"))
 }
 
-/// How a service is put behind the guard. The fields, endpoints and answers are in the topic `serve.toml`.
+/// How to put a service behind the guard. The fields, endpoints and answers are in the topic `serve.toml`.
 #[cfg(feature = "serve")]
 pub(super) fn protect() -> Vec<Part> {
     read(include_str!("guides/protect.md"))
@@ -31,7 +31,7 @@ pub(super) fn file_store() -> Vec<Part> {
     read(include_str!("guides/file_store.md"))
 }
 
-/// The parts of a page. A paragraph is one part with its line ends in it.
+/// The parts of a page. A paragraph is one part, including its line ends.
 fn read(page: &'static str) -> Vec<Part> {
     let mut parts = vec![];
     for block in page.trim_end().split("\n\n") {

@@ -1,5 +1,5 @@
-//! What commands print with `--json`: every object, every field, its type. The page and the help topic are
-//! made from this list, and a test compares it with what is printed.
+//! What commands print with `--json`: every object, every field, its type. The page and the help topic are made from
+//! this list, and a test compares it with the actual output.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use keyward_core::rules::setting::{Setting, SettingValue, Settings};
 /// An object in JSON.
 #[derive(Debug, Clone)]
 pub struct Shape {
-    /// What it is called here.
+    /// Its name here.
     pub name: &'static str,
     /// Which commands print it, and how.
     pub printed_by: &'static str,
@@ -51,7 +51,7 @@ pub enum Type {
     MaybeObject(&'static str),
     /// A list of objects of this name.
     Objects(&'static str),
-    /// Whatever the field that is told about holds.
+    /// The value of any field that is being described.
     Any,
 }
 
@@ -89,7 +89,7 @@ pub fn shapes() -> Vec<Shape> {
     shapes
 }
 
-/// A key: its settings, in the runs that they make, and what is not a setting around them.
+/// A key: its settings in their groups, and the other fields around them.
 fn key() -> Shape {
     let [rights, end, prefix] = Setting::IN_JSON.map(|run| run.iter().map(|setting| field(*setting)));
     let fields = [("id", Text, "the id of the key, which never changes"), ("name", Text, "its name")]
@@ -125,7 +125,7 @@ fn field(setting: Setting) -> FieldRow {
     (setting.name, kind, setting.meaning)
 }
 
-/// All objects but keys.
+/// All objects except keys.
 const SHAPES: &[Shape] = &[
     Shape {
         name: "limit",

@@ -1,8 +1,8 @@
 //! Man pages, from the same definitions as `--help`.
 //!
-//! One page for each command. What clap knows (options, subcommands) is rendered by clap_mangen;
-//! examples are taken from the help text, and exit status, files and environment are added where
-//! they belong. Formats have pages of their own, in section 5, and what goes across commands in section 7.
+//! One page for each command. clap_mangen renders what clap knows (options, subcommands); examples come from the help
+//! text, and exit status, files and environment are added. Formats have their own pages in section 5, and guides in
+//! section 7.
 
 mod formats;
 mod guides;
@@ -21,8 +21,7 @@ use crate::error::{Code, Exit};
 use crate::synopsis::pieces;
 pub use topics::{Part, TOPICS, Topic};
 
-/// The day of the release that the pages describe. Not the day of a build: the same source makes
-/// the same pages.
+/// The day of the release that the pages describe, not of the build: the same source makes the same pages.
 const DATE: &str = "2026-11-22";
 /// mandoc complains about longer lines, and they are hard to read in a diff.
 const LINE: usize = 78;
@@ -72,7 +71,7 @@ fn render(command: &Command, name: &str) -> anyhow::Result<String> {
     let examples = examples.filter(|text| text.starts_with("Example"));
     let command = command.clone().name(name.to_owned()).display_name(name.to_owned());
     let command = command.bin_name(name.replace('-', " ")).after_help("").after_long_help("");
-    // A page has room for what a short help leaves out.
+    // A page has room for what short help leaves out.
     let command = command.mut_args(|arg| arg.hide_short_help(false));
     let globals: Vec<String> = command
         .get_arguments()
@@ -164,13 +163,13 @@ fn add_exit_status(page: &mut Roff) {
     }
 }
 
-/// The options that all commands take, where they are not described.
+/// Mentions the options that all commands take, where they are not described.
 fn add_global_options(page: &mut Roff, names: &[String]) {
     page.control("SH", ["GLOBAL OPTIONS"]);
     page.text([roman(format!("{} are described in ", names.join(", "))), bold("keyward"), roman("(1).")]);
 }
 
-/// All of them in one page, and in the others where they are.
+/// Lists all of them on one page, and on the others says where they are.
 fn add_error_codes(page: &mut Roff, are_told: bool) {
     page.control("SH", ["ERROR CODES"]);
     let first = "With --json, an error is one object on standard error";
@@ -220,7 +219,7 @@ fn tidy(page: &str) -> String {
         let is_next_to_space =
             |other: Option<&&str>| other.is_some_and(|other| other.is_empty() || other.starts_with(".sp"));
         let before = place.checked_sub(1).and_then(|before| lines.get(before));
-        // Each section brings the definition of an apostrophe along; once is enough.
+        // Each section defines the apostrophe again; once is enough.
         if place > 1 && (line.starts_with(".ie ") || line.starts_with(".el ")) {
             continue;
         }
@@ -237,8 +236,7 @@ fn tidy(page: &str) -> String {
     text
 }
 
-/// Breaks a line of text where it may be broken: at a space, and not before what roff would take for
-/// a command.
+/// Breaks a line of text where allowed: at a space, but not before something that roff would take for a command.
 fn wrap(line: &str, text: &mut String) {
     let mut length = 0;
     for word in line.split(' ').filter(|word| !word.is_empty()) {

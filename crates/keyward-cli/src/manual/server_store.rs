@@ -1,4 +1,4 @@
-//! A store that several hosts share: all that its operators have to know, in one page.
+//! A store that several hosts share: everything that its operators must know, on one page.
 
 use super::topics::{Part, Rows, terms};
 
@@ -155,7 +155,7 @@ pub(super) fn parts() -> Vec<Part> {
     parts
 }
 
-/// What stands around a store: poolers, upgrades, sizes, servers.
+/// Around a store: poolers, upgrades, sizes, servers.
 fn surroundings() -> Vec<Part> {
     vec![
         Part::Heading("Poolers".to_owned()),

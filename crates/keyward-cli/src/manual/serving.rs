@@ -1,4 +1,4 @@
-//! The configuration of `keyward serve`, and all that proxies, services and operators see of it.
+//! The configuration of `keyward serve`, and everything that proxies, services and operators see of it.
 
 use keyward_core::rules::credential::Presentation;
 use keyward_http::server::metrics;

@@ -1,5 +1,5 @@
-//! What belongs to no single command: guides, formats and the store on a server. Each is a page of the manual, and a topic
-//! of `keyward help`.
+//! Topics that belong to no single command: guides, formats and the store on a server. Each is a page of the manual,
+//! and a topic of `keyward help`.
 
 use std::fmt::Write as _;
 
@@ -12,9 +12,9 @@ use super::{DATE, Page, add_see_also, formats, guides, tidy};
 pub enum Part {
     /// A line above what follows.
     Heading(String),
-    /// Running text, whose line ends mean nothing.
+    /// Running text, whose line ends do not matter.
     Text(&'static str),
-    /// The language of lines, and the lines as they are.
+    /// A language, and lines in it, kept unchanged.
     Lines(&'static str, &'static str),
     /// A term and what it means.
     Term(String, String),
@@ -30,17 +30,17 @@ pub(super) fn terms(rows: Rows) -> impl Iterator<Item = Part> {
     rows.iter().map(|(term, meaning)| Part::Term((*term).to_owned(), (*meaning).to_owned()))
 }
 
-/// What stands before the further lines of a term's meaning.
+/// The indent of the further lines of a term's meaning.
 const BEHIND: &str = "                     ";
 
-/// A page about something that belongs to no single command.
+/// A page about a topic that belongs to no single command.
 #[derive(Debug)]
 pub struct Topic {
-    /// What it is called on the command line of `keyward help`.
+    /// Its name on the command line of `keyward help`.
     pub name: &'static str,
     /// What it is about, in a few words.
     pub summary: &'static str,
-    /// The section of the manual: 5 for a format, 7 for what is none.
+    /// The section of the manual: 5 for a format, 7 for anything else.
     pub section: &'static str,
     parts: fn() -> Vec<Part>,
 }
@@ -92,7 +92,7 @@ pub const TOPICS: &[Topic] = &[
 ];
 
 impl Topic {
-    /// What it says, part by part.
+    /// Its content, part by part.
     pub fn parts(&self) -> Vec<Part> {
         (self.parts)()
     }
@@ -106,7 +106,7 @@ impl Topic {
                 text.push('\n');
             }
             is_text = matches!(part, Part::Text(_));
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             let _ = match part {
                 Part::Heading(heading) => writeln!(text, "\n{heading}"),
                 Part::Text(lines) => writeln!(text, "\n{}", textwrap::fill(&lines.replace('\n', " "), lines_of(90))),
@@ -182,7 +182,7 @@ impl Topic {
     }
 }
 
-/// Lines of this width. A flag or a header is not broken at its hyphens: what is copied would have a line end in it.
+/// Lines of this width. A flag or a header is not broken at its hyphens, because a copy would then contain a line end.
 fn lines_of(width: usize) -> textwrap::Options<'static> {
     textwrap::Options::new(width).word_splitter(textwrap::WordSplitter::NoHyphenation)
 }

@@ -1,11 +1,11 @@
-//! What is the operating system's own: private files, links and locks, terminal modes, signals, processes, streams.
+//! What depends on the operating system: private files, links and locks, terminal modes, signals, processes, streams.
 //!
-//! No other room names an operating system, or a crate that only one has. Each function here says what it promises,
-//! and each system keeps the promise in its own way in a folder of its own. Unix is the only one now. Another one comes
-//! by a folder beside it with functions of the same names.
+//! No other room names an operating system, or uses a crate for only one of them. Each function here says what it
+//! promises, and each system keeps the promise in its own folder. Only Unix is supported now. To add another system,
+//! add a folder beside it with functions of the same names.
 //!
-//! This room knows none of the others. What may break: a system that knows less than Linux. Where a promise can be
-//! kept in a weaker way only, the function says so.
+//! This room uses no other room. What may break: a system that offers less than Linux. If only a weaker promise can be
+//! kept, the function says so.
 
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -32,10 +32,10 @@ pub use system::streams::{
 };
 pub use system::terminal::{RawMode, TerminalModes, forget_typed_ahead};
 
-/// Starts a thread, where the limits of the process have room for all of it.
+/// Starts a thread, if the limits of the process leave room for it.
 ///
 /// # Errors
-/// Where the system gives none.
+/// If the system provides none.
 pub fn start_thread<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
     if keyward_core::has_room_for_a_thread() {
         thread::Builder::new().spawn(f)
@@ -55,11 +55,11 @@ pub struct StreamKinds {
     pub stdout_is_terminal: bool,
     /// Standard error is a terminal.
     pub stderr_is_terminal: bool,
-    /// Standard output was closed by whoever started the program.
+    /// Standard output was closed when the program was started.
     pub stdout_is_closed: bool,
     /// Standard output is a file on a disk.
     pub stdout_is_file: bool,
-    /// Bytes of standard input, where it is a file.
+    /// The size of standard input in bytes, if it is a file.
     pub stdin_size: Option<u64>,
     /// Columns of the terminal, if there is one.
     pub width: Option<u16>,

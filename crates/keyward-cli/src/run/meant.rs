@@ -1,7 +1,7 @@
-//! What was meant by a command line that does not parse.
+//! Guesses what was meant by a command line that does not parse.
 //!
-//! Other tools have other words for what keyward does. Whoever types one of those is told the right one, by its meaning:
-//! the word that is spelled most like it may say the opposite.
+//! Other tools have other words for what keyward does. A user who types one of those is told the right word by its
+//! meaning: the most similarly spelled one may mean the opposite.
 
 use clap::Command;
 
@@ -68,7 +68,7 @@ const VERBS: &[(&[&str], &str)] = &[
     (&["leak", "leaks", "detect"], "keyward scan"),
 ];
 
-/// Words for verbs inside of `group`, `user`, `role` and `tenant`.
+/// Words for verbs inside `group`, `user`, `role` and `tenant`.
 const INNER_VERBS: &[(&[&str], &str)] = &[
     (&["add", "new", "make"], "create NAME"),
     (&["remove", "rm", "del"], "delete NAME"),
@@ -79,13 +79,13 @@ const INNER_VERBS: &[(&[&str], &str)] = &[
     (&["unblock", "activate"], "enable NAME"),
 ];
 
-/// Words for verbs inside of `settings`.
+/// Words for verbs inside `settings`.
 const SETTINGS_VERBS: &[(&[&str], &str)] = &[
     (&["get", "show", "view", "ls", "all", "print"], "list"),
     (&["update", "edit", "put", "change", "add", "unset", "reset"], "set NAME VALUE"),
 ];
 
-/// What belongs to a flag, and where it is so: at all commands where none is named.
+/// What was meant by a flag, and for which commands: for all if none is named.
 const FLAGS: &[(&[&str], &[&str], &str)] = &[
     (
         &["secret", "reveal", "show-secret", "unmask", "with-secret"],
@@ -204,12 +204,12 @@ const FLAGS: &[(&[&str], &[&str], &str)] = &[
     (&["pager"], &[], "KEYWARD_PAGER names the pager; --no-pager uses none"),
 ];
 
-/// A hint: what can be typed is to be tried, a sentence stands for itself.
+/// A hint: a command is offered to try, and a sentence is shown as it is.
 fn tried(meant: &str) -> String {
     if meant.starts_with("keyward ") || meant.starts_with("--") { format!("try: {meant}") } else { meant.to_owned() }
 }
 
-/// What was probably meant by a word that is no verb of `command`, as a hint.
+/// What was probably meant by a word that is not a verb of `command`, as a hint.
 pub(super) fn verb(word: &str, command: &Command) -> Option<String> {
     let is_root = command.get_name() == "keyward";
     let lower = word.to_ascii_lowercase();
@@ -227,7 +227,7 @@ pub(super) fn verb(word: &str, command: &Command) -> Option<String> {
     did_you_mean(&verbs, word)
 }
 
-/// What was probably meant by a word that a verb does not take.
+/// What was probably meant by a word that a verb does not accept.
 fn word(verb: &str) -> Option<&'static str> {
     Some(match verb {
         "list" => "one key: keyward show KEY; keys by their names: keyward list --name 'web*', or --search web",
@@ -237,7 +237,7 @@ fn word(verb: &str) -> Option<&'static str> {
     })
 }
 
-/// What was probably meant by a flag that `command` does not take, as a hint.
+/// What was probably meant by a flag that `command` does not have, as a hint.
 pub(super) fn flag(flag: &str, command: &Command) -> Option<String> {
     if !flag.starts_with('-') {
         return word(command.get_name()).map(str::to_owned);
@@ -246,7 +246,7 @@ pub(super) fn flag(flag: &str, command: &Command) -> Option<String> {
     let lower = name.trim_start_matches('-').to_ascii_lowercase();
     let (verb, is_meant) = (command.get_name(), |words: &[&str]| words.contains(&lower.as_str()));
     let takes = |meant: &str| {
-        // What is told to be typed must be there.
+        // A suggested flag must exist.
         let long = meant.strip_prefix("--").and_then(|meant| meant.split([' ', ',', ';']).next());
         long.is_none_or(|long| command.get_arguments().any(|argument| argument.get_long() == Some(long)))
     };

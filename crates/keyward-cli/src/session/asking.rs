@@ -1,7 +1,7 @@
-//! Questions to the person, and the errors for names that are not there.
+//! Questions to the person, and the errors for names that do not exist.
 //!
-//! Each question ends with a look at the clock: the person may have thought about it for a while. An interruption of
-//! a question changes nothing.
+//! Each question ends by reading the clock: the person may have thought about it for a while. Interrupting a question
+//! changes nothing.
 
 use jiff::Timestamp;
 
@@ -15,10 +15,10 @@ use keyward_core::rules::names::Name;
 use keyward_core::rules::time::relative;
 use keyward_core::store::{Filter, Store, StoreError};
 
-/// What Enter answers where nothing was typed.
+/// What Enter means if nothing was typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enter {
-    /// Yes, for what the person began.
+    /// Yes, for something that the person started.
     MeansYes,
     /// No, for what cannot be undone.
     MeansNo,
@@ -28,7 +28,7 @@ impl Session {
     /// Asks the person whether to go on.
     ///
     /// # Errors
-    /// [`Code::Cancelled`] where they say no.
+    /// [`Code::Cancelled`] if they say no.
     pub fn confirm(&mut self, question: &str, enter: Enter) -> Result<(), Error> {
         let section = self.question();
         let confirmed = self.terminal.confirm(&section, question, enter == Enter::MeansYes)?;
@@ -37,10 +37,10 @@ impl Session {
         if confirmed { Ok(()) } else { Err(cancelled()) }
     }
 
-    /// Asks the person to type a name, for what cannot be undone and would be missed.
+    /// Asks the person to type a name, for something that cannot be undone and would be missed.
     ///
     /// # Errors
-    /// [`Code::Cancelled`] where they type something else.
+    /// [`Code::Cancelled`] if they type something else.
     pub fn confirm_name(&mut self, question: &str, name: &str) -> Result<(), Error> {
         let section = self.question();
         let typed = self.terminal.line(&section, question)?;
@@ -52,15 +52,15 @@ impl Session {
         }
     }
 
-    /// A question, the interruption of which changes nothing.
+    /// A question whose interruption changes nothing.
     pub fn question(&self) -> Section {
         self.interrupts.section(Code::Interrupted, "interrupted; nothing was changed")
     }
 
-    /// The key that was named, or in a terminal the one that the person chooses.
+    /// The named key, or in a terminal the one that the person chooses.
     ///
     /// # Errors
-    /// [`Code::NotFound`], [`Code::Cancelled`], or [`Code::Usage`] where nobody can be asked.
+    /// [`Code::NotFound`], [`Code::Cancelled`], or [`Code::Usage`] if there is no one to ask.
     pub fn find_or_ask(&mut self, store: &Store, text: Option<&str>, question: &str) -> Result<Key, Error> {
         if let Some(text) = text {
             return find_key(store, text);
@@ -69,10 +69,10 @@ impl Session {
         keys.into_iter().next().ok_or_else(cancelled)
     }
 
-    /// The keys that the person chooses, of those that `offered` lets through.
+    /// The keys that the person chooses from those that `offered` matches.
     ///
     /// # Errors
-    /// [`Code::NotFound`] where there are none, [`Code::Cancelled`], or [`Code::Usage`] where nobody can be asked.
+    /// [`Code::NotFound`] if there are none, [`Code::Cancelled`], or [`Code::Usage`] if there is no one to ask.
     pub fn choose_keys(
         &mut self,
         store: &Store,
@@ -91,7 +91,7 @@ impl Session {
             Ok::<_, StoreError>(())
         })?;
         let all = if items.len() as u64 == OFFERED { view.count_keys(offered, now)? } else { OFFERED };
-        // Nobody is kept waiting by a person who looks at a list.
+        // A person who reads a list must not hold the view open.
         drop(view);
         if items.is_empty() {
             let (none, hint) = match offered.enabled {
@@ -118,7 +118,7 @@ impl Session {
         places.iter().map(find).collect()
     }
 
-    /// Whether what the command line leaves open can be asked for.
+    /// Checks that missing arguments can be asked for.
     ///
     /// # Errors
     /// [`Code::Usage`].
@@ -131,7 +131,7 @@ impl Session {
     }
 }
 
-/// How many keys are offered at most.
+/// The most keys that are offered.
 const OFFERED: u64 = 10_000;
 
 /// A key in a list to choose from.
@@ -154,7 +154,7 @@ pub fn find_key(store: &Store, text: &str) -> Result<Key, Error> {
     store.view()?.find(text)?.map_or_else(|| Err(no_such_key(Some(store), text)), Ok)
 }
 
-/// The error for a key that is not there.
+/// The error for a key that does not exist.
 pub fn no_such_key(store: Option<&Store>, text: &str) -> Error {
     let error = Error::new(Code::NotFound, format!("there is no key {text:?}"));
     let past = store.and_then(|store| store.view().ok()?.keys_ever_named(text).ok()).unwrap_or_default();
@@ -177,7 +177,7 @@ pub fn no_such_key(store: Option<&Store>, text: &str) -> Error {
     }
 }
 
-/// The error for a group, user, role or tenant that is not there.
+/// The error for a group, user, role or tenant that does not exist.
 pub fn no_such_entry(store: Option<&Store>, kind: Kind, name: &Name) -> Error {
     let names = store.and_then(|store| store.view().ok()?.names_of(kind).ok()).unwrap_or_default();
     let kind = kind.as_str();

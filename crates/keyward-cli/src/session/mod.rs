@@ -1,11 +1,11 @@
 //! One run of the program: what all commands share.
 //!
-//! A [`Session`] knows the global flags, the outside world and the terminal, and says who acts when. `stores` opens
-//! the store in the way that a command needs; `asking` puts questions to the person. Verbs take a session by
-//! reference and stay thin.
+//! A [`Session`] knows the global flags, the outside world and the terminal, and gives the acting user and the time.
+//! `stores` opens the store in the way that a command needs; `asking` asks the person questions. Verbs take a session
+//! by reference and stay thin.
 //!
-//! What may break: the present stands still while a command computes. After a wait for a person or for input,
-//! [`Session::look_at_the_clock`] is needed, or what is stored is older than what the person saw.
+//! What may break: the time stands still while a command computes. After waiting for a person or for input, call
+//! [`Session::look_at_the_clock`]; otherwise what is stored is older than what the person saw.
 
 mod asking;
 mod stores;
@@ -30,7 +30,7 @@ use keyward_core::rules::time::whole_seconds;
 use keyward_core::store::ServerUrl;
 use keyward_core::store::{Stamp, Store, StoreError};
 
-/// The store in the data folder of the platform, where none is named.
+/// The default store, in the platform's data folder.
 pub const DEFAULT_STORE: &str = "keys.db";
 
 /// The state of one run.
@@ -38,7 +38,7 @@ pub const DEFAULT_STORE: &str = "keys.db";
 pub struct Session {
     /// The streams.
     pub terminal: Terminal,
-    /// What signals look at.
+    /// What signal handlers check.
     pub interrupts: Arc<Interrupts>,
     outside: Outside,
     now: Timestamp,
@@ -49,7 +49,7 @@ pub struct Session {
     no_pager: bool,
 }
 
-/// The part of the world that is asked while a command runs.
+/// The part of the world that is used while a command runs.
 struct Outside {
     clock: Clock,
     #[cfg(feature = "postgres")]
@@ -65,11 +65,11 @@ impl std::fmt::Debug for Outside {
     }
 }
 
-/// Where the store is, and who said so.
+/// Where the store is, and where that was stated.
 #[derive(Debug)]
 enum StorePath {
     Named(PathBuf),
-    /// In a database, and how that is told.
+    /// In a database, and how to show that.
     #[cfg(feature = "postgres")]
     Server(Box<ServerUrl>, PathBuf),
     Default(PathBuf),
@@ -77,7 +77,7 @@ enum StorePath {
 }
 
 impl Session {
-    /// Starts a run with the global flags that were given.
+    /// Starts a run with the given global flags.
     pub fn start(world: World, global: GlobalArgs) -> Self {
         let set = |name: &str| (world.environment)(name).filter(|value| !value.is_empty());
         let options = Options {
@@ -125,7 +125,8 @@ impl Session {
         session
     }
 
-    /// Warns of a password in a variable, which ends up where nobody expects one. On a command line it was refused.
+    /// Warns about a password in a variable, which may end up where nobody expects one. On a command line it is
+    /// refused.
     #[cfg(feature = "postgres")]
     fn warn_of_password(&mut self) {
         if matches!(&self.store, StorePath::Server(url, _) if url.has_password()) {
@@ -155,7 +156,7 @@ impl Session {
         }
     }
 
-    /// The present, in whole seconds. It stands still while a command computes.
+    /// The current time, in whole seconds. It stands still while a command computes.
     pub fn now(&self) -> Timestamp {
         self.now
     }
@@ -165,7 +166,7 @@ impl Session {
         Arc::clone(&self.outside.clock)
     }
 
-    /// Looks at the clock again: after a wait for a person or for input, the time is another.
+    /// Reads the clock again: needed after waiting for a person or for input.
     pub fn look_at_the_clock(&mut self) {
         self.now = whole_seconds((self.outside.clock)());
     }
@@ -180,7 +181,7 @@ impl Session {
         self.quiet
     }
 
-    /// From here on, what is printed goes through the person's pager, where it is longer than the screen.
+    /// From here on, output longer than the screen goes through the person's pager.
     pub fn use_pager(&mut self) {
         let named = ["KEYWARD_PAGER", "PAGER"].into_iter().find_map(|name| self.environment(name));
         let command = named.map_or_else(|| USUAL_PAGER.into(), |command| command.to_string_lossy().into_owned());
@@ -189,10 +190,10 @@ impl Session {
         }
     }
 
-    /// Passes on everything that was printed.
+    /// Flushes everything that was printed.
     ///
     /// # Errors
-    /// Where standard output takes nothing more.
+    /// If standard output cannot be written.
     pub fn end_output(&mut self) -> Result<(), Error> {
         let section = self.terminal.needs_pager().then(|| self.question());
         self.terminal.end_pages(section)?;
@@ -212,7 +213,7 @@ impl Session {
     /// Random bytes that are fit for secrets.
     ///
     /// # Errors
-    /// Where the operating system gives none.
+    /// If the operating system provides none.
     pub fn random<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let mut bytes = [0; N];
         (self.outside.random)(&mut bytes).map_err(|error| {
@@ -223,16 +224,15 @@ impl Session {
         Ok(bytes)
     }
 
-    /// Who acts, and when.
+    /// The acting user, and the time.
     pub fn stamp(&self) -> Stamp<'_> {
         Stamp { now: self.now, actor: self.actor.as_ref() }
     }
 
-    /// The settings of a key about which nothing was said: it belongs to the acting user and to their
-    /// tenant.
+    /// The default settings of a key: it belongs to the acting user and to their tenant.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn default_settings(&self, store: &Store) -> Result<Settings, Error> {
         let view = store.view()?;
         let mut settings = Settings::with_prefix(view.settings()?.prefix);
@@ -243,7 +243,7 @@ impl Session {
         Ok(settings)
     }
 
-    /// Makes sure that the acting user may manage keys at all, before they answer a question about one.
+    /// Checks that the acting user may manage keys at all, before they answer a question about one.
     ///
     /// # Errors
     /// [`crate::error::Code::NotPermitted`].

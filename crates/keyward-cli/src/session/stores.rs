@@ -1,12 +1,12 @@
 //! How the store is opened for a command: six ways, which differ in what a missing store means, and in whether the
-//! store has to take changes.
+//! store must be writable.
 //!
-//! | | no store | warnings | must be writable | brings an older one up to date |
+//! | | no store | warnings | must be writable | upgrades an older one |
 //! |---|---|---|---|---|
-//! | [`Session::store_to_make`] | is made, and said | yes | yes | yes |
+//! | [`Session::store_to_make`] | is made, with a note | yes | yes | yes |
 //! | [`Session::store_to_change`] | an error | yes | yes | yes |
 //! | [`Session::store_to_record`] | an error | yes | no | yes |
-//! | [`Session::store_to_read`] | none, where nobody named one | yes | no | no |
+//! | [`Session::store_to_read`] | none, unless one was named | yes | no | no |
 //! | [`Session::existing_store`] | an error | yes | no | no |
 //! | [`Session::store_to_plan`] | none | not yet | no | no |
 
@@ -30,47 +30,47 @@ use keyward_core::store::{Changes, News, Store, StoreError};
 #[cfg(feature = "postgres")]
 use keyward_core::store::{ServerUrl, Surroundings};
 
-/// What a store is opened for.
+/// The purpose of opening a store.
 #[derive(Debug, Clone, Copy)]
 enum Way {
-    /// To be read and changed.
+    /// For reading and changes.
     Change,
-    /// To be read.
+    /// For reading.
     Read,
 }
 
 impl Session {
-    /// Opens the store for a command that makes things; makes the store where there is none.
+    /// Opens the store for a command that makes things; makes the store if there is none.
     ///
     /// # Errors
-    /// Where there can be no store, or it cannot be written.
+    /// If there can be no store, or it cannot be written.
     pub fn store_to_make(&mut self) -> Result<Store, Error> {
         let path = match &self.store {
             StorePath::Named(path) | StorePath::Default(path) => path,
-            // A mistyped URL must not found a second store.
+            // A mistyped URL must not make a second store.
             #[cfg(feature = "postgres")]
             StorePath::Server(..) => return self.store_to_change(),
             StorePath::Nowhere => return Err(StoreError::Nowhere.into()),
         };
         let is_new = path.try_exists().is_ok_and(|exists| !exists);
         let store = Store::create(path, self.now)?;
-        // Whoever mistyped the path of their store sees it here.
+        // A user who mistyped the path of their store sees it here.
         if is_new {
             self.terminal.note(&format!("made a new store: {}", store.path().display()));
         }
         self.admit(store)
     }
 
-    /// Opens the store for a command that changes what is there.
+    /// Opens the store for a command that changes what exists.
     ///
     /// # Errors
-    /// As [`Session::store_to_make`], and where there is no store.
+    /// As [`Session::store_to_make`], and if there is no store.
     pub fn store_to_change(&mut self) -> Result<Store, Error> {
         let store = self.open(Way::Change)?;
         self.admit(store)
     }
 
-    /// Opens the store for a command that answers, and records what it answered where the store takes it.
+    /// Opens the store for a command that answers, and records its answer if the store is writable.
     ///
     /// # Errors
     /// As [`Session::existing_store`].
@@ -80,11 +80,10 @@ impl Session {
         Ok(store)
     }
 
-    /// Opens the store for a command that only reads; `None` where nobody named a store and there
-    /// is none yet.
+    /// Opens the store for a command that only reads; `None` if no store was named and there is none yet.
     ///
     /// # Errors
-    /// Where there is a store that cannot be read, or none where one was named.
+    /// If the store cannot be read, or a named one does not exist.
     pub fn store_to_read(&mut self) -> Result<Option<Store>, Error> {
         match self.open(Way::Read) {
             Ok(store) => {
@@ -102,17 +101,17 @@ impl Session {
     /// Opens the store for a command that reads and has nothing to say without one, such as `verify`.
     ///
     /// # Errors
-    /// Where there is no store that can be read.
+    /// If there is no readable store.
     pub fn existing_store(&mut self) -> Result<Store, Error> {
         let store = self.open(Way::Read)?;
         self.warn_of_exposure(&store);
         Ok(store)
     }
 
-    /// Opens the store to plan a change that is made later: whoever opens it then is warned.
+    /// Opens the store to plan a later change: the warnings come when it is opened for that.
     ///
     /// # Errors
-    /// Where there is one that cannot be read.
+    /// If there is a store that cannot be read.
     pub fn store_to_plan(&mut self) -> Result<Option<Store>, Error> {
         match self.open(Way::Read) {
             Ok(store) => Ok(Some(store)),
@@ -139,10 +138,10 @@ impl Session {
         }
     }
 
-    /// The database that was named, and how to sign in there, for what only a database has.
+    /// The named database, and how to sign in there, for what only a database has.
     ///
     /// # Errors
-    /// Where a file was named: `instead` says what is so there.
+    /// If a file was named: `instead` says what applies to a file.
     #[cfg(feature = "postgres")]
     pub fn server(&self, instead: &str) -> Result<(ServerUrl, Surroundings), Error> {
         let StorePath::Server(url, _) = &self.store else {
@@ -152,16 +151,16 @@ impl Session {
         Ok(((**url).clone(), self.surroundings()))
     }
 
-    /// Opens the store on the server that was named.
+    /// Opens the store on the named server.
     ///
     /// # Errors
-    /// Where it cannot be reached.
+    /// If it cannot be reached.
     #[cfg(feature = "postgres")]
     pub fn store_on_server(&self) -> Result<Store, StoreError> {
         self.open(Way::Change)
     }
 
-    /// Opens the store to move it elsewhere: also one that was on its way before.
+    /// Opens the store to move it elsewhere, even if an earlier move was interrupted.
     ///
     /// # Errors
     /// As [`Session::store_to_change`].
@@ -173,10 +172,10 @@ impl Session {
         Ok(store)
     }
 
-    /// Makes the store in the database that was named.
+    /// Makes the store in the named database.
     ///
     /// # Errors
-    /// Where none was named, or it cannot be made.
+    /// If none was named, or it cannot be made.
     #[cfg(feature = "postgres")]
     pub fn found_store(&mut self) -> Result<Store, Error> {
         let (url, surroundings) = self.server("a store in a file is made by its first key")?;
@@ -207,7 +206,7 @@ impl Session {
         }
     }
 
-    /// Makes the changes of `f`, and tells what came differently.
+    /// Makes the changes of `f`, and reports notices.
     ///
     /// # Errors
     /// As [`Store::write`].
@@ -221,7 +220,7 @@ impl Session {
         written
     }
 
-    /// Tells what came differently while the store was changed, and returns it as the `warnings` of a document name it.
+    /// Reports notices from changing the store, and returns them as in the `warnings` of a document.
     pub fn tell_news(&mut self, store: &mut Store) -> Vec<&'static str> {
         let News { commit_confirmed_late, clock_skew, .. } = store.take_news();
         let mut warnings = vec![];
@@ -245,13 +244,13 @@ impl Session {
         Ok(store)
     }
 
-    /// Says that there is nothing of what was asked for, and in which store: perhaps it is in another one.
+    /// Notes that nothing was found, and in which store: it may be in another one.
     pub fn note_nothing(&mut self, what: &str) {
         let place = self.store_path().map(|path| format!(" (looked at the store {})", path.display()));
         self.terminal.note(&format!("{what}{}", place.unwrap_or_default()));
     }
 
-    /// Warns of what others can do to the store.
+    /// Warns about what others can do to the store.
     fn warn_of_exposure(&mut self, store: &Store) {
         let Some(exposure) = store.exposure() else { return };
         let others = if exposure.group_writes { "its group can change the keys" } else { "others can read it" };

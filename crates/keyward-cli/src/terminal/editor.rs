@@ -9,7 +9,7 @@ use super::Section;
 use crate::error::{Code, Error};
 use crate::platform;
 
-/// A text in a file that only its owner can read, for as long as it is edited.
+/// A text in a file that only its owner can read, while it is edited.
 #[derive(Debug)]
 pub struct Scratch(NamedTempFile);
 
@@ -17,7 +17,7 @@ impl Scratch {
     /// Puts `text` into a new file.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn new(text: &str) -> Result<Self, Error> {
         let mut file =
             tempfile::Builder::new().prefix("keyward-").suffix(".toml").tempfile().map_err(|error| lost(&error))?;
@@ -25,15 +25,15 @@ impl Scratch {
         Ok(Self(file))
     }
 
-    /// Opens it in `editor`, a command with its arguments as a shell reads it, and returns the text
-    /// that the file holds when the editor has ended.
+    /// Opens it in `editor`, a command with its arguments in shell syntax, and returns the text in the file after the
+    /// editor has ended.
     ///
     /// # Errors
-    /// [`Code::Cancelled`] where the editor cannot be started, or ends with an error.
+    /// [`Code::Cancelled`] if the editor cannot be started, or ends with an error.
     pub fn edit(&self, section: Section, editor: &str) -> Result<String, Error> {
-        // What is typed now is for the editor, Ctrl-C included.
+        // What is typed now is for the editor, including Ctrl-C.
         let editing = section.lend();
-        // Standard output is for the product of the command; the person looks at the terminal.
+        // Standard output is for the output of the command; the person looks at the terminal.
         let screen = platform::stderr_for_child().map_err(|error| lost(&error))?;
         let status = platform::shell_with_file(editor, self.0.path()).stdout(screen).status();
         drop(editing);
@@ -43,7 +43,7 @@ impl Scratch {
         };
         match status {
             Ok(status) if status.success() => {}
-            // What a shell says of a command that it does not find (POSIX, "Shell Command Language", 2.8.2).
+            // The exit status of a shell for a command that it does not find (POSIX, "Shell Command Language", 2.8.2).
             Ok(status) if status.code() == Some(127) => return Err(refused("could not be started".to_owned())),
             Ok(status) => return Err(refused(format!("ended with an error ({status})"))),
             Err(error) => return Err(refused(format!("could not be started: {error}"))),
@@ -51,12 +51,12 @@ impl Scratch {
         std::fs::read_to_string(self.0.path()).map_err(|error| lost(&error))
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Keeps the file, and says where it is.
+    /// Keeps the file, and returns its path.
     pub fn keep(self) -> Option<PathBuf> {
         self.0.keep().ok().map(|(_, path)| path)
     }

@@ -1,10 +1,9 @@
-//! What has to be put back when a signal ends the program in the middle of a question.
+//! What has to be restored when a signal ends the program in the middle of a question.
 //!
-//! While a prompt or the reveal screen is up, the cursor may be hidden, the echo off, and another
-//! screen shown. `main` runs a thread that waits for SIGINT, SIGTERM, SIGHUP and SIGQUIT and calls
-//! [`Interrupts::fire`]; the prompt itself, which sees Ctrl-C in its own way, calls it too.
-//! Whoever comes first restores the terminal and says what happened; the other one keeps still.
-//! SIGTSTP puts the terminal back for as long as the program is stopped.
+//! While a prompt or the reveal screen is up, the cursor may be hidden, the echo off, and another screen shown. `main`
+//! runs a thread that waits for SIGINT, SIGTERM, SIGHUP and SIGQUIT and calls [`Interrupts::fire`]; the prompt itself,
+//! which sees Ctrl-C in its own way, calls it too. The first of them restores the terminal and says what happened; the
+//! other one does nothing. SIGTSTP restores the terminal while the program is stopped.
 
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -17,10 +16,10 @@ use crate::platform::{EndingSignal, Process, TerminalModes, write_stderr};
 /// Starts to watch for signals.
 type Watch = Box<dyn FnOnce() + Send>;
 
-/// What is done before a signal ends the program.
+/// What to do before a signal ends the program.
 type Last = Box<dyn FnOnce() + Send>;
 
-/// Whoever is told of every signal.
+/// A listener to every signal.
 struct Listener(Box<dyn Fn(EndingSignal) + Send>);
 
 impl std::fmt::Debug for Listener {
@@ -29,15 +28,15 @@ impl std::fmt::Debug for Listener {
     }
 }
 
-/// The state that signals look at.
+/// The state that signal handlers check.
 #[derive(Default)]
 pub struct Interrupts {
     state: Mutex<State>,
     last: Mutex<Option<Last>>,
-    /// What a person who interrupts a question is told beside the interruption.
+    /// What a person who interrupts a question is told in addition.
     hint: Mutex<Option<String>>,
     watch: Mutex<Option<Watch>>,
-    /// How often another program had the screen and gave it back.
+    /// How often another program had the screen and returned it.
     returns: AtomicU32,
     /// A signal has stopped the program, which has not resumed yet.
     stops: Arc<AtomicBool>,
@@ -51,7 +50,7 @@ impl std::fmt::Debug for Interrupts {
 
 #[derive(Debug, Default)]
 enum State {
-    /// Nothing to put back: a signal does what it always does.
+    /// Nothing to restore: a signal has its usual effect.
     #[default]
     Idle,
     /// A person is being asked.
@@ -60,13 +59,13 @@ enum State {
     OtherProgram,
     /// A command is running: a signal is passed on to it.
     Running { child: Process, signalled: bool, code: Code, message: &'static str },
-    /// The person has answered, and the answer is being carried out: a signal has to wait.
+    /// The person has answered, and the answer is being carried out: a signal must wait.
     Answered,
     /// Something is running that ends soon after it is asked to.
     Stoppable { asked: Arc<AtomicBool> },
-    /// Something is running that is told of every signal, and ends itself.
+    /// Something is running that gets every signal, and ends itself.
     Told(Listener),
-    /// Everything is put back, and the program is about to end.
+    /// Everything is restored, and the program is about to end.
     Over,
 }
 
@@ -80,18 +79,18 @@ pub struct TerminalState {
 /// What a signal found.
 #[derive(Debug)]
 pub enum Interruption {
-    /// Nobody was being asked.
+    /// No question was being asked.
     Idle,
-    /// The terminal is as it was; the program should end with this error.
+    /// The terminal is restored; the program should end with this error.
     Restored(Error),
     /// An answer is being carried out; try again in a moment.
     Answered,
-    /// Somebody else is ending the program already.
+    /// Another thread is already ending the program.
     Over,
 }
 
 impl Interrupts {
-    /// Says what starts to watch for signals. It is called once, at the first question: a command that
+    /// Sets the function that starts watching for signals. It is called once, at the first question: a command that
     /// asks nothing leaves signals to the system.
     pub fn watch_with(&self, watch: impl FnOnce() + Send + 'static) {
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(watch));
@@ -99,7 +98,7 @@ impl Interrupts {
 
     /// Marks the beginning of a question. It ends when the returned value is dropped.
     ///
-    /// An interruption until then is an error of `code` that says `message`.
+    /// An interruption until then is an error with `code` and `message`.
     pub fn section(self: &Arc<Self>, code: Code, message: &'static str) -> Section {
         let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(watch) = watch {
@@ -118,29 +117,29 @@ impl Interrupts {
         StopRequest { asked, _section: section }
     }
 
-    /// Marks the beginning of something that is told of every signal, and ends itself.
+    /// Marks the beginning of something that gets every signal, and ends itself.
     pub fn told(self: &Arc<Self>, listener: impl Fn(EndingSignal) + Send + 'static) -> Section {
         let section = self.section(Code::Interrupted, "interrupted");
         *self.state() = State::Told(Listener(Box::new(listener)));
         section
     }
 
-    /// Says what has to be done before a signal ends the program in the middle of a question.
+    /// Sets what to do before a signal ends the program in the middle of a question.
     pub fn at_the_end(&self, last: impl FnOnce() + Send + 'static) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(last));
     }
 
-    /// From here on there is nothing to be done.
+    /// From here on there is nothing to do at the end.
     pub fn forget_the_end(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Says what a person is told who interrupts a question from here on; `None` ends that.
+    /// Sets an extra hint for a person who interrupts a question from here on; `None` clears it.
     pub fn hint(&self, hint: Option<String>) {
         *self.hint.lock().unwrap_or_else(PoisonError::into_inner) = hint;
     }
 
-    /// Does what has to be done before the program ends. For whoever ends it on a signal.
+    /// Does what has to be done before the program ends. For the code that ends it on a signal.
     pub fn come_to_the_end(&self) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(last) = last {
@@ -148,7 +147,7 @@ impl Interrupts {
         }
     }
 
-    /// Puts the terminal back, if a question is being asked.
+    /// Restores the terminal, if a question is being asked.
     pub fn fire(&self, signal: EndingSignal) -> Interruption {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Over) {
@@ -166,7 +165,7 @@ impl Interrupts {
                 Interruption::Answered
             }
             State::Stoppable { asked } => {
-                // One that does not check, because nobody reads its output for example, is ended by the second signal.
+                // If it does not check, for example because its output is not read, the second signal ends it.
                 if asked.swap(true, Ordering::Relaxed) {
                     let error = Error::new(Code::Interrupted, "interrupted twice; the last answers may not be counted");
                     return Interruption::Restored(error);
@@ -180,7 +179,7 @@ impl Interrupts {
                 Interruption::Over
             }
             State::Running { child, signalled, code, message } => {
-                // One that does not end when asked to is ended by the second signal.
+                // If it does not end when asked, the second signal kills it.
                 child.end(signalled);
                 *state = State::Running { child, signalled: true, code, message };
                 Interruption::Over
@@ -196,7 +195,7 @@ impl Interrupts {
         }
     }
 
-    /// Puts the terminal back for a while, if a question is being asked.
+    /// Restores the terminal temporarily, if a question is being asked.
     pub fn suspend(&self) -> Option<TerminalState> {
         let state = self.state();
         let State::Asking { modes: Some(before), alternate_screen, .. } = &*state else { return None };
@@ -212,7 +211,7 @@ impl Interrupts {
         Arc::clone(&self.stops)
     }
 
-    /// Puts the terminal back into the state of the question, if one was being asked.
+    /// Returns the terminal to the state of the question, if one was being asked.
     pub fn resume(&self, suspended: Option<&TerminalState>) {
         if let Some(suspended) = suspended {
             suspended.modes.restore();
@@ -236,7 +235,7 @@ pub struct Section {
 }
 
 impl Section {
-    /// Says whether the alternate screen is shown; returns whether it was.
+    /// Sets whether the alternate screen is shown; returns whether it was.
     pub(super) fn set_alternate_screen(&self, shown: bool) -> bool {
         match &mut *self.interrupts.state() {
             State::Asking { alternate_screen, .. } => std::mem::replace(alternate_screen, shown),
@@ -250,12 +249,12 @@ impl Section {
         }
     }
 
-    /// How often another program had the screen so far: when this changes, everything has to be drawn again.
+    /// How often another program had the screen so far: when this changes, everything must be drawn again.
     pub(super) fn returns(&self) -> u32 {
         self.interrupts.returns.load(Ordering::Relaxed)
     }
 
-    /// Whether the program was stopped and has resumed, asked after a signal has ended a wait.
+    /// Whether the program was stopped and has resumed; to be checked after a signal has ended a wait.
     pub(super) fn came_back_since(&self, returns: u32) -> bool {
         while self.interrupts.stops.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(5));
@@ -264,17 +263,17 @@ impl Section {
     }
 
     /// Lends the terminal to another program until the returned value is dropped: signals from its keys are for that
-    /// program, and ignored here.
+    /// program, and are ignored here.
     pub fn lend(self) -> Hold {
         *self.interrupts.state() = State::OtherProgram;
         Hold { interrupts: Arc::clone(&self.interrupts) }
     }
 
-    /// Starts a command, which runs until the returned value is told that it has ended. Signals that would have ended
-    /// the question end the command; none of them is lost in between.
+    /// Starts a command, which counts as running until [`RunningCommand::ended`] is called. Signals that would have
+    /// ended the question end the command; none of them is lost in between.
     ///
     /// # Errors
-    /// What `start` says.
+    /// The error of `start`.
     pub fn running(
         &self,
         start: impl FnOnce() -> std::io::Result<Child>,
@@ -304,8 +303,8 @@ impl Section {
         }
     }
 
-    /// What an interrupted prompt does: it returns the error to end with. Where the signal's own thread is ending the
-    /// program already, it waits for that instead.
+    /// For an interrupted prompt: returns the error to end with. If the signal thread is already ending the program, it
+    /// waits for that instead.
     pub fn interrupted(&self) -> Error {
         loop {
             match self.interrupts.fire(EndingSignal::Other) {
@@ -339,13 +338,13 @@ pub struct RunningCommand<'s> {
 }
 
 impl RunningCommand<'_> {
-    /// The command has ended: the error for an interruption, if there was one.
+    /// Called when the command has ended: returns the error for an interruption, if there was one.
     ///
     /// # Errors
-    /// What the section says.
+    /// The error of the section.
     pub fn ended(self) -> Result<(), Error> {
         if let Some(before) = &self.before {
-            // A command that asked for a password may have been ended with the echo off.
+            // A command that was asking for a password may have ended with the echo off.
             before.restore();
         }
         let mut state = self.section.interrupts.state();
@@ -372,8 +371,8 @@ impl Drop for Section {
     }
 }
 
-/// What signals find until it is dropped: an answer that is being carried out, or a terminal that is
-/// lent to another program.
+/// Until it is dropped, signals find an answer that is being carried out, or a terminal that is lent to another
+/// program.
 #[derive(Debug)]
 pub struct Hold {
     interrupts: Arc<Interrupts>,

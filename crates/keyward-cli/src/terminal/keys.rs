@@ -1,11 +1,11 @@
-//! Keys as they are pressed, from the bytes that a terminal sends.
+//! Decodes pressed keys from the bytes that a terminal sends.
 
 use std::collections::VecDeque;
 use std::io;
 
 use crate::platform::RawMode;
 
-/// How long to wait for a key, in milliseconds: the size of the terminal is checked as often.
+/// How long to wait for a key, in milliseconds: then the size of the terminal is checked.
 const LOOK_EVERY: u32 = 200;
 /// How long to wait for the rest of a key that begins with Esc, in milliseconds.
 const ESCAPE: u32 = 50;
@@ -34,7 +34,7 @@ pub(super) enum Key {
 /// The keyboard, with the echo and the signals of its keys off.
 pub(super) struct Keyboard {
     mode: RawMode,
-    /// Bytes that came together with the keys before.
+    /// Bytes that arrived together with earlier keys.
     typed: VecDeque<u8>,
 }
 
@@ -88,7 +88,7 @@ impl Keyboard {
         })
     }
 
-    /// A character of several bytes in UTF-8 (RFC 3629).
+    /// A character with several bytes in UTF-8 (RFC 3629).
     fn beyond_ascii(&mut self, first: u8) -> io::Result<Key> {
         let mut bytes = vec![first];
         let more = match first {

@@ -1,5 +1,5 @@
-//! A page with a menu below it, on the alternate screen. Both are drawn again when the size of the
-//! terminal changes: an alternate screen is not wrapped again by itself, and what was cut off is gone.
+//! A page with a menu below it, on the alternate screen. Both are drawn again when the size of the terminal changes: an
+//! alternate screen does not rewrap its lines, and what was cut off is lost.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -10,12 +10,12 @@ use super::{AlternateScreen, Answer, Section};
 use crate::error::{Code, Error};
 
 impl<W: Write> AlternateScreen<'_, W> {
-    /// Shows what `page` makes for a terminal of these rows and columns, with `items` and what the `keys` do below it,
-    /// and returns the item that the person chooses. Where the terminal is too small for a page, nothing can be
+    /// Shows what `page` returns for a terminal of these rows and columns, with `items` and the explanation of `keys`
+    /// below it, and returns the item that the person chooses. If the terminal is too small for a page, nothing can be
     /// chosen.
     ///
     /// # Errors
-    /// What `section` says for an interruption, or where the terminal is gone.
+    /// The error of `section` for an interruption; also if the terminal is gone.
     pub fn menu(
         &mut self,
         section: &Section,
@@ -65,7 +65,7 @@ impl<W: Write> AlternateScreen<'_, W> {
     }
 }
 
-/// One buffer with room for all of it: one that grows leaves copies of a secret behind.
+/// One buffer with room for everything: one that grows leaves copies of a secret behind.
 fn with_menu(page: &str, items: &[&str], keys: &str, chosen: usize) -> Zeroizing<String> {
     let room: usize = items.iter().map(|item| item.len() + 8).sum();
     let mut text = Zeroizing::new(String::with_capacity(page.len() + room + keys.len() + 2));

@@ -1,7 +1,7 @@
 //! The three streams, and what a person sees and types on them.
 //!
-//! stdout is the product: a secret, a table, a document. Everything else goes to stderr. Whether
-//! there is anyone to ask, and whether colours and symbols are wanted, is decided here, once.
+//! stdout is for the result: a secret, a table, a document. Everything else goes to stderr. Whether there is anyone to
+//! ask, and whether colours and symbols are wanted, is decided here, once.
 
 mod editor;
 mod interrupts;
@@ -45,19 +45,19 @@ pub enum ColorChoice {
     Never,
 }
 
-/// What a text is like, where there are colours to show it.
+/// The tone of a text, shown if there are colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tone {
-    /// Like the others.
+    /// Normal.
     #[default]
     Plain,
-    /// In order.
+    /// Good.
     Good,
-    /// Not in order.
+    /// Bad.
     Bad,
-    /// To be looked at.
+    /// A warning.
     Warning,
-    /// Of less interest.
+    /// Less important.
     Faint,
 }
 
@@ -66,13 +66,13 @@ pub enum Tone {
 pub struct Options {
     /// `-q`: no notes and no warnings.
     pub quiet: bool,
-    /// `--json`: stderr gets one object at most.
+    /// `--json`: stderr gets at most one object.
     pub json: bool,
     /// `--no-input`: never prompt.
     pub no_input: bool,
     /// `--color`.
     pub color: ColorChoice,
-    /// `NO_COLOR` is set to something.
+    /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
     /// `TERM` is `dumb`, or not set.
     pub dumb: bool,
@@ -85,9 +85,9 @@ pub struct Terminal {
     stderr: Box<dyn Write>,
     kinds: StreamKinds,
     options: Options,
-    /// stdout takes nothing more: nobody reads it any longer.
+    /// stdout cannot be written: its reader is gone.
     stdout_is_lost: bool,
-    /// What is printed, where the person's pager may be needed for it.
+    /// What was printed, if it may need the person's pager.
     pages: Option<Pages>,
 }
 
@@ -118,12 +118,12 @@ impl Terminal {
         self.options.dumb
     }
 
-    /// Whether stdout takes symbols such as ✓.
+    /// Whether stdout can show symbols such as ✓.
     pub fn stdout_has_symbols(&self) -> bool {
         self.kinds.stdout_is_terminal && !self.options.dumb && !self.options.no_color
     }
 
-    /// Whether stdout takes colours.
+    /// Whether stdout can show colours.
     pub fn stdout_has_color(&self) -> bool {
         match self.options.color {
             ColorChoice::Always => true,
@@ -132,7 +132,7 @@ impl Terminal {
         }
     }
 
-    /// The text in the colour of its tone, where stdout takes colours.
+    /// The text in the colour of its tone, if stdout can show colours.
     pub fn paint(&self, text: &str, tone: Tone) -> String {
         let style = console::Style::new().force_styling(self.stdout_has_color());
         let style = match tone {
@@ -145,25 +145,25 @@ impl Terminal {
         style.apply_to(text).to_string()
     }
 
-    /// How many columns a line of stdout may have; `None` where stdout is not a terminal.
+    /// How many columns a line of stdout may have; `None` if stdout is not a terminal.
     pub fn width(&self) -> Option<u16> {
         if self.kinds.stdout_is_terminal { Some(self.kinds.width.unwrap_or(80)) } else { None }
     }
 
-    /// Whether the reader of stdout has gone away, so that a long output can end early.
+    /// Whether the reader of stdout is gone, so that long output can end early.
     pub fn is_unread(&self) -> bool {
         self.stdout_is_lost
     }
 
-    /// Writes to stdout. A reader that has gone away (`| head`) is no error.
+    /// Writes to stdout. A reader that is gone (`| head`) is not an error.
     ///
     /// # Errors
-    /// Where stdout takes nothing more for another reason, such as a full disk.
+    /// If stdout cannot be written for another reason, such as a full disk.
     pub fn print(&mut self, text: &str) -> Result<(), Error> {
         self.print_bytes(text.as_bytes())
     }
 
-    /// As [`Terminal::print`], for text that is bytes already.
+    /// As [`Terminal::print`], for text that is already bytes.
     ///
     /// # Errors
     /// As [`Terminal::print`].
@@ -181,8 +181,8 @@ impl Terminal {
         self.after_write(written)
     }
 
-    /// From here on, what is printed is for a pager, where it is longer than the screen. Only for a person, and never for
-    /// what may hold a secret.
+    /// From here on, output longer than the screen is for a pager. Only for a person, and never for output that may
+    /// contain a secret.
     pub fn use_pager(&mut self, command: String) {
         if let Some(rows) = self.kinds.height.filter(|_| self.kinds.stdout_is_terminal && !self.options.dumb) {
             self.pages = Some(Pages::new(command, rows));
@@ -194,7 +194,7 @@ impl Terminal {
         self.pages.as_ref().is_some_and(Pages::is_long)
     }
 
-    /// Shows what was printed for a pager, and then what was told beside it. The pager has the terminal of the section.
+    /// Shows what was printed for a pager, and then the notes. The pager gets the terminal of the section.
     ///
     /// # Errors
     /// As [`Terminal::print`].
@@ -212,12 +212,12 @@ impl Terminal {
         shown
     }
 
-    /// Standard input, for another thread; here it is at its end from now on.
+    /// Standard input, for another thread; from now on it is at its end here.
     pub fn take_stdin(&mut self) -> Box<dyn Read + Send> {
         std::mem::replace(&mut self.stdin, Box::new(io::empty()))
     }
 
-    /// Passes on everything that was printed.
+    /// Flushes everything that was printed.
     ///
     /// # Errors
     /// As [`Terminal::print`].
@@ -249,7 +249,7 @@ impl Terminal {
         self.print(&text)
     }
 
-    /// Writes one JSON document, or with `in_array` an array, also of one.
+    /// Writes one JSON document, or with `in_array` an array, even of one.
     ///
     /// # Errors
     /// As [`Terminal::print`].
@@ -260,32 +260,32 @@ impl Terminal {
         }
     }
 
-    /// Writes bytes that must arrive: to stdout, at once, with every failure reported, and past the
-    /// buffer, which is not wiped.
+    /// Writes bytes that must arrive to stdout: at once, with every failure reported, and bypassing the buffer, which
+    /// is not wiped.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// If the system refuses.
     pub fn deliver(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stdout.flush()?;
         let stdout = self.stdout.get_mut();
         stdout.write_all(bytes)?;
         stdout.flush()?;
         if self.kinds.stdout_is_file {
-            // The key survives a power cut, so its secret has to.
+            // The key survives a power cut, so its secret must too.
             platform::sync_stdout()?;
         }
         Ok(())
     }
 
     /// Writes a note to stderr, unless the person asked for quiet or for JSON. It is not an error if nobody reads it.
-    /// What looks like a secret, in the name of a file for example, is left out.
+    /// Anything that looks like a secret, for example in a file name, is left out.
     pub fn note(&mut self, text: &str) {
         if !self.options.quiet && !self.options.json {
             self.say(&redact(text));
         }
     }
 
-    /// Writes a note that scripts want to know too: with `--json` as an object of its own, a line beside the document.
+    /// Writes a note that scripts need too: with `--json` as a separate object, on its own line.
     pub fn note_with_code(&mut self, code: &'static str, text: &str) {
         if !self.options.json {
             self.note(text);
@@ -305,7 +305,7 @@ impl Terminal {
         self.note(&format!("warning: {text}"));
     }
 
-    /// Writes lines to stderr, whatever was asked for.
+    /// Writes lines to stderr, whatever the options.
     pub fn say(&mut self, text: &str) {
         if let Some(pages) = &mut self.pages {
             return pages.tell(text.to_owned());
@@ -318,8 +318,8 @@ impl Terminal {
         let _ = writeln!(self.stderr, "{text}");
     }
 
-    /// The text with its lines broken between words, where a person sees them. The rest of a broken line is indented
-    /// like its beginning, and two more.
+    /// The text with its lines broken between words, if a person sees them. The rest of a broken line is indented two
+    /// columns more than its beginning.
     pub fn wrapped(&self, text: &str, is_seen: bool) -> String {
         let Some(width) = self.kinds.width.filter(|_| is_seen).map(usize::from).filter(|&width| width > 20) else {
             return text.to_owned();
@@ -334,11 +334,11 @@ impl Terminal {
         text.split('\n').map(wrap).collect::<Vec<_>>().join("\n")
     }
 
-    /// Writes a workflow command of GitHub Actions, `::command::value`, on a line of its own, at once, even
-    /// with `--quiet`: the runner obeys only what it reads.
+    /// Writes a workflow command of GitHub Actions, `::command::value`, on its own line, at once, even with `--quiet`:
+    /// the runner obeys only what it reads.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// If the system refuses.
     pub fn write_runner_command(&mut self, command: &str, value: &str) -> io::Result<()> {
         let mut line = zeroize::Zeroizing::new(String::with_capacity(command.len() + value.len() + 5));
         for part in ["::", command, "::", value, "\n"] {
@@ -348,7 +348,7 @@ impl Terminal {
         self.stderr.flush()
     }
 
-    /// Reports an error on stderr, in the form that was asked for; returns its exit code.
+    /// Reports an error on stderr, in the requested form; returns its exit code.
     pub fn report(&mut self, error: &Error, json: bool) -> Exit {
         let text = error.report(json);
         let text = if json { text } else { self.wrapped(&text, self.kinds.stderr_is_terminal) };
@@ -356,22 +356,22 @@ impl Terminal {
         error.exit()
     }
 
-    /// Reads stdin to its end, but no more than `most` bytes and one.
+    /// Reads stdin to its end, but at most `most` bytes and one.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// If the system refuses.
     pub fn read_input(&mut self, most: u64, into: &mut Vec<u8>) -> io::Result<()> {
-        // A reserve that is large enough from the start: a buffer that grows leaves copies behind.
+        // Enough room from the start: a buffer that grows leaves copies behind.
         into.reserve(usize::try_from(most).unwrap_or(usize::MAX).saturating_add(1));
         (&mut self.stdin).take(most + 1).read_to_end(into).map(drop)
     }
 }
 
 impl Terminal {
-    /// As [`Terminal::read_input`], for long input that is not secret: memory is taken as it is needed.
+    /// As [`Terminal::read_input`], for long input that is not secret: memory is allocated as needed.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// If the system refuses.
     pub fn read_pipe(&mut self, most: u64, into: &mut Vec<u8>) -> io::Result<()> {
         (&mut self.stdin).take(most + 1).read_to_end(into).map(drop)
     }

@@ -1,7 +1,7 @@
-//! Output that is longer than the screen, for the person's pager.
+//! Shows output that is longer than the screen in the person's pager.
 //!
-//! What a command prints is kept until the command has ended: no transaction of a store waits for a reader. What does not
-//! fit on the screen is kept in a file without a name, which nobody else can read.
+//! The output of a command is kept until the command has ended, so that no store transaction waits for a reader. Output
+//! that does not fit on the screen is kept in an unnamed file, which no one else can read.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write};
@@ -9,22 +9,22 @@ use std::io::{self, Seek as _, Write};
 use super::Section;
 use crate::platform;
 
-/// The pager of those who name none: it ends by itself where all fits, shows colours, and leaves the text on the screen.
+/// The default pager: it ends by itself if everything fits, shows colours, and leaves the text on the screen.
 pub const USUAL_PAGER: &str = "less -FRX";
 
 /// What was printed so far.
 #[derive(Debug)]
 pub(super) struct Pages {
-    /// The pager, as a shell reads it.
+    /// The pager, in shell syntax.
     command: String,
     /// How many lines a screen has.
     rows: usize,
     lines: usize,
-    /// What fits on the screen.
+    /// The text, if it fits on the screen.
     text: Vec<u8>,
-    /// All of it, where it does not.
+    /// A file with all of it, if it does not.
     file: Option<File>,
-    /// What is told beside it, in the end.
+    /// Notes to show at the end.
     notes: Vec<String>,
 }
 
@@ -33,11 +33,11 @@ impl Pages {
         Self { command, rows: rows.into(), lines: 0, text: vec![], file: None, notes: vec![] }
     }
 
-    /// Adds what is printed. Where there is no room for all of it, nothing of it is added.
+    /// Adds output. If there is no room for all of it, none of it is added.
     pub(super) fn take(&mut self, text: &[u8]) -> io::Result<()> {
         self.lines += text.split(|&byte| byte == b'\n').count() - 1;
         let file = match &mut self.file {
-            // The prompt of the shell needs a line as well.
+            // The prompt of the shell needs a line too.
             None if self.lines < self.rows => {
                 self.text.extend_from_slice(text);
                 return Ok(());
@@ -56,7 +56,7 @@ impl Pages {
         })
     }
 
-    /// Keeps what is told beside it.
+    /// Keeps a note for the end.
     pub(super) fn tell(&mut self, note: String) {
         self.notes.push(note);
     }
@@ -66,8 +66,7 @@ impl Pages {
         self.file.is_some()
     }
 
-    /// Shows all of it: in the pager, where a section of the run is given for that, or else as it is on `stdout`. Returns
-    /// what was told beside it.
+    /// Shows everything: in the pager, if a section is given for that, or else directly on `stdout`. Returns the notes.
     pub(super) fn show(self, stdout: &mut dyn Write, section: Option<Section>) -> (io::Result<()>, Vec<String>) {
         let shown = match self.file {
             None => stdout.write_all(&self.text),
@@ -80,14 +79,14 @@ impl Pages {
 fn show_file(mut file: File, command: &str, stdout: &mut dyn Write, section: Option<Section>) -> io::Result<()> {
     file.rewind()?;
     if let Some(section) = section {
-        // What is typed now is for the pager, Ctrl-C included.
+        // What is typed now is for the pager, including Ctrl-C.
         let reading = section.lend();
         let mut pager = platform::shell(command);
-        // A pager could start other programs, with the rights of whoever runs this one (less(1), "SECURITY").
+        // A pager could start other programs with the rights of keyward's user (less(1), "SECURITY").
         pager.env("LESSSECURE", "1").stdin(file.try_clone()?);
         let status = pager.status();
         drop(reading);
-        // What a shell says of a command that it cannot start (POSIX, "Shell Command Language", 2.8.2).
+        // The exit statuses of a shell for a command that it cannot start (POSIX, "Shell Command Language", 2.8.2).
         if status.is_ok_and(|status| !matches!(status.code(), Some(126 | 127))) {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! A list to choose from, with a search, on the alternate screen.
 //!
-//! All of it fits on the screen, whatever its size: no line is longer than the terminal is wide, and the list is as long
-//! as there is room for. What is typed are words; an item is offered that holds all of them, in any order.
+//! It always fits on the screen: no line is longer than the terminal is wide, and the list is as long as there is room
+//! for. The person types words; items that contain all of them, in any order, are offered.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -17,15 +17,15 @@ use crate::text::clean;
 /// Something to choose.
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// What is told beside it, as far as there is room; the same number for all.
+    /// Facts shown beside it, as far as there is room; the same number for all items.
     pub facts: Vec<String>,
 }
 
-/// Lines that are no items: the question, what was typed, and the keys.
+/// Lines that are not items: the question, the typed text, and the keys.
 const OTHER_LINES: usize = 3;
-/// The widest that a fact may be.
+/// The widest fact.
 const FACT: usize = 24;
 /// Blanks between columns.
 const GAP: usize = 2;
@@ -34,19 +34,19 @@ const GAP: usize = 2;
 struct Picker<'i> {
     question: &'i str,
     items: &'i [Item],
-    /// In small letters, what an item is found by.
+    /// The text by which an item is found, in lower case.
     texts: Vec<String>,
     is_many: bool,
     has_color: bool,
     typed: String,
     /// The items that are offered.
     offered: Vec<usize>,
-    /// The place among them.
+    /// The position among them.
     at: usize,
     marked: BTreeSet<usize>,
 }
 
-/// What comes of a key.
+/// The result of a key.
 enum Step {
     On,
     Chosen(Vec<usize>),
@@ -55,10 +55,10 @@ enum Step {
 }
 
 impl Terminal {
-    /// Asks to choose one of `items`, or with `is_many` any number of them, but at least one; returns their places.
+    /// Asks to choose one of `items`, or with `is_many` any number but at least one; returns their indexes.
     ///
     /// # Errors
-    /// What `section` says for an interruption, or where the terminal is gone.
+    /// The error of `section` for an interruption; also if the terminal is gone.
     pub fn pick(
         &mut self,
         section: &Section,
@@ -144,7 +144,7 @@ impl<'i> Picker<'i> {
                 }
                 self.at = if key == Key::Tab { (self.at + 1).min(last) } else { self.at.saturating_sub(1) };
             }
-            // All that are offered, or none of them where all are marked already.
+            // All offered items, or none of them if all are marked already.
             Key::Control('a') if self.is_many => {
                 let all_marked = self.offered.iter().all(|item| self.marked.contains(item));
                 for item in &self.offered {
@@ -187,7 +187,7 @@ impl<'i> Picker<'i> {
         self.typed.to_lowercase().split_whitespace().map(str::to_owned).collect()
     }
 
-    /// Offers what holds all of the words. The item that one was at stays where one is, if it is still offered.
+    /// Offers the items that contain all of the words. The current item stays current, if it is still offered.
     fn search(&mut self) {
         let here = self.offered.get(self.at).copied();
         let words = self.words();
@@ -196,7 +196,7 @@ impl<'i> Picker<'i> {
         self.at = here.and_then(|here| self.offered.iter().position(|item| *item == here)).unwrap_or(0);
     }
 
-    /// The screen. `top` is the first item that is shown, and moves as little as it has to.
+    /// The screen. `top` is the first item shown, and moves as little as possible.
     fn page(&self, rows: usize, columns: usize, top: &mut usize) -> String {
         let room = rows.saturating_sub(OTHER_LINES).max(1);
         *top = (*top).clamp((self.at + 1).saturating_sub(room), self.at).min(self.offered.len().saturating_sub(room));
@@ -230,7 +230,7 @@ impl<'i> Picker<'i> {
         }
     }
 
-    /// How wide the name and each fact that there is room for are.
+    /// The widths of the name and of each fact that fits.
     fn widths(&self, columns: usize) -> Vec<usize> {
         let widest = |text: &dyn Fn(&Item) -> usize| self.items.iter().map(text).max().unwrap_or(0);
         let name = widest(&|item| measure_text_width(&item.name));
@@ -245,7 +245,7 @@ impl<'i> Picker<'i> {
             used += GAP + width;
             widths.push(width);
         }
-        // What is left is for the name.
+        // The name gets the rest.
         widths[0] = name.min(widths[0] + (room - used));
         widths
     }
@@ -277,10 +277,10 @@ impl<'i> Picker<'i> {
         truncate_str(text.trim_end(), columns, "…").into_owned()
     }
 
-    /// The name with what was typed in bold.
+    /// The name with the typed words in bold.
     fn with_matches(&self, name: &str) -> String {
         let lower = name.to_lowercase();
-        // Where small letters take more bytes, places in the two differ.
+        // If lower-case letters take more bytes, positions in the two differ.
         if lower.len() != name.len() || !self.has_color {
             return name.to_owned();
         }
@@ -316,7 +316,7 @@ impl<'i> Picker<'i> {
     }
 }
 
-/// As much of a text as fits, without anything that a terminal would obey.
+/// As much of a text as fits, without anything that a terminal obeys.
 fn cut(text: &str, width: usize) -> String {
     truncate_str(&clean(text), width, "…").into_owned()
 }

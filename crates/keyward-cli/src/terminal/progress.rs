@@ -1,4 +1,4 @@
-//! Progress of what takes a while.
+//! Progress of long operations.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -9,10 +9,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::Terminal;
 use crate::platform::start_thread;
 
-/// What takes less than this shows no bar: it would only flicker.
+/// A shorter operation shows no bar, which would only flicker.
 const SHOWN_AFTER: Duration = Duration::from_millis(500);
 
-/// A bar on stderr, where a person looks at it. It vanishes when it is dropped.
+/// A bar on stderr, if a person sees it. It vanishes when it is dropped.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -27,7 +27,7 @@ impl Terminal {
         let options = &self.options;
         let can_show = self.kinds.stderr_is_terminal && !options.quiet && !options.json && !options.dumb;
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
-        // The template is a constant: where it had a mistake, the bar would look different.
+        // The template is a constant: with a mistake in it, the bar would only look different.
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
             bar.set_style(style.progress_chars("=> "));
         }
@@ -46,7 +46,7 @@ impl Progress {
     }
 }
 
-/// A sign that something is going on, without a measure of how far. It vanishes when it is dropped.
+/// A sign of activity without a measure of progress. It vanishes when it is dropped.
 #[derive(Debug)]
 pub struct Spinner {
     stop: Option<Sender<()>>,
@@ -54,7 +54,7 @@ pub struct Spinner {
 }
 
 impl Terminal {
-    /// Shows that `what` is going on, once it has taken a while.
+    /// Shows that `what` is in progress, once it has taken a while.
     pub fn working(&self, what: &'static str) -> Spinner {
         if !self.progress(what, 0).can_show {
             return Spinner { stop: None, shows: None };

@@ -1,8 +1,7 @@
 //! Questions to the person: yes or no, one of several, and a hidden line.
 //!
-//! They are asked on stderr and answered on the terminal. An interruption is an error like any
-//! other, so everything that was being done is undone on the way out; the terminal is put back by
-//! [`super::Interrupts`].
+//! They are asked on stderr and answered on the terminal. An interruption is an error like any other, so everything in
+//! progress is undone on the way out; [`super::Interrupts`] restores the terminal.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::sync::Arc;
@@ -36,11 +35,11 @@ impl Terminal {
         }
     }
 
-    /// Asks a question that is answered with yes or no. Enter without an answer means `default`, which is no for what
-    /// cannot be undone. What is neither yes nor no is no: a person may be typing something else.
+    /// Asks a yes-or-no question. Enter without an answer means `default`, which is no for anything that cannot be
+    /// undone. Any other text means no: the person may be typing something else.
     ///
     /// # Errors
-    /// What `section` says for an interruption, or where the terminal is gone.
+    /// The error of `section` for an interruption; also if the terminal is gone.
     pub fn confirm(&mut self, section: &Section, question: &str, default: bool) -> Result<bool, Error> {
         if self.options.dumb {
             let hint = if default { "Y/n" } else { "y/N" };
@@ -63,7 +62,7 @@ impl Terminal {
     /// Asks to choose one of `items`; returns its index.
     ///
     /// # Errors
-    /// What `section` says for an interruption, or where the terminal is gone.
+    /// The error of `section` for an interruption; also if the terminal is gone.
     pub fn select(&mut self, section: &Section, question: &str, items: &[&str]) -> Result<Answer<usize>, Error> {
         self.select_from(section, question, items, false)
     }
@@ -130,12 +129,12 @@ impl Terminal {
     /// Asks for a line of text, which can be corrected from its end. Esc declines.
     ///
     /// # Errors
-    /// What `section` says for an interruption, or where the terminal is gone.
+    /// The error of `section` for an interruption; also if the terminal is gone.
     pub fn line(&mut self, section: &Section, question: &str) -> Result<Answer<String>, Error> {
         self.typed(section, &prompt(question), |_| false)
     }
 
-    /// What is typed behind `prompt`. A text that `is_whole` counts without Enter, if nothing comes after it for a moment.
+    /// What is typed after `prompt`. A text that `is_whole` counts without Enter, if nothing follows for a moment.
     fn typed(
         &mut self,
         section: &Section,
@@ -155,7 +154,7 @@ impl Terminal {
     /// is dropped.
     ///
     /// # Errors
-    /// [`Code::Interrupted`], or where the terminal is gone.
+    /// [`Code::Interrupted`]; also if the terminal is gone.
     pub fn hidden(&mut self, interrupts: &Arc<Interrupts>, question: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
         let section = interrupts.section(Code::Interrupted, "interrupted");
         let _ = write!(self.stderr, "{}", prompt(question));
@@ -169,14 +168,14 @@ impl Terminal {
     }
 }
 
-/// A question as it stands in front of its answer.
+/// A question as shown before its answer.
 fn prompt(question: &str) -> String {
     let end = if question.ends_with('?') { "" } else { ":" };
     format!("{question}{end} ")
 }
 
-/// Asks until there is an answer. Where the program was stopped and goes on, it asks again: the terminal
-/// has forgotten the question.
+/// Asks until there is an answer. After the program was stopped and resumed, it asks again, because the terminal no
+/// longer shows the question.
 fn settle<T>(section: &Section, ask: impl Fn() -> dialoguer::Result<Option<T>>) -> Result<Answer<T>, Error> {
     loop {
         let returns = section.returns();
@@ -199,11 +198,11 @@ pub(super) fn gone(error: &io::Error) -> Error {
         .hint("where there is no terminal, answer with --yes or in the flags of the command")
 }
 
-/// How many times no key has to come after a text that counts without Enter.
+/// How many waits must pass without a key before a text counts without Enter.
 const QUIET: u32 = 2;
 
-/// Reads keys until Enter or Esc, or until `is_whole` and a moment without a key: a `y` may be the beginning of a command
-/// that was meant for the shell.
+/// Reads keys until Enter or Esc, or until the text `is_whole` and a moment passes without a key: a `y` may be the
+/// beginning of a command for the shell.
 fn type_line(
     section: &Section,
     out: &mut dyn io::Write,
@@ -213,7 +212,7 @@ fn type_line(
     let mut keyboard = Keyboard::begin()?;
     let (mut text, mut drawn, mut silence) = (String::new(), None, 0);
     loop {
-        // Where the program was stopped and goes on, the terminal has forgotten the question.
+        // After the program was stopped and resumed, the terminal no longer shows the question.
         let returns = section.returns();
         if drawn != Some(returns) {
             write!(out, "{prompt}{text}")?;
@@ -221,7 +220,7 @@ fn type_line(
         }
         out.flush()?;
         let key = match keyboard.next() {
-            // Stopped by another program, and back.
+            // Stopped by another program, and resumed.
             Err(error) if error.kind() == ErrorKind::Interrupted && section.came_back_since(returns) => continue,
             key => key?,
         };
@@ -250,13 +249,13 @@ fn type_line(
     }
 }
 
-/// Takes back what was shown last.
+/// Erases what was shown last.
 fn erase(out: &mut dyn io::Write, shown: &str) -> io::Result<()> {
     out.write_all("\x08 \x08".repeat(measure_text_width(shown)).as_bytes())
 }
 
-/// Reads a line from the terminal with the echo off. Ours, because the libraries keep copies of
-/// the line that are not wiped, and leave the echo off when a signal comes.
+/// Reads a line from the terminal with the echo off. Not from a library, because those keep unwiped copies of the line,
+/// and leave the echo off after a signal.
 fn read_hidden_line() -> io::Result<Zeroizing<Vec<u8>>> {
     /// More than any credential has.
     const MOST: usize = 64 * 1024;

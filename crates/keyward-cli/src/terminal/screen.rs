@@ -9,10 +9,10 @@ pub(super) const ENTER: &[u8] = b"\x1b[?1049h";
 /// Clears and leaves the alternate screen, and shows the cursor. It is cleared before it is left,
 /// because some terminals let the user scroll back into it.
 const LEAVE: &[u8] = b"\x1b[2J\x1b[H\x1b[?1049l\x1b[?25h";
-/// Shows the cursor, which prompts hide, and leaves the line on which the question stands.
+/// Shows the cursor, which prompts hide, and leaves the line of the question.
 const END_OF_PROMPT: &[u8] = b"\x1b[?25h\r\n";
 
-/// What ends a question on the screen that was interrupted.
+/// What ends an interrupted question on the screen.
 pub(super) fn end_of(alternate_screen: bool) -> &'static [u8] {
     if alternate_screen { LEAVE } else { END_OF_PROMPT }
 }
@@ -28,7 +28,7 @@ impl<'s, W: Write> AlternateScreen<'s, W> {
     /// Enters it, empty, with the cursor at the top left.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// If the system refuses.
     pub fn enter(section: &'s Section, out: W) -> std::io::Result<Self> {
         section.set_alternate_screen(true);
         let mut screen = Self { section, out };
@@ -40,7 +40,7 @@ impl<'s, W: Write> AlternateScreen<'s, W> {
     /// Clears it and writes `text` from the top.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// If the system refuses.
     pub fn show(&mut self, text: &str) -> std::io::Result<()> {
         self.out.write_all(b"\x1b[2J\x1b[H")?;
         self.out.write_all(text.as_bytes())?;
@@ -50,7 +50,7 @@ impl<'s, W: Write> AlternateScreen<'s, W> {
 
 impl<W: Write> Drop for AlternateScreen<'_, W> {
     fn drop(&mut self) {
-        // Left twice, the second time would clear what stood on the terminal before.
+        // If it were left twice, the second time would clear the former content of the terminal.
         if self.section.set_alternate_screen(false) {
             let _ = self.out.write_all(LEAVE);
             let _ = self.out.flush();

@@ -9,7 +9,7 @@ use super::{Terminal, Tone};
 use crate::error::Error;
 use crate::text::clean;
 
-/// A value in a table, without anything that a terminal would obey.
+/// A value in a table, without anything that a terminal obeys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -17,7 +17,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A value with a tone, where there are colours.
+    /// A value with a tone, shown if there are colours.
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
         let text = text.into();
         let text = if let Cow::Owned(cleaned) = clean(&text) { cleaned } else { text };
@@ -43,22 +43,22 @@ impl<T: ToString> From<Option<&T>> for Cell {
 pub struct Column {
     /// Its heading.
     pub heading: &'static str,
-    /// Where the terminal is too narrow, the columns with the lowest weight go first; those with
+    /// If the terminal is too narrow, the columns with the lowest weight are dropped first; those with
     /// [`Column::ALWAYS`] never.
     pub weight: u8,
     layout: Layout,
-    /// Whether it is shown although there is nothing in it.
+    /// Whether it is shown even if it is empty.
     stays: bool,
 }
 
 /// How the values of a column are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// Wrapped where there is no room.
+    /// Wrapped if there is no room.
     Wrapped,
     /// On one line.
     Whole,
-    /// On one line, with the digits below each other.
+    /// On one line, with the digits aligned.
     Number,
 }
 
@@ -66,12 +66,12 @@ impl Column {
     /// The weight of a column that is never left out.
     pub const ALWAYS: u8 = u8::MAX;
 
-    /// A column that is left out before all of a higher weight.
+    /// A column that is dropped before all with a higher weight.
     pub const fn new(heading: &'static str, weight: u8) -> Self {
         Self { heading, weight, layout: Layout::Wrapped, stays: false }
     }
 
-    /// The same, wherever it was asked for: neither too little room nor the want of values hides it.
+    /// The same, but explicitly requested: neither lack of room nor lack of values hides it.
     #[must_use]
     pub const fn asked_for(mut self) -> Self {
         (self.weight, self.stays) = (Self::ALWAYS, true);
@@ -93,7 +93,7 @@ impl Column {
     }
 }
 
-/// How wide the columns of a table are whose rows are not all kept.
+/// The column widths of a table whose rows are not all kept.
 #[derive(Debug, Default)]
 pub struct ColumnWidths(Vec<usize>);
 
@@ -112,22 +112,22 @@ impl ColumnWidths {
 pub struct Blocks {
     columns: Vec<Column>,
     used: Vec<usize>,
-    /// The widths of those that are used, in characters.
+    /// The widths of the used columns, in characters.
     widths: Vec<usize>,
     is_first: bool,
 }
 
-/// How many rows are laid out together, and so how many of a longer table are kept at once.
+/// How many rows are laid out together, and so how many rows of a longer table are kept at once.
 pub const BLOCK: usize = 1_000;
 
 /// Blanks on both sides of a value.
 const PADDING: usize = 2;
-/// The narrowest that a column may be.
+/// The width that a column keeps at least.
 const LEAST_SHARE: usize = 18;
 
 impl Terminal {
-    /// Prints a table with a heading, no wider than the terminal. Empty columns are left out; where there
-    /// is no room for the others, the least important ones are left out as well, and a note names them.
+    /// Prints a table with a heading, no wider than the terminal. Empty columns are left out. If there is no room for
+    /// the others, the least important ones are left out too, and a note names them.
     ///
     /// # Errors
     /// As [`Terminal::print`].
@@ -147,7 +147,7 @@ impl Terminal {
         Ok(())
     }
 
-    /// Begins a table that is too long to be laid out at once.
+    /// Begins a table that is too long to lay out at once.
     pub fn begin_table(&mut self, columns: &[Column], widest: &ColumnWidths) -> Blocks {
         let (used, left_out) = fitting(self.width(), columns, widest);
         self.note_hidden_columns(&left_out);
@@ -188,13 +188,13 @@ impl Terminal {
     }
 }
 
-/// The columns that are not empty and fit, and the headings of those that do not fit.
+/// The non-empty columns that fit, and the headings of those that do not.
 fn fitting(width: Option<u16>, columns: &[Column], widest: &ColumnWidths) -> (Vec<usize>, Vec<&'static str>) {
     let mut used: Vec<usize> =
         (0..columns.len()).filter(|&column| widest.0[column] > 0 || columns[column].stays).collect();
     let mut left_out = vec![];
     if let Some(width) = width {
-        // One long value takes no more than its share before others have to go.
+        // A long value gets no more than its share before others are dropped.
         let share = (usize::from(width) / 4).max(LEAST_SHARE);
         let wide = |column: usize| {
             let value = widest.0[column];
@@ -211,8 +211,8 @@ fn fitting(width: Option<u16>, columns: &[Column], widest: &ColumnWidths) -> (Ve
     (used, left_out)
 }
 
-/// How wide each column is: as wide as its values, where there is room; where there is not, the widest columns share
-/// what is left equally.
+/// The width of each column: as wide as its values if there is room; otherwise the widest columns share the rest
+/// equally.
 fn widths(width: Option<u16>, columns: &[Column], used: &[usize], widest: &ColumnWidths) -> Vec<usize> {
     let mut widths: Vec<usize> =
         used.iter().map(|&column| widest.0[column].max(columns[column].heading.len())).collect();
@@ -227,8 +227,8 @@ fn widths(width: Option<u16>, columns: &[Column], used: &[usize], widest: &Colum
     widths
 }
 
-/// What [`table`] would make where there is nothing to wrap and nothing to paint: for programs, and for many rows. The
-/// library would take as long as SQLite takes to find the keys.
+/// The same as [`table`] if nothing needs wrapping or painting: for programs, and for many rows. The library would take
+/// as long as SQLite takes to find the keys.
 fn aligned(columns: &[Column], used: &[usize], widths: &[usize], rows: &[Vec<Cell>], with_heading: bool) -> String {
     let mut text = String::new();
     let mut add = |values: &mut dyn Iterator<Item = (usize, &str)>| {
@@ -252,7 +252,7 @@ fn aligned(columns: &[Column], used: &[usize], widths: &[usize], rows: &[Vec<Cel
     text
 }
 
-/// How many columns of a terminal a text without line feeds takes.
+/// How many terminal columns a text without line feeds takes.
 fn width_of(text: &str) -> usize {
     let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if is_plain { text.len() } else { measure_text_width(text) }
@@ -280,7 +280,7 @@ fn table(terminal: &Terminal, columns: &[Column], used: &[usize], rows: &[Vec<Ce
     table
 }
 
-/// One thing with its fields, one a line. Empty fields are left out.
+/// One thing with its fields, one per line. Empty fields are left out.
 pub fn card(terminal: &Terminal, fields: &[(&str, Cell)]) -> String {
     let mut table = plain(terminal);
     for (field, value) in fields.iter().filter(|(_, value)| !value.text.is_empty()) {
@@ -289,7 +289,7 @@ pub fn card(terminal: &Terminal, fields: &[(&str, Cell)]) -> String {
     trimmed(table)
 }
 
-/// The colours of the terminal's own palette that read well on a light and on a dark background.
+/// Colours from the terminal's own palette that are readable on light and dark backgrounds.
 fn painted(cell: &Cell) -> comfy_table::Cell {
     let painted = comfy_table::Cell::new(&cell.text);
     match cell.tone {

@@ -137,7 +137,7 @@ impl CheckWords<'_> {
             }
             (Reason::RoleTooLow, _) => self.role(f, key),
             (_, Facts::Limit { whose, limit, standing }) => limited(f, *outcome, (*whose, limit), standing),
-            // A check that came later than these words still says what it is called.
+            // A check newer than these words still shows its name.
             _ => f.write_str(reason.as_str()),
         }
     }
@@ -166,7 +166,7 @@ impl CheckWords<'_> {
     }
 }
 
-/// Whose a limit is.
+/// What a limit belongs to, in words.
 pub fn owner_of_limit(whose: Whose) -> &'static str {
     match whose {
         Whose::Key => "the key",
@@ -176,7 +176,7 @@ pub fn owner_of_limit(whose: Whose) -> &'static str {
     }
 }
 
-/// What is left of a limit, or how long there is nothing left.
+/// What is left of a limit, or how long nothing is left.
 fn limited(
     f: &mut fmt::Formatter<'_>,
     outcome: Outcome,
@@ -193,7 +193,7 @@ fn limited(
     }
 }
 
-/// Adds which header of a proxy was not taken, and why: `it_means` says what its last entry does not tell.
+/// Adds which proxy header was not taken, and why: `it_means` says what its last entry should have given.
 fn not_taken(f: &mut fmt::Formatter<'_>, from: &Origin, it_means: &str) -> fmt::Result {
     match from {
         Origin::NotTrusted(header) => write!(f, "; {header} was there and was not taken: it is not trusted"),
@@ -218,7 +218,7 @@ fn enabled(outcome: Outcome) -> &'static str {
     if outcome == Outcome::Fail { "disabled" } else { "enabled" }
 }
 
-/// Writes the items with commas in between, or what is said where there is none.
+/// Writes the items separated by commas, or the text for none.
 fn list<T: fmt::Display>(
     f: &mut fmt::Formatter<'_>,
     items: impl IntoIterator<Item = T>,

@@ -1,9 +1,8 @@
-//! What a person reads about a check: the one place that has the sentences, the remedies and the commands in them.
+//! What a person reads about a check: the one place for the sentences, the remedies and the commands in them.
 //!
-//! The core decides in data; a sentence is made here, from the check, the key and the request.
-//! The sentences stand in JSON too (`detail`) and are a part of what scripts show to people, so they change seldom; who
-//! needs to tell one refusal from another reads the reason. Nothing is said about a key whose secret has not matched:
-//! then there is no key here that anything could be said about.
+//! The core decides in data; sentences are made here, from the check, the key and the request. The sentences are in
+//! JSON too (`detail`), and scripts show them to people, so they change rarely; to distinguish refusals, use the
+//! reason. Nothing is said about a key whose secret has not matched, because there is no key here then.
 
 mod facts;
 mod remedies;
@@ -25,7 +24,7 @@ use crate::error::{Code, Error};
 pub struct Checks<'c> {
     /// The checks.
     pub checks: &'c [Check],
-    /// The key, where its secret matched.
+    /// The key, if its secret matched.
     pub key: Option<&'c Key>,
     /// The request.
     pub request: &'c Request,
@@ -39,8 +38,8 @@ impl<'c> Checks<'c> {
 }
 
 impl Checks<'_> {
-    /// Writes the JSON that [`Serialize`] makes, for whoever writes millions: a sentence that is the same each time is
-    /// copied, and not looked through for what JSON escapes.
+    /// Writes the same JSON as [`Serialize`], but fast enough for millions: a fixed sentence is copied without
+    /// searching it for characters to escape.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         out.push(b'[');
         for (number, words) in self.in_words().enumerate() {
@@ -59,7 +58,7 @@ impl Checks<'_> {
                 out.extend_from_slice(text.as_bytes());
                 out.extend_from_slice(b"\"}");
             } else {
-                // What is written begins with the quotation mark that stands there already. A text cannot fail to be JSON.
+                // The output begins with the quotation mark that is already there. A text cannot fail to serialise.
                 out.pop();
                 let _ = serde_json::to_writer(&mut *out, &Detail(words));
                 out.push(b'}');
@@ -79,7 +78,7 @@ impl Serialize for Checks<'_> {
     }
 }
 
-/// A check in words: its facts as `Display`, its remedy apart.
+/// A check in words: its facts as `Display`, its remedy separately.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckWords<'c> {
     /// The check.
@@ -99,7 +98,7 @@ impl Serialize for CheckWords<'_> {
     }
 }
 
-/// Only its facts. Most of them are one and the same sentence each time, which is then not put together again.
+/// Only its facts. Most of them are fixed sentences, which are not formatted again.
 struct Detail<'c>(CheckWords<'c>);
 
 impl Serialize for Detail<'_> {
@@ -121,7 +120,7 @@ impl fmt::Display for CheckWords<'_> {
     }
 }
 
-/// The error for a credential that could not be checked, which is neither a yes nor a no.
+/// The error for a credential that could not be checked, which is neither yes nor no.
 pub fn not_checked(error: VerifyError) -> Error {
     match error {
         VerifyError::Store(error) => Error::from(error).neither_yes_nor_no(),
@@ -138,13 +137,13 @@ pub fn not_checked(error: VerifyError) -> Error {
     }
 }
 
-/// The error for a thread that the system does not give.
+/// The error for a thread that the system does not provide.
 pub fn no_thread(error: &std::io::Error) -> Error {
     Error::new(Code::StoreUnwritable, format!("the system gives no thread to verify on: {error}"))
         .hint("allow this user more processes and memory, see `ulimit -u` and `ulimit -v`; or verify one credential at a time, without --batch")
 }
 
-/// The error for memory that the system does not give.
+/// The error for memory that the system does not provide.
 pub fn no_memory(error: &HashError) -> Error {
     Error::new(Code::StoreUnwritable, error.to_string()).hint(
         "nothing was decided or changed; allow this process more memory, see `ulimit -v` and `ulimit -d`, or lower the \
@@ -152,7 +151,7 @@ pub fn no_memory(error: &HashError) -> Error {
     )
 }
 
-/// What a check that speaks of it has found to be there.
+/// A value that must exist, because a check mentions it.
 fn text<T: fmt::Display>(value: Option<&T>) -> Text<'_, T> {
     Text(value)
 }

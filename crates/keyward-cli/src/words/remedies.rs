@@ -1,4 +1,4 @@
-//! The remedies: what can be done about a check that failed, with the command that does it.
+//! The remedies: what can be done about a failed check, with the command for it.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::{CheckWords, text};
 use crate::text::shell_word;
 
 impl CheckWords<'_> {
-    /// What can be done about it, for a check that failed.
+    /// What can be done about it, if the check failed.
     pub fn remedy(&self) -> Option<String> {
         if self.check.outcome != Outcome::Fail {
             return None;

@@ -22,14 +22,14 @@ fn key(change: impl FnOnce(&mut Key)) -> Key {
     key
 }
 
-/// A secret that stops working then; the current one without an end.
+/// A secret that stops working at that time; with `None`, the current one, which never ends.
 fn secret(expires_at: Option<i64>) -> SecretInfo {
     let mut secret = SecretInfo::new(Id::from_random([2; 8]), at(0));
     secret.expires_at = expires_at.map(at);
     secret
 }
 
-/// A key that everything is wrong with, or everything right.
+/// A key with everything wrong, or everything right.
 fn restricted(key: &mut Key, enabled: bool) {
     let settings = &mut key.settings;
     settings.enabled = enabled;
@@ -65,7 +65,7 @@ fn request(words: &str) -> Request {
     request
 }
 
-/// What is told, a line a check, and the remedy of one that failed behind an arrow.
+/// The report, one line per check, with the remedy of a failed one after an arrow.
 fn in_words(decision: &Decision, key: Option<&Key>, request: &Request) -> String {
     let checks = Checks { checks: decision.checks(), key, request };
     let mut written = vec![];
@@ -73,7 +73,7 @@ fn in_words(decision: &Decision, key: Option<&Key>, request: &Request) -> String
     assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&checks).unwrap());
     let lines = checks.in_words().map(|told| {
         assert_eq!(told.remedy().is_some(), told.check.outcome == Outcome::Fail, "{told}");
-        // No check is left without a sentence of its own.
+        // Every check has a sentence of its own.
         assert_ne!(told.to_string(), told.check.reason.as_str());
         told.remedy().map_or_else(|| told.to_string(), |remedy| format!("{told} → {remedy}"))
     });

@@ -1,17 +1,18 @@
-//! What the store knows of secrets that are on their way: the half of a delivery that happens in the store.
+//! The store's half of a delivery: what it knows about secrets on their way to their owners.
 //!
 //! A key exists if and only if its secret was delivered, and nothing may wait for a person, a pipe or a program while
-//! it holds the store's lock. So a delivery has three steps, each with a transaction of its own or none:
+//! it holds the store's lock. So a delivery has three steps, each with at most one transaction of its own:
 //!
-//! 1. [`Lease::take`] makes the change and takes it back, to learn whether it can be made. It reserves the name of
-//!    the new key, or the key that is rotated: of two at once, the second is refused before its secret goes anywhere.
-//!    It *announces* a secret that goes into a file, so that what a crash leaves there is known for what it is. And it
-//!    *stages* the new secrets of rotations, each of which works beside the current one from then on.
-//! 2. Whoever called delivers the secret, however long that takes, and renews the lease meanwhile.
-//! 3. [`Lease::commit`] makes the change. Where nothing was delivered, [`Lease::give_back`] undoes the first step.
+//! 1. [`Lease::take`] makes the change and rolls it back, to learn whether it is possible. It reserves the name of the
+//!    new key, or the key being rotated, so the second of two concurrent attempts is refused before its secret goes
+//!    anywhere. It *announces* a secret that goes into a file, so that anything a crash leaves there can be recognised.
+//!    And it *stages* the new secrets of rotations, each of which works beside the current one from then on.
+//! 2. The caller delivers the secret, however long that takes, and renews the lease meanwhile.
+//! 3. [`Lease::commit`] makes the change. If nothing was delivered, [`Lease::give_back`] undoes the first step.
 //!
-//! What may break: a crash between the steps. A lease ends by itself, and at once where the system tells that its
-//! process has ended. A new key then does not exist, whoever has its secret. A rotation leaves both secrets working.
+//! What may break: a crash between the steps. A lease expires by itself, and at once if the system reports that its
+//! process has ended. A new key then does not exist, even if its secret was delivered. A rotation leaves both secrets
+//! working.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,15 +20,15 @@ use crate::rules::key::Key;
 use crate::rules::token::Id;
 use crate::store::{Changes, NewSecret, Staging, Stamp, Store, StoreError, Subject};
 
-/// How long a lease lasts that nobody renews.
+/// How long a lease lasts without renewal.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(60);
-/// For how long a lease may be renewed, all in all.
+/// The longest total time for which a lease may be renewed.
 pub const LONGEST_LEASE: SignedDuration = SignedDuration::from_mins(15);
 
 /// A secret that is about to be delivered.
 #[derive(Debug, Clone)]
 pub struct Parcel {
-    /// What it is for: the name of a new key, or a key that is rotated.
+    /// What it is for: the name of a new key, or a key being rotated.
     pub subject: Subject,
     /// Its public id.
     pub secret: Id,
@@ -35,14 +36,14 @@ pub struct Parcel {
     pub is_announced: bool,
 }
 
-/// The new secret of a rotation, which is to work before it is delivered.
+/// The new secret of a rotation, which must work before it is delivered.
 #[derive(Debug, Clone, Copy)]
 pub struct StagedSecret<'s> {
-    /// The key that is rotated.
+    /// The key being rotated.
     pub key: &'s Key,
     /// Its new secret.
     pub secret: &'s NewSecret,
-    /// Whether the history tells of it at once.
+    /// Whether the history records it at once.
     pub staging: Staging,
 }
 
@@ -55,12 +56,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Makes `change` and takes it back, then writes down that these secrets are on their way. Returns what `change`
-    /// made of it.
+    /// Makes `change` and rolls it back, then records that these secrets are on their way. Returns what `change`
+    /// returned.
     ///
     /// # Errors
-    /// What `change` returns, [`StoreError::Reserved`] where somebody else mints for the same name or key, or where
-    /// the store cannot be written. Then nothing was changed.
+    /// What `change` returns, [`StoreError::Reserved`] if another process is minting for the same name or key, or an
+    /// error if the store cannot be written. Nothing was changed then.
     pub fn take<T, E: From<StoreError>>(
         store: &mut Store,
         stamp: Stamp<'_>,
@@ -70,7 +71,8 @@ impl Lease {
     ) -> Result<(T, Self), E> {
         let announced: Vec<&Id> =
             parcels.iter().filter(|parcel| parcel.is_announced).map(|parcel| &parcel.secret).collect();
-        // First by itself: what is tried out and taken back would be written to the log all the same with what stays.
+        // First, in a transaction of its own: together with the rest, even the rolled-back part would be written to the
+        // log.
         let (tried, head) = store.rehearse(stamp, |changes| {
             let head = changes.head()?;
             Ok::<_, E>((change(changes)?, head))
@@ -84,7 +86,7 @@ impl Lease {
             }
             Ok(value)
         };
-        // A lease is worth nothing after a power cut; what is announced or staged has to survive one.
+        // A lease is worth nothing after a power cut, but what is announced or staged must survive one.
         let is_light = announced.is_empty() && staged.is_empty();
         let value = if is_light { store.write_lightly(stamp, prepare) } else { store.write(stamp, prepare) }?;
         let staged =
@@ -92,11 +94,11 @@ impl Lease {
         Ok((value, Self { parcels, staged, taken_at: stamp.now }))
     }
 
-    /// Renews the lease, unless it has lasted for [`LONGEST_LEASE`]: then it returns `false`. One that has ended stays
-    /// ended.
+    /// Renews the lease, unless it has lasted for [`LONGEST_LEASE`]: then it returns `false`. An ended lease cannot be
+    /// renewed.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn renew(&self, store: &mut Store, now: Timestamp) -> Result<bool, StoreError> {
         if now.duration_since(self.taken_at) > LONGEST_LEASE {
             return Ok(false);
@@ -106,11 +108,12 @@ impl Lease {
         Ok(true)
     }
 
-    /// Makes `change`, which uses the names and keys that were reserved, and ends the lease with it. After its end
-    /// too: what stands in the way then is for `change` to find.
+    /// Makes `change`, which uses the reserved names and keys, and ends the lease with it. It also works after the
+    /// lease has expired: `change` itself must then detect conflicts.
     ///
     /// # Errors
-    /// What `change` returns, or where the store cannot be written. Then everything is as [`Lease::take`] left it.
+    /// What `change` returns, or an error if the store cannot be written. Everything is then as [`Lease::take`] left
+    /// it.
     pub fn commit<T, E: From<StoreError>>(
         &self,
         store: &mut Store,
@@ -124,10 +127,10 @@ impl Lease {
         })
     }
 
-    /// Undoes what [`Lease::take`] did: the secrets were not delivered, or what took them has given them back.
+    /// Undoes what [`Lease::take`] did: the secrets were not delivered, or the recipient gave them back.
     ///
     /// # Errors
-    /// Where the store cannot be written. A staged secret then goes on working.
+    /// If the store cannot be written. A staged secret then keeps working.
     pub fn give_back(&self, store: &mut Store, stamp: Stamp<'_>) -> Result<(), StoreError> {
         let undo = |changes: &Changes<'_>| {
             for (key, secret, staging) in &self.staged {
@@ -140,11 +143,11 @@ impl Lease {
         if self.has_staged() { store.write(stamp, undo) } else { store.write_lightly(stamp, undo) }
     }
 
-    /// Ends the lease and leaves what was staged as it is, because it was delivered and cannot be taken back. The history
-    /// tells of it then.
+    /// Ends the lease and leaves what was staged as it is, because it was delivered and cannot be taken back. The
+    /// history then records it.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn end(&self, store: &mut Store, stamp: Stamp<'_>) -> Result<(), StoreError> {
         let quiet = self.staged.iter().filter(|(_, _, staging)| *staging == Staging::Quiet);
         let quiet: Vec<_> = quiet.map(|(key, secret, _)| (key, secret)).collect();

@@ -1,4 +1,4 @@
-//! New secrets, made of random bytes that are handed in: the same bytes make the same secret.
+//! New secrets, made from random bytes that the caller passes in: the same bytes make the same secret.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -11,24 +11,24 @@ use crate::rules::imported::ImportedText;
 use crate::rules::names::Prefix;
 use crate::rules::token::{ID_BYTES, Id, SECRET_BYTES, Secret};
 
-/// Random bytes that a new key takes: for its secret, the public id of that, the salt of its hash, and its own id.
+/// Random bytes for one new key: its secret, the secret's public id, the salt of the hash, and the key's own id.
 pub const SEED_BYTES: usize = SECRET_BYTES + ID_BYTES + SALT_BYTES + ID_BYTES;
 
 /// The random bytes of one new key, or of one new secret of a key. Wiped when dropped.
 pub struct Seed(Zeroizing<[u8; SEED_BYTES]>);
 
 impl Seed {
-    /// A seed of bytes that nobody can guess: they have to come from the operating system's generator.
+    /// A seed from bytes that nobody can guess: they must come from the operating system's generator.
     pub fn new(bytes: [u8; SEED_BYTES]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The id of the key that it makes.
+    /// The id of the key that this seed makes.
     pub fn key_id(&self) -> Id {
         Id::from_random(self.part(SECRET_BYTES + ID_BYTES + SALT_BYTES))
     }
 
-    /// The public id of the secret that it makes.
+    /// The public id of the secret that this seed makes.
     pub fn secret_id(&self) -> Id {
         Id::from_random(self.part(SECRET_BYTES))
     }
@@ -52,7 +52,7 @@ impl std::fmt::Debug for Seed {
     }
 }
 
-/// A secret that nobody has yet: plain for its owner, hashed for the store.
+/// A secret not delivered yet: plain for its owner, hashed for the store.
 #[derive(Debug)]
 pub struct Minted {
     key_id: Id,
@@ -61,40 +61,40 @@ pub struct Minted {
 }
 
 impl Minted {
-    /// Mints a secret. Takes one Argon2id of this cost, in memory that may have been used before.
+    /// Mints a secret. Computes one Argon2id hash of this cost, in memory that may be reused.
     ///
     /// # Errors
-    /// [`HashError::OutOfRange`] for a cost that could not be verified again later.
+    /// [`HashError::OutOfRange`] for a cost with which the secret could not be verified later.
     pub fn new(seed: &Seed, prefix: &Prefix, cost: Cost, memory: &mut Memory) -> Result<Self, HashError> {
         let secret = seed.secret(prefix);
         let hash = HashedSecret::new_in(&secret, seed.salt(), cost, memory)?;
         Ok(Self { key_id: seed.key_id(), secret, hash })
     }
 
-    /// What stands for the secret with this number while it is found out whether a key can be made at all, without the
-    /// cost of a hash. Nothing matches its hash.
+    /// A placeholder for the secret with this number, to find out whether a key can be made without paying for a hash.
+    /// No text matches its hash.
     pub fn stand_in(number: u64) -> Self {
         let id = Id::from_random(number.to_be_bytes());
         let secret = Secret::build(&Prefix::default(), id.clone(), &[0; SECRET_BYTES]);
         Self { key_id: id, secret, hash: HashedSecret::from_stored(String::new()) }
     }
 
-    /// The id of the key, if it is a new key that gets the secret.
+    /// The id of the new key, if the secret is for a new key.
     pub fn key_id(&self) -> &Id {
         &self.key_id
     }
 
-    /// The plain secret. Whoever asks for it delivers it, once.
+    /// The plain secret. The caller delivers it, once.
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
 
-    /// The plain secret, for whoever delivers it and has to wipe it as soon as that is done.
+    /// The plain secret, for a caller that delivers it and must wipe it right afterwards.
     pub fn into_secret(self) -> Secret {
         self.secret
     }
 
-    /// The hash of it.
+    /// Its hash.
     pub fn hash(&self) -> &HashedSecret {
         &self.hash
     }
@@ -106,9 +106,10 @@ impl Minted {
     }
 }
 
-/// Mints a secret for each seed, in their order, on all processors. `step` learns how many are done, on this thread.
+/// Mints a secret for each seed, in their order, on all processors. `step` is called on this thread with the number
+/// done.
 ///
-/// Where the system gives no threads, it does the work on this one.
+/// If the system refuses threads, this one does the work.
 ///
 /// # Errors
 /// As [`Minted::new`].
@@ -116,14 +117,14 @@ pub fn mint_many(seeds: &[(Seed, Prefix)], cost: Cost, mut step: impl FnMut(u64)
     let mint = |(seed, prefix): &(Seed, Prefix), memory: &mut Memory| Minted::new(seed, prefix, cost, memory);
     let minted = in_parallel(seeds, threads(), mint, &mut step).into_iter().collect();
     match minted {
-        // There may be enough for one at a time.
+        // There may be enough memory for one at a time.
         Err(HashError::NoMemory(_)) => in_parallel(seeds, 0, mint, &mut step).into_iter().collect(),
         minted => minted,
     }
 }
 
-/// Hashes each text that another system made, with the salt beside it, in their order, on all processors. `step` learns how
-/// many are done, on this thread.
+/// Hashes each text that another system made with its salt, in order, on all processors. `step` is called on this
+/// thread with the number done.
 ///
 /// # Errors
 /// As [`HashedSecret::new`].
@@ -136,13 +137,13 @@ pub fn hash_many(
         HashedSecret::new_in(text, *salt, cost, memory)
     };
     match in_parallel(texts, threads(), hash, &mut step).into_iter().collect() {
-        // There may be enough for one at a time.
+        // There may be enough memory for one at a time.
         Err(HashError::NoMemory(_)) => in_parallel(texts, 0, hash, &mut step).into_iter().collect(),
         hashed => hashed,
     }
 }
 
-/// How many threads may work at once.
+/// The number of threads that may work at once.
 fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
@@ -150,14 +151,14 @@ fn threads() -> usize {
 #[cfg(feature = "sqlite")]
 use crate::platform::has_room_for_a_thread;
 
-/// Without a store, nobody asks what the limits of the process are.
+/// Without a store, nothing else needs the limits of the process.
 #[cfg(not(feature = "sqlite"))]
 fn has_room_for_a_thread() -> bool {
     true
 }
 
-/// What `work` makes of each item, in their order, by at most `most` threads, each with a state of its own; where there
-/// are none, by this one.
+/// Applies `work` to each item and keeps their order. At most `most` threads run, each with its own state; if none can
+/// be started, this thread does the work.
 fn in_parallel<T: Sync, R: Send, S: Default>(
     items: &[T],
     most: usize,

@@ -17,25 +17,25 @@ pub enum IssueError<E> {
     /// The store refused it, or cannot be used. Nothing was delivered.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store asks for a hash that cannot be computed. Nothing was delivered.
+    /// The store requires a hash that cannot be computed. Nothing was delivered.
     #[error(transparent)]
     Hash(#[from] HashError),
-    /// Whoever was to take the secret did not. Everything is as it was.
+    /// `deliver` failed. Nothing was changed.
     #[error("the secret was not delivered: {0}")]
     NotDelivered(E),
-    /// The secret was delivered, and the change was not made: a new key does not exist. Of a rotation, both secrets
+    /// The secret was delivered, and the change was not made: a new key does not exist. After a rotation, both secrets
     /// work.
     #[error("the secret was delivered, and the change was not made: {0}")]
     NotCommitted(StoreError),
-    /// The grace ends later than any time that can be written.
+    /// The grace period would end later than any time that can be written.
     #[error("the grace ends after the year 9999")]
     GraceTooLong,
 }
 
-/// Makes a key with these settings, once `deliver` has taken its secret.
+/// Makes a key with these settings after `deliver` has taken its secret.
 ///
 /// # Errors
-/// [`IssueError`] says how far it came.
+/// [`IssueError`] says how far it got.
 pub fn create<E>(
     store: &mut Store,
     stamp: Stamp<'_>,
@@ -51,10 +51,10 @@ pub fn create<E>(
     hand_over(store, stamp, parcel, &[], minted.into_secret(), deliver, |changes| changes.insert_key(&new))
 }
 
-/// Replaces the current secret of a key, once `deliver` has taken the new one. The old one works for the grace.
+/// Replaces the current secret of a key after `deliver` has taken the new one. The old one works for the grace period.
 ///
 /// # Errors
-/// [`IssueError`] says how far it came.
+/// [`IssueError`] says how far it got.
 pub fn rotate<E>(
     store: &mut Store,
     stamp: Stamp<'_>,
@@ -71,7 +71,7 @@ pub fn rotate<E>(
     let parcel = Parcel { subject: Subject::Key(key.id.clone()), secret: secret.id.clone(), is_announced: false };
     let staged = StagedSecret { key, secret: &secret, staging: Staging::Told };
     hand_over(store, stamp, parcel, &[staged], minted.into_secret(), deliver, |changes| {
-        // By the clock of the change, which is as good as the same.
+        // By the clock of the change, which is close enough.
         let end = grace.after(changes.now()).unwrap_or(whole_seconds(Timestamp::MAX));
         changes.replace_secret(key, &secret, end)
     })
@@ -96,7 +96,8 @@ fn hand_over<E>(
     // It is wiped before the change is made.
     drop(secret);
     if let Err(error) = delivered {
-        // Where this fails too, a lease stays that ends by itself, and of a rotation a secret that nobody has.
+        // If this fails too, what remains is a lease that expires by itself and, after a rotation, a secret that nobody
+        // has.
         let _ = lease.give_back(store, stamp);
         return Err(IssueError::NotDelivered(error));
     }

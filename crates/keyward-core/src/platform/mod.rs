@@ -1,9 +1,9 @@
-//! What is the operating system's own: who may do what with a file, what tells one state of it from another, what
-//! tells one process from another, what the limits of this one leave room for, and sockets that never block.
+//! What depends on the operating system: access to files, telling one state of a file from another, telling processes
+//! apart, the limits of this process, and sockets that never block.
 //!
-//! No other room names an operating system, or a crate that only one has. Each function here says what it promises,
-//! and each system keeps the promise in a folder of its own. Unix is the only one now. Another one comes by a folder
-//! beside it with functions of the same names. This room knows none of the others.
+//! No other room names an operating system, or uses a crate for only one of them. Each function here says what it
+//! promises, and each system keeps the promise in a folder of its own. Only Unix is supported now. To add another
+//! system, add a folder beside it with functions of the same names. This room uses no other room.
 
 #[cfg(unix)]
 mod unix;

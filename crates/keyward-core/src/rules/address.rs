@@ -1,9 +1,9 @@
 //! IP networks that a key may be used from.
 //!
-//! Stricter than the usual parsers on purpose: `010.0.0.0/8` is octal to some programs and decimal
-//! to others, and `10.1.2.3/8` says two different things at once, so both are refused with the
-//! spelling that was probably meant. An IPv4 address that is written as IPv6 (`::ffff:10.0.0.1`,
-//! RFC 4291 section 2.5.5.2) is the IPv4 address, in a network as well as in a request.
+//! Stricter than the usual parsers on purpose: `010.0.0.0/8` is octal to some programs and decimal to others, and
+//! `10.1.2.3/8` contradicts itself. Both are refused, and the error names the spelling that was probably meant. An IPv4
+//! address written as IPv6 (`::ffff:10.0.0.1`, RFC 4291 section 2.5.5.2) is the IPv4 address, in a network as well as
+//! in a request.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,8 +14,7 @@ use serde::{Serialize, Serializer};
 
 use super::names::InvalidText;
 
-/// A network in CIDR notation (RFC 4632, RFC 4291), without host bits. A single address is a
-/// network of its own.
+/// A network in CIDR notation (RFC 4632, RFC 4291), without host bits. A single address is a network too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr(IpNet);
 
@@ -70,11 +69,11 @@ impl Serialize for Cidr {
     }
 }
 
-/// Parses the address of a caller. Whoever compares it takes IPv4-mapped IPv6 for IPv4.
+/// Parses the address of a caller. Comparisons treat IPv4-mapped IPv6 as IPv4.
 ///
 /// # Errors
-/// Refuses zone ids (`fe80::1%eth0`), ports, leading zeros and everything else that is no plain
-/// address: such an address cannot be compared safely.
+/// Refuses zone ids (`fe80::1%eth0`), ports, leading zeros and everything else that is not a plain address: such an
+/// address cannot be compared safely.
 pub fn parse_address(text: &str) -> Result<IpAddr, InvalidText> {
     if text.contains('%') {
         return Err(InvalidText::new("an address with a zone id (%…) cannot be compared: leave it out"));

@@ -1,21 +1,20 @@
 //! What an acting user may do.
 //!
-//! To act as a user guards against mistakes; the permissions of the store's file are the security
-//! boundary. Nobody acting means the owner of the store, who may do everything. The rules for
-//! everybody else:
+//! Acting as a user guards against mistakes; the permissions of the store's file are the security boundary. Without an
+//! acting user, it is the owner of the store, who may do everything. The rules for users:
 //!
 //! - They exist and are enabled.
 //! - They manage keys only if their role does, and only keys whose role ranks at or below theirs,
 //!   before the change and after it. A key without a role ranks below every role.
-//! - They change users, roles, tenants and the settings of the store only in the highest role that
-//!   there is, and make no role that ranks above it.
+//! - They change users, roles, tenants and the settings of the store only in the highest role, and cannot make a role
+//!   that ranks above it.
 //!
-//! Looking is not managing: listing, showing and verifying ask nobody.
+//! Reading is not managing: listing, showing and verifying need no permission.
 
 use super::directory::{Facts, Kind};
 use super::names::Name;
 
-/// A role with what counts about it.
+/// A role, with what matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActingRole {
@@ -49,7 +48,7 @@ pub struct Actor {
 pub enum Authority {
     /// The owner of the store.
     Unlimited,
-    /// Somebody who is not in the directory.
+    /// A name that is not in the directory.
     Unknown(Name),
     /// A user.
     User(Actor),
@@ -59,7 +58,7 @@ pub enum Authority {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Denied {
-    /// The user does not exist, is disabled, or has no role that allows it.
+    /// The user does not exist, is disabled, or has a role that does not allow it, or none.
     #[error("{0}")]
     NotPermitted(String),
     /// It ranks above the user's own role.
@@ -93,7 +92,7 @@ impl Authority {
         self.key_manager().map(drop)
     }
 
-    /// May they manage a key that acts in a role of this rank? `what` names it for the message.
+    /// May they manage a key that acts in a role of this rank? `what` names the key in the message.
     ///
     /// # Errors
     /// [`Denied`].
@@ -114,7 +113,7 @@ impl Authority {
         if kind == Kind::Group { self.manage_keys() } else { self.govern(kind.as_str()) }
     }
 
-    /// May they change what concerns everybody: users, roles, tenants, settings?
+    /// May they change what affects everybody: users, roles, tenants, settings?
     ///
     /// # Errors
     /// [`Denied`].
@@ -145,7 +144,7 @@ impl Authority {
         }
     }
 
-    /// The acting user and their role, if that manages keys; `None` for the owner of the store.
+    /// The acting user and their role, if the role manages keys; `None` for the owner of the store.
     fn key_manager(&self) -> Result<Option<(&Actor, &ActingRole)>, Denied> {
         let Some(actor) = self.actor()? else { return Ok(None) };
         match &actor.role {

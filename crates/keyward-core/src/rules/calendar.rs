@@ -9,11 +9,11 @@ use jiff::{Span, Timestamp};
 
 use super::names::InvalidText;
 
-/// The seconds of an hour.
+/// Seconds in an hour.
 pub const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
-/// A part of the calendar that begins anew when it ends.
+/// A part of the calendar; when one ends, the next begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unit {
     /// An hour.
@@ -37,7 +37,7 @@ impl Unit {
         }
     }
 
-    /// The seconds since 1970 at which the one begins that this second is in, and the next one.
+    /// The start of the unit that contains this second, and the start of the next, in seconds since 1970.
     pub fn around(self, second: i64) -> (i64, i64) {
         let day = second.div_euclid(DAY).saturating_mul(DAY);
         match self {
@@ -51,7 +51,7 @@ impl Unit {
                 let date = TimeZone::UTC.to_datetime(Timestamp::from_second(second).unwrap_or(bound)).date();
                 let start = second_of(date.first_of_month()).unwrap_or(day);
                 let next = date.first_of_month().checked_add(Span::new().months(1)).ok();
-                // The last month that there is has no next one.
+                // The last representable month has no next one.
                 let end = next.and_then(second_of);
                 (start, end.unwrap_or_else(|| start.saturating_add(i64::from(date.days_in_month()) * DAY)))
             }

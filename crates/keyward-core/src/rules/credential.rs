@@ -10,24 +10,24 @@
 //! | `query_auth_key`, `query_api_auth` | `_auth_key=SECRET`, `_api_auth=SECRET` in a query |
 //! | `bare`, `bare_named` | `SECRET`, `NAME:SECRET` |
 //!
-//! Field names and schemes match in any letter case (RFC 9110 sections 5.1 and 11.1). A request
-//! may carry a credential twice, in two places, in two lines or with commas in between, but not two different ones: which
-//! of them counts would depend on who reads it. What cannot be a credential of ours is none: an empty header, another
-//! scheme, a Basic of which neither part has the form of a secret. Nothing here decides whether a secret is genuine, and
-//! no message repeats one.
+//! Field names and schemes match in any letter case (RFC 9110 sections 5.1 and 11.1). A request may carry a credential
+//! twice, in two places, in two lines or separated by commas, but not two different ones: which one counts would depend
+//! on the reader. Anything that cannot be a keyward credential is ignored: an empty header, another scheme, a Basic
+//! value in which neither part has the form of a secret. Nothing here decides whether a secret is genuine, and no
+//! message repeats one.
 //!
 //! | file | what it reads |
 //! |---|---|
 //! | `line` | one line |
 //! | `request` | the head of a request, as a text |
 //! | `parts` | header fields and a target |
-//! | `search`, `authorization` | what all of these have in common: the search for the one credential |
-//! | `texts` | the same request, as a store reads it that has secrets of other systems |
+//! | `search`, `authorization` | the search for the one credential, which all of these share |
+//! | `texts` | the same request, read for a store that has secrets of other systems |
 //!
-//! **Secrets of other systems** (see [`super::imported`]) have no form that tells them from any other text, and may hold
-//! the colons and commas that take a credential apart. So what was presented is read twice: [`Credentials::own`] is the one
-//! credential of our own form, and [`Credentials::texts`] what may be a secret of another system. Only a store that has any
-//! looks at the second. Beside a credential of our own form, no other text is one.
+//! **Secrets of other systems** (see [`super::imported`]) look like any other text, and may hold the colons and commas
+//! that separate the parts of a credential. So what was presented is read twice: [`Credentials::own`] is the one
+//! credential in keyward's own form, and [`Credentials::texts`] holds what may be a secret of another system. Only a
+//! store with such secrets uses the second. If there is a credential in keyward's own form, other texts are ignored.
 
 mod authorization;
 mod line;
@@ -47,14 +47,14 @@ pub use presentation::{Accepted, Presentation};
 pub use request::{RequestHead, parse_request, parse_request_for};
 pub use texts::{PresentedText, Texts};
 
-/// A presented credential, as it came: nothing about it has been checked.
+/// A presented credential as received: nothing about it has been checked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// How it was presented.
     pub presentation: Presentation,
-    /// The key's name, where the presentation carries one.
+    /// The key's name, if the presentation carries one.
     pub name: Option<Zeroizing<String>>,
-    /// Whether the secret stood in a URL, alone or in another place as well.
+    /// Whether the secret was in a URL, even if it was elsewhere too.
     pub in_query: bool,
     place: &'static str,
     secret: Zeroizing<String>,
@@ -89,13 +89,13 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// All that was presented, in both readings.
+/// Everything that was presented, in both readings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// The one credential, where only secrets of our own form are known, or why there is none.
+    /// The one credential if only secrets in keyward's own form count, or why there is none.
     pub own: Result<Credential, CredentialError>,
-    /// What else counts, where secrets of other systems are known; nothing, where that changes nothing.
+    /// What else counts if the store has secrets of other systems; `None` if that makes no difference.
     pub texts: Option<Box<Texts>>,
 }
 
@@ -118,18 +118,18 @@ pub enum CredentialError {
     /// Nothing was presented.
     #[error("{0}")]
     Missing(String),
-    /// Something was, in a place that is not looked at.
+    /// Something was presented, in a place that is not accepted.
     #[error("there is a credential in {}, which is not looked at here", .0.place())]
     NotAccepted(Presentation),
-    /// Two different credentials were.
+    /// Two different credentials were presented.
     #[error("the request carries two different credentials, {}", places(one, other))]
     Ambiguous {
         /// The place of the first, in words.
         one: &'static str,
-        /// The place of the first that differs from it.
+        /// The place of the first one that differs from it.
         other: &'static str,
     },
-    /// More than one line was, where one was expected: perhaps a whole request head.
+    /// More than one line was presented where one was expected: perhaps a whole request head.
     #[error("more than one line was presented")]
     ManyLines,
     /// What was presented cannot be a credential.

@@ -1,10 +1,10 @@
-//! What a change changes: of a key, of what is in the directory, of the store's own settings.
+//! What a change alters: in a key, in a directory entry, in the store's settings.
 
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-/// One setting that differs, in the form of the JSON documents.
+/// One setting that differs, in the form that JSON documents use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {

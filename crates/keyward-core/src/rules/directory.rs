@@ -1,7 +1,7 @@
 //! The directory: the groups, users, roles and tenants that keys refer to.
 //!
-//! The four have most things in common (a unique name, a description, the keys that refer to them),
-//! so they are one type, [`Entry`]; what only one of them has stands in [`Facts`].
+//! The four share most things (a unique name, a description, the keys that refer to them), so they are one type,
+//! [`Entry`]. What only one of them has is in [`Facts`].
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -16,16 +16,16 @@ use super::time::rfc3339;
 pub enum Kind {
     /// A set of keys that belong together.
     Group,
-    /// Somebody, or something, on whose behalf keys act.
+    /// A person or program on whose behalf keys act.
     User,
-    /// What keys and users may do at most, as a rank.
+    /// The most that keys and users may do, as a rank.
     Role,
-    /// One of those whose data a service keeps apart.
+    /// A customer whose data a service keeps apart from others'.
     Tenant,
 }
 
 impl Kind {
-    /// The word for one, in commands, JSON and messages.
+    /// The word for this kind, in commands, JSON and messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Group => "group",
@@ -52,11 +52,11 @@ pub enum Facts {
         /// How often all of their keys together may be used.
         limits: Limits,
     },
-    /// A role's place among the others.
+    /// A role's place in the ranking.
     Role {
         /// The higher, the more it may do.
         rank: i64,
-        /// Whether who acts in it may manage keys.
+        /// Whether users with this role may manage keys.
         manages_keys: bool,
     },
     /// Whether a tenant's keys work.
@@ -69,7 +69,7 @@ pub enum Facts {
 }
 
 impl Facts {
-    /// The facts about a new one of which nothing was said.
+    /// The facts of a new entry for which none were given.
     pub fn default_of(kind: Kind) -> Self {
         match kind {
             Kind::Group => Self::Group,
@@ -79,7 +79,7 @@ impl Facts {
         }
     }
 
-    /// Which of the four this is about.
+    /// The kind that these facts are for.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Group => Kind::Group,
@@ -133,14 +133,14 @@ impl Draft {
         common.into_iter().chain(self.facts.fields()).collect()
     }
 
-    /// What there is to tell about it when it is new: every field that is not absent.
+    /// Everything to report about a new entry: every field that is not absent.
     pub fn as_new(&self) -> Vec<Difference> {
         let fields =
             self.fields().into_iter().filter(|(field, new)| *field != "name" && !new.is_null() && *new != json!([]));
         fields.map(|(field, new)| Difference { field: field.to_owned(), old: Value::Null, new }).collect()
     }
 
-    /// What is special about it where it is new.
+    /// The differences of a new entry from the defaults.
     pub fn differences_from_default(&self) -> Vec<Difference> {
         let facts = Facts::default_of(self.facts.kind());
         Self { name: self.name.clone(), description: None, facts }.differences(self)
@@ -171,7 +171,7 @@ pub struct Entry {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// What the store no longer has of it, if anything. Nothing may be made of such an entry.
+    /// What the store has lost of it, if anything. Such an entry must not be used.
     pub damage: Option<String>,
 }
 

@@ -7,7 +7,7 @@ pub fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
-/// The 32 bytes that 64 hex digits of either case stand for.
+/// Parses 64 hex digits of either case into 32 bytes.
 pub fn from_hex(text: &str) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);

@@ -1,10 +1,10 @@
 //! What a proxy says about the request that it passed on: `Forwarded` (RFC 7239), or
 //! `X-Forwarded-For` and `X-Forwarded-Proto`.
 //!
-//! Only the last hop counts: it was written by the proxy in front of the service, and everything
-//! before it may have been written by the client. Nothing is read but what whoever runs the service says that the proxy
-//! writes ([`Trust`]): a header that it passes on untouched is the client's own. What cannot be read, and what the two
-//! families of headers say differently, is not known: a restriction that needs it then refuses, and [`Origin`] says why.
+//! Only the last hop counts: it was written by the proxy in front of the service, and everything before it may have
+//! been written by the client. Only the headers that the operator says the proxy writes are read ([`Trust`]): a header
+//! that the proxy passes on untouched comes from the client. If a header cannot be parsed, or the two families
+//! disagree, the fact is unknown: a restriction that needs it then refuses, and [`Origin`] says why.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ const FORWARDED: &str = "Forwarded";
 const FOR: &str = "X-Forwarded-For";
 const PROTO: &str = "X-Forwarded-Proto";
 
-/// As much of a header as a message shows.
+/// How much of a header a message shows.
 const MOST_SHOWN: usize = 60;
 
 /// Which forwarding headers the proxy in front of a service writes.
@@ -41,8 +41,8 @@ pub struct Trust {
 impl Trust {
     /// None: nothing is read.
     pub const NONE: Self = Self { forwarded: false, address: false, transport: false };
-    /// Both families, of which at least one is the proxy's. Where a request has both, they count only if they agree: one
-    /// of them may be the client's.
+    /// Both families, at least one of which the proxy writes. If a request has both, they count only if they agree: one
+    /// of them may come from the client.
     pub const ALL: Self = Self { forwarded: true, address: true, transport: true };
 
     /// Whether the address of the caller is read from a header.
@@ -59,7 +59,7 @@ impl Trust {
 impl FromStr for Trust {
     type Err = InvalidText;
 
-    /// `for`, `proto`, both with a comma in between, or `forwarded` alone.
+    /// `for`, `proto`, both separated by a comma, or only `forwarded`.
     fn from_str(text: &str) -> Result<Self, InvalidText> {
         let mut trust = Self::NONE;
         for word in text.split(',') {
@@ -78,27 +78,27 @@ impl FromStr for Trust {
     }
 }
 
-/// Where a fact about a request comes from, or why no header told it.
+/// Where a fact about a request comes from, or why no header gave it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// From elsewhere, or from nowhere: no header was there, and none was looked for.
+    /// From elsewhere, or from nowhere: no header was present, and none was expected.
     #[default]
     Elsewhere,
     /// From this header.
     Taken(&'static str),
-    /// This header was there, and it is not trusted.
+    /// This header was present, but is not trusted.
     NotTrusted(&'static str),
-    /// This header was looked for, and it was not there.
+    /// This header was expected, but is missing.
     Missing(&'static str),
-    /// What this header ends in says nothing.
+    /// The last entry of this header says nothing.
     Meaningless {
         /// The header.
         header: &'static str,
-        /// What it ends in, as it may stand in a message.
+        /// The last entry, in a form that is safe in a message.
         last: String,
     },
-    /// `Forwarded` and this header do not say the same.
+    /// `Forwarded` and this header disagree.
     Disagreeing(&'static str),
 }
 
@@ -110,14 +110,14 @@ pub struct Forwarded {
     pub address: Option<IpAddr>,
     /// Which header says so, or why none does.
     pub address_from: Origin,
-    /// How it came.
+    /// How the request came.
     pub transport: Option<Transport>,
     /// Which header says so, or why none does.
     pub transport_from: Origin,
 }
 
 impl Forwarded {
-    /// A reader of header fields that believes what `trust` says.
+    /// A reader of header fields that believes only what `trust` names.
     pub fn reader<'f>(trust: Trust) -> Reader<'f> {
         Reader { trust, forwarded: None, address: None, transport: None }
     }
@@ -155,10 +155,10 @@ impl<'f> Reader<'f> {
         *place = Some(value);
     }
 
-    /// What they said.
+    /// What they say together.
     pub fn finish(self) -> Forwarded {
         let Self { trust, forwarded, address: address_line, transport: transport_line } = self;
-        // One header of a family makes the family: what it does not say, the other family cannot say instead.
+        // A family counts as present if one of its headers is: the other family cannot fill in what it omits.
         let is_customary = trust.address && address_line.is_some() || trust.transport && transport_line.is_some();
         let (address, address_from) = fact(
             is_customary,
@@ -174,11 +174,11 @@ impl<'f> Reader<'f> {
     }
 }
 
-/// What the two headers that may tell a fact make of it.
+/// Combines the two headers that may give a fact.
 fn fact<T: PartialEq>(is_customary: bool, standard: &Source<'_, T>, customary: &Source<'_, T>) -> (Option<T>, Origin) {
     match (standard.line.filter(|_| standard.is_trusted), customary.line.filter(|_| customary.is_trusted)) {
-        // Where one of them is silent, the other may be the client's: a proxy that writes one family and hides an address
-        // would let the client say another in the other family.
+        // If one of them is silent, the other may come from the client: with a proxy that writes one family but hides
+        // the address, the client could claim any address in the other.
         (Some(line), other) if is_customary => {
             let one = standard.last(line).ok();
             match other.and_then(|line| customary.last(line).ok()).filter(|other| one.as_ref() == Some(other)) {
@@ -193,7 +193,7 @@ fn fact<T: PartialEq>(is_customary: bool, standard: &Source<'_, T>, customary: &
 }
 
 impl<'f, T> Source<'f, T> {
-    /// In `Forwarded`, which tells both facts.
+    /// From `Forwarded`, which gives both facts.
     fn standard(line: Option<&'f [u8]>, trust: Trust, read: fn(&str) -> Option<T>) -> Self {
         Self { header: FORWARDED, line, is_trusted: trust.forwarded, read }
     }
@@ -205,7 +205,7 @@ impl<'f, T> Source<'f, T> {
         }
     }
 
-    /// What the last entry says, or the entry, for a message.
+    /// The value of the last entry, or the entry itself, for a message.
     fn last(&self, line: &[u8]) -> Result<T, String> {
         let text = std::str::from_utf8(line).ok();
         let last = match text {
@@ -218,7 +218,7 @@ impl<'f, T> Source<'f, T> {
         last.and_then(self.read).ok_or_else(|| last.map_or_else(|| shown(line, MOST_SHOWN), shown_of))
     }
 
-    /// Why neither header told anything.
+    /// Why neither header gave the fact.
     fn absence(&self, other: &Self) -> Origin {
         let untrusted = [other, self].into_iter().find(|source| !source.is_trusted && source.line.is_some());
         let missing = [other, self].into_iter().find(|source| source.is_trusted);
@@ -230,8 +230,8 @@ impl<'f, T> Source<'f, T> {
     }
 }
 
-/// A parameter in an element of `Forwarded: for=…;proto=…`. It stands once in an element (RFC 7239 section 4); one that
-/// stands twice says nothing.
+/// A parameter in an element of `Forwarded: for=…;proto=…`. It may occur only once in an element (RFC 7239 section 4);
+/// if it occurs twice, it says nothing.
 fn parameter(element: &str, wanted: &str) -> Option<String> {
     let pairs = split_unquoted(element, ';')?;
     let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
@@ -277,7 +277,7 @@ fn is_port(text: &str) -> bool {
             .is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
 }
 
-/// `http` and `https` in any letter case; everything else is not known.
+/// `http` and `https` in any letter case; anything else is unknown.
 fn transport(text: &str) -> Option<Transport> {
     match text {
         text if text.eq_ignore_ascii_case("https") => Some(Transport::Https),

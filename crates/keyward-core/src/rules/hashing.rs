@@ -1,15 +1,14 @@
 //! Argon2id (RFC 9106) hashes of secrets, as PHC strings.
 //!
-//! What is hashed is the whole text of a secret, prefix and checksum included, so a hash can be
-//! checked with any Argon2 tool. What is stored is a [`HashedSecret`]; nothing can turn it back.
+//! What is hashed is the whole text of a secret, prefix and checksum included, so a hash can be checked with any Argon2
+//! tool. What is stored is a [`HashedSecret`], which cannot be reversed.
 //!
-//! One kind of hash is no Argon2id: the SHA-256 of a secret that was imported as that, until it is
-//! renewed ([`HashedSecret::is_fast`]).
+//! One kind of hash is not Argon2id: the SHA-256 of a secret that was imported in that form, until it is renewed
+//! ([`HashedSecret::is_fast`]).
 //!
-//! A PHC string carries its own cost. One that was planted in a store could ask for terabytes or
-//! hours, so [`HashedSecret::matches`] looks at the numbers before it allocates anything, and
-//! refuses what lies outside [`Cost::FLOOR`] and [`Cost::CEILING`]. The memory of a computation is
-//! wiped when it ends.
+//! A PHC string carries its own cost. One planted in a store could demand terabytes or hours, so
+//! [`HashedSecret::matches`] checks the numbers before it allocates anything, and refuses anything outside
+//! [`Cost::FLOOR`] and [`Cost::CEILING`]. The memory of a computation is wiped when it ends.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,9 +25,9 @@ use super::plain::PlainText;
 
 /// Random bytes of salt in each hash, as RFC 9106 section 3.1 recommends.
 pub const SALT_BYTES: usize = 16;
-/// Bytes of output in each hash that is made here.
+/// Bytes of output in each hash that keyward makes.
 const OUTPUT_BYTES: usize = 32;
-/// Bytes of output in a hash that somebody else made: what is shorter proves too little.
+/// Bytes of output in a hash that another system made: anything shorter proves too little.
 const OUTPUTS: std::ops::RangeInclusive<usize> = 16..=64;
 /// What stands before the hex digits of a SHA-256.
 const FAST: &str = "$sha256$";
@@ -54,10 +53,10 @@ impl Default for Cost {
 }
 
 impl Cost {
-    /// Below this a hash is not accepted: 1 MiB, one pass. A secret has 256 random bits, so the
-    /// floor guards against a mistake in a setting rather than against guessing.
+    /// Below this, a hash is not accepted: 1 MiB, one pass. A secret has 256 random bits, so the floor guards against a
+    /// mistake in a setting rather than against guessing.
     pub const FLOOR: Self = Self { memory_kib: 1_024, passes: 1, lanes: 1 };
-    /// Above this a hash is not computed: 256 MiB, 10 passes, 8 lanes.
+    /// Above this, a hash is not computed: 256 MiB, 10 passes, 8 lanes.
     pub const CEILING: Self = Self { memory_kib: 262_144, passes: 10, lanes: 8 };
 
     /// Whether all three numbers lie within the floor and the ceiling.
@@ -74,7 +73,7 @@ impl fmt::Display for Cost {
     }
 }
 
-/// Why a hash could not be computed or checked. Never a sign that a secret is wrong.
+/// Why a hash could not be computed or checked. This never means that a secret is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HashError {
@@ -84,7 +83,7 @@ pub enum HashError {
     /// The parameters lie outside the floor and the ceiling.
     #[error("a stored hash has the parameters {0}, outside {floor} to {ceiling}", floor = Cost::FLOOR, ceiling = Cost::CEILING)]
     OutOfRange(Cost),
-    /// The system does not give the memory for it.
+    /// The system does not grant enough memory for it.
     #[error("the system does not give the {} MiB of memory that a hash takes", .0.memory_kib.div_ceil(1024))]
     NoMemory(Cost),
 }
@@ -94,16 +93,16 @@ pub enum HashError {
 pub struct HashedSecret(String);
 
 impl HashedSecret {
-    /// Hashes `secret`. Takes as long as `cost` says.
+    /// Hashes `secret`. The time depends on `cost`.
     ///
     /// # Errors
-    /// [`HashError::OutOfRange`] for a cost that could not be verified again later, [`HashError::NoMemory`] where the
-    /// system does not give what the cost asks for.
+    /// [`HashError::OutOfRange`] for a cost with which the secret could not be verified later, [`HashError::NoMemory`]
+    /// if the system does not grant the memory that the cost requires.
     pub fn new(secret: &dyn PlainText, salt: [u8; SALT_BYTES], cost: Cost) -> Result<Self, HashError> {
         Self::new_in(secret, salt, cost, &mut Memory::default())
     }
 
-    /// The same, in memory that was used before.
+    /// The same, in memory that may be reused.
     ///
     /// # Errors
     /// As [`HashedSecret::new`].
@@ -129,27 +128,28 @@ impl HashedSecret {
         Ok(Self(hash.to_string()))
     }
 
-    /// The hash that somebody else made of a secret.
+    /// A hash that another system made of a secret.
     ///
     /// # Errors
-    /// For what could not be checked later.
+    /// For a hash that could not be checked later.
     pub fn from_phc(phc: &str) -> Result<Self, HashError> {
         let hash = Self(phc.to_owned());
         hash.checked()?;
         Ok(hash)
     }
 
-    /// The SHA-256 of a secret, as somebody else kept it.
+    /// The SHA-256 of a secret, as another system kept it.
     pub fn from_sha256(sha256: &[u8; 32]) -> Self {
         Self(format!("{FAST}{}", to_hex(sha256)))
     }
 
-    /// Whether it is a SHA-256, which can be tried very fast. It is to be renewed as soon as the secret is at hand.
+    /// Whether it is a SHA-256, against which guesses can be tried very fast. It must be renewed as soon as the secret
+    /// is presented.
     pub fn is_fast(&self) -> bool {
         self.0.starts_with(FAST)
     }
 
-    /// The SHA-256, where that is what is kept.
+    /// The SHA-256, if that is what is stored.
     pub fn as_sha256(&self) -> Option<[u8; 32]> {
         self.0.strip_prefix(FAST).and_then(from_hex)
     }
@@ -164,15 +164,16 @@ impl HashedSecret {
         &self.0
     }
 
-    /// Whether this is the hash of `secret`: one Argon2id, compared in constant time. A SHA-256 takes next to nothing.
+    /// Whether this is the hash of `secret`: computes one Argon2id hash and compares in constant time. A SHA-256 takes
+    /// almost no time.
     ///
     /// # Errors
-    /// When the stored text is no hash that may be computed.
+    /// If the stored text is not a hash that may be computed.
     pub fn matches(&self, secret: &dyn PlainText) -> Result<bool, HashError> {
         self.matches_in(secret, &mut Memory::default())
     }
 
-    /// The same, in memory that was used before.
+    /// The same, in memory that may be reused.
     ///
     /// # Errors
     /// As [`HashedSecret::matches`].
@@ -197,13 +198,13 @@ impl HashedSecret {
         }
     }
 
-    /// What the hash costs, if it is one that may be computed.
+    /// The cost of the hash, if it is one that may be computed.
     pub fn cost(&self) -> Option<Cost> {
         self.parse().ok().map(|(_, cost)| cost)
     }
 
-    /// Whether the hash was made at another cost than `cost`. It is renewed at the next successful
-    /// verification, the only moment at which the plain secret is at hand.
+    /// Whether the hash was made at a cost other than `cost`. It is renewed at the next successful verification, the
+    /// only time when the plain secret is available.
     pub fn needs_renewal(&self, cost: Cost) -> bool {
         self.parse().is_ok_and(|(_, own)| own != cost)
     }
@@ -240,8 +241,8 @@ impl fmt::Debug for HashedSecret {
     }
 }
 
-/// Costs what checking a real hash of `cost` costs, and matches nothing: for an unknown id, so
-/// that it takes as long as a wrong secret.
+/// Takes as long as checking a real hash of `cost`, and matches nothing: so an unknown id takes as long as a wrong
+/// secret.
 ///
 /// # Errors
 /// As [`HashedSecret::new`].
@@ -272,7 +273,7 @@ fn compute(
         .map_err(|_| HashError::NotArgon2id)
 }
 
-/// What was computed on this thread, so that tests can say what a verification costs.
+/// What was computed on this thread, so that tests can check the cost of a verification.
 #[cfg(all(test, feature = "sqlite"))]
 pub(crate) mod counted {
     use std::cell::RefCell;
@@ -293,19 +294,18 @@ pub(crate) mod counted {
     }
 }
 
-/// The memory of Argon2: of our own, because that of the crate is not wiped when it is dropped.
+/// The memory for Argon2: our own, because the crate does not wipe its memory when dropped.
 ///
-/// It is to be used again, and it is asked for in huge pages: 19 MiB are 4,864 pages of 4 KiB, and the system takes
-/// about as long to hand out so many as Argon2 takes to fill them. Where it has no huge pages to give, nothing but
-/// that time is lost.
+/// It is reused, and requested in huge pages: 19 MiB are 4,864 pages of 4 KiB, and the system takes about as long to
+/// provide that many as Argon2 takes to fill them. If there are no huge pages, only that time is lost.
 pub struct Memory(Vec<Block, HugeAlloc>);
 
-/// Blocks in a huge page of 2 MiB. The last page is asked for whole: a part of it would come in small ones.
+/// Blocks in a huge page of 2 MiB. The last page is requested whole: a part of it would be given in small pages.
 const HUGE_PAGE: usize = 2 * 1024 * 1024 / Block::SIZE;
 
 impl Memory {
-    /// Memory for hashes of `cost`, which is asked for now rather than when it is needed. Where there is none now, there
-    /// may be some then.
+    /// Memory for hashes of `cost`, allocated now rather than when it is needed. If that fails now, it may succeed
+    /// later.
     pub fn for_cost(cost: Cost) -> Self {
         let mut memory = Self::default();
         let _ = memory.blocks(cost.memory_kib as usize);
@@ -323,7 +323,7 @@ impl Memory {
 }
 
 impl Default for Memory {
-    /// None yet.
+    /// No memory yet.
     fn default() -> Self {
         Self(Vec::new_in(HugeAlloc))
     }
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(format!("{hash:?}"), "HashedSecret(…)");
     }
 
-    /// Made-up secret; the hash was computed with the reference implementation's `argon2` command.
+    /// A made-up secret; the hash was computed with the reference implementation's `argon2` command.
     #[test]
     fn the_reference_implementation_agrees() {
         let hash = HashedSecret::from_stored(REFERENCE.to_owned());

@@ -1,4 +1,4 @@
-//! How a request came and what it does, as its head tells it and as the decision about it needs it.
+//! How a request came and what it does: read from its head, used by the decision.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,13 +8,12 @@ use super::names::InvalidText;
 /// The optional white space around the value of a field (RFC 9110 section 5.6.3).
 pub const BLANKS: [char; 2] = [' ', '\t'];
 
-/// Whether the text is a token, as names of fields and methods are (RFC 9110 section 5.6.2).
+/// Whether the text is a token, as field names and methods are (RFC 9110 section 5.6.2).
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// The parts between separators that stand outside quoted strings (RFC 9110 section 5.6.4); `None` where a quoted string
-/// has no end.
+/// Splits the text at separators outside quoted strings (RFC 9110 section 5.6.4); `None` if a quoted string has no end.
 pub fn split_unquoted(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut parts, mut start, mut quoted, mut escaped) = (vec![], 0, false, false);
     for (place, c) in text.char_indices() {
@@ -33,8 +32,8 @@ pub fn split_unquoted(text: &str, separator: char) -> Option<Vec<&str>> {
     (!quoted).then_some(parts)
 }
 
-/// Hands over the items of a list with commas. Where a quoted string has no end, every comma counts: readers do not agree
-/// on such a list, and nothing in it is to be passed over.
+/// Passes each item of a comma-separated list to `take`. If a quoted string has no end, every comma separates: readers
+/// disagree on such a list, and no item may be missed.
 pub fn list_items(list: &str, take: &mut dyn FnMut(&str)) {
     match list.contains('"').then(|| split_unquoted(list, ',')).flatten() {
         Some(items) => items.into_iter().for_each(take),

@@ -24,13 +24,13 @@ pub struct SecretInfo {
     pub id: Id,
     /// When it was minted.
     pub created_at: Timestamp,
-    /// When it stops working because another took its place; `None` for the current one and for a staged one.
+    /// When it stops working because another took its place; `None` for the current secret and for a staged one.
     pub expires_at: Option<Timestamp>,
-    /// Whether a rotation put it beside the current one and has not come to its end.
+    /// Whether a rotation put it beside the current one and has not ended.
     pub staged: bool,
-    /// Whether it is over at any time, whatever a clock says: it was replaced without a grace.
+    /// Whether it has ended whatever the clock says: it was replaced without a grace period.
     pub retired: bool,
-    /// How it came into the store, where another system made it.
+    /// How it came into the store, if another system made it.
     pub imported: Option<Import>,
 }
 
@@ -38,11 +38,11 @@ pub struct SecretInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SecretState {
-    /// It works, and none has taken its place.
+    /// It works, and has not been replaced.
     Current,
-    /// Another took its place, and it works until its grace ends.
+    /// It was replaced, and works until its grace period ends.
     Grace,
-    /// Another took its place, and it no longer works.
+    /// It was replaced, and no longer works.
     Retired,
     /// A rotation that has not ended put it beside the current one: both work.
     Staged,
@@ -60,17 +60,17 @@ impl SecretState {
     }
 }
 
-/// What the directory says about a key at the moment it was read.
+/// What the directory said about a key when the key was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Standing {
-    /// False where the key has an owner and that user is disabled.
+    /// False if the key has an owner and that user is disabled.
     pub owner_enabled: bool,
-    /// False where the key has a tenant and that tenant is disabled.
+    /// False if the key has a tenant and that tenant is disabled.
     pub tenant_enabled: bool,
     /// The rank of the key's own role.
     pub rank: Option<i64>,
-    /// The present role of the owner, with its rank.
+    /// The current role of the owner, with its rank.
     pub owner_role: Option<(Name, i64)>,
     /// The limits of the owner, which all of their keys share.
     pub owner_limits: Limits,
@@ -94,34 +94,33 @@ pub struct Key {
     pub created_by: Option<Name>,
     /// When its settings or its secret last changed.
     pub updated_at: Timestamp,
-    /// When its expiry was last changed, or it was made: a duration counted from then.
+    /// When its expiry was last changed, or else when it was made: durations count from then.
     pub expiry_set_at: Timestamp,
     /// When a request was last allowed with it.
     pub last_used_at: Option<Timestamp>,
-    /// The address that the last of them came from, where it is known.
+    /// The address of the last such request, if known.
     pub last_used_from: Option<IpAddr>,
-    /// How many requests were allowed with it.
+    /// How many requests with it were allowed.
     pub use_count: u64,
     /// Its secrets, the newest first.
     pub secrets: Vec<SecretInfo>,
     /// What the directory adds.
     pub standing: Standing,
-    /// Counts the changes, so that two people who edit at once notice each other.
+    /// Counts the changes, so that two people who edit the key at once notice each other.
     pub revision: i64,
-    /// What the store no longer has of this key, if anything. Nothing may be decided by such a key, and nothing be
-    /// made of it: what is missing may have been a restriction.
+    /// What the store has lost of this key, if anything. Such a key must not decide anything or be used otherwise: the
+    /// missing part may have been a restriction.
     pub damage: Option<String>,
 }
 
-/// Whether a key works at all. Where several apply, the first of expired, disabled and suspended
-/// is the state.
+/// Whether a key works at all. If several apply, the state is the first of expired, disabled and suspended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// It works.
     Active,
-    /// Someone stopped it for a while.
+    /// Someone stopped it temporarily.
     Disabled,
-    /// Its time is over.
+    /// It has expired.
     Expired,
     /// Its owner or its tenant is disabled.
     Suspended,
@@ -170,7 +169,7 @@ impl FromStr for State {
 }
 
 impl Key {
-    /// A key that was made at `created_at` and never used, without a secret and without anybody above it.
+    /// A key made at `created_at` and never used, with no secret, owner or tenant.
     pub fn new(id: Id, name: Name, settings: Settings, created_at: Timestamp) -> Self {
         Self {
             id,
@@ -208,7 +207,7 @@ impl Key {
         self.current().map(|secret| &secret.id)
     }
 
-    /// When the current secret was minted; of a damaged key that has none, when the key was made.
+    /// When the current secret was minted; for a damaged key without one, when the key was made.
     pub fn minted_at(&self) -> Timestamp {
         self.current().map_or(self.created_at, |secret| secret.created_at)
     }
@@ -217,9 +216,9 @@ impl Key {
         self.secrets.iter().find(|secret| secret.is_current())
     }
 
-    /// The end that is meant by who says the same again and again: a manifest, or `create --ensure`. What was said
-    /// before changes nothing, whatever the clock did meanwhile, and whatever else about the key has changed: a
-    /// duration that led to the present end means that end. Another one counts from when the key was made.
+    /// The end that is meant when the same expiry is stated repeatedly, by a manifest or `create --ensure`. Stating it
+    /// again changes nothing, whatever the clock did meanwhile and whatever else about the key has changed: a duration
+    /// that led to the present end means that end. Any other duration counts from when the key was made.
     ///
     /// # Errors
     /// When the time lies beyond the year 9999.
@@ -234,13 +233,13 @@ impl Key {
         when.resolve(self.created_at)
     }
 
-    /// Whether the key's time is over at `now`.
+    /// Whether the key has expired at `now`.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.settings.expires_at.is_some_and(|end| end <= now)
     }
 
-    /// The role that counts: the lower one of the key's own and its owner's present role. A key
-    /// without a role has none, and an owner who has lost theirs lends none.
+    /// The role that counts: the lower of the key's own role and its owner's current one. A key without a role has
+    /// none, and an owner without a role lends none.
     pub fn effective_role(&self) -> Option<(&Name, i64)> {
         let own = self.settings.role.as_ref().zip(self.standing.rank)?;
         if self.settings.owner.is_none() {
@@ -250,25 +249,25 @@ impl Key {
         Some(if *rank < own.1 { (name, *rank) } else { own })
     }
 
-    /// The key as the object that every JSON document shows.
+    /// The key as the object in every JSON document.
     pub fn to_json(&self, now: Timestamp) -> KeyJson<'_> {
         KeyJson { key: self, now }
     }
 }
 
 impl SecretInfo {
-    /// The current secret of a key.
+    /// A current secret.
     pub fn new(id: Id, created_at: Timestamp) -> Self {
         Self { id, created_at, expires_at: None, staged: false, retired: false, imported: None }
     }
 
-    /// Whether it was imported, and is not kept yet as any other.
+    /// Whether it was imported and is not yet stored like any other.
     pub fn is_to_be_renewed(&self) -> bool {
         self.imported.is_some_and(|import| !import.is_renewed)
     }
 
-    /// The state at `now`. A secret stops working in the second that `expires_at` names, and one that was replaced
-    /// without a grace is over at any time.
+    /// The state at `now`. A secret stops working in the second that `expires_at` names, and one replaced without a
+    /// grace period has always ended.
     pub fn state(&self, now: Timestamp) -> SecretState {
         match self.expires_at {
             _ if self.retired => SecretState::Retired,

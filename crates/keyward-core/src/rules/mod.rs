@@ -1,9 +1,8 @@
 //! The rules of API keys, and nothing else.
 //!
-//! Everything in this room is pure: values in, values out. There is no clock, no randomness, no
-//! environment, no database and no screen in here, so every rule can be tested as a table or a
-//! property beside the code that states it. What a rule needs from outside (the time, random
-//! bytes) is an argument.
+//! Everything in this room is pure: values in, values out. There is no clock, randomness, environment, database or
+//! screen here, so every rule can be tested as a table or a property beside the code that states it. What a rule needs
+//! from outside (the time, random bytes) is an argument.
 
 pub mod address;
 pub mod authority;

@@ -17,7 +17,7 @@ use super::text::{holds_secret, is_obeyed};
 pub struct InvalidText(String);
 
 impl InvalidText {
-    /// With the message for the person who typed the value.
+    /// Takes the message for the person who typed the value.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
@@ -72,13 +72,13 @@ checked_text! {
     Name, check_name
 }
 checked_text! {
-    /// One permission, as an OAuth 2.0 scope token (RFC 6749 section 3.3), without the comma,
-    /// which separates scopes on the command line. 1 to 100 characters.
+    /// One permission: an OAuth 2.0 scope token (RFC 6749 section 3.3) without commas, which separate scopes on the
+    /// command line. 1 to 100 characters.
     Scope, check_scope
 }
 checked_text! {
-    /// A security level: a path in a tree, such as `Authenticated/Roles/Administrator`.
-    /// 1 to 200 characters in segments that are separated by `/`.
+    /// A security level: a path in a tree, such as `Authenticated/Roles/Administrator`. 1 to 200 characters in segments
+    /// separated by `/`.
     Level, check_level
 }
 checked_text! {
@@ -137,7 +137,7 @@ impl FromStr for Label {
     }
 }
 
-/// A label in a filter: `KEY` alone (any value) or `KEY=VALUE`.
+/// A label in a filter: `KEY` (any value) or `KEY=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelFilter {
     /// The label that must be there.
@@ -157,14 +157,14 @@ impl FromStr for LabelFilter {
     }
 }
 
-/// Words that filters, manifests and the history read as something else. Nothing new is called so, and what is called so
-/// already goes on working.
+/// Words that filters, manifests and the history read as something else. No new thing may have such a name; existing
+/// ones keep working.
 pub const RESERVED: [&str; 4] = ["-", "none", "never", "owner"];
 
-/// The first character of what a filter leaves out. No new scope begins with it.
+/// The first character of a value that a filter excludes. No new scope may begin with it.
 pub const NOT: char = '!';
 
-/// The most characters that a prefix has.
+/// The most characters in a prefix.
 pub(super) const PREFIX_LENGTH: usize = 16;
 
 fn check_name(text: &str) -> Result<(), InvalidText> {
@@ -209,7 +209,7 @@ fn check_prefix(text: &str) -> Result<(), InvalidText> {
     }
 }
 
-/// Whether `text` is a prefix, for callers that check many and need no reason.
+/// Whether `text` is a prefix, for callers that check many texts and need no message.
 pub(super) fn is_prefix(text: &str) -> bool {
     (1..=PREFIX_LENGTH).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -233,7 +233,7 @@ fn check_label_value(text: &str) -> Result<(), InvalidText> {
     check_characters("a label's value", text, "one line of text", |c| !is_obeyed(c))
 }
 
-/// A secret that is pasted into the wrong place would stand in the store, its history and every list.
+/// A secret pasted into the wrong place would be kept in the store and its history, and shown in every list.
 fn check_no_secret(what: &str, text: &str) -> Result<(), InvalidText> {
     if holds_secret(text) {
         return Err(InvalidText::new(format!(
@@ -276,7 +276,7 @@ fn check_characters(
 mod tests {
     use super::*;
 
-    /// A row a value: what it is parsed as, and the message it must be refused with (if any).
+    /// One row per value: what it is parsed as, and the error message, if any.
     #[test]
     fn names_are_checked() {
         let long = "x".repeat(100);

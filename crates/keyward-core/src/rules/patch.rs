@@ -1,7 +1,7 @@
-//! A change to settings: what `create`, `edit` and `duplicate` have in common.
+//! A change to settings, as `create`, `edit` and `duplicate` make it.
 //!
-//! A patch says nothing about most settings and something about a few. Applied to the defaults it
-//! makes a new key's settings, to a key's own the edited ones.
+//! A patch says nothing about most settings and something about a few. Applied to the defaults, it gives the settings
+//! of a new key; applied to a key's own, the edited ones.
 
 use serde_json::{Map, Value};
 
@@ -9,15 +9,15 @@ pub use super::difference::Difference;
 use super::names::{InvalidText, Prefix};
 use super::setting::{Setting, SettingSlot, SettingValue, Settings};
 
-/// A change to the settings of a key. Each setting is first replaced, if it is, then taken from, then added to.
+/// A change to the settings of a key. For each setting, replacement comes first, then removal, then addition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsPatch {
     replaced: Vec<Setting>,
     /// The new values of the settings that are replaced.
     values: Settings,
-    /// What comes into lists and labels.
+    /// What is added to lists and labels.
     added: Settings,
-    /// What goes out of lists and labels.
+    /// What is removed from lists and labels.
     removed: Settings,
 }
 
@@ -34,7 +34,7 @@ impl SettingsPatch {
         *self == Self::default()
     }
 
-    /// Whether it changes this setting, in whatever way.
+    /// Whether it changes this setting in any way.
     pub fn changes(&self, setting: Setting) -> bool {
         let is_listed = |settings: &Settings| match setting.value(settings) {
             SettingValue::Texts(texts) => !texts.is_empty(),
@@ -44,13 +44,12 @@ impl SettingsPatch {
         self.replaces(setting).is_some() || is_listed(&self.added) || is_listed(&self.removed)
     }
 
-    /// The value that this setting gets, before anything is added to it or taken from it; `None` where it is not
-    /// replaced.
+    /// The replacement of this setting, before additions and removals; `None` if it is not replaced.
     pub fn replaces(&self, setting: Setting) -> Option<SettingValue<'_>> {
         self.replaced.contains(&setting).then(|| setting.value(&self.values))
     }
 
-    /// Replaces a setting: by what is put into the place that this returns, or by its default.
+    /// Replaces a setting: with what is put into the returned slot, or else with its default.
     pub fn replace(&mut self, setting: Setting) -> SettingSlot<'_> {
         if !self.replaced.contains(&setting) {
             self.replaced.push(setting);
@@ -58,18 +57,17 @@ impl SettingsPatch {
         setting.slot(&mut self.values)
     }
 
-    /// Where to put what comes into a list or into labels. In other settings it has no effect.
+    /// The slot for what is added to a list or to labels. In other settings it has no effect.
     pub fn add(&mut self, setting: Setting) -> SettingSlot<'_> {
         setting.slot(&mut self.added)
     }
 
-    /// Where to put what goes out of a list or out of labels, of which the keys count. In other settings it has
-    /// no effect.
+    /// The slot for what is removed from a list, or from labels by their keys. In other settings it has no effect.
     pub fn remove(&mut self, setting: Setting) -> SettingSlot<'_> {
         setting.slot(&mut self.removed)
     }
 
-    /// Whether an item of this setting both comes and goes.
+    /// Whether an item of this setting is both added and removed.
     pub fn contradicts_itself(&self, setting: Setting) -> bool {
         let mut rest = self.added.clone();
         setting.remove(&self.removed, &mut rest);
@@ -89,10 +87,10 @@ impl SettingsPatch {
         new
     }
 
-    /// The same, where what is added may be more than fits beside what is there.
+    /// The same, but checks that the additions fit beside the existing values.
     ///
     /// # Errors
-    /// Where it is.
+    /// If they do not fit.
     pub fn apply_checked(&self, settings: &Settings) -> Result<Settings, InvalidText> {
         let new = self.apply(settings);
         new.limits.check().map(|()| new)
@@ -116,7 +114,7 @@ pub fn fields(settings: &Settings) -> Map<String, Value> {
 }
 
 fn json(setting: Setting, settings: &Settings) -> Value {
-    // Texts, numbers, sets and maps with text keys: none of them can fail to be JSON.
+    // Texts, numbers, sets and maps with text keys: none of them can fail to serialise.
     serde_json::to_value(setting.value(settings)).unwrap_or(Value::Null)
 }
 

@@ -1,7 +1,7 @@
-//! What all plain secrets have in common, whoever made them.
+//! What all plain secrets share, whichever system made them.
 
 /// The plain text of a secret.
 pub trait PlainText {
-    /// The plain text. Whoever calls this answers for where it goes.
+    /// The plain text. The caller is responsible for where it goes.
     fn expose(&self) -> &str;
 }

@@ -1,14 +1,14 @@
-//! The generic cell rate algorithm (ITU-T I.371): so many in a period, and so many at once.
+//! The generic cell rate algorithm (ITU-T I.371): a count in a period, and a burst at once.
 //!
-//! It keeps one time for each thing that is limited: the theoretical arrival time, at which it would be as if nothing had
-//! ever come. There is no window, so there is no edge of one at which twice as many would pass.
+//! It keeps one time for each limited thing: the theoretical arrival time, when the limit is fully available again.
+//! There are no windows, so no edge at which twice as many would pass.
 
-/// So many in a period, of which so many may come at once. Times are in any unit, since some moment.
+/// At most a count in a period, and at most a burst at once. Times are in any unit, from any origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How far one pushes the time.
+    /// How far each one moves the time.
     interval: u64,
-    /// How far ahead of the present the time may be.
+    /// How far the time may be ahead of now.
     ahead: u64,
 }
 
@@ -25,16 +25,16 @@ impl Rate {
     /// assert!(rate.take(second, 5_500).is_ok());
     /// ```
     pub const fn new(count: u64, period: u64, burst: u64) -> Self {
-        // Rounded up: never more than that.
+        // Rounded up, so that the rate never exceeds the limit.
         let interval = period.div_ceil(if count == 0 { 1 } else { count });
         let interval = if interval == 0 { 1 } else { interval };
         Self { interval, ahead: interval.saturating_mul(if burst == 0 { 1 } else { burst }) }
     }
 
-    /// Takes one at `now`, where `time` is what is kept. Returns what is to be kept now.
+    /// Takes one at `now`, given the stored `time`. Returns the time to store.
     ///
     /// # Errors
-    /// The time after which one may be taken. Nothing is taken then.
+    /// The wait until one may be taken. Nothing is taken then.
     pub const fn take(self, time: u64, now: u64) -> Result<u64, u64> {
         let start = if time > now { time } else { now };
         let next = start.saturating_add(self.interval);
@@ -46,12 +46,12 @@ impl Rate {
 }
 
 impl Rate {
-    /// How many may be taken at 0, where `time` is what is kept.
+    /// How many may be taken at 0, given the stored `time`.
     pub const fn remaining(self, time: u64) -> u64 {
         self.ahead.saturating_sub(time) / self.interval
     }
 
-    /// As far ahead of the present as the time may ever be.
+    /// The furthest that the time can be ahead of now.
     pub const fn most_ahead(self) -> u64 {
         self.ahead
     }
@@ -64,8 +64,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// In no stretch of time pass more than the burst and what the rate lets in meanwhile, and whoever waits as long
-        /// as they were told passes.
+        /// No stretch of time lets through more than the burst plus the rate's share, and a caller who waits as long as
+        /// told passes.
         #[test]
         fn no_more_passes_than_may(
             count in 1u64..50,

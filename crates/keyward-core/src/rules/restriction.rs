@@ -1,12 +1,12 @@
 //! What a later state of a key refuses that an earlier one allowed.
 //!
-//! A backup that is restored brings the earlier state back. What was taken away since must not come back with it.
+//! Restoring a backup brings the earlier state back. Permissions removed since then must not come back with it.
 
 use super::key::Key;
 use super::setting::Settings;
 
-/// The earlier settings, with all those of the later ones by which a request is refused that was allowed before. One of
-/// them comes as a whole: it is the later change, made again.
+/// The earlier settings, with every later setting that refuses a request allowed before. Each is taken over whole, as
+/// if the later change were made again.
 ///
 /// The rules are those of [`super::decision`]: a test compares the two.
 pub fn as_strict(before: &Key, now: &Key) -> Settings {
@@ -35,7 +35,7 @@ pub fn as_strict(before: &Key, now: &Key) -> Settings {
     if later.tenant.is_some() && later.tenant != merged.tenant {
         merged.tenant.clone_from(&later.tenant);
     }
-    // The role and the owner go together: whichever is lower counts.
+    // The role and the owner belong together: whichever is lower counts.
     let rank = |key: &Key| key.effective_role().map(|(_, rank)| rank);
     let is_stopped = !now.standing.owner_enabled && before.standing.owner_enabled;
     if rank(now) < rank(before) || is_stopped {

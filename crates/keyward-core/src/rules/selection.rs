@@ -1,4 +1,4 @@
-//! What a filter wants of a field: some values, none at all, or anything but some.
+//! What a filter selects in a field: certain values, no value at all, or anything except certain values.
 
 use std::str::FromStr;
 
@@ -7,10 +7,10 @@ use super::names::NOT;
 /// The word for "no value at all".
 pub const NONE: &str = "none";
 
-/// What is wanted of a field.
+/// What is selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection<T> {
-    /// One of these, where there are any. `None` stands for no value at all.
+    /// One of these, if there are any. `None` stands for no value at all.
     pub any_of: Vec<Option<T>>,
     /// And none of these.
     pub none_of: Vec<Option<T>>,
@@ -29,12 +29,12 @@ impl<T> From<T> for Selection<T> {
 }
 
 impl<T> Selection<T> {
-    /// Whether it wants nothing in particular.
+    /// Whether it selects everything.
     pub fn is_empty(&self) -> bool {
         self.any_of.is_empty() && self.none_of.is_empty()
     }
 
-    /// What is wanted here and in `other`: one of the values of both, and none of those that either leaves out.
+    /// Combines this with `other`: one of the values of either, and none of those that either excludes.
     #[must_use]
     pub fn or(mut self, other: Self) -> Self {
         self.any_of.extend(other.any_of);
@@ -47,29 +47,29 @@ impl<T> Selection<T> {
         self.any_of.iter().chain(&self.none_of).flatten()
     }
 
-    /// How many conditions it is made of.
+    /// The number of conditions in it.
     pub fn len(&self) -> usize {
         self.any_of.len() + self.none_of.len()
     }
 
-    /// Whether a field with `has` for each of its values is wanted.
+    /// Whether it selects a field, where `has` says whether the field has a value.
     pub fn takes(&self, is_empty: bool, has: impl Fn(&T) -> bool) -> bool {
         let holds = |value: &Option<T>| value.as_ref().map_or(is_empty, &has);
         (self.any_of.is_empty() || self.any_of.iter().any(holds)) && !self.none_of.iter().any(holds)
     }
 
-    /// Reads values that commas separate. A [`NOT`] in front of one leaves it out.
+    /// Reads values separated by commas. A [`NOT`] before a value excludes it.
     ///
     /// # Errors
-    /// The first of `value`.
+    /// The first error of `value`.
     pub fn read<E>(text: &str, value: impl FnMut(&str) -> Result<Option<T>, E>) -> Result<Self, E> {
         Self::read_parts(text.split(','), value)
     }
 
-    /// The same of a text that is one value, commas or not.
+    /// The same for a text that is a single value, even with commas.
     ///
     /// # Errors
-    /// What `value` says.
+    /// The error of `value`.
     pub fn read_one<E>(text: &str, value: impl FnMut(&str) -> Result<Option<T>, E>) -> Result<Self, E> {
         Self::read_parts([text], value)
     }
@@ -89,7 +89,7 @@ impl<T> Selection<T> {
     }
 }
 
-/// As a filter is written on a command line.
+/// The form of a filter on a command line.
 impl<T: FromStr> FromStr for Selection<T> {
     type Err = T::Err;
 
@@ -101,7 +101,7 @@ impl<T: FromStr> FromStr for Selection<T> {
 /// A value of a field that may have none.
 ///
 /// # Errors
-/// What the type says of it.
+/// The parse error of the type.
 pub fn or_none<T: FromStr>(text: &str) -> Result<Option<T>, T::Err> {
     if text == NONE { Ok(None) } else { text.parse().map(Some) }
 }

@@ -1,15 +1,14 @@
-//! Secrets that stand where they should not, characters that a terminal obeys, and words for messages.
+//! Secrets in the wrong places, characters that a terminal obeys, and words for messages.
 
 use std::borrow::Cow;
 
 use super::digits::{ID_DIGITS, behind_id};
 
-/// The least number of digits of a secret that make a text suspicious.
+/// How many digits of a secret make a text suspicious.
 const SECRET_DIGITS: usize = 8;
-/// No word shorter than this looks like a secret: an id between underscores, and the beginning of a secret.
+/// A word shorter than this never looks like a secret: an id between underscores, and the beginning of a secret.
 const LEAST_WORD: usize = 1 + ID_DIGITS + 1 + SECRET_DIGITS;
-/// A run of letters and digits that is as long as this can be the random part of a secret, or a
-/// secret in base64.
+/// A run of letters and digits this long can be the random part of a secret, or a secret in base64.
 const ENCODED_DIGITS: usize = 40;
 
 /// Whether a terminal obeys this character instead of showing it: control characters, and those
@@ -18,8 +17,8 @@ pub fn is_obeyed(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Bytes that somebody else wrote, as they may stand in a message: at most this many characters of them, without a secret
-/// and without anything that a terminal obeys.
+/// Untrusted bytes, made safe for a message: at most this many characters, without secrets or anything that a terminal
+/// obeys.
 pub fn shown(bytes: &[u8], most: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = redact(&text);
@@ -30,7 +29,7 @@ pub fn shown(bytes: &[u8], most: usize) -> String {
     shown
 }
 
-/// How a clock stands to another one, of which it is so many seconds ahead: `3 seconds ahead of`, `1 second behind`.
+/// How far a clock is from another one, given the seconds that it is ahead: `3 seconds ahead of`, `1 second behind`.
 pub fn ahead(seconds: i64) -> String {
     let side = if seconds < 0 { "behind" } else { "ahead of" };
     format!("{} {side}", count(seconds.unsigned_abs(), "second"))
@@ -41,17 +40,16 @@ pub fn count(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
-/// Whether there is something in the text that looks like a secret.
+/// Whether something in the text looks like a secret.
 pub fn holds_secret(text: &str) -> bool {
     matches!(redact(text), Cow::Owned(_))
 }
 
-/// Replaces everything in `text` that looks like a secret, whole or damaged, plain or in base64, so
-/// that a credential that someone put where it does not belong (an argument, a path) is not
-/// repeated in a message about it.
+/// Replaces everything in `text` that looks like a secret, whole or damaged, plain or in base64. So a message about a
+/// credential in the wrong place (an argument, a path) does not repeat it.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let is_end = |c: char| c.is_whitespace() || "'\"`;<>()[]{}".contains(c);
-    // Every name that is read from a store comes here, and most are short.
+    // Every name read from a store passes through here, and most are short.
     if text.len() < LEAST_WORD || !text.split(is_end).any(looks_secret) {
         return Cow::Borrowed(text);
     }
@@ -68,8 +66,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     Cow::Owned(redacted)
 }
 
-/// A word with an id between underscores and the beginning of a secret behind it, or with something
-/// encoded in it.
+/// A word with an id between underscores and the beginning of a secret after it, or with something encoded in it.
 fn looks_secret(word: &str) -> bool {
     if word.len() < LEAST_WORD {
         return false;
@@ -81,7 +78,7 @@ fn looks_secret(word: &str) -> bool {
     plain || word.split(|c: char| !c.is_ascii_alphanumeric()).any(is_encoded)
 }
 
-/// A long run of small and capital letters and digits, as base64 is and words are not.
+/// A long run of lower-case and capital letters and digits, as in base64 but not in words.
 fn is_encoded(run: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| run.as_bytes().iter().any(kind);
     run.len() >= ENCODED_DIGITS && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit)
@@ -95,7 +92,7 @@ mod tests {
     use super::*;
     use crate::rules::token::{Id, Secret};
 
-    /// Made up.
+    /// A made-up secret.
     fn secret() -> String {
         Secret::build(&"my_app".parse().unwrap(), Id::from_random([7; 8]), &[42; 32]).expose().to_owned()
     }

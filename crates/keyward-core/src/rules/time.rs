@@ -1,7 +1,7 @@
 //! Points in time and spans, as people and scripts write them.
 //!
-//! keyward counts whole seconds in UTC. Nothing here reads a clock: whoever resolves a [`When`]
-//! passes the present in.
+//! keyward counts whole seconds in UTC. Nothing here reads a clock: the caller that resolves a [`When`] passes the
+//! current time in.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,24 +14,24 @@ use jiff::{Span, Timestamp};
 use super::names::InvalidText;
 use super::text::count;
 
-/// A length of time, zero or more, in whole seconds or calendar units: `90d`, `12h`, `2w`, `1d 6h`,
-/// `1y 6mo`. A day, a month and a year are those of the calendar in UTC.
+/// A length of time, zero or more, in whole seconds or calendar units: `90d`, `12h`, `2w`, `1d 6h`, `1y 6mo`. Days,
+/// months and years follow the calendar, in UTC.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Duration(Span);
 
 impl Duration {
-    /// `from` plus this duration, or `None` where no such time can be written.
+    /// `from` plus this duration, or `None` if no such time can be written.
     pub fn after(self, from: Timestamp) -> Option<Timestamp> {
         let later = from.to_zoned(TimeZone::UTC).checked_add(self.0).ok()?;
         Some(whole_seconds(later.timestamp()))
     }
 
-    /// The number of seconds that it is, counted from `from`.
+    /// Its length in seconds, counted from `from`.
     pub fn seconds_after(self, from: Timestamp) -> Option<u64> {
         u64::try_from(self.after(from)?.as_second() - from.as_second()).ok()
     }
 
-    /// `from` minus this duration, or `None` where no such time can be written.
+    /// `from` minus this duration, or `None` if no such time can be written.
     pub fn before(self, from: Timestamp) -> Option<Timestamp> {
         let earlier = from.to_zoned(TimeZone::UTC).checked_sub(self.0).ok()?;
         Some(whole_seconds(earlier.timestamp()))
@@ -39,7 +39,7 @@ impl Duration {
 }
 
 impl Duration {
-    /// So many days of the calendar.
+    /// A number of calendar days.
     pub fn of_days(days: u16) -> Self {
         Self(Span::new().days(i64::from(days)))
     }
@@ -50,13 +50,13 @@ impl Duration {
         shortest.is_none_or(|own| own >= seconds.unsigned_abs())
     }
 
-    /// Whether it is no time at all.
+    /// Whether it is zero.
     pub fn is_zero(self) -> bool {
         self.0.is_zero()
     }
 }
 
-/// The same units of each kind: a day is a day, and not 24 hours.
+/// Equal if the units are the same: a day is not 24 hours.
 impl PartialEq for Duration {
     fn eq(&self, other: &Self) -> bool {
         self.0.fieldwise() == other.0
@@ -67,7 +67,7 @@ impl Eq for Duration {}
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The short form of the words that it is read from: 90d, 1d 6h.
+        // The short form of the words that it is parsed from: 90d, 1d 6h.
         write!(f, "{:#}", self.0)
     }
 }
@@ -102,17 +102,17 @@ impl FromStr for Duration {
 pub enum When {
     /// It does not end.
     Never,
-    /// So long after the present.
+    /// This long from now.
     In(Duration),
     /// At this time.
     At(Timestamp),
 }
 
 impl When {
-    /// The time that is meant, seen from `now`; `None` for `never`.
+    /// The time that is meant, as of `now`; `None` for `never`.
     ///
     /// # Errors
-    /// When the time lies beyond the year 9999.
+    /// If the time lies beyond the year 9999.
     pub fn resolve(self, now: Timestamp) -> Result<Option<Timestamp>, InvalidText> {
         match self {
             Self::Never => Ok(None),
@@ -149,17 +149,17 @@ impl FromStr for When {
     }
 }
 
-/// A moment in the past, from which on something is looked at: a duration back from now, a date, or an RFC 3339 time.
+/// A time in the past from which something counts: a duration back from now, a date, or an RFC 3339 time.
 #[derive(Debug, Clone, Copy)]
 pub enum Since {
-    /// So long before the present.
+    /// This long ago.
     Ago(Duration),
     /// From this time on.
     At(Timestamp),
 }
 
 impl Since {
-    /// The time that is meant, seen from `now`.
+    /// The time that is meant, as of `now`.
     pub fn resolve(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Ago(duration) => duration.before(now).unwrap_or(Timestamp::MIN),
@@ -183,7 +183,7 @@ impl FromStr for Since {
 
 /// A date (its first moment in UTC) or an RFC 3339 time.
 pub fn parse_time(text: &str) -> Option<Timestamp> {
-    // jiff reads more than RFC 3339 as a civil date; exactly ten characters are a date.
+    // jiff accepts more civil dates than RFC 3339; only those of exactly ten characters count.
     if text.len() == 10
         && let Ok(date) = text.parse::<Date>()
     {
@@ -193,8 +193,8 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
     text.parse().ok().map(whole_seconds)
 }
 
-/// The system's time. It can tell times that no [`Timestamp`] can: for those, the last or the first of all timestamps,
-/// so that what has an end has ended where the clock is beyond the year 9999.
+/// The system's time. It can hold times that no [`Timestamp`] can: they become the last or the first timestamp, so that
+/// everything with an end has ended if the clock is beyond the year 9999.
 pub fn from_system(time: SystemTime) -> Timestamp {
     let end = if time < SystemTime::UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::try_from(time).unwrap_or(end)
@@ -202,7 +202,7 @@ pub fn from_system(time: SystemTime) -> Timestamp {
 
 /// The time without its fraction of a second.
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
-    // Rounding a time down to a second that the type can hold cannot fail; keep it as it is if so.
+    // Rounding down to a second that the type can hold cannot fail; if it did, the time would stay as it is.
     let seconds = time.as_nanosecond().div_euclid(1_000_000_000);
     i64::try_from(seconds).ok().and_then(|s| Timestamp::from_second(s).ok()).unwrap_or(time)
 }
@@ -212,7 +212,7 @@ pub fn rfc3339(time: Timestamp) -> Rfc3339 {
     Rfc3339(time)
 }
 
-/// Displays and serialises as [`rfc3339`] says.
+/// Displays and serialises in the form of [`rfc3339`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rfc3339(Timestamp);
 
@@ -232,7 +232,7 @@ impl serde::Serialize for Rfc3339 {
 pub fn relative(time: Timestamp, now: Timestamp) -> String {
     let seconds = time.as_second() - now.as_second();
     let size = seconds.unsigned_abs();
-    // To the nearest: a key that expires in ninety days says so a minute later as well.
+    // To the nearest unit, so that "in 90 days" still reads the same a minute later.
     let nearest = |unit: u64| (size + unit / 2) / unit;
     let amount = match size {
         0 => return "now".to_owned(),
@@ -330,7 +330,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every second that a clock can tell, the ends of all times and their neighbours often.
+        /// Any second that a clock can give, often the ends of the range and their neighbours.
         #[test]
         fn no_clock_makes_a_conversion_fail(
             second in prop_oneof![
@@ -348,7 +348,7 @@ mod tests {
             let now = whole_seconds(from_system(system.unwrap()));
             let other = Timestamp::from_second(other % Timestamp::MAX.as_second()).unwrap();
             prop_assert_eq!(now.as_second(), second.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second()));
-            // What is shown is read back, as far as RFC 3339 has years.
+            // What is shown can be read back, within the years of RFC 3339.
             let shown = rfc3339(now).to_string();
             prop_assert!(shown.starts_with('-') || parse_time(&shown) == Some(now), "{}", shown);
             relative(now, other);

@@ -5,13 +5,12 @@
 //! │  │            │               └ CRC-32 (IEEE 802.3) of everything before it, in base62
 //! │  │            └ 32 bytes from the operating system's generator, in base62
 //! │  └ the public id of this secret: 12 characters of lower-case Crockford base32
-//! └ the prefix, which may itself hold underscores: hence from the right
+//! └ the prefix, which may itself hold underscores: hence the parsing from the right
 //! ```
 //!
-//! Base62 is the alphabet `0-9A-Za-z`, most significant digit first, padded with `0` to a fixed
-//! width; so every secret has exactly one spelling. The checksum is no protection against an
-//! attacker; it tells a damaged or mistyped credential from a wrong one without a look at the
-//! store, and lets secret scanners recognise a leaked one.
+//! Base62 is the alphabet `0-9A-Za-z`, most significant digit first, padded with `0` to a fixed width; so every secret
+//! has exactly one spelling. The checksum does not protect against an attacker. It tells a damaged or mistyped
+//! credential from a wrong one without reading the store, and lets secret scanners recognise a leaked one.
 //!
 //! [`Secret`] is the plain text. It is wiped when dropped, has no `Display` and no `Serialize`,
 //! and its `Debug` shows only the public id. What is stored is [`super::hashing::HashedSecret`].
@@ -60,7 +59,7 @@ impl Id {
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        // Digits of Crockford base32 are ASCII: there is no other way to make one.
+        // Crockford base32 digits are ASCII, and an id is always made of them.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -100,7 +99,7 @@ pub struct Secret {
     id: Id,
 }
 
-/// Why a text is no secret of keyward's. None of the messages repeats any of the text.
+/// Why a text is not a keyward secret. No message repeats any of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
@@ -110,7 +109,7 @@ pub enum TokenError {
     /// Not of the form `prefix_id_secret`.
     #[error("this does not have the form of a secret (prefix_id_secret)")]
     Form,
-    /// The form is right and the checksum is not.
+    /// The form is right, but the checksum is not.
     #[error("the checksum does not match: a character is wrong or missing")]
     Checksum,
 }
@@ -132,13 +131,13 @@ impl Secret {
     /// Parses a secret from the right.
     ///
     /// # Errors
-    /// [`TokenError`] says what is wrong with the text; it never touches a store to find out.
+    /// [`TokenError`] says what is wrong with the text, without using a store.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         let id = check(text)?;
         Ok(Self { text: Zeroizing::new(text.to_owned()), id })
     }
 
-    /// The same for a text that is at hand already, and that becomes the secret.
+    /// The same, but takes the text over instead of copying it.
     ///
     /// # Errors
     /// As [`Secret::parse`]. The text is wiped.
@@ -147,8 +146,8 @@ impl Secret {
         Ok(Self { text, id })
     }
 
-    /// Whether `text` is of the form of a secret: one of ours, or one of ours that was damaged. White space around it and
-    /// a wrong checksum change nothing about that; [`Secret::parse`] refuses both.
+    /// Whether `text` has the form of a keyward secret, possibly damaged. White space around it and a wrong checksum
+    /// are allowed here; [`Secret::parse`] refuses both.
     pub fn has_form(text: &str) -> bool {
         !matches!(check(text.trim()), Err(TokenError::Form))
     }
@@ -163,7 +162,7 @@ impl Secret {
         &self.text[..self.text.len() - TAIL_LENGTH]
     }
 
-    /// The plain text. Whoever calls this answers for where it goes.
+    /// The plain text. The caller is responsible for where it goes.
     pub fn expose(&self) -> &str {
         &self.text
     }
@@ -181,7 +180,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The public id in a text that is a secret: its form, its checksum, its number.
+/// The public id in a secret, after checking its form, its checksum and its number.
 fn check(text: &str) -> Result<Id, TokenError> {
     if text.trim() != text {
         return Err(TokenError::Spaces);
@@ -240,8 +239,8 @@ fn encode_secret(bytes: &[u8; SECRET_BYTES], text: &mut String) {
 /// The greatest number that 32 bytes make, 2^256 - 1, in base62.
 const GREATEST: &[u8; SECRET_LENGTH] = b"yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp1";
 
-/// Whether 43 digits are a number below 2^256: 62^43 is a little more, and a secret that no bytes
-/// make is not one of ours. Digits of base62 are in the order of ASCII, so numbers of one width compare like texts.
+/// Whether 43 digits are a number below 2^256: 62^43 is a little more, and a secret that does not come from 32 bytes is
+/// not ours. Base62 digits are in ASCII order, so numbers of equal width compare as texts.
 fn fits_32_bytes(digits: &[u8]) -> bool {
     digits <= GREATEST.as_slice()
 }
@@ -256,7 +255,7 @@ mod tests {
         Secret::build(&prefix.parse().unwrap(), Id::from_random(id.to_be_bytes()), &bytes)
     }
 
-    /// Made-up vectors. Computed apart from this code, with Python's `zlib.crc32` and big integers.
+    /// Made-up vectors. Computed independently of this code, with Python's `zlib.crc32` and big integers.
     #[test]
     fn vectors() {
         for (prefix, bytes, text) in [

@@ -1,8 +1,8 @@
-//! How often keys were used: calls, by what came of them.
+//! How often keys were used: calls, by their result.
 
 use serde::Serialize;
 
-/// What came of a request that was made with a genuine secret of a key that works.
+/// The result of a request made with a genuine secret of a working key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// It was allowed (200).
@@ -14,7 +14,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// What came of a decision with this HTTP status; `None` where no key was used: with 401, and where nothing could be
+    /// The result of a decision with this HTTP status; `None` if no key was used: for 401, and if nothing could be
     /// checked.
     pub fn of(status: u16) -> Option<Self> {
         match status {
@@ -26,19 +26,19 @@ impl Call {
     }
 }
 
-/// So many calls.
+/// Numbers of calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Calls {
-    /// Those that were allowed.
+    /// Calls that were allowed.
     pub allowed: u64,
-    /// Those that the key may not make.
+    /// Calls that the key may not make.
     pub forbidden: u64,
-    /// Those that a limit refused.
+    /// Calls that a limit refused.
     pub limited: u64,
 }
 
 impl Calls {
-    /// One more.
+    /// Counts one more call.
     pub fn add(&mut self, call: Call) {
         let number = match call {
             Call::Allowed => &mut self.allowed,
@@ -48,14 +48,14 @@ impl Calls {
         *number = number.saturating_add(1);
     }
 
-    /// Those of another number too.
+    /// Adds the numbers of `other`.
     pub fn merge(&mut self, other: Self) {
         self.allowed = self.allowed.saturating_add(other.allowed);
         self.forbidden = self.forbidden.saturating_add(other.forbidden);
         self.limited = self.limited.saturating_add(other.limited);
     }
 
-    /// All of them.
+    /// The total.
     pub fn all(&self) -> u64 {
         self.allowed.saturating_add(self.forbidden).saturating_add(self.limited)
     }

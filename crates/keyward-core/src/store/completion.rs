@@ -1,10 +1,10 @@
-//! Names for the completion of a command line: few of them, and fast whatever the store holds.
+//! Names for command-line completion: few of them, and fast for a store of any size.
 
 use super::db::Conn;
 use super::error::StoreError;
 use super::filter::behind;
 
-/// More candidates than this are of no use to anybody.
+/// More candidates than this help nobody.
 const MOST: u32 = 100;
 
 /// What can be completed from a store.
@@ -21,7 +21,7 @@ pub enum Names {
     Tenants,
     Scopes,
     Levels,
-    /// Labels with an `=` behind them; behind that, their values.
+    /// Labels followed by `=`; after that, their values.
     Labels,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn names_starting(conn: &Conn, names: Names, start: &str) -> Result<V
         Names::Levels => ("key_level", "level", ""),
         Names::Labels => return labels_starting(conn, start),
     };
-    // A range, which an index serves.
+    // A range, so that an index can be used.
     let sql = format!(
         "SELECT DISTINCT {column} FROM {table} WHERE {column} >= ?1 AND {column} < ?2{and} ORDER BY {column} LIMIT {MOST}"
     );
@@ -52,7 +52,8 @@ fn labels_starting(conn: &Conn, start: &str) -> Result<Vec<String>, StoreError> 
         );
         return conn.all(&sql, &[start.into(), behind(start).as_str().into()], |row| Ok(format!("{}=", row.text(0)?)));
     };
-    // Values may hold any character: all that begin so follow each other, and the first that does not ends them.
+    // Values may contain any character: those with this prefix are adjacent in order, and the first without it ends the
+    // run.
     let sql =
         format!("SELECT DISTINCT value FROM key_label WHERE label = ?1 AND value >= ?2 ORDER BY value LIMIT {MOST}");
     let values = conn.all(&sql, &[label.into(), value.into()], |row| Ok(row.text(0)?.to_owned()))?;

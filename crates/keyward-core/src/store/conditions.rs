@@ -2,7 +2,7 @@
 
 use super::db::Value;
 
-/// What must hold, all of it, and what is bound to it.
+/// Conditions that must all hold, with their bound values.
 #[derive(Debug, Default)]
 pub(super) struct Conditions<'v> {
     sql: String,
@@ -36,12 +36,12 @@ impl<'v> Conditions<'v> {
         format!("?{}", self.values.len())
     }
 
-    /// `WHERE` and the conditions; nothing where there are none.
+    /// `WHERE` and the conditions; empty if there are none.
     pub(super) fn sql(&self) -> &str {
         &self.sql
     }
 
-    /// What is bound, in the order of the placeholders.
+    /// The bound values, in the order of the placeholders.
     pub(super) fn values(&self) -> Vec<Value<'_>> {
         let value = |bound| match bound {
             &Bound::Integer(number) => Value::Integer(number),

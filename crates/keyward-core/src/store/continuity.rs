@@ -1,8 +1,8 @@
-//! A store that stays open, and what others do to it meanwhile.
+//! A store that stays open while others change it.
 //!
-//! Others write to it, which is what stores are for. But somebody may also put another file in its place, or copy an
-//! older state of it over the present one, and then what was revoked since works again. So a store that is open knows
-//! which store it is and where the end of its history was, and looks whether both still hold.
+//! Others may write to it as usual. But someone may also replace the file, or copy an older state over it, and then
+//! keys revoked since then work again. So an open store knows its identity and where its history ended, and checks that
+//! both still hold.
 
 use std::path::{Path, PathBuf};
 #[cfg(feature = "postgres")]
@@ -20,27 +20,27 @@ use super::postgres::{self, Server};
 use super::sqlite::{Purpose, Sight};
 use super::{Conn, Store, sqlite};
 
-/// What has become of a store since the last look at it.
+/// What has happened to a store since the last check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// Nobody else wrote to it.
+    /// No one else wrote to it.
     Same,
-    /// It goes on from where it was.
+    /// Its history continues from the known head.
     Changed,
-    /// It is another one: a restored backup. Nothing that was known of it holds.
+    /// It is another store: a restored backup. Nothing that was known still holds.
     Anew,
 }
 
-/// Which store it was, and the end of its history then; `None` where that was missing already.
+/// Its identity, and the end of its history at that time; `None` if that was already missing.
 pub(crate) type Known = Option<(StoreId, Head)>;
 
 impl Store {
-    /// Looks what has become of the store, and opens it again where only that tells.
+    /// Checks what has happened to the store, and opens it again if that is needed to know.
     ///
     /// # Errors
-    /// [`StoreError::Replaced`], where another file is at the path: it can be opened when nobody in this process has the
-    /// former one open any more. [`StoreError::Rewound`] for an older state of this store, [`StoreError::Moved`] for one
-    /// that is elsewhere by now, and whatever keeps it from being read.
+    /// [`StoreError::Replaced`] if another file is at the path: it can be opened when the former one is no longer open
+    /// anywhere in this process. [`StoreError::Rewound`] for an older state of this store, [`StoreError::Moved`] for a
+    /// store that was moved, or any error in reading it.
     pub fn refresh(&mut self) -> Result<Freshness, StoreError> {
         let freshness = self.look()?;
         self.check_here()?;
@@ -62,25 +62,25 @@ impl Store {
                 self.compare()
             }
             Sight::Replaced => {
-                // Or else the log would be taken for that of the file that is there now.
+                // Otherwise the log would be taken for the log of the new file.
                 self.conn.file().map_or(Ok(()), Sqlite::take_log_along)?;
                 Err(StoreError::Replaced(self.path.clone()))
             }
         }
     }
 
-    /// How often a look has found that it is not what it was.
+    /// How often a check has found the store changed.
     pub(crate) fn sightings(&self) -> u64 {
         self.sightings
     }
 
-    /// The end of the history at the last look.
+    /// The end of the history at the last check.
     pub(crate) fn known_head(&self) -> Option<Head> {
         self.known.as_ref().map(|(_, head)| *head)
     }
 
-    /// Learns what others have seen of this store: it is compared with that from now on. A connection that has not looked
-    /// for long would else go on from an older state, as if nothing had been lost.
+    /// Learns what others have seen of this store, and compares it with that from now on. Otherwise a connection
+    /// without a recent check would accept an older state as if nothing had been lost.
     pub(crate) fn adopt(&mut self, way: &Way) {
         if is_later(&way.known, &self.known) {
             self.known.clone_from(&way.known);
@@ -93,30 +93,30 @@ impl Store {
         &self.known
     }
 
-    /// Becomes a store of its own, in a file of its own: what was known of the one that it is a copy of does not hold.
+    /// Becomes a store of its own, in its own file: what was known about the original does not apply to the copy.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub(super) fn become_another(self) -> Result<(), StoreError> {
         self.conn.execute("UPDATE history_head SET store_id = lower(hex(randomblob(16)))", &[])?;
         self.conn.execute(sqlite::ANOTHER_FILE, &[]).map(drop)
     }
 
-    /// What was moved is the one that it is a copy of.
+    /// Keeps the identity of the original, which was moved here.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub(super) fn stay_here(&mut self) -> Result<(), StoreError> {
         if self.moved.take().is_some() { moved::clear(&self.conn) } else { Ok(()) }
     }
 
-    /// How the same store is opened once more, by another thread.
+    /// Returns a function with which another thread opens the same store.
     pub fn again(&self) -> impl Fn() -> Result<Self, StoreError> + Send + use<> {
         let way = self.way();
         move || way.open_unknown()
     }
 
-    /// How another connection to the same store is opened, by whoever knows this much of it.
+    /// What is needed to open another connection to the same store, including what is known of it.
     pub(crate) fn way(&self) -> Way {
         Way {
             path: self.path.clone(),
@@ -129,7 +129,7 @@ impl Store {
         }
     }
 
-    /// Compares what is known of the store with what it is, and knows that from now on.
+    /// Compares the store with what is known of it, and remembers its current state.
     fn compare(&mut self) -> Result<Freshness, StoreError> {
         self.conn.begin_to_read()?;
         let found = self.compared();
@@ -145,7 +145,7 @@ impl Store {
         Ok(freshness)
     }
 
-    /// As [`Store::refresh`], in the transaction that was begun to write. Ends it where it is another store.
+    /// As [`Store::refresh`], within a write transaction. Ends the transaction if the store is another one.
     ///
     /// # Errors
     /// As [`Store::refresh`]; [`StoreError::Replaced`] for another store, [`StoreError::Moved`].
@@ -170,9 +170,9 @@ impl Store {
     fn compared(&self) -> Result<(Known, Freshness, Option<Moved>), StoreError> {
         let (now, moved) = moved::identity(&self.conn)?;
         let freshness = match (&self.known, &now) {
-            // Only what the history does not tell of was written, such as uses.
+            // Only data outside the history was written, such as uses.
             (known, now) if known == now => Freshness::Changed,
-            // A store that was replaced by a restore does not come back but as an older copy.
+            // A store that was replaced by a restore can come back only as an older copy.
             (Some((id, _)), Some((other, _))) if other != id && self.former.contains(other) => {
                 return Err(StoreError::Rewound(self.path.clone()));
             }
@@ -184,7 +184,7 @@ impl Store {
         Ok((now, freshness, moved))
     }
 
-    /// Whether the history that ends there has been at this head. A role that may not read the history of a store on a server
+    /// Whether the history that ends at `end` has been at this head. On a server, a role that may not read the history
     /// sees only that it has grown.
     fn goes_on(&self, head: &Head, end: &Head) -> Result<bool, StoreError> {
         if history::may_be_read(&self.conn)? {
@@ -193,7 +193,7 @@ impl Store {
         Ok(end.seq > head.seq || end.hash == head.hash)
     }
 
-    /// A store that was opened a moment ago, and of which nothing bad is known.
+    /// A store that was just opened, with no known problem.
     pub(super) fn opened(conn: Conn, path: PathBuf, known: Known, purpose: Purpose, patience: Duration) -> Self {
         Self {
             conn,
@@ -217,7 +217,7 @@ impl Store {
     pub(super) fn connect_for(server: &Arc<Server>, purpose: Purpose, patience: Duration) -> Result<Self, StoreError> {
         let mut conn = Conn::to_server(Postgres::connect(Arc::clone(server), patience)?);
         let (known, moved) = postgres::checked_identity(&conn, server, purpose)?;
-        // What is known now is not found to be new.
+        // So that what is known now does not count as news.
         conn.look()?;
         let opened = Self::opened(conn, server.place().to_owned(), known, purpose, patience);
         Ok(Self { server: Some(Arc::clone(server)), moved, ..opened })
@@ -229,7 +229,7 @@ impl Store {
         let sqlite::OpenFile { engine, path, unwritable, exposure } = opened?;
         let conn = Conn::new(engine);
         let (known, moved) = moved::identity(&conn)?;
-        // Who only reads does not wait for the disk to put away what others left.
+        // A reader does not wait for the disk to clear the log that others left.
         if let Some(file) = conn.file().filter(|file| purpose == Purpose::Read && file.has_log()) {
             file.leave_log();
         }
@@ -237,7 +237,7 @@ impl Store {
     }
 }
 
-/// Whether both are of one store, and `one` is the later.
+/// Whether both belong to one store, and `one` is later.
 fn is_later(one: &Known, two: &Known) -> bool {
     match (one, two) {
         (Some((id, one)), Some((other, two))) => id == other && one.seq > two.seq,
@@ -245,7 +245,7 @@ fn is_later(one: &Known, two: &Known) -> bool {
     }
 }
 
-/// How a store is opened once more, and what was known of it.
+/// How to open a store once more, and what was known of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Way {
     path: PathBuf,
@@ -258,8 +258,8 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Learns what is known of this store of the same path by now. Of one store, what is later counts, whoever has seen it
-    /// first.
+    /// Learns what is now known of the store at the same path. For one store, the later state counts, whichever reader
+    /// saw it first.
     pub(crate) fn learn(&mut self, store: &Store) {
         if !is_later(&self.known, &store.known) {
             self.known.clone_from(&store.known);
@@ -272,12 +272,12 @@ impl Way {
         self.known.as_ref().map_or(0, |(_, head)| head.seq)
     }
 
-    /// From now on, who opens it waits this long for others.
+    /// Sets how long later attempts to open it wait for others.
     pub(crate) fn wait_for(&mut self, patience: Duration) {
         self.patience = patience;
     }
 
-    /// Opens it, whatever is known of it.
+    /// Opens it without comparing it with what is known.
     fn open_unknown(&self) -> Result<Store, StoreError> {
         #[cfg(feature = "postgres")]
         if let Some(server) = &self.server {
@@ -289,7 +289,7 @@ impl Way {
     /// Opens it.
     ///
     /// # Errors
-    /// As [`Store::open`]; [`StoreError::Rewound`], where it is an older state of what is known.
+    /// As [`Store::open`]; [`StoreError::Rewound`], if it is an older state than the known one.
     pub(crate) fn open(&mut self) -> Result<Store, StoreError> {
         let mut store = self.open_unknown()?;
         store.known.clone_from(&self.known);

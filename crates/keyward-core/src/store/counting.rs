@@ -1,11 +1,11 @@
 //! Counting without the lock of the store, on a server.
 //!
-//! Any number of hosts count uses at the same time, and none of them waits for a change of keys. Rows are taken in their
-//! order, so that two of them do not wait for each other. Where a change deletes keys in another order, the one who
-//! counts gives way after a moment and begins again.
+//! Any number of hosts count uses at the same time, and none of them waits for changes of keys. All lock rows in the
+//! same order, so no two wait for each other. If a change deletes keys in another order, the counting side gives way
+//! after a moment and starts again.
 //!
-//! What may break: a COMMIT without an answer. So who counts in batches writes down, with each of them, which one it is.
-//! It is sent again as it was, and counted once.
+//! What may break: a COMMIT without an answer. So each batch is stored with its number. It is sent again unchanged, and
+//! counted once.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::thread;
@@ -15,12 +15,12 @@ use super::changes::Changes;
 use super::error::StoreError;
 use super::{Stamp, Store};
 
-/// How often it is tried at most. Each attempt waits for a row for 300 ms at most.
+/// The most attempts. Each waits at most 300 ms for a row.
 const ATTEMPTS: u32 = 40;
-/// After an attempt, as many microseconds by chance, up to this: those that met each other do not meet again.
+/// The longest random pause after an attempt, in microseconds, so that those that collided do not collide again.
 const PAUSE: u64 = 20_000;
 
-/// The batches of one who counts, told apart from those of all others by a random name.
+/// The batches of one counting host, identified by a random name.
 #[derive(Debug)]
 pub(crate) struct Batches {
     host: String,
@@ -30,22 +30,22 @@ pub(crate) struct Batches {
 
 impl Default for Batches {
     fn default() -> Self {
-        // It need not be secret: only no two are the same.
+        // It need not be secret, only unique.
         Self { host: format!("{:016x}{:016x}", chance(), chance()), next: 1 }
     }
 }
 
-/// What came of a batch whose COMMIT had no answer. It is of use only where the batch was made.
+/// The result of a batch whose COMMIT had no answer. It counts only if the batch was made.
 pub(crate) type Kept<T> = Option<T>;
 
-/// A number by chance.
+/// A random number.
 fn chance() -> u64 {
     RandomState::new().hash_one(0)
 }
 
 impl Store {
-    /// As [`Store::write_lightly`], for what others may count at the same time: uses and limits. On a server it takes no
-    /// lock of the store, and `f` is called again where it met somebody else.
+    /// As [`Store::write_lightly`], for what several hosts may count at the same time: uses and limits. On a server it
+    /// does not take the store's lock, and `f` is called again after a collision.
     ///
     /// # Errors
     /// As [`Store::write`].
@@ -65,11 +65,11 @@ impl Store {
         })
     }
 
-    /// As [`Store::count`], and what had no answer may be counted again: a batch is counted once.
+    /// As [`Store::count`], but a batch without an answer may be sent again: it is counted once.
     ///
     /// # Errors
-    /// As [`Store::write`]. After [`StoreError::Unheard`], the same batch has to be counted again, with what was kept of
-    /// it, before another one.
+    /// As [`Store::write`]. After [`StoreError::Unheard`], the same batch must be sent again, with what was kept of it,
+    /// before another one.
     pub(crate) fn count_batch<T>(
         &mut self,
         stamp: Stamp<'_>,
@@ -123,7 +123,7 @@ impl Store {
 }
 
 impl Changes<'_> {
-    /// Whether the batch has not been made yet. One that is being made is waited for.
+    /// Whether the batch has not been counted yet. Waits for one that is in progress.
     fn begin_batch(&self, host: &str, number: i64) -> Result<bool, StoreError> {
         let begun = self.conn().execute(
             "INSERT INTO use_batch (host, seq, at) VALUES (?1, ?2, ?3)

@@ -1,4 +1,4 @@
-//! Groups, users, roles and tenants: one set of statements for the four.
+//! Groups, users, roles and tenants: one set of statements for all four.
 
 use jiff::Timestamp;
 
@@ -68,7 +68,7 @@ fn entry(kind: Kind, row: &Row<'_>) -> Result<Entry, StoreError> {
     })
 }
 
-/// Which of a user's role and tenant the row refers to, in the columns from `first` on, without their being there.
+/// Which of a user's role and tenant are referenced in the columns from `first` on but missing.
 fn missing(row: &Row<'_>, first: usize, has_role: bool, has_tenant: bool) -> Result<Option<String>, StoreError> {
     let mut found = vec![];
     for (column, is_there, what) in [(first, has_role, "role"), (first + 1, has_tenant, "tenant")] {
@@ -115,7 +115,7 @@ pub(super) fn update(conn: &Conn, name: &Name, draft: &Draft, now: Timestamp) ->
         &[name.into(), (&draft.name).into(), draft.description.as_ref().map(AsRef::<str>::as_ref).into(), now.into()],
     )?;
     if draft.facts.kind() == Kind::User && *name != draft.name {
-        // Who made a key goes by the name that they have now; the history keeps the one that they had.
+        // A key's creator is shown under their current name; the history keeps the former one.
         let rename = "UPDATE key SET created_by = ?2 WHERE created_by = ?1";
         conn.execute(rename, &[name.into(), (&draft.name).into()])?;
     }
@@ -146,7 +146,7 @@ pub(super) fn update(conn: &Conn, name: &Name, draft: &Draft, now: Timestamp) ->
     .map(drop)
 }
 
-/// Switches a user or a tenant on or off, and touches nothing else.
+/// Enables or disables a user or a tenant, and changes nothing else.
 pub(super) fn switch(conn: &Conn, kind: Kind, name: &Name, enabled: bool, now: Timestamp) -> Result<(), StoreError> {
     let (table, _) = table(kind);
     let sql = format!("UPDATE {table} SET enabled = ?2, updated_at = ?3 WHERE name = ?1");
@@ -184,7 +184,7 @@ pub(super) fn rank_of(conn: &Conn, role: &Name) -> Result<Option<i64>, StoreErro
     conn.optional("SELECT rank FROM role WHERE name = ?1", &[role.into()], |row| row.integer(0))
 }
 
-/// What the directory says about who acts.
+/// What the directory says about the acting user.
 pub(super) fn authority(conn: &Conn, actor: Option<&Name>) -> Result<Authority, StoreError> {
     let Some(name) = actor else { return Ok(Authority::Unlimited) };
     let found = conn.optional(
@@ -198,7 +198,7 @@ pub(super) fn authority(conn: &Conn, actor: Option<&Name>) -> Result<Authority, 
                 None => None,
             };
             let tenant = row.optional_parsed(4)?;
-            // Whoever lost their tenant would make keys that are bound to none.
+            // A user who lost their tenant could make keys bound to none.
             if let Some(damage) = missing(row, 6, role.is_some(), tenant.is_some())? {
                 return Err(row.broken(format!("the user {name}: {damage}")));
             }

@@ -1,4 +1,4 @@
-//! What can go wrong with a store, told apart by what a person would do about it.
+//! What can go wrong with a store, distinguished by what a person would do about it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,13 @@ use crate::rules::names::Name;
 use crate::rules::text::{ahead, count};
 use crate::rules::time::Rfc3339;
 
-/// What is said of a disk without room.
+/// The message for a full disk.
 pub const DISK_FULL: &str = "the disk is full";
 
-/// What is said where the system gives no memory.
+/// The message if the system does not grant memory.
 pub const NO_MEMORY: &str = "the system does not give the memory for it";
 
-/// What is said of a store that the system refuses to write.
+/// The message for a store that the system refuses to write.
 pub(super) const READ_ONLY: &str = "it is read-only";
 
 /// Why the store could not do what was asked.
@@ -39,7 +39,7 @@ pub enum StoreError {
         /// What was found.
         detail: String,
     },
-    /// A later keyward wrote it.
+    /// A newer keyward wrote it.
     #[error("the store {} has schema {found}, and this keyward knows schemas up to {known}", .path.display())]
     Newer {
         /// The store.
@@ -49,7 +49,7 @@ pub enum StoreError {
         /// The newest schema of this program.
         known: i64,
     },
-    /// An earlier keyward wrote it, and it is too large to be read without being brought up to date.
+    /// An older keyward wrote it, and it is too large to be read without an upgrade.
     #[error("the store {} has the older schema {found}, and is too large to be read before it has schema {known}", .path.display())]
     OldSchema {
         /// The store.
@@ -59,30 +59,30 @@ pub enum StoreError {
         /// That of this program.
         known: i64,
     },
-    /// An earlier keyward made it on a server, and its owner has not brought it up to date yet.
+    /// An older keyward made it on a server, and its owner has not upgraded it yet.
     #[error("the store {} has schema {found}, and this keyward needs schema {needed}", .path.display())]
     NotMigrated {
         /// The store: its URL without password and parameters.
         path: PathBuf,
         /// Its schema.
         found: i64,
-        /// The least schema that this program can use.
+        /// The oldest schema that this program can use.
         needed: i64,
     },
-    /// Another store took its place while it was open: a restored backup, or another file.
+    /// Another store replaced it while it was open: a restored backup, or another file.
     #[error("the store {} was replaced in the meantime", .0.display())]
     Replaced(PathBuf),
-    /// What is at its path now is an older state of it than was seen before, or a different one.
+    /// The store at its path is an older state than was seen before, or another store.
     #[error("the store {} has lost changes that were there before: an older copy of it was put in its place", .0.display())]
     Rewound(PathBuf),
-    /// It was moved to another place, or is on its way there. What is left can only be read.
+    /// It was moved to another place, or is being moved. What is left here can only be read.
     #[error("the store {} {} to {}", .path.display(), if *.is_done { "was moved" } else { "is being moved" }, .target.display())]
     Moved {
         /// The store.
         path: PathBuf,
         /// Where it is now: the path of a file, or the URL of a server without password and parameters.
         target: PathBuf,
-        /// Whether it is there. If not, it is on its way, or who moved it was ended in between.
+        /// Whether the move is complete. If not, it is in progress or was interrupted.
         is_done: bool,
     },
     /// It is something else.
@@ -93,18 +93,18 @@ pub enum StoreError {
         /// What it is instead.
         what: &'static str,
     },
-    /// It was to be made, and is there already.
+    /// It was to be made, but already exists.
     #[error("there is already a store at {}", .0.display())]
     Exists(PathBuf),
     /// Others could change it.
     #[error("the store {} is not safe: {weakness}", .path.display())]
     Insecure {
-        /// The store, or its folder where that is what is open.
+        /// The store, or its folder if that is what is open to others.
         path: PathBuf,
         /// What is unsafe about it.
         weakness: Weakness,
     },
-    /// It cannot be opened, or not be written.
+    /// It cannot be opened or written.
     #[error("the store {} cannot be {verb}: {detail}", .path.display())]
     Unusable {
         /// The store.
@@ -114,7 +114,7 @@ pub enum StoreError {
         /// What the system said.
         detail: String,
     },
-    /// The server that the store is on cannot be reached, lets nobody in, or does not do what is asked.
+    /// The store's server cannot be reached, refuses the connection, or fails to do what is asked.
     #[error("the server of the store {} cannot be used: {detail}", .path.display())]
     Server {
         /// The store: its URL without password and parameters.
@@ -124,7 +124,7 @@ pub enum StoreError {
         /// What to do about it.
         remedy: &'static str,
     },
-    /// The server does not let this role do it.
+    /// The server does not allow this role to do it.
     #[error("the role {role} may not do this in the store {}; the server says: {detail}", .path.display())]
     Forbidden {
         /// The store: its URL without password and parameters.
@@ -142,7 +142,7 @@ pub enum StoreError {
         /// Its permission bits.
         mode: u32,
     },
-    /// A change was sent to the server, and no answer came: nobody knows whether it was made.
+    /// A change was sent to the server, and no answer came: whether it was made is unknown.
     #[error("the server {} did not say whether the change was made", .0.display())]
     Unheard(PathBuf),
     /// The clock of this host is too far from that of the server for a change.
@@ -150,7 +150,7 @@ pub enum StoreError {
     ClockSkew {
         /// The store: its URL without password and parameters.
         path: PathBuf,
-        /// By how much this host is ahead; less than 0 where it is behind.
+        /// How far this host is ahead, in seconds; negative if it is behind.
         seconds: i64,
     },
     /// A key, group, user, role or tenant of this name exists.
@@ -166,27 +166,27 @@ pub enum StoreError {
     Reserved {
         /// `name` or `key`.
         kind: &'static str,
-        /// The name of the key that will be, or that is.
+        /// The name of the key, new or existing.
         name: String,
     },
-    /// No new key could live as long as one about whose end nothing is said.
+    /// The default lifetime is longer than the maximum.
     #[error("new keys would live for {default}, and may live for {max} at most")]
     DefaultTooLong {
-        /// What is said.
+        /// The default.
         default: String,
-        /// What is allowed.
+        /// The maximum.
         max: String,
     },
-    /// The store does not let a secret live for so long.
+    /// The store does not allow a secret to live that long.
     #[error("keys here must expire within {max} of their secret's minting, by {latest}; this one would {instead}")]
     LivesTooLong {
         /// How long a secret may live.
         max: String,
-        /// When the key has to end.
+        /// The latest allowed end.
         latest: Rfc3339,
-        /// What it would do instead.
+        /// What the key would do instead.
         instead: &'static str,
-        /// The name of the key, if there is one already.
+        /// The name of the key, if it exists already.
         name: Option<Name>,
     },
     /// Filters would read it as something else.
@@ -194,7 +194,7 @@ pub enum StoreError {
     ReservedWord {
         /// `name`, `scope` or `level`.
         what: &'static str,
-        /// What it would have been.
+        /// The word.
         word: String,
     },
     /// Keys or users refer to it.
@@ -219,16 +219,16 @@ pub enum StoreError {
         kind: &'static str,
         /// The name that was given.
         name: Name,
-        /// Existing ones, to find out which of them was meant; not all in a large store.
+        /// Existing names, to suggest the one that was meant; in a large store, not all.
         known: Vec<String>,
     },
-    /// Another process put a new secret in the place of the key's old one in the meantime.
+    /// Another process replaced the key's secret in the meantime.
     #[error("the key {0} was given another secret in the meantime")]
     SecretChanged(Name),
     /// Another process changed the key in the meantime.
     #[error("somebody else changed the key {0} in the meantime")]
     KeyChanged(Name),
-    /// The key was deleted by another process in the meantime.
+    /// Another process deleted the key in the meantime.
     #[error("the key {0} no longer exists")]
     KeyGone(Name),
     /// A mistake in this program; the engine's own error says more.
@@ -237,13 +237,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The error for a decision that would rest on a damaged key of the store at `path`.
+    /// Refuses to base a decision on a damaged key of the store at `path`.
     pub(crate) fn check_whole(path: &Path, key: &Key) -> Result<(), Self> {
         let Some(damage) = &key.damage else { return Ok(()) };
         Err(Self::Corrupt { path: path.to_owned(), detail: format!("the key {}: {damage}", key.name) })
     }
 
-    /// The same, of a key that is there already.
+    /// The same error, for an existing key.
     #[must_use]
     pub fn about(mut self, key: &Name) -> Self {
         if let Self::LivesTooLong { name, .. } = &mut self {
@@ -252,13 +252,13 @@ impl StoreError {
         self
     }
 
-    /// The error that a failed file operation means for the store at `path`.
+    /// Turns a failed file operation into an error about the store at `path`.
     pub(super) fn from_io(path: &Path, verb: &'static str, error: &std::io::Error) -> Self {
         Self::Unusable { path: path.to_owned(), verb, detail: error.to_string() }
     }
 }
 
-/// Keys and users, as far as there are any.
+/// Keys and users, leaving out those of which there are none.
 fn counted(keys: u64, users: u64) -> String {
     let parts = [(keys, "key"), (users, "user")].into_iter().filter(|(number, _)| *number > 0);
     parts.map(|(number, one)| count(number, one)).collect::<Vec<_>>().join(" and ")

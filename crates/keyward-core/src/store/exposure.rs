@@ -1,4 +1,4 @@
-//! What others can do to a store that they should not, as data: whoever tells a person knows the remedy.
+//! What others can do to a store that they should not be able to do, as data: the remedy is worded elsewhere.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ pub enum Weakness {
         /// Its permission bits.
         mode: u32,
     },
-    /// Every user of the machine can put another file in its place.
+    /// Every user of the machine can replace the file.
     OpenFolder,
-    /// What lies beside it under a name that belongs to it is a link, a pipe or a folder.
+    /// A file beside it that belongs to it is instead a link, a pipe or a folder.
     StrayFile(PathBuf),
-    /// A file beside it counts as if it stood in the store, and belongs to another user.
+    /// A file beside it that SQLite reads as part of the store belongs to another user.
     ForeignFile(PathBuf),
-    /// The file has another name, by a hard link.
+    /// The file has another name: a hard link.
     SecondName,
     /// The file was mounted by itself, and so has another path.
     MountedFile,
@@ -63,12 +63,12 @@ impl fmt::Display for Weakness {
     }
 }
 
-/// What some others can do to a store that is used all the same.
+/// What some others can do to a store that is used nevertheless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exposure {
     /// The permission bits of the file.
     pub mode: u32,
-    /// Whether its group can change the keys. Otherwise, others can read it.
+    /// Whether its group can change the keys. If not, others can read it.
     pub group_writes: bool,
 }

@@ -13,30 +13,30 @@ use crate::rules::key::State;
 use crate::rules::names::{LabelFilter, Level, Name, Scope};
 use crate::rules::selection::Selection;
 
-/// What keys are listed by. Everything that is set must hold.
+/// Conditions for listed keys. All that are set must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// A text in the name, in the description, or in a label or its value; letters of ASCII in either case.
+    /// A text in the name, in the description, or in a label or its value; ASCII letters match in either case.
     pub search: Option<String>,
     /// Patterns for the name: `*`, `?` and `[…]`, case-sensitive.
     pub name: Selection<String>,
     /// In one of these groups.
     pub group: Selection<Name>,
-    /// Of one of these users.
+    /// Owned by one of these users.
     pub owner: Selection<Name>,
     /// With one of these roles.
     pub role: Selection<Name>,
-    /// Of one of these tenants.
+    /// Working for one of these tenants.
     pub tenant: Selection<Name>,
-    /// With scopes of all of these.
+    /// With scopes that match each of these.
     pub scopes: Vec<Selection<Scope>>,
-    /// With levels of all of these, held directly or through one below.
+    /// With levels that match each of these, held directly or through a lower one.
     pub levels: Vec<Selection<Level>>,
-    /// With labels of all of these.
+    /// With labels that match each of these.
     pub labels: Vec<Selection<LabelFilter>>,
     /// In one of these states.
     pub state: Selection<State>,
-    /// Whether they are enabled, whatever else stops them.
+    /// Whether they are enabled, regardless of what else stops them.
     pub enabled: Option<bool>,
     /// Whether they never expire.
     pub never_expires: Option<bool>,
@@ -46,13 +46,13 @@ pub struct Filter {
     pub unused_since: Option<Timestamp>,
     /// What they are sorted by.
     pub sort: Sort,
-    /// The other way round.
+    /// In reverse order.
     pub reverse: bool,
-    /// The greatest number of keys to return.
+    /// The most keys to return.
     pub limit: Option<u64>,
 }
 
-/// What a list is sorted by; equal ones by name.
+/// What a list is sorted by; ties are sorted by name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sort {
@@ -61,11 +61,11 @@ pub enum Sort {
     Name,
     /// The oldest first.
     Created,
-    /// What expires first, first; what never expires, last.
+    /// The earliest expiry first; keys that never expire last.
     Expires,
-    /// What was not used for longest, first; what was never used, before all.
+    /// The least recently used first; keys never used before all others.
     Used,
-    /// What was used most often, last.
+    /// The most used last.
     Uses,
 }
 
@@ -74,12 +74,12 @@ fn seconds<'v>(time: Timestamp) -> Bound<'v> {
 }
 
 impl Filter {
-    /// What it wants of the directory.
+    /// What it selects in the directory.
     pub fn directory(&self) -> [(Kind, &Selection<Name>); 4] {
         [(Kind::Group, &self.group), (Kind::User, &self.owner), (Kind::Role, &self.role), (Kind::Tenant, &self.tenant)]
     }
 
-    /// How many values its selections have: engines take a limited number.
+    /// How many values its selections have: engines accept a limited number.
     pub fn size(&self) -> usize {
         fn all<T>(selections: &[Selection<T>]) -> usize {
             selections.iter().map(Selection::len).sum()
@@ -107,22 +107,22 @@ impl Filter {
                 format!("u.last_used_at {direction} NULLS {nulls}, ")
             }
         };
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = write!(sql, " ORDER BY {order}k.name {direction}");
         if let Some(limit) = self.limit {
-            // Engines count in signed numbers.
+            // Engines count in signed integers.
             let _ = write!(sql, " LIMIT {}", limit.min(i64::MAX as u64));
         }
         (sql, conditions)
     }
 
-    /// The statement that counts its keys, without its limit.
+    /// The statement that counts its keys, ignoring the limit.
     pub(super) fn count(&self, now: Timestamp, dialect: Dialect) -> (String, Conditions<'_>) {
         let conditions = self.conditions(now, dialect);
         (count_keys(conditions.sql()), conditions)
     }
 
-    /// The statement that tells whether it lets any key through.
+    /// The statement that says whether it matches any key.
     pub(super) fn any(&self, now: Timestamp, dialect: Dialect) -> (String, Conditions<'_>) {
         let conditions = self.conditions(now, dialect);
         (has_key(conditions.sql()), conditions)
@@ -155,7 +155,7 @@ impl Filter {
         }
         for level in &self.levels {
             level.conditions(&mut all, |level| match level {
-                // '0' is the character after '/': together they enclose everything below the level.
+                // '0' is the character after '/': together they bound everything below the level.
                 Some(level) => listed(
                     "key_level",
                     "level = ? OR (level >= ? AND level < ?)",
@@ -204,11 +204,11 @@ impl Filter {
     }
 }
 
-/// A condition, with what is bound to each `?` in it.
+/// A condition, with the value bound to each `?` in it.
 type Condition<'v> = (String, Vec<Bound<'v>>);
 
 impl<T> Selection<T> {
-    /// Adds what it wants, with the condition for each of its values.
+    /// Adds this selection, with the condition for each of its values.
     fn conditions<'v>(&'v self, all: &mut Conditions<'v>, condition: impl Fn(Option<&'v T>) -> Condition<'v>) {
         let (mut any, mut values) = (vec![], vec![]);
         for value in &self.any_of {
@@ -233,13 +233,13 @@ fn never<'v>() -> Condition<'v> {
 }
 
 fn like(pattern: &str, dialect: Dialect) -> Condition<'_> {
-    // What stands before the first wildcard is a range of the index.
+    // The text before the first wildcard is a range of the index.
     let start = pattern.split(['*', '?', '[']).next().unwrap_or_default();
     let sql = format!("{} AND k.name >= ? AND k.name < ?", dialect.fits("k.name"));
     (sql, vec![Bound::Made(dialect.pattern(pattern)), Bound::Text(start), Bound::Made(behind(start))])
 }
 
-/// In a table of lists, there is a row of the key for which this holds.
+/// A condition that a table of lists has a matching row for the key.
 fn listed<'v>(table: &str, condition: &str, values: Vec<Bound<'v>>) -> Condition<'v> {
     (format!("k.id IN (SELECT key FROM {table} WHERE {condition})"), values)
 }
@@ -260,17 +260,17 @@ fn search(all: &mut Conditions<'_>, text: &str, dialect: Dialect) {
     all.and(&sql, vec![Bound::Made(text.to_ascii_lowercase()); 4]);
 }
 
-/// The first text behind all that start with `start`: names are ASCII, and U+007F is in none of them.
+/// The first text after all those that start with `start`: names are ASCII, and none contains U+007F.
 pub(super) fn behind(start: &str) -> String {
     format!("{start}\u{7f}")
 }
 
-/// The same rule as [`crate::rules::key::Key::state`]; a test holds the two together.
+/// The same rule as [`crate::rules::key::Key::state`]; a test compares the two.
 fn in_state<'v>(state: State, now: Timestamp, dialect: Dialect) -> Condition<'v> {
     let expired = dialect.rarely("k.expires_at <= ?");
     let not_expired = "(k.expires_at IS NULL OR k.expires_at > ?)";
     let suspended = "(coalesce(o.enabled, 1) = 0 OR coalesce(t.enabled, 1) = 0)";
-    // Most keys are enabled. The plus keeps the planner from looking for them in the index that finds the others.
+    // Most keys are enabled. The plus keeps the planner from using the index that is meant for disabled keys.
     let enabled = "+k.enabled = 1";
     let sql = match state {
         State::Expired => expired,

@@ -1,9 +1,9 @@
-//! What hashes of this store cost beside its present parameters: a verification that fails spends all of these costs,
-//! so that its time does not tell which hash was checked, and it spends no other.
+//! The costs of this store's hashes other than its current parameters. A failed verification spends exactly these costs
+//! too, so that its duration does not reveal which hash was checked.
 //!
-//! A cost is on the list for as long as a hash has it. To know when its last hash goes without reading all of them each
-//! time, the first row with that cost is remembered beside it. Rows before it have other costs, so when it goes, the
-//! search for the next one begins there: all searches together read each row once.
+//! A cost is on the list as long as any hash has it. To notice when the last one goes without reading all hashes each
+//! time, the first row with that cost is remembered. Rows before it have other costs, so when it goes, the search for
+//! the next one begins there: all searches together read each row once.
 
 use super::db::Conn;
 use super::error::StoreError;
@@ -11,7 +11,7 @@ use super::settings;
 use crate::rules::hashing::{Cost, HashedSecret};
 use crate::rules::token::Id;
 
-/// The settings in which the two lists stand.
+/// The name of the setting that holds both lists.
 const COSTS: &str = "former_costs";
 const ROWS: &str = "former_cost_rows";
 
@@ -22,7 +22,7 @@ pub(super) struct Former {
     row: i64,
 }
 
-/// Where a search ends.
+/// Where a search stops.
 enum Stop {
     At(i64),
     Failed(StoreError),
@@ -34,7 +34,7 @@ impl From<StoreError> for Stop {
     }
 }
 
-/// The costs of all hashes but `cost`. Reads every secret: for the moment at which the parameters change.
+/// The costs of all hashes except `cost`. Reads every secret, so it is used only when the parameters change.
 pub(super) fn of_all_but(conn: &Conn, cost: Cost) -> Result<Vec<Former>, StoreError> {
     let mut found: Vec<Former> = vec![];
     conn.each("SELECT id, hash FROM secret ORDER BY id", &[], |row| {
@@ -47,7 +47,7 @@ pub(super) fn of_all_but(conn: &Conn, cost: Cost) -> Result<Vec<Former>, StoreEr
     Ok(found)
 }
 
-/// Puts this list in the place of the one before.
+/// Replaces the stored list.
 pub(super) fn save(conn: &Conn, all: &[Former]) -> Result<(), StoreError> {
     let costs: Vec<_> = all.iter().map(|former| former.cost.to_string()).collect();
     let rows: Vec<_> = all.iter().map(|former| former.row.to_string()).collect();
@@ -57,8 +57,8 @@ pub(super) fn save(conn: &Conn, all: &[Former]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// This secret has got its hash: where nobody knew of its cost, everybody does from now on. It may have been computed
-/// by somebody who had read the parameters before they changed.
+/// Adds the cost of a new hash of this secret if the list lacks it. A process that read the parameters before they
+/// changed may have computed it.
 pub(super) fn meet(conn: &Conn, secret: &Id, hash: &HashedSecret) -> Result<(), StoreError> {
     let Some(cost) = hash.cost() else { return Ok(()) };
     let present = setting(conn, "hash_cost")?.map_or_else(|| Ok(Cost::default()), |text| parse(conn, &text))?;
@@ -74,7 +74,7 @@ pub(super) fn meet(conn: &Conn, secret: &Id, hash: &HashedSecret) -> Result<(), 
     save(conn, &all)
 }
 
-/// A hash is gone, or another one: takes the costs off the list that no hash has any more.
+/// Called after a hash is deleted or replaced: removes the costs that no hash has any more.
 pub(super) fn end(conn: &Conn) -> Result<(), StoreError> {
     let all = load(conn)?;
     let mut left = vec![];
@@ -84,7 +84,7 @@ pub(super) fn end(conn: &Conn) -> Result<(), StoreError> {
     if left == all { Ok(()) } else { save(conn, &left) }
 }
 
-/// The first row of this cost, from `row` on.
+/// The first row with this cost, from `row` on.
 fn first(conn: &Conn, cost: Cost, row: i64) -> Result<Option<i64>, StoreError> {
     let found = conn.each("SELECT id, hash FROM secret WHERE id >= ?1 ORDER BY id", &[row.into()], |row| {
         match HashedSecret::from_stored(row.text(1)?.to_owned()).cost() {
@@ -99,7 +99,7 @@ fn first(conn: &Conn, cost: Cost, row: i64) -> Result<Option<i64>, StoreError> {
     }
 }
 
-/// The list. Where it was written without rows, each search begins at the first.
+/// Reads the list. If it was written without rows, each search begins at the first row.
 fn load(conn: &Conn) -> Result<Vec<Former>, StoreError> {
     let Some(costs) = setting(conn, COSTS)? else { return Ok(vec![]) };
     let rows = setting(conn, ROWS)?.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a doctor asks about all keys of a store.
+//! What the doctor asks about all keys of a store.
 
 use jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use super::error::StoreError;
 use crate::rules::hashing::{Cost, HashedSecret};
 use crate::rules::names::{NOT, RESERVED};
 
-/// Facts about all keys, as names: a few of each, beside how many there are.
+/// Names to report: the first few, and how many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NameCount {
@@ -17,11 +17,11 @@ pub struct NameCount {
     pub names: Vec<String>,
 }
 
-/// How many names are told.
+/// How many names are reported.
 const SHOWN: usize = 20;
 
 impl NameCount {
-    /// Takes one more in.
+    /// Adds one more.
     pub fn add(&mut self, name: &str) {
         self.count += 1;
         if self.names.len() < SHOWN && self.names.last().is_none_or(|last| last != name) {
@@ -30,7 +30,7 @@ impl NameCount {
     }
 }
 
-/// Keys that have a secret of another cost than `cost`, and that somebody could still present.
+/// Keys with a secret that has a cost other than `cost` and can still be presented.
 pub(super) fn other_cost(conn: &Conn, cost: Cost, now: Timestamp) -> Result<NameCount, StoreError> {
     let mut found = NameCount::default();
     conn.each(
@@ -52,7 +52,7 @@ pub(super) fn imported(conn: &Conn) -> Result<u64, StoreError> {
     conn.alone("SELECT count(*) FROM secret WHERE bucket >= -1", &[], |row| row.count(0))
 }
 
-/// Keys with an imported secret that is not kept yet as any other, and that somebody could still present.
+/// Keys with an imported secret that is not yet stored like any other and can still be presented.
 pub(super) fn to_be_renewed(conn: &Conn, now: Timestamp) -> Result<NameCount, StoreError> {
     let mut found = NameCount::default();
     conn.each(
@@ -68,7 +68,7 @@ pub(super) fn to_be_renewed(conn: &Conn, now: Timestamp) -> Result<NameCount, St
     Ok(found)
 }
 
-/// Keys with a secret that a rotation staged and left.
+/// Keys with a secret that a rotation staged and left behind.
 pub(super) fn staged(conn: &Conn) -> Result<NameCount, StoreError> {
     let mut found = NameCount::default();
     conn.each(
@@ -82,7 +82,7 @@ pub(super) fn staged(conn: &Conn) -> Result<NameCount, StoreError> {
     Ok(found)
 }
 
-/// What is called by a word that filters read as something else, each with its kind.
+/// Things named by a word that filters read as something else, each with its kind.
 pub(super) fn reserved_names(conn: &Conn) -> Result<NameCount, StoreError> {
     let mut found = NameCount::default();
     let words = RESERVED.map(|word| format!("'{word}'")).join(", ");

@@ -1,8 +1,8 @@
-//! The settings of a key in its row and in the tables of its lists: read and written here, and nowhere else.
+//! The settings of a key in its row and in the tables of its lists: read and written only here.
 //!
-//! The lists come as one text a list, put together by the engine and taken apart here, so that a key is one row.
-//! Separators are control characters, which none of the values can hold: U+001F between items, U+001E inside one.
-//! What the row refers to or counts and what is not there is damage: it lifts no restriction.
+//! Each list arrives as one text, joined by the engine and split here, so that a key is one row. Separators are control
+//! characters, which no value can contain: U+001F between items, U+001E inside one. A missing reference or list item is
+//! damage: it must not lift a restriction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use super::error::StoreError;
 use crate::rules::setting::Settings;
 use crate::rules::text::count;
 
-/// The columns that [`read`] takes, in its order. Tables as `select_key` joins them.
+/// The columns that [`read`] expects, in order. Table names as in `select_key`.
 pub(super) const COLUMNS: &str = "
            k.description, g.name, o.name, r.name, t.name,
            k.read_only, k.require_secure, k.enabled, k.expires_at, k.prefix,
@@ -23,10 +23,10 @@ pub(super) const COLUMNS: &str = "
            k.key_group, k.owner, k.role, k.tenant,
            k.scope_count, k.level_count, k.address_count, k.label_count, k.limits";
 
-/// How many they are.
+/// How many columns there are.
 pub(super) const WIDTH: usize = 23;
 
-/// The settings in the columns from `first` on, and what of them is not there.
+/// The settings in the columns from `first` on, and what is missing of them.
 pub(super) fn read(row: &Row<'_>, first: usize) -> Result<(Settings, Vec<String>), StoreError> {
     let settings = Settings {
         description: row.optional_parsed(first)?,
@@ -68,8 +68,7 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> Result<(Settings, Vec<String>
     Ok((settings, missing))
 }
 
-/// That what the column refers to is not there. Foreign keys keep it from happening; a tool that does not heed them
-/// does not.
+/// Reports a reference whose target is missing. Foreign keys prevent this, but not for tools that do not enforce them.
 pub(super) fn missing_reference(
     row: &Row<'_>,
     column: usize,
@@ -79,7 +78,7 @@ pub(super) fn missing_reference(
     Ok((!is_there && row.optional_integer(column)?.is_some()).then(|| format!("its {what} is missing")))
 }
 
-/// The columns that hold settings, and what each is set to: the value at the question mark, or what is named by it.
+/// The columns that hold settings, and the value of each: the question mark, or what it names.
 const SET: [(&str, &str); 15] = [
     ("description", "?"),
     ("key_group", "(SELECT id FROM key_group WHERE name = ?)"),
@@ -98,12 +97,12 @@ const SET: [(&str, &str); 15] = [
     ("limits", "?"),
 ];
 
-/// What each column is set to, with numbers for the question marks, from `first` on.
+/// The value of each column, with numbered question marks from `first` on.
 fn expressions(first: usize) -> impl Iterator<Item = (&'static str, String)> {
     SET.iter().zip(first..).map(|((column, value), number)| (*column, value.replace('?', &format!("?{number}"))))
 }
 
-/// The values for these, in order, behind `before`.
+/// The values for these, in order, after `before`.
 fn values<'v>(before: &[Value<'v>], settings: &'v Settings, limits: &'v str) -> Vec<Value<'v>> {
     let of_settings = [
         settings.description.as_ref().map(AsRef::<str>::as_ref).into(),
@@ -192,8 +191,8 @@ fn insert_lists(conn: &Conn, key: i64, settings: &Settings) -> Result<(), StoreE
     Ok(())
 }
 
-/// The items are inserted one by one: `collect` would sort them first, and each type of a set would bring 6 KiB of sorting
-/// into the program.
+/// The items are inserted one by one: `collect` would sort them first, and each set type would add 6 KiB of sorting
+/// code to the program.
 fn set<T: FromStr + Ord>(row: &Row<'_>, column: usize) -> Result<BTreeSet<T>, StoreError> {
     let mut set = BTreeSet::new();
     for item in row.items(column)? {

@@ -41,15 +41,15 @@ pub struct Presented {
     pub key: Key,
     /// The hash that the secret must match.
     pub hash: HashedSecret,
-    /// The secret itself, as one of the key's.
+    /// The secret as one of the key's.
     pub secret: SecretInfo,
-    /// The rows whose limits it counts against.
+    /// The rows whose limits the key counts against.
     pub(crate) subjects: Subjects,
 }
 
 impl Presented {
-    /// Whether the hash is to be renewed where hashes cost this: at the next request that is allowed, the only moment at
-    /// which the plain secret is at hand.
+    /// Whether the hash should be renewed to this cost: at the next allowed request, the only time when the plain
+    /// secret is available.
     pub fn is_old(&self, cost: Cost) -> bool {
         self.hash.needs_renewal(cost) || self.secret.is_to_be_renewed()
     }
@@ -70,17 +70,17 @@ pub(super) fn find(conn: &Conn, text: &str) -> Result<Option<Key>, StoreError> {
     Ok(None)
 }
 
-/// The key with this name, whatever the ids of others are.
+/// The key with this name, even if it equals another key's id.
 pub(super) fn by_name(conn: &Conn, name: &Name) -> Result<Option<Key>, StoreError> {
     conn.optional(&select_key("", "WHERE k.name = ?1"), &[name.into()], rows::key)
 }
 
-/// The key with this id, whatever the names of others are.
+/// The key with this id, even if it equals another key's name.
 pub(super) fn by_id(conn: &Conn, id: &Id) -> Result<Option<Key>, StoreError> {
     conn.optional(&select_key("", "WHERE k.public_id = ?1"), &[id.into()], rows::key)
 }
 
-/// One statement, so that the secret and its key are of the same moment. The key may be damaged.
+/// Uses one statement, so that the secret and its key are from the same moment. The key may be damaged.
 pub(super) fn presented(conn: &Conn, secret: &Id) -> Result<Option<Presented>, StoreError> {
     conn.optional(&select_presented("s.public_id = ?1"), &[secret.into()], read_presented)
 }
@@ -90,7 +90,7 @@ pub(super) fn in_bucket(conn: &Conn, bucket: Bucket) -> Result<Vec<Presented>, S
     conn.all(&select_presented("s.bucket = ?1 ORDER BY s.id"), &[bucket.number().into()], read_presented)
 }
 
-/// The imported secrets of the key with this name whose text nobody knows yet. The key may be damaged.
+/// The imported secrets of the key with this name whose text is not known yet. The key may be damaged.
 pub(super) fn of_unknown_text(conn: &Conn, key: &str) -> Result<Vec<Presented>, StoreError> {
     conn.all(&select_presented("s.bucket = -1 AND k.name = ?1 ORDER BY s.id"), &[key.into()], read_presented)
 }
@@ -140,7 +140,7 @@ pub(super) fn referring(conn: &Conn, kind: Kind, name: &Name) -> Result<Vec<Key>
     conn.all(&select_key("", &condition), &[name.into()], rows::key)
 }
 
-/// Whether a key or a secret has this id already, or a key is named like it.
+/// Whether a key or a secret has this id already, or a key has it as its name.
 pub(super) fn id_is_taken(conn: &Conn, id: &Id) -> Result<bool, StoreError> {
     conn.alone(
         "SELECT CASE WHEN EXISTS (SELECT 1 FROM key WHERE public_id = ?1 OR name = ?1)
@@ -150,7 +150,7 @@ pub(super) fn id_is_taken(conn: &Conn, id: &Id) -> Result<bool, StoreError> {
     )
 }
 
-/// Whether a key is called so, or a key or a secret has this as its id.
+/// Whether a key has this name, or a key or a secret has it as its id.
 pub(super) fn names_something(conn: &Conn, name: &Name) -> Result<bool, StoreError> {
     conn.alone(
         "SELECT CASE WHEN EXISTS (SELECT 1 FROM key WHERE name = ?1)
@@ -161,7 +161,7 @@ pub(super) fn names_something(conn: &Conn, name: &Name) -> Result<bool, StoreErr
     )
 }
 
-/// The imported keys of which a secret has this hash, and of which nobody knows the text.
+/// The imported keys with a secret of this hash whose text is not known.
 pub(super) fn of_hash(conn: &Conn, hash: &HashedSecret) -> Result<Option<Name>, StoreError> {
     conn.optional(
         "SELECT k.name FROM secret s JOIN key k ON k.id = s.key WHERE s.bucket = -1 AND s.hash = ?1 LIMIT 1",
@@ -170,7 +170,7 @@ pub(super) fn of_hash(conn: &Conn, hash: &HashedSecret) -> Result<Option<Name>, 
     )
 }
 
-/// The names of the keys of which a secret has the same hash as another one's: the text of both is the same.
+/// The names of keys with a secret that has the same hash as another key's: both texts are the same.
 pub(super) fn of_same_hash(conn: &Conn) -> Result<Vec<(Name, Name)>, StoreError> {
     conn.all(
         "SELECT k.name, other_key.name
@@ -188,7 +188,7 @@ pub(super) fn has_word(conn: &Conn, what: &str, word: &str) -> Result<bool, Stor
     conn.alone(&sql, &[word.into()], |row| row.flag(0))
 }
 
-/// Names of keys, for suggestions; not all of them in a large store.
+/// Names of keys, for suggestions; in a large store, not all.
 pub(super) fn some_names(conn: &Conn) -> Result<Vec<String>, StoreError> {
     conn.all("SELECT name FROM key ORDER BY name LIMIT 10000", &[], |row| Ok(row.text(0)?.to_owned()))
 }
@@ -240,7 +240,7 @@ pub(super) fn update(
     key_settings::write(conn, key, settings)
 }
 
-/// Gives the key another end, if it is another one, and notes when that was.
+/// Changes the expiry of the key if it differs, and records when that was.
 pub(super) fn set_expiry(conn: &Conn, key: i64, end: Option<Timestamp>, now: Timestamp) -> Result<(), StoreError> {
     conn.execute(
         "UPDATE key SET expires_at = ?2, expiry_set_at = ?3 WHERE id = ?1 AND expires_at IS DISTINCT FROM ?2",
@@ -249,7 +249,7 @@ pub(super) fn set_expiry(conn: &Conn, key: i64, end: Option<Timestamp>, now: Tim
     .map(drop)
 }
 
-/// Switches the key on or off, and touches nothing else.
+/// Enables or disables the key, and changes nothing else.
 pub(super) fn switch(conn: &Conn, key: i64, enabled: bool, now: Timestamp) -> Result<(), StoreError> {
     conn.execute(
         "UPDATE key SET enabled = ?2, updated_at = ?3, revision = revision + 1 WHERE id = ?1",
@@ -258,7 +258,7 @@ pub(super) fn switch(conn: &Conn, key: i64, enabled: bool, now: Timestamp) -> Re
     .map(drop)
 }
 
-/// Notes that something about the key changed.
+/// Records that something about the key changed.
 pub(super) fn touch(conn: &Conn, key: i64, now: Timestamp) -> Result<(), StoreError> {
     conn.execute("UPDATE key SET updated_at = ?2, revision = revision + 1 WHERE id = ?1", &[key.into(), now.into()])
         .map(drop)

@@ -9,13 +9,13 @@ use super::db::Conn;
 use super::error::StoreError;
 use crate::rules::limits::{Meter, Whose};
 
-/// Which limit a meter is of.
+/// The limit that a meter belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct MeterId {
     pub(crate) whose: Whose,
-    /// The policy, where it is a policy's.
+    /// The policy, if it is a policy's limit.
     pub(crate) policy: Option<Arc<str>>,
-    /// The row of the key, the user or the tenant; of a policy's limit that of the key.
+    /// The row of the key, the user or the tenant; for a policy's limit, the row of the key.
     pub(crate) subject: i64,
     /// The length of its period, in seconds.
     pub(crate) length: u64,
@@ -32,7 +32,7 @@ impl fmt::Display for MeterId {
     }
 }
 
-/// Whose limits the rows of a key, its owner and its tenant are of.
+/// The rows of a key, its owner and its tenant, whose limits apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Subjects {
     pub(crate) key: i64,
@@ -40,7 +40,7 @@ pub(crate) struct Subjects {
     pub(crate) tenant: Option<i64>,
 }
 
-/// What has been used of a limit; nothing, where nobody has written it down.
+/// What has been used of a limit; nothing if it was never written.
 pub(super) fn load(conn: &Conn, id: &MeterId) -> Result<Meter, StoreError> {
     let found = conn.optional(
         "SELECT mark, used FROM meter WHERE kind = ?1 AND subject = ?2 AND length = ?3",
@@ -50,7 +50,7 @@ pub(super) fn load(conn: &Conn, id: &MeterId) -> Result<Meter, StoreError> {
     Ok(found.unwrap_or_default())
 }
 
-/// The same of each of these limits. On a server, nobody else changes them until the transaction is over.
+/// The same for each of these limits. On a server, no one else changes them until the transaction ends.
 pub(super) fn load_to_change(conn: &Conn, ids: &[&MeterId]) -> Result<Vec<Meter>, StoreError> {
     if conn.dialect().is_server() {
         return many::load_to_change(conn, ids);
@@ -58,7 +58,7 @@ pub(super) fn load_to_change(conn: &Conn, ids: &[&MeterId]) -> Result<Vec<Meter>
     ids.iter().map(|id| load(conn, id)).collect()
 }
 
-/// Writes it down, where what the limit is of is still there.
+/// Writes it, if the limit's subject still exists.
 pub(super) fn save(conn: &Conn, meters: &[(&MeterId, Meter)]) -> Result<(), StoreError> {
     if conn.dialect().is_server() {
         return many::save(conn, meters, SET);
@@ -82,7 +82,7 @@ pub(super) fn save(conn: &Conn, meters: &[(&MeterId, Meter)]) -> Result<(), Stor
     Ok(())
 }
 
-/// What becomes of a row that is there.
+/// What happens to an existing row.
 const SET: &str = "ON CONFLICT (kind, subject, length) DO UPDATE SET mark = excluded.mark, used = excluded.used";
 
 fn table(whose: Whose) -> &'static str {
@@ -93,8 +93,7 @@ fn table(whose: Whose) -> &'static str {
     }
 }
 
-/// The number of the next row, in SQL: no number is given twice, because whoever keeps in memory what was used knows by
-/// it whose that is.
+/// The number of the next row, in SQL: no number is used twice, because counts in memory are identified by it.
 pub(super) fn next_row(whose: Whose) -> String {
     format!(
         "(SELECT coalesce(max(number), 0) + 1 FROM (SELECT max(id) AS number FROM {} UNION ALL
@@ -104,7 +103,7 @@ pub(super) fn next_row(whose: Whose) -> String {
     )
 }
 
-/// Forgets what a key, a user or a tenant has used that is deleted.
+/// Deletes what a deleted key, user or tenant has used.
 pub(super) fn forget(conn: &Conn, whose: Whose, subject: i64) -> Result<(), StoreError> {
     let kinds = match whose {
         Whose::Key | Whose::Policy => "(kind = 'key' OR kind LIKE 'policy:%')",

@@ -1,12 +1,12 @@
 //! The store: keys, secrets, the directory, settings and their history. All SQL lives in this room.
 //!
 //! [`Store`] speaks in terms of the domain and takes the time as an argument. All reading is done in a [`View`], which
-//! is one read transaction: whatever others write meanwhile, an answer is of one moment. Every change is made in
-//! [`Store::write`], in a transaction that takes the write lock at its start, by [`Changes`], which is a view too. A
-//! change and its row in the history are one transaction.
+//! is one read transaction: whatever others write meanwhile, an answer shows one moment. Every change is made in
+//! [`Store::write`] through [`Changes`], which is also a view, in a transaction that takes the write lock at its start.
+//! A change and its row in the history are one transaction.
 //!
-//! `db` is the seam to an engine, `sqlite` is what only a store in a file has, and `postgres` what only one on a server
-//! has. Only these use an engine's own interface.
+//! `db` is the seam to an engine, `sqlite` is only for stores in a file, and `postgres` only for stores on a server.
+//! Only these use an engine's own interface.
 
 mod changes;
 mod completion;
@@ -95,7 +95,7 @@ use sqlite::Purpose;
 pub struct Store {
     conn: Conn,
     path: PathBuf,
-    /// The server that it is on, if it is on one.
+    /// Its server, if it is on one.
     #[cfg(feature = "postgres")]
     server: Option<Arc<Server>>,
     unwritable: Option<String>,
@@ -103,29 +103,29 @@ pub struct Store {
     purpose: Purpose,
     /// How long it waits for other processes.
     patience: Duration,
-    /// Which store it was at the last look, and the end of its history then.
+    /// Its identity and the end of its history at the last check.
     known: Known,
-    /// The stores that it was before.
+    /// The identities that it had before.
     former: Vec<StoreId>,
-    /// How often a look has found that it is not what it was.
+    /// How often a check has found the store changed.
     sightings: u64,
-    /// Whether it has still to be compared with what is known of it.
+    /// Whether it still has to be compared with what is known of it.
     is_unsure: bool,
-    /// Where it was moved to, as of the last look.
+    /// Where it was moved to, as of the last check.
     moved: Option<Moved>,
 }
 
-/// Who changes something, and when.
+/// Who makes a change, and when.
 #[derive(Debug, Clone, Copy)]
 pub struct Stamp<'s> {
-    /// The present.
+    /// The current time.
     pub now: Timestamp,
     /// The acting user, if there is one.
     pub actor: Option<&'s Name>,
 }
 
 impl Store {
-    /// Opens the store at `path`, to be read and changed. One of an older schema is brought up to date.
+    /// Opens the store at `path` for reading and writing. An older schema is upgraded.
     ///
     /// # Errors
     /// [`StoreError`] says which of the many reasons it is.
@@ -133,16 +133,16 @@ impl Store {
         Self::open_for(path, Purpose::Change, BUSY_TIMEOUT)
     }
 
-    /// Opens the store at `path` to be read, and leaves the file as it is. One of an older schema is read from a copy in
-    /// memory, which does not change with the file while it is looked at.
+    /// Opens the store at `path` for reading, and does not change the file. A store with an older schema is read from a
+    /// copy in memory, which does not follow later changes of the file.
     ///
     /// # Errors
-    /// As [`Store::open`]; [`StoreError::OldSchema`] for one of an older schema that has more than 256 MiB.
+    /// As [`Store::open`]; [`StoreError::OldSchema`] for one with an older schema and more than 256 MiB.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
         Self::open_for(path, Purpose::Read, BUSY_TIMEOUT)
     }
 
-    /// Opens the store at `path`, and makes it first where there is none.
+    /// Opens the store at `path`, and makes it first if there is none.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -151,7 +151,7 @@ impl Store {
         Self::open(path)
     }
 
-    /// A new store that is never written to a disk: to plan with, where there is none yet.
+    /// A new store that is never written to a disk: to plan with before there is a store.
     ///
     /// # Errors
     /// None that can happen, short of a lack of memory.
@@ -163,7 +163,7 @@ impl Store {
         Ok(Self::opened(conn, path, known, Purpose::Change, BUSY_TIMEOUT))
     }
 
-    /// Opens the store in the database of this URL, to be read and changed.
+    /// Opens the store in the database at this URL for reading and writing.
     ///
     /// # Errors
     /// [`StoreError`] says which of the many reasons it is.
@@ -172,8 +172,8 @@ impl Store {
         Self::connect_for(&Arc::new(Server::new(url, around)?), Purpose::Change, BUSY_TIMEOUT)
     }
 
-    /// Opens the store in the database of this URL, to be read. One that a newer keyward has brought up to date may be read
-    /// by those who may not write it.
+    /// Opens the store in the database at this URL for reading. A program that must not write a store that a newer
+    /// keyward has upgraded may still read it.
     ///
     /// # Errors
     /// As [`Store::connect`].
@@ -182,32 +182,32 @@ impl Store {
         Self::connect_for(&Arc::new(Server::new(url, around)?), Purpose::Read, BUSY_TIMEOUT)
     }
 
-    /// Brings the store in the database of this URL to the schema of this program, while others use it. Nothing else
-    /// does that with a store on a server.
+    /// Upgrades the store in the database at this URL to the schema of this program, while others use it. Nothing else
+    /// upgrades a store on a server.
     ///
     /// # Errors
-    /// [`StoreError::Forbidden`] for a role that does not own the tables; [`StoreError::Newer`] for a store that this program
-    /// must not change; [`StoreError::Locked`] where others used a table for the whole of half a minute;
-    /// [`StoreError::Unheard`] where nobody knows whether it was done: then it can be called again.
+    /// [`StoreError::Forbidden`] for a role that does not own the tables; [`StoreError::Newer`] for a store that this
+    /// program must not change; [`StoreError::Locked`] if others kept a table in use for half a minute;
+    /// [`StoreError::Unheard`] if it is unknown whether it was done: call it again then.
     #[cfg(feature = "postgres")]
     pub fn migrate(url: ServerUrl, around: Surroundings) -> Result<Migrated, StoreError> {
         postgres::migrate(&Server::new(url, around)?)
     }
 
-    /// What a doctor wants to know of the server that the store is on; `None` for one in a file. `clock` is the clock of
-    /// this host.
+    /// What the doctor checks about the store's server; `None` for a store in a file. `clock` is the clock of this
+    /// host.
     ///
     /// # Errors
-    /// Where the server cannot be connected to, or does not answer.
+    /// If the server cannot be connected to, or does not answer.
     #[cfg(feature = "postgres")]
     pub fn check_up_server(&self, clock: &dyn Fn() -> Timestamp) -> Result<Option<ServerCheckup>, StoreError> {
         self.server.as_ref().map(|server| postgres::check_up(server, clock)).transpose()
     }
 
-    /// Makes the store in the database of this URL: its schema, its tables and the roles that every store begins with.
+    /// Makes the store in the database at this URL: its schema, its tables and the initial roles of every store.
     ///
     /// # Errors
-    /// As [`Store::connect`]; [`StoreError::Foreign`] where something is in the schema already.
+    /// As [`Store::connect`]; [`StoreError::Foreign`] if there is something in the schema already.
     #[cfg(feature = "postgres")]
     pub fn found(url: ServerUrl, around: Surroundings, now: Timestamp) -> Result<Self, StoreError> {
         let server = Arc::new(Server::new(url, around)?);
@@ -220,28 +220,29 @@ impl Store {
         &self.path
     }
 
-    /// The server that it is on, if it is on one.
+    /// Its server, if it is on one.
     #[cfg(feature = "postgres")]
     pub fn peer(&self) -> Option<Peer> {
         self.conn.peer()
     }
 
-    /// Whether the connection to a server is open, as far as can be seen without asking. That to a file always is.
+    /// Whether the connection to a server is open, as far as can be seen without asking it. A file always counts as
+    /// open.
     pub(crate) fn is_connected(&self) -> bool {
         self.conn.is_connected()
     }
 
-    /// Whether it is on a server, and not in a file.
+    /// Whether it is on a server, not in a file.
     pub fn is_on_server(&self) -> bool {
         self.conn.file().is_none()
     }
 
-    /// What others can do to this store that they should not.
+    /// What others can do to this store that they should not be able to do.
     pub fn exposure(&self) -> Option<Exposure> {
         self.exposure
     }
 
-    /// From now on, it waits this long for other processes before it is locked, and no longer.
+    /// Sets how long it waits for other processes before it reports that it is locked.
     pub(crate) fn wait_for(&mut self, patience: Duration) {
         if self.patience != patience {
             self.patience = patience;
@@ -254,7 +255,7 @@ impl Store {
         self.unwritable.is_some()
     }
 
-    /// Refuses to go on where it cannot be written.
+    /// Fails if it cannot be written.
     ///
     /// # Errors
     /// [`StoreError::Unusable`], if the system refuses to write this store.
@@ -265,8 +266,8 @@ impl Store {
         }
     }
 
-    /// Refuses to go on with a store that was moved to another place, as of the last look at it. Whoever changes a store,
-    /// or verifies, does not need to ask: it is looked at again by then.
+    /// Fails for a store that was moved to another place, as of the last check. Changing a store or verifying does not
+    /// need this: both check again.
     ///
     /// # Errors
     /// [`StoreError::Moved`].
@@ -274,15 +275,15 @@ impl Store {
         self.moved.as_ref().map_or(Ok(()), |moved| Err(moved.refusal(&self.path)))
     }
 
-    /// Which store it is; `None` where somebody removed that.
+    /// Its identity; `None` if someone removed that.
     pub fn id(&self) -> Option<&StoreId> {
         self.known.as_ref().map(|(id, _)| id)
     }
 
-    /// What the store holds now, and goes on telling for as long as the view lives.
+    /// What the store holds now; the view keeps showing this moment as long as it lives.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn view(&self) -> Result<View<'_>, StoreError> {
         View::to_read(&self.conn)
     }
@@ -293,16 +294,16 @@ impl Store {
     /// [`BackupError`]. Then no file is left behind.
     pub fn backup(&self, path: &Path) -> Result<BackupReport, BackupError> {
         let done = self.conn.backup(path);
-        // To read all of it takes another patience.
+        // Reading all of it had set another patience.
         self.conn.wait_for(self.patience);
         done
     }
 
-    /// Makes the changes of `f` in one transaction: all of them, or none where it fails.
+    /// Makes the changes of `f` in one transaction: all of them, or none if it fails.
     ///
     /// # Errors
-    /// What `f` returns, or where the store cannot be written; [`StoreError::Replaced`] where another store has taken
-    /// its place since it was opened, [`StoreError::Moved`] where it was moved to another place.
+    /// What `f` returns; also if the store cannot be written; [`StoreError::Replaced`] if another store has replaced it
+    /// since it was opened, [`StoreError::Moved`] if it was moved to another place.
     pub fn write<T, E: From<StoreError>>(
         &mut self,
         stamp: Stamp<'_>,
@@ -314,8 +315,8 @@ impl Store {
         Ok(result)
     }
 
-    /// As [`Store::write`], without waiting for the disk: a power cut may undo it, and leaves the store sound. For
-    /// what is worth nothing after a power cut, such as a lease.
+    /// As [`Store::write`], but without waiting for the disk: a power cut may undo the change, but leaves the store
+    /// intact. For data that is worth nothing after a power cut, such as a lease.
     ///
     /// # Errors
     /// As [`Store::write`].
@@ -336,28 +337,28 @@ impl Store {
         Ok(result)
     }
 
-    /// The news since the last call: what did not stop a change, and should be known.
+    /// Notices since the last call: they did not stop a change, but should be reported.
     pub fn take_news(&mut self) -> News {
         self.conn.take_news()
     }
 
-    /// From now on, what stands in the log stays there when the store is closed, until there is enough of it: to move it
-    /// into the file takes waiting for the disk. For whoever opens the store for a single use.
+    /// From now on, closing the store leaves the log as it is until it is large enough: moving it into the file means
+    /// waiting for the disk. For programs that open the store for a single use.
     pub fn leave_log(&self) {
         if let Some(file) = self.conn.file() {
             file.leave_log();
         }
     }
 
-    /// Says that very much will be written: it takes 24 MiB of memory more, and less time.
+    /// Prepares for a large transaction: it takes 24 MiB more memory, and less time.
     pub fn expect_much(&self) {
         if let Some(file) = self.conn.file() {
             file.widen_cache();
         }
     }
 
-    /// Makes the changes of `f` and takes them back: to learn whether they can be made, and what
-    /// would come of them, without holding the lock while a person thinks.
+    /// Makes the changes of `f` and rolls them back, to learn whether they are possible and what they would do, without
+    /// holding the lock while a person thinks.
     ///
     /// # Errors
     /// As [`Store::write`].
@@ -370,13 +371,13 @@ impl Store {
         f(&changes)
     }
 
-    /// Begins to change the store. What was decided about one is not to be done to another that took its place.
+    /// Begins to change the store. A decision about one store must not be carried out on another that replaced it.
     fn begin<'s>(&'s mut self, stamp: Stamp<'s>) -> Result<Changes<'s>, StoreError> {
         if !self.is_on_server() {
             self.check_same()?;
             return self.begin_known(stamp);
         }
-        // What a server says before its lock is held may be old by then.
+        // What a server says before its lock is held may be out of date by then.
         self.conn.begin_to_write()?;
         self.meet()?;
         Ok(Changes::begun(&self.conn, stamp))
@@ -389,7 +390,7 @@ impl Store {
         }
     }
 
-    /// Begins to change a store that was the same a moment ago.
+    /// Begins to change a store that was just checked.
     fn begin_known<'s>(&'s self, stamp: Stamp<'s>) -> Result<Changes<'s>, StoreError> {
         let changes = Changes::begin(&self.conn, stamp)?;
         let (now, moved) = moved::identity(&self.conn)?;

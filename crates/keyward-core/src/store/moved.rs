@@ -1,9 +1,9 @@
 //! The mark of a store that was moved to another place: from then on it is only read.
 //!
-//! What may break: somebody goes on writing to the former place, or verifies by it, where a key that is revoked in the new
-//! one still works. So the mark stands beside the end of the history and is read with it: when a store is opened to be
-//! changed or to verify, within each change, and at each look of a service at its store. A mark that is set while a
-//! service runs is seen at its next look, because it changes what a look compares.
+//! What may break: someone keeps writing to the former place, or verifies with it, where a key revoked in the new place
+//! still works. So the mark is stored with the end of the history and read together with it: when a store is opened for
+//! changes or verification, within each change, and whenever a service checks its store. A service notices a new mark
+//! at its next check, because the mark changes what the check compares.
 
 use std::path::{Path, PathBuf};
 
@@ -17,24 +17,24 @@ use super::history;
 pub(super) struct Moved {
     /// The path of a file, or the URL of a server without password and parameters.
     pub(super) target: PathBuf,
-    /// Whether it is there. Until then it is on its way.
+    /// Whether it has arrived. Until then it is on its way.
     pub(super) is_done: bool,
 }
 
 impl Moved {
-    /// What a row says that has `moved_to` and `is_moved` from this column on.
+    /// Reads `moved_to` and `is_moved` of a row, from this column on.
     pub(super) fn read(row: &Row<'_>, column: usize) -> Result<Option<Self>, StoreError> {
         let target = row.optional_text(column)?;
         target.map(|target| Ok(Self { target: target.into(), is_done: row.flag(column + 1)? })).transpose()
     }
 
-    /// The error for a command that would do more than read the store at `path`.
+    /// The error for a command that needs more than to read the store at `path`.
     pub(super) fn refusal(&self, path: &Path) -> StoreError {
         StoreError::Moved { path: path.to_owned(), target: self.target.clone(), is_done: self.is_done }
     }
 }
 
-/// Which store it is, the end of its history, and where it was moved to, if it was.
+/// The identity of the store, the end of its history, and where it was moved to, if it was.
 pub(super) fn identity(conn: &Conn) -> Result<(Known, Option<Moved>), StoreError> {
     if let Some(End { moved, .. }) = conn.held() {
         return Ok((history::identity(conn)?, moved));
@@ -52,7 +52,7 @@ pub(super) fn set(conn: &Conn, moved: &Moved) -> Result<(), StoreError> {
     conn.execute(set, &[target.as_ref().into(), moved.is_done.into()]).map(drop)
 }
 
-/// Takes the mark away in the open transaction.
+/// Removes the mark in the open transaction.
 pub(super) fn clear(conn: &Conn) -> Result<(), StoreError> {
     conn.execute("UPDATE history_head SET moved_to = NULL, is_moved = 0", &[]).map(drop)
 }

@@ -1,8 +1,7 @@
 //! Rows of the store as keys: one query shape, whatever finds them.
 //!
-//! The lists of a key (scopes, labels, secrets …) come as one text a list. So a key is one row, and any number of keys is
-//! one pass over one statement. What a row refers to or counts and what is not there makes a damaged key
-//! ([`Key::damage`]).
+//! Each list of a key (scopes, labels, secrets …) arrives as one text. So a key is one row, and any number of keys is
+//! one pass over one statement. A missing reference or list item makes a damaged key ([`Key::damage`]).
 
 use super::db::Row;
 use super::error::StoreError;
@@ -11,8 +10,8 @@ use crate::rules::imported::Import;
 use crate::rules::key::{Key, SecretInfo, Standing};
 use crate::rules::names::Name;
 
-/// The statement that selects keys as [`key`] reads them: with `more` columns behind those of the key,
-/// and with `rest` (joins, conditions, an order) behind the tables.
+/// The statement that selects keys as [`key`] reads them: with `more` columns after those of the key, and `rest`
+/// (joins, conditions, an order) after the tables.
 pub(super) fn select_key(more: &str, rest: &str) -> String {
     let tables = tables(|_| true);
     format!("SELECT k.public_id, k.name, {}, {KEY_COLUMNS}{more}{tables} {rest}", key_settings::COLUMNS)
@@ -23,12 +22,12 @@ pub(super) fn count_keys(conditions: &str) -> String {
     format!("SELECT count(*){} {conditions}", tables_of(conditions))
 }
 
-/// The statement that tells whether there is a key, with 1 or 0.
+/// The statement that says whether there is a key, as 1 or 0.
 pub(super) fn has_key(conditions: &str) -> String {
     format!("SELECT CAST(EXISTS (SELECT 1{} {conditions}) AS INTEGER)", tables_of(conditions))
 }
 
-/// The keys, with the tables that the conditions name: an engine would look into the others for every key.
+/// The key table with the tables that the conditions name: an engine would read any others for every key.
 fn tables_of(conditions: &str) -> String {
     tables(|alias| {
         let mut before = conditions.match_indices(alias).map(|(place, _)| conditions[..place].chars().next_back());
@@ -36,7 +35,7 @@ fn tables_of(conditions: &str) -> String {
     })
 }
 
-/// The keys, with the tables whose columns begin with what `is_wanted` takes.
+/// The key table with the tables whose column prefix `is_wanted` accepts.
 fn tables(is_wanted: impl Fn(&str) -> bool) -> String {
     let mut sql = "\n      FROM key k".to_owned();
     for (_, join) in JOINS.iter().filter(|(alias, _)| is_wanted(alias)) {
@@ -46,7 +45,7 @@ fn tables(is_wanted: impl Fn(&str) -> bool) -> String {
     sql
 }
 
-/// What a key refers to, by what stands before its columns.
+/// The tables that a key refers to, by the prefix of their columns.
 const JOINS: [(&str, &str); 6] = [
     ("g.", "LEFT JOIN key_group g ON g.id = k.key_group"),
     ("o.", "LEFT JOIN \"user\" o ON o.id = k.owner"),
@@ -56,7 +55,7 @@ const JOINS: [(&str, &str); 6] = [
     ("u.", "LEFT JOIN key_use u ON u.key = k.id"),
 ];
 
-/// Where the settings begin, and where they have ended.
+/// The index of the first settings column, and of the first one after them.
 const SETTINGS: usize = 2;
 const REST: usize = SETTINGS + key_settings::WIDTH;
 

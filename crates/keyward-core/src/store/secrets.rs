@@ -10,7 +10,7 @@ use crate::rules::hashing::HashedSecret;
 use crate::rules::imported::{Bucket, Origin};
 use crate::rules::token::Id;
 
-/// A secret that is about to exist, as much of it as is stored.
+/// The stored part of a secret that is about to exist.
 #[derive(Debug)]
 pub struct NewSecret {
     /// The public id inside it.
@@ -19,19 +19,19 @@ pub struct NewSecret {
     pub hash: HashedSecret,
 }
 
-/// That another system made a secret, and what it is found by.
+/// The origin of a secret from another system, and how to find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Imported {
-    /// As what it came.
+    /// The form in which it came.
     pub origin: Origin,
-    /// The bucket of its text; `None` for as long as nobody knows that.
+    /// The bucket of its text; `None` while the text is unknown.
     pub bucket: Option<Bucket>,
 }
 
-/// What stands for the bucket of a text that nobody knows.
+/// Stored instead of a bucket while the text is unknown.
 const UNKNOWN: i64 = -1;
 
-/// What kind of secret is inserted.
+/// The kind of secret to insert.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Kind {
     /// Beside the current one.
@@ -39,7 +39,7 @@ pub(super) struct Kind {
     pub(super) imported: Option<Imported>,
 }
 
-/// Puts a secret beside the others: as the current one, or staged.
+/// Adds a secret to a key's others: as the current one, or staged.
 pub(super) fn insert(conn: &Conn, key: i64, secret: &NewSecret, kind: Kind, now: Timestamp) -> Result<(), StoreError> {
     let origin = kind.imported.map(|imported| imported.origin.as_str());
     let bucket = kind.imported.map(|imported| imported.bucket.map_or(UNKNOWN, Bucket::number));
@@ -59,8 +59,8 @@ pub(super) fn insert(conn: &Conn, key: i64, secret: &NewSecret, kind: Kind, now:
     former_costs::meet(conn, &secret.id, &secret.hash)
 }
 
-/// Takes a secret away again that was staged, also where another rotation has given it an end in the meantime.
-/// Returns whether there was one.
+/// Removes a staged secret again, even if another rotation has given it an end in the meantime. Returns whether there
+/// was one.
 pub(super) fn unstage(conn: &Conn, secret: &Id) -> Result<bool, StoreError> {
     let sql = "DELETE FROM secret WHERE public_id = ?1 AND (staged = 1 OR expires_at IS NOT NULL)";
     let was_there = conn.execute(sql, &[secret.into()])? > 0;
@@ -70,8 +70,8 @@ pub(super) fn unstage(conn: &Conn, secret: &Id) -> Result<bool, StoreError> {
     Ok(was_there)
 }
 
-/// Puts `secret`, which may be staged, in the place of the current one. What works until later than
-/// `grace_end` stops then; without a grace it is over at any time.
+/// Makes `secret`, which may be staged, the current one. Others stop working at `grace_end` or earlier; without a grace
+/// period they end at once, whatever the clock says.
 pub(super) fn replace(
     conn: &Conn,
     key: i64,
@@ -85,8 +85,8 @@ pub(super) fn replace(
     keys::touch(conn, key, now)
 }
 
-/// Makes a staged secret the current one; every other is over at any time. Returns whether there is such a secret;
-/// else the key has none that works.
+/// Makes a staged secret the current one; all others end at once, whatever the clock says. Returns whether there is
+/// such a secret; if not, the key has none that works.
 pub(super) fn promote(conn: &Conn, key: i64, secret: &Id, now: Timestamp) -> Result<bool, StoreError> {
     retire(conn, key, now, now)?;
     let promoted = conn.execute(
@@ -97,7 +97,7 @@ pub(super) fn promote(conn: &Conn, key: i64, secret: &Id, now: Timestamp) -> Res
     Ok(promoted == 1)
 }
 
-/// Gives all secrets of a key an end. Those that have ended by now, or are to end now, are over at any time.
+/// Gives all secrets of a key an end. Those that have ended or end now are marked as retired, whatever the clock says.
 fn retire(conn: &Conn, key: i64, end: Timestamp, now: Timestamp) -> Result<(), StoreError> {
     conn.execute(
         "UPDATE secret SET expires_at = CASE WHEN expires_at < ?2 THEN expires_at ELSE ?2 END, staged = 0,
@@ -125,14 +125,14 @@ pub(super) fn renew_hash(conn: &Conn, secret: &Id, hash: &HashedSecret) -> Resul
     former_costs::end(conn)
 }
 
-/// Puts an Argon2id in the place of what an imported secret came as, and has it found by its bucket.
+/// Replaces the imported form of a secret with an Argon2id hash, to be found by its bucket.
 pub(super) fn renew_imported(conn: &Conn, secret: &Id, hash: &HashedSecret, bucket: Bucket) -> Result<(), StoreError> {
     let sql = "UPDATE secret SET bucket = ?2 WHERE public_id = ?1 AND imported IS NOT NULL";
     conn.execute(sql, &[secret.into(), bucket.number().into()])?;
     renew_hash(conn, secret, hash)
 }
 
-/// The secrets of a key of which the history tells nothing: they were staged, and something came in between.
+/// The secrets of a key that the history does not record: they were staged, and the rotation was interrupted.
 pub(super) fn untold(conn: &Conn, key: i64) -> Result<Vec<Id>, StoreError> {
     conn.all(
         "SELECT public_id FROM secret s
@@ -142,7 +142,7 @@ pub(super) fn untold(conn: &Conn, key: i64) -> Result<Vec<Id>, StoreError> {
     )
 }
 
-/// Writes down that these secrets are on their way.
+/// Records that these secrets are on their way.
 pub(super) fn announce(conn: &Conn, secrets: &[&Id], now: Timestamp) -> Result<(), StoreError> {
     for &secret in secrets {
         conn.execute(
@@ -153,7 +153,7 @@ pub(super) fn announce(conn: &Conn, secrets: &[&Id], now: Timestamp) -> Result<(
     Ok(())
 }
 
-/// Takes an announcement back.
+/// Withdraws an announcement.
 pub(super) fn withdraw(conn: &Conn, secrets: &[&Id]) -> Result<(), StoreError> {
     for &secret in secrets {
         conn.execute("DELETE FROM announced_secret WHERE public_id = ?1", &[secret.into()])?;
@@ -161,8 +161,8 @@ pub(super) fn withdraw(conn: &Conn, secrets: &[&Id]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether this secret is of this store and opens nothing: it was announced and never arrived, or the history
-/// tells of it and its key is gone.
+/// Whether this secret belongs to this store and opens nothing: it was announced and never arrived, or the history
+/// records it and its key was deleted.
 pub(super) fn is_leftover(conn: &Conn, secret: &Id) -> Result<bool, StoreError> {
     conn.alone(
         "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM secret WHERE public_id = ?1)

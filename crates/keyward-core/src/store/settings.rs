@@ -10,31 +10,31 @@ use crate::rules::imported::LookupKey;
 use crate::rules::names::Prefix;
 use crate::rules::time::{Duration, rfc3339, whole_seconds};
 
-/// What a store decides for all of its keys.
+/// Settings that apply to all keys of a store.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StoreSettings {
     /// What new secrets start with, unless their key says otherwise.
     pub prefix: Prefix,
-    /// What hashing a new secret costs.
+    /// The cost of hashing a new secret.
     pub hash_cost: Cost,
     /// Whether a credential in the query of a URL is accepted.
     pub query_credentials: bool,
-    /// What hashes of this store cost that have not been renewed since its parameters were changed: a verification
-    /// that fails spends all of them, so that its time does not tell which one was checked. A cost ends with its last
-    /// hash. Who saves settings does not change it.
+    /// The costs of hashes not renewed since the parameters changed: a failed verification spends all of them, so that
+    /// its duration does not reveal which one was checked. A cost goes with its last hash. Saving settings does not
+    /// change it.
     pub former_costs: Vec<Cost>,
-    /// How long a new key lives about whose end nothing is said; `None` for as long as it may.
+    /// How long a new key lives if no end is given; `None` for as long as allowed.
     pub default_lifetime: Option<Duration>,
-    /// How long a secret may live at most, from its minting.
+    /// The longest life of a secret, from its minting.
     pub max_lifetime: Option<Duration>,
-    /// How long it is kept how often keys were used in which hour; `None` for as long as there is a store.
+    /// How long hourly usage is kept; `None` for as long as the store exists.
     pub usage_retention: Option<Duration>,
-    /// Whether there are secrets that another system made. Who saves settings does not change it.
+    /// Whether there are secrets that another system made. Saving settings does not change it.
     pub imports: Imports,
 }
 
-/// The secrets of a store that another system made.
+/// The imported secrets of a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Imports {
@@ -43,9 +43,9 @@ pub enum Imports {
     None,
     /// There are some.
     Some {
-        /// What their buckets are made with; `None` is damage: they cannot be found.
+        /// The key of their buckets; `None` is damage: they cannot be found.
         key: Option<LookupKey>,
-        /// Whether of some nobody knows the text.
+        /// Whether the text of some is not known yet.
         has_unknown: bool,
     },
 }
@@ -57,12 +57,12 @@ impl Imports {
     }
 }
 
-/// The setting in which the key of the buckets stands.
+/// The name of the setting that holds the key of the buckets.
 const LOOKUP_KEY: &str = "lookup_key";
 
-/// A year, and a month to look back from its end.
+/// A year, and a month more, to look back from its end.
 const USAGE_DAYS: u16 = 400;
-/// What stands for no end, in the store and on the command line.
+/// The word for no limit, in the store and on the command line.
 const UNLIMITED: &str = "unlimited";
 
 impl Default for StoreSettings {
@@ -81,20 +81,20 @@ impl Default for StoreSettings {
 }
 
 impl StoreSettings {
-    /// The beginning of the first hour of which usage is kept at `now`; `None` where all of it is.
+    /// The beginning of the first hour of which usage is kept at `now`; `None` if all of it is.
     pub fn usage_since(&self, now: Timestamp) -> Option<Timestamp> {
         let first = self.usage_retention?.before(now)?;
         Timestamp::from_second(Unit::Hour.around(first.as_second()).0).ok()
     }
 
-    /// How long a new key lives about whose end nothing is said: never longer than it may. `None` for ever.
+    /// How long a new key lives if no end is given: never longer than allowed. `None` for ever.
     pub fn lifetime_of_new(&self) -> Option<Duration> {
         self.default_lifetime.or(self.max_lifetime)
     }
 
-    /// The end of a new key about whose end nothing is said.
+    /// The end of a new key if none is given.
     pub fn end_of_new(&self, minted_at: Timestamp) -> Option<Timestamp> {
-        // What lies beyond all times that can be told is as good as never.
+        // A time too far away to be represented is as good as never.
         self.cut_end(self.default_lifetime.and_then(|life| life.after(minted_at)), minted_at)
     }
 
@@ -112,15 +112,15 @@ impl StoreSettings {
         }
     }
 
-    /// When a key with a secret that was minted at `minted_at` has to end; `None` where the store says nothing.
+    /// The latest end of a key with a secret minted at `minted_at`; `None` if the store sets no limit.
     pub fn latest_end(&self, minted_at: Timestamp) -> Option<Timestamp> {
         let max = self.max_lifetime?;
-        // What lies beyond all times that can be told ends with the last of them.
+        // A time too far away to be represented becomes the last representable one.
         Some(max.after(minted_at).unwrap_or(whole_seconds(Timestamp::MAX)))
     }
 
-    /// An end that nobody named, or that was named for another secret, as far as the store allows it for one that was
-    /// minted at `minted_at`.
+    /// Cuts an end that was not given, or was given for another secret, to what the store allows for one minted at
+    /// `minted_at`.
     pub fn cut_end(&self, end: Option<Timestamp>, minted_at: Timestamp) -> Option<Timestamp> {
         match (end, self.latest_end(minted_at)) {
             (Some(end), Some(latest)) => Some(end.min(latest)),
@@ -128,8 +128,8 @@ impl StoreSettings {
         }
     }
 
-    /// Refuses an end that lies beyond what the store allows for a secret that was minted at `minted_at`. Keys that
-    /// were made before the store said so keep theirs.
+    /// Refuses an end beyond what the store allows for a secret minted at `minted_at`. Keys made before the limit was
+    /// set keep their ends.
     ///
     /// # Errors
     /// [`StoreError::LivesTooLong`].
@@ -143,7 +143,7 @@ impl StoreSettings {
         Err(StoreError::LivesTooLong { max: max.to_string(), latest: rfc3339(latest), instead, name: None })
     }
 
-    /// Names and values, as they are stored and told in the history; `None` for what is not limited.
+    /// Names and values, as stored and recorded in the history; `None` for no limit.
     pub(super) fn fields(&self) -> [(&'static str, Option<String>); 7] {
         let former: Vec<String> = self.former_costs.iter().map(ToString::to_string).collect();
         [
@@ -189,7 +189,7 @@ pub(super) fn load(conn: &Conn) -> Result<StoreSettings, StoreError> {
     Ok(settings)
 }
 
-/// What the buckets of this store are made with. A store that has none takes the one that is offered.
+/// The key of this store's buckets. A store without one takes `new`.
 pub(super) fn lookup_key(conn: &Conn, new: &LookupKey) -> Result<LookupKey, StoreError> {
     let hex = new.to_hex();
     let insert = "INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
@@ -197,7 +197,7 @@ pub(super) fn lookup_key(conn: &Conn, new: &LookupKey) -> Result<LookupKey, Stor
     conn.alone("SELECT value FROM setting WHERE name = ?1", &[LOOKUP_KEY.into()], |row| row.parsed(0))
 }
 
-/// Costs with a semicolon in between.
+/// Costs separated by semicolons.
 struct Costs(Vec<Cost>);
 
 impl std::str::FromStr for Costs {
@@ -212,7 +212,7 @@ pub(super) fn save(conn: &Conn, settings: &StoreSettings) -> Result<(), StoreErr
     settings.fields().into_iter().try_for_each(|(name, value)| set(conn, name, value.as_deref()))
 }
 
-/// Gives a row its value, or takes it away.
+/// Sets the value of a row, or deletes the row.
 pub(super) fn set(conn: &Conn, name: &str, value: Option<&str>) -> Result<(), StoreError> {
     match value {
         Some(value) => conn.execute(

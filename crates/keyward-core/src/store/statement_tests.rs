@@ -1,4 +1,4 @@
-//! Every statement is understood by every engine: a test runs all of them, and compares the places that ran one with the
+//! Every engine understands every statement: a test runs all of them, and compares the places that ran one with the
 //! places in the source that could.
 
 use std::collections::BTreeSet;
@@ -23,8 +23,8 @@ use crate::rules::limits::{Meter, Whose};
 use crate::rules::token::{Id, Secret};
 use crate::rules::usage::Call;
 
-/// What only a file has, or a server, or is about the engine itself: no statement of these rooms is for both. What is
-/// copied between two engines is told by tests of that.
+/// Rooms for only files, only servers, or the engine itself: none of their statements is for both. Copying between two
+/// engines has its own tests.
 const OF_ONE_ENGINE: [&str; 5] = ["db/", "postgres/", "sqlite/", "restore/", "transfer/"];
 
 fn at(second: i64) -> Timestamp {
@@ -35,7 +35,7 @@ fn stamp() -> Stamp<'static> {
     Stamp { now: at(1_000), actor: None }
 }
 
-/// Asks and changes all that a store lets be asked and changed.
+/// Reads and changes everything that a store allows.
 fn do_everything(store: &mut Store) -> Result<(), StoreError> {
     live_and_die(store)?;
     change(store)?;
@@ -45,7 +45,7 @@ fn do_everything(store: &mut Store) -> Result<(), StoreError> {
     ask(store)
 }
 
-/// What a life of one key has not had yet.
+/// What the life of one key has not covered yet.
 fn change(store: &mut Store) -> Result<(), StoreError> {
     let (id, leased) = (Id::from_random([11; 8]), secret(12).id);
     let mut plain = settings();
@@ -66,7 +66,7 @@ fn change(store: &mut Store) -> Result<(), StoreError> {
     })
 }
 
-/// What happens when somebody is renamed, parameters change, a process ends in the middle, or something is damaged.
+/// What happens after a rename, a change of parameters, a process that ends midway, or damage.
 fn change_seldom(store: &mut Store) -> Result<(), StoreError> {
     let real = Secret::build(&settings().prefix, Id::from_random([14; 8]), &[14; 32]);
     let hash = |cost| HashedSecret::new(&real, [1; 16], cost).unwrap();
@@ -85,7 +85,7 @@ fn change_seldom(store: &mut Store) -> Result<(), StoreError> {
         assert!(matches!(refused, Err(StoreError::ReservedWord { .. })), "{refused:?}");
         changes.reserve(&[(Subject::Name(name("leased")), &first.id)], at(1_060))
     })?;
-    // The process that holds the lease is not the one that has its number now.
+    // The process that holds the lease is not the one that now has its number.
     store.conn.execute("UPDATE reservation SET holder = holder || '0'", &[])?;
     store.write(stamp(), |changes| changes.reserve(&[(Subject::Name(name("leased")), &secret(16).id)], at(1_060)))?;
     store.write(stamp(), |changes| {
@@ -128,7 +128,7 @@ fn import(store: &mut Store) -> Result<(), StoreError> {
     })
 }
 
-/// Uses and limits, of few keys and of many.
+/// Uses and limits, for few keys and for many.
 fn count(store: &mut Store) -> Result<(), StoreError> {
     let ids: Vec<_> = (1..=30).map(|number| Id::from_random([number + 100; 8])).collect();
     store.write(stamp(), |changes| {
@@ -217,7 +217,7 @@ fn ask(store: &Store) -> Result<(), StoreError> {
     super::history::has_been_at(&store.conn, &view.head()?).map(drop)
 }
 
-/// Each filter and each order, alone.
+/// Each filter and each order by itself.
 fn filters() -> Vec<Filter> {
     let changes: [fn(&mut Filter); 28] = [
         |_| (),
@@ -257,14 +257,14 @@ fn filters() -> Vec<Filter> {
     changes.iter().map(with).collect()
 }
 
-/// What a store of this engine runs, by place.
+/// The statements that a store with this engine runs, by place.
 pub(super) fn all_statements(store: &mut Store) -> Seen {
     spy::take();
     do_everything(store).unwrap();
     spy::take()
 }
 
-/// What is close to the places that only a file has, or only a server.
+/// Parts of the places that only a file has, or only a server.
 #[cfg(feature = "postgres")]
 const OF_A_FILE: [&str; 3] = ["?4, ?5 FROM {}", "{USED_AGAIN}", "{CALLED_AGAIN}"];
 const OF_A_SERVER: [&str; 2] = ["has_table_privilege", "use_batch"];
@@ -273,7 +273,7 @@ const OF_A_RESTORE: [&str; 2] = ["randomblob", "ANOTHER_FILE"];
 /// Files of only a server.
 const FOR_MANY: &str = "/many.rs";
 
-/// The places in the sources at which a statement is run on a connection, as file and line, but those of another engine.
+/// The places in the sources that run a statement on a connection, as file and line, except those of another engine.
 fn places(others: &[&str]) -> BTreeSet<(String, u32)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
     let call = Regex::new(r"\bconn(\(\))?\s*\.(execute|each|all|optional|alone)\(").unwrap();
@@ -299,14 +299,14 @@ fn places(others: &[&str]) -> BTreeSet<(String, u32)> {
     places
 }
 
-/// The name of a file of the store that is for every engine.
+/// The name of a source file of the store that serves every engine.
 fn shared(path: &Path, root: &Path) -> Option<String> {
     let file = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
     let is_source = path.extension().is_some_and(|end| end == "rs") && !file.contains("tests");
     (is_source && !OF_ONE_ENGINE.iter().any(|room| file.starts_with(room))).then_some(file)
 }
 
-/// No place is left out.
+/// Checks that no place is left out.
 fn assert_complete(seen: &Seen, all: &BTreeSet<(String, u32)>) {
     let root = PathBuf::from("src/store");
     let ran: BTreeSet<_> = seen

@@ -1,5 +1,5 @@
-//! Keys by their states, counted a part at a time. Who counts all keys of a large store in one view would keep from
-//! being cleared away what others change meanwhile, and everybody waiting when another store takes its place.
+//! Counts keys by state, a part at a time. Counting all keys of a large store in one view would keep the log from being
+//! cleared while others write, and would make everybody wait when another store replaces this one.
 
 use jiff::Timestamp;
 
@@ -7,35 +7,35 @@ use super::db::Conn;
 use super::error::StoreError;
 use crate::rules::key::State;
 
-/// What was counted so far. Each part is of its own moment: what changes meanwhile may be missed.
+/// What was counted so far. Each part shows its own moment: changes in between may be missed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
     now: Timestamp,
     /// The last row that was counted.
     last: i64,
     states: [u64; State::ALL.len()],
-    /// Times, and how many active keys expire by then.
+    /// Times, each with the number of active keys that expire by then.
     ends: Vec<(Timestamp, u64)>,
 }
 
 impl Tally {
-    /// Nothing yet. States are those at `now`; of active keys it is counted how many expire by each of `ends`.
+    /// An empty tally. States are as of `now`; active keys are also counted by which of `ends` they expire before.
     pub fn new(now: Timestamp, ends: impl IntoIterator<Item = Timestamp>) -> Self {
         let ends = ends.into_iter().map(|end| (end, 0)).collect();
         Self { now, last: i64::MIN, states: [0; State::ALL.len()], ends }
     }
 
-    /// How many keys are in each state, in the order of [`State::ALL`].
+    /// The number of keys in each state, in the order of [`State::ALL`].
     pub fn states(&self) -> impl Iterator<Item = (State, u64)> {
         State::ALL.into_iter().zip(self.states)
     }
 
-    /// How many active keys expire by each of the times, in their order.
+    /// The number of active keys that expire by each of the times, in order.
     pub fn expiring(&self) -> impl Iterator<Item = u64> {
         self.ends.iter().map(|(_, count)| *count)
     }
 
-    /// Counts `most` further keys. Returns whether there may be more.
+    /// Counts up to `most` further keys. Returns whether there may be more.
     pub(super) fn count(&mut self, conn: &Conn, most: u32) -> Result<bool, StoreError> {
         let mut number = 0;
         let after = self.last;

@@ -1,7 +1,7 @@
-//! How often keys were used, read: by period, and the keys with most calls.
+//! Reads how often keys were used: by period, and the keys with the most calls.
 //!
-//! All of it is one pass over the rows of hours, whatever is wanted of them: an engine would sort ten million rows to
-//! group them by their period, and read them once more for the keys.
+//! Whatever is asked, this is one pass over the hourly rows: an engine would sort ten million rows to group them by
+//! period, and read them again for the keys.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -15,27 +15,27 @@ use crate::rules::names::Name;
 use crate::rules::token::Id;
 use crate::rules::usage::Calls;
 
-/// What is asked of the usage of keys.
+/// A question about the usage of keys.
 #[derive(Debug, Clone, Copy)]
 pub struct UsageQuery<'q> {
-    /// Of this key alone.
+    /// Only this key.
     pub key: Option<&'q Id>,
-    /// From the beginning of the period on that this time is in.
+    /// From the beginning of the period that contains this time.
     pub since: Timestamp,
-    /// Of which length the periods are.
+    /// The length of the periods.
     pub by: Unit,
-    /// How many keys are told at most, those with most calls first.
+    /// The most keys to report, those with the most calls first.
     pub top: usize,
 }
 
 /// How often keys were used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Each period in which there was a call, by its beginning, the earliest first.
+    /// Each period with calls, by its beginning, the earliest first.
     pub periods: Vec<(Timestamp, Calls)>,
-    /// The keys with most calls, the one with most first; equal ones by name.
+    /// The keys with the most calls, in descending order; ties by name.
     pub keys: Vec<KeyUsage>,
-    /// How many keys had any.
+    /// How many keys had any calls.
     pub key_count: u64,
 }
 
@@ -62,7 +62,8 @@ pub struct KeyUsage {
 }
 
 const COLUMNS: &str = "SELECT key, hour, allowed, forbidden, limited FROM usage";
-/// Of fewer than one hour in so many, the rows are found by their index; of more, reading all of them is faster.
+/// If fewer than one in this many hours is wanted, the rows are found by index; otherwise reading all of them is
+/// faster.
 const FEW: i64 = 12;
 
 /// How often keys were used.
@@ -78,13 +79,13 @@ pub(super) fn load(conn: &Conn, query: &UsageQuery<'_>) -> Result<Usage, StoreEr
             sums.run_of_keys(conn, &sql, &[key.into(), since.into()])?;
         }
         None if are_few => sums.any_order(conn, &format!("{COLUMNS} WHERE hour >= ?1"), since)?,
-        // The addition keeps the planner from the index.
+        // The addition keeps the planner from using the index.
         None => sums.run_of_keys(conn, &format!("{COLUMNS} WHERE hour + 0 >= ?1 ORDER BY key"), &[since.into()])?,
     }
     sums.usage(conn, query.by)
 }
 
-/// The first and the last hour of which there is anything.
+/// The first and the last hour with any usage.
 fn bounds(conn: &Conn) -> Result<Option<(i64, i64)>, StoreError> {
     let bound = |which| {
         conn.optional(&format!("SELECT hour FROM usage ORDER BY hour {which} LIMIT 1"), &[], |row| row.integer(0))
@@ -99,7 +100,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// Takes in rows of which those of one key follow each other.
+    /// Adds rows in which the rows of one key are adjacent.
     fn run_of_keys(&mut self, conn: &Conn, sql: &str, values: &[super::db::Value<'_>]) -> Result<(), StoreError> {
         let mut run: Option<(i64, Calls)> = None;
         conn.each(sql, values, |row| {
@@ -120,7 +121,7 @@ impl Sums {
         Ok(())
     }
 
-    /// Takes in rows in any order.
+    /// Adds rows in any order.
     fn any_order(&mut self, conn: &Conn, sql: &str, since: i64) -> Result<(), StoreError> {
         let mut keys: HashMap<i64, Calls> = HashMap::new();
         conn.each(sql, &[since.into()], |row| {
@@ -164,11 +165,11 @@ impl Sums {
     }
 }
 
-/// The keys with most calls.
+/// The keys with the most calls.
 struct Top {
     most: usize,
     seen: u64,
-    /// The least of them is on top; of equal ones, that of the later row.
+    /// The smallest is on top; of equal ones, the later row.
     kept: BinaryHeap<Reverse<(u64, Reverse<i64>, Calls)>>,
 }
 

@@ -1,8 +1,8 @@
-//! Uses of keys, written down: how often, when last, from where, and how many calls of each kind in which hour.
+//! Writes uses of keys: how often, when last, from where, and how many calls of each kind in each hour.
 //!
-//! A key has one row with its total, and one row an hour in which it was used. They are written in groups, so a key that
-//! is used a thousand times a second costs what one does that is used once. A server gets many rows with each statement,
-//! because each costs a way over the network.
+//! A key has one row with its total, and one row for each hour in which it was used. They are written in groups, so a
+//! key used a thousand times a second costs no more than one used once. A server gets many rows with each statement,
+//! because each statement costs a network round trip.
 
 mod many;
 
@@ -17,11 +17,11 @@ use crate::rules::calendar::Unit;
 use crate::rules::token::Id;
 use crate::rules::usage::{Call, Calls};
 
-/// Uses that are to be counted together.
+/// Uses to be counted together.
 #[derive(Debug, Clone, Default)]
 pub struct Uses(BTreeMap<Id, Used>);
 
-/// When a request was last allowed, and from which address it came, where that is known.
+/// When a request was last allowed, and from which address, if known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastUse {
     /// When.
@@ -33,7 +33,7 @@ pub struct LastUse {
 /// The calls of one key.
 #[derive(Debug, Clone, Default)]
 struct Used {
-    /// By the second at which the hour began; nearly always there is only one.
+    /// By the second at which the hour began; there is nearly always only one.
     hours: Vec<(i64, Calls)>,
     last: Option<LastUse>,
 }
@@ -54,10 +54,10 @@ impl Used {
 }
 
 impl Uses {
-    /// With this many keys waiting, they are written.
+    /// When this many keys are waiting, they are written.
     const MANY: usize = 10_000;
 
-    /// One call with this key, from this address.
+    /// Counts one call with this key, from this address.
     pub fn add(&mut self, key: &Id, call: Call, at: Timestamp, from: Option<IpAddr>) {
         let mut calls = Calls::default();
         calls.add(call);
@@ -71,13 +71,13 @@ impl Uses {
         }
     }
 
-    /// How often this key was allowed something, and when last; `None` where it was not.
+    /// How often a request with this key was allowed, and when last; `None` if none was.
     pub fn of(&self, key: &Id) -> Option<(u64, LastUse)> {
         let used = self.0.get(key)?;
         Some((used.hours.iter().map(|(_, calls)| calls.allowed).sum(), used.last?))
     }
 
-    /// Those of another group too.
+    /// Adds the uses of another group.
     pub fn merge(&mut self, other: Self) {
         for (key, other) in other.0 {
             let used = self.0.entry(key).or_default();
@@ -95,26 +95,26 @@ impl Uses {
         self.0.is_empty()
     }
 
-    /// Whether enough keys are waiting that they should be written.
+    /// Whether so many keys are waiting that they should be written.
     pub fn are_many(&self) -> bool {
         self.0.len() >= Self::MANY
     }
 }
 
-/// What becomes of a row of `key_use` that is there.
+/// What happens to an existing row of `key_use`.
 const USED_AGAIN: &str = "ON CONFLICT (key) DO UPDATE
     SET use_count = key_use.use_count + excluded.use_count,
         last_used_from = CASE WHEN excluded.last_used_at >= key_use.last_used_at
                               THEN excluded.last_used_from ELSE key_use.last_used_from END,
         last_used_at = CASE WHEN excluded.last_used_at > key_use.last_used_at
                             THEN excluded.last_used_at ELSE key_use.last_used_at END";
-/// What becomes of a row of `usage` that is there.
+/// What happens to an existing row of `usage`.
 const CALLED_AGAIN: &str = "ON CONFLICT (key, hour) DO UPDATE
     SET allowed = usage.allowed + excluded.allowed,
         forbidden = usage.forbidden + excluded.forbidden,
         limited = usage.limited + excluded.limited";
 
-/// Counts all of them. Those of keys that are gone by now are not counted.
+/// Counts all of them. Uses of deleted keys are not counted.
 pub(super) fn record(conn: &Conn, uses: &Uses) -> Result<(), StoreError> {
     if conn.dialect().is_server() {
         return many::record(conn, uses);
@@ -147,8 +147,8 @@ fn from(last: LastUse) -> Option<String> {
     last.from.map(|address| address.to_canonical().to_string())
 }
 
-/// Deletes the oldest rows of hours that began before `before`, at most `most` of them. Rows that another process is
-/// deleting are skipped.
+/// Deletes the oldest hourly rows from before `before`, at most `most` of them. Rows that another process is deleting
+/// are skipped.
 pub(super) fn prune(conn: &Conn, before: Timestamp, most: u32) -> Result<(), StoreError> {
     conn.execute(
         &format!(

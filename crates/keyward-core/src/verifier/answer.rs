@@ -16,28 +16,28 @@ use crate::rules::token::{Id, Secret};
 use crate::rules::usage::Call;
 use crate::store::{Changes, Presented, Stamp, Store, StoreError, View};
 
-/// An answer: the decision, and what it is about. It lends the row that was read for it, and copies nothing.
+/// An answer: the decision, and what it is about. It shares the row that was read for it, and copies nothing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Answer {
     /// May this credential make this request?
     pub decision: Decision,
-    /// How the credential was presented, where there was one.
+    /// How the credential was presented, if there was one.
     pub presentation: Option<Presentation>,
-    /// Things worth telling that forbid nothing.
+    /// Warnings: they forbid nothing.
     pub warnings: Vec<&'static str>,
-    /// What the store had, where the secret matched.
+    /// What the store had, if the secret matched.
     presented: Option<Arc<Presented>>,
     /// What should be renewed.
     renewal: Option<Renewal>,
-    /// What came of the limits.
+    /// The result of the limits.
     reckoning: Option<Box<Reckoning>>,
 }
 
 /// A plain secret that was presented.
 #[derive(Debug)]
 pub(super) enum Plain {
-    /// One of our own.
+    /// A keyward secret.
     Own(Secret),
     /// One that another system made.
     Imported(ImportedText),
@@ -52,13 +52,13 @@ impl PlainText for Plain {
     }
 }
 
-/// Secrets whose hash is to be another one.
+/// Secrets that are to get a new hash.
 #[derive(Debug)]
 pub(super) struct Renewal {
     pub(super) plain: Plain,
-    /// The secret that it is. Several, where it is that of several keys.
+    /// The ids of the secret; several if several keys share it.
     pub(super) secrets: Vec<Id>,
-    /// What it is found by from then on, where it was imported.
+    /// The bucket by which it is found from then on, if it was imported.
     pub(super) bucket: Option<Bucket>,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Renewed {
 }
 
 impl Renewal {
-    /// Whether it is still to be done.
+    /// Whether it still has to be done.
     fn is_due(&self, view: &View<'_>, cost: Cost) -> Result<bool, StoreError> {
         let mut found = vec![];
         for secret in &self.secrets {
@@ -90,7 +90,7 @@ impl Renewal {
 }
 
 impl Renewed {
-    /// Writes the new hash down.
+    /// Writes the new hash to the store.
     pub(super) fn write(&self, changes: &Changes<'_>) -> Result<(), StoreError> {
         self.secrets.iter().try_for_each(|secret| match self.bucket {
             Some(bucket) => changes.renew_imported(secret, &self.hash, bucket),
@@ -116,7 +116,7 @@ impl Answer {
         Self { decision, presentation, warnings: warnings(in_query), presented: None, renewal: None, reckoning: None }
     }
 
-    /// What came of the limits, where it counts against any and everything else allows it.
+    /// The result of the limits, if the request counts against any and everything else allows it.
     pub fn reckoning(&self) -> Option<&Reckoning> {
         self.reckoning.as_deref()
     }
@@ -129,40 +129,41 @@ impl Answer {
         self.reckoning = Some(Box::new(reckoning));
     }
 
-    /// The key, where its secret matched.
+    /// The key, if its secret matched.
     pub fn key(&self) -> Option<&Key> {
         self.presented.as_ref().map(|presented| &presented.key)
     }
 
-    /// The key, and what is to be counted of it. Nothing is, where the secret did not match or does not work any more.
+    /// The key, and the call to count for it. `None` if the secret did not match or no longer works.
     pub fn call(&self) -> Option<(&Key, Call)> {
         Some((self.key()?, Call::of(self.decision.status())?))
     }
 
-    /// The row that the answer is about, where the secret matched: the same one for as long as the store says the same.
+    /// The row that the answer is about, if the secret matched: the same one for as long as the store's data is the
+    /// same.
     pub fn presented(&self) -> Option<&Arc<Presented>> {
         self.presented.as_ref()
     }
 
-    /// Has something renewed, though it is a refusal.
+    /// Requests a renewal, although the answer is a refusal.
     pub(super) fn renew_with(&mut self, renewal: Option<Renewal>) {
         self.renewal = renewal;
     }
 
-    /// Whether the hash of the secret was made at another cost than the store's present one, or by another system.
+    /// Whether the hash of the secret was made at a cost other than the store's current one, or by another system.
     pub fn wants_renewal(&self) -> bool {
         self.renewal.is_some()
     }
 
-    /// What is to be renewed.
+    /// What should be renewed.
     pub(super) fn renewal(&self) -> Option<&Renewal> {
         self.renewal.as_ref()
     }
 
-    /// Renews the hash of the secret, if that is wanted and nobody has done so by now, without counting a use.
+    /// Renews the hash of the secret, if that is wanted and has not been done yet, without counting a use.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn renew(&self, store: &mut Store, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
         let Some(renewal) = &self.renewal else { return Ok(()) };
         let view = store.view()?;
@@ -175,13 +176,13 @@ impl Answer {
         store.write(Stamp { now, actor: None }, |changes| renewed.write(changes)).map_err(VerifyError::from)
     }
 
-    /// Wipes the secret, which is kept where its hash is to be renewed.
+    /// Wipes the secret, which is kept if its hash should be renewed.
     pub fn forget_secret(&mut self) {
         self.renewal = None;
     }
 }
 
-/// What a credential in a URL is worth telling about, whatever comes of it.
+/// The warning for a credential in a URL, whatever the decision.
 fn warnings(in_query: bool) -> Vec<&'static str> {
     if in_query { vec!["credential_in_query"] } else { vec![] }
 }

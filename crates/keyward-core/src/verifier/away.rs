@@ -1,9 +1,9 @@
-//! Connections to a server, for those who answer many at once.
+//! Connections to a server, for programs that answer many questions at once.
 //!
-//! To sign in at a server takes several ways over the network, and whoever asks waits on an event loop, with all others
-//! behind them. So a thread of its own makes connections. Until a further one is there, the questions take turns with those
-//! that there are; one that the server has closed while nobody used it is replaced in the same way. And while the server
-//! is away, all are told so at once: else each of them would find out for itself, one after the other.
+//! Signing in to a server takes several round trips, and a question that waited for that on an event loop would hold up
+//! all others. So a separate thread makes connections. Until a new one is ready, the questions share the existing ones.
+//! A connection that the server closed while idle is replaced in the same way. While the server is away, all questions
+//! fail at once: otherwise each would find out for itself, one after another.
 
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, Weak};
@@ -14,16 +14,16 @@ use super::connections::{Connections, Idle, lock};
 use super::reader::Reader;
 use crate::store::{BUSY_TIMEOUT, StoreError};
 
-/// How long somebody waits for a connection at most.
+/// The longest wait for a connection.
 const LONGEST: Duration = Duration::from_millis(800);
-/// How often somebody is woken at most and finds that others were faster.
+/// How often a waiting question is woken at most, only to find that others were faster.
 const TURNS: u32 = 64;
-/// How long after an attempt that failed the next one begins, while the server is away.
+/// The pause after a failed attempt to connect, while the server is away.
 const PAUSE: Duration = Duration::from_millis(100);
-/// What to do where a server does not answer.
+/// What to do if a server does not answer.
 const REMEDY: &str = "see whether the server is up";
 
-/// Why a server is away, or not believed.
+/// Why a server is away, or not trusted.
 #[derive(Debug, Clone)]
 pub(super) enum Lost {
     /// It does not answer.
@@ -33,7 +33,7 @@ pub(super) enum Lost {
 }
 
 impl Lost {
-    /// What the error says about the server, if it does.
+    /// What the error says about the server, if anything.
     fn of(error: &StoreError) -> Option<Self> {
         match error {
             StoreError::Server { path, detail, remedy } => {
@@ -75,7 +75,7 @@ impl Connections {
             idle = woken;
             if idle.lost.is_none() && idle.readers.is_empty() {
                 if self.connected() == 0 && !idle.is_connecting {
-                    // Why there could be none, it finds out itself.
+                    // The new attempt finds out why there could be none.
                     drop(idle);
                     return self.made_here();
                 }
@@ -87,8 +87,8 @@ impl Connections {
         Err(Lost::away(&self.path, "no connection to it is free").error())
     }
 
-    /// Takes note of an error, which was met by this reader if there was one: where it says that the server is away, its
-    /// connections are given up, and another one is made beside the questions.
+    /// Records an error, which this reader met, if one is given. If the error says that the server is away, its
+    /// connections are given up, and another one is made in the background.
     pub(super) fn note_loss(&self, error: &StoreError, reader: Option<Reader>) {
         let Some(lost) = Lost::of(error).filter(|_| self.reconnects_beside) else {
             if let Some(reader) = reader {
@@ -104,7 +104,7 @@ impl Connections {
         self.returned.notify_all();
     }
 
-    /// Has a connection made beside the questions, unless one is being made.
+    /// Makes a connection in the background, unless one is being made.
     fn connect(&self, idle: &mut Idle) {
         if idle.is_connecting {
             return;
@@ -114,9 +114,9 @@ impl Connections {
         idle.is_connecting = started.is_ok();
     }
 
-    /// Tries once to make a connection, and returns whether another attempt is of use: while the server is away.
+    /// Tries once to make a connection, and returns whether to try again: while the server is away.
     fn try_to_connect(&self) -> bool {
-        // Nobody waits for this one only, so it may take its time.
+        // No question waits only for this one, so it may take its time.
         let mut way = lock(&self.way).clone();
         way.wait_for(BUSY_TIMEOUT);
         let times = self.times();
@@ -126,7 +126,7 @@ impl Connections {
         idle.lost = match made {
             Ok(()) => None,
             Err(StoreError::Locked(_)) => was_lost,
-            // While others are connected, that no further one can be tells nothing of them.
+            // While others are connected, failing to make one more says nothing about them.
             Err(error) => Lost::of(&error).filter(|_| was_lost.is_some() || self.connected() == 0),
         };
         idle.is_connecting = idle.lost.is_some();

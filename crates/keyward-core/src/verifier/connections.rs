@@ -1,9 +1,9 @@
-//! The connections of one gate to its store: those that read, of which each thread takes one for a moment, and those of
-//! its recorders.
+//! The connections of one gate to its store: connections for reading, one of which each thread borrows for a moment,
+//! and those of its recorders.
 //!
-//! What may break: another file is put at the path of the store. The first who notices has everybody close their
-//! connection to the former one, and only then is the other one opened, because SQLite would read it with what it knows
-//! of the former. Who comes in between is told that the store is locked, which is not a yes.
+//! What may break: another file takes the store's path. The first thread to notice has all connections to the former
+//! file closed before it opens the new one, because SQLite would read the new file with its knowledge of the former.
+//! Questions in between get the error that the store is locked, which is not a yes.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -18,8 +18,7 @@ use super::reader::Reader;
 use super::rows::Rows;
 use crate::store::{Store, StoreError, Way};
 
-/// For how long it is tried to open another file at most, and how long after the last time: others have a turn until
-/// then.
+/// The longest time to try to open another file, and the pause after the last attempt, in which others have a turn.
 const TRYING: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -31,45 +30,45 @@ pub(super) struct Connections {
     pub(super) commits: Commits,
     pub(super) rows: Rows,
     pub(super) meters: Meters,
-    /// How often a reader has found the store changed.
+    /// How often a reader found the store changed.
     changes: AtomicU64,
     pub(super) way: Mutex<Way>,
-    /// The number of the newest event that any of them has seen.
+    /// The number of the newest event that any reader has seen.
     newest: AtomicI64,
-    /// How long who asks may wait for others, and how long who writes.
+    /// How long a question may wait for other processes, and how long a write may.
     patience: [Duration; 2],
     is_on_server: bool,
-    /// Whether connections to a server are made beside the questions.
+    /// Whether connections to a server are made in the background.
     pub(super) reconnects_beside: bool,
-    /// Held by each reader that is connected.
+    /// Held by each connected reader, to count them.
     count: Arc<()>,
-    /// Told when a connection is free.
+    /// Notified when a connection is free.
     pub(super) returned: Condvar,
     pub(super) own: Weak<Self>,
-    /// Whether the last time that the store was opened it was locked for as long as somebody was patient. Until it can
-    /// be opened, nobody waits for it again: whoever comes next would wait as long, and all those behind them too.
+    /// Whether the last attempt to open the store ran out of patience because it was locked. Until it can be opened, no
+    /// question waits for it again: the next one would wait as long, and so would all those behind it.
     is_locked: AtomicBool,
-    /// Connections that nobody uses at the moment. There are as many as were ever needed at once.
+    /// Idle connections. There are as many as were ever needed at once.
     pub(super) idle: Mutex<Idle>,
     recorders: Mutex<Vec<Weak<Slot>>>,
 }
 
 pub(super) struct Idle {
     pub(super) readers: Vec<Reader>,
-    /// Those whose connections were lost: they know what was so then.
+    /// Readers whose connections were lost: they know the state at that time.
     pub(super) stale: Vec<Reader>,
     /// How often another file was found at the path.
     files: u64,
     /// How often the connections to the server were lost.
     losses: u64,
-    /// Why there is none, while the server is away.
+    /// Why there is no connection, while the server is away.
     pub(super) lost: Option<Lost>,
-    /// Whether one is being made beside the questions.
+    /// Whether one is being made in the background.
     pub(super) is_connecting: bool,
 }
 
-/// How often, by the time that a connection began to be made, another file was found, and the others were lost: it is
-/// of no use after the next time.
+/// How often another file was found, and how often connections were lost, when work on a connection began: after the
+/// next time, the connection is useless.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
     files: u64,
@@ -77,7 +76,7 @@ pub(super) struct Times {
 }
 
 impl Idle {
-    /// Lets no connection be used any more that may be lost, that of this reader neither.
+    /// Stops the use of any connection that may be lost, including this reader's.
     pub(super) fn retire(&mut self, reader: Option<Reader>, lost: &Lost) {
         self.losses += 1;
         let files = self.files;
@@ -131,7 +130,7 @@ impl Connections {
             let free = lock(&self.idle).readers.pop();
             free.map_or_else(|| self.made_here(), Ok)?
         };
-        // What was seen by others before this look must be there.
+        // What others saw before this check must be there.
         if reader.store().known_head().is_none_or(|head| head.seq < self.newest.load(Ordering::Acquire)) {
             reader.adopt(&lock(&self.way));
         }
@@ -149,7 +148,7 @@ impl Connections {
                 Ok(reader)
             }
             Err(error @ StoreError::Rewound(_)) => {
-                // What was known of it is kept, and nothing else: it stands in the way of who mends it.
+                // Only what was known of it is kept: an open connection would hinder its repair.
                 self.give_up_others();
                 self.note_loss(&error, None);
                 Err(error)
@@ -167,14 +166,14 @@ impl Connections {
         self.newest.store(way.newest(), Ordering::Release);
     }
 
-    /// A further connection, made by whoever wants it.
+    /// One more connection, made by the thread that needs it.
     pub(super) fn made_here(&self) -> Result<Reader, StoreError> {
         let times = self.times();
         let opened = self.open().and_then(|store| self.reader(store, times));
         opened.inspect_err(|error| self.note_loss(error, None))
     }
 
-    /// How many readers are connected, as far as anybody knows.
+    /// How many readers are connected, as far as is known.
     pub(super) fn connected(&self) -> usize {
         Arc::strong_count(&self.count) - 1
     }
@@ -194,13 +193,14 @@ impl Connections {
         }
     }
 
-    /// What was read before the connection to the server was lost, while it is; `None` where others look at all there is.
+    /// A reader with what was read before the connection to the server was lost; `None` if it is not lost, or if all
+    /// such readers are in use.
     pub(super) fn take_stale(&self) -> Option<Reader> {
         let mut idle = lock(&self.idle);
         if idle.lost.is_some() { idle.stale.pop() } else { None }
     }
 
-    /// Takes in a connection that was made beside the questions.
+    /// Takes over a connection that was made in the background.
     pub(super) fn welcome(&self, mut store: Store, times: Times) -> Result<(), StoreError> {
         store.wait_for(self.patience[0]);
         self.learn(&store);
@@ -214,13 +214,13 @@ impl Connections {
         Reader::after(losses, &self.count, store, files)
     }
 
-    /// What is to be known before a connection is made.
+    /// What has to be known before a connection is made.
     pub(super) fn times(&self) -> Times {
         let Idle { files, losses, .. } = *lock(&self.idle);
         Times { files, losses }
     }
 
-    /// A place for the connection of a recorder.
+    /// A slot for the connection of a recorder.
     pub(super) fn slot(&self) -> Result<Arc<Slot>, StoreError> {
         let slot = Arc::new(Mutex::new(Some(self.open_to_write()?)));
         let mut recorders = lock(&self.recorders);
@@ -229,7 +229,7 @@ impl Connections {
         Ok(slot)
     }
 
-    /// Lets `write` change the store by the connection of the slot.
+    /// Runs `write` on the connection in the slot.
     pub(super) fn write<T, E: From<StoreError>>(
         &self,
         slot: &Slot,
@@ -237,7 +237,7 @@ impl Connections {
     ) -> Result<T, E> {
         let files = lock(&self.idle).files;
         let written = self.write_by(slot, write);
-        // Whoever gave up the others meanwhile did not wait for this one.
+        // A thread that gave up the others meanwhile did not wait for this one.
         if lock(&self.idle).files != files {
             *lock(slot) = None;
         }
@@ -259,7 +259,7 @@ impl Connections {
                 *own = Some(store);
                 return Err(error.into());
             }
-            // Whoever gives up the others waits for this slot.
+            // A thread that gives up the others waits for this slot.
             drop(own);
             self.give_up_others();
             drop(store);
@@ -272,18 +272,18 @@ impl Connections {
         written
     }
 
-    /// How often what was counted is written: a file belongs to one machine, and other hosts are to learn soon what was
-    /// taken of limits that they share.
+    /// How often counts are written: a file belongs to one machine, but hosts that share limits on a server must learn
+    /// soon what was taken of them.
     pub(super) fn writes_every(&self) -> Duration {
         if self.is_on_server { Duration::from_millis(100) } else { Duration::from_secs(1) }
     }
 
-    /// Which of the files that were at the path is the present one.
+    /// Which of the files that were at the path is the current one.
     pub(super) fn file(&self) -> u64 {
         lock(&self.idle).files
     }
 
-    /// A recorder has written, and perhaps somebody else had too since its last time.
+    /// Records that a recorder has written, and whether others had written since its last time.
     pub(super) fn finish(&self, written: Written, saw_others: bool) {
         self.commits.finish(written.clone(), saw_others);
         self.rows.learn(&written);
@@ -297,7 +297,7 @@ impl Connections {
         let was_locked = self.is_locked.load(Ordering::Relaxed);
         let patience = if was_locked { Duration::ZERO } else { patience };
         let mut store = if self.is_on_server {
-            // Nobody waits for what another one waits for.
+            // One connection does not wait for what another waits for.
             let mut way = lock(&self.way).clone();
             way.wait_for(patience);
             let store = way.open()?;
@@ -312,21 +312,21 @@ impl Connections {
         Ok(store)
     }
 
-    /// Remembers whether it was locked when it was opened.
+    /// Records whether the store was locked when it was opened.
     fn note(&self, found: Result<Store, StoreError>) -> Result<Store, StoreError> {
         self.is_locked.store(matches!(found, Err(StoreError::Locked(_))), Ordering::Relaxed);
         found
     }
 
     fn open_to_write(&self) -> Result<Store, StoreError> {
-        // On a server, to sign in takes longer than to look; in a file, who opens it keeps the others waiting.
+        // On a server, signing in takes longer than checking; with a file, opening it keeps the others waiting.
         let patience = if self.is_on_server { self.patience[1] } else { self.patience[0] };
         let mut store = self.note(self.try_to_open(patience))?;
         store.wait_for(self.patience[1]);
         Ok(store)
     }
 
-    /// Opens the store when everybody has closed the former file.
+    /// Opens the store when all connections to the former file are closed.
     fn open_soon(&self) -> Result<Store, StoreError> {
         let was_locked = self.is_locked.load(Ordering::Relaxed);
         let most = if was_locked { Duration::ZERO } else { TRYING.min(self.patience[0]) };
@@ -340,7 +340,8 @@ impl Connections {
         }
     }
 
-    /// Has all connections to the present file closed as soon as they are not used, and returns which the next file is.
+    /// Has all connections to the current file closed as soon as they are idle, and returns the number of the next
+    /// file.
     fn give_up_others(&self) -> u64 {
         let files = {
             let mut idle = lock(&self.idle);
@@ -350,7 +351,7 @@ impl Connections {
         };
         let slots: Vec<_> = lock(&self.recorders).iter().filter_map(Weak::upgrade).collect();
         for slot in slots {
-            // Who writes at the moment may wait for others, and closes it afterwards.
+            // A connection that is writing may wait for others, and is closed afterwards.
             if let Ok(mut slot) = slot.try_lock() {
                 *slot = None;
             }

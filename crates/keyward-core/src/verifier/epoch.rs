@@ -1,12 +1,13 @@
-//! When is what was read old?
+//! Decides when cached data is out of date.
 //!
-//! A look at the store costs microseconds and says whether anybody has written to it since, but not what. Most of what is written while credentials are verified are the uses that our own recorder counts, and of these
-//! the readers are told in another way. So: nobody has written, nothing has changed. The same head of
-//! the history, and our recorder has written in between: only uses were counted. Everything else: all is old.
+//! A check of the store costs microseconds and says whether anything was written since, but not what. Most writes
+//! during verification are the uses that our own recorder counts, and the readers learn about those in another way. So
+//! there are three cases. No write: nothing has changed. The same head of the history, and our recorder has written in
+//! between: only uses were counted. Anything else: everything is out of date.
 //!
-//! What may break: a change that leaves the head of the history as it is (another tool, or the counting of another
-//! process) between two looks at which ours has written too. The recorder sees it at its next commit, because its own
-//! connection's version tells it only of others, and then all is old as well.
+//! What may break: a change that does not move the head of the history (by another tool, or counts from another
+//! process), between two checks in which our recorder has written too. The recorder sees it at its next commit, because
+//! the version of its own connection changes only for others' writes. Then everything is out of date too.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -15,39 +16,39 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::rules::token::Id;
 use crate::store::{Freshness, Head, Store, StoreError, Uses};
 
-/// How many commits are told of: a reader that has not looked for longer forgets all it has read.
+/// How many commits are remembered: a reader that missed more forgets everything it has read.
 const TOLD: usize = 16;
 
-/// What one commit of the recorder changed, for those who have read the rows.
+/// What one commit of the recorder changed, for readers that hold the rows.
 #[derive(Debug, Clone)]
 pub(super) enum Written {
     /// Nothing, or it failed.
     Nothing,
     /// Uses were counted.
     Uses(Arc<Uses>),
-    /// These secrets have another hash.
+    /// These secrets have a new hash.
     Hashes(Vec<Id>),
 }
 
-/// The commits of the recorders of one gate, shared by them and the readers.
+/// The commits of one gate's recorders, which they share with the readers.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
     started: AtomicU64,
     finished: AtomicU64,
-    /// How often a recorder saw that somebody else had written as well.
+    /// How often a recorder saw that others had written as well.
     others: AtomicU64,
-    /// How often secrets have got another hash, and are perhaps found in another way.
+    /// How often secrets got a new hash, after which they may be found in another bucket.
     renewals: AtomicU64,
     newest: Mutex<VecDeque<Written>>,
 }
 
 impl Commits {
-    /// A recorder is about to write. From here on, another version may be its doing.
+    /// Records that a recorder is about to write. From here on, a new version may be its work.
     pub(super) fn start(&self) {
         self.started.fetch_add(1, SeqCst);
     }
 
-    /// It has written, and whether somebody else had too since its last time.
+    /// Records that it has written, and whether others had written since its last time.
     pub(super) fn finish(&self, written: Written, saw_others: bool) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         self.renewals.fetch_add(u64::from(matches!(written, Written::Hashes(_))), SeqCst);
@@ -67,7 +68,7 @@ impl Commits {
         self.started.load(SeqCst)
     }
 
-    /// What was written after `known` commits and until there were `finished`; `None` where that was too long ago.
+    /// What was written after the first `known` commits, up to `finished` of them; `None` if that was too long ago.
     fn between(&self, known: u64, finished: u64) -> Option<Vec<Written>> {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let back = |count: u64| {
@@ -78,21 +79,21 @@ impl Commits {
     }
 }
 
-/// How much of what a reader has read is old, and what it does about that.
+/// How much of what a reader has read is out of date, and what to do about it.
 #[derive(Debug)]
 pub(super) enum Staleness {
-    /// Nothing is old: go on.
+    /// Nothing is out of date.
     None,
-    /// The counts are: add what our recorder wrote.
+    /// Only the counts are: add what our recorder wrote.
     Counts(Vec<Written>),
     /// Everything is: forget it.
     All,
 }
 
-/// The moment that a reader's knowledge is of.
+/// The moment to which a reader's knowledge belongs.
 #[derive(Debug, Default)]
 pub(super) struct Epoch {
-    /// How often the store was found changed by then.
+    /// How often the store had been found changed by then.
     sightings: Option<u64>,
     head: Option<Head>,
     finished: u64,
@@ -100,12 +101,12 @@ pub(super) struct Epoch {
 }
 
 impl Epoch {
-    /// Looks at the store, and whether what was read at this epoch is old; moves on to the present one.
+    /// Checks the store and whether what was read in this epoch is out of date, then moves to the current epoch.
     ///
     /// # Errors
-    /// As [`Store::refresh`]: then the next look says that everything is old.
+    /// As [`Store::refresh`]: the next check then reports everything as out of date.
     pub(super) fn look(&mut self, store: &mut Store, commits: &Commits) -> Result<Staleness, StoreError> {
-        // In this order: what is written meanwhile is seen at the next look once more, and not missed.
+        // In this order: what is written meanwhile is seen again at the next check, not missed.
         let (others, finished) = (commits.others.load(SeqCst), commits.finished.load(SeqCst));
         let before = std::mem::take(&mut self.sightings);
         let freshness = store.refresh()?;
@@ -128,7 +129,7 @@ impl Epoch {
         Ok(written.map_or(Staleness::All, Staleness::Counts))
     }
 
-    /// Forgets when it was.
+    /// Forgets the moment.
     pub(super) fn reset(&mut self) {
         self.sightings = None;
     }

@@ -1,13 +1,13 @@
-//! The gate: one for all threads of a service that verifies for as long as it lives.
+//! The gate: a long-running service needs one for all of its threads.
 //!
-//! A credential that matched before is decided at once, on the thread that asks, and never waits behind the hashes of
-//! others. Every other one goes to a bounded pool of hashing threads; where as many wait as may, the answer is
-//! [`VerifyError::Overloaded`], which is not a yes. What is not genuine costs one Argon2id of every cost that the store
-//! has, whether its id is unknown, its secret wrong or its name; the very same once more costs none, until the store
-//! changes.
+//! A credential that matched before is decided at once, on the calling thread, and never waits for the hashes of
+//! others. Every other one goes to a bounded pool of hashing threads. If the queue is full, the answer is
+//! [`VerifyError::Overloaded`], which is not a yes. A credential that is not genuine takes one Argon2id hash for every
+//! cost in the store, whether its id is unknown, its secret wrong or its name wrong. The same one again takes none,
+//! until the store changes.
 //!
-//! What may break: whoever can present secrets with right checksums can keep the pool busy. They delay credentials that
-//! have not matched yet, and none that have.
+//! What may break: an attacker who presents secrets with correct checksums can keep the pool busy. That delays
+//! credentials that have not matched yet, but none that have.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -38,26 +38,26 @@ use crate::store::{BUSY_TIMEOUT, Exposure, Store, StoreError, StoreSettings, Vie
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Options {
-    /// Threads that compute hashes. Each of them keeps the memory of one: 19 MiB at the default cost.
+    /// Threads that compute hashes. Each keeps the memory for one hash: 19 MiB at the default cost.
     pub threads: NonZeroUsize,
-    /// Credentials that may wait for a thread.
+    /// The number of credentials that may wait for a thread.
     pub queue: usize,
-    /// Whether the threads take only the time of the processors that nobody else wants: whoever asks then answers the
-    /// others as before, however many credentials wait.
+    /// Whether the threads use only idle processor time, so that the calling thread answers others as fast as before,
+    /// however many credentials wait.
     pub is_background: bool,
     /// How long a question may wait for other processes that have locked the store.
     pub patience: Duration,
-    /// How long a recorder may.
+    /// How long a recorder may wait for them.
     pub patience_to_write: Duration,
-    /// Whether a connection to a server that was lost is made again beside the questions, which are refused meanwhile. Else
-    /// the question that finds it lost makes it again, for as long as its patience lasts.
+    /// Whether a lost connection to a server is restored in the background, while questions fail. Otherwise the
+    /// question that finds it lost restores it, for as long as its patience lasts.
     pub reconnects_beside: bool,
-    /// Whether an allowed request counts against the limits of its key. Else they are only looked at.
+    /// Whether an allowed request counts against the limits of its key. Otherwise they are only checked.
     pub takes: bool,
 }
 
 impl Default for Options {
-    /// A thread a processor, a queue of 64, and the patience of a command: ten seconds.
+    /// One thread per processor, a queue of 64, and the patience of a command: ten seconds.
     fn default() -> Self {
         Self {
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -71,17 +71,17 @@ impl Default for Options {
     }
 }
 
-/// Verifies credentials for many threads. Its clones are one gate; when the last of them is dropped, its threads end.
+/// Verifies credentials for many threads. Clones share one gate; when the last of them is dropped, its threads end.
 #[derive(Clone)]
 pub struct Gate(Arc<Inner>);
 
 struct Inner {
-    // The pool first: its threads end before what they work with is gone.
+    // The pool comes first: its threads must end before the data that they use is dropped.
     pool: Pool,
     front: Arc<Front>,
 }
 
-/// What the threads that ask and those that hash have in common.
+/// What calling threads and hashing threads share.
 struct Front {
     matches: Matches,
     wrong: Wrong,
@@ -93,7 +93,7 @@ struct Front {
 /// A claim of which nothing is known yet, and the rows that it may match.
 type Unknown = (Claim, Vec<Found<Row>>);
 
-/// A question that waits for a hash.
+/// A question waiting for a hash.
 struct Question {
     promise: Promise,
     claim: Claim,
@@ -101,7 +101,7 @@ struct Question {
     now: Timestamp,
 }
 
-/// What came of a question.
+/// The result of a question.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -116,7 +116,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The answer, waited for where it has to be computed.
+    /// The answer; waits if it is still being computed.
     ///
     /// # Errors
     /// As [`Gate::ask`].
@@ -128,18 +128,18 @@ impl Verdict {
     }
 }
 
-/// What can be said of a question without an Argon2id.
+/// What is known about a question without an Argon2id hash.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "as for a verdict")]
 #[non_exhaustive]
 pub enum Look {
     /// It is decided.
     Decided(Result<Answer, VerifyError>),
-    /// Nothing is known of the credential yet.
+    /// Nothing is known about the credential yet.
     Unproven(Unproven),
 }
 
-/// A credential of which only an Argon2id can say whether it is genuine, and the question that it came with.
+/// A credential that only an Argon2id hash can prove genuine, with its question.
 #[must_use = "nothing is known before it has been proven"]
 pub struct Unproven {
     gate: Gate,
@@ -163,11 +163,11 @@ impl std::fmt::Debug for Unproven {
 }
 
 impl Gate {
-    /// A gate to this store. `key` is random: under it is kept which credentials have matched.
+    /// A gate to this store. `key` must be random: it protects the memory of which credentials have matched.
     ///
     /// # Errors
-    /// Where the store cannot be read or was moved to another place, and [`VerifyError::NoThread`] where the system gives
-    /// not even one thread.
+    /// If the store cannot be read or was moved to another place, and [`VerifyError::NoThread`] if the system does not
+    /// provide even one thread.
     pub fn new(store: Store, key: [u8; KEY_BYTES], options: Options) -> Result<Self, VerifyError> {
         store.check_here()?;
         let is_read_only = store.is_read_only();
@@ -189,10 +189,10 @@ impl Gate {
         })))
     }
 
-    /// Asks whether what was presented may make `request` at `now`. What others had changed before counts. Nothing is
-    /// written: who counts uses hands the answer to a [`Recorder`].
+    /// Asks whether what was presented may make `request` at `now`. Earlier changes by other processes count. Nothing
+    /// is written: to count uses, pass the answer to a [`Recorder`].
     ///
-    /// An error is in the verdict: the credential could not be checked, which means neither yes nor no.
+    /// The verdict may be an error: the credential could not be checked, which means neither yes nor no.
     pub fn ask(&self, credentials: Credentials, request: &Request, now: Timestamp) -> Verdict {
         match self.turn() {
             Ok(mut turn) => turn.ask(credentials, request, now),
@@ -200,17 +200,17 @@ impl Gate {
         }
     }
 
-    /// A look at the store for several questions that were asked by now. It is to be given back soon: what others change
-    /// meanwhile counts from the next turn on.
+    /// One look at the store for several questions that have already been asked. Drop it soon: changes made meanwhile
+    /// count from the next turn on.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn turn(&self) -> Result<Turn, StoreError> {
         Ok(Turn { gate: self.clone(), reader: Some(self.0.front.connections.take()?) })
     }
 
-    /// What was known before the connection to the server was lost, while it is lost; `None` where it is not. What was
-    /// changed since does not count in such a turn, and only credentials that had been presented by then are known.
+    /// What was known before the connection to the server was lost; `None` if it is not lost. Changes since then do not
+    /// count in such a turn, and only credentials presented before then are known.
     pub fn stale_turn(&self) -> Option<Turn> {
         Some(Turn { gate: self.clone(), reader: Some(self.0.front.connections.take_stale()?) })
     }
@@ -225,28 +225,28 @@ impl Gate {
         self.0.pool.waiting()
     }
 
-    /// A recorder of the uses of this gate, from `now` on. One is enough: several take each other for strangers, and
-    /// what the gate has read is then forgotten more often.
+    /// A recorder of the uses of this gate, from `now` on. One is enough: several treat each other as strangers, and
+    /// the gate then forgets what it has read more often.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn recorder(&self, now: Timestamp) -> Result<Recorder, StoreError> {
         let connections = &self.0.front.connections;
         Recorder::new(connections, now).inspect_err(|_| connections.meters.failed())
     }
 
-    /// How often a recorder of this gate is to write what was counted: once a second, and ten times where the store is on
-    /// a server.
+    /// How often a recorder of this gate should write its counts: once a second, or ten times a second if the store is
+    /// on a server.
     pub fn writes_every(&self) -> Duration {
         self.0.front.connections.writes_every()
     }
 
-    /// Whether what was taken of a limit has not been written down yet.
+    /// Whether some use of a limit has not been written yet.
     pub fn is_behind(&self) -> bool {
         self.0.front.connections.meters.is_behind()
     }
 
-    /// Says that nothing will ever be written down: from now on, what has a limit cannot be checked.
+    /// Declares that nothing will ever be written: from now on, keys with limits cannot be checked.
     pub fn cannot_record(&self) {
         self.0.front.connections.meters.cannot_be_written();
     }
@@ -258,15 +258,15 @@ impl std::fmt::Debug for Gate {
     }
 }
 
-/// One look at the store, for questions that came together.
+/// One look at the store, for questions that arrived together.
 pub struct Turn {
     gate: Gate,
-    /// There until it is given back.
+    /// Present until it is returned.
     reader: Option<Reader>,
 }
 
 impl Turn {
-    /// As [`Gate::ask`], of the moment of this turn where no hash is needed.
+    /// As [`Gate::ask`], but as of this turn if no hash is needed.
     pub fn ask(&mut self, credentials: Credentials, request: &Request, now: Timestamp) -> Verdict {
         match self.look(credentials, request, now) {
             Look::Decided(answer) => Verdict::Ready(answer),
@@ -274,34 +274,34 @@ impl Turn {
         }
     }
 
-    /// What can be said at once. Who asks decides whether a credential of which nothing is known yet is worth a hash.
+    /// What is known at once. The caller decides whether an unknown credential is worth a hash.
     pub fn look(&mut self, credentials: Credentials, request: &Request, now: Timestamp) -> Look {
         self.decide(credentials, request, now).unwrap_or_else(|error| Look::Decided(Err(error)))
     }
 
-    /// The rank of a role, `None` where there is no such role.
+    /// The rank of a role, `None` if there is no such role.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn rank_of(&mut self, role: &Name) -> Result<Option<i64>, StoreError> {
         self.reader.as_mut().map_or(Ok(None), |reader| reader.rank_of(role))
     }
 
-    /// What else is to be known of the store, as of now. A long look keeps nobody waiting.
+    /// Reads anything else from the store, as of now. A long read does not block others.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn view(&self) -> Result<View<'_>, VerifyError> {
         let reader = self.reader.as_ref().ok_or(VerifyError::GivenUp)?;
         Ok(reader.view()?)
     }
 
-    /// Whether it is of before the connection to the server was lost.
+    /// Whether it shows the state before the connection to the server was lost.
     pub fn is_stale(&self) -> bool {
         self.reader.as_ref().is_some_and(|reader| reader.stale.is_some())
     }
 
-    /// What others can do to the store that they should not.
+    /// What others can do to the store that they should not be able to do.
     pub fn exposure(&self) -> Option<Exposure> {
         self.reader.as_ref().and_then(|reader| reader.store().exposure())
     }
@@ -339,7 +339,7 @@ impl Inner {
         let front = Arc::clone(&self.front);
         self.pool.submit(Box::new(move |memory| {
             front.answer(question, memory);
-            // Those that came meanwhile: what is known now answers them.
+            // Questions that came meanwhile: what is known now answers them.
             for question in lead.end() {
                 front.answer(question, memory);
             }
@@ -367,7 +367,7 @@ impl Front {
         claim.find(&settings.imports, source)
     }
 
-    /// Whether what was presented is the secret in a row, where that is known without an Argon2id.
+    /// Whether the presented text is the secret in a row, if that is known without an Argon2id hash.
     fn verdict(&self, reading: Reading<'_>, row: &Row, memory: &mut Memory) -> Option<bool> {
         let hash = &row.presented.hash;
         if hash.is_fast() {
@@ -376,7 +376,7 @@ impl Front {
         self.matches.verdict(reading.plain, &row.seal)
     }
 
-    /// The answer to a claim that is known to be right or wrong, or the claim with the rows that it may match.
+    /// The answer to a claim known to be right or wrong, or the claim with the rows that it may match.
     fn known(
         &self,
         reader: &mut Reader,
@@ -424,7 +424,7 @@ impl Front {
         }
     }
 
-    /// Adds what comes of the limits to an answer.
+    /// Adds the result of the limits to an answer.
     fn reckon(
         &self,
         answer: &mut Answer,
@@ -439,7 +439,7 @@ impl Front {
         Ok(())
     }
 
-    /// The answer to a claim of which nothing is known yet. Of the moment at which its hash begins to be computed.
+    /// The answer to a claim about which nothing is known yet, as of the moment when its hash begins.
     fn prove(
         &self,
         claim: Claim,
@@ -449,7 +449,7 @@ impl Front {
     ) -> Result<Answer, VerifyError> {
         let mut reader = self.connections.take()?;
         let moment = self.moment(&reader);
-        // Another question may have had the same secret, and been before this one.
+        // Another question may have had the same secret and been faster.
         let found = self.known(&mut reader, claim, request, now);
         let settings = Arc::clone(reader.settings());
         self.connections.give_back(reader);
@@ -459,7 +459,7 @@ impl Front {
         };
         let judgement = claim.prove(&found, &settings, memory, |reading, number, matches| {
             let row = &found[number].row;
-            // Of our own, a wrong one is known by what was presented as a whole.
+            // A wrong keyward secret is remembered by the whole of what was presented.
             if matches || row.presented.secret.imported.is_some() {
                 self.matches.remember(reading.plain, &row.seal, matches);
             }

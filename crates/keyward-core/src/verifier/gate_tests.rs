@@ -1,4 +1,4 @@
-//! What the gate promises: told without a clock, by pools that are held on purpose.
+//! What the gate promises: tested without a clock, with pools that are blocked on purpose.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::rules::token::{Id, Secret};
 use crate::store::{NewKey, NewSecret, Stamp};
 use crate::verifier::epoch::Written;
 
-/// Threads of the pool that are held until this is dropped, also by a test that fails.
+/// Threads of the pool that are blocked until this is dropped, even if the test fails.
 struct Held(Arc<Barrier>);
 
 impl Drop for Held {
@@ -86,7 +86,7 @@ impl Scene {
         self.ask(credential(number)).wait().unwrap()
     }
 
-    /// Holds all threads of the pool.
+    /// Blocks all threads of the pool.
     fn hold(&self, threads: usize) -> Held {
         let (held, free) = (Arc::new(Barrier::new(threads + 1)), Arc::new(Barrier::new(threads + 1)));
         for _ in 0..threads {
@@ -173,7 +173,7 @@ fn what_is_not_genuine_is_hashed_once_until_something_changes() {
                 assert!(answer.key().is_none());
             }
         }
-        // The second time by somebody who writes no history.
+        // The second time by a writer that records no history.
         match round {
             0 => write(&scene.path(), |changes| {
                 changes.save_settings(&StoreSettings { query_credentials: false, ..changes.settings()? })
@@ -187,7 +187,7 @@ fn what_is_not_genuine_is_hashed_once_until_something_changes() {
         }
     }
     assert!(is_ready(&scene.ask(parse_line(&format!("k1:{}", secret(1).expose())))));
-    // What cannot be a secret of ours costs nothing.
+    // What cannot be a keyward secret costs nothing.
     assert!(matches!(scene.ask(parse_line("hello")), Verdict::Ready(Ok(answer)) if !answer.decision.is_allowed()));
 }
 
@@ -259,7 +259,7 @@ fn an_answer_can_be_awaited() {
     let mut poll = || Pin::new(&mut hashing).poll(&mut Context::from_waker(&waker));
     assert!(poll().is_pending() && poll().is_pending());
     drop(free);
-    // The one thread has come to this job when it has come to one behind it.
+    // The one thread has reached this job when it has reached one behind it.
     drop(scene.answer(2));
     assert_eq!(count.0.load(SeqCst), 1);
     assert!(matches!(poll(), Poll::Ready(Ok(answer)) if answer.decision.is_allowed()));
@@ -279,7 +279,7 @@ fn what_others_change_counts_at_the_next_question() {
     assert_eq!(scene.answer(1).decision.reason(), Some(Reason::KeyDisabled));
     set(true);
     assert!(scene.answer(1).decision.is_allowed());
-    // Beside the recorder's own commits as well, whichever came first.
+    // Alongside the recorder's own commits too, whichever came first.
     let mut recorder = scene.gate.recorder(at(10)).unwrap();
     for flush_first in [true, false] {
         recorder.count(&scene.answer(1), None, at(11));
@@ -304,7 +304,7 @@ fn the_recorder_does_not_empty_the_cache_of_rows() {
     for round in 1..=40 {
         recorder.count(&scene.answer(1), None, at(10 + round));
         recorder.flush(at(10 + round)).unwrap();
-        // The row that was not used is the one that was read at first, and the other one counts along.
+        // The unused row is the one that was read first, and the other one is counted up.
         assert!(Arc::ptr_eq(&idle, &row(2)), "{round}");
         let key = &row(1).key;
         assert_eq!((key.use_count, key.last_used_at), (round.cast_unsigned(), Some(at(10 + round))));
@@ -312,7 +312,7 @@ fn the_recorder_does_not_empty_the_cache_of_rows() {
     assert_eq!(used.key.use_count, 0, "what was told stays as it was told");
     let stored = Store::open(&scene.path()).unwrap().view().unwrap().named(&"k1".parse().unwrap()).unwrap().unwrap();
     assert_eq!((stored.use_count, stored.last_used_at), (40, Some(at(50))));
-    // Another program's change does, also where it makes no event and the recorder has written as well.
+    // A change by another program is noticed, even if it makes no event and the recorder has written as well.
     let others = |sql: &str| rusqlite::Connection::open(scene.path()).unwrap().execute_batch(sql).unwrap();
     others("UPDATE key SET enabled = 0 WHERE name = 'k2'");
     assert_eq!(scene.answer(2).decision.reason(), Some(Reason::KeyDisabled));
@@ -334,7 +334,7 @@ fn what_is_read_while_a_recorder_writes_is_not_kept() {
     assert!(!is_kept(rows()), "its uses may be in it already, and would be added once more");
     connections.finish(Written::Nothing, false);
     assert!(is_kept(rows()));
-    // Whoever has not looked for many commits does not know what was written.
+    // A reader that missed many commits does not know what was written.
     let before = rows();
     for _ in 0..40 {
         commits.start();
@@ -411,13 +411,13 @@ fn a_former_cost_is_not_spent_any_more_once_its_last_hash_is_renewed() {
 #[expect(clippy::disallowed_methods, reason = "that nobody waits is what is tested")]
 fn nobody_waits_twice_for_a_store_that_stays_locked() {
     let scene = scene(1, 1);
-    // A turn that lasts keeps the former file open, and another one is put in its place.
+    // A long turn keeps the former file open while another one takes its place.
     let (turn, other_turn) = (scene.gate.turn().unwrap(), scene.gate.turn().unwrap());
     drop(other_turn);
     let other = scene.folder.path().join("other.db");
     std::fs::copy(scene.path(), &other).unwrap();
     std::fs::rename(&other, scene.path()).unwrap();
-    // The first one waits a second, and those after it would wait for the others, too.
+    // The first one waits a second, and later ones would otherwise wait for it too.
     let start = std::time::Instant::now();
     for _ in 0..50 {
         assert!(matches!(scene.gate.turn(), Err(StoreError::Locked(_))));

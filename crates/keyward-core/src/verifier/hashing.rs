@@ -1,4 +1,4 @@
-//! An answer that is still being computed: to be waited for by a thread, or awaited as a future.
+//! An answer that is still being computed: a thread can wait for it, or await it as a future.
 
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,11 +6,11 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Answer, VerifyError};
 
-/// An answer for which a hash is being computed. Who drops it gives the answer up; the hash is computed all the same.
+/// An answer for which a hash is being computed. Dropping it gives up the answer, but the hash is still computed.
 #[must_use = "nothing is known before it has been waited for"]
 pub struct Hashing(Arc<Slot>);
 
-/// The other end: whoever has it owes the answer. Dropped without one, the question is given up, and nobody waits on.
+/// The other end: its holder owes the answer. If it is dropped without one, the question is given up and the wait ends.
 pub(super) struct Promise(Arc<Slot>);
 
 struct Slot {
@@ -34,7 +34,7 @@ impl Hashing {
     /// Waits for the answer.
     ///
     /// # Errors
-    /// As [`super::Gate::ask`], and [`VerifyError::GivenUp`] where the gate was dropped or the thread panicked.
+    /// As [`super::Gate::ask`], and [`VerifyError::GivenUp`] if the gate was dropped or the thread panicked.
     pub fn wait(self) -> Result<Answer, VerifyError> {
         let mut state = self.0.state();
         loop {

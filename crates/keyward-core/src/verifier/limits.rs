@@ -1,8 +1,8 @@
-//! Limits, as they are enforced: what has been used of each, in memory for many requests, or in the transaction of one.
+//! Enforces limits: keeps what was used of each, in memory for many requests, or in the transaction of one.
 //!
-//! A gate keeps what was used in memory, and its recorder writes it down with the uses. Who writes takes what others have
-//! written into account: of a rate the later of both times counts, of a quota what both have used. What may break: a
-//! store that cannot be written. After the second writing that fails, a limit is not checked any more, and what cannot be
+//! A gate keeps what was used in memory, and its recorder writes it down with the uses. Each write merges what others
+//! have written: for a rate the later of both times counts, for a quota the sum of both uses. What may break: a store
+//! that cannot be written. After the second failed write, limits are no longer checked, and a request that cannot be
 //! checked is refused.
 
 use std::collections::HashMap;
@@ -17,12 +17,12 @@ use crate::rules::key::Key;
 use crate::rules::limits::{Account, Limit, Limits, Meter, Moment, Reckoning, Whose};
 use crate::store::{Changes, MeterId, Presented, StoreError, Subjects, View};
 
-/// How many writings may fail before limits are not checked any more.
+/// How many failed writes stop the checking of limits.
 const FAILURES: u32 = 2;
-/// Meters that are kept although nobody has used them since they were written.
+/// How many meters are kept although they were not used since they were written.
 const MOST_IDLE: usize = 16_384;
 
-/// The limits that an allowed request counts against, each with the place of its meter.
+/// The limits that an allowed request counts against, each with the id of its meter.
 pub(super) fn of(presented: &Presented, request: &Request) -> Vec<(MeterId, Limit)> {
     let (key, subjects) = (&presented.key, presented.subjects);
     let mut all = vec![];
@@ -34,7 +34,7 @@ pub(super) fn of(presented: &Presented, request: &Request) -> Vec<(MeterId, Limi
     all
 }
 
-/// The limits that stand in the store: of the key, its owner and its tenant.
+/// The limits in the store: those of the key, its owner and its tenant.
 fn without_policy(key: &Key, subjects: Subjects) -> impl Iterator<Item = (MeterId, Limit)> {
     let Subjects { key: row, user, tenant } = subjects;
     meters(Whose::Key, Some(row), &key.settings.limits)
@@ -50,17 +50,17 @@ fn meters(whose: Whose, subject: Option<i64>, limits: &Limits) -> impl Iterator<
     })
 }
 
-/// What is left of each limit of a key, its owner and its tenant, as far as the store knows: a guard writes down once a
-/// second what it has counted. The limits of policies stand elsewhere.
+/// What is left of each limit of a key, its owner and its tenant, as far as the store knows: a guard writes its counts
+/// once a second. The limits of policies are kept elsewhere.
 ///
 /// # Errors
-/// Where the store cannot be read, or the key is gone.
+/// If the store cannot be read, or the key is gone.
 pub fn standings(view: &View<'_>, key: &Key, now: Timestamp) -> Result<Reckoning, StoreError> {
     let subjects = view.subjects(&key.id)?.ok_or_else(|| StoreError::KeyGone(key.name.clone()))?;
     look(view, &without_policy(key, subjects).collect::<Vec<_>>(), Moment::of(now))
 }
 
-/// The key of an answer, where everything else allows the request and it counts against a limit.
+/// The key of an answer, if everything else allows the request and it counts against a limit.
 pub(super) fn limited<'a>(answer: &'a Answer, request: &Request) -> Option<&'a Presented> {
     let presented = answer.presented().filter(|_| answer.decision.is_allowed())?;
     let (settings, standing) = (&presented.key.settings, &presented.key.standing);
@@ -68,7 +68,7 @@ pub(super) fn limited<'a>(answer: &'a Answer, request: &Request) -> Option<&'a P
     limits.into_iter().any(|limits| !limits.is_empty()).then_some(presented)
 }
 
-/// Looks at what the store has, and takes nothing.
+/// Checks what the store has, and takes nothing.
 pub(super) fn look(view: &View<'_>, limits: &[(MeterId, Limit)], now: Moment) -> Result<Reckoning, StoreError> {
     let (accounts, _) = accounts(limits, now, |id, _| view.meter(id))?;
     Ok(Reckoning::look(&accounts, now))
@@ -87,7 +87,7 @@ pub(super) fn take(changes: &Changes<'_>, limits: &[(MeterId, Limit)], now: Mome
     Ok(reckoning)
 }
 
-/// The limits with what was used of them, and which of that could not be by this clock and was mended.
+/// The limits with what was used of them, and which meters were impossible by this clock and were mended.
 fn accounts(
     limits: &[(MeterId, Limit)],
     now: Moment,
@@ -101,7 +101,7 @@ fn accounts(
     limits.iter().map(account).collect()
 }
 
-/// What has been used, for all who ask a gate.
+/// What has been used, shared by all users of a gate.
 #[derive(Default)]
 pub(super) struct Meters {
     state: Mutex<State>,
@@ -110,17 +110,17 @@ pub(super) struct Meters {
 
 #[derive(Default)]
 struct State {
-    /// Which of the files they are of that were at the path.
+    /// The number of the file that they belong to.
     file: u64,
     meters: HashMap<MeterId, Local>,
 }
 
-/// A meter, and what of it is in the store.
+/// A meter, and how much of it is in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Local {
     limit: Limit,
     meter: Meter,
-    /// The number that the store had when this was last compared with it.
+    /// The number in the store when this was last compared with it.
     stored: u64,
     is_written: bool,
 }
@@ -128,7 +128,7 @@ pub(super) struct Local {
 /// What is about to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unwritten {
-    /// The file that it is of.
+    /// The number of the file that it belongs to.
     pub(super) file: u64,
     meters: Arc<Vec<(MeterId, Local)>>,
 }
@@ -144,7 +144,7 @@ impl Meters {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What comes of the limits of a key that is [`limited`]. Takes one of each, if that is wanted.
+    /// Checks the limits of a key that is [`limited`], and takes one of each if that is wanted.
     pub(super) fn reckon(
         &self,
         presented: &Presented,
@@ -161,9 +161,9 @@ impl Meters {
         if state.file < file {
             *state = State { file, meters: HashMap::new() };
         }
-        // Whoever still reads a former file takes nothing of what is counted for the present one.
+        // A reader of a former file takes nothing from the counts for the current one.
         let takes = takes && state.file == file;
-        // Of another day or month, somebody else may have written down more.
+        // For another day or month, others may have written more.
         let is_present = |local: &Local, limit: &Limit| limit.window(now).is_none_or(|mark| mark <= local.meter.mark);
         let (mut accounts, are_mended) = accounts(&limits, now, |id, limit| match state.meters.get(id) {
             Some(local) if is_present(local, limit) => Ok(local.meter),
@@ -174,7 +174,7 @@ impl Meters {
             if !takes || !reckoning.is_allowed && !is_mended {
                 continue;
             }
-            // Where it was read from the store a moment ago, the number there was the one before this one.
+            // If it was just read from the store, the stored number is the one before this request.
             let stored = account.meter.used.saturating_sub(reckoning.is_allowed.into());
             let read = Local { limit, meter: account.meter, stored, is_written: false };
             let local = state.meters.entry(id).or_insert(read);
@@ -196,7 +196,7 @@ impl Meters {
         Unwritten { file: state.file, meters }
     }
 
-    /// Writes it, with what others have written, and returns what stands there now.
+    /// Writes it, merged with what others have written, and returns the resulting values.
     pub(super) fn write<'u>(
         changes: &Changes<'_>,
         unwritten: &'u Unwritten,
@@ -212,7 +212,7 @@ impl Meters {
         Ok(merged.into_iter().map(|(id, meter)| (id.clone(), meter)).collect())
     }
 
-    /// They were written, and this stands there now.
+    /// Records that they were written, with the values in the store now.
     pub(super) fn written(&self, unwritten: &Unwritten, now: Vec<(MeterId, Meter)>) {
         self.failures.store(0, Ordering::Relaxed);
         let mut state = self.state();
@@ -221,11 +221,11 @@ impl Meters {
         }
         for ((id, before), (_, stored)) in unwritten.meters.iter().zip(now) {
             let Some(local) = state.meters.get_mut(id) else { continue };
-            // What was taken while it was written comes on top. Of another day or month, nothing was written.
+            // What was taken during the write is added. For another day or month, nothing was written.
             let is_same = local.meter == before.meter;
             let written = if local.meter.mark == before.meter.mark { before.meter.used } else { local.stored };
             local.meter = merged(local.meter, written, stored, is_quota(id));
-            // Of another day or month than that of the store, nothing is there yet.
+            // For a day or month other than the store's, nothing is stored yet.
             let is_present = !is_quota(id) || local.meter.mark == stored.mark;
             (local.stored, local.is_written) = (if is_present { stored.used } else { 0 }, is_same);
         }
@@ -234,12 +234,12 @@ impl Meters {
         }
     }
 
-    /// They could not be written.
+    /// Records that they could not be written.
     pub(super) fn failed(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// They can never be written.
+    /// Records that they can never be written.
     pub(super) fn cannot_be_written(&self) {
         self.failures.store(FAILURES, Ordering::Relaxed);
     }
@@ -249,7 +249,7 @@ fn is_quota(id: &MeterId) -> bool {
     id.length >= 86_400
 }
 
-/// One meter of two: `own`, of which `before` was in the store already, and what the store has.
+/// Merges two meters: `own`, of which `before` was already in the store, and the stored one.
 fn merged(own: Meter, before: u64, stored: Meter, is_quota: bool) -> Meter {
     match (is_quota, own.mark.cmp(&stored.mark)) {
         (true, std::cmp::Ordering::Equal) => {
@@ -278,7 +278,7 @@ mod tests {
         put(8, 2, 0);
         meters.written(&unwritten, vec![(id.clone(), Meter { mark: 7, used: 13 })]);
         assert_eq!(*meters.unwritten().meters, [(id.clone(), local(8, 2, 0))]);
-        // And what is taken of the same day comes on top of what others had.
+        // And what is taken on the same day is added to what others had.
         let unwritten = meters.unwritten();
         put(8, 5, 0);
         meters.written(&unwritten, vec![(id.clone(), Meter { mark: 8, used: 9 })]);
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn two_meters_of_one_limit_become_one() {
         let meter = |mark, used| Meter { mark, used };
-        // Quotas: this one has used 3 since it last looked, the other one 4.
+        // Quotas: this gate has used 3 since it last checked, the other one 4.
         assert_eq!(merged(meter(7, 13), 10, meter(7, 14), true), meter(7, 17));
         // Another day has begun here, or there.
         assert_eq!(merged(meter(8, 3), 0, meter(7, 14), true), meter(8, 3));

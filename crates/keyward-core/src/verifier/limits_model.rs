@@ -1,5 +1,5 @@
-//! Limits against a reference that is written from their definition: what each of several gates and one-shot verifiers
-//! on one file may allow, at any clock that goes forward, whenever the gates write down what they have used.
+//! Tests limits against a reference model written from their definition: what several gates and one-shot verifiers on
+//! one file may allow, with any clock that goes forward, whenever the gates write their counts.
 
 #[path = "limits_model/account.rs"]
 mod account;
@@ -28,7 +28,7 @@ use crate::store::{Changes, MeterId, NewKey, NewSecret, Stamp, Store, StoreError
 /// Long after the end of a case, so that the next one begins with nothing used.
 const REST: i64 = 40 * 86_400;
 const GATES: usize = 3;
-/// The last actor asks one by one.
+/// The last actor is a one-shot verifier.
 const ACTORS: usize = GATES + 1;
 
 fn name(text: &str) -> Name {
@@ -51,7 +51,7 @@ struct World {
     gates: Vec<(Gate, Recorder)>,
     single: Verifier,
     second: i64,
-    /// Of which rates the gates keep something: of whose, the seconds, and the gate.
+    /// For which rates the gates hold counts: whose, the seconds, and the gate.
     kept: HashSet<(usize, u64, usize)>,
 }
 
@@ -118,7 +118,7 @@ impl World {
         });
     }
 
-    /// Asks for a key, and returns which of the checks of limits failed.
+    /// Asks for a key, and returns which checks of limits failed.
     fn ask(&mut self, actor: usize, key: usize, now: Timestamp) -> Vec<Reason> {
         let credential = parse_line(secret(u8::try_from(key + 1).unwrap()).expose());
         let mut request = Request::over(Transport::Https);
@@ -176,7 +176,7 @@ fn compare(world: &mut World, limits: &[Limits; 4], steps: &[Step]) {
             flush(world, &mut accounts, *actor, now);
             continue;
         }
-        // The key, the user, and of the first key the tenant.
+        // The limits of the key, the user and, for the first key, the tenant.
         let of_key: &[usize] = if *key == 0 { &[0, 2, 3] } else { &[1, 2] };
         let refused = |is_quota: bool| {
             let all = of_key.iter().flat_map(|place| &accounts[*place]);
@@ -207,7 +207,7 @@ fn flush(world: &mut World, accounts: &mut [Vec<Account>], gate: usize, now: Tim
     accounts.iter_mut().flatten().for_each(|account| account.flush(gate));
 }
 
-/// What stands in the store is what was allowed, and each limit held what it promises.
+/// The store holds what was allowed, and each limit kept its promise.
 fn check_end(world: &mut World, accounts: &[Vec<Account>]) {
     let view = world.store.view().unwrap();
     let subjects = [1, 2].map(|number| view.presented(secret(number).id()).unwrap().unwrap().subjects);
@@ -233,9 +233,9 @@ fn check_end(world: &mut World, accounts: &[Vec<Account>]) {
     }
 }
 
-/// Runs as many cases as there are, or as `PROPTEST_CASES` says.
+/// Runs this many cases, or as many as `PROPTEST_CASES` says.
 fn run(cases: u32, steps: impl Strategy<Value = Vec<Step>>) {
-    // The configuration has read the variable, or has the number that stands in proptest.
+    // The configuration comes from the variable, or holds proptest's default number.
     let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let config = ProptestConfig { cases: if default.cases == 256 { cases } else { default.cases }, ..default };
     let world = RefCell::new(World::new());

@@ -1,8 +1,8 @@
-//! Credentials that have matched before, so that the next time costs no Argon2id.
+//! Credentials that have matched before, so that the next time needs no Argon2id hash.
 //!
-//! What is kept is a keyed hash (BLAKE2s, RFC 7693, under a random key that lives as long as the cache) over the
-//! stored hash and the secret: never the secret itself, nothing that could be tried out by who does not have the
-//! key, and nothing that would survive a new stored hash. Only that the secret matched is remembered; whether its
+//! What is kept is a keyed hash (BLAKE2s, RFC 7693, under a random key that lives as long as the cache) over the stored
+//! hash and the secret: never the secret itself, nothing that guesses could be tested against without the key, and
+//! nothing that stays valid after a new stored hash. Only the fact that the secret matched is remembered; whether its
 //! key may be used is looked up each time.
 
 use std::sync::{Mutex, PoisonError};
@@ -15,30 +15,30 @@ use zeroize::Zeroizing;
 use crate::rules::hashing::HashedSecret;
 use crate::rules::plain::PlainText;
 
-/// How many credentials are remembered; of more, those that were used least recently are forgotten.
+/// How many credentials are remembered; beyond that, the least recently used are forgotten.
 const MOST: usize = 16_384;
 
 /// Bytes of the key.
 pub const KEY_BYTES: usize = 32;
 
-/// Credentials that have matched; and, of texts that another system made, the hashes that they have not: of several secrets
-/// in one bucket, a text is at most one.
+/// Credentials that have matched and, for texts from other systems, hashes that they did not match: a text matches at
+/// most one of several secrets in a bucket.
 pub(super) struct Matches {
     keyed: Blake2sMac256,
     known: Mutex<LruCache<[u8; 32], bool>>,
 }
 
-/// A stored hash, taken in under the key of the cache: with the secret behind it, it is the keyed hash of a match.
+/// The keyed state after absorbing a stored hash: adding the secret gives the keyed hash of a match.
 #[derive(Clone)]
 pub(super) struct Seal(Blake2sMac256);
 
 impl Matches {
-    /// An empty one, with a key of random bytes.
+    /// An empty cache, with a key of random bytes.
     pub(super) fn new(key: [u8; KEY_BYTES]) -> Self {
         Self { keyed: Blake2sMac256::new(&(*Zeroizing::new(key)).into()), known: Mutex::new(LruCache::new(MOST)) }
     }
 
-    /// The part of the keyed hash that is the same for all secrets that are tried on one stored hash.
+    /// The part of the keyed hash shared by all secrets that are tried against one stored hash.
     pub(super) fn seal(&self, hash: &HashedSecret) -> Seal {
         let mut mac = self.keyed.clone();
         mac.update(&(hash.as_phc().len() as u64).to_be_bytes());
@@ -46,7 +46,7 @@ impl Matches {
         Seal(mac)
     }
 
-    /// Whether `secret` matches the hash under this seal, where that is known.
+    /// Whether `secret` matches the hash under this seal, if that is known.
     pub(super) fn verdict(&self, secret: &dyn PlainText, seal: &Seal) -> Option<bool> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&seal.tag(secret)).copied()
     }

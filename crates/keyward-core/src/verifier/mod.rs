@@ -1,8 +1,8 @@
-//! Verifying: from a credential that came to an answer that may be acted on.
+//! Verifying: turns a presented credential into an answer to act on.
 //!
-//! Three things must never be mixed up: *not genuine or not live* (401), *genuine and not allowed*
-//! (403), and *could not be checked*, which is an `Err` and no decision at all. Nothing about a key
-//! is revealed before its secret has matched, and an unknown id costs what a known one does.
+//! Three things must never be mixed up: *not genuine or not live* (401), *genuine and not allowed* (403), and *could
+//! not be checked*, which is an `Err` and not a decision. Nothing about a key is revealed before its secret has
+//! matched, and an unknown id takes as long as a known one.
 //!
 //! | file | what it is for |
 //! |---|---|
@@ -13,9 +13,8 @@
 //! | `limits` | what has been used of limits |
 //! | `epoch`, `rows`, `reader` | what was read from the store, and when it is old |
 //!
-//! What may break: a cache that says yes after somebody said no. So a change that another process has made counts at the
-//! next question, whatever is remembered here; and where it cannot be seen whether something has changed, the answer
-//! is an error.
+//! What may break: a cache that still says yes after a change to no. So a change by another process counts at the next
+//! question, whatever is cached here, and if changes cannot be detected, the answer is an error.
 //!
 //! ```
 //! use keyward_core::rules::credential::parse_line;
@@ -90,16 +89,16 @@ pub enum VerifyError {
     /// The stored hash cannot be computed.
     #[error("the stored hash of a secret cannot be checked: {0}")]
     Hash(#[from] HashError),
-    /// As many credentials wait to be hashed as may.
+    /// The queue of credentials waiting to be hashed is full.
     #[error("too many credentials wait to be checked")]
     Overloaded,
-    /// What is used of a limit cannot be written down, so nobody knows whether there is anything left of it.
+    /// The use of a limit cannot be written, so what is left of it is unknown.
     #[error("the limits of the key cannot be checked, because the store cannot be written")]
     NotMetered,
-    /// The thread that was to compute the hash ended without an answer.
+    /// The thread that should compute the hash ended without an answer.
     #[error("the check of a credential was given up")]
     GivenUp,
-    /// The system gives no thread to hash on.
+    /// The system provides no thread for hashing.
     #[error("the system gives no thread to verify on: {0}")]
     NoThread(#[source] std::io::Error),
 }

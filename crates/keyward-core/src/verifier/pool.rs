@@ -1,7 +1,7 @@
 //! A bounded pool of threads that compute hashes, each with memory of its own.
 //!
-//! What is too much is refused at once, and never waits without an end. A job that panics costs its answer and nothing
-//! else. When the pool is dropped, what waits is given up, what runs comes to its end, and the memory is wiped.
+//! Work beyond the bound is refused at once and never waits indefinitely. A job that panics loses only its own answer.
+//! When the pool is dropped, waiting jobs are given up, running ones finish, and the memory is wiped.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use super::VerifyError;
 use crate::platform::{has_room_for_a_thread, yield_to_others};
 use crate::rules::hashing::Memory;
 
-/// A thread that has had nothing to do for so long gives its memory back.
+/// A thread that is idle for this long frees its memory.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Something that computes hashes.
@@ -25,7 +25,7 @@ pub(super) struct Pool {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Where jobs are handed in and taken.
+/// Where jobs are submitted and taken.
 struct Desk {
     state: Mutex<State>,
     changed: Condvar,
@@ -34,14 +34,14 @@ struct Desk {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Job>,
-    /// Jobs that may wait or run at once.
+    /// The most jobs that may wait or run at once.
     most: usize,
     running: usize,
     is_closed: bool,
 }
 
 impl Pool {
-    /// A pool of this many threads, or of as many as the system gives, with room for this many jobs that wait for one of them.
+    /// A pool of this many threads, or as many as the system provides, with a queue for this many jobs.
     pub(super) fn new(threads: usize, queue: usize, is_background: bool) -> Result<Self, VerifyError> {
         let state = State { most: threads.saturating_add(queue), ..State::default() };
         let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new() });
@@ -67,13 +67,13 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Jobs that wait or run.
+    /// The number of jobs that wait or run.
     pub(super) fn waiting(&self) -> usize {
         let state = self.desk.state();
         state.waiting.len() + state.running
     }
 
-    /// Takes the job, unless as many wait as may.
+    /// Accepts the job, unless the queue is full.
     pub(super) fn submit(&self, job: Job) -> Result<(), VerifyError> {
         let mut state = self.desk.state();
         if state.waiting.len() + state.running >= state.most {
@@ -103,14 +103,15 @@ impl Desk {
                 let waited = self.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
                 state = waited.0;
                 if waited.1.timed_out() {
-                    // Where all credentials have matched, nobody needs it.
+                    // If all credentials have matched before, the memory is not needed.
                     memory = Memory::default();
                 }
                 continue;
             };
             state.running += 1;
             drop(state);
-            // Whoever waits for the job is told when it is dropped. What it leaves in the memory changes no hash.
+            // The waiting caller is notified when the job is dropped. What the job leaves in the memory does not affect
+            // later hashes.
             let _ = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
             state = self.state();
             state.running -= 1;

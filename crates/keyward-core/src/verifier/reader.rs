@@ -1,4 +1,4 @@
-//! One connection to the store with what was read through it, and the moment that it is of.
+//! One connection to the store, with what was read through it and when.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,31 +14,31 @@ use crate::rules::names::Name;
 use crate::rules::token::Id;
 use crate::store::{Presented, Store, StoreError, StoreSettings, View, Way};
 
-/// Roles whose ranks are kept: more are never asked for but by somebody who makes them up.
+/// How many ranks of roles are kept: only made-up role names could exceed this.
 const MOST_RANKS: usize = 256;
 
 pub(super) struct Reader {
     store: Store,
-    /// Which of the files it reads that were at the path.
+    /// The number of the file that it reads.
     file: u64,
     epoch: Epoch,
     settings: Arc<StoreSettings>,
     /// Ranks of roles that were asked for.
     ranks: HashMap<Name, Option<i64>>,
-    /// The state of the store at the last look.
+    /// The state of the store at the last check.
     state: State,
-    /// Whether there was one.
+    /// Whether it has checked the store yet.
     has_looked: bool,
     /// How often the connection to the server had been lost when this one was made.
     pub(super) lost: u64,
-    /// Why it can only tell what it knows: its connection was lost.
+    /// Why it can only report what it already knows: its connection was lost.
     pub(super) stale: Option<Lost>,
-    /// Held for as long as it is connected: so they are counted.
+    /// Held while it is connected, to count the connected readers.
     _count: Option<Arc<()>>,
 }
 
 impl Reader {
-    /// One that is counted, and whose connection was made when those to the server had been lost so often.
+    /// A counted reader whose connection was made after this many losses of the connections to the server.
     pub(super) fn after(losses: u64, count: &Arc<()>, store: Store, file: u64) -> Result<Self, StoreError> {
         Ok(Self { lost: losses, _count: Some(Arc::clone(count)), ..Self::new(store, file)? })
     }
@@ -48,7 +48,7 @@ impl Reader {
         self.store.adopt(way);
     }
 
-    /// What it knows, when its connection is lost.
+    /// What it still knows when its connection is lost.
     pub(super) fn stale(self, lost: &Lost) -> Self {
         Self { stale: Some(lost.clone()), _count: None, ..self }
     }
@@ -69,7 +69,7 @@ impl Reader {
         })
     }
 
-    /// Which of the files it reads that were at the path.
+    /// The number of the file that it reads.
     pub(super) fn file(&self) -> u64 {
         self.file
     }
@@ -81,7 +81,7 @@ impl Reader {
     /// What the store holds now.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// If it cannot be read.
     pub(super) fn view(&self) -> Result<View<'_>, StoreError> {
         match &self.stale {
             None => self.store.view(),
@@ -93,12 +93,12 @@ impl Reader {
         &self.settings
     }
 
-    /// The state of the store at the last look.
+    /// The state of the store at the last check.
     pub(super) fn state(&self) -> State {
         self.state
     }
 
-    /// The rank of a role, `None` where there is no such role.
+    /// The rank of a role, `None` if there is no such role.
     pub(super) fn rank_of(&mut self, role: &Name) -> Result<Option<i64>, StoreError> {
         if let Some(rank) = self.ranks.get(role) {
             return Ok(*rank);
@@ -110,14 +110,14 @@ impl Reader {
         Ok(rank)
     }
 
-    /// Looks. Changes are counted in `changes`, which all readers share, by each reader that sees one: whoever has read the
-    /// count reads the store after all changes that are in it.
+    /// Checks the store. Each reader that sees a change counts it in `changes`, which all readers share: a reader that
+    /// has seen the count reads the store after all of those changes.
     ///
     /// # Errors
     /// As [`Store::refresh`].
     pub(super) fn look(&mut self, commits: &Commits, changes: &AtomicU64) -> Result<bool, StoreError> {
         let is_left = self.look_at(commits)?;
-        // What a new connection sees first is no change.
+        // What a new connection sees first is not a change.
         if !is_left && self.has_looked {
             changes.fetch_add(1, Ordering::SeqCst);
         }
@@ -127,7 +127,7 @@ impl Reader {
         Ok(is_left)
     }
 
-    /// Forgets or mends what was read, if the store has changed since, and returns whether any of it is left.
+    /// Forgets or updates what was read if the store has changed since, and returns whether any of it is left.
     ///
     /// # Errors
     /// As [`Store::refresh`].
@@ -135,7 +135,7 @@ impl Reader {
         match self.epoch.look(&mut self.store, commits)? {
             Staleness::None => Ok(true),
             Staleness::Counts(all) => {
-                // It may have been the last hash of a former cost.
+                // It may have been the last hash with a former cost.
                 if all.iter().any(|written| matches!(written, Written::Hashes(_))) {
                     self.read_settings()?;
                 }
@@ -171,7 +171,7 @@ impl Reader {
         if let Some(row) = rows.get(secret, self.state) {
             return Ok(Some(row));
         }
-        // What is read while a recorder writes may have its uses in it or not.
+        // Data read while a recorder writes may or may not include its uses.
         let written = Some(rows.commits()).filter(|written| *written == commits.started());
         let Some(presented) = self.view()?.presented_or_damaged(secret)? else { return Ok(None) };
         let row = row(presented, matches);

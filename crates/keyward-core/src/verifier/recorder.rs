@@ -1,9 +1,9 @@
 //! Counts uses, and renews hashes.
 //!
-//! Uses are summed in memory and written in groups, one transaction a group, off the path of the questions. What could
-//! not be written is kept and comes along the next time; only the end of the process before that loses it, and a power
-//! cut within seconds after, because nobody waits for the disk. The readers
-//! of the same gate learn what was written from here, and keep what they have read.
+//! Uses are summed in memory and written in groups, one transaction per group, outside the path of questions. Uses that
+//! could not be written are kept for the next time. They are lost only if the process ends before that, or in a power
+//! cut seconds after the write, which does not wait for the disk. The readers of the same gate learn from the recorder
+//! what was written, and keep what they have read.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::rules::hashing::SALT_BYTES;
 use crate::rules::limits::{Meter, Moment};
 use crate::store::{Batches, Kept, MeterId, Stamp, Store, StoreError, Uses};
 
-/// Rows of usage that are forgotten at each writing at most: it takes a few milliseconds, and is more in an hour than
-/// most stores have keys.
+/// The most usage rows deleted at each write: this takes a few milliseconds, and in an hour covers more rows than most
+/// stores have keys.
 const PRUNED: u32 = 2_000;
 
 /// Counts the uses of one gate, and writes them.
@@ -27,13 +27,13 @@ pub struct Recorder {
     connections: Arc<Connections>,
     slot: Arc<Slot>,
     uses: Uses,
-    /// How often the own connection had found the store changed by others.
+    /// How often its own connection had found the store changed by others.
     sightings: u64,
     can_write: bool,
     flushed_at: Timestamp,
     has_failed: bool,
     batches: Batches,
-    /// What was sent to a server last that did not say whether it was counted.
+    /// What was last sent to a server without an answer whether it was counted.
     unheard: Option<Part>,
 }
 
@@ -41,9 +41,9 @@ pub struct Recorder {
 struct Part {
     uses: Arc<Uses>,
     meters: Unwritten,
-    /// Whether it was sent, and nobody said what became of it.
+    /// Whether it was sent without an answer.
     is_unheard: bool,
-    /// What would stand in the meters then.
+    /// What the meters would hold afterwards.
     stored: Kept<Vec<(MeterId, Meter)>>,
 }
 
@@ -64,30 +64,30 @@ impl Recorder {
         })
     }
 
-    /// Takes in one call of the key that the answer is about, if it is about one. It came from this address.
+    /// Counts one call of the key that the answer is about, if any, from this address.
     pub fn count(&mut self, answer: &Answer, from: Option<IpAddr>, now: Timestamp) {
         if let Some((key, call)) = answer.call() {
             self.uses.add(&key.id, call, now, from);
         }
     }
 
-    /// Takes in uses that were summed elsewhere.
+    /// Adds uses that were summed elsewhere.
     pub fn add(&mut self, uses: Uses) {
         self.uses.merge(uses);
     }
 
-    /// Whether the system lets the store be written at all.
+    /// Whether the system allows writing the store at all.
     pub fn can_write(&self) -> bool {
         self.can_write
     }
 
-    /// Whether there is something that has not been written.
+    /// Whether anything is not written yet.
     pub fn is_behind(&self) -> bool {
         !self.uses.is_empty() || self.unheard.is_some() || self.connections.meters.is_behind()
     }
 
-    /// Whether it is time to write: once in each second of `now`, ten times where the store is on a server, and at once
-    /// where very many keys wait for it. A writing that failed is tried again the next time.
+    /// Whether it is time to write: once in each second of `now`, ten times if the store is on a server, and at once if
+    /// very many keys are waiting. A failed write is tried again the next time.
     pub fn is_due(&self, now: Timestamp) -> bool {
         let every = i64::try_from(self.connections.writes_every().as_millis()).unwrap_or(1_000);
         let turn = |time: Timestamp| time.as_millisecond().div_euclid(every);
@@ -97,9 +97,9 @@ impl Recorder {
     /// Writes what was counted.
     ///
     /// # Errors
-    /// Where the store cannot be written. Then nothing is lost: it is kept for the next time.
+    /// If the store cannot be written. Nothing is lost then: the counts are kept for the next time.
     pub fn flush(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        // What had no answer goes first, as it was.
+        // What was sent without an answer goes first, unchanged.
         if let Some(part) = self.unheard.take() {
             self.write_part(part, now)?;
         }
@@ -114,7 +114,7 @@ impl Recorder {
     fn write_part(&mut self, mut part: Part, now: Timestamp) -> Result<(), StoreError> {
         self.flushed_at = now;
         let stamp = Stamp { now, actor: None };
-        // What is told here may be the second, and what was taken is of a moment within it.
+        // `now` may be a whole second, and what was taken belongs to a moment within it.
         let latest = Moment::of(now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(now));
         let Part { uses, meters, stored, .. } = &mut part;
         let connections = Arc::clone(&self.connections);
@@ -124,7 +124,7 @@ impl Recorder {
                 store.count_batch(stamp, &mut batches, stored, |changes| {
                     changes.record_uses(uses)?;
                     changes.prune_usage(&changes.settings()?, PRUNED)?;
-                    // The rows of another file are those of others.
+                    // Rows of another file belong to other meters.
                     if connections.file() == meters.file { Meters::write(changes, meters, latest) } else { Ok(vec![]) }
                 })
             },
@@ -139,7 +139,7 @@ impl Recorder {
             }
             Err(error) => {
                 self.connections.meters.failed();
-                // Until somebody says whether it was counted, it is neither counted again with others nor forgotten.
+                // Until it is known whether it was counted, it is neither counted again with others nor forgotten.
                 if part.is_unheard || matches!(error, StoreError::Unheard(_)) {
                     self.unheard = Some(Part { is_unheard: true, ..part });
                 } else {
@@ -150,10 +150,10 @@ impl Recorder {
         }
     }
 
-    /// Renews the hash of the secret of an answer that wants it, unless somebody has done so by now. Takes an Argon2id.
+    /// Renews the hash of the secret if the answer wants that and it has not been done yet. Computes one Argon2id hash.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn renew(&mut self, answer: &Answer, salt: [u8; SALT_BYTES], now: Timestamp) -> Result<(), VerifyError> {
         let Some(renewal) = answer.renewal() else { return Ok(()) };
         self.writing(|store| answer.renew(store, salt, now), |()| Written::Hashes(renewal.secrets.clone()))
@@ -166,12 +166,12 @@ impl Recorder {
     ) -> Result<T, E> {
         let commits = &self.connections.commits;
         commits.start();
-        // Where the store could not be looked at, others may have written.
+        // If the store could not be checked, others may have written.
         let mut sightings = u64::MAX;
         let result = self.connections.write(&self.slot, |store| {
             store.check_writable()?;
             let result = write(store);
-            // What oneself has written is not found.
+            // Its own writes do not count as changes.
             if store.refresh().is_ok() {
                 sightings = store.sightings();
             }

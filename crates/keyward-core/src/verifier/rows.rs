@@ -1,12 +1,12 @@
 //! Rows that were read from the store, so that a key in use is not read again for each request. All readers of a gate
 //! share them.
 //!
-//! They are of one state of the store ([`State`]), and forgotten as soon as a reader has seen a later one; where uses
-//! were only counted, the recorder adds them here. Of unknown ids nothing is kept: whoever makes them up would push out
-//! those that are in use.
+//! They belong to one state of the store ([`State`]), and are forgotten as soon as a reader has seen a later one. If
+//! only uses were counted, the recorder adds them here. Nothing is kept for unknown ids: made-up ones would push out
+//! those in use.
 //!
-//! What may break: a row that was read before a change and is kept after it. A reader reads only after it has looked, so
-//! a row is at least as new as the state that it is kept for; and while a recorder writes, none is kept.
+//! What may break: a row that was read before a change and is kept after it. A reader reads only after it has checked
+//! the store, so a row is at least as new as the state that it is kept for. While a recorder writes, no row is kept.
 
 use std::borrow::Borrow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,17 +20,17 @@ use crate::rules::imported::Bucket;
 use crate::rules::token::Id;
 use crate::store::{Head, Presented, Uses};
 
-/// How many rows are kept; of more, those that were used least recently are forgotten. A row takes about 1.3 KB.
+/// How many rows are kept; beyond that, the least recently used are forgotten. A row takes about 1.3 KB.
 const MOST: usize = 12_288;
 
-/// What tells a state of the store from those before and after it.
+/// Identifies a state of the store among earlier and later ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct State {
-    /// Which of the files it is that were at the path.
+    /// The number of the file.
     pub(super) file: u64,
-    /// How often a reader has found it changed.
+    /// How often a reader has found the store changed.
     pub(super) changes: u64,
-    /// The head of its history: of two looks between which nobody has counted a change yet, one may have seen it.
+    /// The head of its history: one of two checks may have seen a change that is not counted yet.
     pub(super) head: Option<Head>,
 }
 
@@ -41,17 +41,17 @@ impl State {
     }
 }
 
-/// What the store has about a secret, and what is needed of it at each question.
+/// What the store has about a secret, and what each question needs from it.
 #[derive(Clone)]
 pub(super) struct Row {
     pub(super) presented: Arc<Presented>,
     pub(super) seal: Seal,
-    /// What its hash costs, where that is a hash that may be computed.
+    /// The cost of its hash, if that may be computed.
     pub(super) cost: Option<Cost>,
 }
 
 impl Row {
-    /// Whether the hash was made at another cost than `present`, or by another system.
+    /// Whether the hash was made at a cost other than `present`, or by another system.
     pub(super) fn is_old(&self, present: Cost) -> bool {
         self.cost.is_some_and(|own| own != present) || self.presented.secret.is_to_be_renewed()
     }
@@ -68,10 +68,10 @@ pub(super) struct Rows(Mutex<Kept>);
 
 struct Kept {
     state: State,
-    /// How many commits of the recorders are in them.
+    /// The number of recorder commits that they include.
     commits: u64,
     rows: LruCache<Id, Row>,
-    /// The secrets in a bucket; of one that is empty, nothing is kept.
+    /// The ids of the secrets in a bucket; empty buckets are not kept.
     buckets: LruCache<Bucket, Arc<[Id]>>,
 }
 
@@ -85,12 +85,12 @@ impl Rows {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The row of this secret, as it is in this state of the store.
+    /// The row of this secret in this state of the store.
     pub(super) fn get(&self, secret: &Id, state: State) -> Option<Row> {
         self.kept().of(state)?.rows.get(secret).cloned()
     }
 
-    /// The rows of the secrets in this bucket, as they are in this state of the store, where all of them are known.
+    /// The rows of the secrets in this bucket in this state of the store, if all of them are known.
     pub(super) fn in_bucket(&self, bucket: Bucket, state: State) -> Option<Vec<Row>> {
         let mut kept = self.kept();
         let kept = kept.of(state)?;
@@ -98,13 +98,13 @@ impl Rows {
         secrets.iter().map(|secret| kept.rows.get(secret).cloned()).collect()
     }
 
-    /// How many commits of the recorders the rows have in them.
+    /// The number of recorder commits that the rows include.
     pub(super) fn commits(&self) -> u64 {
         self.kept().commits
     }
 
-    /// Keeps a row that was read by somebody who had seen this state, where the rows are of this state and have still so
-    /// many commits in them.
+    /// Keeps a row read by a reader that had seen this state, if the rows still belong to this state and still include
+    /// this many commits.
     pub(super) fn keep(&self, secret: &Id, row: Row, state: State, commits: u64) {
         let mut kept = self.kept();
         if kept.state == state && kept.commits == commits {
@@ -125,7 +125,7 @@ impl Rows {
         }
     }
 
-    /// Takes in a commit of a recorder.
+    /// Applies a commit of a recorder.
     pub(super) fn learn(&self, written: &Written) {
         let mut kept = self.kept();
         kept.commits += 1;
@@ -136,7 +136,7 @@ impl Rows {
                 for secret in secrets {
                     kept.rows.remove(secret);
                 }
-                // One of them may be found by another bucket now.
+                // One of them may now be found in another bucket.
                 kept.buckets.clear();
             }
         }
@@ -144,7 +144,7 @@ impl Rows {
 }
 
 impl Kept {
-    /// What is kept of this state of the store. A later one ends what was kept of earlier ones.
+    /// What is kept for this state of the store. A later state discards what was kept for earlier ones.
     fn of(&mut self, state: State) -> Option<&mut Self> {
         if self.state == state {
             return Some(self);
@@ -161,7 +161,7 @@ impl Kept {
     fn count(&mut self, uses: &Uses) {
         for (_, row) in &mut self.rows {
             let Some((count, last)) = uses.of(&row.presented.key.id) else { continue };
-            // An answer may still hold the row: it keeps what it was told.
+            // An answer may still hold the row: that copy must not change.
             let key = &mut Arc::make_mut(&mut row.presented).key;
             key.use_count += count;
             if key.last_used_at <= Some(last.at) {

@@ -1,4 +1,4 @@
-//! One verification after the other, on one thread: what `verify` does once. Nothing is remembered in between.
+//! One verification after another, on one thread: `verify` does it once. Nothing is remembered in between.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -53,23 +53,23 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier for this store, with the settings that the store has now.
+    /// A verifier for this store, with the current settings of the store.
     ///
     /// # Errors
-    /// Where the store cannot be read, or was moved to another place.
+    /// If the store cannot be read, or was moved to another place.
     pub fn new(store: Store) -> Result<Self, StoreError> {
         store.check_here()?;
         let settings = store.view()?.settings()?;
         Ok(Self { settings, store, memory: RefCell::default() })
     }
 
-    /// The same, with memory for its hashes that was asked for before.
+    /// The same, with memory for its hashes that was allocated before.
     #[must_use]
     pub fn with_memory(self, memory: Memory) -> Self {
         Self { memory: RefCell::new(memory), ..self }
     }
 
-    /// The memory of its hashes, to be wiped while something else is done.
+    /// The memory of its hashes, so that it can be wiped while other work is done.
     pub fn take_memory(&self) -> Memory {
         self.memory.take()
     }
@@ -82,7 +82,7 @@ impl Verifier {
     /// Decides whether the credential may make `request` at `now`. Nothing is written.
     ///
     /// # Errors
-    /// Where it could not be checked, which means neither yes nor no.
+    /// If it could not be checked, which means neither yes nor no.
     pub fn verify(&self, credentials: Credentials, request: &Request, now: Timestamp) -> Result<Answer, VerifyError> {
         let claim = match Claim::of(credentials, &self.settings) {
             Ok(claim) => claim,
@@ -105,15 +105,15 @@ impl Verifier {
         }
     }
 
-    /// Whether an allowed request counts against any limit: [`Verifier::admit`] has the last word then.
+    /// Whether an allowed request counts against any limit: then [`Verifier::admit`] decides.
     pub fn is_limited(&self, answer: &Answer, request: &Request) -> bool {
         limits::limited(answer, request).is_some()
     }
 
-    /// Says in the answer what is left of the limits at `now`, and takes nothing.
+    /// Adds to the answer what is left of the limits at `now`, and takes nothing.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn reckon(&self, answer: &mut Answer, request: &Request, now: Timestamp) -> Result<(), VerifyError> {
         let Some(presented) = limits::limited(answer, request) else { return Ok(()) };
         let reckoning = limits::look(&self.store.view()?, &limits::of(presented, request), Moment::of(now))?;
@@ -122,11 +122,11 @@ impl Verifier {
     }
 
     /// Takes one of each limit of an allowed request at `now`, and counts it as [`Verifier::record`] does, in one
-    /// transaction: any number of processes together stay within the limits. Where one of them is used up, the answer is
-    /// a refusal from then on, and nothing is taken.
+    /// transaction: any number of processes together stay within the limits. If one of them is used up, the answer
+    /// becomes a refusal, and nothing is taken.
     ///
     /// # Errors
-    /// Where the store cannot be written: then the limits could not be checked.
+    /// If the store cannot be written: then the limits could not be checked.
     pub fn admit(
         &mut self,
         answer: &mut Answer,
@@ -156,7 +156,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// The renewed hash of the secret of an answer that wants one.
+    /// The renewed hash of the secret, if the answer wants one.
     fn renewed(
         &self,
         answer: &Answer,
@@ -169,12 +169,11 @@ impl Verifier {
         salt().map(|salt| Ok(renewal.compute(salt, self.settings.hash_cost)?)).transpose()
     }
 
-    /// Counts a request that was made with a key, and renews the hash of its secret if it was allowed and that was made
-    /// at another cost than the store's present one. Only for that, `salt` is asked for random bytes; where there are
-    /// none, it is left to the next time.
+    /// Counts a request made with a key. If the request was allowed, also renews a hash whose cost is not the store's
+    /// current one. Only then is `salt` asked for random bytes; without any, the renewal waits for the next time.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn record(
         &mut self,
         answer: &Answer,
@@ -188,7 +187,7 @@ impl Verifier {
                 Ok(self.store.write(Stamp { now, actor: None }, |changes| renewed.write(changes))?)
             });
         };
-        // A use that is lost in a power cut is no reason to let every request wait for the disk.
+        // Losing a use in a power cut is better than making every request wait for the disk.
         self.store.leave_log();
         let (settings, is_at_once) = (&self.settings, !self.store.is_on_server());
         let stamp = Stamp { now, actor: None };
@@ -198,8 +197,8 @@ impl Verifier {
         Ok(())
     }
 
-    /// Writes down the renewed hash of a secret in the store on a server: that needs the lock, and counting takes none.
-    /// What cannot be renewed now is renewed another time.
+    /// Writes the renewed hash of a secret to a store on a server: that needs the lock, and counting does not. If it
+    /// fails, it is renewed another time.
     fn renew_later(&mut self, renewed: Option<Renewed>, stamp: Stamp<'_>) {
         if let Some(renewed) = renewed.filter(|_| self.store.is_on_server()) {
             let _ = self.store.write(stamp, |changes| renewed.write(changes));
@@ -207,10 +206,10 @@ impl Verifier {
     }
 }
 
-/// Rows of usage that are forgotten beside each request at most: more than one adds.
+/// The most usage rows deleted with each request: more than one request adds.
 const PRUNED: u32 = 50;
 
-/// Counts a request, and writes down the renewed hash of its secret, if there is one.
+/// Counts a request, and writes the renewed hash of its secret, if there is one.
 fn count(
     changes: &Changes<'_>,
     settings: &StoreSettings,

@@ -1,10 +1,10 @@
-//! Questions about the same credential that come while its hash is being computed: they wait for that one hash. After a
-//! restart, a key that is used all the time would otherwise fill the queue, and keep every other key out of it.
+//! Questions about a credential whose hash is being computed wait for that one hash. After a restart, a busy key would
+//! otherwise fill the queue and keep every other key out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What tells a credential from every other.
+/// Identifies a credential.
 pub(super) type Tag = [u8; 32];
 
 /// Questions that wait for the hash of another one, by their credentials.
@@ -21,8 +21,8 @@ impl<Q> Together<Q> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the question back if it is the first one about its credential: whoever asked it has the hash computed. The
-    /// questions that come until the lead ends are answered by it.
+    /// Returns the question if it is the first about its credential: its caller has the hash computed. Questions that
+    /// come until the lead ends share its result.
     pub(super) fn begin(self: &Arc<Self>, tag: Tag, question: Q) -> Option<(Lead<Q>, Q)> {
         let mut waiting = self.waiting();
         if let Some(others) = waiting.get_mut(&tag) {
@@ -34,7 +34,7 @@ impl<Q> Together<Q> {
     }
 }
 
-/// Whoever has it has the hash computed for all. Dropped in any way, it lets the next question be the first one.
+/// Its holder has the hash computed for all. When it is dropped in any way, the next question becomes the first.
 pub(super) struct Lead<Q> {
     together: Arc<Together<Q>>,
     tag: Tag,
@@ -44,7 +44,7 @@ pub(super) struct Lead<Q> {
 impl<Q> Lead<Q> {
     /// The questions that came in the meantime.
     pub(super) fn end(mut self) -> Vec<Q> {
-        // Somebody else may lead from here on.
+        // Another question may lead from here on.
         self.is_over = true;
         self.together.waiting().remove(&self.tag).unwrap_or_default()
     }
@@ -55,7 +55,7 @@ impl<Q> Drop for Lead<Q> {
         if self.is_over {
             return;
         }
-        // What waits is given up with the lock put back: whoever is told may ask again at once.
+        // Waiting questions are given up after the lock is released: a caller may ask again at once.
         let given_up = self.together.waiting().remove(&self.tag);
         drop(given_up);
     }

@@ -1,10 +1,10 @@
-//! Credentials that have turned out to be wrong, so that the same one again costs no Argon2id.
+//! Credentials that turned out to be wrong, so that the same one again needs no Argon2id hash.
 //!
-//! What is kept is a keyed hash (BLAKE2s, RFC 7693, under a random key) over the secret, the name that came with it, and
-//! the moment that it is of: what was wrong before a change is nothing that is known after it.
+//! What is kept is a keyed hash (BLAKE2s, RFC 7693, under a random key) over the secret, the name that came with it,
+//! and the moment that it belongs to: what was wrong before a change is unknown after it.
 //!
-//! What may break: whoever tries the same wrong secret twice is told sooner the second time. That tells them what they
-//! have been told already.
+//! What may break: a client that tries the same wrong secret twice gets the second answer sooner. That reveals only
+//! what it already knows.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -17,11 +17,11 @@ use super::claim::Claim;
 use super::matches::KEY_BYTES;
 use super::rows::State;
 
-/// How many credentials are remembered; of more, those that were presented least recently are forgotten.
+/// How many credentials are remembered; beyond that, the least recently presented are forgotten.
 const MOST: usize = 16_384;
 
-/// The moment at which something was wrong: a state of the store, and how often by then secrets had got another hash, by
-/// which some are found in another way.
+/// The moment at which something was wrong: a state of the store, and the number of renewed hashes by then, because a
+/// renewal may change how a secret is found.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Moment {
     pub(super) state: State,
@@ -35,9 +35,9 @@ pub(super) struct Wrong {
 }
 
 impl Wrong {
-    /// An empty one, with a key of random bytes.
+    /// An empty cache, with a key of random bytes.
     pub(super) fn new(key: [u8; KEY_BYTES]) -> Self {
-        // Under the same key, a match begins with eight bytes of a length, which are never these.
+        // Under the same key, a match begins with eight bytes of a length, which never equal these.
         let mut keyed = Blake2sMac256::new(&(*Zeroizing::new(key)).into());
         keyed.update(&u64::MAX.to_be_bytes());
         Self { keyed, known: Mutex::new(LruCache::new(MOST)) }
@@ -48,12 +48,12 @@ impl Wrong {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&self.tag(claim, moment)).is_some()
     }
 
-    /// Remembers that it did.
+    /// Remembers that it was wrong.
     pub(super) fn remember(&self, claim: &Claim, moment: Moment) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(self.tag(claim, moment), ());
     }
 
-    /// What tells a claim from every other, at any moment.
+    /// Identifies a claim, at any moment.
     pub(super) fn tag_of(&self, claim: &Claim) -> [u8; 32] {
         self.tag(claim, Moment::default())
     }

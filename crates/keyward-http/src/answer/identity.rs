@@ -1,17 +1,17 @@
-//! What a service is told of an allowed key, in headers that are always all there.
+//! What a service is told about an allowed key, in headers that are always present.
 //!
-//! A header that is missing or empty would let some proxies pass on the client's own of the same name (Caddy did, from
-//! 2.10.0 on: GHSA-7r4p-vjf4-gxv4). So each of them has a value, and `-` stands for none.
+//! If a header is missing or empty, some proxies pass on the client's own header of that name (Caddy did, from 2.10.0
+//! on: GHSA-7r4p-vjf4-gxv4). So each of them has a value, and `-` means none.
 
 use http::header::{HeaderMap, HeaderValue};
 use keyward_core::rules::key::Key;
 
 use crate::policy::{Identity, Policy};
 
-/// Stands for none.
+/// Means none.
 const NONE: &str = "-";
 
-/// The value of one thing; `None` where it cannot be told without reading as something else.
+/// The value of one field; `None` if it could be mistaken for something else.
 fn value(identity: Identity, key: &Key, policy: &Policy) -> Option<HeaderValue> {
     let settings = &key.settings;
     let one = |text: Option<&str>| match text {
@@ -32,7 +32,7 @@ fn value(identity: Identity, key: &Key, policy: &Policy) -> Option<HeaderValue> 
     }
 }
 
-/// Neither scopes nor levels hold a comma.
+/// Neither scopes nor levels contain a comma.
 fn list<'i, T: AsRef<str> + 'i>(items: impl IntoIterator<Item = &'i T>) -> Option<HeaderValue> {
     let text = items.into_iter().map(AsRef::as_ref).collect::<Vec<_>>().join(",");
     match text.as_str() {
@@ -42,7 +42,7 @@ fn list<'i, T: AsRef<str> + 'i>(items: impl IntoIterator<Item = &'i T>) -> Optio
     }
 }
 
-/// Writes what the policy tells. Returns whether all of it could be told.
+/// Writes the headers of the policy. Returns whether all of them could be written.
 pub(super) fn write(key: &Key, policy: &Policy, headers: &mut HeaderMap) -> bool {
     policy
         .headers

@@ -2,15 +2,16 @@
 //!
 //! | status | when |
 //! |---|---|
-//! | 200 | allowed; the headers of the policy are all there, and never empty |
+//! | 200 | allowed; the headers of the policy are all present, and never empty |
 //! | 401 | no live, genuine credential was presented (RFC 6750 section 3) |
 //! | 403 | genuine and not allowed to do this, or a request that could mean two things |
-//! | 429 | a limit is used up, or too many failures; `RateLimit` tells what is left of each limit, on 200 too |
+//! | 429 | a limit is used up, or too many failures; `RateLimit` says what is left of each limit, on 200 too |
 //! | 503 | it could not be checked: neither yes nor no |
 //! | 500 | a mistake: in the proxy's configuration, or in keyward |
 //!
-//! Refusals have a body of `application/problem+json` (RFC 9457), where the proxy takes one. What is said about a key is
-//! said only after its secret matched; before that, a wrong secret, an unknown one and a text that is none look alike.
+//! Refusals have a body of `application/problem+json` (RFC 9457) if the proxy accepts one. Nothing is said about a key
+//! before its secret has matched: until then, a wrong secret, an unknown one and a text that is not a secret look
+//! alike.
 
 mod identity;
 mod problem;
@@ -29,30 +30,30 @@ pub use ruling::{RequestId, Ruling};
 use crate::facts::Dialect;
 use crate::policy::Policy;
 
-/// The id of the request: what came, or a new one.
+/// The id of the request: the one that came with it, or a new one.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-keyward-request-id");
 /// Why.
 pub const REASON: HeaderName = HeaderName::from_static("x-keyward-reason");
-/// The status that is meant, where the proxy takes only 401 and 403 as refusals.
+/// The real status, if the proxy accepts only 401 and 403 as refusals.
 pub const STATUS: HeaderName = HeaderName::from_static("x-keyward-status");
 
-/// There, and `true`, where the server of the store was away and the answer rests on what was known before.
+/// Present, with the value `true`, if the store's server was away and the answer rests on what was known before.
 pub const STALE: HeaderName = HeaderName::from_static("x-keyward-stale");
 
-/// An answer, on its way to whoever asked.
+/// An answer on its way to the client.
 #[derive(Debug, Clone)]
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
     /// The headers, without the length of the body.
     pub headers: HeaderMap,
-    /// The body; empty where the answer is yes.
+    /// The body; empty if the answer is yes.
     pub body: Vec<u8>,
 }
 
 impl Reply {
     /// The answer to a request that came in this dialect; without one, to a client itself. `policy` is the one that was
-    /// asked, where it is known.
+    /// asked, if known.
     pub fn new(ruling: &Ruling, policy: Option<&Policy>, dialect: Option<Dialect>) -> Self {
         let meant = ruling.status();
         let is_terse = dialect.is_some_and(Dialect::is_terse);
@@ -74,7 +75,7 @@ impl Reply {
         if meant == 200 {
             match (ruling.key(), policy) {
                 (Some(key), Some(policy)) if identity::write(key, policy, &mut headers) => {}
-                // A yes that does not say whose it is, is none.
+                // A yes without an identity is not a yes.
                 _ => return Self::new(&ruling.unusable(), policy, dialect),
             }
         } else {
@@ -90,7 +91,7 @@ impl Reply {
         Self { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers, body }
     }
 
-    /// The answer as HTTP has it, in a body that bytes can become.
+    /// The answer as an HTTP response, with any body type that bytes convert to.
     pub fn into_response<B: From<Vec<u8>>>(self) -> Response<B> {
         let mut response = Response::new(B::from(self.body));
         *response.status_mut() = self.status;

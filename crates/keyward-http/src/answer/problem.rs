@@ -9,7 +9,7 @@ pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 #[derive(Serialize)]
 struct Problem<'r> {
-    /// With this type, the title is that of the status (RFC 9457 section 4.2.1).
+    /// With this type, the title is the phrase of the status (RFC 9457 section 4.2.1).
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -20,7 +20,7 @@ struct Problem<'r> {
     request_id: &'r str,
 }
 
-/// The body, with the reasons where the policy explains them.
+/// The body, with the reasons if the policy explains them.
 pub(super) fn body(ruling: &Ruling, explains: bool) -> Vec<u8> {
     let status = ruling.status();
     let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused");
@@ -32,6 +32,6 @@ pub(super) fn body(ruling: &Ruling, explains: bool) -> Vec<u8> {
         checks: explains.then(|| ruling.public_checks()),
         request_id: ruling.id().as_str(),
     };
-    // Texts and numbers: they cannot fail to be JSON.
+    // Texts and numbers cannot fail to serialise.
     serde_json::to_vec(&problem).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! What is left of limits, in headers (draft-ietf-httpapi-ratelimit-headers-10).
 //!
-//! `RateLimit-Policy` tells the limits, and `RateLimit` what is left of each: the one that is nearest to its end first.
+//! `RateLimit-Policy` lists the limits, and `RateLimit` what is left of each: the one closest to being used up first.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use keyward_core::rules::limits::{Limit, Reckoning, Whose};
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// What a limit is called: `1m`; of a user and a tenant `user-1m`, `tenant-1m`.
+/// The name of a limit: `1m`; for a user or a tenant `user-1m`, `tenant-1m`.
 pub(crate) fn limit_name(whose: Whose, limit: &Limit) -> String {
     let owner = match whose {
         Whose::User => "user-",
@@ -24,7 +24,7 @@ pub(crate) fn limit_name(whose: Whose, limit: &Limit) -> String {
 pub(super) fn write(reckoning: &Reckoning, headers: &mut HeaderMap) {
     let mut all: Vec<_> = reckoning.standings.iter().collect();
     all.sort_by_key(|(_, limit, standing)| {
-        // Of what there is of each, in parts of a thousand.
+        // The share that is left, in thousandths.
         let most = limit.burst().unwrap_or(limit.count()).max(1);
         (std::cmp::Reverse(standing.wait), u128::from(standing.remaining) * 1_000 / u128::from(most))
     });
@@ -34,7 +34,7 @@ pub(super) fn write(reckoning: &Reckoning, headers: &mut HeaderMap) {
         let (name, count) = (limit_name(*whose, limit), limit.count());
         let (seconds, left) = (limit.period().seconds(), standing.remaining);
         let reset = if left == 0 { standing.retry_after() } else { reckoning.full_in(standing) };
-        // A text takes whatever is written to it.
+        // Writing to a text cannot fail.
         let _ = write!(policies, "{comma}\"{name}\";q={count};w={seconds}");
         let _ = write!(limits, "{comma}\"{name}\";r={left};t={reset}");
     }

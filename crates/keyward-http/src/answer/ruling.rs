@@ -1,4 +1,4 @@
-//! What the guard has made of a request.
+//! The guard's result for a request.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use keyward_core::verifier::{Answer, VerifyError};
 use crate::Refusal;
 use crate::policy::{Policy, PolicyName};
 
-/// What a request is called in answers and logs.
+/// The id of a request in answers and logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(String);
 
@@ -26,7 +26,7 @@ impl RequestId {
         is_id.then(|| Self(text.to_owned()))
     }
 
-    /// A new one: sixteen hexadecimal digits of this number.
+    /// A new one: this number as sixteen hexadecimal digits.
     pub fn new(number: u64) -> Self {
         Self(format!("{number:016x}"))
     }
@@ -41,7 +41,7 @@ impl RequestId {
     }
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug)]
 pub struct Ruling {
     id: RequestId,
@@ -54,7 +54,7 @@ pub struct Ruling {
 enum Made {
     /// The verifier has answered.
     Answer(Box<Answer>),
-    /// The guard refuses; seconds after which another attempt makes sense.
+    /// The guard refuses; with the seconds after which to try again.
     Refusal(Refusal, Option<u64>),
     /// The verifier could not answer.
     Failure(Refusal, VerifyError),
@@ -81,39 +81,39 @@ impl Ruling {
         Self { id, made: Made::Failure(refusal, error), client: None, is_stale: false }
     }
 
-    /// A refusal after which another attempt makes sense in `seconds`.
+    /// A refusal, with the seconds after which to try again.
     pub fn refused_for(id: RequestId, refusal: Refusal, seconds: u64) -> Self {
         Self { id, made: Made::Refusal(refusal, Some(seconds.max(1))), client: None, is_stale: false }
     }
 
-    /// The same request, of a key that a service cannot be told of.
+    /// The same request, but its key cannot be named to a service.
     pub(super) fn unusable(&self) -> Self {
         Self::refused(self.id.clone(), Refusal::NameUnusable)
     }
 
-    /// The same, about a request of this client.
+    /// The same, for a request of this client.
     #[must_use]
     pub fn of_client(self, client: Option<IpAddr>) -> Self {
         Self { client, ..self }
     }
 
-    /// The same, of a store that could not be looked at for it.
+    /// The same, with whether the store could not be checked.
     #[must_use]
     pub(crate) fn of_a_stale_store(self, is_stale: bool) -> Self {
         Self { is_stale, ..self }
     }
 
-    /// Whether it rests on what was known before the server of the store was away.
+    /// Whether it rests on what was known before the store's server went away.
     pub fn is_stale(&self) -> bool {
         self.is_stale
     }
 
-    /// The address of the client, where the verifier has answered and it is known.
+    /// The address of the client, if the verifier has answered and it is known.
     pub fn client(&self) -> Option<IpAddr> {
         self.client
     }
 
-    /// What the request is called.
+    /// The id of the request.
     pub fn id(&self) -> &RequestId {
         &self.id
     }
@@ -134,7 +134,7 @@ impl Ruling {
         }
     }
 
-    /// The refusal of the guard itself, where it is one.
+    /// The refusal by the guard itself, if it is one.
     pub fn refusal(&self) -> Option<Refusal> {
         match &self.made {
             Made::Answer(_) => None,
@@ -142,7 +142,7 @@ impl Ruling {
         }
     }
 
-    /// The same.
+    /// The same, by value.
     pub fn into_answer(self) -> Option<Answer> {
         match self.made {
             Made::Answer(answer) => Some(*answer),
@@ -150,7 +150,7 @@ impl Ruling {
         }
     }
 
-    /// The key, where its secret matched.
+    /// The key, if its secret matched.
     pub fn key(&self) -> Option<&Key> {
         self.answer().and_then(Answer::key)
     }
@@ -160,7 +160,7 @@ impl Ruling {
         self.answer().is_some_and(|answer| answer.decision.is_allowed())
     }
 
-    /// The HTTP status that is meant.
+    /// The real HTTP status.
     pub fn status(&self) -> u16 {
         match &self.made {
             Made::Answer(answer) => answer.decision.status(),
@@ -176,7 +176,7 @@ impl Ruling {
         }
     }
 
-    /// Why, for the client: of what is not genuine it is not told in which way it is not.
+    /// Why, for the client: it does not learn why a credential is not genuine.
     pub fn public_reason(&self) -> &'static str {
         match &self.made {
             Made::Answer(answer) => answer.decision.reason().map_or("allowed", public),
@@ -201,12 +201,12 @@ impl Ruling {
         }
     }
 
-    /// What came of the limits of the key.
+    /// The result of the key's limits.
     pub fn reckoning(&self) -> Option<&Reckoning> {
         self.answer().and_then(Answer::reckoning)
     }
 
-    /// The seconds after which another attempt makes sense.
+    /// The seconds after which to try again.
     pub(super) fn retry_after(&self) -> Option<u64> {
         match &self.made {
             Made::Answer(answer) if answer.decision.status() == 429 => {
@@ -218,14 +218,14 @@ impl Ruling {
         }
     }
 
-    /// Says how to authenticate (RFC 9110 section 11.6.1), as RFC 6750 section 3 has it.
+    /// Says how to authenticate (RFC 9110 section 11.6.1), in the form of RFC 6750 section 3.
     pub(super) fn write_challenge(&self, policy: Option<&Policy>, headers: &mut HeaderMap) {
         let Some(answer) = self.answer() else { return };
         let Some(reason) = answer.decision.reason() else { return };
         let realm = policy.map_or(PolicyName::DEFAULT, |policy| policy.name.as_str());
         let mut challenge = format!("Bearer realm=\"{realm}\"");
         if reason.status() == 401 {
-            // Who presented nothing is told no error (section 3.1).
+            // Without a credential, no error code is given (section 3.1).
             if reason != Reason::NoCredential {
                 challenge.push_str(", error=\"invalid_token\"");
             }
@@ -237,7 +237,7 @@ impl Ruling {
             });
             let wanted = missing.into_iter().flatten().map(AsRef::as_ref).collect::<Vec<&str>>().join(" ");
             if policy.is_none_or(|policy| policy.explains) {
-                // Texts are written into a text.
+                // Writing to a text cannot fail.
                 let _ = write!(challenge, ", scope=\"{wanted}\"");
             }
         } else {

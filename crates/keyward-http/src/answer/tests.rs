@@ -25,7 +25,7 @@ fn id() -> RequestId {
     RequestId::new(0xabc)
 }
 
-/// What the verifier says about a key of this name with these settings, and a request.
+/// The verifier's answer for a key with this name and these settings, and a request.
 fn answer(name: &str, change: impl FnOnce(&mut Settings), request: &Request) -> Answer {
     let now = "2026-01-31T12:00:00Z".parse().unwrap();
     let secret = Secret::build(&Prefix::default(), Id::from_random([1; 8]), &[1; 32]);
@@ -60,7 +60,7 @@ fn header<'r>(reply: &'r Reply, name: &str) -> &'r str {
     reply.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-/// The status on the wire, the reason, the wait, what is meant, and whether there is a body.
+/// The status on the wire, the reason, the wait, the real status, and whether there is a body.
 fn told(reply: &Reply) -> (u16, &str, &str, &str, bool) {
     let (reason, wait, meant) = ("x-keyward-reason", "retry-after", "x-keyward-status");
     (reply.status.as_u16(), header(reply, reason), header(reply, wait), header(reply, meant), !reply.body.is_empty())
@@ -148,7 +148,7 @@ fn a_yes_that_cannot_say_whose_it_is_is_none() {
         assert_eq!((reply.status.as_u16(), told(&reply).1, told(&reply).2), (503, "name_unusable", "1"));
         assert!(Identity::ALL.iter().all(|identity| reply.headers.get(identity.header()).is_none()));
     }
-    // No new key can be called so. One of an older store may be.
+    // No new key can have this name, but a key in an older store may.
     let now = "2026-01-31T12:00:00Z".parse().unwrap();
     let (name, settings) = ("-".parse().unwrap(), Settings::with_prefix(Prefix::default()));
     let key = keyward_core::rules::key::Key::new(Id::from_random([2; 8]), name, settings, now);

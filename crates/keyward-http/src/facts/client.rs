@@ -9,11 +9,11 @@ use keyward_core::rules::http::BLANKS;
 use keyward_core::rules::text::shown;
 
 const HEADER: &str = "X-Forwarded-For";
-/// As much of an entry as a message shows.
+/// How much of an entry a message shows.
 const MOST_SHOWN: usize = 60;
 
-/// The last entry that is not one of `proxies`: what stands before it may have been written by the client. Several lines
-/// are one list (RFC 9110 section 5.3). Where that entry cannot be read, or all entries are proxies, it is not known.
+/// The last entry that is not in `proxies`: the client may have written anything before it. Several lines are one list
+/// (RFC 9110 section 5.3). If that entry cannot be parsed, or all entries are proxies, the address is unknown.
 pub fn client_address(headers: &HeaderMap, proxies: &[IpNet]) -> (Option<IpAddr>, Origin) {
     let lines = headers.get_all("x-forwarded-for").iter();
     let mut last = None;

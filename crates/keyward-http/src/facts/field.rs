@@ -6,13 +6,13 @@ use keyward_core::rules::http::{BLANKS, Method, Transport};
 
 use crate::Refusal;
 
-/// The value of a header that may stand once and holds no list.
+/// The value of a header that may occur once and is not a list.
 pub(super) fn single<'r>(headers: &'r HeaderMap, name: &'static str) -> Result<Option<&'r str>, Refusal> {
     let Some(value) = line(headers, name)? else { return Ok(None) };
     if value.contains(',') { Err(Refusal::AmbiguousRequest) } else { Ok(Some(value).filter(|value| !value.is_empty())) }
 }
 
-/// The value of a header that may stand once, whatever it holds.
+/// The value of a header that may occur once, whatever it contains.
 pub(super) fn line<'r>(headers: &'r HeaderMap, name: &'static str) -> Result<Option<&'r str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -23,9 +23,9 @@ pub(super) fn line<'r>(headers: &'r HeaderMap, name: &'static str) -> Result<Opt
     Ok(Some(text.trim_matches(BLANKS)))
 }
 
-/// The target of a request: a path that begins with `/`, or `*` of `OPTIONS *`.
+/// The target of a request: a path that begins with `/`, or the `*` of `OPTIONS *`.
 pub(super) fn target<'r>(headers: &'r HeaderMap, name: &'static str) -> Result<Option<&'r str>, Refusal> {
-    // Commas are usual in paths and queries. Two URIs that a proxy has joined are told apart by the blank.
+    // Commas are common in paths and queries. A blank reveals two URIs that a proxy has joined.
     match line(headers, name)?.filter(|text| !text.is_empty()) {
         Some(text) if text.contains([' ', '\t']) => Err(Refusal::AmbiguousRequest),
         Some(text) if text.starts_with('/') || text == "*" => Ok(Some(text)),
@@ -48,7 +48,7 @@ pub(super) fn transport(headers: &HeaderMap, name: &'static str) -> Result<(Opti
     }
 }
 
-/// What a scheme says about the transport. WebSockets begin as HTTP requests (RFC 6455 section 3).
+/// The transport of a scheme. WebSockets begin as HTTP requests (RFC 6455 section 3).
 pub(super) fn of_scheme(scheme: &str) -> Option<Transport> {
     match () {
         () if scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("wss") => Some(Transport::Https),

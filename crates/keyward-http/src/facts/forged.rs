@@ -5,9 +5,9 @@ use http::header::CONNECTION;
 
 const OWN: &[u8] = b"x-keyward-";
 
-/// Whether the request carries a header that a service could take for the guard's word: `X-Keyward-…`, also where `.` and
-/// `_` stand in the place of `-`, because many servers make one name of all three. Or it names one in `Connection`: the
-/// next proxy on the way would take the guard's own word away (RFC 9110 section 7.6.1).
+/// Whether the request carries a header that a service could take for the guard's: `X-Keyward-…`, even with `.` or `_`
+/// instead of `-`, because many servers treat all three alike. Or it names one in `Connection`: the next proxy would
+/// then remove the guard's own header (RFC 9110 section 7.6.1).
 pub fn is_forged(headers: &HeaderMap) -> bool {
     let named = headers.get_all(CONNECTION).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     headers.keys().map(|name| name.as_str().as_bytes()).chain(named.map(<[u8]>::trim_ascii)).any(is_like_ours)

@@ -1,15 +1,15 @@
-//! What a proxy says about the request that it asks about: one file a dialect.
+//! What a proxy says about the request that it asks about: one file per dialect.
 //!
-//! | endpoint | file | who writes the facts |
+//! | endpoint | file | source of the facts |
 //! |---|---|---|
 //! | `/forward/POLICY`, `/nginx/POLICY` | `forward` | the proxy, in `X-Forwarded-Method`, `-Uri`, `-Host`, `-Proto` and `-For` |
 //! | `/original/POLICY` | `original` | ingress-nginx, in `X-Original-Method`, `X-Original-URL` and `X-Forwarded-For` |
 //! | `/envoy/POLICY/…` | `envoy` | Envoy: the original method and path, `Host`, `X-Forwarded-Proto` and `-For` |
-//! | the layer | `own` | the client: the request is the one that is guarded, and its service says how it came |
+//! | the layer | `own` | the client: it is the guarded request itself, and its service says how it came |
 //!
-//! A dialect reads its own headers and no other: all others are passed on by proxies as the client wrote them. A header
-//! that is missing leaves its fact unknown, and what needs the fact refuses. One that stands twice, or holds a list where
-//! there is one value, is refused: which of the values counts would depend on who reads it.
+//! A dialect reads only its own headers: proxies pass all others on as the client wrote them. A missing header leaves
+//! its fact unknown, and whatever needs the fact refuses. A header that occurs twice, or holds a list instead of one
+//! value, is refused: which value counts would depend on the reader.
 
 mod client;
 mod envoy;
@@ -34,7 +34,7 @@ pub(crate) use own::{Arrival, facts as own_facts};
 
 use crate::Refusal;
 
-/// The endpoints that proxies ask, by the way in which they tell what they ask about.
+/// The endpoints for proxies, by how the proxies describe the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// `/forward`: Caddy, Traefik, HAProxy, APISIX, Apache.
@@ -61,8 +61,8 @@ impl Dialect {
         }
     }
 
-    /// Whether the proxy takes neither a body nor 429: nginx turns everything but 2xx, 401 and 403 into 500, and drops
-    /// its connection after an answer with a body.
+    /// Whether the proxy accepts neither a body nor 429: nginx turns everything but 2xx, 401 and 403 into 500, and
+    /// drops its connection after an answer with a body.
     pub fn is_terse(self) -> bool {
         matches!(self, Self::Nginx | Self::Original)
     }
@@ -76,9 +76,9 @@ pub struct Facts<'r> {
     pub method: Option<Method>,
     /// Its path, with the query, as the client sent it.
     pub target: Option<&'r str>,
-    /// The host that it is for, perhaps with a port.
+    /// The host that it is for, possibly with a port.
     pub host: Option<&'r str>,
-    /// How it came.
+    /// How the request came.
     pub transport: Option<Transport>,
     /// Which header says so, or why none does.
     pub transport_from: Origin,
@@ -89,7 +89,7 @@ pub struct Facts<'r> {
 }
 
 impl<'r> Facts<'r> {
-    /// The path without the query. A `#` is a part of it: no client sends one, and servers differ about what it means.
+    /// The path without the query. A `#` is part of it: no client sends one, and servers disagree about its meaning.
     pub fn path(&self) -> Option<&'r str> {
         self.target.map(|target| target.split('?').next().unwrap_or_default())
     }
@@ -107,11 +107,11 @@ pub struct Head<'r> {
 }
 
 impl<'r> Head<'r> {
-    /// What the proxy says, where it speaks this dialect. `rest` is what of the path follows the policy, with the query;
-    /// addresses in `proxies` are those of further proxies on the way.
+    /// What the proxy says in this dialect. `rest` is the part of the path after the policy, with the query; `proxies`
+    /// are the networks of further proxies on the way.
     ///
     /// # Errors
-    /// [`Refusal::AmbiguousRequest`] where a header stands twice, is a list, or says nothing that can be read.
+    /// [`Refusal::AmbiguousRequest`] if a header occurs twice, is a list, or cannot be parsed.
     pub fn facts(self, dialect: Dialect, rest: &'r str, proxies: &[IpNet]) -> Result<Facts<'r>, Refusal> {
         match dialect {
             Dialect::Forward | Dialect::Nginx => forward::facts(self.headers, proxies),

@@ -25,7 +25,7 @@ pub(super) fn facts<'r>(headers: &'r HeaderMap, proxies: &[IpNet]) -> Result<Fac
     let (scheme, rest) = url.split_once("://").ok_or(Refusal::AmbiguousRequest)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, target) = rest.split_at(end);
-    // User information would let one reader see another host than the next.
+    // With user information, readers could see different hosts.
     if authority.is_empty() || authority.contains(['@', ',', '\\']) {
         return Err(Refusal::AmbiguousRequest);
     }

@@ -1,7 +1,7 @@
-//! The request itself: what is known where the guard stands in the service.
+//! The request itself: what is known if the guard runs inside the service.
 //!
 //! What may break: a service behind a proxy sees the proxy's connection, not the client's. So address and transport are
-//! known only as far as the service says where they stand, and what needs them is refused otherwise.
+//! known only if the service says where to find them; otherwise, whatever needs them is refused.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ use crate::Refusal;
 /// How a request arrived, as far as its service knows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Arrival<'a> {
-    /// Clients reach the service over TLS and in no other way.
+    /// Clients reach the service only over TLS.
     pub(crate) is_secure: bool,
     /// The address at the other end of the connection.
     pub(crate) peer: Option<IpAddr>,
@@ -24,10 +24,10 @@ pub(crate) struct Arrival<'a> {
     pub(crate) proxies: Option<&'a [IpNet]>,
 }
 
-/// The facts of a request that has arrived in this way.
+/// The facts of a request that arrived in this way.
 ///
 /// # Errors
-/// [`Refusal::AmbiguousRequest`] where it names two hosts, or a header that counts holds two values.
+/// [`Refusal::AmbiguousRequest`] if it names two hosts, or a header that counts has two values.
 pub(crate) fn facts<'r>(head: Head<'r>, arrival: Arrival<'_>) -> Result<Facts<'r>, Refusal> {
     let mut facts = Facts {
         method: Some(head.method.as_str().parse().map_err(|_| Refusal::AmbiguousRequest)?),
@@ -52,12 +52,12 @@ fn transport(headers: &HeaderMap, arrival: Arrival<'_>) -> Result<(Option<Transp
     if arrival.is_secure { Ok(Default::default()) } else { field::transport(headers, "x-forwarded-proto") }
 }
 
-/// The host that the request is for: in HTTP/2 and in an absolute target the authority, else `Host`.
+/// The host that the request is for: the authority in HTTP/2 and in an absolute target, else `Host`.
 fn host(head: Head<'_>) -> Result<Option<&str>, Refusal> {
     let named = field::single(head.headers, "host")?;
     let Some(authority) = head.uri.authority().map(http::uri::Authority::as_str) else { return Ok(named) };
-    // Who is asked decides which of two differing names counts (RFC 9113 section 8.3.1), and a user in front of a host
-    // is there to deceive.
+    // Servers choose differently between two names (RFC 9113 section 8.3.1), and user information before a host is
+    // there to deceive.
     let agrees = named.is_none_or(|named| named.eq_ignore_ascii_case(authority));
     if agrees && !authority.contains('@') { Ok(Some(authority)) } else { Err(Refusal::AmbiguousRequest) }
 }
@@ -100,7 +100,7 @@ mod tests {
             ("http://ann@x.example/a", &[], Err(Refusal::AmbiguousRequest)),
             ("/a", &[("host", "x.example"), ("host", "x.example")], Err(Refusal::AmbiguousRequest)),
             ("/a", &[("host", "x.example, y.example")], Err(Refusal::AmbiguousRequest)),
-            // Nobody has said that a proxy writes them.
+            // The service did not say that a proxy writes them.
             ("/a", &[("x-forwarded-for", "10.1.2.3"), ("x-forwarded-proto", "https")], Ok("GET /a - http -")),
             ("/a", &[("x-forwarded-host", "z.example"), ("x-forwarded-uri", "/b")], Ok("GET /a - http -")),
         ] {
@@ -125,7 +125,7 @@ mod tests {
             (&twice, secure, Ok("GET / - https -")),
             (&twice, Arrival { is_secure: true, ..behind }, Ok("GET / - https -")),
             (&forwarded, peer, Ok("GET / - http 192.0.2.1")),
-            // The proxy's own address is nobody's.
+            // The proxy's own address is not a client's.
             (&forwarded, Arrival { proxies: Some(&proxies), ..peer }, Ok("GET / - https 203.0.113.9")),
             (&[], Arrival { proxies: Some(&proxies), ..peer }, Ok("GET / - - -")),
         ] {

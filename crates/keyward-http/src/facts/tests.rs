@@ -2,7 +2,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::*;
 
-/// The headers of a text such as `a: b | c: d`.
+/// The headers in a text such as `a: b | c: d`.
 fn headers(text: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in text.split(" | ").filter_map(|line| line.split_once(": ")) {
@@ -12,7 +12,7 @@ fn headers(text: &str) -> HeaderMap {
     headers
 }
 
-/// The facts in one line, and `?` for what is not known.
+/// The facts in one line, with `?` for unknown ones.
 fn told(dialect: Dialect, rest: &str, text: &str) -> Result<String, Refusal> {
     let headers = headers(text);
     let uri = "/".parse().unwrap();
@@ -80,7 +80,7 @@ fn forward_reads_its_five_headers_and_no_other() {
                 ("x-forwarded-proto: h2", AMBIGUOUS),
                 ("x-forwarded-proto: https:", AMBIGUOUS),
                 ("x-forwarded-proto: ", Ok("? ? ? ? ?")),
-                // What cannot be read leaves the client unknown; of the others it would be a choice.
+                // An unreadable entry leaves the client unknown: picking another one would be a guess.
                 ("x-forwarded-for: x", Ok("? ? ? ? ?")),
                 ("x-forwarded-for: 192.0.2.1, x", Ok("? ? ? ? ?")),
             ],

@@ -1,8 +1,8 @@
-//! Counts uses in memory, and has them written once a second by a thread of its own, ten times where the store is on a
+//! Counts uses in memory. A separate thread writes them once a second, or ten times a second if the store is on a
 //! server.
 //!
-//! What may break: the store cannot be written. Then decisions go on, and nothing is forgotten: what was counted is
-//! written when the store takes it again. Only `kill -9` loses what was counted since the last time.
+//! What may break: the store cannot be written. Decisions continue then, and nothing is forgotten: the counts are
+//! written when the store accepts them again. Only `kill -9` loses counts since the last write.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,12 +18,12 @@ use rand::rngs::SysRng;
 
 use crate::clock::Clock;
 
-/// Parts that are locked apart, so that threads seldom wait for each other.
+/// Parts with separate locks, so that threads rarely wait for each other.
 const PARTS: usize = 16;
-/// Hashes that wait to be renewed at most. Those of others are renewed when they come again.
+/// The most hashes waiting to be renewed. Others are renewed when their secrets are presented again.
 const MOST_RENEWALS: usize = 64;
 
-/// What has been counted, and how the writing goes.
+/// The counts, and the state of the writing.
 #[derive(Default)]
 pub struct Counts {
     parts: [Mutex<Part>; PARTS],
@@ -32,7 +32,7 @@ pub struct Counts {
     unrecorded: AtomicU64,
     failures: AtomicU64,
     writings: AtomicU64,
-    /// Microseconds that all writings together took.
+    /// Microseconds that all writes took together.
     micros: AtomicU64,
     is_failing: AtomicBool,
     failure: Mutex<Option<StoreError>>,
@@ -44,19 +44,19 @@ struct Part {
     number: u64,
 }
 
-/// How the writing goes.
+/// The state of the writing.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Writing {
-    /// Uses that were to be written and could not be so far.
+    /// Uses that could not be written yet.
     pub unrecorded: u64,
-    /// Whether the last writing failed.
+    /// Whether the last write failed.
     pub is_failing: bool,
-    /// Writings that succeeded.
+    /// Successful writes.
     pub written: u64,
-    /// Writings that failed.
+    /// Failed writes.
     pub failed: u64,
-    /// What all of them took.
+    /// The total time of all writes.
     pub took: Duration,
 }
 
@@ -65,7 +65,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Counts {
-    /// Takes in an answer to a request from this address, if it is about a key.
+    /// Counts an answer to a request from this address, if it is about a key.
     pub(super) fn count(&self, answer: &Answer, from: Option<IpAddr>, clock: &Clock) {
         let Some((key, call)) = answer.call() else { return };
         let place = key.id.as_str().bytes().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
@@ -74,7 +74,7 @@ impl Counts {
         part.number += 1;
     }
 
-    /// Keeps an answer whose secret's hash is to be renewed.
+    /// Keeps an answer whose secret needs a renewed hash.
     pub(super) fn renew(&self, answer: Answer) {
         let mut renewals = lock(&self.renewals);
         if renewals.len() < MOST_RENEWALS {
@@ -82,7 +82,7 @@ impl Counts {
         }
     }
 
-    /// How the writing goes.
+    /// The state of the writing.
     pub fn writing(&self) -> Writing {
         Writing {
             unrecorded: self.unrecorded.load(Ordering::Relaxed),
@@ -93,12 +93,12 @@ impl Counts {
         }
     }
 
-    /// The error of the last writing that failed, once.
+    /// The error of the last failed write, returned once.
     pub fn take_failure(&self) -> Option<StoreError> {
         lock(&self.failure).take()
     }
 
-    /// What was counted since the last time.
+    /// The counts since the last call.
     fn take(&self) -> (Uses, u64) {
         let (mut uses, mut number) = (Uses::default(), 0);
         for part in &self.parts {
@@ -110,15 +110,14 @@ impl Counts {
     }
 }
 
-/// The thread that writes. It writes a last time when this is dropped.
+/// The writing thread. It writes one last time when this is dropped.
 pub(super) struct Writer {
     wake: Option<Sender<Sender<()>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    /// Starts to write what is counted in `counts`. Where the system gives no thread, nothing is written, and what is
-    /// counted is unrecorded.
+    /// Starts to write `counts`. If the system provides no thread, nothing is written, and the counts stay unrecorded.
     pub(super) fn start(gate: &Gate, counts: &Arc<Counts>, clock: &Clock) -> Self {
         let (wake, woken) = mpsc::channel::<Sender<()>>();
         let own = gate;
@@ -148,7 +147,7 @@ impl Writer {
     pub(super) fn flush(&self) {
         let (done, waiting) = mpsc::channel();
         if let Some(wake) = &self.wake {
-            // Nobody is told anything: the end of the channel is the news.
+            // Nothing is sent: the end of the channel is the signal.
             if wake.send(done).is_ok() {
                 let _ = waiting.recv();
             }
@@ -160,7 +159,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.wake = None;
         if let Some(thread) = self.thread.take() {
-            // The last of those who ask may be the thread itself, where a gate is dropped on it.
+            // The last owner may be the thread itself, if a gate is dropped on it.
             if thread.thread().id() != std::thread::current().id() {
                 let _ = thread.join();
             }
@@ -218,7 +217,7 @@ impl Job {
         recorder.flush(now)?;
         for answer in renewals {
             let mut salt = [0; keyward_core::rules::hashing::SALT_BYTES];
-            // A hash that is not renewed now is renewed another time.
+            // A hash not renewed now is renewed another time.
             if SysRng.try_fill_bytes(&mut salt).is_ok() {
                 let _ = recorder.renew(answer, salt, now);
             }

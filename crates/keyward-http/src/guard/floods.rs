@@ -1,7 +1,8 @@
-//! What guessers may cost: wrong credentials are counted by where they come from, and hashed only up to a number.
+//! Limits the cost of guessing: wrong credentials are counted by source, and only so many are hashed.
 //!
-//! An address (of IPv6 the /64 that a subscriber has, RFC 6177) may fail thirty times, and then ten times a minute. What
-//! is not known shares one allowance. A credential that matched before is not counted and not stopped: it needs no hash.
+//! An address (for IPv6, the /64 of a subscriber, RFC 6177) may fail thirty times, and then ten times a minute. Unknown
+//! addresses share one allowance. A credential that matched before is neither counted nor stopped, because it needs no
+//! hash.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
@@ -10,12 +11,12 @@ use std::time::Duration;
 use hashlink::LruCache;
 use keyward_core::rules::rate::Rate;
 
-/// How many addresses are remembered; of more, those that failed least recently are forgotten.
+/// How many addresses are remembered; beyond that, those that failed least recently are forgotten.
 const MOST: usize = 65_536;
 const NANOS: u64 = 1_000_000_000;
 /// Thirty failures, and ten a minute after that.
 const BY_ADDRESS: Rate = Rate::new(10, 60 * NANOS, 30);
-/// A hundred a second from all whose address is not known.
+/// A hundred a second from all unknown addresses together.
 const UNKNOWN: Rate = Rate::new(100, NANOS, 100);
 
 /// Counts failures.
@@ -31,22 +32,22 @@ impl Floods {
         Self(Mutex::new(Counted { by_address: LruCache::new(MOST), unknown: 0 }))
     }
 
-    /// Whether whoever comes from there may fail once more. Nothing is counted yet.
+    /// Whether this client may fail once more. Nothing is counted yet.
     ///
     /// # Errors
-    /// How long they have to wait.
+    /// How long the client has to wait.
     pub(super) fn check(&self, client: Option<IpAddr>, now: Duration) -> Result<(), Duration> {
         self.take(client, now, false)
     }
 
-    /// They have failed. Who fails while they may not, because several of their requests were on their way, does not wait
-    /// longer for it.
+    /// Counts a failure. A client over the limit, because several of its requests were in flight, does not wait longer
+    /// for that.
     pub(super) fn count(&self, client: Option<IpAddr>, now: Duration) {
         let _ = self.take(client, now, true);
     }
 
     fn take(&self, client: Option<IpAddr>, now: Duration, is_kept: bool) -> Result<(), Duration> {
-        // Nanoseconds of 584 years fit.
+        // Nanoseconds fit for 584 years.
         let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = match client.map(network_of) {
@@ -68,7 +69,7 @@ impl Floods {
     }
 }
 
-/// What stands for an address: whoever has an IPv6 network has all addresses of it.
+/// The network that counts as one client: the owner of an IPv6 network has all of its addresses.
 fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -1,9 +1,9 @@
-//! The question: a policy, the facts of a request and its credential in, a ruling out.
+//! The question: takes a policy, the facts of a request and its credential, and returns a ruling.
 //!
-//! A [`Guard`] is for all threads of a process. What matched before is decided at once; a credential that is seen for the
-//! first time takes an Argon2id on another thread, for as long as whoever sends it has not failed too often
-//! (`floods`). Uses are counted in memory and written once a second (`counting`). The questions that are ready on an event
-//! loop of the server share one look at the store (`rounds`).
+//! All threads of a process share one [`Guard`]. A credential that matched before is decided at once; a new one takes
+//! an Argon2id hash on another thread, unless its sender has failed too often (`floods`). Uses are counted in memory
+//! and written once a second (`counting`). Questions that are ready on the same event loop of the server share one
+//! check of the store (`rounds`).
 
 mod counting;
 mod floods;
@@ -40,26 +40,26 @@ use crate::policy::Policy;
 use counting::Writer;
 use floods::Floods;
 
-/// Guards a service. Its clones are one guard; when the last of them is dropped, what was counted is written.
+/// Guards a service. Clones share one guard; when the last of them is dropped, its counts are written.
 #[derive(Clone)]
 pub struct Guard(Arc<Inner>);
 
 struct Inner {
-    // First: what was counted is written while the gate is there.
+    // First, because its last write needs the gate.
     writer: Writer,
     counts: Arc<Counts>,
     gate: Gate,
     floods: Floods,
     clock: Clock,
-    /// The number of the next request, from where the system has us begin.
+    /// The number of the next request, starting from a random one.
     requests: AtomicU64,
-    /// How long what was known is used when the server of the store is away.
+    /// How long known state is used while the store's server is away.
     stale_for: Duration,
-    /// When the store was last looked at, by the steady clock, in milliseconds.
+    /// When the store was last checked, by the steady clock, in milliseconds.
     looked_at: AtomicU64,
 }
 
-/// What can be said at once, and whether that is of a store that could not be looked at.
+/// What is known at once, and whether it comes from a store that could not be checked.
 struct Seen {
     look: Look,
     is_stale: bool,
@@ -69,17 +69,17 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What came of a question.
+/// The result of a question.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Asked {
-    /// It is ruled.
+    /// It is decided.
     Ruled(Ruling),
     /// A hash is being computed for it.
     Waiting(Waiting),
 }
 
-/// A ruling for which a hash is being computed.
+/// A ruling that waits for a hash.
 #[derive(Debug)]
 #[must_use = "nothing is known before it has been awaited"]
 pub struct Waiting {
@@ -90,30 +90,30 @@ pub struct Waiting {
 }
 
 impl Guard {
-    /// A guard of the keys behind this gate, by the clock of the system.
+    /// A guard for the keys behind this gate, with the system's clock.
     pub fn new(gate: Gate) -> Self {
         Self::with_clock(gate, Clock::of_the_system(), Duration::ZERO)
     }
 
-    /// A guard by another clock. When the server of the store is away, it goes on with what it knows for `stale_for` at
-    /// most: what is changed meanwhile does not count.
+    /// A guard with another clock. While the store's server is away, it continues with what it knows for at most
+    /// `stale_for`: changes made meanwhile do not count.
     pub fn with_clock(gate: Gate, clock: Clock, stale_for: Duration) -> Self {
         let counts = Arc::new(Counts::default());
         let writer = Writer::start(&gate, &counts, &clock);
         let mut start = [0; 8];
-        // Ids tell requests apart, and need not be hard to guess.
+        // Ids distinguish requests, and need not be hard to guess.
         let _ = SysRng.try_fill_bytes(&mut start);
         let requests = AtomicU64::new(u64::from_be_bytes(start));
         let looked_at = AtomicU64::new(milliseconds(clock.steady()));
         Self(Arc::new(Inner { writer, counts, gate, floods: Floods::new(), clock, requests, stale_for, looked_at }))
     }
 
-    /// How long what it knows is used when the server of the store is away.
+    /// How long known state is used while the store's server is away.
     pub fn stale_for(&self) -> Duration {
         self.0.stale_for
     }
 
-    /// A look at the store; where its server is away, and that is allowed, at what was known of it.
+    /// One look at the store; if its server is away and that is allowed, at what was known of it.
     fn turn(&self) -> Result<Turn, StoreError> {
         let Inner { gate, clock, stale_for, looked_at, .. } = &*self.0;
         let found = gate.turn();
@@ -160,13 +160,13 @@ impl Guard {
         RequestId::given(headers).unwrap_or_else(|| RequestId::new(self.0.requests.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Asks whether the request of which `facts` are known may be made with the credential. What is made of it is
-    /// handed to [`Guard::finish`], which counts it.
+    /// Asks whether the request with these `facts` may be made with the credential. Pass the ruling to
+    /// [`Guard::finish`], which counts it.
     pub fn ask(&self, policy: &Policy, facts: &Facts<'_>, credentials: Credentials, id: RequestId) -> Asked {
         self.ask_in(facts.client, credentials, id, |turn| Ok(policy.request(turn, facts)?))
     }
 
-    /// Asks about a request that `request` makes of a turn at the gate. Failures are counted by `client`.
+    /// Asks about a request that `request` builds from a turn at the gate. Failures are counted by `client`.
     pub fn ask_in(
         &self,
         client: Option<IpAddr>,
@@ -178,7 +178,7 @@ impl Guard {
         self.asked(look.and_then(|mut turn| self.look(&mut turn, credentials, request)), client, id)
     }
 
-    /// The same, by a look that is made for several.
+    /// The same, with a look that several questions share.
     #[cfg(feature = "server")]
     pub(crate) fn ask_from(
         &self,
@@ -199,7 +199,7 @@ impl Guard {
         request: impl FnOnce(&mut Turn) -> Result<Request, VerifyError>,
     ) -> Result<Seen, VerifyError> {
         let request = request(turn)?;
-        // Rates have to know the time within the second.
+        // Rates need fractions of a second.
         let look = turn.look(credentials, &request, self.0.clock.now());
         Ok(Seen { look, is_stale: turn.is_stale() })
     }
@@ -225,7 +225,7 @@ impl Guard {
         }
     }
 
-    /// What came of a hash.
+    /// The result of a hash.
     fn proven(&self, answer: Result<Answer, VerifyError>, client: Option<IpAddr>, id: RequestId) -> Ruling {
         match answer {
             Ok(answer) => self.rule(answer, client, id),
@@ -233,7 +233,7 @@ impl Guard {
         }
     }
 
-    /// Counts the failure, if it is one: whoever has failed too often is told nothing else.
+    /// Counts the failure, if it is one: a client that has failed too often learns nothing else.
     fn rule(&self, answer: Answer, client: Option<IpAddr>, id: RequestId) -> Ruling {
         if is_failure(&answer) {
             let now = self.0.clock.steady();
@@ -245,8 +245,8 @@ impl Guard {
         Ruling::answered(id, answer).of_client(client)
     }
 
-    /// Takes a ruling back when it is told: the call of a key is counted, with the address that it came from, and a hash
-    /// is renewed where that is wanted. Whoever refuses in spite of a yes hands in the refusal.
+    /// Takes back a ruling after its answer: counts the key's call with its address, and renews a hash if needed. To
+    /// refuse despite a yes, pass the refusal.
     pub fn finish(&self, ruling: Ruling) {
         let client = ruling.client();
         let Some(answer) = ruling.into_answer() else { return };
@@ -258,7 +258,7 @@ impl Guard {
 }
 
 impl Asked {
-    /// The ruling, waited for by the thread where it has to be.
+    /// The ruling; waits for it if necessary.
     pub fn wait(self) -> Ruling {
         match self {
             Self::Ruled(ruling) => ruling,
@@ -277,17 +277,17 @@ impl Future for Waiting {
     }
 }
 
-/// What a guesser gets.
+/// Whether a guesser would get this answer.
 fn is_failure(answer: &Answer) -> bool {
     matches!(answer.decision.reason(), Some(Reason::NotGenuine | Reason::Malformed))
 }
 
 fn too_many(id: RequestId, wait: Duration) -> Ruling {
-    // Rounded up: who comes back then is let in.
+    // Rounded up, so that a client that returns then is let in.
     Ruling::refused_for(id, Refusal::TooManyFailures, wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
-/// What these headers and this target present. The query is looked at where the policy accepts a credential there.
+/// What these headers and this target present. The query is read only if the policy accepts credentials there.
 pub fn credentials_of(policy: &Policy, headers: &HeaderMap, target: &str) -> Credentials {
     let reading = Reading { accepted: policy.accept, trust: Trust::NONE };
     let fields = &mut headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));

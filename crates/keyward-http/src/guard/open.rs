@@ -1,4 +1,4 @@
-//! A guard of a store, in one call.
+//! Makes a guard for a store, in one call.
 
 use std::path::Path;
 
@@ -13,24 +13,23 @@ use super::Guard;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The store cannot be read, or the system gives no thread.
+    /// The store cannot be read, or the system provides no thread.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// Without random bytes, nothing can be remembered safely.
+    /// Without random bytes, nothing can be cached safely.
     #[error("the system gives no random bytes: {0}")]
     Random(#[source] SysError),
 }
 
 impl Guard {
-    /// A guard of the keys in the store at `path`, by the clock of the system. It hashes on as many threads as there are
-    /// processors, and these take only the time that nobody else wants. Whoever wants it otherwise makes a [`Gate`], and
-    /// [`Guard::new`] of it.
+    /// A guard for the keys in the store at `path`, with the system's clock. It hashes on as many threads as there are
+    /// processors, at low priority. For other settings, make a [`Gate`] and call [`Guard::new`].
     ///
-    /// The store has to be there: `keyward create` makes one, with a first key. What other processes change in it counts
-    /// at the next request.
+    /// The store must exist: `keyward create` makes one, with a first key. Changes by other processes count at the next
+    /// request.
     ///
     /// # Errors
-    /// Where there is no store that can be read, and where the system gives no thread or no random bytes.
+    /// If there is no readable store, or if the system provides no thread or no random bytes.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let store = Store::open(path.as_ref()).map_err(VerifyError::from)?;
         let mut key = [0; KEY_BYTES];

@@ -1,10 +1,10 @@
-//! One look at the store for all questions that are there.
+//! One look at the store for all waiting questions.
 //!
-//! A look costs more than all else that a warm key takes: five system calls. So a question that has been read lets the
-//! others that are ready on its event loop be read as well, and the first of them that is back looks for all.
+//! A look costs more than everything else for a cached key: five system calls. So after a question is read, others that
+//! are ready on its event loop are read too, and the first of them to resume looks for all.
 //!
-//! What may break: a question that is decided by a look from before it was asked. So each of them takes a seat when it
-//! has been read, and only a look that follows counts for it; who comes later waits for the next one.
+//! What may break: a question could be decided by a look from before it was asked. So each takes a seat after it was
+//! read, and only a later look counts for it; later questions wait for the next look.
 
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,17 +19,17 @@ pub(crate) struct Rounds(Mutex<Round>);
 
 #[derive(Default)]
 struct Round {
-    /// Looks that there have been.
+    /// The number of looks so far.
     looks: u64,
-    /// Questions that wait for the next one.
+    /// Questions waiting for the next look.
     waiting: usize,
-    /// Questions that have not been decided by the last one yet, or one before it.
+    /// Questions that the last look, or an earlier one, has yet to decide.
     left: usize,
-    /// The last one, for as long as any are left.
+    /// The last look, while any questions are left.
     turn: Option<Turn>,
 }
 
-/// A place in a round. Where it is given up, nobody waits for it.
+/// A place in a round. If it is given up, the others do not wait for it.
 pub(crate) struct Seat<'r> {
     rounds: &'r Rounds,
     /// The first look that counts.
@@ -41,7 +41,7 @@ impl Rounds {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a seat, for a question that has been read by now. Meanwhile those that are ready on this event loop are read.
+    /// Takes a seat for a question that has been read. Meanwhile, others that are ready on this event loop are read.
     pub(crate) async fn seat(&self) -> Seat<'_> {
         let seat = {
             let mut round = self.round();
@@ -62,10 +62,10 @@ impl Rounds {
 }
 
 impl Seat<'_> {
-    /// Decides by a look that follows the question; `look` makes one.
+    /// Decides by a look that comes after the question; `look` makes one.
     ///
     /// # Errors
-    /// Where the store cannot be read. Whoever shares the round then looks for itself.
+    /// If the store cannot be read. The others in the round then look for themselves.
     pub(crate) fn take<T>(
         self,
         look: impl Fn() -> Result<Turn, StoreError>,
@@ -115,7 +115,7 @@ mod tests {
         Gate::new(store, [7; 32], Options::default()).unwrap()
     }
 
-    /// Looks, and who is left of them.
+    /// The number of looks, and of questions left.
     fn counts(rounds: &Rounds) -> (u64, usize) {
         let round = rounds.round();
         (round.looks, round.left)

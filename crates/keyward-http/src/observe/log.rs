@@ -1,8 +1,8 @@
-//! The log: one JSON object a line, written by a thread of its own, so that no request waits for whoever reads it.
+//! The log: one JSON object per line, written by a separate thread, so that no request waits for a reader of the log.
 //!
-//! Never in it: the value of a header, a query, a cookie, a body, a secret. What a key is called stands in it only where
-//! its secret matched. What may break: a reader that does not read. Then lines are lost, and the next one that gets
-//! through tells how many.
+//! It never contains the value of a header, a query, a cookie, a body or a secret. It names a key only if its secret
+//! matched. What may break: a reader that does not read. Lines are lost then, and the next one that gets through says
+//! how many.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -26,13 +26,13 @@ use crate::facts::Facts;
 
 /// Lines that may wait to be written.
 const WAITING: usize = 4_096;
-/// As much of a path as is written, in characters.
+/// How much of a path is written, in characters.
 const MOST_PATH: usize = 256;
 
 /// Where lines go. It can be called from any thread.
 pub(crate) struct Log {
     lines: Mutex<Option<SyncSender<Vec<u8>>>>,
-    /// Where to write from the next line on, where that is to be another place.
+    /// The sink to use from the next line on, if it changes.
     next: Next,
     lost: AtomicU64,
     suppression: Suppression,
@@ -43,7 +43,7 @@ pub(crate) struct Log {
 type Sink = Box<dyn Write + Send>;
 type Next = Arc<Mutex<Option<Sink>>>;
 
-/// What is told of a decision beside its ruling.
+/// What is logged about a decision besides its ruling.
 pub(crate) struct Decision<'d> {
     pub(crate) policy: &'d str,
     pub(crate) facts: &'d Facts<'d>,
@@ -51,7 +51,7 @@ pub(crate) struct Decision<'d> {
     pub(crate) took: Duration,
     pub(crate) headers: &'d HeaderMap,
     pub(crate) peer: &'d str,
-    /// The code of the error, where it could not be checked.
+    /// The code of the error, if it could not be checked.
     pub(crate) error: Option<(&'static str, String)>,
 }
 
@@ -110,13 +110,13 @@ impl Log {
         }
     }
 
-    /// Writes to another sink from the next line on, as a file that was rotated is opened anew. It does not wait for
-    /// those that are to be written: perhaps nobody reads them.
+    /// Writes to another sink from the next line on, for example after a log file was rotated. It does not wait for
+    /// pending lines: their reader may be stuck.
     pub(crate) fn write_to(&self, sink: Sink) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
     }
 
-    /// A decision.
+    /// Logs a decision.
     pub(crate) fn decision(&self, decision: &Decision<'_>) {
         let Decision { policy, facts, ruling, took, headers, peer, ref error } = *decision;
         let now = self.clock.now();
@@ -167,7 +167,7 @@ impl Log {
         }
     }
 
-    /// An answer that is no decision.
+    /// Logs an answer that is not a decision.
     pub(crate) fn problem(&self, status: u16, reason: &'static str, path: &str, peer: &str) {
         let fields = [
             ("status", status.into()),
@@ -178,13 +178,13 @@ impl Log {
         self.often("problem", reason, &fields);
     }
 
-    /// A connection on which nothing could be answered, or not what was asked.
+    /// Logs a connection on which no answer, or not the requested one, could be given.
     pub(crate) fn connection(&self, reason: &'static str, message: &str, peer: &str) {
         let fields = [("reason", reason.into()), ("message", message.into()), ("peer", peer.into())];
         self.often("connection", reason, &fields);
     }
 
-    /// An event that clients can bring about as often as they like: equal ones are counted as refusals are.
+    /// Logs an event that clients can cause as often as they like: equal ones are counted, like refusals.
     fn often(&self, event: &'static str, reason: &'static str, fields: &[(&'static str, serde_json::Value)]) {
         match self.suppression.fate(self.clock.now().as_second(), (event, reason)) {
             Fate::Counted => {}
@@ -195,7 +195,7 @@ impl Log {
         }
     }
 
-    /// Something else that happened: `event` and its fields.
+    /// Logs another event with its fields.
     pub(crate) fn event(&self, level: &'static str, event: &'static str, fields: &[(&'static str, serde_json::Value)]) {
         let mut line = serde_json::Map::new();
         line.insert("ts".to_owned(), time(self.clock.now()).into());
@@ -220,7 +220,7 @@ impl Log {
         }
     }
 
-    /// Writes what waits, for as long as somebody reads it, and ends.
+    /// Writes the pending lines while there is a reader, and ends.
     pub(crate) fn finish(&self) {
         let untold = self.suppression.untold();
         if untold > 0 {
@@ -228,7 +228,7 @@ impl Log {
         }
         *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        // A reader that does not read keeps nobody from ending.
+        // A reader that does not read must not prevent the end.
         for _ in 0..100 {
             if writer.is_finished() {
                 let _ = writer.join();
@@ -244,7 +244,7 @@ fn write(mut sink: Sink, waiting: &Receiver<Vec<u8>>, next: &Next) {
         if let Some(other) = next.lock().unwrap_or_else(PoisonError::into_inner).take() {
             sink = other;
         }
-        // Who cannot be written to is tried again with the next line.
+        // If writing fails, the next line is tried again.
         let _ = sink.write_all(&line).and_then(|()| sink.flush());
     }
 }
@@ -254,7 +254,7 @@ fn time(now: Timestamp) -> String {
     format!("{now:.3}")
 }
 
-/// The text without control characters, cut short. JSON escapes the rest.
+/// The text without control characters, shortened. JSON escapes the rest.
 fn clean(text: &str, most: usize) -> String {
     text.chars().take(most).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

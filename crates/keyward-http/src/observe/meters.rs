@@ -1,7 +1,7 @@
 //! Counters, and their text in the format of Prometheus (text format 0.0.4).
 //!
-//! Every series is bounded: policies times reasons, a few fixed names, and, only where it is asked for, the thousand keys
-//! that are used most.
+//! Every series is bounded: policies times reasons, a few fixed names and, only on request, the thousand most used
+//! keys.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::guard::Writing;
 use crate::policy::PolicyName;
 
-/// Where the seconds of decisions are divided.
+/// The bucket bounds for the duration of decisions, in seconds.
 const BOUNDS: [(u64, &str); 13] = [
     (50, "0.00005"),
     (100, "0.0001"),
@@ -27,22 +27,22 @@ const BOUNDS: [(u64, &str); 13] = [
     (500_000, "0.5"),
     (1_000_000, "1"),
 ];
-/// Keys that have a series of their own.
+/// The most keys with a series of their own.
 const MOST_KEYS: usize = 1_000;
-/// Keys that are counted at all. Those that come later count as others.
+/// The most keys that are counted at all. Later ones count as others.
 const MOST_COUNTED: usize = 100_000;
 
-/// The name of the keys that have none of their own there.
+/// The name of the series for all other keys.
 const OTHER: &str = "other";
 
-/// In which way a decision was made.
+/// How a decision was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
     /// The credential had matched before.
     Cached,
     /// A hash was computed.
     Hashed,
-    /// It was refused before that.
+    /// It was refused earlier.
     Refused,
 }
 
@@ -102,7 +102,7 @@ impl Meters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A decision; with the key's name where keys are counted.
+    /// Counts a decision, with the key's name if keys are counted.
     pub(crate) fn decided(
         &self,
         policy: Option<&PolicyName>,
@@ -124,18 +124,18 @@ impl Meters {
         }
     }
 
-    /// A request that a limit refused, such as `user-1m`.
+    /// Counts a request refused by a limit, such as `user-1m`.
     pub(crate) fn limited(&self, policy: &str, limit: &str) {
         *self.counted().limited.entry((policy.to_owned(), limit.to_owned())).or_default() += 1;
     }
 
-    /// An error of the store.
+    /// Counts an error of the store.
     pub(crate) fn store_error(&self, code: &'static str) {
         *self.counted().store_errors.entry(code).or_default() += 1;
     }
 }
 
-/// What is not counted but looked up.
+/// Values that are looked up, not counted.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Totals {
     pub(crate) connections: u64,
@@ -143,13 +143,13 @@ pub(crate) struct Totals {
     pub(crate) writing: Option<Writing>,
     pub(crate) config_loaded: f64,
     pub(crate) config_failures: u64,
-    /// Keys by their state, and those that expire within some days.
+    /// Keys by state, and those that expire within certain numbers of days.
     pub(crate) keys: Vec<(&'static str, u64)>,
     pub(crate) expiring: Vec<(&'static str, u64)>,
     pub(crate) version: &'static str,
 }
 
-/// All of it as text.
+/// All metrics as text.
 pub(crate) fn exposition(meters: &[Arc<Meters>], totals: &Totals) -> String {
     let mut all = Counted::default();
     for meters in meters {
@@ -194,7 +194,7 @@ pub(crate) fn catalogue() -> Vec<[String; 3]> {
     found
 }
 
-/// Writes into a text, which takes everything.
+/// Writes to a text, which cannot fail.
 macro_rules! put {
     ($text:expr, $($arg:tt)*) => { let _ = writeln!($text, $($arg)*); };
 }
@@ -309,7 +309,7 @@ fn write(text: &mut String, all: &Counted, totals: &Totals) {
 
 fn write_keys(text: &mut String, keys: &HashMap<String, [u64; 2]>) {
     head(text, "keyward_key_requests_total", "counter", "Requests by key, those that are used most by name.");
-    // A key may be called as all others are called together.
+    // A key may have the name that stands for all others.
     let is_other = |name: &str| name.is_empty() || name == OTHER;
     let mut named: Vec<_> = keys.iter().filter(|(name, _)| !is_other(name)).collect();
     named.sort_by_key(|(name, counts)| (std::cmp::Reverse(counts[0] + counts[1]), *name));
@@ -319,7 +319,7 @@ fn write_keys(text: &mut String, keys: &HashMap<String, [u64; 2]>) {
         other[0] += counts[0];
         other[1] += counts[1];
     }
-    // Names hold neither quotation marks nor backslashes.
+    // Names contain neither quotation marks nor backslashes.
     for (name, counts) in named.into_iter().take(MOST_KEYS) {
         for (outcome, count) in ["allowed", "refused"].into_iter().zip(counts) {
             put!(text, "keyward_key_requests_total{{name=\"{name}\",outcome=\"{outcome}\"}} {count}");

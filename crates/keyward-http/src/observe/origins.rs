@@ -1,18 +1,18 @@
-//! Do nearly all requests come from one address? Then that is perhaps a proxy in front of the one that asks, and every
-//! client counts as that proxy: for the networks of keys, and for failures.
+//! Notices if nearly all requests come from one address. That may be a proxy in front of the one that asks, and then
+//! every client counts as that proxy, for the networks of keys and for failures.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// So many requests are looked at together.
+/// How many requests are examined together.
 const ENOUGH: u64 = 10_000;
-/// So many more came from one address than from all others: nineteen of twenty.
+/// How many more must come from one address than from all others: nineteen of twenty.
 const NEARLY_ALL: u64 = ENOUGH / 10 * 9;
-/// Addresses that are told of at most.
+/// The most addresses that are reported.
 const MOST_TOLD: usize = 16;
 
-/// Looks at the addresses of clients.
+/// Examines the addresses of clients.
 #[derive(Default)]
 pub(crate) struct Origins(Mutex<Seen>);
 
@@ -26,7 +26,7 @@ struct Seen {
 }
 
 impl Origins {
-    /// Takes in an address. Returns it where nearly all requests came from it, once.
+    /// Counts an address. Returns it, once, if nearly all requests came from it.
     pub(crate) fn look_at(&self, address: IpAddr) -> Option<IpAddr> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.all += 1;

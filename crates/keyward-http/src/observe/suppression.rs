@@ -1,15 +1,15 @@
-//! Lines that are alike and too many: they are counted instead of written.
+//! Suppresses equal lines when there are too many: they are counted instead of written.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 
-/// How many lines that are alike are written in a second.
+/// How many equal lines are written in a second.
 const MOST: u64 = 100;
-/// Different lines of one second that are told apart. Those beyond count as one.
+/// How many kinds of lines are distinguished within a second. Any beyond that count as one kind.
 const KINDS: usize = 1_024;
 
-/// Counts the lines of the present second.
+/// Counts the lines of the current second.
 #[derive(Default)]
 pub(super) struct Suppression(Mutex<Second>);
 
@@ -17,21 +17,21 @@ pub(super) struct Suppression(Mutex<Second>);
 struct Second {
     number: i64,
     seen: HashMap<u64, u64>,
-    /// How many lines like each were not written in an earlier second and are still to be told of.
+    /// How many lines of each kind were not written in an earlier second and are still to be reported.
     owed: HashMap<u64, u64>,
 }
 
-/// Whether a line is written.
+/// What happens to a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is, and it tells how many like it were not.
+    /// It is written, with the number of equal lines that were not.
     Written(u64),
     /// It is only counted.
     Counted,
 }
 
 impl Suppression {
-    /// What is to be done with a line of this kind.
+    /// Decides about a line of this kind.
     pub(super) fn fate(&self, second: i64, kind: impl Hash) -> Fate {
         let mut hasher = DefaultHasher::new();
         kind.hash(&mut hasher);
@@ -40,7 +40,7 @@ impl Suppression {
         if state.number != second {
             state.number = second;
             for (kind, count) in state.seen.drain().filter(|(_, count)| *count > MOST) {
-                // Of some kinds no other line may ever come.
+                // Some kinds may never occur again.
                 let is_known = state.owed.len() < KINDS || state.owed.contains_key(&kind);
                 *state.owed.entry(if is_known { kind } else { 0 }).or_default() += count - MOST;
             }
@@ -52,7 +52,7 @@ impl Suppression {
         if *count > MOST { Fate::Counted } else { Fate::Written(state.owed.remove(&kind).unwrap_or(0)) }
     }
 
-    /// How many lines were not written and are not told of yet.
+    /// How many lines were neither written nor reported yet.
     pub(super) fn untold(&self) -> u64 {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now: u64 = state.seen.values().map(|count| count.saturating_sub(MOST)).sum();

@@ -1,4 +1,4 @@
-//! What a service may be told of an allowed key.
+//! What a service may be told about an allowed key.
 
 use std::str::FromStr;
 
@@ -16,7 +16,7 @@ pub enum Identity {
     Owner,
     /// The tenant it works for.
     Tenant,
-    /// The groups it is in.
+    /// The group it is in.
     Group,
     /// The role in which it acts.
     Role,
@@ -42,7 +42,7 @@ impl Identity {
         Self::Policy,
     ];
 
-    /// Those that are told where nothing else is said.
+    /// The ones that are sent by default.
     pub const USUAL: [Self; 7] =
         [Self::Id, Self::Name, Self::Owner, Self::Tenant, Self::Role, Self::Scopes, Self::Policy];
 

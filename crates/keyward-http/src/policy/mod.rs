@@ -1,8 +1,8 @@
-//! Policies: what is asked of a key at one endpoint.
+//! Policies: what one endpoint requires of a key.
 //!
-//! A policy is named in the path that the proxy sets, and nowhere else: what a client can write never decides which policy
-//! applies. Most services need one or a few of them; where one endpoint has to tell them apart by host and path, there
-//! are routes ([`Routes`]).
+//! A policy is named only in the path that the proxy sets: nothing that a client can write decides which policy
+//! applies. Most services need one or a few of them. If one endpoint has to choose by host and path, there are routes
+//! ([`Routes`]).
 
 mod identity;
 mod name;
@@ -24,38 +24,38 @@ pub use tenant::TenantFrom;
 
 use crate::facts::Facts;
 
-/// What is asked of a key, and what its holder and the service are told.
+/// What a key needs, and what its holder and the service are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Policy {
     /// Its name, in paths, logs and metrics.
     pub name: PolicyName,
-    /// Scopes that are needed, all of them.
+    /// Scopes that are required, all of them.
     pub scopes: Vec<Scope>,
-    /// Levels that are needed, all of them.
+    /// Levels that are required, all of them.
     pub levels: Vec<Level>,
-    /// The least role that is needed.
+    /// The lowest role that is required.
     pub role: Option<Name>,
-    /// Whose data is asked for.
+    /// The tenant whose data is requested.
     pub tenant: Option<TenantFrom>,
-    /// The methods that are allowed at all; where there are none, every one.
+    /// The allowed methods; if empty, all of them.
     pub methods: Vec<Method>,
-    /// How often a key that has no limits of its own may be used here.
+    /// How often a key without limits of its own may be used here.
     pub limits: Limits,
-    /// Whether every request has to come over a secure connection, whatever its key says.
+    /// Whether every request must come over a secure connection, whatever its key requires.
     pub requires_secure: bool,
-    /// The presentations that are looked at.
+    /// The accepted presentations.
     pub accept: Accepted,
-    /// Whether refusals say that Basic is taken (RFC 7617).
+    /// Whether refusals say that Basic is accepted (RFC 7617).
     pub offers_basic: bool,
     /// Whether refusals say why.
     pub explains: bool,
-    /// What the service is told of an allowed key.
+    /// What the service is told about an allowed key.
     pub headers: Vec<Identity>,
 }
 
 impl Policy {
-    /// A policy that asks for nothing in particular: any key that works is allowed.
+    /// A policy that requires nothing in particular: any working key is allowed.
     pub fn new(name: PolicyName) -> Self {
         Self {
             name,
@@ -73,23 +73,23 @@ impl Policy {
         }
     }
 
-    /// Asks for a scope, beside what it asks for already.
+    /// Requires one more scope.
     #[must_use]
     pub fn with_scope(mut self, scope: Scope) -> Self {
         self.scopes.push(scope);
         self
     }
 
-    /// Looks only at these presentations of a credential.
+    /// Accepts only these presentations of a credential.
     pub fn accept_only(&mut self, presentations: &[Presentation]) {
         self.accept = presentations.iter().copied().collect();
         self.offers_basic = presentations.contains(&Presentation::Basic);
     }
 
-    /// What has to be decided about a request of which `facts` are known.
+    /// The request to decide about, from these `facts`.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn request(&self, turn: &mut Turn, facts: &Facts<'_>) -> Result<Request, StoreError> {
         let mut request = Request::over(facts.transport.unwrap_or(Transport::Http));
         request.method.clone_from(&facts.method);
@@ -101,10 +101,10 @@ impl Policy {
         Ok(request)
     }
 
-    /// Adds what this policy asks for to a request that asks for something already.
+    /// Adds what this policy requires to what a request already requires.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn ask(&self, turn: &mut Turn, request: &mut Request) -> Result<(), StoreError> {
         request
             .scopes
@@ -120,7 +120,7 @@ impl Policy {
         }
         if let Some(name) = &self.role {
             let own = WantedRole { name: name.clone(), rank: turn.rank_of(name)? };
-            // Of two roles the higher one is asked for; one that does not exist is higher than any.
+            // Of two roles the higher one is required; one that does not exist is higher than any.
             let is_higher = |asked: &WantedRole| match (asked.rank, own.rank) {
                 (None, _) => true,
                 (Some(_), None) => false,
@@ -135,13 +135,13 @@ impl Policy {
 }
 
 impl Default for Policy {
-    /// The policy `default`, which asks for nothing in particular.
+    /// The policy `default`, which requires nothing in particular.
     fn default() -> Self {
         Self::new(PolicyName::default())
     }
 }
 
-/// All policies of a guard, by their names.
+/// All policies of a guard, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policies(Vec<std::sync::Arc<Policy>>);
 
@@ -149,7 +149,7 @@ impl Policies {
     /// Adds one.
     ///
     /// # Errors
-    /// Where there is one of this name.
+    /// If one has this name already.
     pub fn add(&mut self, policy: Policy) -> Result<(), InvalidText> {
         if self.find(policy.name.as_str()).is_some() {
             return Err(InvalidText::new(format!("there are two policies {}", policy.name)));
@@ -158,7 +158,7 @@ impl Policies {
         Ok(())
     }
 
-    /// The policy of exactly this name.
+    /// The policy with exactly this name.
     pub fn find(&self, name: &str) -> Option<&std::sync::Arc<Policy>> {
         self.0.iter().find(|policy| policy.name.as_str() == name)
     }

@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use keyward_core::rules::names::InvalidText;
 
-/// The name of a policy: `[a-z0-9][a-z0-9-]{0,31}`. It stands in paths as it is, and is compared letter by letter.
+/// The name of a policy: `[a-z0-9][a-z0-9-]{0,31}`. It is used in paths unchanged, and compared case-sensitively.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyName(std::sync::Arc<str>);
 
 impl PolicyName {
-    /// The name of the policy that flags describe.
+    /// The name of the policy that the flags describe.
     pub const DEFAULT: &str = "default";
-    /// The segment that stands for the routes, and is no policy's name.
+    /// The segment for the routes, which cannot be a policy's name.
     pub const ROUTES: &str = "routes";
 
     /// The text, shared.

@@ -1,6 +1,6 @@
-//! Routes: the policy by host, path and method, where the proxy cannot name it.
+//! Routes: choose the policy by host, path and method, if the proxy cannot name it.
 //!
-//! What may break: proxies decide by the path as they have normalised it and pass on the one that the client sent. So a
+//! What may break: proxies decide by the path that they have normalised, but pass on the one that the client sent. So a
 //! path that two readers could read differently is refused, whatever the routes say.
 
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use super::{Policy, PolicyName};
 use crate::Refusal;
 use crate::facts::Facts;
 
-/// Which requests a policy is for.
+/// The requests that a policy is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     host: Option<String>,
@@ -25,11 +25,11 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route for requests to `host`, to `path` and what lies below it, with one of `methods`. What is not said matches
-    /// everything.
+    /// A route for requests to `host`, to `path` and everything below it, with one of `methods`. What is omitted
+    /// matches everything.
     ///
     /// # Errors
-    /// Where the path is not one that a request can have without being refused, or the host is no host.
+    /// If requests with this path are always refused, or the host is not valid.
     pub fn new(
         host: Option<&str>,
         path: Option<&str>,
@@ -57,7 +57,7 @@ impl Route {
         &self.policy.name
     }
 
-    /// Whether the route is for this request; `None` where that cannot be told, because a fact is not known.
+    /// Whether the route is for this request; `None` if that cannot be decided because a fact is unknown.
     fn is_for(&self, host: Option<&str>, path: &[Cow<'_, str>], method: Option<&Method>) -> Option<bool> {
         let starts_here =
             self.segments.len() <= path.len() && self.segments.iter().zip(path).all(|(own, segment)| own == segment);
@@ -73,7 +73,7 @@ impl Route {
     }
 }
 
-/// Its methods, its host and its path, as far as it has any: `GET,HEAD api.example.org/admin`.
+/// Its methods, host and path, as far as given: `GET,HEAD api.example.org/admin`.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, method) in self.methods.iter().enumerate() {
@@ -95,7 +95,7 @@ impl fmt::Display for Route {
 pub struct Routes(Vec<Route>);
 
 impl Routes {
-    /// These, in this order.
+    /// Collects routes in this order.
     pub fn new(routes: Vec<Route>) -> Self {
         Self(routes)
     }
@@ -113,8 +113,8 @@ impl Routes {
     /// The policy for a request.
     ///
     /// # Errors
-    /// [`Refusal::AmbiguousPath`] where readers could differ about its path, and [`Refusal::NoRoute`] where no route is
-    /// for it, or where it cannot be told which is, because host, path or method are not known.
+    /// [`Refusal::AmbiguousPath`] if readers could differ about its path, and [`Refusal::NoRoute`] if no route is for
+    /// it, or if that cannot be decided because host, path or method is unknown.
     pub fn policy(&self, facts: &Facts<'_>) -> Result<&Arc<Policy>, Refusal> {
         let path = segments(facts.path().ok_or(Refusal::NoRoute)?)?;
         let host = facts.host.and_then(without_port);
@@ -127,8 +127,8 @@ impl Routes {
     }
 }
 
-/// The segments of a path, the last one without the `/` behind it; unreserved characters are percent-decoded once (RFC
-/// 3986 section 6.2.2.2).
+/// The segments of a path, without a final `/`; unreserved characters are percent-decoded once (RFC 3986 section
+/// 6.2.2.2).
 fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, Refusal> {
     let rest = path.strip_prefix('/').ok_or(Refusal::AmbiguousPath)?;
     let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -140,8 +140,8 @@ fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, Refusal> {
 
 fn segment(text: &str) -> Result<Cow<'_, str>, Refusal> {
     let decoded = if text.contains('%') { Cow::Owned(decoded(text)?) } else { Cow::Borrowed(text) };
-    // `..;` and its kind are a dot segment to some servers. What is not ASCII is never sent by a client that keeps to the
-    // rules, and spelled in several ways by others.
+    // `..;` and the like are dot segments to some servers. Correct clients never send characters outside ASCII, and
+    // others encode them in several ways.
     let is_plain = |c: char| c.is_ascii() && !c.is_ascii_control() && !"\\;# ".contains(c);
     if matches!(&*decoded, "" | "." | "..") || !decoded.chars().all(is_plain) {
         return Err(Refusal::AmbiguousPath);
@@ -149,10 +149,10 @@ fn segment(text: &str) -> Result<Cow<'_, str>, Refusal> {
     Ok(decoded)
 }
 
-/// With the escapes of unreserved characters decoded, and the others in upper case.
+/// Decodes the escapes of unreserved characters, and writes the others in upper case.
 fn decoded(text: &str) -> Result<String, Refusal> {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
-    // Everything decoded: what is not UTF-8 is, to some, an overlong spelling of a slash or a dot.
+    // Everything decoded: to some readers, invalid UTF-8 is an overlong encoding of a slash or a dot.
     let mut all = Vec::with_capacity(text.len());
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
@@ -160,7 +160,7 @@ fn decoded(text: &str) -> Result<String, Refusal> {
         let digits = after.get(..2).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
         let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or(Refusal::AmbiguousPath)?;
         match byte {
-            // An escape of the escape itself would be another path to whoever decodes twice.
+            // An escaped percent sign would be another path to a server that decodes twice.
             b'/' | b'\\' | b';' | b'#' | b'?' | b'%' => return Err(Refusal::AmbiguousPath),
             byte if byte.is_ascii_control() => return Err(Refusal::AmbiguousPath),
             byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => out.push(char::from(byte)),

@@ -1,4 +1,4 @@
-//! Whose data a request asks for.
+//! The tenant whose data a request is for.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,15 +14,15 @@ pub enum TenantFrom {
     Named(Name),
     /// One label of the host: `{tenant}` in `{tenant}.api.example.org`.
     Host {
-        /// What stands before it, in lower case.
+        /// The text before it, in lower case.
         before: String,
-        /// What stands behind it, in lower case.
+        /// The text after it, in lower case.
         after: String,
     },
 }
 
 impl TenantFrom {
-    /// The tenant of a request to this host; `None` where it cannot be told, which a key of a tenant does not survive.
+    /// The tenant of a request to this host; `None` if it is unknown, and then keys of a tenant are refused.
     pub fn of(&self, host: Option<&str>) -> Option<Name> {
         match self {
             Self::Named(name) => Some(name.clone()),
@@ -35,10 +35,10 @@ impl TenantFrom {
     }
 }
 
-/// The host of an authority (RFC 3986 section 3.2), if it is one and what follows it is a port; without the dot that
-/// may end the whole name of a host, because it is the same host with it.
+/// The host of an authority (RFC 3986 section 3.2), if it is valid and followed only by a port; without a final dot,
+/// because that names the same host.
 pub(super) fn without_port(authority: &str) -> Option<&str> {
-    // An IPv6 address has colons of its own, and stands in brackets.
+    // An IPv6 address contains colons, and is in brackets.
     let end = if authority.starts_with('[') {
         authority.find(']')? + 1
     } else {
@@ -53,7 +53,7 @@ pub(super) fn without_port(authority: &str) -> Option<&str> {
         is_number && (b.is_ascii_hexdigit() || b"[]:.".contains(&b))
             || !is_number && (b.is_ascii_alphanumeric() || b"-._".contains(&b))
     };
-    // Some readers take off all dots at the end, others one; a name with an empty label is none (RFC 1034 section 3.1).
+    // Some readers remove all final dots, others one; a name with an empty label is invalid (RFC 1034 section 3.1).
     let has_labels = is_number || host.split('.').all(|label| !label.is_empty());
     Some(host).filter(|host| is_port && has_labels && host.bytes().all(is_in_host))
 }
@@ -61,7 +61,7 @@ pub(super) fn without_port(authority: &str) -> Option<&str> {
 impl FromStr for TenantFrom {
     type Err = InvalidText;
 
-    /// `host:` and a host with `{tenant}` in the place of one label or of a part of one.
+    /// `host:` and a host with `{tenant}` instead of one label or part of one.
     fn from_str(text: &str) -> Result<Self, InvalidText> {
         let wrong = || InvalidText::new("write host: and a host with {tenant} in it, as host:{tenant}.api.example.org");
         let pattern = text.strip_prefix("host:").ok_or_else(wrong)?.to_ascii_lowercase();

@@ -122,10 +122,10 @@ fn a_path_that_two_readers_read_differently_is_refused() {
     ];
     for path in all {
         assert_eq!(of(Some("GET"), Some("api.example.org"), Some(path)), Err(Refusal::AmbiguousPath), "{path:?}");
-        // Nothing in a query is a path.
+        // Nothing in a query counts as a path.
         let hidden = format!("/x?{}", path.replace(['#'], ""));
         assert_eq!(of(Some("GET"), Some("api.example.org"), Some(&hidden)), Ok("rest".to_owned()), "{hidden:?}");
-        // No route can be for it either.
+        // A route cannot be for it either.
         assert!(Route::new(None, Some(path), vec![], policy("a")).is_err(), "{path:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The listener for operators: `/livez`, `/readyz`, `/metrics`, and nothing else. Nothing of it is on a guard listener.
+//! The listener for operators: only `/livez`, `/readyz` and `/metrics`. A guard listener has none of them.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -36,7 +36,7 @@ pub(super) fn handle(request: &Request<Incoming>, peer: &Peer, worker: &Worker) 
         return response;
     }
     match request.uri().path() {
-        // That this is answered says that the loop turns.
+        // Answering at all shows that the loop turns.
         "/livez" => answer(StatusCode::OK, TEXT, "ok\n"),
         "/readyz" => ready(shared),
         "/metrics" => answer(StatusCode::OK, METRICS, exposition(&shared.meters, &totals(shared))),

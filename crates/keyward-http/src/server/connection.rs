@@ -1,4 +1,4 @@
-//! One connection: HTTP/1 by hyper, with limits of ours.
+//! One connection: HTTP/1 by hyper, with our own limits.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,16 +18,16 @@ use super::handle::{Door, handle};
 use super::peer::Peer;
 use super::stream::{Pace, Stream, Timed};
 
-/// A head may be this large, and have so many lines.
+/// The largest head, and its most lines.
 const MOST_HEAD: usize = 64 * 1024;
 const MOST_LINES: usize = 100;
 /// More connections than this are turned away.
 pub(super) const MOST: usize = 10_000;
 /// The same for peers that are not trusted.
 pub(super) const MOST_STRANGERS: usize = 64;
-/// How often it is looked whether a connection has had its time.
+/// How often to check whether a connection has used up its time.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a connection is kept after the end was announced, for requests that are on their way.
+/// How long a connection is kept after its end was announced, for requests in flight.
 const LINGER: Duration = Duration::from_millis(250);
 
 /// What is answered on a connection.
@@ -38,7 +38,7 @@ pub(super) enum Role {
 }
 
 impl Role {
-    /// Whoever is at the other end.
+    /// The peer at the other end.
     pub(super) fn peer(&self) -> &Peer {
         match self {
             Self::Guard(Door { peer, .. }) | Self::Admin(peer) => peer,
@@ -46,8 +46,8 @@ impl Role {
     }
 }
 
-/// Says without further ado that there is no room. What the client has sent is taken in for a moment: a connection that
-/// is closed over unread bytes is reset, and the answer may be lost.
+/// Says at once that there is no room. For a moment, what the client has sent is read: closing a connection with unread
+/// bytes resets it, and the answer may be lost.
 pub(super) async fn turn_away(mut stream: Stream) {
     const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nX-Keyward-Reason: overloaded\r\nRetry-After: 1\r\n\
                           Cache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -61,11 +61,10 @@ pub(super) async fn turn_away(mut stream: Stream) {
     let _ = tokio::time::timeout(LINGER, answer).await;
 }
 
-/// Serves a connection until its client or the server ends it.
-/// `ends` are the end of the server and that of the listener.
+/// Serves a connection until its client or the server ends it. `ends` signal the end of the server and of the listener.
 pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [watch::Receiver<bool>; 2]) {
     if let Stream::Tcp(stream) = &stream {
-        // Answers are short, and whoever waits for one sends nothing meanwhile.
+        // Answers are short, and clients send nothing while they wait for one.
         let _ = stream.set_nodelay(true);
     }
     let pace = Pace::new(worker.shared.guard.clock().clone());
@@ -80,7 +79,7 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
                 Role::Admin(peer) => admin::handle(&request, peer, worker),
             };
             if is_ending.load(Ordering::Relaxed) {
-                // Whoever is told does not send another request into a connection that is about to be closed.
+                // A client that sees this does not send another request on a connection about to be closed.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             pace.end();
@@ -126,8 +125,7 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
     }
 }
 
-/// Tells the log what became of a connection that did not end as it should. That a client went away between two
-/// requests is its own business.
+/// Logs a connection that did not end properly. A client may leave between two requests.
 fn tell_of_end(error: &hyper::Error, role: &Role, worker: &Worker) {
     let reason = match () {
         () if error.is_parse_too_large() => "head_too_large",
@@ -144,15 +142,15 @@ fn tell(reason: &'static str, message: &str, role: &Role, worker: &Worker) {
     }
 }
 
-/// Counts a connection for as long as it lives.
+/// Counts a connection as long as it lives.
 pub(super) struct Counted {
     worker: Worker,
     is_stranger: bool,
 }
 
 impl Counted {
-    /// Returns `None` where there is no room for another one. Strangers are those whose word does not count: they have
-    /// little room of their own, and take none from the proxies.
+    /// Returns `None` if there is no room for another one. Strangers are untrusted peers: they have a small room of
+    /// their own, and take none from the proxies.
     pub(super) fn new(worker: &Worker, is_stranger: bool) -> Option<Self> {
         let counted = Self { worker: worker.clone(), is_stranger };
         let before = counted.number().fetch_add(1, Ordering::AcqRel);

@@ -1,27 +1,27 @@
-//! Which endpoint a path is, and which policy it names. Only the path counts: the query of our own URL may be the
-//! client's, because some proxies append it, and so may be every header.
+//! Which endpoint a path is, and which policy it names. Only the path counts: the query of the guard's own URL may come
+//! from the client, because some proxies append it, and so may any header.
 
 use http::Uri;
 
 use crate::facts::Dialect;
 
-/// What is asked for.
+/// The endpoint of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Endpoint<'u> {
     /// A proxy asks about a request.
     Forward {
-        /// How it tells about the request.
+        /// How the proxy describes the request.
         dialect: Dialect,
-        /// The name of the policy, as it stands there.
+        /// The name of the policy, as in the path.
         policy: &'u str,
-        /// What follows it, with the query: the path of the client, where the dialect has it here.
+        /// What follows the policy, with the query: the client's path, if the dialect puts it here.
         rest: &'u str,
     },
-    /// A service asks for itself.
+    /// A service asks directly.
     Verify,
-    /// A proxy asks whether the guard is there.
+    /// A proxy asks whether the guard is up.
     Health,
-    /// None that there is.
+    /// No known endpoint.
     None,
 }
 
@@ -42,7 +42,7 @@ impl<'u> Endpoint<'u> {
                 let (policy, rest) = after.split_at(end);
                 return Self::Forward { dialect, policy, rest };
             }
-            // Literally: `/forward/rest/` and `/forward/rest/x` name no policy.
+            // Literally: `/forward/rest/` and `/forward/rest/x` do not name a policy.
             let policy = after.split('?').next().unwrap_or_default();
             return Self::Forward { dialect, policy, rest: "" };
         }

@@ -26,7 +26,7 @@ use crate::guard::{Asked, credentials_of};
 use crate::observe::{Decision, Path};
 use crate::policy::{Policy, PolicyName};
 
-/// Where a request came in.
+/// The place where a request came in.
 #[derive(Debug, Clone)]
 pub(super) struct Door {
     pub(super) peer: Peer,
@@ -41,7 +41,7 @@ pub(super) async fn handle(
     pace: &Pace,
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    // A body is never waited for: many proxies announce one and send none. What may follow is then no request.
+    // The guard never waits for a body: many proxies announce one and send none. What follows then is not a request.
     let has_body = !body.is_end_stream();
     let shared = &*worker.shared;
     let settings = &*shared.settings();
@@ -78,14 +78,14 @@ pub(super) async fn handle(
         ),
         Endpoint::None => not_found(),
     };
-    // Nor is it asked on where one of the targets was not the whole of it, or may not have been.
+    // Nor is the connection reused if one of the targets was, or may have been, incomplete.
     if has_body || pace.has_fragment() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     case.told(response)
 }
 
-/// A request, and what it is looked at with.
+/// A request, with everything needed to answer it.
 pub(super) struct Case<'c> {
     pub(super) head: &'c Parts,
     door: &'c Door,
@@ -126,7 +126,7 @@ impl<'c> Case<'c> {
         if headers.get_all(header::HOST).iter().nth(1).is_some() {
             return Err(Refusal::AmbiguousRequest);
         }
-        // A target with a host of its own is for servers that go by that, and not by the header (section 3.2.2).
+        // Servers use the host in an absolute target, not the header (section 3.2.2).
         if let Some(own) = self.head.uri.authority()
             && headers.get(header::HOST).is_none_or(|host| host.as_bytes() != own.as_str().as_bytes())
         {
@@ -140,7 +140,7 @@ impl<'c> Case<'c> {
         let config = &self.settings.config;
         let has_routes = matches!(dialect, Dialect::Forward | Dialect::Envoy) && !config.routes.is_empty();
         if name == PolicyName::ROUTES && has_routes {
-            // Of a target that goes on behind a `#`, only the part before it is known here.
+            // If a target continues after a `#`, only the part before it is known here.
             if dialect == Dialect::Envoy && self.pace.has_fragment() {
                 return Err(Refusal::AmbiguousPath);
             }
@@ -177,7 +177,7 @@ impl<'c> Case<'c> {
         path: Path,
     ) -> Response<Full<Bytes>> {
         let reply = Reply::new(&ruling, policy, dialect);
-        // What the answer says is what was decided, in the log as well.
+        // The log must show the same decision as the answer.
         let ruling = if reply.status == StatusCode::SERVICE_UNAVAILABLE && ruling.is_allowed() {
             Ruling::refused(ruling.id().clone(), Refusal::NameUnusable)
         } else {
@@ -223,7 +223,7 @@ impl<'c> Case<'c> {
         let is_logged = match config.log {
             Logged::All => true,
             Logged::Refused => !ruling.is_allowed(),
-            // A mistake in a configuration is not a decision.
+            // A mistake in the configuration is not a decision.
             Logged::Nothing => ruling.refusal() == Some(Refusal::UnknownPolicy),
         };
         if is_logged {
@@ -239,7 +239,7 @@ impl<'c> Case<'c> {
         }
     }
 
-    /// Logs an answer that is no decision.
+    /// Logs an answer that is not a decision.
     fn told(&self, response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
         if let Some(Problem(reason)) = response.extensions().get()
             && self.settings.config.log != Logged::Nothing
@@ -250,7 +250,7 @@ impl<'c> Case<'c> {
         response
     }
 
-    /// Says where the proxy asks, and what there is: once for each place.
+    /// Logs where the proxy asked, and which policies exist: once for each place.
     fn tell_of_unknown_policy(&self) {
         const LONGEST: usize = 100;
         const MOST: usize = 16;
@@ -264,14 +264,14 @@ impl<'c> Case<'c> {
     }
 }
 
-/// In which way a ruling was made for which no hash was computed.
+/// How a ruling was made that needed no hash.
 pub(super) fn path_of(ruling: &Ruling) -> Path {
     if ruling.key().is_some() { Path::Cached } else { Path::Refused }
 }
 
 /// The answer with the length of its body.
 pub(super) fn response(mut reply: Reply) -> Response<Full<Bytes>> {
-    // Of an empty answer to HEAD, hyper would not tell that it is empty.
+    // For an empty answer to HEAD, hyper would not send the length.
     reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
     reply.into_response()
 }

@@ -1,15 +1,15 @@
-//! Follows the bytes of a connection from head to head, for what the parser of HTTP does not tell.
+//! Follows the bytes of a connection from head to head, for what the HTTP parser does not report.
 //!
-//! It does not tell whether a head has begun that has not ended yet, and a target ends for it before `#`. Proxies pass
-//! on what stands behind, and a service may take all of it for the path.
+//! The parser does not report whether a head has begun but not ended, and it ends a target before `#`. Proxies pass on
+//! what follows, and a service may take all of it for the path.
 //!
-//! What may break: where a body is read, and more than the body has come, nobody knows here where the next head begins.
-//! Then nothing is taken for certain any more.
+//! What may break: if a body is read and more than the body has arrived, this module cannot know where the next head
+//! begins. From then on, nothing counts as certain.
 
-/// As many of the last bytes are kept.
+/// How many of the last bytes are kept.
 const KEPT: usize = 8;
 
-/// Where in the heads of a connection its last byte was.
+/// Where in its heads a connection's last byte was.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     place: Place,
@@ -21,7 +21,7 @@ pub(super) struct Heads {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Behind a head, or before the first one. Empty lines belong to none.
+    /// After a head, or before the first one. Empty lines belong to none.
     #[default]
     Between,
     /// In the line with the target.
@@ -33,7 +33,7 @@ enum Place {
 }
 
 impl Heads {
-    /// Takes in what has come.
+    /// Takes the bytes that have arrived.
     pub(super) fn take(&mut self, bytes: &[u8]) {
         self.keep(bytes);
         let mut rest = bytes;
@@ -58,11 +58,11 @@ impl Heads {
         self.last.drain(..self.last.len().saturating_sub(KEPT));
     }
 
-    /// A body was read, all of it. The next head begins behind it.
+    /// A whole body was read. The next head begins after it.
     pub(super) fn take_body(&mut self, body: &[u8]) {
         let end = &body[body.len().saturating_sub(KEPT)..];
         if self.last.ends_with(end) {
-            // What is in a body is no target.
+            // The content of a body is not a target.
             self.has_fragment = false;
         } else {
             // A body in chunks ends as a head does.
@@ -71,18 +71,18 @@ impl Heads {
         self.place = Place::Between;
     }
 
-    /// Whether a head has begun, and not ended.
+    /// Whether a head has begun but not ended.
     pub(super) fn is_within_one(&self) -> bool {
         self.place != Place::Between && !self.is_lost
     }
 
-    /// Whether a target on this connection has, or may have, a `#`.
+    /// Whether a target on this connection contains, or may contain, a `#`.
     pub(super) fn has_fragment(&self) -> bool {
         self.has_fragment || self.is_lost
     }
 }
 
-/// The bytes up to the end of the line, and those behind it.
+/// The bytes up to the end of the line, and those after it.
 fn line_of(bytes: &[u8]) -> (&[u8], &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |place| place + 1);
     bytes.split_at(end)

@@ -1,7 +1,7 @@
-//! Sockets to listen at: opened, handed over by systemd, and put away.
+//! Listening sockets: opening them, taking them from systemd, and removing them.
 //!
-//! What may break: two guards at one path. A socket at which somebody answers is never taken from them; one at which
-//! nobody does is left over from a process that was killed, and is replaced. At the end only a socket of ours is removed.
+//! What may break: two guards at one path. A socket on which a program answers is never replaced; one without an answer
+//! is left over from a killed process, and is replaced. At the end, only our own socket is removed.
 
 use std::io;
 use std::net::TcpListener;
@@ -14,28 +14,28 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::config::Address;
 
-/// Connections that wait to be accepted.
+/// The most connections waiting to be accepted.
 const BACKLOG: i32 = 1_024;
 
-/// Why nobody can be listened to at an address.
+/// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Another program listens there.
     #[error("another program listens at {0}")]
     InUse(Address),
-    /// Something else than a socket is at its path.
+    /// Something other than a socket is at its path.
     #[error("at {0} is something else than a socket")]
     NoSocket(Address),
-    /// Others can put a socket of theirs in its place.
+    /// Others can replace the socket with their own.
     #[error("anybody can put another socket in the place of {0}, because anybody can write to its folder")]
     Insecure(Address),
-    /// It was handed over, and can be reached from elsewhere.
+    /// It was handed over, but can be reached from elsewhere.
     #[error("{0} can be reached from other machines, and no peer is trusted")]
     Untrusted(String),
-    /// There is no group of this name.
+    /// There is no group with this name.
     #[error("there is no group {0}")]
     NoGroup(String),
-    /// systemd has handed over no socket of this name.
+    /// systemd has handed over no socket with this name.
     #[error("systemd has handed over no socket with FileDescriptorName={0}")]
     NotInherited(String),
     /// The system refuses.
@@ -48,15 +48,15 @@ pub enum ListenError {
     },
 }
 
-/// A socket that is listened at.
+/// A listening socket.
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpListener),
-    /// The place is kept for what its end does.
+    /// The place is kept because dropping it removes the socket.
     Unix(UnixListener, #[expect(dead_code, reason = "its end removes the socket")] Option<Place>),
 }
 
-/// Where in the file system a socket of ours is: it is removed when this is dropped.
+/// The place of our own socket in the file system, which is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
@@ -80,7 +80,7 @@ fn id_of(path: &Path) -> io::Result<(u64, u64)> {
 pub(super) struct Inherited(Vec<(String, Socket)>);
 
 impl Inherited {
-    /// Takes them; `names` is `LISTEN_FDNAMES`.
+    /// Takes them over; `names` is `LISTEN_FDNAMES`.
     pub(super) fn take(names: Option<&str>) -> Self {
         let mut given = listenfd::ListenFd::from_env();
         // A name for each, in order (sd_listen_fds_with_names(3)).
@@ -102,14 +102,14 @@ impl Inherited {
         Some(self.0.swap_remove(place).1)
     }
 
-    /// Takes one back that is not listened at any more.
+    /// Takes one back that is no longer used.
     pub(super) fn take_back(&mut self, name: String, socket: Socket) {
         self.0.push((name, socket));
     }
 }
 
 impl Socket {
-    /// Listens at an address.
+    /// Listens on an address.
     pub(super) fn open(address: &Address, inherited: &mut Inherited) -> Result<Self, ListenError> {
         let system = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => ListenError::InUse(address.clone()),
@@ -119,7 +119,7 @@ impl Socket {
             Address::Inherited(name) => inherited.give(name).ok_or_else(|| ListenError::NotInherited(name.clone()))?,
             Address::Tcp(place) => {
                 let socket = TcpListener::bind(place).map_err(system)?;
-                // More than the standard library asks for: after a restart, all proxies come at once.
+                // More than the standard library requests: after a restart, all proxies connect at once.
                 rustix::net::listen(&socket, BACKLOG).map_err(|error| system(error.into()))?;
                 Self::Tcp(socket)
             }
@@ -138,7 +138,7 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Nobody can connect before the socket is listened at, so nobody does before its permissions are right.
+    /// No one can connect before the socket is listening, so its permissions are right by then.
     fn bind(path: &Path, mode: u32, group: Option<u32>) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -149,7 +149,7 @@ impl Socket {
             chown(path, None, group)?;
         }
         rustix::net::listen(&socket, BACKLOG)?;
-        // Another guard that began at the same time may have taken it for one that nobody answers at.
+        // Another guard that started at the same time may have taken it for an abandoned one.
         if id_of(path).ok() != Some(place.id) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
@@ -164,7 +164,7 @@ impl Socket {
         })
     }
 
-    /// The address, as the system tells it: with the port that was chosen where none was named.
+    /// The address from the system: with the chosen port, if none was named.
     pub(super) fn shown(&self, address: &Address) -> String {
         match self {
             Self::Tcp(socket) => socket.local_addr().map_or_else(|_| address.to_string(), |local| local.to_string()),
@@ -172,7 +172,7 @@ impl Socket {
         }
     }
 
-    /// Whether only programs on this machine reach it.
+    /// Whether only programs on this machine can reach it.
     pub(super) fn is_local(&self) -> bool {
         match self {
             Self::Tcp(socket) => socket.local_addr().is_ok_and(|local| local.ip().to_canonical().is_loopback()),
@@ -180,13 +180,13 @@ impl Socket {
         }
     }
 
-    /// Gives a socket that is at the path of `present` the permissions of `wanted`, which has the same path.
+    /// Gives the socket at the path of `present` the permissions of `wanted`, which has the same path.
     pub(super) fn permit(present: &Address, wanted: &Address) -> Result<(), ListenError> {
         let Address::Unix { path, mode, group } = wanted else { return Ok(()) };
         let system = |source: io::Error| ListenError::System { address: wanted.clone(), source };
         let group = match (group, present) {
             (Some(name), _) => Some(group_id(name)?),
-            // It had another one, and is to have that of the process again.
+            // It had another group, and must get the group of the process again.
             (None, Address::Unix { group: Some(_), .. }) => Some(rustix::process::getegid().as_raw()),
             (None, _) => None,
         };
@@ -197,7 +197,7 @@ impl Socket {
     }
 }
 
-/// Whether nobody else can put a socket of theirs in the folder.
+/// Checks that no other user can put a socket into the folder.
 fn check_folder(address: &Address, path: &Path) -> Result<(), ListenError> {
     const OTHERS_WRITE: u32 = 0o002;
     let folder = match path.parent() {
@@ -211,7 +211,7 @@ fn check_folder(address: &Address, path: &Path) -> Result<(), ListenError> {
     }
 }
 
-/// Removes a socket at which nobody answers.
+/// Removes a socket on which no program answers.
 fn make_room(address: &Address, path: &Path) -> Result<(), ListenError> {
     let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !found.file_type().is_socket() {
@@ -226,7 +226,7 @@ fn make_room(address: &Address, path: &Path) -> Result<(), ListenError> {
     }
 }
 
-/// Connects, and does not wait: somebody who listens and accepts nobody is somebody all the same.
+/// Connects without waiting: a program that listens but accepts no connections counts too.
 fn knock(path: &Path) -> io::Result<()> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;

@@ -1,4 +1,4 @@
-//! Sockets that are listened at, and what is answered at them.
+//! Listening sockets, and what is answered on them.
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -10,7 +10,7 @@ use super::listen::{Inherited, ListenError, Socket};
 use super::loops::{Job, Loops};
 use super::peer::Peer;
 
-/// What is answered at a socket.
+/// What is answered on a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Duty {
     Guard { api: bool },
@@ -18,7 +18,7 @@ pub(super) enum Duty {
 }
 
 impl Duty {
-    /// What it means for whoever is at the other end.
+    /// What it means for this peer.
     pub(super) fn towards(self, peer: Peer) -> Role {
         match self {
             Self::Guard { api } => Role::Guard(Door { peer, api }),
@@ -27,13 +27,13 @@ impl Duty {
     }
 }
 
-/// A socket that is listened at.
+/// A listening socket.
 #[derive(Debug)]
 pub(super) struct Listening {
     pub(super) address: Address,
     pub(super) duty: Duty,
     pub(super) socket: Socket,
-    /// Ends those who accept, and their connections.
+    /// Ends the accepting tasks and their connections.
     pub(super) close: watch::Sender<bool>,
 }
 
@@ -46,7 +46,7 @@ impl Listening {
     ) -> Result<Self, ListenError> {
         let socket = Socket::open(&address, inherited)?;
         let listening = Self { address, duty, socket, close: watch::channel(false).0 };
-        // Where a socket that was handed over listens is known only now.
+        // The address of a handed-over socket is known only now.
         if config.trust.is_empty() && !listening.socket.is_local() {
             let address = listening.socket.shown(&listening.address);
             listening.give_back(inherited);
@@ -55,19 +55,19 @@ impl Listening {
         Ok(listening)
     }
 
-    /// Gives a socket back that was handed over: it can be had again at the next reload.
+    /// Returns a handed-over socket: the next reload can use it again.
     pub(super) fn give_back(self, inherited: &mut Inherited) {
         if let Address::Inherited(name) = self.address {
             inherited.take_back(name, self.socket);
         }
     }
 
-    /// The socket once for each loop.
+    /// A copy of the socket for each loop.
     pub(super) fn copies(&self, loops: &Loops) -> std::io::Result<Vec<Socket>> {
         loops.iter().map(|_| self.socket.try_clone()).collect()
     }
 
-    /// Hands the copies to the loops.
+    /// Gives the copies to the loops.
     pub(super) fn announce(&self, loops: &Loops, copies: Vec<Socket>) {
         for (one, socket) in loops.iter().zip(copies) {
             let _ = one.jobs.send(Job::Listen(socket, self.duty, self.close.subscribe()));
@@ -82,7 +82,7 @@ pub(super) fn addresses(sockets: &[Listening]) -> Vec<String> {
     all.into_iter().map(|listening| listening.socket.shown(&listening.address)).collect()
 }
 
-/// What is served, as the log tells it.
+/// What is served, for the log.
 pub(super) fn served(sockets: &[Listening], config: &Config) -> Vec<(&'static str, Value)> {
     let with = |is_meant: fn(Duty) -> bool| {
         let meant = sockets.iter().filter(|listening| is_meant(listening.duty));
@@ -97,7 +97,7 @@ pub(super) fn served(sockets: &[Listening], config: &Config) -> Vec<(&'static st
     ]
 }
 
-/// Every place to listen at.
+/// Every address to listen on.
 pub(super) fn places(config: &Config) -> Vec<(Address, Duty)> {
     let guard = config.listen.iter().map(|Listen { address, api }| (address.clone(), Duty::Guard { api: *api }));
     guard.chain(config.admin.iter().map(|address| (address.clone(), Duty::Admin))).collect()

@@ -1,4 +1,4 @@
-//! The event loops: each accepts from all sockets, and serves the connections that it is given.
+//! The event loops: each accepts from all sockets, and serves the connections assigned to it.
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,10 +15,10 @@ use super::listening::Duty;
 use super::peer::Peer;
 use super::stream::{Parked, Stream};
 
-/// After an accept that failed, because there are too many open files for example.
+/// The pause after a failed accept, for example because there are too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What a loop is told.
+/// A message to a loop.
 pub(super) enum Job {
     Listen(Socket, Duty, watch::Receiver<bool>),
     Serve(Parked, Role, Place, watch::Receiver<bool>),
@@ -30,7 +30,7 @@ pub(super) struct Loop {
     pub(super) connections: Arc<AtomicUsize>,
 }
 
-/// A connection's place in the counts: of all, and of its loop's. Both are given back when it is dropped, wherever.
+/// A connection's place in the total count and in its loop's count. Dropping it anywhere releases both.
 pub(super) struct Place {
     _counted: Counted,
     of_loop: Arc<AtomicUsize>,
@@ -42,10 +42,10 @@ impl Drop for Place {
     }
 }
 
-/// All loops: a connection goes to the one that has fewest.
+/// All loops: a connection goes to the one with the fewest.
 pub(super) type Loops = Arc<Vec<Loop>>;
 
-/// One event loop: it listens at what it is given, and serves what comes.
+/// One event loop: it listens on the sockets that it gets, and serves their connections.
 pub(super) async fn turn(
     worker: Worker,
     loops: Weak<Vec<Loop>>,
@@ -99,7 +99,7 @@ impl Listener {
         }
     }
 
-    /// Closes the door. Those who stand before it are let in: for them, the system has opened it already.
+    /// Closes the listener. Waiting clients are let in, because the system has already accepted their connections.
     fn close(self, mut let_in: impl FnMut(Parked, Peer)) -> std::io::Result<()> {
         match self {
             Self::Tcp(listener) => {
@@ -155,7 +155,7 @@ async fn accept(socket: Socket, duty: Duty, worker: Worker, loops: Weak<Vec<Loop
         };
         match accepted {
             Ok((parked, peer)) => let_in(parked, peer),
-            // The client has gone again.
+            // The client has left again.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 worker.shared.log.event("error", "accept_error", &[("message", error.to_string().into())]);
@@ -165,7 +165,7 @@ async fn accept(socket: Socket, duty: Duty, worker: Worker, loops: Weak<Vec<Loop
     }
 }
 
-/// Gives a connection to the loop that has fewest.
+/// Gives a connection to the loop with the fewest.
 fn hand_over(loops: &[Loop], parked: Parked, role: Role, counted: Counted, close: watch::Receiver<bool>) {
     let Some(one) = loops.iter().min_by_key(|one| one.connections.load(Ordering::Relaxed)) else { return };
     one.connections.fetch_add(1, Ordering::Relaxed);

@@ -2,22 +2,22 @@
 //!
 //! | file | what it is for |
 //! |---|---|
-//! | `config` | what it is told: TOML or flags, checked whole |
+//! | `config` | the configuration: TOML or flags, checked as a whole |
 //! | `listen`, `stream`, `heads`, `connection` | sockets, connections, and how long they may take |
-//! | `endpoint`, `peer`, `handle` | one request: which policy, whose word, which answer |
-//! | `verify`, `problem` | a service that asks for itself, and answers that are no decisions |
+//! | `endpoint`, `peer`, `handle` | one request: its policy, whether the peer is trusted, its answer |
+//! | `verify`, `problem` | a service that asks directly, and answers that are not decisions |
 //! | `admin` | what operators and their tools ask |
 //! | `systemd` | ready, reloading, stopping, and the watchdog |
 //! | `run` | start and stop |
-//! | `listening`, `loops` | who listens where, who accepts, and which loop serves |
-//! | `settings`, `reload` | what is in force, and how another configuration takes its place |
-//! | `shared`, `upkeep` | what all threads have in common, and what is done from time to time |
+//! | `listening`, `loops` | which sockets listen where, which loop accepts, and which one serves |
+//! | `settings`, `reload` | the current configuration, and how another one replaces it |
+//! | `shared`, `upkeep` | what all threads share, and periodic work |
 //!
-//! There is an event loop a core. Each accepts from all sockets, and a connection goes to the loop that has fewest. A
-//! decision is made on the loop; hashes, writing and the log have threads of their own.
+//! There is one event loop per core. Each accepts from all sockets, and a connection goes to the loop with the fewest.
+//! A decision is made on the loop; hashes, writing and the log have their own threads.
 //!
-//! What may break: one thread that waits lets all of its connections wait. So nothing here waits for a disk, a lock that
-//! is held for long, or whoever reads the log.
+//! What may break: a waiting thread makes all of its connections wait. So nothing here waits for a disk, a lock that is
+//! held for long, or the reader of the log.
 
 mod admin;
 pub mod config;
@@ -60,8 +60,8 @@ use crate::observe::Meters;
 use endpoint::Endpoint;
 use shared::Shared;
 
-/// What a proxy asks by this target: how it tells about the request, the name of the policy, and what follows it; `None`
-/// where the target is not one that proxies ask. For tests of the whole.
+/// What a proxy asks with this target: the dialect, the name of the policy, and what follows it; `None` if proxies do
+/// not ask this target. For integration tests.
 #[doc(hidden)]
 pub fn asked_by(target: &http::Uri) -> Option<(Dialect, &str, &str)> {
     match Endpoint::of(target) {
@@ -70,16 +70,17 @@ pub fn asked_by(target: &http::Uri) -> Option<(Dialect, &str, &str)> {
     }
 }
 
-/// The name, the kind and the meaning of every metric, for documents.
+/// The name, the kind and the meaning of every metric, for the documentation.
 #[doc(hidden)]
 pub fn metrics() -> Vec<[String; 3]> {
     crate::observe::catalogue()
 }
 
-/// How the program that runs the server reads questions at `/v1/verify`, and in which words it tells answers and errors:
-/// the same as everywhere else in it.
+/// How the program that runs the server reads questions at `/v1/verify`, and how it words answers and errors: the same
+/// as elsewhere in that program.
 pub trait Api: Send + Sync + 'static {
-    /// Reads a question. `accepted` says which presentations a policy looks at; `None`: there is no such policy.
+    /// Reads a question. `accepted` returns the presentations that a policy accepts, or `None` if there is no such
+    /// policy.
     ///
     /// # Errors
     /// What is wrong with it, in one sentence that repeats no credential.
@@ -95,13 +96,13 @@ pub trait Api: Send + Sync + 'static {
 /// A question of a service.
 #[derive(Debug)]
 pub struct Question {
-    /// The policy that it names, and that there is.
+    /// The policy that it names, which exists.
     pub policy: String,
     /// What was presented.
     pub credentials: Credentials,
-    /// What is asked beside what the policy asks, without a role.
+    /// What is asked besides what the policy asks, without a role.
     pub request: Request,
-    /// The role that is asked for.
+    /// The role that it requires.
     pub role: Option<Name>,
     /// Whether it says how the request came.
     pub tells_transport: bool,
@@ -113,17 +114,17 @@ pub type OpenLog = Box<dyn Fn() -> std::io::Result<Box<dyn Write + Send>> + Send
 /// Reads the configuration again.
 pub type Reload = Box<dyn Fn() -> Result<Config, ConfigError> + Send>;
 
-/// How a server runs, beside its configuration.
+/// How a server runs, besides its configuration.
 pub struct Options {
-    /// The version that metrics tell.
+    /// The version shown in the metrics.
     pub version: &'static str,
-    /// Event loops.
+    /// The number of event loops.
     pub workers: usize,
-    /// How long it goes on after it was told to stop, while the health answers say no.
+    /// How long it continues after it was told to stop, while the health checks fail.
     pub drain: Duration,
     /// Where the log goes.
     pub log: Box<dyn Write + Send>,
-    /// Opens the log anew at a reload, where it is a file.
+    /// Opens the log again at a reload, if it is a file.
     pub reopen_log: Option<OpenLog>,
     /// Reads the configuration again.
     pub reload: Reload,
@@ -140,10 +141,10 @@ impl std::fmt::Debug for Options {
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Nobody can be listened to.
+    /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// A file that the configuration names cannot be read.
+    /// A file named in the configuration cannot be read.
     #[error("{} cannot be read: {source}", path.display())]
     File {
         /// The file.
@@ -151,13 +152,13 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
-    /// The proxy secret is empty, or cannot stand in a header.
+    /// The proxy secret is empty, or not valid in a header.
     #[error("{} holds no secret: write one line of at least 16 visible characters", .0.display())]
     Secret(PathBuf),
-    /// Somebody else decides what the proxy secret is.
+    /// Other users can change the proxy secret.
     #[error("{} is not a file, or anybody can change it", .0.display())]
     OpenSecret(PathBuf),
-    /// The system gives no thread or no event loop.
+    /// The system provides no thread or no event loop.
     #[error("the system gives no thread to serve on: {0}")]
     Thread(std::io::Error),
 }

@@ -1,4 +1,4 @@
-//! Who asks, and whether their word counts.
+//! The peer that asks, and whether it is trusted.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 /// The header with the secret of the proxies.
 pub(super) const SECRET_HEADER: &str = "keyward-proxy-secret";
 
-/// Whoever is at the other end of a connection.
+/// The peer at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Peer {
     /// A program that may open the socket.
@@ -20,7 +20,7 @@ pub(super) enum Peer {
 }
 
 impl Peer {
-    /// Whether it may ask: a Unix socket has permissions; over TCP this machine may, and the networks that are trusted.
+    /// Whether it may ask: a Unix socket has permissions; over TCP, this machine and the trusted networks may.
     pub(super) fn is_trusted(&self, trust: &[IpNet]) -> bool {
         match self {
             Self::Unix => true,

@@ -1,4 +1,4 @@
-//! Answers that are no decisions.
+//! Answers that are not decisions.
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -7,7 +7,7 @@ use http_body_util::Full;
 
 use crate::answer::{PROBLEM, REASON};
 
-/// Why, for the log: such an answer is told there as one.
+/// Why, for the log: the log records such an answer as a problem.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Problem(pub(super) &'static str);
 
@@ -29,7 +29,7 @@ pub(super) fn not_found() -> Response<Full<Bytes>> {
     )
 }
 
-/// A problem that is no ruling.
+/// A problem that is not a ruling.
 pub(super) fn problem(status: StatusCode, reason: &'static str, detail: &str) -> Response<Full<Bytes>> {
     let title = status.canonical_reason().unwrap_or_default();
     let body =

@@ -1,4 +1,4 @@
-//! A reload: the configuration is read again, and taken over whole or not at all.
+//! A reload: the configuration is read again, and replaced as a whole or not at all.
 
 use std::sync::atomic::Ordering;
 
@@ -12,7 +12,7 @@ use super::settings::read_settings;
 use super::shared::Shared;
 use super::{Options, StartError, systemd};
 
-/// Reads the configuration again, and takes it over whole or not at all. Listeners that are the same stay open.
+/// Reads the configuration again, and replaces it as a whole or not at all. Unchanged listeners stay open.
 pub(super) fn reload(
     shared: &Shared,
     options: &Options,
@@ -46,10 +46,10 @@ pub(super) fn reload(
     systemd::ready("serving");
 }
 
-/// What a reload does to the sockets. Everything that can fail is done when it is planned.
+/// What a reload does to the sockets. Everything that can fail is done while planning.
 struct Change {
-    /// What is listened at from then on: a socket that there is, by its place, or another one. With the copies for the
-    /// loops where they have to be told.
+    /// The sockets from then on: an existing one, by its index, or a new one; with the copies for the loops, if they
+    /// need them.
     wanted: Vec<(Source, Address, Duty, Option<Vec<Socket>>)>,
 }
 
@@ -111,7 +111,7 @@ impl Change {
         self.permit(sockets)
     }
 
-    /// The place of the socket that is there already. Of several with the port 0, each is another one.
+    /// The index of the existing socket. Several sockets with port 0 are all different.
     fn present(&self, sockets: &[Listening], address: &Address, duty: Duty) -> Option<usize> {
         let is_taken =
             |place| self.wanted.iter().any(|(source, ..)| matches!(source, Source::Present(taken) if *taken == place));
@@ -122,7 +122,7 @@ impl Change {
         at_its_place.min_by_key(|(_, listening)| listening.duty != duty).map(|(place, _)| place)
     }
 
-    /// Gives sockets that stay the permissions that they are to have from now on; where that fails, those that they had.
+    /// Gives the remaining sockets their new permissions; if that fails, the old ones.
     fn permit(&self, sockets: &[Listening]) -> Result<(), StartError> {
         let mut done: Vec<(&Address, &Address)> = vec![];
         for (source, wanted, ..) in &self.wanted {
@@ -147,7 +147,7 @@ impl Change {
         for (source, address, duty, copies) in self.wanted {
             let listening = match source {
                 Source::Opened(listening) => Some(listening),
-                // It is the same, perhaps with other permissions.
+                // It is the same, possibly with other permissions.
                 Source::Present(place) if copies.is_none() => {
                     present[place].take().map(|former| Listening { address, ..former })
                 }

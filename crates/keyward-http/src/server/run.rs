@@ -19,16 +19,16 @@ use super::{Api, Options, StartError, Worker, systemd};
 use crate::guard::Guard;
 use crate::observe::Log;
 
-/// How long what is being answered may take at the end.
+/// The longest time for answers in progress at the end.
 const LAST: Duration = Duration::from_secs(5);
-/// How long the last writing may take where somebody is in a hurry.
+/// The longest time for the last write if the stop is urgent.
 const HURRY: Duration = Duration::from_secs(1);
-/// How long those may take who are told that nobody is decided about any more.
+/// The longest time for telling clients that there are no more decisions.
 const FAREWELL: Duration = Duration::from_millis(200);
-/// How often it is looked whether all connections have ended.
+/// How often to check whether all connections have ended.
 const STEP: Duration = Duration::from_millis(50);
 
-/// Tells a server from outside what to do: from the handler of a signal, for example.
+/// Controls a server from outside, for example from a signal handler.
 #[derive(Debug, Clone)]
 pub struct Control(mpsc::UnboundedSender<Word>);
 
@@ -39,18 +39,18 @@ enum Word {
 }
 
 impl Control {
-    /// Drain, stop, and write what was counted. The second time: at once.
+    /// Drains, stops, and writes the counts. The second call stops at once.
     pub fn stop(&self) {
         let _ = self.0.send(Word::Stop);
     }
 
-    /// Read the configuration again.
+    /// Reads the configuration again.
     pub fn reload(&self) {
         let _ = self.0.send(Word::Reload);
     }
 }
 
-/// A server that listens, and serves when it is run.
+/// A server that is listening, and serves when it is run.
 pub struct Server {
     shared: Arc<Shared>,
     options: Options,
@@ -67,10 +67,10 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Listens at all addresses of `config`. Nobody is answered before [`Server::run`].
+    /// Listens on all addresses in `config`. Requests are answered only from [`Server::run`] on.
     ///
     /// # Errors
-    /// Where one of them cannot be listened at, or a file that is named cannot be read. Then nothing is listened at.
+    /// If one of them cannot be listened on, or a named file cannot be read. Then it listens on none.
     pub fn bind(guard: Guard, config: Config, api: Arc<dyn Api>, mut options: Options) -> Result<Self, StartError> {
         let mut inherited = Inherited::take(options.socket_names.as_deref());
         let settings = read_settings(config)?;
@@ -86,28 +86,28 @@ impl Server {
         Ok(Self { shared, options, sockets, inherited, words, control: Control(sender) })
     }
 
-    /// Whether the files that a configuration names can be used.
+    /// Checks that the files named in a configuration can be used.
     ///
     /// # Errors
-    /// As [`Server::bind`] has it.
+    /// As [`Server::bind`].
     pub fn check_files(config: &Config) -> Result<(), StartError> {
         config.proxy_secret_file.as_deref().map_or(Ok(()), |path| read_secret(path).map(drop))
     }
 
-    /// Tells it what to do while it runs.
+    /// Controls it while it runs.
     pub fn control(&self) -> Control {
         self.control.clone()
     }
 
-    /// Where it listens: guard listeners first, as the system tells it.
+    /// The addresses on which it listens, as reported by the system: guard listeners first.
     pub fn addresses(&self) -> Vec<String> {
         addresses(&self.sockets)
     }
 
-    /// Serves until it is told to stop; then everything that was counted is written.
+    /// Serves until it is told to stop; then all counts are written.
     ///
     /// # Errors
-    /// Where the system gives no thread to serve on.
+    /// If the system provides no thread to serve on.
     pub fn run(self) -> Result<(), StartError> {
         raise_limit_of_files();
         let Self { shared, options, mut sockets, mut inherited, mut words, control: _control } = self;
@@ -122,7 +122,7 @@ impl Server {
         let loops: Loops = Arc::new(loops);
         let mut threads: Vec<JoinHandle<()>> = vec![];
         for (number, inbox) in inboxes.into_iter().enumerate() {
-            // Only the starter keeps the loops: when it lets go of them, they end.
+            // Only the starter keeps the loops: when it drops them, they end.
             let (worker, loops, stopped) =
                 (Worker { shared: Arc::clone(&shared), number }, Arc::downgrade(&loops), stopped.clone());
             let runtime = event_loop()?;
@@ -166,7 +166,7 @@ impl Server {
                 is_hurried = wait(options.drain, &mut words) => is_hurried,
                 () = upkeep.go_on(&shared) => false,
             };
-            // Listeners take in what waits at their doors, and close.
+            // Listeners accept what is already waiting, and close.
             for listening in std::mem::take(&mut sockets) {
                 let _ = listening.close.send(true);
             }
@@ -178,7 +178,7 @@ impl Server {
                 }
                 is_hurried = wait(STEP, &mut words).await;
             }
-            // Who still waits for a decision gets none, and is told so.
+            // Requests still waiting for a decision get none, and are told so.
             shared.end();
             for _ in 0..FAREWELL.as_millis() / STEP.as_millis() {
                 if shared.connections.load(Ordering::Acquire) > 0 {
@@ -187,12 +187,12 @@ impl Server {
             }
             is_hurried
         });
-        // Without senders, the loops end, and with them what is left of the connections.
+        // Without senders, the loops end, and the remaining connections with them.
         drop(loops);
         drop(stop);
         let (ended, mut end) = tokio::sync::oneshot::channel::<()>();
         let last = Arc::clone(&shared);
-        // On a thread of its own: a store that somebody has locked keeps nobody from being in a hurry.
+        // On its own thread: a locked store must not delay an urgent stop.
         let work = move || {
             for thread in threads {
                 let _ = thread.join();
@@ -235,7 +235,7 @@ async fn wait(time: Duration, words: &mut mpsc::UnboundedReceiver<Word>) -> bool
     tokio::time::timeout(time, hurry).await.is_ok()
 }
 
-/// Each connection is an open file. Where the system does not let there be as many as may connect, there are fewer.
+/// Each connection is an open file. If the system allows fewer than the connection limit, that is the limit.
 fn raise_limit_of_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

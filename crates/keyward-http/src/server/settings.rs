@@ -1,4 +1,4 @@
-//! The configuration, with what is read of other files for it.
+//! The configuration, with the content of the files that it names.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use super::StartError;
 use super::config::Config;
 
-/// The configuration, with what was read of other files for it.
+/// The configuration, with the content of the files that it names.
 pub(super) struct Settings {
     pub(super) config: Config,
     pub(super) secret: Option<Vec<u8>>,
 }
 
-/// The configuration, with the files that it names.
+/// Reads the files that the configuration names.
 pub(super) fn read_settings(config: Config) -> Result<Settings, StartError> {
     let secret = config.proxy_secret_file.as_deref().map(read_secret).transpose()?;
     Ok(Settings { config, secret })
@@ -23,7 +23,7 @@ pub(super) fn read_secret(path: &Path) -> Result<Vec<u8>, StartError> {
     const OTHERS_WRITE: u32 = 0o002;
     let failed = |source| StartError::File { path: path.to_owned(), source };
     let found = std::fs::metadata(path).map_err(failed)?;
-    // Whoever opens a pipe waits for somebody to write to it.
+    // Opening a pipe would wait for a writer.
     if !found.is_file() || found.mode() & OTHERS_WRITE != 0 {
         return Err(StartError::OpenSecret(path.to_owned()));
     }

@@ -1,4 +1,4 @@
-//! What all threads of a server have in common.
+//! What all threads of a server share.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -14,19 +14,19 @@ use super::settings::Settings;
 use crate::guard::{Guard, Rounds};
 use crate::observe::{Log, Meters, Origins};
 
-/// What all threads have in common.
+/// What all threads share.
 pub(super) struct Shared {
     pub(super) guard: Guard,
     pub(super) log: Log,
     pub(super) api: Arc<dyn Api>,
     pub(super) version: &'static str,
     settings: RwLock<Arc<Settings>>,
-    /// The health answers say no; requests are decided as before.
+    /// The health checks fail; requests are decided as before.
     pub(super) is_draining: AtomicBool,
-    /// Whoever still waits for a decision is told that there will be none.
+    /// Requests still waiting for a decision are told that there will be none.
     over: watch::Sender<bool>,
     pub(super) connections: AtomicUsize,
-    /// Connections of peers that are not trusted.
+    /// Connections from untrusted peers.
     pub(super) strangers: AtomicUsize,
     pub(super) config_loaded: AtomicU64,
     pub(super) config_failures: AtomicU64,
@@ -36,12 +36,12 @@ pub(super) struct Shared {
     pub(super) rounds: Vec<Rounds>,
     pub(super) keys: Mutex<KeyCounts>,
     pub(super) origins: Origins,
-    /// Places without a policy at which a proxy has asked.
+    /// Unknown policies that proxies have asked for.
     pub(super) unknown: Mutex<HashSet<String>>,
     pub(super) beats: Vec<AtomicU64>,
 }
 
-/// Keys by state, and those that expire soon.
+/// Keys by state, and keys that expire soon.
 #[derive(Debug, Default, Clone)]
 pub(super) struct KeyCounts {
     pub(super) states: Vec<(&'static str, u64)>,
@@ -81,23 +81,23 @@ impl Shared {
         shared
     }
 
-    /// The present configuration.
+    /// The current configuration.
     pub(super) fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes over another one.
+    /// Replaces the configuration.
     pub(super) fn replace(&self, settings: Settings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         self.note_loaded();
     }
 
-    /// Nobody is decided about any more.
+    /// Ends all decisions.
     pub(super) fn end(&self) {
         self.over.send_replace(true);
     }
 
-    /// Waits until nobody is decided about any more.
+    /// Waits until there are no more decisions.
     pub(super) async fn is_over(&self) {
         let mut over = self.over.subscribe();
         // It ends with the sender, which is here.
@@ -109,7 +109,7 @@ impl Shared {
         self.config_loaded.store(u64::try_from(now).unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// The code of what kept a request from being decided, and what there is to say about it.
+    /// The code of the error that prevented a decision, and its message.
     pub(super) fn told(&self, error: &VerifyError) -> (&'static str, String) {
         match error {
             VerifyError::Store(error) => (self.api.code_of(error), error.to_string()),
@@ -118,10 +118,10 @@ impl Shared {
         }
     }
 
-    /// Whether the store has what the policies of a configuration ask for.
+    /// Checks that the store has what the policies of a configuration require.
     ///
     /// # Errors
-    /// Where it has not, or cannot be read.
+    /// If it does not, or cannot be read.
     pub(super) fn check_against_store(&self, config: &Config) -> Result<(), Unfit> {
         let turn = self.guard.gate().turn()?;
         let view = turn.view().map_err(|error| match error {
@@ -131,7 +131,7 @@ impl Shared {
         config.check_in(&view)
     }
 
-    /// Looks whether the store can be read, and tells the log when that has changed.
+    /// Checks whether the store can be read, and logs any change in that.
     pub(super) fn look_at_store(&self) -> Result<(), &'static str> {
         let Err(error) = self.guard.gate().turn() else {
             self.note_store(Ok(()));
@@ -142,7 +142,7 @@ impl Shared {
         Err(code)
     }
 
-    /// Remembers whether the store can be read, and tells the log when that has changed.
+    /// Records whether the store can be read, and logs any change in that.
     pub(super) fn note_store(&self, found: Result<(), (&'static str, &StoreError)>) {
         let mut known = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let code = found.map_err(|(code, _)| code);

@@ -1,4 +1,4 @@
-//! A connection, and how long its client has had nothing to say.
+//! A connection, and how long its client has been silent.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::heads::Heads;
 use crate::clock::Clock;
 
-/// A whole head has to come within this time of its first byte.
+/// A whole head must arrive within this time after its first byte.
 const HEAD: Duration = Duration::from_secs(5);
 /// A connection may be idle for this long: longer than proxies keep theirs, so that they close first and never send a
 /// request into a connection that is being closed.
@@ -25,7 +25,7 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-/// A stream that is on its way to another event loop.
+/// A stream on its way to another event loop.
 pub(super) enum Parked {
     Tcp(std::net::TcpStream),
     Unix(std::os::unix::net::UnixStream),
@@ -47,7 +47,7 @@ impl Stream {
     }
 }
 
-/// In which state a connection is, and since when.
+/// The state of a connection, and since when.
 pub(super) struct Pace {
     clock: Clock,
     /// Milliseconds since the clock's start, times four, and the state in the last two bits.
@@ -82,17 +82,17 @@ impl Pace {
         }
     }
 
-    /// A whole head is there.
+    /// A whole head has arrived.
     pub(super) fn begin(&self) {
         self.enter(AT_WORK);
     }
 
-    /// The body of the request was read, all of it.
+    /// The whole body of the request was read.
     pub(super) fn take_body(&self, body: &[u8]) {
         self.heads().take_body(body);
     }
 
-    /// Whether the target of a request had, or may have had, a `#`.
+    /// Whether the target of a request contained, or may have contained, a `#`.
     pub(super) fn has_fragment(&self) -> bool {
         self.heads().has_fragment()
     }
@@ -103,12 +103,12 @@ impl Pace {
         self.enter(state);
     }
 
-    /// Whether a head has begun, and not ended.
+    /// Whether a head has begun but not ended.
     pub(super) fn is_within_head(&self) -> bool {
         self.since.load(Ordering::Relaxed) & 3 == IN_HEAD
     }
 
-    /// Whether the client has had its time.
+    /// Whether the client has used up its time.
     pub(super) fn is_over(&self) -> bool {
         let (since, state) = {
             let since = self.since.load(Ordering::Relaxed);

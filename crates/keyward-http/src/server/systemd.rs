@@ -1,12 +1,12 @@
-//! What systemd is told (sd_notify(3)). Outside of a service that wants to know, nothing is told to nobody.
+//! Notifies systemd (sd_notify(3)). Outside a service that wants notifications, this does nothing.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Tells systemd what goes on.
+/// Sends states to systemd.
 fn tell(states: &[NotifyState<'_>]) {
-    // Whether it is heard changes nothing here.
+    // Nothing here depends on whether they arrive.
     let _ = sd_notify::notify(states);
 }
 
@@ -20,8 +20,8 @@ pub(super) fn reloading() {
     }
 }
 
-/// From here on systemd waits for the end, and for no sign of life: it would begin to watch again with the next one.
-/// The end takes this long at most.
+/// From here on, systemd waits for the end, which takes at most this long, and expects no more signs of life: another
+/// one would restart its watchdog.
 pub(super) fn stopping(within: Duration) {
     let micros = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
     tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status("ending")]);
@@ -31,8 +31,8 @@ pub(super) fn alive() {
     tell(&[NotifyState::Watchdog]);
 }
 
-/// How often systemd has to be told that all is well, if it wants to be.
+/// How often systemd must get a sign of life, if it wants any.
 pub(super) fn watchdog() -> Option<Duration> {
-    // Twice as often as it asks for, as sd_watchdog_enabled(3) has it.
+    // Twice as often as required, as sd_watchdog_enabled(3) recommends.
     sd_notify::watchdog_enabled().map(|within| within / 2)
 }

@@ -1,4 +1,4 @@
-//! What is done from time to time: the store is looked at, keys are counted, and systemd is told that all is well.
+//! Periodic work: checking the store, counting keys, and telling systemd that all is well.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -11,10 +11,10 @@ use super::systemd;
 
 /// How often keys are counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
-/// How many of them at a time.
+/// How many of them are counted at a time.
 const PART: u32 = 1_000;
 
-/// What is done from time to time.
+/// Periodic work.
 pub(super) struct Upkeep {
     second: tokio::time::Interval,
     watchdog: Option<Duration>,
@@ -36,7 +36,7 @@ impl Upkeep {
         self.second.tick().await;
     }
 
-    /// What is done while it drains, until nobody asks for it any more. systemd has stopped to watch then.
+    /// The work while the server drains, until it is dropped. systemd no longer watches then.
     pub(super) async fn go_on(&mut self, shared: &Arc<Shared>) {
         self.watchdog = None;
         loop {
@@ -48,7 +48,7 @@ impl Upkeep {
     pub(super) fn work(&mut self, shared: &Arc<Shared>) {
         if self.passed.is_multiple_of(COUNT_EVERY.as_secs()) {
             let shared = Arc::clone(shared);
-            // It takes as long as there are keys, and nobody waits for it.
+            // It takes time for many keys, and nothing waits for it.
             let _ = std::thread::Builder::new().name("keyward-keys".to_owned()).spawn(move || count_keys(&shared));
         }
         self.passed += 1;
@@ -57,7 +57,7 @@ impl Upkeep {
             tell_of_failure(shared, &error);
         }
         if let Some(every) = self.watchdog {
-            // Only if every loop turns.
+            // Only if every loop is turning.
             let beats: Vec<_> = shared.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect();
             if self.passed.is_multiple_of(every.as_secs().max(1)) {
                 if self.beats.is_empty() || self.beats.iter().zip(&beats).all(|(before, now)| before != now) {
@@ -69,7 +69,7 @@ impl Upkeep {
     }
 }
 
-/// Counts keys by their states, a part at a time: nobody waits for it, and it pins nothing in the store.
+/// Counts keys by state, a part at a time: nothing waits for it, and it pins nothing in the store.
 fn count_keys(shared: &Shared) {
     const DAY: i64 = 24 * 60 * 60;
     let now = keyward_core::rules::time::whole_seconds(shared.guard.clock().now());
@@ -83,11 +83,11 @@ fn count_keys(shared: &Shared) {
     loop {
         let started = shared.guard.clock().steady();
         match count() {
-            // Where it cannot be counted, what was known is still the best that is.
+            // If counting fails, the last known counts are the best there are.
             None => return,
             Some(false) => break,
             Some(true) if shared.is_draining.load(Ordering::Relaxed) => return,
-            // Half of the time of one processor is for others.
+            // Leaves half of one processor's time to others.
             Some(true) => std::thread::sleep(shared.guard.clock().steady().saturating_sub(started)),
         }
     }
@@ -98,7 +98,7 @@ fn count_keys(shared: &Shared) {
     *shared.keys.lock().unwrap_or_else(PoisonError::into_inner) = counts;
 }
 
-/// Tells the log what could not be written.
+/// Logs what could not be written.
 pub(super) fn tell_of_failure(shared: &Shared, error: &StoreError) {
     let unrecorded = shared.guard.counts().writing().unrecorded;
     let code = shared.api.code_of(error);

@@ -1,4 +1,4 @@
-//! `POST /v1/verify`: a service asks for itself.
+//! `POST /v1/verify`: a service asks directly.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use crate::guard::Asked;
 use crate::observe::Path;
 use crate::policy::TenantFrom;
 
-/// As much of a body as a question may be: a credential of 64 KiB, and what stands around it.
+/// The longest body of a question: a credential of 64 KiB, and what surrounds it.
 const MOST_BODY: usize = 128 * 1024;
-/// How long a body may take.
+/// The longest time for a body to arrive.
 const BODY: Duration = Duration::from_secs(5);
 
 impl Case<'_> {
-    /// A service asks for itself.
+    /// Answers a service that asks directly.
     pub(super) async fn verify(&self, body: Incoming) -> Response<Full<Bytes>> {
         if self.head.method != http::Method::POST {
             let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "ask with POST");
@@ -66,7 +66,7 @@ impl Case<'_> {
         let Some(policy) = policies.find(&policy) else {
             return problem(StatusCode::BAD_REQUEST, "not_a_question", "there is no such policy");
         };
-        // A policy that takes only secure requests takes nobody's silence for one.
+        // A policy for only secure requests does not take silence for security.
         if policy.requires_secure && !tells_transport {
             request.transport = Transport::Http;
         }
@@ -116,7 +116,7 @@ impl Case<'_> {
     }
 }
 
-/// The answer, after which the connection is closed where a body was announced that nobody reads.
+/// The answer; closes the connection afterwards if an announced body is not read.
 fn closing(response: Response<Full<Bytes>>, body: &Incoming) -> Response<Full<Bytes>> {
     if body.is_end_stream() { response } else { closed(response) }
 }

@@ -1,4 +1,4 @@
-//! What a service is told of the key of a request.
+//! What a service is told about the key of a request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use keyward_core::rules::names::Name;
 use keyward_core::rules::token::Id;
 use keyward_core::store::Presented;
 
-/// The key of an allowed request, as of the moment of the decision. Its clones share it.
+/// The key of an allowed request, as of the moment of the decision. Clones share it.
 #[derive(Clone)]
 pub struct VerifiedKey(Arc<Presented>);
 
@@ -42,12 +42,12 @@ impl VerifiedKey {
         self.key().settings.group.as_ref()
     }
 
-    /// The role in which it acts: its own, or its owner's where that ranks lower.
+    /// The role in which it acts: its own, or its owner's if that ranks lower.
     pub fn role(&self) -> Option<&Name> {
         self.key().effective_role().map(|(role, _)| role)
     }
 
-    /// Its scopes, in the order of the alphabet.
+    /// Its scopes, in alphabetical order.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.key().settings.scopes.iter().map(AsRef::as_ref)
     }
@@ -65,7 +65,7 @@ impl VerifiedKey {
 
 impl fmt::Debug for VerifiedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The row holds the hash of the secret, and that is for no log.
+        // The row holds the hash of the secret, which must not get into a log.
         f.debug_struct("VerifiedKey").field("id", self.id()).field("name", self.name()).finish_non_exhaustive()
     }
 }

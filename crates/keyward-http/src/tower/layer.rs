@@ -18,7 +18,7 @@ use crate::{Policy, Refusal};
 /// Finds the address of a peer in the extensions of its request.
 type PeerOf = Arc<dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync>;
 
-/// Guards services with a policy. Its clones are one layer.
+/// Guards services with a policy. Clones share one layer.
 #[derive(Clone)]
 pub struct GuardLayer {
     guard: Guard,
@@ -29,27 +29,27 @@ pub struct GuardLayer {
 }
 
 impl Guard {
-    /// A layer that lets through what the policy allows. Layers of several policies may have one guard.
+    /// A layer that lets through what the policy allows. Layers with different policies may share one guard.
     ///
-    /// Nothing is known yet about the way that requests come: they count as sent without TLS, by an unknown client. So
-    /// keys that need a secure connection, as all do by default, and those that are bound to addresses, are refused
-    /// until [`GuardLayer::behind_tls`], [`GuardLayer::behind_proxies`] or [`GuardLayer::peer`] says more.
+    /// At first, nothing is known about how requests come: they count as sent without TLS, by an unknown client. So
+    /// keys that need a secure connection, as all do by default, and keys bound to addresses are refused until
+    /// [`GuardLayer::behind_tls`], [`GuardLayer::behind_proxies`] or [`GuardLayer::peer`] says more.
     pub fn policy(&self, policy: Policy) -> GuardLayer {
         GuardLayer { guard: self.clone(), policy: Arc::new(policy), is_secure: false, peer: None, proxies: None }
     }
 }
 
 impl GuardLayer {
-    /// Clients reach the service over TLS and in no other way, whoever ends it.
+    /// Clients reach the service only over TLS, wherever TLS ends.
     #[must_use]
     pub fn behind_tls(mut self) -> Self {
         self.is_secure = true;
         self
     }
 
-    /// Every request comes by a proxy that writes `X-Forwarded-For` and `X-Forwarded-Proto`. The last entry that is in
-    /// none of `networks` is the client: these are further proxies on the way. A client that reaches the service past
-    /// the proxy can write what it likes.
+    /// Every request comes through a proxy that writes `X-Forwarded-For` and `X-Forwarded-Proto`. `networks` are
+    /// further proxies on the way: the last entry in none of them is the client. A client that reaches the service
+    /// without the proxy can write what it likes.
     #[must_use]
     pub fn behind_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         self.proxies = Some(networks.into_iter().collect());
@@ -57,8 +57,8 @@ impl GuardLayer {
     }
 
     /// The client is at the other end of the connection, and this finds its address among the extensions of a request.
-    /// With axum's `into_make_service_with_connect_info::<SocketAddr>()` it is
-    /// `|all| all.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())`. Behind proxies it is not asked.
+    /// With axum's `into_make_service_with_connect_info::<SocketAddr>()` it is `|all|
+    /// all.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())`. Behind proxies it is not used.
     #[must_use]
     pub fn peer(mut self, find: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         self.peer = Some(Arc::new(find));
@@ -82,7 +82,7 @@ impl GuardLayer {
         }
     }
 
-    /// The key of a request that is allowed, or the answer to one that is not.
+    /// The key of an allowed request, or the answer to a refused one.
     pub(super) fn conclude(&self, ruling: Ruling) -> Result<VerifiedKey, Box<Reply>> {
         let allowed = ruling.answer().filter(|_| ruling.is_allowed()).and_then(Answer::presented).cloned();
         let outcome = match allowed {
@@ -96,12 +96,12 @@ impl GuardLayer {
     fn refusal(&self, ruling: &Ruling) -> Reply {
         let mut reply = Reply::new(ruling, Some(&self.policy), None);
         if reply.status == StatusCode::OK {
-            // A yes about no key is none.
+            // A yes without a key is not a yes.
             let bug = Ruling::refused(ruling.id().clone(), Refusal::Internal);
             reply = Reply::new(&bug, Some(&self.policy), None);
         }
         if !self.policy.explains {
-            // It is for proxies, which keep it from the client. Here nobody stands in between.
+            // It is for proxies, which hide it from the client. Here there is no proxy in between.
             reply.headers.remove(REASON);
         }
         reply

@@ -1,14 +1,14 @@
-//! A layer of tower: the guard in front of a router of axum, or of any other service.
+//! A tower layer: the guard in front of an axum router, or of any other service.
 //!
 //! | file | what it is for |
 //! |---|---|
-//! | `layer` | what is guarded, and what the service knows about its clients |
+//! | `layer` | the policy, and what the service knows about its clients |
 //! | `service` | one request: in to the service, or a refusal back |
-//! | `key` | what the service is told of the key |
+//! | `key` | what the service is told about the key |
 //!
-//! An allowed request reaches the service with a [`VerifiedKey`] among its extensions. Every other one is answered as
-//! the server answers it: 401, 403, 429 or 503, with the same headers and the same body. A hash is computed on a thread
-//! of the guard's, and nobody's event loop waits for it.
+//! An allowed request reaches the service with a [`VerifiedKey`] among its extensions. Every other one gets the same
+//! answer as from the server: 401, 403, 429 or 503, with the same headers and body. A hash is computed on one of the
+//! guard's threads, and no event loop waits for it.
 //!
 //! ```
 //! use keyward_http::tower::VerifiedKey;
@@ -28,8 +28,8 @@
 //! # }
 //! ```
 //!
-//! What may break: what stands outside of the layer is not guarded, such as a route that is added after it. A layer that
-//! answers preflight requests of browsers (CORS), which carry no credential, has to stand outside.
+//! What may break: anything outside the layer is not guarded, such as a route added after it. A layer that answers
+//! browsers' preflight requests (CORS), which carry no credential, must be outside.
 
 mod key;
 mod layer;

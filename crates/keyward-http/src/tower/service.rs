@@ -14,9 +14,9 @@ use crate::guard::{Asked, Waiting};
 
 /// A service behind the guard.
 ///
-/// A refusal's body is made of bytes: axum's `Body`, hyper's `Full<Bytes>`, `Vec<u8>` and `String`'s kind can be. For a
-/// body that cannot, such as tonic's, map the service's body first: `MapResponseBodyLayer::new(axum::body::Body::new)`
-/// of tower-http, inside of this layer.
+/// A refusal's body is made from bytes, so the service's body type must convert from them: axum's `Body`, hyper's
+/// `Full<Bytes>` and `Vec<u8>` do. For a body that does not, such as tonic's, map the service's body first: with
+/// `MapResponseBodyLayer::new(axum::body::Body::new)` from tower-http, inside this layer.
 #[derive(Debug, Clone)]
 pub struct Guarded<S> {
     inner: S,
@@ -52,7 +52,7 @@ where
                 Err(reply) => State::Refused { reply: Some(reply) },
             },
             Asked::Waiting(waiting) => {
-                // The one that was ready is the one to call; the clone has yet to become ready.
+                // The service that was ready must be the one called; the clone has yet to become ready.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
                 State::Waiting { waiting, rest: Some((request, ready, self.layer.clone())) }
@@ -101,7 +101,7 @@ where
             let next = match state.as_mut().project() {
                 Place::Serving { future } => return future.poll(context),
                 Place::Refused { reply } => {
-                    // Who polls an answer that was given waits for ever: there is nothing else to say.
+                    // Polling after the answer was given waits for ever: there is nothing left to return.
                     return reply.take().map_or(Poll::Pending, |reply| Poll::Ready(Ok(reply.into_response())));
                 }
                 Place::Waiting { waiting, rest } => {

@@ -1,4 +1,4 @@
-//! When to plan again: others write meanwhile, and then the plan may be another one.
+//! When to plan again: others may write meanwhile, and the plan may change.
 
 use jiff::Timestamp;
 
@@ -6,16 +6,16 @@ use crate::error::{Code, Error};
 use crate::formats::manifest::Step;
 use crate::session::Session;
 
-/// How often a plan is made again.
+/// How often to plan again.
 const MOST: u32 = 5;
 
-/// What came of the plans so far.
+/// The result of the plans so far.
 pub(super) struct Attempts {
-    /// The time that all of them are of: a duration in the manifest ends at one moment, however often it is planned.
+    /// The time for all of them: a duration in the manifest ends at one moment, however often it is planned.
     pub(super) now: Timestamp,
     /// The plan that was shown last, and confirmed if it needed that.
     shown: Option<Vec<Step>>,
-    /// Why the last one came to nothing.
+    /// Why the last one failed.
     failed: Option<Error>,
     again: u32,
 }
@@ -30,10 +30,10 @@ impl Attempts {
         Self { now, shown: None, failed: None, again: 0 }
     }
 
-    /// Whether this plan was shown already.
+    /// Whether this plan was already shown.
     ///
     /// # Errors
-    /// Why it came to nothing, if others had no part in that: then it would fail again.
+    /// Why it failed, if others did not cause that: then it would fail again.
     pub(super) fn knows(&mut self, steps: &[Step]) -> Result<bool, Error> {
         let is_known = self.shown.as_ref().is_some_and(|shown| have_same_aim(shown, steps));
         match self.failed.take() {
@@ -42,23 +42,23 @@ impl Attempts {
         }
     }
 
-    /// Says why there is another plan, where there is one.
+    /// Says why there is another plan, if there is one.
     pub(super) fn introduce(&self, session: &mut Session) {
         if self.shown.is_some() {
             session.terminal.note("the store changed in the meantime; the plan is now:");
         }
     }
 
-    /// This plan was shown.
+    /// Records that this plan was shown.
     pub(super) fn show(&mut self, steps: &[Step]) {
         self.shown = Some(steps.to_vec());
     }
 
-    /// Another attempt, unless there is nothing to be hoped from it. What others did since can look like many an error:
-    /// a name that is taken, a key that is gone, a file that is there already.
+    /// Allows another attempt, unless it is hopeless. Changes by others can cause many errors: a name that is taken, a
+    /// key that is gone, a file that already exists.
     ///
     /// # Errors
-    /// Why this one came to nothing.
+    /// Why this one failed.
     pub(super) fn go_on(&mut self, session: &mut Session, error: Error) -> Result<(), Error> {
         let is_theirs = match error.code() {
             Code::Conflict => !error.is_reserved(),
@@ -73,7 +73,7 @@ impl Attempts {
             return Err(if is_conflict { error.hint("nothing was changed; apply the manifest again") } else { error });
         }
         self.again += 1;
-        // What was delivered before others came in between does not come back.
+        // What was delivered before others interfered is not withdrawn.
         for hint in error.hints().iter().filter(|_| error.code() == Code::Conflict) {
             session.terminal.note(hint);
         }

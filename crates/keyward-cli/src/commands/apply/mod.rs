@@ -69,12 +69,12 @@ pub struct Apply {
 /// More than a manifest of a hundred thousand keys has.
 const MOST: u64 = 64 * 1024 * 1024;
 
-/// A plan, and what it was made of.
+/// A plan, and what it was based on.
 struct Planned {
     steps: Vec<Step>,
     /// The end of the history at that time.
     head: Head,
-    /// The time that it is of.
+    /// The time of the plan.
     now: Timestamp,
 }
 
@@ -96,8 +96,8 @@ impl Apply {
     /// Makes the changes.
     ///
     /// # Errors
-    /// For mistakes in the manifest, what the store or a sink says, and where the person says no; then
-    /// nothing was changed.
+    /// For mistakes in the manifest, errors of the store or a sink, and if the person declines; then nothing was
+    /// changed.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let text = self.text(session)?;
         let wrong = |wrongs| self.mistakes(&text, wrongs);
@@ -126,7 +126,7 @@ impl Apply {
         text: &str,
         attempts: &mut Attempts,
     ) -> Result<Exit, Error> {
-        // Where there is no store yet, it is planned with one that is nowhere, and made when all is well.
+        // If there is no store yet, the plan uses one in memory, and the store is made when all is well.
         let found = session.store_to_plan()?;
         let exists = found.is_some();
         let mut store = found.map_or_else(|| Store::in_memory(session.now()), Ok)?;
@@ -195,7 +195,7 @@ impl Apply {
         if self.file == Path::new("-") { "stdin".to_owned() } else { self.file.display().to_string() }
     }
 
-    /// All mistakes, each with its file, line and column, as compilers write them.
+    /// All mistakes, each with its file, line and column, in the format of compilers.
     fn mistakes(&self, text: &str, wrongs: Vec<Mistake>) -> Error {
         let source = self.source();
         let mistakes = locate(text, wrongs);
@@ -223,7 +223,7 @@ impl Apply {
                 present.keys.extend(view.named(&wanted.name)?);
             }
         }
-        // What is compared with the manifest must be what the store was told. What is to be deleted goes as it is.
+        // Damaged data must not be compared with the manifest, but may be deleted.
         let named: BTreeSet<&Name> = gather(manifest.keys.iter().map(|wanted| &wanted.name));
         present.keys.iter().filter(|key| named.contains(&key.name)).try_for_each(|key| view.check_whole(key))?;
         let planned = plan(manifest, &present, self.prune, now);
@@ -231,8 +231,7 @@ impl Apply {
         Ok(Planned { steps, head, now })
     }
 
-    /// Makes sure that the plan is the one that would be made now: whatever others have changed since, it is not what
-    /// the manifest is about.
+    /// Checks that the same plan would be made now: changes by others since then must not concern the manifest.
     fn check_holds(
         &self,
         changes: &Changes<'_>,
@@ -248,7 +247,7 @@ impl Apply {
         Err(Error::new(Code::Conflict, "somebody changed the store in the meantime"))
     }
 
-    /// Whether all of it can be done, before anybody is asked and anything is hashed.
+    /// Checks that all of it is possible, before asking the person and hashing anything.
     fn rehearse(
         &self,
         session: &Session,
@@ -272,7 +271,7 @@ impl Apply {
         })
     }
 
-    /// Makes one change; `mint` makes a key, which is returned.
+    /// Makes one change; `mint` makes and returns a key.
     fn take(
         &self,
         changes: &Changes<'_>,
@@ -316,12 +315,12 @@ impl Apply {
         })
     }
 
-    /// Whether a person has to be asked first.
+    /// Whether to ask the person first.
     fn asks(&self, steps: &[Step]) -> bool {
         !self.yes && !self.dry_run && steps.iter().any(|step| step.action == Action::Delete)
     }
 
-    /// Deleting is asked about; everything else can be changed back.
+    /// Deletion needs confirmation; everything else can be changed back.
     fn confirm(&self, session: &mut Session, steps: &[Step]) -> Result<(), Error> {
         if !self.asks(steps) {
             return Ok(());
@@ -367,7 +366,7 @@ impl Apply {
     }
 }
 
-/// Makes the keys that are wanted, each with its secret.
+/// Makes the new keys, each with its secret.
 fn mint(
     session: &mut Session,
     store: &Store,

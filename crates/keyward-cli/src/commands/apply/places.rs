@@ -1,4 +1,4 @@
-//! Where the secrets of new keys go.
+//! Where the secrets of new keys are delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::store::Store;
 
 impl Apply {
-    /// The new keys, what their secrets start with, and where those go, each to a place of its own.
+    /// The new keys, their prefixes, and where their secrets go: each to its own place.
     pub(super) fn places(
         &self,
         session: &mut Session,
@@ -38,7 +38,7 @@ impl Apply {
         for (name, _, place) in &wanted {
             let Some((path, part)) = place.takes_up() else { continue };
             let others = taken.entry(path).or_default();
-            // What has no parts is taken up as a whole.
+            // A place without parts is occupied as a whole.
             let clash = others.iter().find(|(other, _)| part.is_none() || other.is_none() || *other == part);
             if let Some((_, other)) = clash {
                 return Err(Error::new(
@@ -56,7 +56,7 @@ impl Apply {
     fn place(&self, store: &Store, name: &Name, deliver: Option<&Deliver>) -> Result<Place, Error> {
         let file = |path: PathBuf| {
             let place = Place::File { path: path.clone(), existing: Existing::Refuse };
-            // What a crash left behind may be replaced: a secret that opens nothing.
+            // A leftover of a crash may be replaced: a secret that opens nothing.
             let existing = match place.proof()? {
                 Some(Proof::Secret { secret, content }) if store.view()?.is_leftover(secret.id())? => {
                     Existing::Only(content)
@@ -75,7 +75,7 @@ impl Apply {
             (Some(Deliver::GithubOutput(name)), _) => {
                 Ok(Place::Step { file: StepFile::Output, name: name.as_str().to_owned() })
             }
-            // The folder may be still to be made.
+            // The folder may not exist yet.
             (None, Some(folder)) if !folder.exists() => {
                 Ok(Place::File { path: folder.join(file_name(name)), existing: Existing::Refuse })
             }
@@ -87,7 +87,7 @@ impl Apply {
             .hint("add --secrets-dir DIR, or give the key a deliver table: deliver = { secret_file = \"…\" }")),
         }
     }
-    /// What a run that was killed left beside the places of keys that are there goes.
+    /// Removes what a killed run left beside the places of existing keys.
     pub(super) fn clear_up(&self, manifest: &Manifest, steps: &[Step]) {
         let is_new = |step: &&Step| step.action == Action::Create;
         let made: BTreeSet<&Name> = gather(steps.iter().filter(is_new).map(|step| step.subject.name()));
@@ -97,7 +97,7 @@ impl Apply {
                 (None, Some(folder)) => folder.join(file_name(&key.name)),
                 _ => continue,
             };
-            // It is a courtesy: where the folder cannot be looked at, nothing of it is needed.
+            // This is a courtesy: if the folder cannot be read, nothing in it is needed.
             let _ = Place::File { path: place, existing: Existing::Refuse }.clear_up();
         }
     }

@@ -1,4 +1,4 @@
-//! What a plan looks like, and what is told of it.
+//! How a plan and its result are shown.
 
 use serde::Serialize;
 
@@ -47,7 +47,8 @@ const LONG: usize = 20;
 /// In a shortened plan, at least this many steps of one kind in a row become the first and the last.
 const SHORTENED: usize = 4;
 
-/// Prints the plan. On a screen, of a long one the first and the last step of each kind, unless all are wanted.
+/// Prints the plan. On a screen, a long one is shortened to the first and the last step of each kind, unless all are
+/// wanted.
 pub(super) fn print_plan(session: &mut Session, steps: &[Step], wants_all: bool) -> Result<(), Error> {
     let is_whole = wants_all || steps.len() <= LONG || !session.terminal.kinds().stdout_is_terminal;
     for alike in steps.chunk_by(|one, other| one.action == other.action && one.subject.kind() == other.subject.kind()) {
@@ -61,7 +62,7 @@ pub(super) fn print_plan(session: &mut Session, steps: &[Step], wants_all: bool)
             alike => alike.iter().try_for_each(|step| session.terminal.print(&lines(step)))?,
         }
     }
-    // The plan is seen before anything of it is done, also in the log of a job.
+    // The plan is shown before any of it is done, even in the log of a job.
     session.terminal.flush()
 }
 
@@ -84,7 +85,7 @@ fn lines(step: &Step) -> String {
     }
 }
 
-/// Tells a person what came of the plan.
+/// Tells a person the result of the plan.
 pub(super) fn report_steps(session: &mut Session, steps: &[Step], outcome: &str) {
     let number = |action| steps.iter().filter(|step| step.action == action).count();
     let (made, changed, gone) = (number(Action::Create), number(Action::Change), number(Action::Delete));

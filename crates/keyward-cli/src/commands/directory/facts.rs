@@ -12,12 +12,12 @@ use keyward_core::rules::names::Name;
 
 /// The flags that only one of the four has.
 pub trait FactArgs: Args + Clone + Debug {
-    /// Which of the four.
+    /// The kind.
     const KIND: Kind;
     /// Changes what the flags name.
     ///
     /// # Errors
-    /// Where flags contradict each other, or there would be too many limits.
+    /// If flags contradict each other, or there would be too many limits.
     fn apply(&self, facts: &mut Facts) -> Result<(), Error>;
     /// Whether no flag was given.
     fn is_empty(&self) -> bool;

@@ -104,7 +104,7 @@ pub(super) fn edit<F: FactArgs>(session: &mut Session, args: Edit<F>) -> Result<
     Ok(Exit::DONE)
 }
 
-/// A setting that the kind does not have cannot be emptied, nor one that another flag sets.
+/// A setting cannot be cleared if the kind does not have it, or if another flag sets it.
 fn check_clear<F: FactArgs>(args: &Edit<F>) -> Result<(), Error> {
     let mut set =
         Draft { name: args.name.clone(), description: args.description.clone(), facts: Facts::default_of(F::KIND) };
@@ -144,7 +144,7 @@ pub(super) fn delete(session: &mut Session, kind: Kind, args: &Delete) -> Result
     let Some(entry) = store.view()?.entry(kind, &args.name)? else {
         return Err(no_such_entry(Some(&store), kind, &args.name));
     };
-    // Whether it can be deleted at all is checked before anybody is asked.
+    // First check whether it can be deleted at all, before asking the person.
     store.rehearse(session.stamp(), |changes| {
         changes.delete_entry(&changes.required_entry(kind, &args.name)?, args.with_keys)
     })?;
@@ -224,7 +224,7 @@ fn report(session: &mut Session, entry: &Entry, outcome: Effect, verb: &str) -> 
     Ok(())
 }
 
-/// In a narrow terminal, descriptions and dates go first.
+/// In a narrow terminal, descriptions and dates are dropped first.
 fn column(heading: &'static str) -> Column {
     let weight = match heading {
         "description" => 0,
@@ -235,7 +235,7 @@ fn column(heading: &'static str) -> Column {
     if ["rank", "users", "keys"].contains(&heading) { column.number() } else { column }
 }
 
-/// An entry for people: what it is called, and what it says, field by field.
+/// An entry for people, field by field.
 fn cells(session: &Session, entry: &Entry) -> Vec<(&'static str, Cell)> {
     let text = |value: &dyn ToString| Cell::from(value.to_string());
     let state = |enabled: bool| {

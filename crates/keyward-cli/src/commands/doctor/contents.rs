@@ -1,4 +1,4 @@
-//! What is looked at of the rows, wherever they are: whether all of it is in order, and as keyward wrote it.
+//! Checks of the rows, in a file or on a server: whether everything is sound, and as keyward wrote it.
 
 use super::{Diagnosis, Severity};
 use crate::error::Error;
@@ -19,7 +19,7 @@ pub(super) fn integrity(session: &Session, store: &Store, view: &View<'_>) -> Re
     let bad = |found: String| Diagnosis::bad("integrity", Severity::Problem, found, meaning, remedy());
     let working = session.terminal.working("looking through the store");
     let found = view.damage();
-    // In a file whose pages are out of order, not even the keys can be read.
+    // In a file with damaged pages, not even the keys can be read.
     let (keys, what) = match damaged_keys(session, view) {
         Err(StoreError::Corrupt { detail, .. }) if matches!(found, Ok(None)) => return Ok(bad(detail)),
         keys => keys.unwrap_or_default(),
@@ -37,7 +37,7 @@ pub(super) fn integrity(session: &Session, store: &Store, view: &View<'_>) -> Re
     })
 }
 
-/// What keyward did not make, it does not obey; but who put it there could do other things.
+/// keyward does not obey what it did not make, but whoever put it there could do other things.
 pub(super) fn schema(store: &Store, view: &View<'_>) -> Result<Diagnosis, Error> {
     const SHOWN: usize = 5;
     let mut found = view.strange_parts()?;
@@ -49,7 +49,7 @@ pub(super) fn schema(store: &Store, view: &View<'_>) -> Result<Diagnosis, Error>
     let more = found.len().saturating_sub(SHOWN);
     found.truncate(SHOWN);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    // A server obeys what stands in its schema, whoever put it there.
+    // A server obeys everything in its schema, whoever put it there.
     let (meaning, remedy) = if store.is_on_server() {
         (
             "somebody changed the schema without keyward; a trigger, a rule or a policy could change what keyward does",
@@ -65,7 +65,7 @@ pub(super) fn schema(store: &Store, view: &View<'_>) -> Result<Diagnosis, Error>
     Ok(Diagnosis::bad("schema", Severity::Problem, format!("{}{more}", found.join(", ")), meaning, remedy))
 }
 
-/// The keys of which something is missing, and what.
+/// The keys with missing data, and what is missing.
 fn damaged_keys(session: &Session, view: &View<'_>) -> Result<(NameCount, Vec<String>), StoreError> {
     const KINDS: usize = 5;
     let (mut keys, mut what) = (NameCount::default(), vec![]);

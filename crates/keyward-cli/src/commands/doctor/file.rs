@@ -1,4 +1,4 @@
-//! What is looked at of the file: who may do what with it, and what it is kept on.
+//! Checks of the file: its permissions, and its file system.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ pub(super) fn permissions(path: &Path) -> Diagnosis {
     Diagnosis::ok(check, format!("the store has mode {:03o}, its folder {:03o}", mode(&file), mode(&around)))
 }
 
-/// SQLite's log needs memory that all users of the file share, which file servers do not give.
+/// SQLite's log needs memory that all users of the file share, which file servers do not provide.
 pub(super) fn file_system(path: &Path) -> Diagnosis {
     let check = "file_system";
     let (level, finding, meaning) = match platform::file_system(path) {

@@ -1,4 +1,4 @@
-//! What is looked at of the keys, and of what the store decides for them.
+//! Checks of the keys, and of the settings that apply to them.
 
 use jiff::Timestamp;
 
@@ -16,7 +16,7 @@ use keyward_core::store::{Filter, Imports, NameCount, StoreError, View};
 pub(in crate::commands) const SOON: &str = "14d";
 pub(in crate::commands) const LONG: &str = "90d";
 
-/// How long one of these is.
+/// The length of one of these.
 pub(in crate::commands) fn span_of(text: &str) -> Duration {
     text.parse().unwrap_or_default()
 }
@@ -107,7 +107,7 @@ pub(super) fn keys(session: &Session, view: &View<'_>) -> Result<Vec<Diagnosis>,
     let soon = Filter { expires_by: Some(span_of(SOON).after(now).unwrap_or(Timestamp::MAX)), ..Filter::default() };
     let unused =
         Filter { unused_since: Some(span_of(LONG).before(now).unwrap_or(Timestamp::MIN)), ..Filter::default() };
-    // No advice that the store refuses.
+    // Do not advise what the store would refuse.
     let (never, soon_ends) = match view.settings()?.max_lifetime {
         None => (
             "keyward edit KEY --expires 90d; for new keys: keyward settings set default-lifetime 90d".to_owned(),

@@ -40,11 +40,11 @@ pub struct Doctor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Severity {
-    /// In order.
+    /// All is well.
     Ok,
-    /// Worth a look.
+    /// Worth checking.
     Warning,
-    /// Has to be fixed.
+    /// Must be fixed.
     Problem,
 }
 
@@ -55,13 +55,13 @@ struct Diagnosis {
     level: Severity,
     /// What was found.
     finding: String,
-    /// What it means; `None` where all is well.
+    /// What it means; `None` if all is well.
     meaning: Option<&'static str>,
-    /// How to fix it; `None` where all is well.
+    /// How to fix it; `None` if all is well.
     remedy: Option<String>,
     /// How many keys it is about.
     count: u64,
-    /// The first of them.
+    /// The first few of them.
     keys: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ impl Diagnosis {
         Self { level, meaning, remedy, ..Self::ok(check, finding) }
     }
 
-    /// A finding about keys. The words say it of none, of one, and of several; the last two follow the number.
+    /// A finding about keys, worded for none, for one and for several; the last two follow the number.
     fn about(
         check: &'static str,
         found: NameCount,
@@ -99,7 +99,7 @@ impl Diagnosis {
     }
 }
 
-/// A number, and what there is one of, or several.
+/// A number with its singular or plural.
 pub(in crate::commands) fn count_of(number: u64, one: &str, several: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { several })
 }
@@ -108,7 +108,7 @@ impl Doctor {
     /// Runs all checks and prints the findings.
     ///
     /// # Errors
-    /// Where there is no store that can be read.
+    /// If there is no readable store.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let store = session.existing_store()?;
         let findings = examine(session, &store)?;
@@ -137,7 +137,7 @@ fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
     let is_known = match store.check_up_server(&*session.clock())? {
         Some(server) => {
             findings.extend(server::findings(&server));
-            // It is told which tables this role may not read; so nothing more can be looked at.
+            // The report says which tables this role may not read, so nothing more can be checked.
             if server.role.lacks.iter().any(|right| right.starts_with("SELECT ")) {
                 return Ok(findings);
             }
@@ -145,7 +145,7 @@ fn examine(session: &Session, store: &Store) -> Result<Vec<Diagnosis>, Error> {
         }
         None => true,
     };
-    // Every file has the schema of this program, or is opened as if it had.
+    // Every file has this program's schema, or is opened as if it had.
     #[cfg(not(feature = "postgres"))]
     let is_known = true;
     let view = &store.view()?;

@@ -1,4 +1,4 @@
-//! What is looked at of the server that the store is on, and of the role that is signed in with.
+//! Checks of the store's server, and of the signed-in role.
 
 use super::{Diagnosis, Severity};
 use crate::text::count;
@@ -6,9 +6,9 @@ use keyward_core::store::{DeadRows, Durability, RoleCheckup, SchemaCheckup, Serv
 
 /// How far the clocks of hosts may be apart, in seconds.
 const SKEW: f64 = 2.0;
-/// From how many on rows that are left over are worth a word, where they are more than those that are there.
+/// How many dead rows are worth reporting, if they outnumber the live ones.
 const MANY: u64 = 10_000;
-/// How many rights, columns or tables are told by name.
+/// How many rights, columns or tables are named.
 const SHOWN: usize = 5;
 
 pub(super) fn findings(found: &ServerCheckup) -> Vec<Diagnosis> {

@@ -1,7 +1,7 @@
-//! What a git history ever added: each version of each file once, and the messages of commits and tags.
+//! Everything that a git history ever added: each version of each file once, and the messages of commits and tags.
 //!
-//! The installed git reads the repository. What its configuration would run (hooks, pagers, external diffs, signature
-//! checks, fetches from elsewhere) is not run: a repository that is looked through may come from anywhere.
+//! The installed git reads the repository. Nothing that its configuration could start is run (hooks, pagers, external
+//! diffs, signature checks, fetches), because the repository may come from anywhere.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,11 +13,11 @@ use super::sources::{Buffer, Sighting, look_through};
 use crate::error::{Code, Error};
 use crate::text::clean;
 
-/// An object with a secret in it.
+/// An object that contains a secret.
 pub(super) struct Object {
-    /// The path of a file; a message has none.
+    /// The path of a file; `None` for a message.
     pub(super) path: Option<String>,
-    /// The commit that added it, or that has it as its message. `None` where no commit tells.
+    /// The commit that added it, or whose message it is. `None` if no commit names it.
     pub(super) commit: Option<String>,
     pub(super) sightings: Vec<Sighting>,
 }
@@ -25,11 +25,11 @@ pub(super) struct Object {
 /// What was found in a history.
 pub(super) struct History {
     pub(super) objects: Vec<Object>,
-    /// Older commits are not here.
+    /// Whether older commits are missing here.
     pub(super) is_shallow: bool,
 }
 
-/// The secrets in the history of the repository at `folder`: all of it, or those commits that a `range` names.
+/// The secrets in the history of the repository at `folder`: all of it, or only the commits in `range`.
 ///
 /// # Errors
 /// If git is not installed, `folder` is in no repository, or git cannot read the history.
@@ -53,7 +53,7 @@ pub(super) fn look(folder: &Path, range: Option<&str>) -> Result<History, Error>
         Some(stdout) => objects(BufReader::new(stdout)),
         None => Ok(BTreeMap::new()),
     };
-    // The first complaint is the one that says what is wrong.
+    // The first complaint says what is wrong.
     list.end()?;
     read.end()?;
     let mut found = found.map_err(|error| broken(&error.to_string()))?;
@@ -61,7 +61,7 @@ pub(super) fn look(folder: &Path, range: Option<&str>) -> Result<History, Error>
     Ok(History { objects: found.into_values().collect(), is_shallow: answer.trim() == "true" })
 }
 
-/// What names another repository than that of the folder, as in a hook.
+/// Variables that name another repository than the folder's, as in a hook.
 const OF_ANOTHER: [&str; 6] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -71,13 +71,13 @@ const OF_ANOTHER: [&str; 6] = [
     "GIT_INDEX_FILE",
 ];
 
-/// A git that does what it is told, and nothing that a configuration adds.
+/// A git that does only what it is told, and nothing from a configuration.
 fn git(folder: &Path) -> Command {
     let mut git = Command::new("git");
     git.arg("-C").arg(folder).args(["--no-pager", "--no-replace-objects", "-c", "log.showSignature=false"]);
     git.args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false"]);
     git.env("GIT_NO_LAZY_FETCH", "1").env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
-    // Versions that do not know the first of these would ask a remote, whose address may be a command.
+    // Versions that do not know the first of these could contact a remote, whose address may be a command.
     git.env("GIT_ALLOW_PROTOCOL", "none").env("GIT_GRAFT_FILE", "/dev/null");
     if folder != Path::new(".") {
         for name in OF_ANOTHER {
@@ -96,7 +96,7 @@ fn revisions(range: Option<&str>) -> Vec<&str> {
     }
 }
 
-/// A git at work. What it complains about goes into a file: nobody reads it before the end, and it may be much.
+/// A running git. Its error output goes into a file, because it is read only at the end and may be long.
 struct Running {
     child: Child,
     said: File,
@@ -130,7 +130,7 @@ impl Running {
     }
 }
 
-/// So much of what git says is looked at.
+/// How much of git's error output is read.
 const MOST_SAID: u64 = 1 << 20;
 
 fn broken(what: &str) -> Error {
@@ -173,7 +173,7 @@ fn objects(mut stream: BufReader<ChildStdout>) -> io::Result<BTreeMap<String, Ob
     }
 }
 
-/// Finds out which commits added the files, and under which names. One look at all commits, the oldest first.
+/// Finds out which commits added the files, and under which names. Reads all commits once, the oldest first.
 fn name_commits(folder: &Path, range: Option<&str>, found: &mut BTreeMap<String, Object>) -> Result<(), Error> {
     if found.values().all(|object| object.commit.is_some()) {
         return Ok(());

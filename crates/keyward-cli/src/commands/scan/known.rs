@@ -1,4 +1,4 @@
-//! Whose a secret is that was found, and whether it works.
+//! Which key a found secret belongs to, and whether it works.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,16 +12,16 @@ use keyward_core::verifier::VerifyError;
 use crate::error::Error;
 use crate::session::Session;
 
-/// What the store knows of a secret.
+/// What the store knows about a secret.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
-    /// The key, also one that was deleted; `None` where it is of another store.
+    /// The key, even a deleted one; `None` if the secret belongs to another store.
     pub(super) name: Option<Name>,
-    /// The state of the key, or `retired` where the secret is over, or `deleted`.
+    /// The state of the key, or `retired` if the secret has ended, or `deleted`.
     pub(super) state: Option<&'static str>,
-    /// Whether it is the secret of the key, and not only a text with its id; `None` where that cannot be told.
+    /// Whether it is the key's secret, not only a text with its id; `None` if that is unknown.
     pub(super) genuine: Option<bool>,
-    /// The key, where what was found opens something.
+    /// The key, if the found secret opens something.
     pub(super) live: Option<Box<Key>>,
 }
 
@@ -29,19 +29,20 @@ pub(super) struct Known {
 #[derive(Default)]
 pub(super) struct Lookup {
     memory: Memory,
-    /// Whether the store tells of keys that are gone: a role of a database that only verifies may not read that.
+    /// Whether the store reveals deleted keys: a database role that only verifies may not read them.
     tells_history: Option<bool>,
-    /// The genuine secrets that were found, and what is known of them. Of all texts with an id, one is genuine.
+    /// The genuine secrets that were found, with what is known of them. Only one text with an id is genuine.
     genuine: BTreeMap<Id, (Secret, Known)>,
-    /// Texts with the id of a secret that do not match it, and what is known of those. They may be many.
+    /// Texts with the id of a secret that do not match it, with what is known of them. There may be many.
     forged: HashMap<Id, (HashSet<String>, Known)>,
 }
 
 impl Lookup {
-    /// What the store knows of a secret. Costs one Argon2id where it has its id, until the genuine one was found.
+    /// What the store knows about a secret. Computes one Argon2id hash if the store has its id, until the genuine one
+    /// was found.
     ///
     /// # Errors
-    /// Where the store cannot be read, or the key is damaged.
+    /// If the store cannot be read, or the key is damaged.
     pub(super) fn look(&mut self, session: &Session, store: &Store, secret: Secret) -> Result<Known, Error> {
         if let Some((text, known)) = self.genuine.get(secret.id()) {
             let is_it = text.expose() == secret.expose();

@@ -74,13 +74,13 @@ pub struct Scan {
     sarif: bool,
 }
 
-/// What has come of it so far.
+/// The result so far.
 struct Sum<'s> {
     store: Option<&'s Store>,
     report: Report,
     lookup: Lookup,
     found: u64,
-    /// The keys to stop, each with the public ids of its secrets that were found.
+    /// The keys to stop, each with the public ids of its found secrets.
     live: BTreeMap<Id, (Key, Vec<Id>)>,
     /// The first key that cannot be read.
     damage: Option<Error>,
@@ -89,10 +89,10 @@ struct Sum<'s> {
 }
 
 impl Scan {
-    /// Looks through everything that was named.
+    /// Searches everything that was named.
     ///
     /// # Errors
-    /// Where something cannot be read: what was found in the rest is told all the same.
+    /// If something cannot be read: what was found in the rest is reported nevertheless.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         if self.disable && !self.yes && !session.terminal.can_ask() {
             return Err(Error::new(Code::ConfirmationRequired, "refusing to disable keys without confirmation")
@@ -127,7 +127,7 @@ impl Scan {
         if form == Form::Names {
             live.values().try_for_each(|(key, _)| session.terminal.print(&format!("{}\n", key.name)))?;
         }
-        // A document is whole whatever went wrong.
+        // A document must be complete whatever went wrong.
         report.end(session)?;
         session.terminal.flush()?;
         let looked = looked?;
@@ -159,7 +159,7 @@ impl Scan {
         Ok(if self.fail_if_any && found > 0 { Exit::FOUND } else { Exit::DONE })
     }
 
-    /// Looks through files and folders. Returns what that was, in words.
+    /// Searches files and folders. Returns a description of them.
     fn in_files(&self, session: &mut Session, sum: &mut Sum<'_>) -> Result<String, Error> {
         let mut paths = self.paths.clone();
         if paths.is_empty() {
@@ -234,7 +234,7 @@ impl Scan {
             let question = format!("Disable {} now: {}?", count(names.len() as u64, "key"), names.join(", "));
             match session.confirm(&question, Enter::MeansNo) {
                 Ok(()) => {}
-                // It was an offer.
+                // It was only an offer.
                 Err(error) if error.code() == Code::Cancelled && !self.disable => return Ok(()),
                 Err(error) => return Err(error),
             }
@@ -242,7 +242,7 @@ impl Scan {
         let mut store = session.store_to_change()?;
         let disabled = session.write(&mut store, |changes| {
             let disable = |(key, found): &(Key, Vec<Id>)| {
-                // Somebody may have deleted it in the meantime, or given it another secret.
+                // It may have been deleted or rotated in the meantime.
                 let Some(present) = changes.key(&key.id)? else { return Ok(None) };
                 let works = |secret: &SecretInfo| {
                     found.contains(&secret.id) && secret.state(changes.now()) != SecretState::Retired
@@ -262,7 +262,7 @@ impl Scan {
 }
 
 impl Sum<'_> {
-    /// Tells of a secret.
+    /// Reports a secret.
     fn tell(
         &mut self,
         session: &mut Session,
@@ -273,7 +273,7 @@ impl Sum<'_> {
         let id = secret.id().clone();
         let mut known = match self.store.map(|store| self.lookup.look(session, store, secret)) {
             Some(Ok(known)) => Some(known),
-            // What is damaged is not decided about, and the others are.
+            // A damaged key is not decided about, but the others are.
             Some(Err(error)) if error.code() == Code::StoreCorrupt => {
                 session.terminal.warn_with_code("damaged", error.message());
                 self.damage.get_or_insert(error);
@@ -293,7 +293,7 @@ impl Sum<'_> {
         self.report.tell(session, &finding)
     }
 
-    /// Looks through standard input.
+    /// Searches standard input.
     fn look_at_stdin(&mut self, session: &mut Session) -> Result<(), Error> {
         let mut stdin = session.terminal.take_stdin();
         let mut told = Ok(());

@@ -1,4 +1,4 @@
-//! What was found, told as lines, as JSON, and as SARIF 2.1.0 (OASIS standard of 2020).
+//! Reports what was found: as lines, as JSON, or as SARIF 2.1.0 (OASIS standard of 2020).
 
 use serde::Serialize;
 use serde_json::json;
@@ -10,17 +10,17 @@ use crate::error::Error;
 use crate::session::Session;
 use crate::text::clean;
 
-/// How it is told.
+/// The format of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Lines,
-    /// Only the names of keys whose secrets work.
+    /// Only the names of keys with working secrets.
     Names,
     Json,
     Sarif,
 }
 
-/// A secret, where it stands, and whose it is.
+/// A secret, its position, and its key.
 #[derive(Debug, Serialize)]
 pub(super) struct Finding {
     /// `None` for a message.
@@ -35,12 +35,12 @@ pub(super) struct Finding {
     genuine: Option<bool>,
     #[serde(skip)]
     is_live: bool,
-    /// Whether there was a store that could know of it.
+    /// Whether there was a store to look it up in.
     #[serde(skip)]
     is_looked_up: bool,
 }
 
-/// Where a secret stands.
+/// The position of a secret.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'p> {
     pub(super) file: Option<&'p str>,
@@ -55,7 +55,7 @@ impl Finding {
         let known = known.unwrap_or(&nothing);
         let Place { file, commit, line, column } = place;
         Self {
-            // The name of a file may be a secret, too.
+            // The name of a file may be a secret too.
             file: file.map(|file| redact(file).into_owned()),
             line,
             column,
@@ -85,14 +85,14 @@ impl Finding {
 
     fn line(&self) -> String {
         let commit = self.commit.as_ref().map(|commit| format!("{}:", commit.get(..12).unwrap_or(commit)));
-        // A line is a finding, whatever a file is called.
+        // Each finding must be one line, whatever the file is named.
         let file = self.file.as_deref().map_or("(message)".into(), clean).replace('\n', "\u{fffd}");
         let place = format!("{}{file}:{}:{}", commit.unwrap_or_default(), self.line, self.column);
         format!("{place}: {} ({}_{}_…)\n", self.words(), self.prefix, self.id)
     }
 
     fn sarif(&self) -> serde_json::Value {
-        // A location has to have an address: that of a message is the name of its commit.
+        // A location must have a URI: for a message, it is the name of its commit.
         let commit = self.commit.as_deref().unwrap_or_default();
         let address = self.file.as_ref().map_or_else(|| format!("commit/{commit}"), |file| uri(file));
         let mut location = json!({"physicalLocation": {
@@ -107,7 +107,7 @@ impl Finding {
             "level": if self.is_live { "error" } else { "warning" },
             "message": {"text": format!("{} ({}_{}_…)", self.words(), self.prefix, self.id)},
             "locations": [location],
-            // What stays the same where lines move.
+            // What stays the same when lines move.
             "partialFingerprints": {"secretId/v1": self.id},
             "properties": self,
         })
@@ -116,7 +116,7 @@ impl Finding {
 
 const RULE: &str = "leaked-secret";
 
-/// A path as the reference of a URI (RFC 3986): what it has no use for is percent-encoded.
+/// A path as a URI reference (RFC 3986): characters not allowed there are percent-encoded.
 fn uri(path: &str) -> String {
     let is_free = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     let path =
@@ -125,7 +125,7 @@ fn uri(path: &str) -> String {
     if path.starts_with('/') { format!("file://{path}") } else { path }
 }
 
-/// Tells findings one by one: there may be very many.
+/// Reports findings one by one, because there may be very many.
 pub(super) struct Report {
     form: Form,
     told: u64,

@@ -1,7 +1,7 @@
-//! What is looked through: files and folders, standard input, and how each is read in parts.
+//! The sources of a search: files, folders and standard input, and how each is read in parts.
 //!
-//! What is in a folder is not trusted: a link is not followed, and what is neither a file nor a folder (a pipe, a device)
-//! is not opened. What was named is read whatever it is.
+//! The content of a folder is not trusted: links are not followed, and anything that is neither a file nor a folder (a
+//! pipe, a device) is not opened. What was named is read whatever it is.
 
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read};
@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::platform::{is_made_up, open_unlinked};
 
-/// So much is read at once.
+/// How many bytes are read at once.
 const PART: usize = 1 << 20;
 
-/// A secret, and where it stands.
+/// A secret and its position.
 #[derive(Debug)]
 pub(super) struct Sighting {
     pub(super) secret: Secret,
@@ -26,7 +26,8 @@ pub(super) struct Sighting {
     pub(super) column: u64,
 }
 
-/// Holds what is read. Workers use one for all their files: making and wiping it takes longer than reading a usual file.
+/// Holds what is read. A worker uses one for all its files: making and wiping it takes longer than reading a typical
+/// file.
 pub(super) struct Buffer(Zeroizing<Vec<u8>>);
 
 impl Buffer {
@@ -35,23 +36,23 @@ impl Buffer {
     }
 }
 
-/// What compressed files begin with, which are not looked into: gzip (RFC 1952), zip, bzip2, xz, zstd (RFC 8878), 7z.
+/// The magic numbers of compressed files, which are not searched: gzip (RFC 1952), zip, bzip2, xz, zstd (RFC 8878), 7z.
 const COMPRESSED: [&[u8]; 6] =
     [b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c"];
 
 /// Reads `source` to its end and calls `see` with each secret in it, in order. Returns whether it is compressed.
 ///
 /// # Errors
-/// Where it cannot be read, or what `see` returns.
+/// If it cannot be read, or what `see` returns.
 pub(super) fn look_through(
     source: &mut dyn Read,
     buffer: &mut Buffer,
     see: &mut dyn FnMut(Sighting) -> io::Result<()>,
 ) -> io::Result<bool> {
     let buffer = &mut *buffer.0;
-    // What is kept of the part before, the lines in front of it, and how many bytes of the last one.
+    // The bytes kept from the previous part, the lines before them, and how many bytes of the last one.
     let (mut kept, mut breaks, mut in_line) = (0, 0, 0);
-    // The place of the part, and the secrets that were found in what is kept: they are found there once more.
+    // The position of the part, and the secrets already found in the kept bytes: they will be found again.
     let (mut base, mut seen): (u64, Vec<(u64, Id)>) = (0, vec![]);
     let mut is_compressed = false;
     loop {
@@ -61,7 +62,7 @@ pub(super) fn look_through(
         let mut counted = Lines { bytes: &buffer[..filled], at: 0, breaks, in_line };
         for leak in leaks(&buffer[..filled]) {
             let (place, id) = (base + leak.start as u64, leak.secret.id().clone());
-            // Where it begins is not told to the byte, of one that is encoded.
+            // The start of an encoded secret is not exact to the byte.
             if seen.iter().any(|(before, other)| before.abs_diff(place) < 4 && *other == id) {
                 continue;
             }
@@ -72,7 +73,7 @@ pub(super) fn look_through(
         if read == 0 || filled < buffer.len() {
             return Ok(is_compressed);
         }
-        // From the beginning: what was found may stand behind that place.
+        // From the beginning: what was found may be after that position.
         let mut counted = Lines { bytes: &buffer[..filled], at: 0, breaks, in_line };
         counted.at(filled - WIDEST);
         (breaks, in_line) = (counted.breaks, counted.in_line);
@@ -92,7 +93,7 @@ struct Lines<'b> {
 }
 
 impl Lines<'_> {
-    /// The line and the column of a place that is not before the last one.
+    /// The line and the column of a position that is not before the last one.
     fn at(&mut self, place: usize) -> (u64, u64) {
         let between = &self.bytes[self.at.min(place)..place];
         let breaks = memchr::memchr_iter(b'\n', between).count() as u64;
@@ -120,32 +121,32 @@ fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(read)
 }
 
-/// Something to look through.
+/// Something to search.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) path: PathBuf,
-    /// As its folder tells; `None` for what was named.
+    /// As listed in its folder; `None` for what was named.
     kind: Option<FileType>,
 }
 
 impl Source {
-    /// Opens it; `None` where it is nothing that is looked into.
+    /// Opens it; `None` if it is not searched.
     pub(super) fn open(&self) -> io::Result<Option<File>> {
         if self.kind.is_none() {
             return File::open(&self.path).map(Some);
         }
         match open_unlinked(&self.path) {
             Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
-            // A link has taken its place, or it is gone.
+            // A link has replaced it, or it is gone.
             Err(error) if error.kind() == ErrorKind::NotFound || crate::platform::is_link_error(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 }
 
-/// The files below some paths, in the order of their names.
+/// The files below some paths, in order of their names.
 pub(super) struct Walk {
-    /// What is still to be looked at, the next one last.
+    /// What is still to be visited, the next one last.
     ahead: Vec<Source>,
 }
 
@@ -164,11 +165,11 @@ impl Iterator for Walk {
             let is_named = next.kind.is_none();
             let kind = next.kind.map_or_else(|| fs::metadata(&next.path).map(|found| found.file_type()), Ok);
             match kind {
-                // What the system makes up has no end.
+                // What the system makes up may be endless.
                 Ok(kind) if kind.is_dir() && !is_named && is_made_up(&next.path) => {}
                 Ok(kind) if kind.is_dir() => match inside(&next.path) {
                     Ok(inside) => self.ahead.extend(inside),
-                    // It was there a moment ago.
+                    // It existed a moment ago.
                     Err(error) if error.kind() == ErrorKind::NotFound && !is_named => {}
                     Err(error) => return Some(Err((next.path, error))),
                 },
@@ -210,10 +211,10 @@ mod tests {
         }
     }
 
-    /// Each is seen once, at its line, whatever is before it and wherever a part ends.
+    /// Each is seen once, on its line, whatever is before it and wherever a part ends.
     #[test]
     fn however_it_is_written_a_secret_that_a_part_cuts_is_seen_once() {
-        // Made up.
+        // A made-up secret.
         let secret = Secret::build(&"kw".parse().unwrap(), Id::from_random([3; 8]), &[9; 32]);
         let plain = secret.expose();
         let base64 = base64::engine::general_purpose::STANDARD.encode(plain);
@@ -242,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_wherever_a_part_ends() {
-        // Made up.
+        // A made-up secret.
         let secret = Secret::build(&"kw".parse().unwrap(), Id::from_random([3; 8]), &[9; 32]);
         let text = secret.expose().as_bytes();
         for end in [PART, PART + WIDEST, PART + WIDEST - 1, 2 * PART + WIDEST] {

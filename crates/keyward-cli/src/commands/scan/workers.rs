@@ -1,4 +1,4 @@
-//! Looks through many files at once, and tells what was found in their order.
+//! Searches many files at once, and reports the findings in order.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,43 +9,44 @@ use std::thread;
 
 use super::sources::{Buffer, Sighting, Source, Walk, look_through};
 
-/// A worker is never further ahead of what was told than this many files.
+/// How many files a worker may be ahead of the report.
 const AHEAD: usize = 10_000;
-/// How many secrets may wait for the files before theirs. Those of the file that is told now never wait.
+/// How many secrets may wait for earlier files. Those of the file being reported never wait.
 const WAITING: usize = 100_000;
 /// How many secrets are passed on at once.
 const BATCH: usize = 100;
-/// How many files without secrets are passed on at once: most have none, and reading one takes less time than a message.
+/// How many files without secrets are passed on at once: most have none, and reading one is faster than sending a
+/// message.
 const FINISHED: usize = 64;
 
-/// What comes of a file.
+/// News about a file.
 pub(super) enum News {
-    /// These were found in it, and there may be more.
+    /// These secrets were found in it, and there may be more.
     Found(Vec<Sighting>),
     /// It could not be read, or not to its end.
     Unread(io::Error),
 }
 
-/// How many files were looked through.
+/// How many files were searched.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Looked {
     pub(super) files: u64,
-    /// Of these, they were not looked into.
+    /// How many of these were compressed, and not searched.
     pub(super) compressed: u64,
 }
 
-/// What became of a file.
+/// How a file ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Read,
-    /// Read, and not looked into.
+    /// Compressed, and not searched.
     Compressed,
     Unread,
 }
 
 enum Message {
     News(usize, PathBuf, News),
-    /// Nothing more comes of these files.
+    /// There is no more news about these files.
     Finished(Vec<(usize, End)>),
 }
 
@@ -54,10 +55,10 @@ type Next = (usize, Result<Source, (PathBuf, io::Error)>);
 
 struct State {
     walk: Walk,
-    /// How many files were taken, and how many were told.
+    /// How many files were taken, and how many were reported.
     taken: usize,
     told: usize,
-    /// Secrets that were found and not told yet.
+    /// Secrets that were found and not reported yet.
     waiting: usize,
     is_over: bool,
 }
@@ -67,7 +68,7 @@ struct Shared {
     has_moved: Condvar,
 }
 
-/// Nobody listens any more.
+/// The receiver is gone.
 struct Deaf;
 
 impl Shared {
@@ -75,7 +76,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything before the file `now` was told, and there is `room` for so many secrets again.
+    /// Everything before the file `now` was reported, and there is `room` for this many secrets again.
     fn tell_progress(&self, now: usize, room: usize) {
         let mut state = self.state();
         let has_moved = now > state.told || room > 0;
@@ -87,7 +88,7 @@ impl Shared {
         }
     }
 
-    /// Waits until nothing holds a worker back. Others may wait for what it has not told yet, so that is told first.
+    /// Waits until a worker may continue. Others may wait for news that it has not sent yet, so it sends that first.
     fn wait_while(
         &self,
         worker: &mut Worker<'_>,
@@ -115,7 +116,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Looks through files until there are none left, or nobody listens.
+    /// Searches files until there are none left, or the receiver is gone.
     fn work(&self, messages: &SyncSender<Message>) -> Result<(), Deaf> {
         let mut worker = Worker { messages, finished: vec![] };
         let mut buffer = Buffer::new();
@@ -144,7 +145,7 @@ impl Shared {
     }
 }
 
-/// A thread that looks through files.
+/// A searching thread.
 struct Worker<'w> {
     messages: &'w SyncSender<Message>,
     finished: Vec<(usize, End)>,
@@ -160,7 +161,7 @@ impl Worker<'_> {
         if finished.is_empty() { Ok(()) } else { self.tell(Message::Finished(finished)) }
     }
 
-    /// Looks through a file, and tells what is in it. Returns whether it is compressed.
+    /// Searches a file, and reports what is in it. Returns whether it is compressed.
     fn look(&mut self, shared: &Shared, number: usize, source: &Source, buffer: &mut Buffer) -> io::Result<bool> {
         let Some(mut file) = source.open()? else { return Ok(false) };
         let mut batch = vec![];
@@ -180,18 +181,18 @@ impl Worker<'_> {
     }
 }
 
-/// What came of a file so far.
+/// The news about a file so far.
 #[derive(Default)]
 struct Heard {
     news: Vec<(PathBuf, News)>,
     end: Option<End>,
 }
 
-/// Puts what comes of files into their order.
+/// Puts the news about files in order.
 #[derive(Default)]
 struct Order {
     waiting: BTreeMap<usize, Heard>,
-    /// The file that is told now.
+    /// The file being reported now.
     now: usize,
     looked: Looked,
 }
@@ -208,7 +209,7 @@ impl Order {
         }
     }
 
-    /// Calls `hear` with all that can be told, and returns for how many secrets there is room again.
+    /// Calls `hear` with all news that is next in order, and returns how many secrets there is room for again.
     fn tell<E>(&mut self, mut hear: impl FnMut(&Path, News) -> Result<(), E>) -> Result<usize, E> {
         let mut room = 0;
         while let Some(heard) = self.waiting.get_mut(&self.now) {
@@ -226,10 +227,10 @@ impl Order {
     }
 }
 
-/// Looks through the files of `walk` with `threads` threads, and calls `hear` with what comes of each, in their order.
+/// Searches the files of `walk` with `threads` threads, and calls `hear` with the news about each, in order.
 ///
 /// # Errors
-/// What `hear` returns; then the rest is not looked through.
+/// What `hear` returns; then the rest is not searched.
 pub(super) fn in_order<E>(
     walk: Walk,
     threads: usize,

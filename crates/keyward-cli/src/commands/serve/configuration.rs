@@ -1,4 +1,4 @@
-//! What is served: by the file, by the flags, or by both.
+//! What is served, from the file, the flags, or both.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use keyward_http::policy::{Policies, TenantFrom};
 use keyward_http::server::{Address, Config, ConfigError, Listen, Reload};
 use keyward_http::{Policy, PolicyName};
 
-/// Where proxies ask if nobody says anything else.
+/// Where proxies ask by default.
 const DEFAULT: &str = "127.0.0.1:9180";
-/// Its name in the folder that systemd makes for a service.
+/// Its name in the folder that systemd makes for the service.
 const SOCKET: &str = "guard.sock";
 
-/// The flags, and what the environment says, apart from the session: it is needed again at a reload.
+/// The flags and the environment, separate from the session, because a reload needs them again.
 #[derive(Clone)]
 struct Said {
     file: Option<std::path::PathBuf>,
     listen: Vec<Listen>,
-    /// Where to listen if neither flags nor file say.
+    /// Where to listen if neither flags nor file say so.
     otherwise: Listen,
     /// The same for operators.
     admin_otherwise: Option<Address>,
@@ -32,10 +32,10 @@ struct Said {
 }
 
 impl Serve {
-    /// What is to be served.
+    /// What to serve.
     ///
     /// # Errors
-    /// Where file or flags say what cannot be.
+    /// If the file or the flags are invalid.
     pub(super) fn configuration(&self, session: &Session) -> Result<Config, Error> {
         if self.config.is_some() && !self.policy.is_empty() {
             return Err(Error::new(Code::Usage, "the flags of a policy cannot be used with --config")
@@ -92,7 +92,7 @@ impl Serve {
     }
 }
 
-/// In the folder that systemd has made for the service, else on this machine.
+/// In the folder that systemd made for the service, else on this machine.
 fn default_place(session: &Session) -> Result<Listen, Error> {
     let folders = session.environment("RUNTIME_DIRECTORY").and_then(|folders| folders.into_string().ok());
     // systemd.exec(5): several are separated by colons.
@@ -110,7 +110,7 @@ impl Said {
         if self.file.is_none() {
             config.policies = self.policies.clone();
         }
-        // Flags win over the file.
+        // Flags override the file.
         if !self.listen.is_empty() {
             config.listen.clone_from(&self.listen);
         }
@@ -133,7 +133,7 @@ fn in_file(path: &Path, error: ConfigError) -> ConfigError {
     ConfigError { message: format!("{}: {}", path.display(), error.message), hint: error.hint }
 }
 
-/// The text of the file, if only those who are trusted can have written it.
+/// The text of the file, if only trusted users can have written it.
 fn read(path: &Path) -> Result<String, ConfigError> {
     let wrong = |what: String, hint: &str| ConfigError {
         message: format!("{}: {what}", path.display()),
@@ -144,19 +144,19 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     };
     let found = std::fs::metadata(path).map_err(unreadable)?;
     if !found.is_file() {
-        // Of a pipe it could be read once, and whoever opens it again waits.
+        // A pipe could be read only once, and opening it again would block.
         return Err(wrong("it is not a file".to_owned(), "name a file that is there, with --config"));
     }
     let everybody_writes = |found: &std::fs::Metadata| mode(found) & 0o002 != 0;
     if everybody_writes(&found) {
         return Err(wrong("anybody can change it".to_owned(), "close it: chmod o-w FILE"));
     }
-    // Where it is a link, both are in the hands of whoever can write to its folder.
+    // If it is a link, anyone who can write to either folder can change it.
     let real = std::fs::canonicalize(path).map_err(unreadable)?;
     for path in [path, &real] {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = std::fs::metadata(folder).map_err(unreadable)?;
-        // In a folder such as /tmp, nobody can take away what belongs to somebody else.
+        // In a sticky folder such as /tmp, users cannot replace each other's files.
         if everybody_writes(&folder) && mode(&folder) & 0o1000 == 0 {
             return Err(wrong(
                 "anybody can put another file in its place".to_owned(),

@@ -44,16 +44,16 @@ struct Proxy {
     writes: Writes,
 }
 
-/// How an address is written.
+/// How a proxy writes an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writes {
-    /// `IP:PORT`, or a path behind this.
+    /// `IP:PORT`, or a path after this text.
     Text(&'static str),
     /// As Envoy does.
     Envoy,
     /// `IP:PORT` only.
     Tcp,
-    /// The port of a service in a cluster.
+    /// The port of a Kubernetes service.
     Port,
 }
 
@@ -111,7 +111,7 @@ const PROXIES: [Proxy; 8] = [
 fn proxy_parser() -> impl clap::builder::TypedValueParser<Value = Proxy> {
     let values = PROXIES.map(|proxy| PossibleValue::new(proxy.name).help(proxy.help));
     PossibleValuesParser::new(values).try_map(|name| {
-        // clap has looked already.
+        // clap has already checked this.
         PROXIES.into_iter().find(|proxy| proxy.name == name).ok_or("not a proxy with an example")
     })
 }
@@ -120,7 +120,7 @@ impl Example {
     /// Prints it.
     ///
     /// # Errors
-    /// Where the proxy cannot ask at such an address.
+    /// If the proxy cannot ask at such an address.
     pub(super) fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let guard = self.proxy.address(&self.listen)?;
         let text = self.proxy.text.replace("@POLICY@", self.policy.as_str()).replace("@GUARD@", &guard);
@@ -130,7 +130,7 @@ impl Example {
 }
 
 impl Proxy {
-    /// The address of the guard, as the proxy writes it.
+    /// The address of the guard, in the proxy's syntax.
     fn address(self, address: &Address) -> Result<String, Error> {
         match (address, self.writes) {
             (Address::Inherited(name), _) => {

@@ -163,7 +163,7 @@ impl Serve {
     /// Serves until a signal ends it.
     ///
     /// # Errors
-    /// Where it cannot start.
+    /// If it cannot start.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         if let Some(Verb::Example(example)) = self.verb {
             return example.run(session);
@@ -178,11 +178,11 @@ impl Serve {
         let stale_for = self.stale_for(session, store.is_on_server())?;
         let mut gate = GateOptions::default();
         gate.is_background = true;
-        // Whoever asks waits on an event loop, and all those who come by it wait with them.
+        // A question waits on an event loop, and all others on that loop wait with it.
         gate.patience = std::time::Duration::from_millis(100);
         gate.patience_to_write = std::time::Duration::from_secs(2);
         gate.reconnects_beside = true;
-        // Without a key of its own, nothing can be remembered safely, and nothing is answered.
+        // Without a random key, nothing can be cached safely, and nothing is answered.
         let key = session.random().map_err(|error| Error::new(Code::StoreUnwritable, error.message()))?;
         let gate = Gate::new(store, key, gate)?;
         let guard = Guard::with_clock(gate, clock(session), stale_for);
@@ -196,7 +196,7 @@ impl Serve {
             socket_names: session.environment("LISTEN_FDNAMES").and_then(|names| names.into_string().ok()),
             reload: self.reload(session),
         };
-        // Whoever sees it listen may tell it to end: so what signals do is settled before.
+        // As soon as it listens, it may be told to stop, so the signal handlers come first.
         let (early, signals) = (Arc::new(AtomicBool::new(false)), Arc::new(OnceLock::<Control>::new()));
         let (is_ended, told) = (Arc::clone(&early), Arc::clone(&signals));
         let _section = session.interrupts.told(move |signal| match (signal, told.get()) {
@@ -219,7 +219,7 @@ impl Serve {
         Ok(Exit::DONE)
     }
 
-    /// How long what is known is used when the server is away.
+    /// How long known state is used while the server is away.
     #[cfg(feature = "postgres")]
     fn stale_for(&self, session: &mut Session, is_on_server: bool) -> Result<std::time::Duration, Error> {
         const MOST: u64 = 60;
@@ -261,7 +261,7 @@ fn open_log(path: &std::path::Path) -> std::io::Result<Box<dyn Write + Send>> {
     Ok(Box::new(platform::open_log(path)?))
 }
 
-/// The clock of the world, and one that never goes back.
+/// The session's clock, and one that never goes back.
 fn clock(session: &Session) -> Clock {
     let day = session.clock();
     let steady = Clock::of_the_system();

@@ -1,4 +1,4 @@
-//! The flags of `edit` that change lists and labels item by item, and that empty settings.
+//! The flags of `edit` that change lists and labels item by item, and that clear settings.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
@@ -76,8 +76,8 @@ impl FromArgMatches for ChangeArgs {
     }
 }
 
-/// The first flag of each setting: what takes a value, then what is turned on or off, then the prefix, which is
-/// not emptied but given back to the store.
+/// The first flag of each setting: those with a value, then the switches, then the prefix, which is not cleared but
+/// returned to the store's default.
 pub(super) fn clearable() -> impl Iterator<Item = &'static Flag> {
     let is_first = |flag: &&Flag| {
         FLAGS.iter().find(|other| other.setting == flag.setting).is_some_and(|first| first.id == flag.id)
@@ -91,7 +91,7 @@ pub(super) fn clearable() -> impl Iterator<Item = &'static Flag> {
 }
 
 impl ChangeArgs {
-    /// Whether the prefix goes back to that of the store.
+    /// Whether the prefix goes back to the store's.
     pub fn clears_prefix(&self) -> bool {
         self.cleared.iter().any(|flag| flag.setting == Setting::PREFIX)
     }
@@ -119,14 +119,14 @@ impl ChangeArgs {
     }
 }
 
-/// Emptying a setting that another flag sets is a contradiction, not a matter of their order.
+/// Clearing a setting that another flag sets is a contradiction, whatever their order.
 fn clear(flag: &Flag, patch: &mut SettingsPatch) -> Result<(), Error> {
     if patch.changes(flag.setting) {
         let name = spelled(flag.id);
         return Err(contradiction(format!("--clear {name} and another flag for it contradict each other")));
     }
     match flag.takes {
-        // What an empty prefix means is up to the store: the verb fills it in.
+        // The store decides what a cleared prefix means: the verb fills it in.
         _ if flag.setting == Setting::PREFIX => {}
         Takes::Nothing(on) => {
             if let SettingSlot::Switch(place) = patch.replace(flag.setting) {

@@ -1,12 +1,12 @@
-//! What the command line knows about each setting of a key: its flags, its place in lists and cards, and the
-//! question about it. Everything else that the command line does with settings walks over these lists.
+//! What the command line knows about each setting of a key: its flags, its place in lists and cards, and the question
+//! about it. All other code for settings in the command line walks over these lists.
 //!
-//! Each list has the order in which a person meets it, so there is more than one.
+//! Each list has the order in which a person sees it, so there are several.
 
 use keyward_core::rules::setting::Setting;
 use keyward_core::store::Names;
 
-/// A flag that replaces a setting. It is spelled as its id, with - in the place of _.
+/// A flag that replaces a setting. It is spelled like its id, with - instead of _.
 #[derive(Debug)]
 pub(super) struct Flag {
     pub id: &'static str,
@@ -14,18 +14,18 @@ pub(super) struct Flag {
     pub takes: Takes,
     /// One line; what follows an empty line is shown by `--help` only.
     pub help: &'static str,
-    /// Another help in `edit`, where there are no defaults.
+    /// Another help text in `edit`, where there are no defaults.
     pub help_in_edit: Option<&'static str>,
 }
 
-/// What stands behind a flag.
+/// What follows a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Takes {
     /// One value, named like this in help texts.
     One(&'static str),
-    /// A value each time that it is given, or several with commas.
+    /// A value each time it is given, or several separated by commas.
     Several(&'static str),
-    /// A value each time that it is given.
+    /// A value each time it is given.
     Repeated(&'static str),
     /// A time, or never.
     When,
@@ -126,11 +126,11 @@ pub(super) struct ItemFlags {
     pub setting: Setting,
     pub add: [&'static str; 3],
     pub remove: [&'static str; 3],
-    /// What two flags that contradict each other both name.
+    /// The name for the item in the error about contradicting flags.
     pub item: &'static str,
 }
 
-/// An id, what the value is called, and the help.
+/// An id, the name of the value, and the help.
 pub(super) static ITEM_FLAGS: [ItemFlags; 5] = [
     ItemFlags {
         setting: Setting::SCOPES,
@@ -164,11 +164,11 @@ pub(super) static ITEM_FLAGS: [ItemFlags; 5] = [
     },
 ];
 
-/// A setting as a column of a list: what stands above it, how soon it goes where there is no room (the lowest goes
-/// first), and its values in words.
+/// A setting as a column of a list: its heading, how soon it is dropped if there is no room (the lowest goes first),
+/// and its values in words.
 pub type SettingColumn = (Setting, &'static str, u8, Words);
 
-/// The columns of settings behind the name and the state of a key.
+/// The columns of settings after the name and the state of a key.
 pub const COLUMNS: [SettingColumn; 7] = [
     (Setting::GROUP, "group", 3, Words::Value),
     (Setting::OWNER, "owner", 7, Words::Value),
@@ -179,10 +179,10 @@ pub const COLUMNS: [SettingColumn; 7] = [
     (Setting::EXPIRES_AT, "expires", 9, Words::ValueOr("never")),
 ];
 
-/// The columns of settings at the end.
+/// The last columns of settings.
 pub const LAST_COLUMNS: [SettingColumn; 1] = [(Setting::DESCRIPTION, "description", 0, Words::Value)];
 
-/// Columns that are shown where they are asked for.
+/// Columns that are shown only on request.
 pub const MORE_COLUMNS: [SettingColumn; 7] = [
     (Setting::ALLOWED_IPS, "addresses", 5, Words::ValueOr("anywhere")),
     (Setting::LIMITS, "limits", 5, Words::Value),
@@ -198,14 +198,14 @@ pub const MORE_COLUMNS: [SettingColumn; 7] = [
 pub enum Words {
     /// The value itself.
     Value,
-    /// The value itself, or this where there is none.
+    /// The value itself, or this if there is none.
     ValueOr(&'static str),
-    /// The first where it is on, the second where it is off.
+    /// The first if it is on, the second if it is off.
     OnOff(&'static str, &'static str),
 }
 
-/// The rows of the card of a key that tell its settings. Its state tells whether it is enabled, and its secrets
-/// what they start with.
+/// The rows of a key's card with its settings. Its state shows whether it is enabled, and its secrets show their
+/// prefix.
 pub const CARD: [(Setting, &str, Words); 13] = [
     (Setting::DESCRIPTION, "description", Words::Value),
     (Setting::GROUP, "group", Words::Value),
@@ -222,7 +222,7 @@ pub const CARD: [(Setting, &str, Words); 13] = [
     (Setting::EXPIRES_AT, "expires", Words::ValueOr("never")),
 ];
 
-/// The name of a setting, by its JSON field, in sentences about changes.
+/// The words for a setting, by its JSON field, in sentences about changes.
 pub fn field_in_words(field: &str) -> String {
     if field == Setting::EXPIRES_AT.name { "expires".to_owned() } else { field.replace('_', " ") }
 }
@@ -234,13 +234,13 @@ pub enum Question {
     Text,
     /// For an existing group, user, role or tenant.
     Entry,
-    /// For items that are separated by commas; with what to write, for example.
+    /// For items separated by commas; with an example.
     Items(&'static str),
-    /// For items of which some are in the store already; with what to write, for example.
+    /// For items, some of which are in the store already; with an example.
     Known(Names, &'static str),
     /// When it ends.
     End,
-    /// For one of two answers, of which the first is the default.
+    /// For one of two answers, the first of which is the default.
     Either([&'static str; 2]),
 }
 

@@ -1,4 +1,4 @@
-//! The flags for settings, and the patch that they make.
+//! The flags for settings, and the patch made from them.
 //!
 //! `create`, `edit` and `duplicate` take the same flags ([`SettingArgs`]); `edit` takes more ([`ChangeArgs`]).
 //! Which flags there are is a list ([`list`]); each value is checked by the setting itself, in the core.
@@ -29,11 +29,11 @@ pub struct SettingArgs {
 }
 
 impl SettingArgs {
-    /// The change that these flags ask for. A duration until the end counts from `now`: who makes the change at
-    /// another moment has to say so with [`SettingArgs::put_end`].
+    /// The change that these flags ask for. A duration until the end counts from `now`: to make the change at another
+    /// moment, call [`SettingArgs::put_end`].
     ///
     /// # Errors
-    /// For an expiry that is over at `now`, and for a label that is given twice.
+    /// For an expiry before `now`, and for a label given twice.
     pub fn patch(&self, now: Timestamp) -> Result<SettingsPatch, Error> {
         let mut patch = self.patch_but_expiry()?;
         if let Some(when) = self.expires {
@@ -42,15 +42,15 @@ impl SettingArgs {
         Ok(patch)
     }
 
-    /// When the key is to end, if these flags say so.
+    /// When the key ends, if these flags say so.
     pub fn end(&self) -> Option<When> {
         self.expires
     }
 
-    /// Puts the end that these flags name into `settings`, as seen from the moment of the change, `now`.
+    /// Puts the end from these flags into `settings`, counted from the moment of the change, `now`.
     ///
     /// # Errors
-    /// For an expiry that is over at `now`.
+    /// For an expiry before `now`.
     pub fn put_end(&self, settings: &mut Settings, now: Timestamp) -> Result<(), Error> {
         if let Some(when) = self.expires {
             settings.expires_at = end_of(when, now)?;
@@ -58,11 +58,11 @@ impl SettingArgs {
         Ok(())
     }
 
-    /// The change that these flags ask for in a key that is there already and may be asked for again, as
-    /// [`Key::end_said_again`] says.
+    /// The change that these flags ask for in an existing key, where the same end may be stated again: see
+    /// [`Key::end_said_again`].
     ///
     /// # Errors
-    /// As [`SettingArgs::patch`]; an end that the key has already may be over.
+    /// As [`SettingArgs::patch`]; an end that the key already has may be in the past.
     pub fn patch_for(&self, key: &Key, now: Timestamp) -> Result<SettingsPatch, Error> {
         let mut patch = self.patch_but_expiry()?;
         let Some(when) = self.expires else { return Ok(patch) };
@@ -175,30 +175,30 @@ fn spelled(id: &str) -> String {
     id.replace('_', "-")
 }
 
-/// A text that can be a value, or an item, of a setting.
+/// Checks that a text can be a value, or an item, of a setting.
 ///
 /// # Errors
-/// Where it cannot.
+/// If it cannot be one.
 pub fn check(setting: Setting, text: &str) -> Result<String, InvalidText> {
     setting.slot(&mut blank()).parse(text).map(|()| text.to_owned())
 }
 
-/// The same of several that are to stand beside each other.
+/// The same for several texts that must fit together.
 ///
 /// # Errors
-/// Where one cannot be an item, or not beside the others.
+/// If one cannot be an item, or does not fit with the others.
 pub fn check_all<'t>(setting: Setting, texts: impl Iterator<Item = &'t str>) -> Result<Vec<String>, InvalidText> {
     let mut settings = blank();
     let mut slot = setting.slot(&mut settings);
     texts.map(|text| slot.parse(text).map(|()| text.to_owned())).collect()
 }
 
-/// A text that can say which item of a setting is meant.
+/// Checks that a text can identify an item of a setting.
 fn check_key(setting: Setting, text: &str) -> Result<String, InvalidText> {
     setting.slot(&mut blank()).parse_key(text).map(|()| text.to_owned())
 }
 
-/// Settings to try a value on.
+/// Settings for trying out a value.
 fn blank() -> Settings {
     Settings::with_prefix(Prefix::default())
 }
@@ -207,7 +207,7 @@ fn contradiction(message: impl Into<String>) -> Error {
     Error::new(Code::Usage, message).hint("keep one of them")
 }
 
-/// For items of which each is right alone: of all settings, only limits have such.
+/// The error for items that are each valid but do not fit together: only limits can cause it.
 pub fn cannot_stand_together(error: &InvalidText) -> Error {
     Error::new(Code::Usage, error.to_string()).hint("keep one limit a period, and 8 at most")
 }
@@ -216,12 +216,12 @@ fn invalid(error: &InvalidText) -> Error {
     Error::new(Code::InvalidValue, error.to_string())
 }
 
-/// Puts values in their place. A label that is given twice has to have the same value both times.
+/// Puts values into a slot. A label given twice must have the same value both times.
 fn put(mut slot: SettingSlot<'_>, texts: &[String]) -> Result<(), Error> {
     for text in texts {
         let labels = match &mut slot {
             SettingSlot::Labels(labels) => labels,
-            // Each of them is right alone.
+            // Each of them is valid by itself.
             SettingSlot::Texts(texts) => {
                 texts.insert(text).map_err(|error| cannot_stand_together(&error))?;
                 continue;
@@ -240,8 +240,7 @@ fn put(mut slot: SettingSlot<'_>, texts: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The end that is named at `now`. A key that has expired before it exists is a mistake, whatever way the time was
-/// written.
+/// Resolves an end at `now`. A key that expires before it exists is a mistake, however the time was written.
 ///
 /// # Errors
 /// [`Code::InvalidValue`].
@@ -261,7 +260,7 @@ fn put_expiry(patch: &mut SettingsPatch, end: Option<Timestamp>) {
     }
 }
 
-/// Refuses a time that is over.
+/// Refuses a time in the past.
 ///
 /// # Errors
 /// [`Code::InvalidValue`].

@@ -7,7 +7,7 @@ use crate::formats::manifest::{key_to_json, read};
 use crate::manual::json::shapes;
 use keyward_core::rules::setting::SettingValue;
 
-/// The flags of a setting, with a value that is not the default of any.
+/// The flags of a setting, with a value that is nobody's default.
 const EXAMPLES: [(Setting, &[&str]); 15] = [
     (Setting::DESCRIPTION, &["--description", "why"]),
     (Setting::GROUP, &["--group", "ci"]),
@@ -97,7 +97,7 @@ fn every_flag_sets_its_setting_and_no_other_and_a_manifest_reads_the_same() {
         let manifest = serde_json::json!({"key": [key_to_json(&"a".parse().unwrap(), &changed)]}).to_string();
         let read = read(&manifest).unwrap().keys.remove(0).draft;
         match read.expires {
-            // A time is resolved where the key is known.
+            // A time is resolved once the key is known.
             Some((_, when)) if setting == Setting::EXPIRES_AT => {
                 assert_eq!(when.resolve(now()).unwrap(), changed.expires_at);
             }
@@ -117,7 +117,7 @@ fn every_setting_can_be_emptied_and_not_set_at_once() {
         let is_switch_off = |on: bool| flag.takes == Takes::Nothing(!on);
         match value {
             SettingValue::Switch(on) => assert!(is_switch_off(on), "{setting:?}"),
-            // The verb gives it back to the store.
+            // The verb returns it to the store's.
             SettingValue::Prefix(_) => assert!(setting.is_same(&emptied, &settings(line))),
             value => assert!(value.is_empty(), "{setting:?}"),
         }

@@ -45,7 +45,7 @@ impl Copy {
     /// Copies the store.
     ///
     /// # Errors
-    /// Where it cannot be read, or the place takes nothing. Then nothing was changed.
+    /// If it cannot be read, or the place cannot be written. Nothing was changed then.
     pub(super) fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let place = session.place_for_store(self.to.clone(), "--to")?;
         let store = session.existing_store()?;
@@ -62,7 +62,7 @@ impl Move {
     /// Moves the store.
     ///
     /// # Errors
-    /// As for a copy; [`Code::UnknownOutcome`] where nobody knows whether it is there.
+    /// As for a copy; [`Code::UnknownOutcome`] if it is unknown whether it arrived.
     pub(super) fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let place = session.place_for_store(self.to.clone(), "--to")?;
         let mut store = session.store_to_move()?;
@@ -91,7 +91,7 @@ fn tell(session: &mut Session, copied: &Copied, what: &str) -> Result<Exit, Erro
     Ok(Exit::DONE)
 }
 
-/// `to` is what stands on the command line, which has no password in it.
+/// `to` is the argument from the command line, which contains no password.
 fn explain(error: TransferError, to: &Path, verb: &str) -> Error {
     let message = error.to_string();
     let to = shell_path(to);

@@ -20,10 +20,10 @@ use keyward_core::store::grants;
 pub(super) struct Grants {}
 
 impl Grants {
-    /// Prints it. No server is asked.
+    /// Prints it, without asking a server.
     ///
     /// # Errors
-    /// Where the store is in a file, or stdout takes nothing.
+    /// If the store is in a file, or stdout cannot be written.
     pub(super) fn run(session: &mut Session) -> Result<Exit, Error> {
         let (url, _) =
             session.server("a store in a file has no roles: who may use it is a matter of its permissions")?;

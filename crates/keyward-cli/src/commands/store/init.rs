@@ -15,7 +15,7 @@ impl Init {
     /// Makes the store.
     ///
     /// # Errors
-    /// Where it cannot be made, or something is there.
+    /// If it cannot be made, or something exists there.
     pub(super) fn run(session: &mut Session) -> Result<Exit, Error> {
         let store = session.found_store().map_err(explained)?;
         session.terminal.note(&format!("made a new store: {}", store.path().display()));
@@ -23,7 +23,7 @@ impl Init {
     }
 }
 
-/// Nobody has roles for a store that is not there.
+/// Roles cannot exist for a store that does not.
 fn explained(error: Error) -> Error {
     if error.code() != Code::NotPermitted {
         return error;

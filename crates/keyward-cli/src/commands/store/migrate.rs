@@ -19,10 +19,10 @@ use keyward_core::store::{Migrated, Store, StoreError};
 pub(super) struct Migrate {}
 
 impl Migrate {
-    /// Brings it up to date.
+    /// Upgrades it.
     ///
     /// # Errors
-    /// Where it cannot be changed; then it is as it was.
+    /// If it cannot be changed; it is unchanged then.
     pub(super) fn run(session: &mut Session) -> Result<Exit, Error> {
         let (url, surroundings) =
             session.server("a store in a file is brought up to date by the next command that changes it")?;
@@ -40,7 +40,7 @@ impl Migrate {
     }
 }
 
-/// Nobody can grant this: tables are altered by their owner.
+/// This right cannot be granted: only the owner can alter tables.
 fn explained(error: StoreError) -> Error {
     let message = error.to_string();
     match error {

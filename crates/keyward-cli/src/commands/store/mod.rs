@@ -36,7 +36,7 @@ impl Store {
     /// Runs the verb.
     ///
     /// # Errors
-    /// What the verb says.
+    /// The error of the verb.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         match self.verb {
             Verb::Init(init::Init {}) => init::Init::run(session),

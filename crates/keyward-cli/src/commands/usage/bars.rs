@@ -1,4 +1,4 @@
-//! Usage for people: a row a period, with a bar where there is a terminal.
+//! Usage for people: a row per period, with a bar if there is a terminal.
 
 use jiff::Timestamp;
 
@@ -20,11 +20,11 @@ struct Ink {
 const BLOCKS: Ink = Ink { allowed: '█', forbidden: '▒', limited: '░' };
 const ASCII: Ink = Ink { allowed: '#', forbidden: 'x', limited: '-' };
 
-/// The widest that a bar may be: in a wide terminal the numbers would be too far from their period.
+/// The widest bar: in a wide terminal the numbers would otherwise be too far from their period.
 const WIDEST: usize = 60;
-/// The narrowest bar that says anything.
+/// The narrowest useful bar.
 const NARROWEST: usize = 8;
-/// Blanks between two columns.
+/// The blanks between two columns.
 const GAP: usize = 2;
 
 /// The periods as a table.
@@ -81,7 +81,7 @@ impl Chart {
 }
 
 impl Ink {
-    /// What is what, where there is more than one thing.
+    /// The legend, if there is more than one kind of call.
     fn legend(self, total: Calls) -> Option<String> {
         let refused = [(self.forbidden, "forbidden", total.forbidden), (self.limited, "limited", total.limited)];
         let refused: Vec<_> = refused.into_iter().filter(|(.., number)| *number > 0).collect();
@@ -91,10 +91,10 @@ impl Ink {
     }
 }
 
-/// How a period is called.
+/// The label of a period.
 fn label(start: Timestamp, by: Unit) -> String {
     let time = rfc3339(start).to_string();
-    // 2026-01-31T12:00:00Z; years of more digits have a sign in front.
+    // 2026-01-31T12:00:00Z; years with more digits have a sign.
     let cut = time.find('T').unwrap_or(time.len());
     match by {
         Unit::Hour => format!("{} {}", &time[..cut], time.get(cut + 1..cut + 6).unwrap_or_default()),
@@ -103,7 +103,7 @@ fn label(start: Timestamp, by: Unit) -> String {
     }
 }
 
-/// How much of a line the columns beside the bar take.
+/// How much of a line the columns beside the bar need.
 fn width_of(labelled: &[(String, Calls)], total: Calls) -> usize {
     let label = labelled.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
     let number = |number: u64, heading: &str| {
@@ -113,7 +113,7 @@ fn width_of(labelled: &[(String, Calls)], total: Calls) -> usize {
     label + GAP + allowed + number(total.forbidden, "forbidden") + number(total.limited, "limited") + GAP
 }
 
-/// A bar in proportion to `most`. Whatever there is of is seen, however little that is.
+/// A bar in proportion to `most`. Each kind of call that occurs is visible, however few there are.
 fn bar(calls: Calls, most: u64, room: usize, ink: Ink) -> String {
     let part = |number: u64| {
         let (number, most, room) = (u128::from(number), u128::from(most.max(1)), room as u128);
@@ -123,7 +123,7 @@ fn bar(calls: Calls, most: u64, room: usize, ink: Ink) -> String {
     let least = kinds.iter().filter(|(number, _)| *number > 0).count();
     let mut left = part(calls.all()).clamp(least, room.max(least));
     let mut text = String::new();
-    // What is refused first: what is allowed is nearly always most of it, and takes the rest.
+    // Refused calls first: allowed ones are nearly always the most, and take the rest.
     let refused = [1, 2].map(|kind| {
         let (number, _) = kinds[kind];
         let others = kinds[..kind].iter().filter(|(number, _)| *number > 0).count();

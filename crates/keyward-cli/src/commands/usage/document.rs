@@ -9,7 +9,7 @@ use keyward_core::rules::time::{Rfc3339, rfc3339};
 use keyward_core::rules::token::Id;
 use keyward_core::rules::usage::Calls;
 
-/// All of it.
+/// The whole document.
 #[derive(Serialize)]
 pub(super) struct Document<'r> {
     by: &'static str,
@@ -40,7 +40,7 @@ impl<'r> Document<'r> {
         let period = |(start, calls): &(_, Calls)| Period { start: rfc3339(*start), calls: *calls };
         let mut keys: Vec<_> =
             report.keys.iter().map(|key| KeyJson { name: &key.name, id: &key.id, calls: key.calls }).collect();
-        // A key that is asked for is told, also where it had no call.
+        // A requested key is listed even if it had no calls.
         if let (Some((key, _)), true) = (&report.of_key, keys.is_empty()) {
             keys.push(KeyJson { name: &key.name, id: &key.id, calls: Calls::default() });
         }
@@ -55,7 +55,7 @@ impl<'r> Document<'r> {
     }
 }
 
-/// The periods as CSV (RFC 4180): there is nothing in them that would have to be quoted.
+/// The periods as CSV (RFC 4180): nothing in them needs quoting.
 pub(super) fn csv(report: &Report) -> String {
     let mut text = "start,allowed,forbidden,limited\r\n".to_owned();
     for (start, Calls { allowed, forbidden, limited }) in &report.periods {

@@ -57,17 +57,17 @@ pub struct Usage {
 struct Report {
     by: Unit,
     since: Timestamp,
-    /// From the first one with a call to the present one.
+    /// From the first period with a call to the current one.
     periods: Vec<(Timestamp, Calls)>,
     total: Calls,
     keys: Vec<KeyUsage>,
     key_count: u64,
-    /// Of one key, the key and what is left of its limits.
+    /// For a single key, the key and what is left of its limits.
     of_key: Option<(Key, Reckoning)>,
 }
 
 impl Usage {
-    /// Whether what is printed is for a program.
+    /// Whether the output is for a program.
     pub fn is_for_programs(&self) -> bool {
         self.csv
     }
@@ -75,7 +75,7 @@ impl Usage {
     /// Shows the usage.
     ///
     /// # Errors
-    /// Where there is no such key, or the store cannot be read.
+    /// If there is no such key, or the store cannot be read.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let Some(store) = session.store_to_read()? else {
             if let Some(key) = &self.key {
@@ -137,7 +137,7 @@ impl Usage {
         }
     }
 
-    /// Says so where the periods that are asked for are not kept any more.
+    /// Notes if the requested periods are no longer kept.
     fn note_what_is_kept(&self, session: &mut Session, view: &View<'_>, report: &Report) -> Result<(), Error> {
         let Some(first) = view.settings()?.usage_since(session.now()) else { return Ok(()) };
         if self.since.is_some() && report.since < first {
@@ -191,7 +191,7 @@ impl Usage {
 /// Above this many periods, those without a call are left out.
 const MOST_FILLED: i64 = 10_000;
 
-/// The periods with those in between, up to the present one: what stands still is told too.
+/// The periods, including those without calls, up to the current one: a pause is information too.
 fn filled(periods: Vec<(Timestamp, Calls)>, by: Unit, now: Timestamp) -> Vec<(Timestamp, Calls)> {
     let Some((first, _)) = periods.first() else { return vec![] };
     let (mut start, (last, _)) = (first.as_second(), by.around(now.as_second()));
@@ -212,7 +212,7 @@ fn filled(periods: Vec<(Timestamp, Calls)>, by: Unit, now: Timestamp) -> Vec<(Ti
         }
         start = by.around(start).1;
     }
-    // A clock that went back has left some that are still to come.
+    // A clock that went back may have left some in the future.
     all.extend(found);
     all
 }
@@ -243,7 +243,7 @@ fn print_keys(session: &mut Session, report: &Report) -> Result<(), Error> {
     Ok(())
 }
 
-/// The numbers in a table. Where nothing was refused, nothing is said about refusals.
+/// The numbers in a table. If nothing was refused, there are no columns for refusals.
 fn numbers(calls: Calls) -> [Cell; 3] {
     let unless_none = |number: u64| if number == 0 { String::new() } else { number.to_string() };
     [calls.allowed.to_string(), unless_none(calls.forbidden), unless_none(calls.limited)].map(Cell::from)
@@ -280,7 +280,7 @@ mod tests {
                 of(&[("2026-01-01T00:00:00Z", 5)]),
                 of(&[("2026-01-01T00:00:00Z", 5), ("2026-02-01T00:00:00Z", 0), ("2026-03-01T00:00:00Z", 0)]),
             ),
-            // Still to come, and too many in between.
+            // In the future, with too many in between.
             (
                 Unit::Hour,
                 of(&[("2026-03-03T10:00:00Z", 1), ("9999-01-01T00:00:00Z", 2)]),

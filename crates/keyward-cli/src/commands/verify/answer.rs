@@ -1,4 +1,4 @@
-//! An answer as it is told: as JSON, as a list of checks, as an exit code.
+//! How an answer is reported: as JSON, as a list of checks, as an exit code.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,7 +17,7 @@ use keyward_core::verifier::Answer;
 /// The answer in JSON.
 #[derive(Serialize)]
 pub(super) struct AnswerJson<'a> {
-    /// The number of its line, in a batch.
+    /// The number of its line in a batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
     allowed: bool,
@@ -32,7 +32,7 @@ pub(super) struct AnswerJson<'a> {
 }
 
 impl<'a> AnswerJson<'a> {
-    /// Of an answer to `request`, as of `at`.
+    /// The JSON for an answer to `request`, as of `at`.
     pub(super) fn new(line: Option<u64>, answer: &'a Answer, request: &'a Request, at: Timestamp) -> Self {
         Self {
             line,
@@ -52,11 +52,11 @@ impl<'a> AnswerJson<'a> {
 /// The answer in JSON, as bytes.
 #[cfg(feature = "serve")]
 pub(in crate::commands) fn document(answer: &Answer, request: &Request, at: Timestamp) -> Vec<u8> {
-    // Texts, numbers and times: they cannot fail to be JSON.
+    // Texts, numbers and times: they cannot fail to serialise.
     serde_json::to_vec(&AnswerJson::new(None, answer, request, at)).unwrap_or_default()
 }
 
-/// The exit code that says what the decision says.
+/// The exit code for a decision.
 pub(super) fn exit_of(decision: &Decision) -> Exit {
     match decision.status() {
         200 => Exit::DONE,
@@ -66,7 +66,7 @@ pub(super) fn exit_of(decision: &Decision) -> Exit {
     }
 }
 
-/// Prints the answer in the form that was asked for.
+/// Prints the answer in the requested form.
 pub(super) fn print(
     session: &mut Session,
     answer: &Answer,
@@ -88,7 +88,8 @@ pub(super) fn print(
     }
 }
 
-/// A line for the answer and a line for each check that failed, or for every check, readable without colours and symbols.
+/// A line for the answer and a line for each check that failed, or for every check, readable without colors and
+/// symbols.
 fn checklist(session: &Session, answer: &Answer, request: &Request, shows_all: bool) -> String {
     let (pass, fail, skip) =
         if session.terminal.stdout_has_symbols() { ("✓", "✗", "–") } else { ("pass", "FAIL", "skip") };

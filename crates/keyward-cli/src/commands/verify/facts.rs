@@ -1,4 +1,4 @@
-//! What is known about a request: what was said of it, and what its head says.
+//! What is known about a request: from the flags, and from its head.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use keyward_core::rules::forwarded::{Forwarded, Origin, Trust};
 /// What was presented, and for which request.
 pub(super) type Asked = (Credentials, Request);
 
-/// What was said about how a request came.
+/// What the flags say about how a request came.
 pub(super) struct Said {
     pub(super) ip: Option<IpAddr>,
     pub(super) transport: Option<Transport>,
@@ -19,7 +19,7 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// A fact cannot be said and be taken from a header: the name of the one that is.
+    /// A fact cannot be both given and taken from a header: returns the one that is.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
         match () {
             () if self.trust.tells_address() && self.ip.is_some() => Some("ip"),
@@ -28,7 +28,7 @@ impl Said {
         }
     }
 
-    /// A request of which nothing else is known, and which came in this way if nothing else was said.
+    /// A request with no other known facts, which came in the way `otherwise` unless the flags say so.
     pub(super) fn request(&self, otherwise: Transport) -> Request {
         let mut request = Request::over(self.transport.unwrap_or(otherwise));
         request.ip = self.ip;
@@ -39,14 +39,14 @@ impl Said {
     pub(super) fn learn(&self, request: &mut Request, transport: Transport, forwarded: Forwarded) {
         request.transport = self.transport.unwrap_or(transport);
         request.learn(forwarded, self.trust);
-        // No header is missed by who says how the request came.
+        // If the flags say how the request came, no header is missed.
         if self.transport.is_some() {
             request.transport_from = Origin::Elsewhere;
         }
     }
 }
 
-/// What was presented was too long to be looked at.
+/// The error for input that is too long to be read.
 pub(super) fn too_long() -> CredentialError {
     CredentialError::Malformed(format!("more than {} KiB were presented", MOST_INPUT / 1024))
 }
@@ -55,7 +55,7 @@ impl Verify {
     /// What the flags say about how the request came.
     ///
     /// # Errors
-    /// Where they contradict each other.
+    /// If they contradict each other.
     pub(super) fn said(&self) -> Result<Said, Error> {
         let trust = self.trust_forwarded.map_or(Trust::NONE, |named| named.unwrap_or(Trust::ALL));
         let said = Said { ip: self.ip, transport: self.transport, trust };
@@ -77,9 +77,9 @@ impl Verify {
     /// What was presented, and what is known about the request.
     ///
     /// # Errors
-    /// Where the command line and the request contradict each other.
+    /// If the command line and the request contradict each other.
     pub(super) fn examine(&self, said: &Said, input: &[u8]) -> Result<Asked, Error> {
-        // A call on this machine, unless it is told to have been a request.
+        // A call on this machine, unless it is said to be a request.
         let mut request = said.request(if self.request { Transport::Http } else { Transport::Local });
         request.method.clone_from(&self.method);
         request.tenant.clone_from(&self.tenant);
@@ -106,7 +106,7 @@ impl Verify {
     }
 }
 
-/// What is wrong where a method was said, and the request line has another one.
+/// The error if a method was given and the request line has another one.
 pub(super) fn another_method(name: &str, said: Option<&Method>, of_head: &Method) -> Option<String> {
     said.filter(|said| *said != of_head).map(|said| format!("{name} says {said}, and the request line {of_head}"))
 }

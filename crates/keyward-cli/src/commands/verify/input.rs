@@ -7,7 +7,7 @@ use crate::error::{Code, Error};
 use crate::session::Session;
 
 impl Verify {
-    /// The bytes that were presented: one more than are allowed, if there are too many.
+    /// The presented bytes: one more than allowed, if there are too many.
     pub(super) fn read(&self, session: &mut Session) -> Result<Zeroizing<Vec<u8>>, Error> {
         let mut input = Zeroizing::new(Vec::new());
         if let Some(path) = &self.from_file {

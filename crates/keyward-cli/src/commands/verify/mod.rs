@@ -31,10 +31,10 @@ use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
 use keyward_core::rules::time::parse_time;
 use keyward_core::verifier::{Answer, Verifier};
 
-/// More input than this is no credential and no request head.
+/// More input than this is neither a credential nor a request head.
 const MOST_INPUT: u64 = 64 * 1024;
 
-/// Each is run by a test as it stands here: the lines for nginx by nginx, those of the co-process by bash.
+/// A test runs each of these as written: the nginx lines with nginx, the co-process with bash.
 const EXAMPLES: &str = "Examples:
   keyward verify --from-env HTTP_AUTHORIZATION --method GET --ip \"$REMOTE_ADDR\"
   keyward verify --request --ip 203.0.113.9 --scope rest < head
@@ -166,7 +166,7 @@ pub(super) fn presentation_parser() -> impl TypedValueParser<Value = Presentatio
     one_of(Presentation::ALL.map(Presentation::as_str))
 }
 
-/// Names of variables, as shells allow them: what else stands there may be the credential itself.
+/// Names of variables, as shells allow them: anything else may be the credential itself.
 fn variable(text: &str) -> Result<String, InvalidText> {
     let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -182,9 +182,9 @@ impl Verify {
     /// Verifies the credential.
     ///
     /// # Errors
-    /// Where it could not be verified; a refusal is no error but an exit code.
+    /// If it could not be verified; a refusal is not an error but an exit code.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
-        // What a role of a database may not do says nothing about the credential.
+        // A missing right of the database role says nothing about the credential.
         self.answer(session).map_err(Error::neither_yes_nor_no)
     }
 
@@ -193,10 +193,10 @@ impl Verify {
             return batch::run(session, self.accepted(), !self.no_record);
         }
         let said = self.said()?;
-        // To get the memory of a hash takes a millisecond, in which the store can be opened.
+        // Allocating the memory for a hash takes a millisecond; meanwhile the store can be opened.
         let memory = elsewhere(|| Memory::for_cost(Cost::default()));
         let input = self.read(session)?;
-        // Reading may have taken any time, and what expired meanwhile has expired.
+        // Reading may have taken any time, and keys may have expired meanwhile.
         session.look_at_the_clock();
         let (credential, mut request) = self.examine(&said, &input)?;
         drop(input);
@@ -211,14 +211,14 @@ impl Verify {
         let mut answer = verifier.verify(credential, &request, at)?;
         let is_limited = verifier.is_limited(&answer, &request);
         if is_limited && records {
-            // Rates have to know the time within the second.
+            // Rates need fractions of a second.
             let exact = (session.clock())();
             verifier.admit(&mut answer, &request, || session.random().ok(), exact)?;
         } else if is_limited {
             let exact = self.at.unwrap_or_else(|| (session.clock())());
             verifier.reckon(&mut answer, &request, exact)?;
         }
-        // To wipe it takes another, in which the use can be recorded.
+        // Wiping it takes another millisecond; meanwhile the use can be recorded.
         let memory = verifier.take_memory();
         let wiped = elsewhere(move || drop(memory));
         if verifier.store().exposure().is_some() {
@@ -227,30 +227,30 @@ impl Verify {
         if records && !is_limited {
             record(session, &mut verifier, &mut answer, &request);
         }
-        // From here on it is only told what came of it.
+        // From here on, the answer is only reported.
         answer.forget_secret();
         if let Err(error) =
             answer::print(session, &answer, &request, at, self.all).and_then(|()| session.terminal.flush())
         {
-            // The answer is the exit code, whatever became of the words.
+            // The exit code is the answer, even if the text could not be printed.
             session.terminal.report(&error, session.json());
         }
         let _ = wiped.map(JoinHandle::join);
         Ok(answer::exit_of(&answer.decision))
     }
 
-    /// The presentations that are looked at.
+    /// The accepted presentations.
     fn accepted(&self) -> Accepted {
         if self.accept.is_empty() { Accepted::ALL } else { self.accept.iter().copied().collect() }
     }
 }
 
-/// Does something on another thread. Where the system gives none, it is not done, and what it owns is dropped.
+/// Does something on another thread. If the system provides none, it is not done, and what it owns is dropped.
 fn elsewhere<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Option<JoinHandle<T>> {
     start_thread(f).ok()
 }
 
-/// A use that cannot be recorded is told, and changes no answer: the store may be read-only.
+/// A use that cannot be recorded is reported, but does not change the answer: the store may be read-only.
 fn record(session: &mut Session, verifier: &mut Verifier, answer: &mut Answer, request: &Request) {
     let is_use = answer.call().is_some();
     if !is_use && !answer.wants_renewal() {

@@ -1,4 +1,4 @@
-//! A file that is being written: without a name, or under one that is nobody's.
+//! A file that is being written: without a name, or under a temporary one.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::{ExistingFile, Spot};
 use crate::platform::{self, Folder, User};
 
-/// A file that has no name yet, or that of the neighbour, and then goes with it unless it gets its own.
+/// A file without a name, or with the neighbour's name: that one is removed unless it gets its own name.
 pub(super) struct Fresh {
     folder: Rc<Folder>,
     file: File,
@@ -24,7 +24,7 @@ impl Drop for Fresh {
 }
 
 impl Fresh {
-    /// Writes it, down to the disk. Its owner may do with it what they might do with the former one.
+    /// Writes it, and syncs it to the disk. Its owner gets the same permissions as on the former file.
     pub(super) fn write(spot: &Spot, content: &[u8], former: Option<&ExistingFile>) -> io::Result<Self> {
         let mut fresh = Self::unnamed(spot).or_else(|_| Self::as_neighbour(spot))?;
         platform::make_private(&fresh.file, former.map(|former| &former.about))?;
@@ -45,7 +45,7 @@ impl Fresh {
         Ok(Self { folder: Rc::clone(&spot.folder), file, neighbour: Some(name) })
     }
 
-    /// Gives the file the name of the spot, which nothing has.
+    /// Gives the file the name of the spot, which must be free.
     pub(super) fn name(mut self, spot: &Spot) -> io::Result<()> {
         match self.neighbour.take() {
             None => spot.folder.give_name(&self.file, &spot.name),
@@ -62,8 +62,8 @@ impl Fresh {
         link().or_else(|error| remove_leftover(spot, name, error).and_then(|()| link()))
     }
 
-    /// Gives the file to whom the former one belongs. A group that this process may not give files to has nothing to do
-    /// with a file of ours anyway: then it keeps the one that it has.
+    /// Gives the file the owner of the former one. If this process may not give files to its group, the file keeps its
+    /// own group.
     pub(super) fn keep_owner(&self, former: &ExistingFile) -> io::Result<()> {
         let owner = platform::owner(&former.about);
         let given = platform::give(&self.file, owner);
@@ -71,7 +71,7 @@ impl Fresh {
     }
 }
 
-/// The name of a file while it is not, or no longer, what it is for.
+/// The temporary name of a file before it gets its own, or after it was replaced.
 pub(super) fn neighbour(name: &OsStr) -> OsString {
     let mut neighbour = OsString::from(".");
     neighbour.push(name);
@@ -79,14 +79,14 @@ pub(super) fn neighbour(name: &OsStr) -> OsString {
     neighbour
 }
 
-/// The name of a file that is still being written, where it needs one.
+/// The name of a file that is still being written, if it needs one.
 pub(super) fn next(name: &OsStr) -> OsString {
     let mut next = neighbour(name);
     next.push("-next");
     next
 }
 
-/// What a process left that was killed is removed: the lock says that nobody is at work.
+/// Removes what a killed process left: the lock proves that no other one is at work.
 fn remove_leftover(spot: &Spot, name: &OsStr, error: io::Error) -> io::Result<()> {
     match error.kind() {
         ErrorKind::AlreadyExists => spot.folder.remove(name),

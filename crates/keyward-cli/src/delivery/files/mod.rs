@@ -1,19 +1,18 @@
-//! Files that appear complete or not at all, and can be taken back until the change that belongs to them
-//! is made.
+//! Files that appear complete or not at all, and can be withdrawn until their change is made.
 //!
-//! What may break here, and how it is kept from breaking:
+//! What may break here, and what prevents it:
 //!
-//! - **A crash.** A file is written without a name, brought to the disk, and named last: there is nothing
-//!   half-written to find. Where the file system knows no files without a name, and where a file is replaced,
-//!   a neighbour `.NAME.keyward` is used; what a crash leaves of it is removed by the next delivery to NAME, or
-//!   when the next `--ensure` finds NAME in order.
-//! - **A change that fails after the delivery.** A new file is removed again. A replaced one has changed places
-//!   with its neighbour, and changes back; only then, or when the change is made, the neighbour goes.
-//! - **Two processes at once.** The folder is locked (flock) from before a file is read until the change is
-//!   made, so nobody's line in a dotenv file is lost. Editors know nothing of the lock.
+//! - **A crash.** A file is written without a name, synced to the disk, and named last, so there is never a
+//!   half-written one. If the file system has no unnamed files, or if a file is replaced, a neighbour `.NAME.keyward`
+//!   is used. What a crash leaves of it is removed by the next delivery to NAME, or when the next `--ensure` finds NAME
+//!   in order.
+//! - **A change that fails after the delivery.** A new file is removed again. A replaced one was exchanged with its
+//!   neighbour, and is exchanged back; the neighbour is removed only then, or when the change is made.
+//! - **Two processes at once.** The folder is locked (flock) from before a file is read until the change is made, so no
+//!   line in a dotenv file is lost. Editors do not know about the lock.
 //! - **Links and devices.** The last part of a path is never followed, and only a regular file is replaced.
-//! - **Permissions.** A new file is 0600 from its first moment. One that is replaced keeps its owner and its group, and
-//!   a dotenv file of its mode what concerns the owner.
+//! - **Permissions.** A new file is 0600 from the start. A replaced one keeps its owner and its group, and a dotenv
+//!   file keeps the owner's part of its mode.
 
 mod fresh;
 
@@ -31,10 +30,10 @@ use crate::error::{Code, Error};
 use crate::platform::{self, Folder, Identity, User};
 use crate::text::shell_path;
 
-/// How long another process may keep a folder locked.
+/// The pause between attempts to lock a folder, and the number of attempts: ten seconds in all.
 const LOCK_STEP: Duration = Duration::from_millis(20);
 const LOCK_STEPS: u32 = 500;
-/// More than any dotenv file, or any file with a secret, has.
+/// More than any dotenv file or secret file has.
 const MOST: u64 = 1024 * 1024;
 
 /// The files of one change.
@@ -44,7 +43,7 @@ pub(super) struct Files {
     undo: Vec<Undo>,
 }
 
-/// A name in a folder that nobody else delivers to in the meantime.
+/// A name in a folder to which no one else delivers in the meantime.
 #[derive(Debug, Clone)]
 pub(super) struct Spot {
     folder: Rc<Folder>,
@@ -52,7 +51,7 @@ pub(super) struct Spot {
     path: PathBuf,
 }
 
-/// A file that is there already.
+/// An existing file.
 #[derive(Debug)]
 pub(super) struct ExistingFile {
     /// What is in it.
@@ -61,7 +60,7 @@ pub(super) struct ExistingFile {
 }
 
 impl ExistingFile {
-    /// Its mode, where others than its owner have anything to do with the file.
+    /// Its mode, if it gives others than the owner any permissions.
     pub(super) fn open_mode(&self) -> Option<u32> {
         Some(platform::mode(&self.about)).filter(|mode| mode & 0o077 != 0)
     }
@@ -74,11 +73,11 @@ enum Undo {
     Made(Spot),
     /// The former file is beside the new one.
     Exchanged(Spot),
-    /// The former file is gone: this file system cannot exchange two.
+    /// The former file is gone, because this file system cannot exchange two.
     Replaced,
     /// The length of the file before, in bytes.
     Appended { file: File, length: u64, longer: u64 },
-    /// There was no file, and it was made to be added to.
+    /// There was no file, and one was made to append to.
     Begun(PathBuf),
 }
 
@@ -121,9 +120,9 @@ impl Files {
         Ok(Spot { folder, name: name.to_owned(), path: path.to_owned() })
     }
 
-    /// Puts a file there, which belongs to whom the former one belonged. `former` is what was found there; where nothing
-    /// was found, nothing may be there. With `keep_mode`, its owner may do with it what they might do before, and else
-    /// what they may do with a new one.
+    /// Puts a file there, with the owner of the former one. `former` is what was found there; if nothing was found, the
+    /// spot must still be free. With `keep_mode`, the owner's permissions stay as before; otherwise they are those of a
+    /// new file.
     pub(super) fn put(
         &mut self,
         spot: &Spot,
@@ -148,11 +147,11 @@ impl Files {
             refused(&spot.path, "it belongs to another user, who would lose it")
                 .hint("run keyward as that user, or deliver to a file of your own")
         })?;
-        // What this change has put there itself is not what would be put back, and its neighbour has to stay.
+        // What this change itself put there is not what must be restored, and its neighbour must stay.
         let is_ours = self.undo.iter().any(|done| done.is_at(&spot));
         let neighbour = if is_ours { next(&spot.name) } else { neighbour(&spot.name) };
         fresh.name_beside(&spot, &neighbour).map_err(failed)?;
-        // Whatever happens to it now, it does not stay beside: it holds the secret.
+        // Whatever happens, the neighbour must not stay: it holds the secret.
         let remove = |error| {
             let _ = spot.folder.remove(&neighbour);
             failed(error)
@@ -168,7 +167,7 @@ impl Files {
         Ok(())
     }
 
-    /// Adds to the end of a file, which is made where there is none.
+    /// Appends to a file, which is made if it does not exist.
     pub(super) fn append(&mut self, path: &Path, content: &[u8]) -> Result<(), Error> {
         let failed = |error: std::io::Error| match &error {
             link if platform::is_link_error(link) => {
@@ -190,10 +189,10 @@ impl Files {
         let length = about.len();
         let mut last = [0];
         if length > 0 {
-            // Where it is read does not move where it is added to.
+            // The read position does not affect where it appends.
             file.seek(SeekFrom::Start(length - 1)).and_then(|_| file.read(&mut last)).map_err(failed)?;
         }
-        // What somebody left without an end of its line would run into ours.
+        // A last line without a line end would run into ours.
         let gap: &[u8] = if length > 0 && last != *b"\n" { b"\n" } else { b"" };
         let written = file.write_all(gap).and_then(|()| file.write_all(content)).and_then(|()| file.sync_all());
         let longer = length + (gap.len() + content.len()) as u64;
@@ -201,7 +200,7 @@ impl Files {
         written.map_err(failed)
     }
 
-    /// Brings the names to the disk; their contents are there already.
+    /// Syncs the names to the disk; the contents are already there.
     pub(super) fn sync(&self) -> Result<(), Error> {
         self.folders.iter().try_for_each(|(_, folder)| folder.sync()).map_err(|error| {
             Error::new(Code::NotDelivered, format!("the folder of the secret cannot be brought to the disk: {error}"))
@@ -209,7 +208,7 @@ impl Files {
         })
     }
 
-    /// The change was made: what was replaced goes.
+    /// Called when the change was made: removes what was replaced.
     pub(super) fn keep(self) {
         for done in self.undo {
             if let Undo::Exchanged(spot) = done {
@@ -218,7 +217,7 @@ impl Files {
         }
     }
 
-    /// The change was not made: everything is put back as it was. Returns whether that was possible.
+    /// Called when the change was not made: restores everything. Returns whether that was possible.
     pub(super) fn take_back(self) -> bool {
         // The last one first: a file may have been changed twice.
         let undo = |done| match done {
@@ -230,7 +229,7 @@ impl Files {
             }
             Undo::Begun(path) => std::fs::remove_file(path).is_ok(),
         };
-        // Each of them, whatever came of the others.
+        // Try each of them, whatever happened to the others.
         self.undo.into_iter().rev().map(undo).filter(|undone| !undone).count() == 0
     }
 }
@@ -247,19 +246,19 @@ impl Undo {
 }
 
 impl Spot {
-    /// The path as it was named.
+    /// The path as given.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes what a process left that was killed: the lock says that nobody is at work.
+    /// Removes what a killed process left: the lock proves that no other one is at work.
     pub(super) fn clear_up(&self) {
         for leftover in [neighbour(&self.name), next(&self.name)] {
             let _ = self.folder.remove(&leftover);
         }
     }
 
-    /// The file that is there, if there is one.
+    /// The existing file, if there is one.
     pub(super) fn read(&self) -> Result<Option<ExistingFile>, Error> {
         let file = match self.folder.open_file(&self.name) {
             Ok(file) => file,
@@ -301,7 +300,7 @@ fn check_regular(path: &Path, file: &Metadata) -> Result<(), Error> {
     }
 }
 
-/// In a folder where everybody may put files, a file of somebody else's is a trap: they would read what comes in.
+/// In a folder that everybody may write to, another user's file is a trap: they would read what is put in.
 fn check_owner(path: &Path, folder: &Folder, file: &Metadata) -> Result<(), Error> {
     if folder.is_open_to_all() && platform::owner(file).user != User::own() {
         return Err(refused(path, "it belongs to another user, in a folder where everybody can put files")
@@ -310,7 +309,7 @@ fn check_owner(path: &Path, folder: &Folder, file: &Metadata) -> Result<(), Erro
     Ok(())
 }
 
-/// The error for a file that is there and must not be replaced.
+/// The error for an existing file that must not be replaced.
 pub(super) fn is_there(path: &Path) -> Error {
     refused(path, "it already exists").hint("replace it with --force, or name another one")
 }

@@ -1,13 +1,12 @@
 //! Manifests: what a store should hold, as a text in TOML or JSON.
 //!
-//! - [`read`] makes a [`Manifest`] of a text, or says everything that is wrong with it.
-//! - [`plan`](plan()) compares it with what there is, and names the changes in the order in which they are made.
-//! - [`to_toml`] and [`to_json`] make a manifest of what there is.
+//! - [`read`] makes a [`Manifest`] from a text, or reports everything that is wrong with it.
+//! - [`plan`](plan()) compares it with what exists, and lists the changes in the order in which they are made.
+//! - [`to_toml`] and [`to_json`] make a manifest from what exists.
 //!
-//! A manifest says all there is to say about what it names: a setting that is left out has its default. Two
-//! things it leaves alone: what a key's secrets start with, where it says nothing about that, and what it does
-//! not name at all, unless that is to be deleted. It holds no secrets; where a new key's secret goes, its
-//! `deliver` table says.
+//! A manifest is complete about what it names: an omitted setting has its default. It leaves two things alone: a key's
+//! prefix if it does not state one, and things that it does not name, unless they are to be deleted. It contains no
+//! secrets; a new key's `deliver` table says where its secret goes.
 
 mod plan;
 mod read;
@@ -48,27 +47,27 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Whether it names nothing at all, as what is left of a file that was cut, or of a command that failed.
+    /// Whether it names nothing at all, like the rest of a truncated file or the output of a failed command.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.keys.is_empty()
     }
 }
 
-/// A group, user, role or tenant that should be there.
+/// A group, user, role or tenant that should exist.
 #[derive(Debug, Clone)]
 pub struct ManifestEntry {
-    /// Where it stands in the text, in bytes.
+    /// Its position in the text, in bytes.
     pub at: usize,
     /// What it refers to.
     pub references: Vec<Reference>,
-    /// It.
+    /// The entry.
     pub draft: Draft,
 }
 
-/// A key that should be there.
+/// A key that should exist.
 #[derive(Debug, Clone)]
 pub struct ManifestKey {
-    /// Where it stands in the text, in bytes.
+    /// Its position in the text, in bytes.
     pub at: usize,
     /// What it refers to.
     pub references: Vec<Reference>,
@@ -80,12 +79,12 @@ pub struct ManifestKey {
     pub deliver: Option<Deliver>,
 }
 
-/// Something that is named as if it were there.
+/// A reference to something that should exist.
 #[derive(Debug, Clone)]
 pub struct Reference {
-    /// Where it is named, in bytes.
+    /// Its position in the text, in bytes.
     pub at: usize,
-    /// Of which kind it is.
+    /// The kind of the target.
     pub kind: Kind,
     /// Its name.
     pub name: Name,

@@ -1,4 +1,4 @@
-//! From what there is and what there should be to the changes in between.
+//! Plans the changes from what exists to what should exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,29 +14,29 @@ use keyward_core::rules::patch::{Difference, differences};
 use keyward_core::rules::time::{When, rfc3339};
 use keyward_core::store::StoreSettings;
 
-/// What there is.
+/// What exists.
 #[derive(Debug, Clone, Default)]
 pub struct Present {
     /// Groups, users, roles and tenants.
     pub entries: Vec<Draft>,
-    /// Keys: those that the manifest names, or all of them where others are to be deleted.
+    /// Keys: those that the manifest names, or all of them if others are to be deleted.
     pub keys: Vec<Key>,
-    /// What the store decides for its keys, where nothing else is said and beyond what may be said.
+    /// The settings of the store: its defaults and limits for keys.
     pub settings: StoreSettings,
 }
 
-/// What a step is about.
+/// The subject of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    /// A group, user, role or tenant, as it will be, or as it was where it goes.
+    /// A group, user, role or tenant, as it will be, or as it was if it is deleted.
     Entry(Draft),
     /// A key.
     Key {
         /// Its name.
         name: Name,
-        /// Its settings, as they will be, or as they were where it goes.
+        /// Its settings, as they will be, or as they were if it is deleted.
         settings: Box<Settings>,
-        /// How the manifest names the end of a new key, which is seen from the moment at which it is made.
+        /// The end of a new key as stated in the manifest, which counts from the moment at which the key is made.
         end: Option<When>,
         /// Where its secret goes.
         deliver: Option<Deliver>,
@@ -66,9 +66,9 @@ impl Subject {
 pub enum Action {
     /// It is made.
     Create,
-    /// It gets other settings.
+    /// Its settings change.
     Change,
-    /// It goes.
+    /// It is deleted.
     Delete,
 }
 
@@ -77,16 +77,16 @@ pub enum Action {
 pub struct Step {
     /// What happens.
     pub action: Action,
-    /// To what.
+    /// The subject.
     pub subject: Subject,
-    /// What differs; for what is made, from the defaults.
+    /// What differs; for a new thing, from the defaults.
     pub differences: Vec<Difference>,
-    /// Where the manifest says so, in bytes; nowhere for what it does not name.
+    /// Where the manifest states it, in bytes; `None` for what it does not name.
     pub at: Option<usize>,
 }
 
 impl Step {
-    /// Takes over when a new key of `made` ends: it was made later than it was planned.
+    /// Takes over the end of a new key from `made`, because it was made later than planned.
     pub fn set_end(&mut self, made: &[Key]) {
         let key = made.iter().find(|key| self.action == Action::Create && key.name == *self.subject.name());
         let (Some(key), Subject::Key { settings, .. }) = (key, &mut self.subject) else { return };
@@ -94,18 +94,18 @@ impl Step {
         self.differences = differences(&Settings::with_prefix(settings.prefix.clone()), settings);
     }
 
-    /// Whether the other does the same, whatever there was before.
+    /// Whether the other step does the same, whatever existed before.
     pub fn has_same_aim(&self, other: &Self) -> bool {
         let aims = |step: &Self| step.differences.iter().map(|d| (d.field.clone(), d.new.clone())).collect::<Vec<_>>();
         self.action == other.action && self.subject == other.subject && aims(self) == aims(other)
     }
 }
 
-/// The changes that make what is present what the manifest says, in the order in which they can be made. With
-/// `prune`, what the manifest does not name goes.
+/// The changes that make the present state match the manifest, in a possible order. With `prune`, what the manifest
+/// does not name is deleted.
 ///
 /// # Errors
-/// References to what will not be there, and ends of keys that cannot be.
+/// For references to things that will not exist, and for impossible ends of keys.
 pub fn plan(manifest: &Manifest, present: &Present, prune: bool, now: Timestamp) -> Result<Vec<Step>, Vec<Mistake>> {
     let mut mistakes = vec![];
     check_references(manifest, present, prune, &mut mistakes);
@@ -136,7 +136,7 @@ pub fn plan(manifest: &Manifest, present: &Present, prune: bool, now: Timestamp)
     if mistakes.is_empty() { Ok(steps) } else { Err(mistakes) }
 }
 
-/// What tells an entry from all others.
+/// What identifies an entry.
 fn id(draft: &Draft) -> (&'static str, &Name) {
     (draft.facts.kind().as_str(), &draft.name)
 }
@@ -168,11 +168,11 @@ fn key_step(
     Ok(Some(Step { action, subject, differences, at: Some(wanted.at) }))
 }
 
-/// When a new key ends that is made at `now`: as the manifest says, or else as the store does. A key that is over may
-/// be made elsewhere as it is.
+/// When a new key ends that is made at `now`: as stated in the manifest, or else by the store's default. An expired key
+/// may be recreated elsewhere as it is.
 ///
 /// # Errors
-/// When the time lies beyond the year 9999.
+/// If the time lies beyond the year 9999.
 pub fn end_named(when: Option<When>, store: &StoreSettings, now: Timestamp) -> Result<Option<Timestamp>, InvalidText> {
     when.map_or_else(|| Ok(store.end_of_new(now)), |when| when.resolve(now))
 }
@@ -187,7 +187,7 @@ fn end_of_new(wanted: &ManifestKey, store: &StoreSettings, now: Timestamp) -> Re
     Ok(end)
 }
 
-/// When a key ends that is there. What was said before changes nothing, and where nothing is said, it stays.
+/// When an existing key ends. Stating the same end again changes nothing, and without a stated end, it stays.
 fn end_of_present(
     wanted: &ManifestKey,
     key: &Key,
@@ -199,7 +199,7 @@ fn end_of_present(
     if end == key.settings.expires_at {
         return Ok(end);
     }
-    // A key that is at work is not ended by a time gone by.
+    // A working key must not be ended by a time in the past.
     if end.is_some_and(|end| end <= now) {
         let mistake = is_over(at);
         let from = format!("; a duration counts from when the key was made, {}", rfc3339(key.created_at));
@@ -235,7 +235,7 @@ fn check_references(manifest: &Manifest, present: &Present, prune: bool, mistake
     }
 }
 
-/// What the manifest does not name, in an order in which nothing that goes is referred to.
+/// What the manifest does not name, in an order in which nothing still refers to a deleted thing.
 fn deletions<'p>(manifest: &'p Manifest, present: &'p Present) -> impl Iterator<Item = Step> + 'p {
     let delete = |subject| Step { action: Action::Delete, subject, differences: vec![], at: None };
     let keys: BTreeSet<&Name> = gather(manifest.keys.iter().map(|wanted| &wanted.name));

@@ -1,4 +1,4 @@
-//! From a text to a manifest, or to everything that is wrong with it.
+//! Reads a manifest from a text, or reports everything that is wrong with it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,15 +14,15 @@ use keyward_core::rules::setting::{Setting, Settings};
 
 /// The five lists of a manifest.
 const LISTS: [&str; 5] = ["role", "tenant", "group", "user", "key"];
-/// What a `deliver` table can say.
+/// The fields of a `deliver` table.
 const DELIVER: [&str; 6] = ["secret_file", "env_file", "env_name", "secret_to", "github_env", "github_output"];
 
-/// Reads a manifest: JSON where its first character is a brace, else TOML.
+/// Reads a manifest: JSON if its first character is a brace, else TOML.
 ///
 /// # Errors
 /// All mistakes.
 pub fn read(source: &str) -> Result<Manifest, Vec<Mistake>> {
-    // Spaces in the place of a byte order mark, so that everything stands where it stood.
+    // Spaces replace a byte order mark, so that all positions stay the same.
     let unmarked = source.strip_prefix('\u{feff}').map(|rest| format!("   {rest}"));
     let source = unmarked.as_deref().unwrap_or(source);
     let source_is_json = source.trim_start().starts_with('{');
@@ -68,7 +68,7 @@ impl Reader {
                 self.mistakes.push(Mistake::new(item.at, format!("write a table with the fields of a {}", field.name)));
                 continue;
             };
-            // With a name that is wrong, the rest is looked at all the same.
+            // If the name is wrong, the rest is checked nevertheless.
             let Some(name) = self.name(&field.name, item, fields).or_else(|| "unnamed".parse().ok()) else { continue };
             match kind {
                 Some(kind) => self.entry(kind, item, name, fields),
@@ -77,7 +77,7 @@ impl Reader {
         }
     }
 
-    /// The name of an item, which no other of its list has.
+    /// The name of an item, which must be unique in its list.
     fn name(&mut self, list: &str, item: &Node, fields: &[Field]) -> Option<Name> {
         let Some(field) = fields.iter().find(|field| field.name == "name") else {
             self.mistakes.push(Mistake::new(item.at, format!("this {list} has no name")));
@@ -140,7 +140,7 @@ impl Reader {
     }
 }
 
-/// Reads a field of a group, user, role or tenant; `false` where its kind has no such field.
+/// Reads a field of a group, user, role or tenant; `false` if its kind has no such field.
 fn read_entry_field(entry: &mut ManifestEntry, field: &Field) -> Result<bool, Vec<Mistake>> {
     let node = &field.node;
     match (field.name.as_str(), &mut entry.draft.facts) {
@@ -170,7 +170,7 @@ fn read_entry_field(entry: &mut ManifestEntry, field: &Field) -> Result<bool, Ve
     Ok(true)
 }
 
-/// What a field names, unless it is empty.
+/// What a field refers to, unless it is empty.
 fn reference(field: &Field, kind: Kind) -> Option<Reference> {
     let name = one(&field.node).ok()??;
     Some(Reference { at: field.node.at, kind, name })

@@ -4,7 +4,7 @@ use super::*;
 use crate::formats::sample::{at, sample};
 use crate::formats::tree::locate;
 
-/// All mistakes of a text, those of its references included, with `present` in the store.
+/// All mistakes in a text, including its references, with `present` in the store.
 fn mistakes(text: &str, present: &Present, prune: bool) -> Vec<String> {
     let found = read(text).and_then(|manifest| plan(&manifest, present, prune, at(1_000)));
     let mistakes = found.err().unwrap_or_default();
@@ -55,7 +55,7 @@ name = "z"
         assert!(found.starts_with(says), "{says}: {found}");
     }
     assert_eq!(found.len(), 8, "{found:#?}");
-    // Where the text itself is right, what it refers to is looked at.
+    // If the text itself is valid, its references are checked.
     let text =
         "[[role]]\nname = \"ops\"\n[[key]]\nname = \"a\"\nrole = \"opz\"\nowner = \"ann\"\nexpires_at = \"9999y\"\n";
     let found = mistakes(text, &Present::default(), false);
@@ -113,7 +113,7 @@ fn a_duration_means_the_same_each_time() {
     let mut key = sample();
     key.settings.expires_at = Some(at(600));
     let present = Present { keys: vec![key], ..Present::default() };
-    // Ten minutes after it was made at 0: it is over, and nothing differs.
+    // Ten minutes after it was made at 0: it has expired, and nothing differs.
     assert!(steps("[[key]]\nname = \"sample\"\nexpires_at = \"10m\"\n", &present, false).is_empty());
     assert_eq!(
         steps("[[key]]\nname = \"sample\"\nexpires_at = \"1h\"\n", &present, false),

@@ -1,5 +1,5 @@
-//! From what there is to a manifest. It holds everything but secrets, their hashes, and what only happened:
-//! when something was made, by whom, and how often it was used.
+//! Writes a manifest from what exists. It contains everything except secrets, their hashes, and mere facts: when
+//! something was made, by whom, and how often it was used.
 
 use std::fmt::Write as _;
 
@@ -14,8 +14,7 @@ use keyward_core::rules::setting::{Setting, SettingValue, Settings};
 
 /// The start of a manifest in TOML: the directory. Keys follow, one by one, each made by [`key_to_toml`].
 ///
-/// What has its default is left out, but for what a key's secrets start with and when it ends: those defaults are the
-/// store's.
+/// Defaults are left out, except for a key's prefix and its end: their defaults belong to the store.
 pub fn to_toml(entries: &[Draft]) -> String {
     let mut text = "# A manifest of keyward: man 5 keyward-manifest. It holds no secrets.\n".to_owned();
     for kind in KINDS {
@@ -43,7 +42,7 @@ pub fn key_to_toml(name: &Name, settings: &Settings) -> String {
     text
 }
 
-/// The directory as the lists of a manifest in JSON, with every field; the list of keys is still to come.
+/// The directory as the lists of a manifest in JSON, with every field; the list of keys follows later.
 pub fn to_json(entries: &[Draft]) -> Map<String, Value> {
     let of_kind = |kind| {
         let entries = entries.iter().filter(move |entry: &&Draft| entry.facts.kind() == kind);
@@ -69,7 +68,7 @@ fn entry_fields(entry: &Draft) -> Map<String, Value> {
 fn key_fields(name: &Name, settings: &Settings) -> Map<String, Value> {
     let mut all: Map<String, Value> =
         std::iter::once(("name".to_owned(), json!(name))).chain(fields(settings)).collect();
-    // Where nothing is said about its end, a key keeps the one that it has.
+    // If no end is stated, a key would keep the one that it has.
     if let Some(end) = all.get_mut(Setting::EXPIRES_AT.name).filter(|end| end.is_null()) {
         *end = json!("never");
     }
@@ -78,14 +77,14 @@ fn key_fields(name: &Name, settings: &Settings) -> Map<String, Value> {
 
 /// One table of a list.
 fn table(text: &mut String, list: &str, fields: &Map<String, Value>) {
-    // A String takes whatever is written to it.
+    // Writing to a String cannot fail.
     let _ = writeln!(text, "\n[[{list}]]");
     for (field, value) in fields {
         let _ = writeln!(text, "{field} = {}", toml(value));
     }
 }
 
-/// Whether a group, user, role or tenant has this where nothing is said about it; a rank is always said.
+/// Whether this is the default of a group, user, role or tenant; a rank is always written.
 fn is_default(field: &str, value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -104,7 +103,7 @@ fn toml(value: &Value) -> String {
         Value::String(text) => toml::Value::from(text.as_str()).to_string(),
         Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
         Value::Object(fields) => {
-            // Shorter, and without a burst that is null, for which TOML has no word.
+            // Shorter, and without a null burst, which TOML cannot express.
             if let Some(limit) = limits::in_words(fields) {
                 return toml(&Value::from(limit));
             }
@@ -114,7 +113,7 @@ fn toml(value: &Value) -> String {
     }
 }
 
-/// A name in front of `=`: bare where TOML allows that.
+/// A name before `=`: bare if TOML allows that.
 fn name_in_toml(name: &str) -> String {
     if name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) {
         name.to_owned()

@@ -1,6 +1,6 @@
 //! Clipboards: on X11 and Wayland the program that copied owns the content, on macOS the system does.
 
-/// Whether the system has a clipboard even where no display is named.
+/// Whether the system has a clipboard even if no display is named.
 pub fn has_clipboard_without_display() -> bool {
     cfg!(target_os = "macos")
 }
@@ -9,7 +9,7 @@ pub fn has_clipboard_without_display() -> bool {
 /// taken the clipboard over.
 ///
 /// # Errors
-/// Where there is no clipboard, or it refuses the text.
+/// If there is no clipboard, or it refuses the text.
 #[cfg(not(target_os = "macos"))]
 pub fn keep_in_clipboard(text: &str) -> Result<(), arboard::Error> {
     use arboard::SetExtLinux as _;
@@ -19,7 +19,7 @@ pub fn keep_in_clipboard(text: &str) -> Result<(), arboard::Error> {
 /// Puts the text into the clipboard, marked as not for clipboard histories, and returns when something else is there.
 ///
 /// # Errors
-/// Where there is no clipboard, or it refuses the text.
+/// If there is no clipboard, or it refuses the text.
 #[cfg(target_os = "macos")]
 pub fn keep_in_clipboard(text: &str) -> Result<(), arboard::Error> {
     use arboard::SetExtApple as _;

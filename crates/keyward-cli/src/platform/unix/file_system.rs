@@ -1,19 +1,19 @@
-//! What kind of file system a file is on.
+//! The kind of file system that a file is on.
 
 use std::path::Path;
 
 /// What a file system means for a database that several processes share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileSystem {
-    /// It keeps locks and shared memory: it is known to.
+    /// It supports locks and shared memory for certain.
     Local,
-    /// Another machine has the files, by this protocol.
+    /// The files are on another machine, reached by this protocol.
     Network(&'static str),
-    /// A program has them, and nobody knows where it gets them from.
+    /// A program provides the files, from an unknown source.
     Program,
-    /// One that is not in the lists here, with its number.
+    /// A file system that is not in the lists here, with its number.
     Unknown(u32),
-    /// The system does not tell.
+    /// The system does not say.
     Untold,
 }
 
@@ -21,7 +21,7 @@ pub enum FileSystem {
 pub fn file_system(path: &Path) -> FileSystem {
     #[cfg(target_os = "linux")]
     return rustix::fs::statfs(path).map_or(FileSystem::Untold, |found| {
-        // A number of 32 bits, whatever it is kept in.
+        // A 32-bit number, whatever its type.
         of_number((found.f_type & 0xffff_ffff).try_into().unwrap_or(0))
     });
     #[cfg(not(target_os = "linux"))]
@@ -31,7 +31,7 @@ pub fn file_system(path: &Path) -> FileSystem {
     }
 }
 
-/// Whether the system makes the files up as they are read, as in /proc and /sys. Some of them have no end.
+/// Whether the system makes the files up as they are read, as in /proc and /sys. Some of them are endless.
 pub fn is_made_up(path: &Path) -> bool {
     // proc, sysfs, debugfs, tracefs, securityfs, configfs, pstore, efivarfs, fusectl, selinuxfs, bpf, cgroup, cgroup2.
     const MADE_UP: [u32; 13] = [
@@ -62,7 +62,7 @@ pub fn is_made_up(path: &Path) -> bool {
 /// The numbers of statfs(2) and linux/magic.h.
 #[cfg(target_os = "linux")]
 fn of_number(number: u32) -> FileSystem {
-    // Disks, memory, and what lies on top of them: ext2 to ext4, XFS, Btrfs, ZFS, bcachefs, F2FS, JFS, ReiserFS, NILFS,
+    // Disks, memory, and layers on top of them: ext2 to ext4, XFS, Btrfs, ZFS, bcachefs, F2FS, JFS, ReiserFS, NILFS,
     // UBIFS, JFFS2, FAT, exFAT, NTFS, HFS+, overlayfs, aufs, eCryptfs, tmpfs, ramfs, EROFS, squashfs, ISO 9660.
     const LOCAL: [u32; 25] = [
         0xef53,

@@ -1,8 +1,8 @@
-//! Files that only their owner can read, what replaces them, and who they belong to.
+//! Files that only their owner can read, their replacement, and their ownership.
 //!
-//! What may break: somebody changes the folder while a file in it is written. So a [`Folder`] is opened once, and
-//! everything in it is reached through it, whatever its path leads to by then. No function here follows the last part
-//! of a name, and none waits for the other end of a pipe.
+//! What may break: the folder changes while a file in it is written. So a [`Folder`] is opened once, and everything in
+//! it is reached through it, wherever its path leads by then. No function here follows the last part of a name, and
+//! none waits for the other end of a pipe.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -23,20 +23,20 @@ const PRIVATE: u32 = 0o600;
 pub struct User(u32);
 
 impl User {
-    /// The user as whom this process works with files.
+    /// The user of this process when it accesses files.
     pub fn own() -> Self {
         Self(rustix::process::geteuid().as_raw())
     }
 }
 
-/// As the system's own commands take it.
+/// In the form that the system's commands accept.
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// To whom a file belongs: its user and its group.
+/// The owner of a file: its user and its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// The user.
@@ -44,23 +44,23 @@ pub struct Owner {
     group: u32,
 }
 
-/// To whom the file belongs.
+/// The owner of the file.
 pub fn owner(file: &Metadata) -> Owner {
     Owner { user: User(file.uid()), group: file.gid() }
 }
 
-/// What those may do who are not the owner of a file or folder.
+/// What users other than the owner may do with a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherUsers {
     /// Nothing.
     Nothing,
-    /// Look at it.
+    /// Read it.
     Read,
-    /// Change it.
+    /// Write it.
     Write,
 }
 
-/// What the owner of a file, its group and everybody else may do with it, as the system writes it: `0o640`.
+/// The permissions of the owner, the group and everybody else, as the system writes them: `0o640`.
 pub fn mode(file: &Metadata) -> u32 {
     file.permissions().mode() & 0o7777
 }
@@ -76,19 +76,19 @@ impl OtherUsers {
     }
 }
 
-/// Only the owner has anything to do with the file from now on, whatever the mask of the process says. What the owner
-/// may do is what they might do with `former`, where there is one.
+/// Makes the file accessible to its owner only, whatever the umask of the process. If there is a `former` file, the
+/// owner keeps the permissions that they had on it.
 ///
 /// # Errors
-/// Whatever the system says.
+/// If the system refuses.
 pub fn make_private(file: &File, former: Option<&Metadata>) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(former.map_or(PRIVATE, |former| mode(former) & 0o700)))
 }
 
-/// Gives the file to this owner, unless it is theirs already.
+/// Gives the file to this owner, unless it already belongs to them.
 ///
 /// # Errors
-/// Where this process may not give files away.
+/// If this process may not give files away.
 pub fn give(file: &File, to: Owner) -> io::Result<()> {
     if owner(&file.metadata()?) == to {
         return Ok(());
@@ -100,12 +100,12 @@ pub fn give(file: &File, to: Owner) -> io::Result<()> {
 /// Lets everybody read the file, and only its owner write it.
 ///
 /// # Errors
-/// Whatever the system says.
+/// If the system refuses.
 pub fn publish(file: &File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o644))
 }
 
-/// A file that is nowhere but in memory; `None` where the system has none.
+/// A file that exists only in memory; `None` if the system does not support that.
 pub fn file_in_memory() -> Option<File> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     return rustix::fs::memfd_create("keyward", rustix::fs::MemfdFlags::CLOEXEC).ok().map(File::from);
@@ -113,24 +113,24 @@ pub fn file_in_memory() -> Option<File> {
     None
 }
 
-/// Makes a folder that only its owner has anything to do with, from its first moment.
+/// Makes a folder that only its owner can access, from the start.
 ///
 /// # Errors
-/// Where there is something of this name, or whatever the system says.
+/// If the name is taken, or the system refuses.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Whether the last part of the name of a file that was to be opened is a link.
+/// Whether opening a file failed because the last part of its path is a link.
 pub fn is_link_error(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::LOOP)
 }
 
-/// Opens a file to be added to and read. With `new`, it is made, private to its owner from the start, and must
-/// not be there.
+/// Opens a file for appending and reading. With `new`, it is made, private to its owner from the start, and must not
+/// exist.
 ///
 /// # Errors
-/// Whatever the system says; [`is_link_error`] for a link.
+/// If the system refuses; [`is_link_error`] for a link.
 pub fn append_file(path: &Path, new: bool) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut options = File::options();
@@ -138,11 +138,11 @@ pub fn append_file(path: &Path, new: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Opens a log to be added to; it is made where it is not there. Whoever writes to it waits for readers, as a log may
-/// be a pipe; who opens it does not.
+/// Opens a log for appending; it is made if it does not exist. The log may be a pipe: writing to it may wait for
+/// readers, but opening it does not.
 ///
 /// # Errors
-/// Whatever the system says; for a pipe, where nobody reads it.
+/// If the system refuses; for a pipe, if it has no reader.
 pub fn open_log(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().append(true).create(true).custom_flags(flags).open(path)?;
@@ -150,17 +150,17 @@ pub fn open_log(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file to be read. A link is not followed, and nothing is waited for, as the file may be a pipe that nobody
-/// writes to.
+/// Opens a file for reading. It does not follow a link, and does not wait, because the file may be a pipe without a
+/// writer.
 ///
 /// # Errors
-/// Whatever the system says; [`is_link_error`] for a link.
+/// If the system refuses; [`is_link_error`] for a link.
 pub fn open_unlinked(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-/// What tells one folder from every other, whatever its paths are.
+/// Identifies a folder, whatever its paths are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity(u64, u64);
 
@@ -172,16 +172,16 @@ impl Folder {
     /// Opens the folder at `path`.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(File::from(rustix::fs::open(path, flags, Mode::empty())?)))
     }
 
-    /// What tells it from every other folder.
+    /// Its identity among all folders.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// If the system refuses.
     pub fn identity(&self) -> io::Result<Identity> {
         let found = self.0.metadata()?;
         Ok(Identity(found.dev(), found.ino()))
@@ -192,49 +192,49 @@ impl Folder {
         self.0.metadata().is_ok_and(|found| found.permissions().mode() & 0o002 != 0)
     }
 
-    /// Locks it until it is closed, for one process at a time that asks for the lock as well. Returns whether it is
-    /// locked now. A file system without locks is taken for locked: nothing else can be done there.
+    /// Locks it until it is closed, against other processes that also take the lock. Returns whether it is locked now.
+    /// A file system without locks counts as locked, because nothing better is possible there.
     pub fn try_lock(&self) -> bool {
         !matches!(rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive), Err(Errno::WOULDBLOCK))
     }
 
-    /// Brings the names in it to the disk.
+    /// Syncs the names in it to the disk.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// If the system refuses.
     pub fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
     }
 
-    /// Opens a file of it for reading.
+    /// Opens a file in it for reading.
     ///
     /// # Errors
-    /// Where there is none; [`is_link_error`] for a link.
+    /// If there is none; [`is_link_error`] for a link.
     pub fn open_file(&self, name: &OsStr) -> io::Result<File> {
         // NONBLOCK: opening a FIFO would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(File::from(rustix::fs::openat(&self.0, name, flags, Mode::empty())?))
     }
 
-    /// A new file of this name, which only its owner can read from its first moment.
+    /// A new file with this name, which only its owner can read from the start.
     ///
     /// # Errors
-    /// Where there is something of this name, or whatever the system says.
+    /// If the name is taken, or the system refuses.
     pub fn private_file(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(File::from(rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(PRIVATE))?))
     }
 
-    /// A new file without a name, which only its owner can read; it is gone with this process unless
+    /// A new file without a name, which only its owner can read; it disappears with this process unless
     /// [`Folder::give_name`] names it.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] where the system or the file system has no such files.
+    /// [`io::ErrorKind::Unsupported`] if the system or the file system has no such files.
     #[cfg(target_os = "linux")]
     pub fn unnamed_file(&self) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::openat(&self.0, ".", flags, Mode::from_raw_mode(PRIVATE))?);
-        // Without /proc it could never get a name.
+        // Without /proc, the file could never get a name.
         rustix::fs::stat(as_path(&file))?;
         Ok(file)
     }
@@ -248,44 +248,44 @@ impl Folder {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Gives a file without a name this one, which nothing may have.
+    /// Gives an unnamed file this name, which must be free.
     ///
     /// # Errors
-    /// Where something has it, or whatever the system says.
+    /// If the name is taken, or the system refuses.
     pub fn give_name(&self, file: &File, name: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::linkat(CWD, as_path(file), &self.0, name, AtFlags::SYMLINK_FOLLOW)?)
     }
 
-    /// Gives the file `from` the name `to`, which nothing may have: unlike [`Folder::replace`], it replaces nothing
-    /// that came in the meantime. Where that fails, the file is gone.
+    /// Gives the file `from` the name `to`, which must be free: unlike [`Folder::replace`], it never replaces a file
+    /// that appeared in the meantime. If it fails, the file is removed.
     ///
     /// # Errors
-    /// Where something has the name, or whatever the system says.
+    /// If the name is taken, or the system refuses.
     pub fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let linked = rustix::fs::linkat(&self.0, from, &self.0, to, AtFlags::empty());
         Ok(rustix::fs::unlinkat(&self.0, from, AtFlags::empty()).and(linked)?)
     }
 
-    /// Gives the file `from` the name `to`, and replaces what has it, in one step.
+    /// Gives the file `from` the name `to`, and replaces any file with that name, in one step.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// If the system refuses.
     pub fn replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
     }
 
-    /// Has two files change names, in one step.
+    /// Exchanges the names of two files in one step.
     ///
     /// # Errors
-    /// Where this file system cannot do that, or whatever the system says.
+    /// If this file system cannot do that, or the system refuses.
     pub fn exchange(&self, one: &OsStr, other: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::renameat_with(&self.0, one, &self.0, other, RenameFlags::EXCHANGE)?)
     }
 
-    /// Removes the file of this name.
+    /// Removes the file with this name.
     ///
     /// # Errors
-    /// Where there is none, or whatever the system says.
+    /// If there is none, or the system refuses.
     pub fn remove(&self, name: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
     }

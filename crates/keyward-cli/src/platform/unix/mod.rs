@@ -1,4 +1,4 @@
-//! Unix: Linux, macOS and the BSDs. What Linux alone has is marked where it is used, with what the others get.
+//! Unix: Linux, macOS and the BSDs. What only Linux has is marked at its use, with what happens on the others.
 
 pub(super) mod clipboard;
 pub(super) mod file_system;

@@ -1,4 +1,4 @@
-//! This process, and those that it starts.
+//! This process, and the ones that it starts.
 
 use std::io::{self, PipeReader};
 use std::path::Path;
@@ -9,8 +9,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
-/// No core dump of this process is written, whatever the limits are, and other processes of the same user
-/// cannot look into its memory. Where the system knows no such thing, at least the limit of core dumps is zero.
+/// Prevents core dumps of this process, whatever the limits are, and keeps other processes of the same user from
+/// reading its memory. If the system cannot do that, at least the limit for core dumps is set to zero.
 pub fn keep_memory_private() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
@@ -21,7 +21,7 @@ pub fn keep_memory_private() {
     );
 }
 
-/// From now on the end of the terminal is not the end of this process.
+/// From now on, the end of the terminal does not end this process.
 pub fn leave_terminal() {
     let _ = rustix::process::setsid();
 }
@@ -31,14 +31,14 @@ pub fn leave_terminal() {
 pub struct Process(Pid);
 
 impl Process {
-    /// That of this child.
+    /// The process of this child.
     pub fn of(child: &Child) -> Self {
         Self(Pid::from_child(child))
     }
 
-    /// Asks it to end, and everything that it started (`at_once`: ends them): the shell that runs a command may wait
-    /// for it, and end without it. They stay in the group of keyward, because only that group may use the terminal.
-    /// Where the system does not tell what a process has started, only it is asked.
+    /// Asks it and everything that it started to end (`at_once`: kills them): the shell that runs a command may be
+    /// waiting for it, and could end without it. They stay in keyward's process group, because only that group may use
+    /// the terminal. If the system does not list a process's children, only the process itself is asked.
     pub fn end(self, at_once: bool) {
         for child in self.children() {
             child.end(at_once);
@@ -46,7 +46,7 @@ impl Process {
         let _ = kill_process(self.0, if at_once { Signal::KILL } else { Signal::TERM });
     }
 
-    /// What it has started, as Linux tells.
+    /// Its children, as listed by Linux.
     fn children(self) -> Vec<Self> {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.0.as_raw_nonzero()));
         let lists = threads.into_iter().flatten().flatten();
@@ -62,39 +62,39 @@ pub fn ending_signal(status: ExitStatus) -> Option<i32> {
     std::os::unix::process::ExitStatusExt::signal(&status)
 }
 
-/// A line as a person writes it for the shell.
+/// A shell command line as a person writes it.
 pub fn shell(line: &str) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", line]);
     shell
 }
 
-/// A command with arguments, as a person writes it for the shell, with `file` as its last argument.
+/// A command with arguments, as a person writes it for the shell, with `file` added as the last argument.
 pub fn shell_with_file(line: &str, file: &Path) -> Command {
     let mut shell = shell(&format!("exec {line} \"$1\""));
     shell.arg("sh").arg(file);
     shell
 }
 
-/// How many bytes are in the pipe that nobody has read.
+/// How many unread bytes are in the pipe.
 ///
 /// # Errors
-/// Whatever the system says.
+/// If the system refuses.
 pub fn unread(pipe: &PipeReader) -> io::Result<u64> {
     Ok(rustix::io::ioctl_fionread(pipe)?)
 }
 
-/// Whether there is something to be read within this time, or the end.
+/// Whether there is input, or its end, within this time.
 ///
 /// # Errors
-/// Whatever the system says.
+/// If the system refuses.
 pub fn has_input(stream: &ChildStdout, within: Duration) -> io::Result<bool> {
     let within = Timespec::try_from(within).map_err(io::Error::other)?;
     let ready = retry_on_intr(|| poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&within)))?;
     Ok(ready > 0)
 }
 
-/// What Ctrl-Z does, where its key sends no signal: the shell goes on until this program is resumed.
+/// Does what Ctrl-Z does, when its key sends no signal: the shell takes over until this program is resumed.
 pub fn stop_this_process() {
     let _ = kill_process(getpid(), Signal::TSTP);
 }

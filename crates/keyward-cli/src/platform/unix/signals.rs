@@ -1,4 +1,4 @@
-//! The signals that end or stop the program, on a thread of their own.
+//! Handles signals that end or stop the program, on a separate thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,35 +11,34 @@ use signal_hook::low_level::emulate_default_handler;
 
 use crate::platform::start_thread;
 
-/// The library behind the questions takes a wait that SIGTSTP has ended for Ctrl-C, and raises SIGINT.
+/// The prompt library mistakes a wait interrupted by SIGTSTP for Ctrl-C, and raises SIGINT.
 const ECHO: Duration = Duration::from_millis(150);
 
 /// A signal that ends a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndingSignal {
-    /// SIGHUP: the terminal is gone, or a server is to read its configuration again.
+    /// SIGHUP: the terminal is gone, or a server should read its configuration again.
     HangUp,
     /// Any other.
     Other,
 }
 
-/// What the program does when a signal comes that would end or stop it.
+/// What the program does on a signal that would end or stop it.
 pub trait SignalHandler: Send + 'static {
-    /// One came that ends a program: SIGINT, SIGTERM, SIGHUP, SIGQUIT or SIGXCPU. Returns whether the system should do now
-    /// what it does to every program.
+    /// Called for a signal that ends a program: SIGINT, SIGTERM, SIGHUP, SIGQUIT or SIGXCPU. Returns whether the system
+    /// should now take its default action.
     fn end(&mut self, signal: EndingSignal) -> bool;
 
-    /// The program is about to be stopped: SIGTSTP.
+    /// Called when the program is about to be stopped: SIGTSTP.
     fn stop(&mut self);
 
-    /// The program goes on.
+    /// Called when the program resumes.
     fn go_on(&mut self);
 }
 
-/// Has the handler called, on a thread of its own, for every signal that ends or stops the program, from now on.
-/// `stops` is set before anything else can notice that the program is being stopped; [`SignalHandler::go_on`] takes it
-/// back. Signals that whoever started the program has it ignore stay ignored. Where the system gives no thread,
-/// signals do what they do to every program.
+/// From now on, calls the handler on a separate thread for every signal that ends or stops the program. `stops` is set
+/// before anything else can notice that the program is being stopped; [`SignalHandler::go_on`] clears it. Signals that
+/// the parent process made it ignore stay ignored. If the system provides no thread, signals have their default effect.
 pub fn watch_signals(stops: Arc<AtomicBool>, mut handler: impl SignalHandler) {
     let ignored = ignored_signals();
     let is_wanted = |signal: &i32| ignored & (1 << (signal - 1)) == 0;
@@ -71,8 +70,8 @@ pub fn watch_signals(stops: Arc<AtomicBool>, mut handler: impl SignalHandler) {
         return;
     }
     let Ok(signals) = Signals::new(ending) else { return };
-    // What is registered first is done first. The thread above must not learn of the signal before it is written down
-    // that the program stops: it would be written down after the program went on, and be so for ever.
+    // Handlers run in the order of registration. The thread above must not see the signal before the stop is recorded:
+    // otherwise it could be recorded after the program resumed, and remain for ever.
     if is_wanted(&SIGTSTP) && signal_hook::flag::register(SIGTSTP, stops).is_ok() {
         let _ = signals.handle().add_signal(SIGTSTP);
     }
@@ -84,8 +83,8 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// The signals that whoever started the program has it ignore, as `nohup` does with SIGHUP, a bit each. Where the
-/// system does not tell, none.
+/// The signals that the parent process made the program ignore, as `nohup` does with SIGHUP, one bit each. None if the
+/// system does not say.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! The standard streams, past the buffers of the standard library, which keep what went through them.
+//! The standard streams, bypassing the buffers of the standard library, which keep copies.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -48,32 +48,31 @@ impl Write for StandardStream {
     }
 }
 
-/// Reads what is there of standard input, at most as much as there is room for; 0 at its end. What is not read stays
-/// there for others.
+/// Reads available bytes from standard input, as many as fit; 0 at its end. Unread bytes stay there for others.
 ///
 /// # Errors
-/// Whatever the system says.
+/// If the system refuses.
 pub fn read_stdin(bytes: &mut [u8]) -> io::Result<usize> {
     StandardStream::stdin().read(bytes)
 }
 
-/// Writes to standard error at once, past every buffer and lock: whoever holds one may be waiting.
+/// Writes to standard error at once, bypassing all buffers and locks: the holder of a lock may be waiting.
 pub fn write_stderr(bytes: &[u8]) {
     let _ = rustix::io::write(rustix::stdio::stderr(), bytes);
 }
 
-/// Brings what was written to standard output, which is a file, to the disk.
+/// Syncs standard output, which is a file, to the disk.
 ///
 /// # Errors
-/// Whatever the system says.
+/// If the system refuses.
 pub fn sync_stdout() -> io::Result<()> {
     Ok(rustix::fs::fsync(rustix::stdio::stdout())?)
 }
 
-/// Standard error once more, for a child that is started with it as another of its streams.
+/// A duplicate of standard error, to use as another stream of a child process.
 ///
 /// # Errors
-/// Where too many files are open.
+/// If too many files are open.
 pub fn stderr_for_child() -> io::Result<Stdio> {
     Ok(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)?.into())
 }
@@ -81,7 +80,7 @@ pub fn stderr_for_child() -> io::Result<Stdio> {
 /// The terminal in front of the person, for writing, whatever the standard streams are.
 ///
 /// # Errors
-/// Where the program has no terminal.
+/// If the program has no terminal.
 pub fn controlling_terminal() -> io::Result<File> {
     File::options().write(true).open("/dev/tty")
 }
@@ -104,15 +103,15 @@ pub fn stream_kinds() -> StreamKinds {
     }
 }
 
-/// The size of a stream that is a file on a disk.
+/// The size of a stream, if it is a file on a disk.
 fn file_size(stream: impl AsFd) -> Option<u64> {
     let stat = rustix::fs::fstat(stream).ok()?;
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     u64::try_from(stat.st_size).ok().filter(|_| is_file)
 }
 
-/// Whether this is what Rust puts in the place of a closed standard stream: `/dev/null`, opened for
-/// reading and writing. A shell's own `>/dev/null` is open only for writing, and is a decision.
+/// Whether this is what Rust substitutes for a closed standard stream: `/dev/null`, opened for reading and writing. A
+/// shell's `>/dev/null` is open only for writing, and is deliberate.
 fn is_stand_in(stdout: BorrowedFd<'_>) -> bool {
     let is_null = match (rustix::fs::fstat(stdout), rustix::fs::stat("/dev/null")) {
         (Ok(own), Ok(null)) => own.st_rdev == null.st_rdev && own.st_mode == null.st_mode,

@@ -1,4 +1,4 @@
-//! The modes of the terminal: saved and put back, or raw for as long as keys are read one by one.
+//! The modes of the terminal: saved and restored, or raw while keys are read one by one.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -6,28 +6,28 @@ use std::os::fd::BorrowedFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{InputModes, LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 
-/// The modes of the terminal that standard input is, at one moment.
+/// The modes of the terminal on standard input, at one moment.
 #[derive(Debug, Clone)]
 pub struct TerminalModes(Box<Termios>);
 
 impl TerminalModes {
-    /// The modes now; `None` where standard input is not a terminal.
+    /// The modes now; `None` if standard input is not a terminal.
     pub fn save() -> Option<Self> {
         tcgetattr(rustix::stdio::stdin()).ok().map(|modes| Self(Box::new(modes)))
     }
 
-    /// Puts them back at once. Nothing can be done where the terminal is gone.
+    /// Restores them at once. If the terminal is gone, there is nothing to do.
     pub fn restore(&self) {
         let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.0);
     }
 }
 
-/// Forgets what was typed and not read yet.
+/// Discards what was typed but not read yet.
 pub fn forget_typed_ahead() {
     let _ = tcflush(rustix::stdio::stdin(), QueueSelector::IFlush);
 }
 
-/// The terminal gives every byte at once, shows none, and Ctrl-C is a key, until this is dropped.
+/// Until this is dropped, the terminal passes on every byte at once, shows none, and Ctrl-C is a key.
 #[derive(Debug)]
 pub struct RawMode {
     stdin: BorrowedFd<'static>,
@@ -35,10 +35,10 @@ pub struct RawMode {
 }
 
 impl RawMode {
-    /// Begins. What was typed before is thrown away: it was no answer to what is asked now.
+    /// Begins. Earlier input is discarded: it was not an answer to the new question.
     ///
     /// # Errors
-    /// Where standard input is not a terminal.
+    /// If standard input is not a terminal.
     pub fn begin() -> io::Result<Self> {
         let stdin = rustix::stdio::stdin();
         let before = tcgetattr(stdin)?;
@@ -49,10 +49,10 @@ impl RawMode {
         Ok(Self { stdin, before })
     }
 
-    /// The next bytes, as many as are there; none where `milliseconds` (less than a second) pass without any.
+    /// The next available bytes; none if `milliseconds` (less than a second) pass without any.
     ///
     /// # Errors
-    /// Where the terminal is gone.
+    /// If the terminal is gone.
     pub fn read<'b>(&self, bytes: &'b mut [u8], milliseconds: Option<u32>) -> io::Result<&'b [u8]> {
         let wait = milliseconds.map(|time| Timespec { tv_sec: 0, tv_nsec: i64::from(time) * 1_000_000 });
         match poll(&mut [PollFd::new(&self.stdin, PollFlags::IN)], wait.as_ref()) {
@@ -68,7 +68,7 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // The rest of a paste of several lines would be run by the shell.
+        // Otherwise the shell would run the rest of a paste of several lines.
         let _ = tcsetattr(self.stdin, OptionalActions::Flush, &self.before);
     }
 }

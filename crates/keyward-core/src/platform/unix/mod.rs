@@ -1,4 +1,4 @@
-//! Unix: Linux, macOS and the BSDs. What Linux alone tells is marked where it is used, with what the others get.
+//! Unix: Linux, macOS and the BSDs. What only Linux reports is marked at its use, with what happens on the others.
 
 pub(super) mod files;
 pub(super) mod limits;

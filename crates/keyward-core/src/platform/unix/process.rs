@@ -1,19 +1,19 @@
-//! Processes of this machine: a name for each, by which another one can tell whether it is still there.
+//! Names for the processes of this machine, by which another process can tell whether they still run.
 //!
-//! A number is not enough: numbers are used again, and in a container they are others. So a name holds when the
-//! machine was started, in which namespace the number counts, the number, and when the process was started. Of a name
-//! that was given on another machine or in another namespace nobody here knows anything.
+//! A number is not enough: numbers are reused, and differ inside a container. So a name holds the time when the machine
+//! was started, the namespace of the number, the number, and when the process was started. Nothing is known about a
+//! name from another machine or namespace.
 
 use std::fs;
 use std::io::ErrorKind;
 
-/// The name of this process; empty where the system does not tell one.
+/// The name of this process; empty if the system does not report one.
 pub(crate) fn own_name() -> String {
     let start = || Some((machine()?, start_of("self")?));
     start().map(|(machine, start)| format!("{machine}/{}/{start}", std::process::id())).unwrap_or_default()
 }
 
-/// Whether the process of this name has certainly ended. One that nobody can know about has not.
+/// Whether the process of this name has certainly ended. If that cannot be known, it has not.
 pub(crate) fn has_ended(name: &str) -> bool {
     let process = machine().and_then(|machine| name.strip_prefix(&machine)?.strip_prefix('/'));
     let Some((number, start)) = process.and_then(|process| process.split_once('/')) else { return false };
@@ -23,7 +23,7 @@ pub(crate) fn has_ended(name: &str) -> bool {
     }
 }
 
-/// Whether there is a process of this number here. Where the system does not tell, there is.
+/// Whether a process with this number runs here. If the system does not say, it does.
 pub(crate) fn is_running(number: u32) -> bool {
     !fs::exists("/proc/self").unwrap_or(false) || fs::exists(format!("/proc/{number}")).unwrap_or(true)
 }
@@ -35,14 +35,14 @@ fn machine() -> Option<String> {
     Some(format!("{}/{}", boot.trim_end(), namespace.display()))
 }
 
-/// When a process was started, in ticks since the machine was.
+/// When a process was started, in ticks since the machine started.
 fn start_of(process: &str) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     fields(&stat).map(|(_, start)| start.to_owned())
 }
 
-/// The state of a process, and when it was started, as proc_pid_stat(5) has them. The name of its program, which
-/// stands in parentheses before them, may hold anything.
+/// The state of a process and its start time, from proc_pid_stat(5). The name of its program, which stands in
+/// parentheses before them, may hold anything.
 fn fields(stat: &str) -> Option<(&str, &str)> {
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     Some((fields.next()?, fields.nth(18)?))

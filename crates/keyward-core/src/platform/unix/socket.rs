@@ -1,5 +1,4 @@
-//! Sockets to a server: those of TCP and those that have a path. No call on one waits, but [`Socket::wait`], and that has
-//! an end.
+//! TCP and Unix sockets to a server. No call waits except [`Socket::wait`], which takes a time limit.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,11 +11,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, sockopt};
 
-/// How long a server may leave something unacknowledged before the connection counts as cut.
+/// How long a server may leave data unacknowledged before the connection counts as cut.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
-/// How long nothing is said before the system asks whether the other side is still there, how long it waits in between,
-/// and how often it asks.
+/// TCP keepalive: after how long a silence the system probes the other side, how long it waits between probes, and how
+/// many it sends.
 const QUIET: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(2);
 const QUESTIONS: u32 = 3;
@@ -24,9 +23,9 @@ const QUESTIONS: u32 = 3;
 /// A connection to a server.
 #[derive(Debug)]
 pub(crate) enum Socket {
-    /// By an address.
+    /// By address.
     Tcp(TcpStream),
-    /// By a path of this machine.
+    /// By a path on this machine.
     Local(UnixStream),
 }
 
@@ -36,14 +35,14 @@ impl Socket {
         let stream = TcpStream::connect_timeout(&address, within)?;
         stream.set_nodelay(true)?;
         sockopt::set_socket_keepalive(&stream, true)?;
-        // OpenBSD has these only as settings of the whole system.
+        // OpenBSD has these only as system-wide settings.
         #[cfg(not(target_os = "openbsd"))]
         {
             sockopt::set_tcp_keepidle(&stream, QUIET)?;
             sockopt::set_tcp_keepintvl(&stream, PAUSE)?;
             sockopt::set_tcp_keepcnt(&stream, QUESTIONS)?;
         }
-        // Keepalives notice nothing while something is unacknowledged. Other systems give up later.
+        // Keepalives are not sent while data is unacknowledged. Other systems give up later.
         #[cfg(target_os = "linux")]
         sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED.as_millis() as u32)?;
         stream.set_nonblocking(true)?;
@@ -53,7 +52,7 @@ impl Socket {
     /// Connects to the socket at this path at once.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where as many wait already as the server lets wait: try it again.
+    /// [`io::ErrorKind::WouldBlock`] if the queue of the server is full: try again.
     pub(crate) fn connect_local(path: &Path) -> io::Result<Self> {
         let address = SocketAddrUnix::new(path)?;
         #[cfg(target_os = "linux")]
@@ -70,10 +69,10 @@ impl Socket {
         Ok(Self::Local(UnixStream::from(socket)))
     }
 
-    /// Reads what is there.
+    /// Reads what has arrived.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where nothing is.
+    /// [`io::ErrorKind::WouldBlock`] if nothing has.
     pub(crate) fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => (&mut &*stream).read(bytes),
@@ -81,10 +80,10 @@ impl Socket {
         }
     }
 
-    /// Writes what there is room for.
+    /// Writes as much as there is room for.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where the queue of the socket is full.
+    /// [`io::ErrorKind::WouldBlock`] if the queue of the socket is full.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => (&mut &*stream).write(bytes),
@@ -92,8 +91,8 @@ impl Socket {
         }
     }
 
-    /// Waits until something can be read, or, if that is asked, until there is room to write; not longer than `most`.
-    /// It may end early.
+    /// Waits until something can be read or, with `for_room`, until there is room to write; at most `most`. It may end
+    /// early.
     pub(crate) fn wait(&self, for_room: bool, most: Duration) -> io::Result<()> {
         let what = if for_room { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let most = Timespec::try_from(most).map_err(io::Error::other)?;
@@ -128,7 +127,7 @@ mod tests {
         assert_eq!(sockopt::tcp_keepidle(&socket).unwrap(), QUIET);
         #[cfg(target_os = "linux")]
         assert_eq!(sockopt::tcp_user_timeout(&socket).unwrap(), 3000);
-        // Nothing is there to be read, and nobody waits for it.
+        // Nothing can be read yet, and the call does not wait for it.
         assert_eq!(socket.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         socket.wait(false, Duration::from_millis(1)).unwrap();
     }

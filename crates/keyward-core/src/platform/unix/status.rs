@@ -1,35 +1,35 @@
-//! What the system tells of a file without a look at what is in it: which file it is, in which state, and under how many
-//! names it can be reached.
+//! What the system reports about a file without reading it: which file it is, its state, and whether other names lead
+//! to it.
 
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Which file it is: no other one has the same at the same time.
+/// Identifies a file: no other file has the same id at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileId {
     device: u64,
     inode: u64,
 }
 
-/// A file as the system tells it: another state of it has another status.
+/// The system's view of a file. When the file changes, its status changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Status {
     /// Which file it is.
     pub(crate) id: FileId,
-    /// Whether it has further names, in places that nobody looked at.
+    /// Whether it has other names, in places that nobody checked.
     pub(crate) has_other_names: bool,
-    /// Whether it was mounted by itself, so that another path leads to it as well. `None` where the system does not
-    /// tell: Linux before 5.8, and systems that have no such mounts.
+    /// Whether it was mounted by itself, so that another path leads to it as well. `None` if the system does not say:
+    /// Linux before 5.8, and systems without such mounts.
     pub(crate) is_mounted: Option<bool>,
     size: u64,
-    /// When it was written, and when anything about it was changed, as seconds and nanoseconds.
+    /// When it was written, and when anything about it last changed, as seconds and nanoseconds.
     times: [i64; 4],
 }
 
 impl Status {
-    /// That of an open file.
+    /// The status of an open file.
     pub(crate) fn of_file(file: &File) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         match linux::status_of(file) {
@@ -39,21 +39,21 @@ impl Status {
         Ok(Self::from(&file.metadata()?))
     }
 
-    /// How long it is, in bytes.
+    /// Its size in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    /// Whether nothing is in it.
+    /// Whether it is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.size == 0
     }
 
-    /// That of the file at `path` now. A link is not followed.
+    /// The status of the file at `path` now. A link is not followed.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         match linux::status(path) {
-            // An old system, or one that lets this process ask only in the old way.
+            // An old system, or one that allows this process only the old call.
             Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {}
             found => return Ok(found?),
         }
@@ -77,7 +77,7 @@ impl From<&Metadata> for Status {
 /// Kubernetes' `subPath`, systemd's `BindPaths=FILE` or `mount --bind`. Then it has another path, too.
 ///
 /// # Errors
-/// Where the system tells it in no way.
+/// If the system does not say.
 pub(crate) fn is_mounted(path: &Path, status: &Status) -> io::Result<bool> {
     match status.is_mounted {
         Some(is_mounted) => Ok(is_mounted),

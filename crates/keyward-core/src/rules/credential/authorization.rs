@@ -1,4 +1,4 @@
-//! The value of an `Authorization` header (RFC 9110 section 11.6.2), or several of them that somebody joined.
+//! The value of an `Authorization` header (RFC 9110 section 11.6.2), or several of them joined together.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -12,21 +12,21 @@ use super::{Accepted, Presentation};
 use crate::rules::http::{BLANKS, list_items};
 use crate::rules::token::Secret;
 
-/// Whose the next item without a scheme is.
+/// To which scheme the next item belongs if it names none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
-    /// There was none yet, where there should be one.
+    /// None yet, and one is required.
     None,
-    /// There was none yet, where none is needed.
+    /// None yet, and none is required.
     Bare,
     Bearer,
     RestApiKey,
     Basic,
-    /// A scheme that is not for keys, and what follows are its parameters.
+    /// A scheme that is not for keys: its parameters follow.
     Other,
 }
 
-/// Adds the credentials of ours in a value.
+/// Adds keyward's own credentials in a value.
 pub(super) fn read(search: &mut Search, value: &str, mut scheme: Scheme) {
     list_items(value, &mut |item| {
         let item = item.trim_matches(BLANKS);
@@ -36,7 +36,7 @@ pub(super) fn read(search: &mut Search, value: &str, mut scheme: Scheme) {
     });
 }
 
-/// What a value may hold of other systems, where it holds nothing of ours.
+/// What a value may hold for other systems if it holds none of keyward's own credentials.
 pub(super) fn other(value: &str, scheme: Scheme, accepted: Accepted) -> Option<Place> {
     let bearer =
         |text| Place::of(text, without_scheme(text), Presentation::Bearer, Some(Presentation::BearerNamed), accepted);
@@ -60,7 +60,7 @@ pub(super) fn other(value: &str, scheme: Scheme, accepted: Accepted) -> Option<P
     }
 }
 
-/// The items of a list, of which each may have the scheme of the first one in front.
+/// The items of a list, each of which may repeat the scheme of the first.
 fn without_scheme(list: &str) -> impl Iterator<Item = &str> {
     let is_scheme = |word: &str| word.eq_ignore_ascii_case("bearer");
     let items = list.split(',').map(|item| item.trim_matches(BLANKS)).filter(|item| !item.is_empty());
@@ -71,7 +71,7 @@ fn without_scheme(list: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Adds one item. Returns whose what follows is, if it brings no scheme of its own.
+/// Adds one item. Returns the scheme of what follows, unless that names its own.
 fn read_item(search: &mut Search, item: &str, before: Scheme) -> Scheme {
     let length = item.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-._".contains(b)).count();
     let (word, rest) = item.split_at(length);
@@ -93,8 +93,8 @@ fn read_item(search: &mut Search, item: &str, before: Scheme) -> Scheme {
             return before;
         }
     };
-    // Spaces alone stand between a scheme and what follows (RFC 9110 section 11.4). With anything else
-    // there, one reader would see a credential of ours and another one would not.
+    // Only spaces may separate a scheme from what follows (RFC 9110 section 11.4). With anything else there, some
+    // readers would see a keyward credential and others would not.
     match rest.strip_prefix(' ') {
         Some(parameter) => add(search, own, parameter.trim_start_matches(' ')),
         None if rest.is_empty() => {}
@@ -127,9 +127,9 @@ fn add(search: &mut Search, scheme: Scheme, text: &str) {
     }
 }
 
-/// RFC 7617: base64 of `user:password`. The secret may be either of the two, and the other part may hold anything, in
-/// UTF-8, Latin-1 or no charset at all: neither the colon nor a secret depends on it. Where neither part has the form of
-/// a secret, it is a password of somebody else's.
+/// RFC 7617: base64 of `user:password`. The secret may be either part, and the other may hold anything, in any
+/// character set: neither the colon nor a secret depends on it. If neither part has the form of a secret, it is a
+/// password for another system.
 fn basic(search: &mut Search, encoded: &str) {
     const NO_BASE64: &str = "Basic takes base64 (RFC 7617)";
     const NO_COLON: &str = "the Basic credential has no colon between user and password";
@@ -142,7 +142,7 @@ fn basic(search: &mut Search, encoded: &str) {
     let flaw = flaw.or(if colon.is_none() { Some(NO_COLON) } else { None });
     let mut is_ours = Secret::has_form(encoded);
     if is_ours {
-        // As it is, without its base64.
+        // As it is, not decoded.
         search.add(&Found::new(Presentation::Basic, encoded).with_flaw(NO_BASE64));
     }
     for (part, place) in
@@ -163,7 +163,7 @@ fn basic(search: &mut Search, encoded: &str) {
     }
 }
 
-/// What a reader that is less strict makes of it. Nobody is to see a secret there that we pass over.
+/// What a less strict reader would decode. No reader may find a secret here that keyward misses.
 fn decoded_anyhow(encoded: &str) -> Zeroizing<Vec<u8>> {
     const ANYHOW: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
@@ -177,7 +177,7 @@ fn decoded_anyhow(encoded: &str) -> Zeroizing<Vec<u8>> {
         b'_' => Some(b'/'),
         _ => Some(byte).filter(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte)),
     }));
-    // One digit more than whole bytes need stands for nothing.
+    // A single left-over digit encodes no whole byte.
     if digits.len() % 4 == 1 {
         digits.pop();
     }

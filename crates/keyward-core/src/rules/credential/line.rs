@@ -7,11 +7,11 @@ use crate::rules::http::BLANKS;
 
 const NOTHING: &str = "no credential was presented";
 
-/// The byte order mark that some editors and shells put in front of a text in UTF-8.
+/// The byte order mark that some editors and shells put in front of UTF-8 text.
 const MARK: char = '\u{feff}';
 
-/// What was read, without what its reader or its writer put around a credential: a byte order mark at the start and line
-/// ends at the end are never part of one. Nothing else is removed. Every reader of credentials goes by this rule.
+/// The text without a byte order mark at the start and line ends at the end, which are never part of a credential.
+/// Nothing else is removed. Every reader of credentials follows this rule.
 ///
 /// ```
 /// use keyward_core::rules::credential::trimmed;
@@ -34,12 +34,13 @@ pub fn trimmed_bytes(bytes: &[u8]) -> &[u8] {
 
 /// Reads a credential from one line, in whatever form it was copied from a client.
 ///
-/// For nothing, for two different credentials, and for what cannot be one, [`Credentials::own`] is a [`CredentialError`].
+/// If the line holds nothing, two different credentials, or something that cannot be one, [`Credentials::own`] is a
+/// [`CredentialError`].
 pub fn parse_line(line: &str) -> Credentials {
     parse_line_for(line.as_bytes(), Accepted::ALL)
 }
 
-/// The same, where only these presentations are looked at.
+/// The same, but accepts only these presentations.
 pub fn parse_line_for(line: &[u8], accepted: Accepted) -> Credentials {
     let Ok(line) = std::str::from_utf8(line) else {
         return malformed(match line {
@@ -67,7 +68,7 @@ pub fn parse_line_for(line: &[u8], accepted: Accepted) -> Credentials {
     search.finish(otherwise)
 }
 
-/// Adds what the line holds. Returns what to say where that is nothing.
+/// Adds what the line holds. Returns the message for a line that holds nothing.
 fn read(search: &mut Search, line: &str) -> Result<&'static str, CredentialError> {
     if let Some((field, value)) = line.split_once(':')
         && is_credential_field(field)

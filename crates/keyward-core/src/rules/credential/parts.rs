@@ -1,14 +1,14 @@
-//! A request in parts: header fields and a target, as a server has them that has read the head already.
+//! A request in parts: header fields and a target, for a server that has already read the head.
 
 use super::search::Search;
 use super::{Accepted, CredentialError, Credentials, malformed};
 use crate::rules::forwarded::{Forwarded, Trust};
 use crate::rules::http::{Transport, is_token};
 
-/// Which of what a request says is believed.
+/// Which parts of a request are believed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// The presentations that are looked at.
+    /// The accepted presentations.
     pub accepted: Accepted,
     /// The forwarding headers that a proxy is known to write.
     pub trust: Trust,
@@ -18,12 +18,12 @@ pub struct Reading {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestParts {
-    /// `https` where the target is an `https://…` URL, else `http`: whoever ends TLS in front of
-    /// the service knows better and says so.
+    /// `https` if the target is an `https://…` URL, else `http`: a proxy that terminates TLS knows better and says so
+    /// in a header.
     pub transport: Transport,
     /// What was presented.
     pub credentials: Credentials,
-    /// What the proxy says that is trusted.
+    /// What the trusted proxy says.
     pub forwarded: Forwarded,
 }
 
@@ -41,7 +41,7 @@ pub struct RequestParts {
 /// ```
 ///
 /// # Errors
-/// [`CredentialError`] for what no request can have.
+/// [`CredentialError`] for what no request can contain.
 pub fn parse_parts<'f>(
     fields: &mut dyn Iterator<Item = (&'f str, &'f [u8])>,
     target: &str,
@@ -52,7 +52,7 @@ pub fn parse_parts<'f>(
     }
     let (mut search, mut forwarded) = (Search::new(reading.accepted), Forwarded::reader(reading.trust));
     for (name, value) in fields {
-        // HTTP/2 has fields with a colon in front, for what a request line has (RFC 9113 section 8.3).
+        // HTTP/2 has pseudo-header fields, which begin with a colon, instead of a request line (RFC 9113 section 8.3).
         if !is_token(name.strip_prefix(':').unwrap_or(name)) {
             return Err(malformed("the name of a header is not a token"));
         }

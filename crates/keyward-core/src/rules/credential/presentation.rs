@@ -1,4 +1,4 @@
-//! The ways in which a credential may be presented, and which of them somebody looks at.
+//! The ways in which a credential may be presented, and which of them are accepted.
 
 use std::str::FromStr;
 
@@ -80,7 +80,7 @@ impl Presentation {
         }
     }
 
-    /// Whether the secret stood in a URL, where logs and histories keep it.
+    /// Whether the secret was in a URL, where logs and histories keep it.
     pub fn is_query(self) -> bool {
         matches!(self, Self::QueryAuthKey | Self::QueryApiAuth)
     }
@@ -103,7 +103,7 @@ impl Serialize for Presentation {
     }
 }
 
-/// The presentations that are looked at. What stands elsewhere is not looked at, whatever it holds.
+/// The accepted presentations. Anything presented in another way is ignored.
 ///
 /// ```
 /// use keyward_core::rules::credential::{Accepted, Presentation};
@@ -118,7 +118,7 @@ impl Accepted {
     /// Every presentation.
     pub const ALL: Self = Self(u16::MAX);
 
-    /// Whether this presentation is looked at.
+    /// Whether this presentation is accepted.
     pub fn contains(self, presentation: Presentation) -> bool {
         self.0 & (1 << presentation as u16) != 0
     }

@@ -1,5 +1,5 @@
-//! The head of a whole request, as HTTP/1.0 and HTTP/1.1 have it on the wire (RFC 9112), and as gateways make one of a
-//! request that came by HTTP/2 or HTTP/3.
+//! The head of a whole request, as HTTP/1.0 and HTTP/1.1 send it (RFC 9112), or as a gateway writes it for a request
+//! that came over HTTP/2 or HTTP/3.
 
 use zeroize::Zeroizing;
 
@@ -13,24 +13,23 @@ const CUT_SHORT: &str = "this is not the head of an HTTP request: it is cut shor
 /// More header fields than this are refused.
 const MOST_FIELDS: usize = 128;
 
-/// What a request head says: how, and with which credential.
+/// What the head of a request says: the transport, the method and the credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestHead {
     /// The method of the request line.
     pub method: Method,
-    /// `https` where the target is an `https://…` URL, else `http`: whoever ends TLS in front of
-    /// the service knows better and says so.
+    /// `https` if the target is an `https://…` URL, else `http`: a proxy that terminates TLS knows better and says so
+    /// in a header.
     pub transport: Transport,
     /// What was presented.
     pub credentials: Credentials,
-    /// What a proxy says, which counts only where there is one.
+    /// What a proxy says; it counts only if there is a proxy.
     pub forwarded: Forwarded,
 }
 
-/// Reads the head of a request: up to the empty line, or all there is. Lines may end in CRLF or
-/// in LF, and a folded field (RFC 9112 section 5.2) is unfolded. All presentations are looked at, and all forwarding
-/// headers read.
+/// Reads the head of a request: up to the empty line, or all there is. Lines may end in CRLF or in LF, and a folded
+/// field (RFC 9112 section 5.2) is unfolded. All presentations are accepted, and all forwarding headers are read.
 ///
 /// # Errors
 /// [`CredentialError`] for what is not HTTP.
@@ -38,7 +37,7 @@ pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, CredentialError> {
     parse_request_for(bytes, Reading { trust: Trust::ALL, ..Reading::default() })
 }
 
-/// The same, where only a part of it counts.
+/// The same, but believes only what `reading` names.
 ///
 /// # Errors
 /// As [`parse_request`].
@@ -59,7 +58,8 @@ pub fn parse_request_for(bytes: &[u8], reading: Reading) -> Result<RequestHead, 
     let (Some(method), Some(target)) = (request.method, request.path) else {
         return Err(malformed("this is not the head of an HTTP request"));
     };
-    // The first line of an HTTP/2 connection (RFC 9113 section 3.4) was made to look like a request and be none.
+    // The first line of an HTTP/2 connection (RFC 9113 section 3.4) was designed to look like a request without being
+    // one.
     if (method, target) == ("PRI", "*") {
         return Err(malformed("this is how an HTTP/2 connection begins, and not the head of a request"));
     }
@@ -69,8 +69,8 @@ pub fn parse_request_for(bytes: &[u8], reading: Reading) -> Result<RequestHead, 
     Ok(RequestHead { method, transport, credentials, forwarded })
 }
 
-/// The request line with a version that the parser knows. A gateway that makes a head of a request writes the version by
-/// which it came, also where HTTP/1.1 has another form for it than the wire had.
+/// The request line with a version that the parser knows. A gateway that writes the head in HTTP/1.1 form still names
+/// the version by which the request came.
 fn with_known_version(line: &[u8]) -> (&[u8], &[u8]) {
     for version in [&b" HTTP/2"[..], b" HTTP/2.0", b" HTTP/3", b" HTTP/3.0"] {
         if let Some(start) = line.strip_suffix(version) {
@@ -80,7 +80,7 @@ fn with_known_version(line: &[u8]) -> (&[u8], &[u8]) {
     (line, b"")
 }
 
-/// The line without spaces and tabs at its ends. Every other white space is for the parser to refuse.
+/// The line without spaces and tabs at its ends. The parser refuses any other white space.
 fn trim_blanks(line: &[u8]) -> &[u8] {
     let is_blank = |b: &u8| matches!(b, b' ' | b'\t');
     let start = line.iter().position(|b| !is_blank(b)).unwrap_or(line.len());
@@ -88,11 +88,11 @@ fn trim_blanks(line: &[u8]) -> &[u8] {
     &line[start..end]
 }
 
-/// The head without the body, its folded fields on one line each, with an empty line at the end; `None` where
-/// the last line has no end.
+/// The head without the body, its folded fields on one line each, with an empty line at the end; `None` if the last
+/// line has no end.
 fn unfolded_head(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    // Room for all of it at once: a buffer that grows leaves copies of a secret behind.
+    // Enough room from the start: a buffer that grows leaves copies of a secret behind.
     let line_ends = bytes.split(|&byte| byte == b'\n').count();
     let mut head = Zeroizing::new(Vec::with_capacity(bytes.len() + line_ends + 8));
     let mut lines = 0;
@@ -105,8 +105,8 @@ fn unfolded_head(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
             (true, _) => break,
             (false, _) => lines += 1,
         }
-        // Only a field can be folded: white space behind the request line is for nobody to guess about
-        // (RFC 9112 section 2.2), and the parser refuses it.
+        // Only a field can be folded. White space at the start of the line after the request line must not be guessed
+        // about (RFC 9112 section 2.2), and the parser refuses it.
         let is_folded = lines > 2 && (line.starts_with(b" ") || line.starts_with(b"\t"));
         if is_folded {
             let end_of_field = head.len().saturating_sub(2);

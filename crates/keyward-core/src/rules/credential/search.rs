@@ -1,8 +1,8 @@
-//! The search for the one credential of a request: every place adds what it holds, and the end says what came of it.
+//! The search for the one credential of a request: every place adds what it holds, and `finish` says what was found.
 //!
-//! What may break here: that another reader of the same request takes another credential for the one that counts. So two
-//! that differ are refused wherever they stand, and what looks like one of ours and is damaged is not passed over. What
-//! cannot be one of ours is nobody's, and in nobody's way.
+//! What may break here: another reader of the same request may pick another credential. So two that differ are refused
+//! wherever they are, and a damaged one that looks like ours is not ignored. What cannot be ours is ignored, and does
+//! no harm.
 
 use std::borrow::Cow;
 
@@ -18,24 +18,24 @@ use crate::rules::token::Secret;
 pub(super) struct Search {
     accepted: Accepted,
     all: Fold,
-    /// What has the form of a secret of ours, once something has not: before, it is the same.
+    /// What has the form of a keyward secret, from the first text that does not; until then it equals `all`.
     own: Option<Fold>,
-    /// Whether anything has it; and whether anything in the present place has.
+    /// Whether any text has that form, and whether any in the present place has.
     has_own: bool,
     is_own: bool,
-    /// The places that hold nothing of that form.
+    /// The places that hold nothing in that form.
     places: Vec<Place>,
-    /// What is wrong with all that is found for now.
+    /// What is wrong with everything found so far.
     flaw_of_all: Option<&'static str>,
-    /// One that is not looked at.
+    /// One that is not accepted.
     passed_over: Option<Presentation>,
-    /// Why something was no credential: it is told where nothing else was one.
+    /// Why something was not a credential: reported if nothing else was one.
     none: Option<Nothing>,
-    /// Why nothing can be one of ours.
+    /// Why nothing can be a keyward credential.
     refused: Option<CredentialError>,
 }
 
-/// The one credential that all of those are that were found, or what keeps them from being one.
+/// The one credential that everything found so far agrees on, or why there is none.
 #[derive(Clone, Default)]
 struct Fold {
     first: Option<Credential>,
@@ -48,9 +48,9 @@ struct Fold {
 /// Why something was no credential.
 #[derive(Clone, Copy)]
 pub(super) enum Nothing {
-    /// It was for somebody else.
+    /// It was meant for another system.
     NotOurs(&'static str),
-    /// It was perhaps meant to be one of ours.
+    /// It may have been meant as a keyward credential.
     Malformed(&'static str),
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Found<'f> {
     pub(super) presentation: Presentation,
     pub(super) name: Option<&'f str>,
     pub(super) secret: &'f str,
-    /// Where it stood, if its presentation does not say all.
+    /// Where it was, if its presentation does not say.
     pub(super) place: Option<&'static str>,
     /// What is wrong with it.
     pub(super) flaw: Option<&'static str>,
@@ -70,7 +70,7 @@ impl<'f> Found<'f> {
         Self { presentation, name: None, secret, place: None, flaw: None }
     }
 
-    /// `SECRET` as the one presentation, `NAME:SECRET` as the other one.
+    /// `SECRET` as the first presentation, `NAME:SECRET` as the second.
     pub(super) fn named_or_not(without: Presentation, with: Presentation, text: &'f str) -> Self {
         match text.rsplit_once(':') {
             Some((name, secret)) => Self { name: Some(name), ..Self::new(with, secret) },
@@ -104,8 +104,8 @@ impl Search {
         self.all.add(found, flaw);
     }
 
-    /// Adds what `own` finds in a place. Where nothing of it has the form of a secret of ours, the place may hold what
-    /// `other` sees in it.
+    /// Adds what `own` finds in a place. If none of it has the form of a keyward secret, the place may hold what
+    /// `other` finds in it.
     pub(super) fn place(&mut self, own: impl FnOnce(&mut Self), other: impl FnOnce(Accepted) -> Option<Place>) {
         self.is_own = false;
         own(self);
@@ -114,14 +114,14 @@ impl Search {
         }
     }
 
-    /// Adds that what was presented cannot be a credential of ours.
+    /// Records that what was presented cannot be a keyward credential.
     pub(super) fn refuse(&mut self, error: CredentialError) {
         self.refused.get_or_insert(error);
     }
 
-    /// Adds that all of a line may be one text, before anything in it is.
+    /// Records that the whole line may be one text, before any part of it is added.
     pub(super) fn whole_line(&mut self, line: &str) {
-        // What looks like one of ours is damaged.
+        // This looks like a damaged keyward secret.
         if line.split([',', ':']).any(Secret::has_form) {
             return;
         }
@@ -131,12 +131,12 @@ impl Search {
         }
     }
 
-    /// Remembers that something was there, and was no credential.
+    /// Records that something was there and was not a credential.
     pub(super) fn nothing(&mut self, why: Nothing) {
         self.none.get_or_insert(why);
     }
 
-    /// Adds what a header holds. Other headers than those for credentials hold nothing.
+    /// Adds what a header holds. Only the headers for credentials count.
     pub(super) fn field(&mut self, name: &str, value: &[u8]) {
         let presentation = presentation_of(name);
         if presentation.is_none() && !is_authorization(name) {
@@ -197,7 +197,7 @@ impl Search {
         }
     }
 
-    /// What was found. `otherwise` says that nothing was there at all.
+    /// What was found. `otherwise` is the message for nothing at all.
     pub(super) fn finish(self, otherwise: &str) -> Credentials {
         let texts = match (self.own, self.has_own) {
             (own, true) => own.and_then(Fold::finish).map(Texts::Own),
@@ -216,8 +216,8 @@ impl Search {
 }
 
 impl Fold {
-    /// Adds what was found. The same secret may stand in several places: if one of them names a key, the name counts; if
-    /// one of them is a URL, that it stood there counts.
+    /// Adds what was found. The same secret may be in several places: if one of them names a key, the name counts, and
+    /// if one of them is a URL, that counts.
     fn add(&mut self, found: &Found<'_>, flaw: Option<&'static str>) {
         let place = found.place.unwrap_or(found.presentation.place());
         self.flaw = self.flaw.or(flaw);
@@ -235,7 +235,7 @@ impl Fold {
         first.in_query |= found.presentation.is_query();
     }
 
-    /// The one credential; nothing, where none was found.
+    /// The one credential, if any was found.
     ///
     /// # Errors
     /// [`CredentialError`] for two that differ, and for one that cannot be one.
@@ -250,8 +250,8 @@ impl Fold {
     }
 }
 
-/// The values that a header was given: proxies and clients join several lines of one name with commas (RFC 9110 section
-/// 5.3), which neither names nor secrets hold. Those that are empty are none.
+/// The values of a header: proxies and clients join several lines of one name with commas (RFC 9110 section 5.3), which
+/// neither names nor secrets contain. Empty values are skipped.
 fn items(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(|item| item.trim_matches(BLANKS)).filter(|item| !item.is_empty())
 }

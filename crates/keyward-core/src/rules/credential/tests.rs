@@ -200,7 +200,7 @@ fn what_is_not_utf8_is_malformed() {
     assert!(matches!(credentials.own, Err(CredentialError::Malformed(_))) && credentials.texts.is_none());
 }
 
-/// What a request was found to hold, where only these presentations are looked at.
+/// What is found in a request if only these presentations are accepted.
 fn found(fields: &[(&str, &[u8])], target: &str, accepted: Accepted) -> Result<Credential, CredentialError> {
     let reading = Reading { accepted, ..Reading::default() };
     parse_parts(&mut fields.iter().copied(), target, reading).and_then(|parts| parts.credentials.own)
@@ -258,7 +258,7 @@ fn what_is_not_looked_at_is_no_credential() {
 const A: &str = "a-Made-up:Text,0001";
 const B: &str = "b-Made-up-Text-0002";
 
-/// What counts where secrets of other systems are known: presentations, names and texts, in order.
+/// What counts in a store with secrets of other systems: presentations, names and texts, in order.
 fn texts(credentials: &Credentials) -> String {
     match credentials.texts.as_deref() {
         None => "as own".to_owned(),
@@ -355,7 +355,7 @@ fn a_secret_of_another_system_is_looked_at_only_where_it_is_accepted() {
     assert_eq!(line("Bearer n:{B}", only(Presentation::Bearer)), of_others("bearer |n:{B} / "));
 }
 
-/// Pieces of which values of headers are made.
+/// Pieces from which header values are built.
 fn soup() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "Bearer ",

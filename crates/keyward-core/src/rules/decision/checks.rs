@@ -1,4 +1,5 @@
-//! The fifteen checks, one function each: a key, a request, a time; no allocation but for the lists of what is missing.
+//! The fifteen checks, one function each, of a key, a request and a time. They allocate only the lists of what is
+//! missing.
 
 use jiff::Timestamp;
 
@@ -17,7 +18,7 @@ fn fail(reason: Reason, facts: Facts) -> Check {
     Check { reason, outcome: Outcome::Fail, facts }
 }
 
-/// A check of which the outcome says everything.
+/// A check whose outcome says everything.
 fn pass_if(is_right: bool, reason: Reason) -> Check {
     if is_right { pass(reason, Facts::None) } else { fail(reason, Facts::None) }
 }
@@ -82,7 +83,7 @@ pub(super) fn address(key: &Key, request: &Request) -> Check {
     if allowed.is_empty() {
         return skip(CHECK, Facts::None);
     }
-    // IPv4 that is written as IPv6 is the IPv4 address.
+    // IPv4 written as IPv6 is the IPv4 address.
     match request.ip.map(|ip| ip.to_canonical()) {
         None => fail(CHECK, Facts::Unknown),
         Some(ip) => match allowed.iter().find(|network| network.contains(ip)) {
@@ -136,7 +137,7 @@ pub(super) fn levels(key: &Key, request: &Request) -> Check {
     if missing.is_empty() { pass(CHECK, Facts::None) } else { fail(CHECK, Facts::MissingLevels(missing)) }
 }
 
-/// The limits are looked at when everything else is known.
+/// Limits are checked after everything else.
 pub(super) fn not_limited(check: Reason) -> Check {
     skip(check, Facts::None)
 }
@@ -152,7 +153,7 @@ pub(super) fn role(key: &Key, request: &Request) -> Check {
     if key.effective_role().is_some_and(|(_, own)| own >= rank) {
         return pass(CHECK, Facts::None);
     }
-    // The key's own role, or its owner's present one: whichever is too low has to be raised.
+    // The key's own role or its owner's current one: whichever is too low must be raised.
     let own_is_enough = key.standing.rank.is_some_and(|own| own >= rank);
     let is_owners_fault = own_is_enough && key.settings.owner.is_some();
     fail(CHECK, if is_owners_fault { Facts::OwnerTooLow } else { Facts::None })

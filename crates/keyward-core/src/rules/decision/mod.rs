@@ -1,11 +1,11 @@
 //! The decision: may this key make this request?
 //!
-//! [`decide`] looks at a key whose secret has already matched, and checks everything that could
-//! forbid the request. It stops at nothing: every failing check is named. A restriction that
-//! cannot be checked, because the request does not say what is needed, fails.
+//! [`decide`] looks at a key whose secret has already matched, and checks everything that could forbid the request. It
+//! does not stop at the first failure: every failing check is named. A restriction that cannot be checked, because the
+//! request does not say what is needed, fails.
 //!
-//! A decision is data: a [`Reason`], an [`Outcome`] and [`Facts`] a check, and no sentence. Who tells a person puts
-//! them into words, from the check, the key and the request. A request that is allowed allocates nothing here.
+//! A decision is data: a [`Reason`], an [`Outcome`] and [`Facts`] for each check, but no sentences. The caller words
+//! the answer from the check, the key and the request. An allowed request allocates nothing here.
 
 mod checks;
 mod reason;
@@ -25,17 +25,17 @@ use super::limits::{Limit, Reckoning, Standing, Whose};
 use super::names::{Level, Scope};
 use super::token::TokenError;
 
-/// What a check found, beside what its reason and its outcome say and what stands in the key and in the request.
+/// What a check found, in addition to its reason, its outcome, the key and the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Facts {
     /// Nothing more.
     None,
-    /// The request does not say what would be needed to check it.
+    /// The request does not say what the check needs.
     Unknown,
-    /// The key would allow it, and whoever asks does not ([`Request::methods`], [`Request::requires_secure`]).
+    /// The key would allow it, but the caller does not ([`Request::methods`], [`Request::requires_secure`]).
     NotAllowedHere,
-    /// The secret is that of a rotation that has not ended.
+    /// The secret is from a rotation that has not ended.
     Staged,
     /// When the secret or the key stops working, or stopped.
     Ends(Timestamp),
@@ -45,7 +45,7 @@ pub enum Facts {
     Network(Cidr),
     /// The caller's address, which is in none of the key's networks.
     Address(IpAddr),
-    /// What is left of the limit that is nearest to its end.
+    /// What is left of the limit closest to being used up.
     Limit {
         /// Whose it is.
         whose: Whose,
@@ -58,15 +58,15 @@ pub enum Facts {
     MissingScopes(Vec<Scope>),
     /// Levels that the key does not hold.
     MissingLevels(Vec<Level>),
-    /// The store has no role of the name that the request asks for.
+    /// The store has no role with the name in the request.
     NoSuchRole,
-    /// The role of the key itself would be high enough, and that of its owner is not.
+    /// The key's own role would be high enough, but its owner's is not.
     OwnerTooLow,
     /// No single credential could be read.
     Credential(CredentialError),
-    /// The credential is not a secret of ours.
+    /// The credential is not a keyward secret.
     Token(TokenError),
-    /// The credential stood in the query of a URL, where the store accepts none.
+    /// The credential was in the query of a URL, where the store accepts none.
     InQuery,
 }
 
@@ -76,19 +76,19 @@ pub enum Facts {
 pub struct Check {
     /// What its failure is called.
     pub reason: Reason,
-    /// What came of it.
+    /// Its result.
     pub outcome: Outcome,
     /// What it found.
     pub facts: Facts,
 }
 
-/// Checks that are made of a genuine credential.
+/// The number of checks of a genuine credential.
 const CHECKS: usize = 15;
 
-/// What came of all checks.
+/// The results of all checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// The checks that were made, and behind them room: an array, because every request makes them.
+    /// The checks that were made, then unused room: an array, because every request makes one.
     checks: [Check; CHECKS],
     made: usize,
 }
@@ -101,7 +101,7 @@ impl Decision {
         Self { checks, made: 1 }
     }
 
-    /// Says what came of the limits of the key. Only where everything else allows the request.
+    /// Adds the result of the key's limits. Call it only if everything else allows the request.
     pub fn reckon(&mut self, reckoning: &Reckoning) {
         for check in &mut self.checks[..self.made] {
             let is_quota = match check.reason {
@@ -127,7 +127,7 @@ impl Decision {
         self.checks().iter().filter(|check| check.outcome == Outcome::Fail)
     }
 
-    /// The first reason to refuse, or `None` where the request is allowed.
+    /// The first reason to refuse, or `None` if the request is allowed.
     pub fn reason(&self) -> Option<Reason> {
         self.failures().map(|check| check.reason).next()
     }
@@ -137,13 +137,13 @@ impl Decision {
         self.reason().is_none()
     }
 
-    /// The HTTP status: 200, or that of the first failing check.
+    /// The HTTP status: 200, or the status of the first failing check.
     pub fn status(&self) -> u16 {
         self.reason().map_or(200, Reason::status)
     }
 }
 
-/// Decides about a request that was made with a genuine secret of `key`.
+/// Decides about a request made with a genuine secret of `key`.
 ///
 /// `presented` is that secret.
 pub fn decide(key: &Key, presented: &SecretInfo, request: &Request, now: Timestamp) -> Decision {

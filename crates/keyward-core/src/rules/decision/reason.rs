@@ -1,15 +1,15 @@
-//! What can be wrong with a request, and what came of a check: the words of the contract, which JSON shows as they are.
+//! What can be wrong with a request, and the result of a check: the words of the contract, which JSON uses unchanged.
 
 use serde::{Serialize, Serializer};
 
-/// Everything that can be wrong with a request, in the order in which it is checked. Checks are
-/// named by what their failure is called.
+/// Everything that can be wrong with a request, in the order in which it is checked. A check has the name of its
+/// failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Reason {
     /// No credential was presented.
     NoCredential,
-    /// Two different ones were.
+    /// Two different ones were presented.
     AmbiguousCredential,
     /// It does not have the form of a credential.
     Malformed,
@@ -39,14 +39,14 @@ pub enum Reason {
     LevelMissing,
     /// The key's effective role is too low.
     RoleTooLow,
-    /// A limit of so many in a time of up to an hour is used up.
+    /// A rate limit, with a period of up to an hour, is used up.
     RateLimited,
-    /// A limit of so many in a day or a month is used up.
+    /// A quota, per day or month, is used up.
     QuotaExceeded,
 }
 
 impl Reason {
-    /// What the check is about whose failure has this reason: with it, `pass` and `fail` read as what they mean.
+    /// The subject of the check that fails for this reason, worded so that `pass` and `fail` make sense after it.
     pub fn subject(self) -> &'static str {
         match self {
             Self::NoCredential => "credential",
@@ -94,8 +94,8 @@ impl Reason {
         }
     }
 
-    /// The HTTP status (RFC 9110 section 15.5): 401 where no live, genuine credential was presented; 403 where it
-    /// may not do this; 429 (RFC 6585) where it may, and has done so too often.
+    /// The HTTP status (RFC 9110 section 15.5): 401 if no live, genuine credential was presented; 403 if it may not do
+    /// this; 429 (RFC 6585) if it may, but has done so too often.
     pub fn status(self) -> u16 {
         match self {
             Self::RateLimited | Self::QuotaExceeded => 429,
@@ -111,11 +111,11 @@ impl Serialize for Reason {
     }
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Checked, and in order.
+    /// Checked, and fine.
     Pass,
     /// Checked and wrong, or not possible to check.
     Fail,

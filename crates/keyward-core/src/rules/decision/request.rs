@@ -1,4 +1,5 @@
-//! What is known about a request, apart from its credential. What is not known refuses where a key asks for it.
+//! What is known about a request, apart from its credential. If a key requires a fact that is not known, the request is
+//! refused.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::rules::names::{Level, Name, Scope};
 pub struct WantedRole {
     /// Its name.
     pub name: Name,
-    /// Its rank, or `None` where the store has no such role, which no key can satisfy.
+    /// Its rank, or `None` if the store has no such role, which no key can satisfy.
     pub rank: Option<i64>,
 }
 
@@ -26,7 +27,7 @@ pub struct WantedRole {
 /// let mut request = Request::over(Transport::Https);
 /// request.method = Some("GET".parse()?);
 /// request.scopes.push("rest".parse()?);
-/// // Who does not say how the request came gets the strict answer.
+/// // Without a stated transport, the strict one is assumed.
 /// assert_eq!(Request::default().transport, Transport::Http);
 /// # Ok(())
 /// # }
@@ -38,32 +39,32 @@ pub struct Request {
     pub method: Option<Method>,
     /// The address of the caller.
     pub ip: Option<IpAddr>,
-    /// The tenant whose data is asked for.
+    /// The tenant whose data the request is for.
     pub tenant: Option<Name>,
     /// Scopes that the request needs, all of them.
     pub scopes: Vec<Scope>,
     /// Levels that the request needs, all of them.
     pub levels: Vec<Level>,
-    /// The least role that the request needs.
+    /// The lowest role that the request needs.
     pub role: Option<WantedRole>,
-    /// The methods that whoever asks allows at all; where there are none, every one.
+    /// The methods that the caller allows; if empty, all of them.
     pub methods: Vec<Method>,
-    /// Whether whoever asks requires a secure connection, whatever the key does.
+    /// Whether the caller requires a secure connection, whatever the key requires.
     pub requires_secure: bool,
-    /// How often a key that has no limits of its own may be used for what whoever asks asks for.
+    /// How often a key without limits of its own may be used for what the caller protects.
     pub limits: Limits,
-    /// The name under which whoever asks counts that.
+    /// The name under which the caller counts this.
     pub policy: Option<Arc<str>>,
-    /// How it came.
+    /// How the request came.
     pub transport: Transport,
-    /// Which header of a proxy told the address, or why none did.
+    /// Which proxy header gave the address, or why none did.
     pub ip_from: Origin,
-    /// The same about the transport.
+    /// The same for the transport.
     pub transport_from: Origin,
 }
 
 impl Request {
-    /// A request that came in this way, and of which nothing else is known. It asks for nothing in particular.
+    /// A request that came in this way, with nothing else known. It asks for nothing in particular.
     pub fn over(transport: Transport) -> Self {
         Self {
             method: None,
@@ -82,8 +83,8 @@ impl Request {
         }
     }
 
-    /// Takes what the trusted headers of a proxy say, and says of the others that they were not taken. Where a trusted
-    /// header does not tell how the request came, it came in the clear.
+    /// Takes the facts from trusted proxy headers, and records which headers were not trusted. If a trusted header does
+    /// not say how the request came, it came in the clear.
     pub fn learn(&mut self, forwarded: Forwarded, trust: Trust) {
         if trust.tells_address() {
             self.ip = forwarded.address;
@@ -96,7 +97,7 @@ impl Request {
 }
 
 impl Default for Request {
-    /// A request in the clear, of which nothing is known: what a key asks for and nobody knows is refused.
+    /// A request in the clear, of which nothing is known: any fact that a key requires is missing, so it is refused.
     fn default() -> Self {
         Self::over(Transport::Http)
     }

@@ -40,7 +40,7 @@ fn restrict(key: &mut Key, what: &str) {
     }
 }
 
-/// Tells a request what `what` names.
+/// Gives a request the fact that `what` names.
 fn tell(request: &mut Request, what: &str) {
     let (field, value) = what.split_once('=').unwrap();
     match field {
@@ -139,7 +139,7 @@ fn table() {
     }
 }
 
-/// A secret that stops working then; the current one without an end.
+/// A secret that stops working at that time; with `None`, the current one, which never ends.
 pub(crate) fn secret(expires_at: Option<i64>) -> SecretInfo {
     let (id, expires_at) = (Id::from_random([2; 8]), expires_at.map(at));
     SecretInfo { id, created_at: at(0), expires_at, staged: false, retired: false, imported: None }
@@ -161,7 +161,7 @@ fn a_replaced_secret_works_until_its_grace_ends() {
     }
 }
 
-/// Settings that only ever take something away from the key of [`allowed`].
+/// Settings that only ever restrict the key of [`allowed`].
 const RESTRICTIONS: [&str; 11] = [
     "secure",
     "disabled",
@@ -192,11 +192,11 @@ const CONTEXT: [&str; 14] = [
     "transport=http",
     "transport=https",
 ];
-/// What only makes the answer possible, and never asks for more.
+/// What only makes an answer possible, and never requires more.
 const EVIDENCE: [&str; 6] =
     ["method=GET", "method=POST", "ip=10.1.1.1", "ip=203.0.113.9", "tenant=acme", "tenant=other"];
 
-/// What only ever asks for more. A role, a method or a transport takes the place of one that asks less.
+/// What only ever requires more. A role, a method or a transport replaces a weaker one.
 const DEMANDS: [&str; 10] = [
     "scope=rest",
     "scope=ui",
@@ -219,7 +219,7 @@ fn in_any_order(of: &'static [&'static str]) -> impl Strategy<Value = (Vec<&'sta
     prop::sample::subsequence(of, 0..=of.len()).prop_flat_map(|words| (Just(words.clone()), Just(words).prop_shuffle()))
 }
 
-/// Whether a key that could do all that is ever asked for here may still do it, so restricted.
+/// Whether a key that could do everything that is asked for here may still do it with these restrictions.
 fn allowed(key: &[&str], request: &[&str]) -> bool {
     let words = ["insecure", "scope=rest", "scope=ui", "level=A/B", "role=admin"];
     let words: Vec<_> = words.iter().chain(key).copied().collect();

@@ -1,13 +1,14 @@
-//! Secrets of keyward's form in bytes where they should not be: in source, in logs, in what a program was built from.
+//! Finds keyward secrets in bytes where they should not be: in source code, in logs, in build inputs.
 //!
-//! A secret is found by its form and its checksum, so what is found is a secret, of this store or of another one. It is
-//! found as it is written, percent-encoded (RFC 3986, also twice), in base64 (RFC 4648, both alphabets, at any place and
-//! with line breaks), in UTF-16, and where a mail program has broken its line.
+//! A secret is found by its form and its checksum, so every match is a secret, of this store or another. It is found in
+//! plain text, percent-encoded (RFC 3986, also twice), in base64 (RFC 4648, both alphabets, at any place and with line
+//! breaks), in UTF-16, and in lines that a mail program has broken.
 //!
-//! It is fast because a secret is a long run of few characters: of most bytes only one in [`runs::LEAST`] is looked at.
+//! It is fast because a secret is a long run of few kinds of characters: mostly, only one byte in [`runs::LEAST`] is
+//! examined.
 //!
-//! What may break: what is compressed or encrypted is not looked into. Something that has the form of a secret by
-//! accident is found once in 2^32.
+//! What may break: compressed or encrypted data is not searched. One text in 2^32 that has the form of a secret is a
+//! false match.
 
 mod runs;
 mod spellings;
@@ -18,26 +19,26 @@ use super::digits::behind_id;
 use super::names::PREFIX_LENGTH;
 use super::token::{Secret, TAIL_LENGTH};
 
-/// As many bytes a secret takes at most, however it is written. Whoever looks through something in parts keeps so many
-/// of the last bytes of a part before those of the next one.
+/// The most bytes that a secret takes, however it is written. To search data in parts, keep this many bytes from the
+/// end of each part and put them before the next.
 pub const WIDEST: usize = 4096;
 
-/// How deep encodings are looked into: base64 in base64 in base64 is the deepest.
+/// How deeply nested encodings are searched: at most base64 in base64 in base64.
 const DEEPEST: u32 = 3;
 
 /// A secret that was found.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Leak {
-    /// It.
+    /// The secret.
     pub secret: Secret,
-    /// The place of its first byte.
+    /// The position of its first byte.
     pub start: usize,
-    /// The place behind its last byte; of one that is encoded, behind the beginning of its last character.
+    /// The position after its last byte; for an encoded secret, after the first byte of its last character.
     pub end: usize,
 }
 
-/// The secrets in these bytes, in the order in which they stand there.
+/// The secrets in these bytes, in order of position.
 pub fn leaks(bytes: &[u8]) -> Vec<Leak> {
     let mut found = vec![];
     search(bytes, &|place| place, DEEPEST, &mut found);
@@ -46,7 +47,7 @@ pub fn leaks(bytes: &[u8]) -> Vec<Leak> {
     found
 }
 
-/// Where a byte of a text stood in what it was decoded from.
+/// Maps a byte of a decoded text to its position in the original.
 type Places<'p> = &'p dyn Fn(usize) -> usize;
 
 fn search(bytes: &[u8], places: Places<'_>, depth: u32, found: &mut Vec<Leak>) {
@@ -55,7 +56,7 @@ fn search(bytes: &[u8], places: Places<'_>, depth: u32, found: &mut Vec<Leak>) {
     }
 }
 
-/// Looks for secrets in a run, as it is and decoded.
+/// Looks for secrets in a run, plain and decoded.
 fn examine(run: &[u8], places: Places<'_>, depth: u32, found: &mut Vec<Leak>) {
     plain(run, places, found);
     let Some(depth) = depth.checked_sub(1) else { return };
@@ -71,8 +72,8 @@ fn examine(run: &[u8], places: Places<'_>, depth: u32, found: &mut Vec<Leak>) {
     }
 }
 
-/// Looks for secrets as they are. What stands in front of one may look like a part of its prefix, and what stands behind
-/// it like more of it: the checksum tells.
+/// Looks for secrets in plain text. What precedes one may look like part of its prefix, and what follows like more of
+/// the secret: the checksum decides.
 fn plain(run: &[u8], places: Places<'_>, found: &mut Vec<Leak>) {
     let mut from = 0;
     while let Some(place) = run[from..].iter().position(|byte| *byte == b'_').map(|at| from + at) {

@@ -1,14 +1,14 @@
-//! Runs of characters that a secret can be written with, found without a look at most of what lies between them.
+//! Finds runs of characters that a secret can be written with, without examining most of the bytes between them.
 
 use std::borrow::Cow;
 
-/// A secret has at least this many characters, in whatever way it is written. So a run that holds one has a byte at
-/// every place that is a multiple of this, and where that byte is another one, all before it is passed over.
+/// A secret has at least this many characters, however it is written. So a run that holds one covers a position that is
+/// a multiple of this. If the byte there cannot belong to a secret, everything before it is skipped.
 pub(super) const LEAST: usize = 64;
-/// A line of base64 that goes on in the next one has at least this many characters (RFC 7468: 64; RFC 2045: 76).
+/// A line of base64 that continues on the next one has at least this many characters (RFC 7468: 64; RFC 2045: 76).
 const FULL_LINE: usize = LEAST;
 
-/// Whether a byte may be a part of a secret, as it is, percent-encoded or in base64 of either alphabet.
+/// Whether a byte may be part of a secret: plain, percent-encoded or in base64 of either alphabet.
 const fn is_part(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'/' | b'-' | b'=' | b'%')
 }
@@ -23,17 +23,17 @@ static PARTS: [bool; 256] = {
     parts
 };
 
-/// A run, with the lines joined that it is broken into.
+/// A run, with the lines that it was broken into joined.
 pub(super) struct Run<'b> {
     pub(super) text: Cow<'b, [u8]>,
     pub(super) places: Places,
 }
 
-/// Where the bytes of a run stand.
+/// Where the bytes of a run are in the original.
 pub(super) enum Places {
-    /// Every so many bytes, from a place on.
+    /// At regular steps, from a position on.
     Every { first: usize, step: usize },
-    /// The pieces: how many bytes of the run are before each, and where it begins.
+    /// In pieces: how many bytes of the run precede each, and where it begins.
     Pieces(Vec<(usize, usize)>),
 }
 
@@ -60,14 +60,14 @@ pub(super) fn runs(bytes: &[u8]) -> impl Iterator<Item = Run<'_>> {
     })
 }
 
-/// What a mail program has broken: a line that ends with `=`, and those that it goes on in (RFC 2045, section 6.7). The
-/// first piece may be too short to be a run.
+/// Lines that a mail program has broken: a line that ends with `=`, and those that continue it (RFC 2045, section 6.7).
+/// The first piece may be too short to be a run.
 pub(super) fn broken_runs(bytes: &[u8]) -> impl Iterator<Item = Run<'_>> {
     let ends = ["=\n", "=\r\n"].into_iter().flat_map(|end| memchr::memmem::find_iter(bytes, end));
     ends.filter_map(|end| {
         let is_part = |byte: &&u8| PARTS[usize::from(**byte)] && **byte != b'=';
         let length = bytes[..end].iter().rev().take(LEAST).take_while(is_part).count();
-        // A longer one is a run already.
+        // A longer one is a run by itself.
         (length + 1 < LEAST).then(|| with_next_lines(bytes, end - length, end + 1).0)
     })
 }
@@ -76,7 +76,7 @@ pub(super) fn broken_runs(bytes: &[u8]) -> impl Iterator<Item = Run<'_>> {
 pub(super) fn wide_runs(bytes: &[u8]) -> impl Iterator<Item = Run<'_>> {
     (0..2).flat_map(move |parity| {
         let length = bytes.len().saturating_sub(parity).div_ceil(2);
-        // The byte behind the last one is that of another character, or of none.
+        // The byte after the last one belongs to another character, or to none.
         let is_zero = |place: usize| bytes.get(place).is_none_or(|byte| *byte == 0);
         let is_wide = move |unit: usize| {
             let place = parity + 2 * unit;
@@ -92,7 +92,7 @@ pub(super) fn wide_runs(bytes: &[u8]) -> impl Iterator<Item = Run<'_>> {
     })
 }
 
-/// The next run from `start` on: its first place, and the one behind its last.
+/// The next run from `start` on: its first position, and the one after its last.
 fn next(length: usize, mut start: usize, is_part: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
     while start + LEAST <= length {
         let Some(other) = (start..start + LEAST).rev().find(|place| !is_part(*place)) else {
@@ -104,7 +104,7 @@ fn next(length: usize, mut start: usize, is_part: impl Fn(usize) -> bool) -> Opt
     None
 }
 
-/// The run and the lines that it goes on in, and the place behind them. What a mail program has broken ends with `=`
+/// The run with the lines that continue it, and the position after them. A line broken by a mail program ends with `=`
 /// (RFC 2045, section 6.7).
 fn with_next_lines(bytes: &[u8], first: usize, end: usize) -> (Run<'_>, usize) {
     let whole = |end| Run { text: Cow::Borrowed(&bytes[first..end]), places: Places::Every { first, step: 1 } };
@@ -125,7 +125,7 @@ fn with_next_lines(bytes: &[u8], first: usize, end: usize) -> (Run<'_>, usize) {
     (Run { text: Cow::Owned(text), places: Places::Pieces(pieces) }, line_end)
 }
 
-/// The run at the beginning of the next line, if `end` is that of a line. Blanks in front of it are passed over.
+/// The run at the beginning of the next line, if `end` is the end of a line. Leading blanks are skipped.
 fn line_behind(bytes: &[u8], end: usize) -> Option<(usize, usize)> {
     let rest = bytes.get(end..)?;
     let line_break = if rest.starts_with(b"\r\n") { 2 } else { usize::from(rest.starts_with(b"\n")) };

@@ -1,11 +1,11 @@
-//! The ways in which a secret is written where its own characters are not wanted.
+//! Decodes the encodings in which a secret may be written.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-/// The shortest secret, in base64.
+/// The length of the shortest secret in base64.
 const LEAST: usize = 86;
 
 const ENGINE: GeneralPurpose = GeneralPurpose::new(
@@ -15,8 +15,8 @@ const ENGINE: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Percent-decodes a text once. Returns it with the place where each of its bytes came from, or `None` where there is
-/// nothing to decode.
+/// Percent-decodes a text once. Returns it with the original position of each byte, or `None` if there is nothing to
+/// decode.
 pub(super) fn unpercent(text: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Vec<usize>)> {
     let digit = |place: usize| text.get(place).and_then(|byte| char::from(*byte).to_digit(16));
     let mut decoded = (Zeroizing::new(Vec::with_capacity(text.len())), Vec::with_capacity(text.len()));
@@ -33,12 +33,12 @@ pub(super) fn unpercent(text: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Vec<usize>)>
     (!decoded.0.is_empty() && decoded.0.len() < text.len()).then_some(decoded)
 }
 
-/// Whether a byte is one of base64, of either alphabet.
+/// Whether a byte is a base64 digit, of either alphabet.
 pub(super) fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
-/// What a text may be in base64: where it begins, nobody knows, so there are four of them. Each comes with the place at
+/// The four possible base64 decodings of a text, because its alignment is unknown. Each comes with the position at
 /// which it begins.
 pub(super) fn base64(text: &[u8]) -> impl Iterator<Item = (usize, Zeroizing<Vec<u8>>)> {
     let length = text.iter().take_while(|byte| is_base64(**byte)).count();
@@ -50,7 +50,7 @@ pub(super) fn base64(text: &[u8]) -> impl Iterator<Item = (usize, Zeroizing<Vec<
     let text: Vec<u8> = if length < LEAST { vec![] } else { text[..length].iter().map(of_standard).collect() };
     (0..4).filter_map(move |shift| {
         let part = text.get(shift..).filter(|part| part.len() >= LEAST)?;
-        // A single character that is left over is half a byte.
+        // A single left-over character is less than a byte.
         let part = if part.len() % 4 == 1 { &part[..part.len() - 1] } else { part };
         Some((shift, Zeroizing::new(ENGINE.decode(part).ok()?)))
     })

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::rules::token::Id;
 
-/// Made up.
+/// A made-up secret.
 fn secret(prefix: &str, number: u8) -> String {
     Secret::build(&prefix.parse().unwrap(), Id::from_random([number; 8]), &[number; 32]).expose().to_owned()
 }
@@ -25,7 +25,7 @@ fn utf_16(text: &str, to_bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
     text.encode_utf16().flat_map(to_bytes).collect()
 }
 
-/// A secret in every way in which it is found: what stands there, and how many bytes are before it.
+/// A secret in every way in which it is found: the text, and how many bytes precede it.
 fn spellings(secret: &str) -> Vec<(Vec<u8>, Option<usize>)> {
     let base64 = STANDARD.encode(secret);
     let line = format!("API_KEY={secret}\n");
@@ -109,7 +109,7 @@ fn what_is_damaged_is_not_found() {
     for place in 0..secret.len() {
         let mut text = secret.clone().into_bytes();
         text[place] = if text[place] == b'a' { b'b' } else { b'a' };
-        // A prefix that is one letter shorter has another checksum too.
+        // Without its first letter, the prefix no longer matches the checksum.
         assert_eq!(found(&text), [], "{place}");
         assert_eq!(found(&secret.as_bytes()[..place]), [], "{place}");
     }
@@ -129,7 +129,7 @@ fn several_are_found_where_they_stand() {
 }
 
 proptest! {
-    /// Whatever stands around it, in whatever part of it one begins to look.
+    /// Whatever surrounds it, and wherever the search begins.
     #[test]
     fn a_secret_is_found_among_anything(
         before in proptest::collection::vec(any::<u8>(), 0..300),
@@ -139,7 +139,7 @@ proptest! {
         let secret = secret("kw", 7);
         let all = spellings(&secret);
         let (text, _) = &all[which % all.len()];
-        // What stands directly before base64 and UTF-16 may belong to it.
+        // Characters directly before base64 and UTF-16 may belong to it.
         let bytes = [&before[..], b"\n\n\0\0", text, b"\0\0\n", &after].concat();
         prop_assert!(found(&bytes).iter().any(|(text, _)| *text == secret), "{which}");
         prop_assert!(leaks(&bytes).iter().all(|leak| leak.start < leak.end && leak.end <= bytes.len()));

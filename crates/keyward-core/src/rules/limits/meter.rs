@@ -6,17 +6,17 @@ use super::{Length, Limit};
 use crate::rules::calendar::Unit;
 use crate::rules::rate::Rate;
 
-/// A moment in ticks of 100 nanoseconds since 1970. They are fine enough for 10 million a second, and those of the year
-/// 9999 fit into 64 bits.
+/// A moment in ticks of 100 nanoseconds since 1970. This is fine enough for 10 million a second, and the year 9999
+/// still fits into 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub(super) i64);
 
 const TICKS: i64 = 10_000_000;
-/// As long as a request may be on its way: ten seconds.
+/// The longest that a request may be in flight: ten seconds.
 const WAITED: i64 = 10 * TICKS;
 
 impl Moment {
-    /// The tick that this time is in.
+    /// The tick that contains this time.
     pub fn of(time: Timestamp) -> Self {
         Self(time.as_second().saturating_mul(TICKS).saturating_add(i64::from(time.subsec_nanosecond()) / 100))
     }
@@ -26,7 +26,7 @@ impl Moment {
         self.0
     }
 
-    /// The time at its beginning.
+    /// The time at its start.
     pub fn time(self) -> Timestamp {
         let nanos = i32::try_from(self.0.rem_euclid(TICKS) * 100).unwrap_or(0);
         Timestamp::new(self.0.div_euclid(TICKS), nanos).unwrap_or(if self.0 < 0 {
@@ -37,8 +37,8 @@ impl Moment {
     }
 }
 
-/// What has been used of a limit: of a rate its theoretical arrival time, in ticks; of a quota the second at which its day
-/// or month began, and the number.
+/// What has been used of a limit: for a rate, its theoretical arrival time in ticks; for a quota, the second at which
+/// its day or month began, and the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meter {
     /// The time.
@@ -48,7 +48,7 @@ pub struct Meter {
 }
 
 impl Default for Meter {
-    /// Nothing was ever used.
+    /// Nothing used yet.
     fn default() -> Self {
         Self { mark: i64::MIN, used: 0 }
     }
@@ -57,33 +57,33 @@ impl Default for Meter {
 /// How much of a limit is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// How many may be taken now.
+    /// How many requests may pass now.
     pub remaining: u64,
-    /// Ticks until one may be taken; 0 where one may be taken now.
+    /// Ticks until one may pass; 0 if one may pass now.
     pub wait: u64,
-    /// When as many as there may ever be are left again.
+    /// When the limit is fully available again.
     pub full_at: Timestamp,
 }
 
 impl Standing {
-    /// Whole seconds until one may be taken, rounded up: at least 1 where none may be taken now.
+    /// Whole seconds until one may pass, rounded up: at least 1 if none may pass now.
     pub fn retry_after(&self) -> u64 {
         self.wait.div_ceil(TICKS.unsigned_abs())
     }
 }
 
 impl Limit {
-    /// The second at which the day or the month of a quota began: a meter that has another mark is of another one.
+    /// The second at which the current day or month of a quota began: a meter with another mark belongs to another one.
     pub fn window(&self, now: Moment) -> Option<i64> {
         self.period.is_quota().then(|| window(self.period.length, now).0)
     }
 
-    /// The meter as it can be by this clock. One that is further ahead than a limit ever gets was written by a clock that
-    /// was wrong: it would otherwise stay used up until that time has come.
+    /// The meter, corrected for this clock. One that is further ahead than a limit can get was written by a wrong
+    /// clock: it would otherwise stay used up until that time.
     #[must_use]
     pub fn mended(&self, meter: Meter, now: Moment) -> Meter {
         match self.period.length {
-            // Who asks may have waited since they looked at the clock: others have come after that, and went before.
+            // The caller may have waited after reading the clock: others may have read it later and gone first.
             Length::Seconds(_) => {
                 let most = now.0.saturating_add_unsigned(self.rate().most_ahead());
                 if meter.mark > most.saturating_add(WAITED) { Meter { mark: most, ..meter } } else { meter }
@@ -94,14 +94,14 @@ impl Limit {
         }
     }
 
-    /// What is left.
+    /// How much is left.
     pub fn standing(&self, meter: Meter, now: Moment) -> Standing {
         match self.period.length {
             Length::Seconds(_) => self.of_rate(meter, now),
             Length::Day | Length::Month => {
                 let (start, end) = window(self.period.length, now);
-                // Of another day or month nothing is known here: whoever keeps the meter looks up what was used in this one.
-                // How much of this one was used before the next one began, nobody knows any more.
+                // The meter says nothing about another day or month: its keeper looks up what was used in this one. If
+                // the mark is that of the next one, the use of this one is no longer known, and it counts as used up.
                 let used = match meter.mark {
                     mark if mark == start => meter.used,
                     mark if mark == end => self.count,
@@ -123,7 +123,7 @@ impl Limit {
         Standing { remaining, wait, full_at }
     }
 
-    /// Takes one, where one may be taken.
+    /// Takes one, if one may be taken.
     #[must_use]
     pub fn take(&self, meter: Meter, now: Moment) -> Meter {
         match self.period.length {
@@ -145,8 +145,8 @@ impl Limit {
         Rate::new(self.count, ticks, self.burst().unwrap_or(self.count))
     }
 
-    /// How far ahead of the present the arrival time of a rate is. After a clock has gone back, it is at most as far as it
-    /// may be: nobody waits longer than for one.
+    /// How far the arrival time of a rate is ahead of now. After a clock has gone back, this is capped at the most that
+    /// is allowed, so that no caller waits longer than for one.
     fn ahead(&self, meter: Meter, now: Moment) -> u64 {
         let ahead = u64::try_from(meter.mark.saturating_sub(now.0)).unwrap_or(0);
         ahead.min(self.rate().most_ahead())

@@ -1,14 +1,14 @@
-//! How often something may be done: so many in a period, at most.
+//! How often something may be done: at most N times in a period.
 //!
 //! | period | what holds |
 //! |---|---|
-//! | `1s` to `1h` | a rate: `N` in a period on the average, `BURST` at once ([`super::rate`]); no window has an edge |
+//! | `1s` to `1h` | a rate: `N` in a period on average, `BURST` at once ([`super::rate`]); no window has an edge |
 //! | `1d`, `1mo` | a quota: `N` in a day or a month of the calendar, in UTC |
 //!
-//! What has been used is a [`Meter`]: two numbers, whatever the limit is. Nothing here keeps one, and nothing reads a
-//! clock. What may break is a clock that goes backwards: then nobody waits longer than a period, and nobody gets more
-//! than the limit by the clock that is used. Where it goes back into the day or month before, nothing is left of that one;
-//! where it was further ahead than a limit ever gets, that is forgotten.
+//! What has been used is a [`Meter`]: two numbers, whatever the limit is. Nothing here stores one, and nothing reads a
+//! clock. What may break is a clock that goes backwards: even then, no caller waits longer than a period, and none gets
+//! more than the limit by the clock in use. If the clock goes back into the previous day or month, nothing is left of
+//! that one. If it was further ahead than a limit can get, that use is forgotten.
 
 mod meter;
 mod parse;
@@ -26,22 +26,22 @@ pub use reckoning::{Account, Reckoning, Whose};
 
 /// The greatest count and the greatest burst.
 pub const MOST_COUNT: u64 = 1_000_000_000;
-/// As many limits as one thing may have.
+/// The most limits that one thing may have.
 pub const MOST_LIMITS: usize = 8;
 
-/// In which time the count of a limit may be reached.
+/// The time in which the count of a limit may be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Period {
     length: Length,
-    /// As it was written: `60s` and `1m` are the same length.
+    /// The number as written: `60s` and `1m` are the same length.
     number: u16,
     unit: Unit,
 }
 
-/// How long a period is; the shorter one first.
+/// How long a period is; shorter periods compare as less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Length {
-    /// So many seconds, an hour at most.
+    /// A number of seconds, at most an hour.
     Seconds(u16),
     /// A day of the calendar, in UTC.
     Day,
@@ -64,12 +64,12 @@ impl Period {
         self.length
     }
 
-    /// Whether a limit of it is a quota, and not a rate.
+    /// Whether a limit with this period is a quota, not a rate.
     pub fn is_quota(self) -> bool {
         matches!(self.length, Length::Day | Length::Month)
     }
 
-    /// The seconds of it; of a month the longest.
+    /// Its length in seconds; for a month, the longest month.
     pub fn seconds(self) -> u64 {
         match self.length {
             Length::Seconds(seconds) => seconds.into(),
@@ -92,7 +92,7 @@ impl fmt::Display for Period {
     }
 }
 
-/// So many in a period, at most.
+/// At most N times in a period.
 ///
 /// ```
 /// use keyward_core::rules::limits::Limit;
@@ -106,22 +106,22 @@ impl fmt::Display for Period {
 pub struct Limit {
     count: u64,
     period: Period,
-    /// Where it is another number than the count.
+    /// Only if it differs from the count.
     burst: Option<u64>,
 }
 
 impl Limit {
-    /// How many there may be in a period.
+    /// How many may pass in a period.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// In which time.
+    /// The period.
     pub fn period(&self) -> Period {
         self.period
     }
 
-    /// How many may come at once: as many as in a period, unless another number was given. A quota has none.
+    /// How many may pass at once: the count, unless another number was given. A quota has none.
     pub fn burst(&self) -> Option<u64> {
         if self.period.is_quota() { None } else { Some(self.burst.unwrap_or(self.count)) }
     }
@@ -137,7 +137,8 @@ impl fmt::Display for Limit {
     }
 }
 
-/// `{"count","period","burst"}`: the period as a text, the burst a number up to an hour, and null for a day and a month.
+/// `{"count","period","burst"}`: the period as a text, the burst a number for periods of up to an hour, and null for a
+/// day or a month.
 impl Serialize for Limit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut limit = serializer.serialize_struct("Limit", 3)?;
@@ -148,15 +149,15 @@ impl Serialize for Limit {
     }
 }
 
-/// The limits of one thing: one a period at most, the shortest period first.
+/// The limits of one thing: at most one per period, the shortest period first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits(Vec<Limit>);
 
 impl Limits {
-    /// These.
+    /// Collects limits.
     ///
     /// # Errors
-    /// Where two have the same period, or there are too many.
+    /// If two have the same period, or there are too many.
     pub fn new(limits: impl IntoIterator<Item = Limit>) -> Result<Self, InvalidText> {
         let mut all = Self::default();
         for limit in limits {
@@ -169,27 +170,27 @@ impl Limits {
         Ok(all)
     }
 
-    /// Puts a limit in the place of that of the same period, or beside the others.
+    /// Replaces the limit with the same period, or adds this one to the others.
     ///
     /// # Errors
-    /// Where there would be too many.
+    /// If there would be too many.
     pub fn set(&mut self, limit: Limit) -> Result<(), InvalidText> {
         let before = self.clone();
         self.put(limit);
         self.check().inspect_err(|_| *self = before)
     }
 
-    /// The same, however many there are then: whoever puts several checks them at the end.
+    /// The same without a check of the number: call [`Limits::check`] after the last one.
     pub fn put(&mut self, limit: Limit) {
         self.remove(limit.period);
         self.0.push(limit);
         self.0.sort_by_key(|limit| limit.period.length);
     }
 
-    /// Whether there are as many as there may be.
+    /// Checks that there are not too many.
     ///
     /// # Errors
-    /// Where there are too many.
+    /// If there are too many.
     pub fn check(&self) -> Result<(), InvalidText> {
         if self.0.len() <= MOST_LIMITS {
             return Ok(());
@@ -197,19 +198,19 @@ impl Limits {
         Err(InvalidText::new(format!("there may be {MOST_LIMITS} limits, and no more")))
     }
 
-    /// Takes away the limit of a period. Returns whether there was one.
+    /// Removes the limit with this period. Returns whether there was one.
     pub fn remove(&mut self, period: Period) -> bool {
         let before = self.0.len();
         self.0.retain(|limit| limit.period.length != period.length);
         self.0.len() < before
     }
 
-    /// The limit of a period of this length.
+    /// The limit with a period of this length.
     pub fn of(&self, length: Length) -> Option<&Limit> {
         self.0.iter().find(|limit| limit.period.length == length)
     }
 
-    /// Whether nothing passes these that would not pass the others.
+    /// Whether these limits let nothing through that the others would refuse.
     pub fn is_as_strict_as(&self, others: &Self) -> bool {
         others.0.iter().all(|other| {
             self.of(other.period.length).is_some_and(|own| own.count <= other.count && own.burst() <= other.burst())
@@ -227,7 +228,7 @@ impl Limits {
     }
 }
 
-/// With blanks in between.
+/// Separated by blanks.
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, limit) in self.0.iter().enumerate() {

@@ -45,10 +45,10 @@ impl FromStr for Limit {
 }
 
 impl Limit {
-    /// `count` in a period, of which `burst` may come at once.
+    /// At most `count` in a period, of which `burst` may come at once.
     ///
     /// # Errors
-    /// Where a number is out of range, or a quota has a burst.
+    /// If a number is out of range, or a quota has a burst.
     pub fn new(count: u64, period: Period, burst: Option<u64>) -> Result<Self, InvalidText> {
         let is_in_range = |number: &u64| (1..=MOST_COUNT).contains(number);
         if !is_in_range(&count) || !burst.as_ref().is_none_or(is_in_range) {
@@ -66,12 +66,12 @@ fn number(text: &str) -> Option<u64> {
     canonical(text)
 }
 
-/// A number as it is printed: no sign, no zero in front.
+/// A number as it is printed: no sign, no leading zero.
 fn canonical<T: FromStr + ToString>(text: &str) -> Option<T> {
     text.parse().ok().filter(|number: &T| number.to_string() == text)
 }
 
-/// Limits with blanks in between, as the store keeps them.
+/// Limits separated by blanks, as the store keeps them.
 impl FromStr for Limits {
     type Err = InvalidText;
 

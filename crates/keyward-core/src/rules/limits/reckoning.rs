@@ -1,17 +1,17 @@
-//! All limits that a request counts against, looked at together: either it counts against each of them, or against none.
+//! All limits that a request counts against, checked together: it counts against each of them or against none.
 
 use super::{Limit, Meter, Moment, Standing};
 
-/// Whose a limit is.
+/// What a limit belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Whose {
-    /// That of the key.
+    /// The key.
     Key,
-    /// That of its owner, which all of their keys share.
+    /// The key's owner; all of their keys share the limit.
     User,
-    /// That of its tenant, which all of its keys share.
+    /// The key's tenant; all of its keys share the limit.
     Tenant,
-    /// That of the policy that was asked, for each key that has none of its own.
+    /// The policy of the request, for each key that has no limits of its own.
     Policy,
 }
 
@@ -30,7 +30,7 @@ impl Whose {
 /// One limit, and what has been used of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Account {
-    /// Whose it is.
+    /// What the limit belongs to.
     pub whose: Whose,
     /// The limit.
     pub limit: Limit,
@@ -38,19 +38,19 @@ pub struct Account {
     pub meter: Meter,
 }
 
-/// What came of looking at all limits.
+/// The result of checking all limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reckoning {
     /// Whether one more may pass.
     pub is_allowed: bool,
-    /// The moment that it is of.
+    /// The moment of the check.
     pub at: Moment,
-    /// Each limit with what is left of it: after this request where it may pass.
+    /// Each limit with what is left of it: after this request, if it may pass.
     pub standings: Vec<(Whose, Limit, Standing)>,
 }
 
 impl Reckoning {
-    /// Looks at all of `accounts`, and takes one from each where none refuses. Where one does, nothing is taken.
+    /// Checks all of `accounts`, and takes one from each if none refuses. If one does, nothing is taken.
     pub fn take(accounts: &mut [Account], now: Moment) -> Self {
         let is_allowed = accounts.iter().all(|account| account.limit.standing(account.meter, now).remaining > 0);
         if is_allowed {
@@ -61,21 +61,21 @@ impl Reckoning {
         Self { is_allowed, ..Self::look(accounts, now) }
     }
 
-    /// Looks at all of `accounts`, and takes nothing.
+    /// Checks all of `accounts`, and takes nothing.
     pub fn look(accounts: &[Account], now: Moment) -> Self {
         let standing = |account: &Account| (account.whose, account.limit, account.limit.standing(account.meter, now));
         let standings: Vec<_> = accounts.iter().map(standing).collect();
         Self { is_allowed: standings.iter().all(|(.., standing)| standing.remaining > 0), at: now, standings }
     }
 
-    /// The limit that is nearest to its end, among the rates or among the quotas: the one that has to be waited for the
-    /// longest, else the one of which the least is left.
+    /// The limit closest to being used up, among the rates or among the quotas: the one with the longest wait, else the
+    /// one with the least left.
     pub fn nearest(&self, is_quota: bool) -> Option<&(Whose, Limit, Standing)> {
         let of_kind = self.standings.iter().filter(|(_, limit, _)| limit.period().is_quota() == is_quota);
         of_kind.min_by_key(|(_, _, standing)| (std::cmp::Reverse(standing.wait), standing.remaining))
     }
 
-    /// Whole seconds until all of a limit is left again, rounded up.
+    /// Whole seconds until a limit is fully available again, rounded up.
     pub fn full_in(&self, standing: &Standing) -> u64 {
         let ticks = Moment::of(standing.full_at).ticks().saturating_sub(self.at.ticks());
         u64::try_from(ticks).unwrap_or(0).div_ceil(10_000_000)

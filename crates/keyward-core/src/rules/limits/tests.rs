@@ -139,7 +139,7 @@ fn a_quota_is_of_the_calendar_in_utc() {
         let standing = month.standing(month.take(Meter::default(), now), now);
         assert_eq!((standing.remaining, standing.full_at.to_string().as_str()), (0, full));
     }
-    // The last month that there is.
+    // The last representable month.
     let end = Moment::of(Timestamp::MAX);
     for limit in [day, month, limit("1/1h"), limit("1000000000/1s")] {
         let standing = limit.standing(limit.take(Meter::default(), end), end);
@@ -161,8 +161,8 @@ fn any_limit() -> impl Strategy<Value = Limit> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// By a clock that only goes forward: in no stretch of a period's length pass more than the count and the burst, in no
-    /// day and no month more than the count, and whoever waits as long as they were told passes.
+    /// With a clock that only goes forward: in any stretch of a period's length, no more than the count and the burst
+    /// pass. In any day or month, no more than the count passes. A caller who waits as long as told passes.
     #[test]
     fn no_more_passes_than_may(
         limit in any_limit(),
@@ -199,13 +199,14 @@ proptest! {
         }
     }
 
-    /// By a clock that goes anywhere, who waits as long as they were told passes, if the clock then goes on.
+    /// Whatever the clock did, a caller who waits as long as told passes, if the clock then runs on.
     #[test]
     fn who_waits_passes_whatever_the_clock_did(limit in any_limit(), times in prop::collection::vec(any::<i32>(), 1..30)) {
         let mut meter = Meter::default();
         for time in times {
             let mut now = Moment(i64::from(time) * 10_000_000);
-            // Where the clock went back into the day or month before, that comes first, and then the one that is used up.
+            // If the clock went back into the previous day or month, that one must end first, and then the one that is
+            // used up.
             for waited in 0.. {
                 meter = limit.mended(meter, now);
                 let standing = limit.standing(meter, now);
@@ -220,7 +221,7 @@ proptest! {
         }
     }
 
-    /// By a clock that steps to and fro by less than a day, in no day pass more than may.
+    /// With a clock that jumps back and forth by less than a day, no day lets through more than the limit.
     #[test]
     fn a_clock_that_steps_gives_nothing_back(
         count in 1u64..5,
@@ -242,7 +243,7 @@ proptest! {
         prop_assert!(days.values().all(|passed| *passed <= count), "{:?}", days);
     }
 
-    /// By a clock that goes anywhere, nobody waits longer than a period.
+    /// Whatever the clock does, no caller waits longer than a period.
     #[test]
     fn nobody_waits_longer_than_a_period(limit in any_limit(), times in prop::collection::vec(any::<i32>(), 1..100)) {
         let mut meter = Meter::default();

@@ -1,4 +1,4 @@
-//! The types that a setting can have, and how each lends its value: what a new type of setting has to do.
+//! The types that a setting can have, and how each lends its value: what a new type of setting must implement.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -13,15 +13,15 @@ use crate::rules::address::Cidr;
 use crate::rules::limits::{Limit, Limits};
 use crate::rules::names::{Description, InvalidText, LabelKey, LabelValue, Level, Name, Prefix, Scope};
 
-/// A text that may be absent, whatever its type.
+/// A text that may be absent, of any type.
 pub trait OptionalText {
     /// Makes it absent.
     fn clear(&mut self);
 
-    /// Makes it this text; absent where it is empty and may be.
+    /// Sets it to this text; absent if the text is empty and that is allowed.
     ///
     /// # Errors
-    /// Where it is not valid.
+    /// If it is not valid.
     fn parse(&mut self, text: &str) -> Result<(), InvalidText>;
 }
 
@@ -37,7 +37,7 @@ impl<T: PlainText> OptionalText for Option<T> {
     }
 }
 
-/// A set of items that have a text, whatever their type.
+/// A set of items that have texts, of any type.
 pub trait TextSet {
     /// How many there are.
     fn len(&self) -> usize;
@@ -47,19 +47,19 @@ pub trait TextSet {
         self.len() == 0
     }
 
-    /// Hands each of them out, in order.
+    /// Passes each of them to `f`, in order.
     fn each<'s>(&'s self, f: &mut dyn FnMut(&'s dyn SetItem));
 
-    /// Takes all of them out.
+    /// Removes all of them.
     fn clear(&mut self);
 
-    /// Puts one in.
+    /// Adds one.
     ///
     /// # Errors
-    /// Where the text is not one, or it cannot stand beside those that are there.
+    /// If the text is not an item, or the item does not fit beside the others.
     fn insert(&mut self, text: &str) -> Result<(), InvalidText>;
 
-    /// Puts one in of which the text only says which it is.
+    /// Adds one for which the text need only say which item is meant.
     ///
     /// # Errors
     /// As [`TextSet::insert`].
@@ -73,7 +73,7 @@ pub trait TextSet {
     }
 }
 
-/// A limit is told from the others by its period.
+/// A limit is identified by its period.
 impl TextSet for Limits {
     fn len(&self) -> usize {
         self.iter().len()
@@ -100,7 +100,7 @@ impl TextSet for Limits {
     }
 
     fn insert_key(&mut self, text: &str) -> Result<(), InvalidText> {
-        // The whole limit says which period is meant, too.
+        // The whole limit also says which period is meant.
         let period = text.split_once('/').map_or(text, |(_, rest)| rest.split(':').next().unwrap_or(rest));
         self.set(Limit::new(1, period.parse()?, None)?)
     }
@@ -143,18 +143,18 @@ impl Serialize for dyn TextSet + '_ {
 
 /// An item of a set.
 pub trait SetItem: Display {
-    /// Its text, where it is kept as one.
+    /// Its text, if it is stored as one.
     fn as_text(&self) -> Option<&str> {
         None
     }
 
-    /// The limit, where it is one: JSON shows it as an object.
+    /// The limit, if it is one: JSON shows it as an object.
     fn as_limit(&self) -> Option<&Limit> {
         None
     }
 }
 
-/// What is not kept as a text is written as one.
+/// What is not stored as a text is formatted as one.
 impl Serialize for dyn SetItem + '_ {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match (self.as_text(), self.as_limit()) {
@@ -185,7 +185,7 @@ impl SetItem for Limit {
     }
 }
 
-/// A checked text that a key may have or not.
+/// A checked text that a key may or may not have.
 pub(super) trait PlainText: AsRef<str> + FromStr<Err = InvalidText> {}
 
 impl PlainText for Name {}
@@ -196,13 +196,13 @@ pub(super) trait SettingField {
     /// Lends the value.
     fn value(&self) -> SettingValue<'_>;
 
-    /// Lends the place of the value.
+    /// Lends the slot of the value.
     fn slot(&mut self) -> SettingSlot<'_>;
 
-    /// Adds the items of another value; a value that has no items stays.
+    /// Adds the items of another value; a value without items stays as it is.
     fn add_all(&mut self, _other: &Self) {}
 
-    /// Takes the items of another value away; a value that has no items stays.
+    /// Removes the items of another value; a value without items stays as it is.
     fn remove_all(&mut self, _other: &Self) {}
 }
 
@@ -245,7 +245,7 @@ impl SettingField for Limits {
 
     fn add_all(&mut self, other: &Self) {
         for limit in other.iter() {
-            // More than there may be are told where the patch is checked.
+            // The check of the patch reports too many.
             self.put(*limit);
         }
     }

@@ -1,9 +1,9 @@
 //! The settings of a key: everything about it that a person decides.
 //!
-//! [`Settings`] has a typed field for each, for the rules that use it. [`Setting`] is the same list as data:
-//! what a setting is called, what it is for, and how to reach its value whatever its type. JSON, differences,
-//! the history, manifests, the text for an editor and the documentation walk over that list, so a new setting
-//! is a field, its default and a row here, and no reader of the list changes.
+//! [`Settings`] has a typed field for each, for the rules that use it. [`Setting`] is the same list as data: what a
+//! setting is called, what it is for, and how to reach its value whatever its type. JSON, differences, the history,
+//! manifests, the text for an editor and the documentation walk over that list. So a new setting is a field, its
+//! default and a row here, and no reader of the list changes.
 //!
 //! What may break: the names and the order of [`Setting::IN_JSON`] are a contract with other people's programs,
 //! and the history keeps the names for ever. A setting is never renamed.
@@ -25,7 +25,7 @@ use field::SettingField as _;
 pub use field::{OptionalText, SetItem, TextSet};
 pub use value::{SettingSlot, SettingValue};
 
-/// Everything about a key that a person decides.
+/// Everything that a person decides about a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -62,7 +62,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings of a key about which nothing was said, in a store that mints with `prefix`.
+    /// The default settings of a key, in a store that mints with `prefix`.
     pub fn with_prefix(prefix: Prefix) -> Self {
         Self {
             description: None,
@@ -90,11 +90,11 @@ impl Settings {
 pub struct Setting {
     /// Its name in JSON and in manifests.
     pub name: &'static str,
-    /// What it is for, in words for somebody who sets it.
+    /// What it is for, for someone who sets it.
     pub purpose: &'static str,
-    /// What it says about a key, in words for somebody who reads it in JSON.
+    /// What it says about a key, for someone who reads it in JSON.
     pub meaning: &'static str,
-    /// What its value names, where that has to be in the directory.
+    /// The kind of directory entry that its value must name, if any.
     pub refers_to: Option<Kind>,
     access: Access,
 }
@@ -223,8 +223,8 @@ impl Setting {
         refers_to: None,
         access: access!(expires_at),
     };
-    /// What the secrets of a key start with. It says nothing about a secret that was minted already, but it
-    /// decides about the next one, so it is a setting like the others.
+    /// What the secrets of a key start with. It does not affect secrets already minted, only the next one, so it is a
+    /// setting like the others.
     pub const PREFIX: Self = Self {
         name: "prefix",
         purpose: "what the next secret starts with",
@@ -254,8 +254,8 @@ impl Setting {
         Self::PREFIX,
     ];
 
-    /// All settings again, in the three runs that they make among the fields of a key in JSON: what it may do,
-    /// before its state; when it ends, among its times; and what its secrets start with, before these.
+    /// All settings in three groups, as the JSON of a key orders them: what it may do, before its state; when it
+    /// expires, among its times; and its prefix, before its secrets.
     pub const IN_JSON: [&'static [Self]; 3] = [
         &[
             Self::DESCRIPTION,
@@ -276,7 +276,7 @@ impl Setting {
         &[Self::PREFIX],
     ];
 
-    /// The setting of this name.
+    /// The setting with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|setting| setting.name == name)
     }
@@ -286,33 +286,34 @@ impl Setting {
         (self.access.value)(settings)
     }
 
-    /// Where its value is put.
+    /// The slot for its value.
     pub fn slot<'s>(&self, settings: &'s mut Settings) -> SettingSlot<'s> {
         (self.access.slot)(settings)
     }
 
-    /// Whether both have the same value of it.
+    /// Whether it has the same value in both.
     pub fn is_same(&self, one: &Settings, other: &Settings) -> bool {
         (self.access.is_same)(one, other)
     }
 
-    /// Gives `to` the value that `from` has.
+    /// Copies its value from `from` to `to`.
     pub fn copy(&self, from: &Settings, to: &mut Settings) {
         (self.access.copy)(from, to);
     }
 
-    /// Adds what `from` has of it to `to`; only lists and labels can be added to.
+    /// Adds its items in `from` to `to`; only lists and labels can be added to.
     pub(super) fn add(&self, from: &Settings, to: &mut Settings) {
         (self.access.add)(from, to);
     }
 
-    /// Removes what `from` has of it from `to`; only lists and labels can be taken from. Labels go by their keys.
+    /// Removes its items in `from` from `to`; only lists and labels can be removed from. Labels are identified by their
+    /// keys.
     pub(super) fn remove(&self, from: &Settings, to: &mut Settings) {
         (self.access.remove)(from, to);
     }
 }
 
-/// A setting is its name: no two have the same.
+/// Settings are identified by their names, which are unique.
 impl PartialEq for Setting {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name

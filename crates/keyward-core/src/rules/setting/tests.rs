@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::rules::key::tests::{at, sample};
 
-/// Settings of which none has its default. There is no `..` in it, so that a new field has to be added here, and
-/// misses its row in the list if it has none.
+/// Settings that all differ from their defaults. There is no `..` here, so a new field must be added, and the tests
+/// notice if its row in the list is missing.
 fn unusual() -> Settings {
     Settings {
         description: Some("why".parse().unwrap()),

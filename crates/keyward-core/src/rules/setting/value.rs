@@ -1,5 +1,4 @@
-//! The values of settings by their kind, so that what reads or writes all settings knows a few kinds and no
-//! single setting.
+//! The values of settings by their kind, so that code for all settings knows a few kinds and no individual setting.
 //!
 //! [`SettingValue`] borrows: a million keys are listed without a copy of their settings.
 
@@ -12,12 +11,12 @@ use super::field::{OptionalText, TextSet};
 use crate::rules::names::{InvalidText, Label, LabelKey, LabelValue, Prefix};
 use crate::rules::time::{parse_time, rfc3339};
 
-/// The value of a setting. A new kind is a change for whoever shows settings, so the kinds are told in full.
+/// The value of a setting. The enum is exhaustive, because a new kind affects all code that shows settings.
 #[derive(Clone, Copy)]
 pub enum SettingValue<'s> {
     /// A text, or none.
     Text(Option<&'s str>),
-    /// A set, each of whose items has a text.
+    /// A set whose items have texts.
     Texts(&'s dyn TextSet),
     /// Labels.
     Labels(&'s BTreeMap<LabelKey, LabelValue>),
@@ -41,7 +40,7 @@ impl SettingValue<'_> {
         }
     }
 
-    /// Its texts: the items of a set, labels as `KEY=VALUE`, or the one text that it is; none where it is empty.
+    /// Its texts: the items of a set, labels as `KEY=VALUE`, or its one text; none if it is empty.
     /// [`SettingSlot::parse`] reads each of them.
     pub fn texts(self) -> Vec<String> {
         match self {
@@ -73,11 +72,11 @@ impl Serialize for SettingValue<'_> {
     }
 }
 
-/// Where the value of a setting is put. The kinds are those of [`SettingValue`].
+/// Where the value of a setting is put. The kinds match [`SettingValue`].
 pub enum SettingSlot<'s> {
     /// A text, or none.
     Text(&'s mut dyn OptionalText),
-    /// A set, each of whose items has a text.
+    /// A set whose items have texts.
     Texts(&'s mut dyn TextSet),
     /// Labels.
     Labels(&'s mut BTreeMap<LabelKey, LabelValue>),
@@ -90,7 +89,7 @@ pub enum SettingSlot<'s> {
 }
 
 impl SettingSlot<'_> {
-    /// Empties it. A switch and a prefix cannot be empty, and stay.
+    /// Empties it. A switch and a prefix cannot be empty, and keep their values.
     pub fn clear(&mut self) {
         match self {
             Self::Text(text) => text.clear(),
@@ -101,11 +100,10 @@ impl SettingSlot<'_> {
         }
     }
 
-    /// Puts in the value that a text stands for, or one more item of a set or of labels (`KEY=VALUE`). A text that
-    /// is empty is none.
+    /// Sets the value from a text, or adds one item to a set or to labels (`KEY=VALUE`). An empty text means no value.
     ///
     /// # Errors
-    /// Where the text cannot be a value of this setting.
+    /// If the text is not a valid value of this setting.
     pub fn parse(&mut self, text: &str) -> Result<(), InvalidText> {
         match self {
             Self::Text(place) => place.parse(text)?,
@@ -124,7 +122,7 @@ impl SettingSlot<'_> {
         Ok(())
     }
 
-    /// As [`SettingSlot::parse`], where the text only has to say which item is meant: of a label, its key.
+    /// As [`SettingSlot::parse`], but the text need only say which item is meant: for a label, its key.
     ///
     /// # Errors
     /// As [`SettingSlot::parse`].

@@ -1,4 +1,4 @@
-//! What is made sure of before something is changed.
+//! What is checked before a change.
 
 use super::Changes;
 use crate::rules::authority::Authority;
@@ -10,10 +10,10 @@ use crate::store::error::StoreError;
 use crate::store::{directory, keys};
 
 impl Changes<'_> {
-    /// The group, user, role or tenant of this name.
+    /// The group, user, role or tenant with this name.
     ///
     /// # Errors
-    /// [`StoreError::NoSuch`], or where the store cannot be read.
+    /// [`StoreError::NoSuch`]; also if the store cannot be read.
     pub fn required_entry(&self, kind: Kind, name: &Name) -> Result<Entry, StoreError> {
         let missing = || StoreError::NoSuch { kind: kind.as_str(), name: name.clone(), known: vec![] };
         self.entry(kind, name)?.ok_or_else(missing)
@@ -24,7 +24,7 @@ impl Changes<'_> {
         self.authority(self.stamp.actor)
     }
 
-    /// Words that filters read as something else are no new names.
+    /// Words that filters read as something else cannot be new names.
     pub(super) fn check_new_name(name: &Name) -> Result<(), StoreError> {
         if RESERVED.contains(&name.as_str()) {
             return Err(StoreError::ReservedWord { what: "name", word: name.to_string() });
@@ -32,7 +32,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    /// Nor are they new scopes and levels: those that a key of this store has already are not new.
+    /// Nor can they be new scopes and levels; those that a key of this store already has are not new.
     pub(super) fn check_new_words(&self, settings: &Settings) -> Result<(), StoreError> {
         let scopes = settings.scopes.iter().map(|scope| ("scope", scope.as_str()));
         let levels = settings.levels.iter().map(|level| ("level", level.as_str()));
@@ -54,8 +54,7 @@ impl Changes<'_> {
     }
 
     pub(super) fn check_name_is_free(&self, name: &Name, own: Option<&Key>) -> Result<(), StoreError> {
-        // An id counts as taken too: a key that is named like the id of another would stand in its
-        // place wherever a key is named.
+        // An existing id counts as taken too: a key named like another key's id would be found instead of it.
         match self.find(name.as_str())? {
             Some(other) if own.is_none_or(|own| own.id != other.id) => {
                 Err(StoreError::NameTaken { kind: "key", name: name.clone() })
@@ -64,7 +63,7 @@ impl Changes<'_> {
         }
     }
 
-    /// May the acting user manage the key as it was, and as it will be?
+    /// May the acting user manage the key as it was and as it will be?
     pub(super) fn check_authority(&self, key: Option<&Key>, settings: Option<&Settings>) -> Result<(), StoreError> {
         let authority = self.acting()?;
         let (rank, name) = key.map_or((None, ""), |key| (key.standing.rank, key.name.as_str()));
@@ -76,7 +75,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    /// Foreign keys by name: a name that the directory does not have is refused, never dropped.
+    /// References by name: a name that is not in the directory is refused, never dropped.
     pub(super) fn check_references(&self, settings: &Settings) -> Result<(), StoreError> {
         self.check_exists(Kind::Group, settings.group.as_ref())?;
         self.check_exists(Kind::User, settings.owner.as_ref())?;

@@ -1,4 +1,4 @@
-//! Changes of groups, users, roles and tenants, and of what the store decides for all of its keys.
+//! Changes of groups, users, roles and tenants, and of the settings that apply to all keys.
 
 use serde_json::json;
 
@@ -10,10 +10,10 @@ use crate::store::settings::{self, StoreSettings};
 use crate::store::{directory, former_costs, keys};
 
 impl Changes<'_> {
-    /// Sets what the store decides for all of its keys.
+    /// Changes the settings that apply to all keys.
     ///
     /// # Errors
-    /// [`StoreError::Denied`], or where the store cannot be written.
+    /// [`StoreError::Denied`]; also if the store cannot be written.
     pub fn save_settings(&self, settings: &StoreSettings) -> Result<(), StoreError> {
         self.acting()?.govern("setting of the store")?;
         let present = self.settings()?;
@@ -41,8 +41,8 @@ impl Changes<'_> {
     /// Makes a group, user, role or tenant.
     ///
     /// # Errors
-    /// [`StoreError::Denied`], [`StoreError::NameTaken`], [`StoreError::NoSuch`] for what it refers to,
-    /// or where the store cannot be written.
+    /// [`StoreError::Denied`], [`StoreError::NameTaken`], [`StoreError::NoSuch`] for what it refers to, or if the store
+    /// cannot be written.
     pub fn insert_entry(&self, draft: &Draft) -> Result<Entry, StoreError> {
         self.check_draft(draft, None)?;
         directory::insert(self.conn(), draft, self.now())?;
@@ -52,18 +52,18 @@ impl Changes<'_> {
         Ok(entry)
     }
 
-    /// Changes a group, user, role or tenant. What refers to it follows a new name by itself. Nothing
-    /// is written where nothing differs.
+    /// Changes a group, user, role or tenant. References follow a new name automatically. Nothing is written if nothing
+    /// differs.
     ///
     /// # Errors
-    /// As [`Changes::insert_entry`], and [`StoreError::Corrupt`] for a user whose role or tenant is missing, unless they
-    /// are switched off and nothing else.
+    /// As [`Changes::insert_entry`], and [`StoreError::Corrupt`] for a user whose role or tenant is missing, unless the
+    /// change only disables the user.
     pub fn update_entry(&self, entry: &Entry, draft: &Draft) -> Result<Entry, StoreError> {
         self.check_draft(draft, Some(&entry.draft))?;
         let changed = entry.draft.differences(draft);
         let (kind, name) = (draft.facts.kind(), &entry.draft.name);
         match &entry.damage {
-            // Whatever is missing, switching off takes something away.
+            // Whatever is missing, disabling only takes something away.
             Some(_) if verb(&changed) == "disable" => {
                 directory::switch(self.conn(), kind, name, false, self.now())?;
             }
@@ -81,7 +81,7 @@ impl Changes<'_> {
     /// Deletes a group, user, role or tenant, and with `with_keys` the keys that refer to it.
     ///
     /// # Errors
-    /// [`StoreError::Denied`], [`StoreError::InUse`], or where the store cannot be written.
+    /// [`StoreError::Denied`], [`StoreError::InUse`]; also if the store cannot be written.
     pub fn delete_entry(&self, entry: &Entry, with_keys: bool) -> Result<u64, StoreError> {
         let (kind, name) = (entry.draft.facts.kind(), &entry.draft.name);
         self.acting()?.manage(kind)?;

@@ -1,4 +1,4 @@
-//! Changes of keys, but for their secrets.
+//! Changes of keys, except their secrets.
 
 use serde_json::json;
 
@@ -20,7 +20,7 @@ impl Changes<'_> {
     ///
     /// # Errors
     /// [`StoreError::Denied`], [`StoreError::NameTaken`], [`StoreError::Reserved`], [`StoreError::ReservedWord`],
-    /// [`StoreError::NoSuch`], or where the store cannot be written.
+    /// [`StoreError::NoSuch`]; also if the store cannot be written.
     pub fn insert_key(&self, new: &NewKey<'_>) -> Result<Key, StoreError> {
         self.check_authority(None, Some(new.settings))?;
         Self::check_new_name(new.name)?;
@@ -39,7 +39,7 @@ impl Changes<'_> {
         Ok(key)
     }
 
-    /// Gives a key another name and other settings. Nothing is written where nothing differs.
+    /// Gives a key another name and other settings. Nothing is written if nothing differs.
     ///
     /// # Errors
     /// As [`Changes::insert_key`], [`StoreError::KeyGone`], and [`StoreError::Corrupt`] for a damaged key.
@@ -71,12 +71,12 @@ impl Changes<'_> {
         self.reload(&key.id, name)
     }
 
-    /// Switches a key on or off, and touches nothing else. A damaged key can be switched off: that takes something
-    /// away whatever is missing. Nothing is written where nothing differs.
+    /// Enables or disables a key, and changes nothing else. A damaged key can be disabled: whatever is missing, that
+    /// only takes something away. Nothing is written if nothing differs.
     ///
     /// # Errors
-    /// [`StoreError::Denied`], [`StoreError::KeyGone`], [`StoreError::Corrupt`] where a damaged key would be switched
-    /// on, or where the store cannot be written.
+    /// [`StoreError::Denied`], [`StoreError::KeyGone`], [`StoreError::Corrupt`] if a damaged key would be enabled, or
+    /// if the store cannot be written.
     pub fn switch_key(&self, key: &Key, enabled: bool) -> Result<Key, StoreError> {
         self.check_authority(Some(key), None)?;
         if enabled {
@@ -92,12 +92,12 @@ impl Changes<'_> {
         self.reload(&key.id, &key.name)
     }
 
-    /// Makes sure that `key` is as it was when it was read, and that the acting user may manage it: for
-    /// who makes something of it.
+    /// Checks that `key` is unchanged since it was read, and that the acting user may manage it: for callers that
+    /// derive something from it.
     ///
     /// # Errors
     /// [`StoreError::Denied`], [`StoreError::KeyChanged`], [`StoreError::KeyGone`], [`StoreError::Corrupt`] for a
-    /// damaged key, or where the store cannot be read.
+    /// damaged key, or if the store cannot be read.
     pub fn check_source(&self, key: &Key) -> Result<(), StoreError> {
         let present = self.reload(&key.id, &key.name)?;
         self.check_authority(Some(&present), None)?;
@@ -108,33 +108,33 @@ impl Changes<'_> {
     /// Deletes a key with its secrets and its use record.
     ///
     /// # Errors
-    /// [`StoreError::KeyGone`], or where the store cannot be written.
+    /// [`StoreError::KeyGone`]; also if the store cannot be written.
     pub fn delete_key(&self, key: &Key) -> Result<(), StoreError> {
         self.remove(&self.reload(&key.id, &key.name)?)
     }
 
-    /// What has been used of each of these limits. Nobody else changes it until the transaction is over.
+    /// What has been used of each of these limits. No other process changes it until the transaction ends.
     pub(crate) fn meters(&self, ids: &[&MeterId]) -> Result<Vec<Meter>, StoreError> {
         meters::load_to_change(self.conn(), ids)
     }
 
-    /// Writes down what has been used of limits.
+    /// Writes what has been used of limits.
     pub(crate) fn save_meters(&self, meters: &[(&MeterId, Meter)]) -> Result<(), StoreError> {
         meters::save(self.conn(), meters)
     }
 
-    /// Counts several uses. Those of keys that are gone by now are not counted.
+    /// Counts several uses. Uses of deleted keys are not counted.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn record_uses(&self, all: &Uses) -> Result<(), StoreError> {
         uses::record(self.conn(), all)
     }
 
-    /// Deletes usage that is older than `settings` keep, `most` rows at a time, so that recording a use stays fast.
+    /// Deletes usage older than `settings` allow, at most `most` rows at a time, so that recording a use stays fast.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn prune_usage(&self, settings: &StoreSettings, most: u32) -> Result<(), StoreError> {
         settings.usage_since(self.now()).map_or(Ok(()), |first| uses::prune(self.conn(), first, most))
     }
@@ -143,7 +143,7 @@ impl Changes<'_> {
     pub(super) fn remove(&self, key: &Key) -> Result<(), StoreError> {
         self.check_authority(Some(key), None)?;
         let row = self.row_of(key)?;
-        // A secret that turns up later leads to its key, whatever happened to it.
+        // A secret that turns up later must lead to its key, whatever happened to that.
         for secret in secrets::untold(self.conn(), row)? {
             self.record("key.stage", key, json!({"secret": secret}))?;
         }

@@ -1,11 +1,11 @@
-//! Leases: who is about to mint a secret for a name or a key.
+//! Leases on names and keys for which a secret is about to be minted.
 //!
-//! A secret leaves this program before its key exists, and nothing holds the store's lock meanwhile. So that of two
-//! who want to mint for the same name or key the second is refused before its secret goes anywhere, the first takes
-//! a lease on it. A lease is held by the public id of the secret that is on its way. It ends by itself, and at once
-//! where the system tells that the process which took it has ended, so that whoever was killed blocks nobody for long.
-//! It is a courtesy and no lock: what commits after the end of its lease goes through where nothing else stands in the
-//! way. Taking one makes no row in the history and moves no head.
+//! A secret leaves this program before its key exists, and nothing holds the store's lock meanwhile. If two processes
+//! want to mint for the same name or key, the second must be refused before its secret goes anywhere, so the first
+//! takes a lease. A lease is held by the public id of the secret on its way. It expires by itself, and at once if the
+//! system reports that its process has ended, so that a killed process does not block others for long. It is a
+//! courtesy, not a lock: a commit after the end of its lease succeeds if nothing else prevents it. Taking a lease adds
+//! no row to the history and does not move its head.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -36,11 +36,11 @@ impl Subject {
 }
 
 impl Changes<'_> {
-    /// Takes a lease on each of the subjects until `until`, a quarter of an hour ahead at most, for the secret beside it; renews it where that secret
-    /// holds one already. A lease that has ended counts for nothing.
+    /// Takes a lease on each subject for its secret until `until`, at most a quarter of an hour ahead; renews the lease
+    /// if that secret already holds one. An expired lease does not count.
     ///
     /// # Errors
-    /// [`StoreError::Reserved`] where another secret holds one, or where the store cannot be written.
+    /// [`StoreError::Reserved`] if another secret holds one, or if the store cannot be written.
     pub fn reserve(&self, leases: &[(Subject, &Id)], until: Timestamp) -> Result<(), StoreError> {
         let now = self.now();
         forget_ended(self.conn(), now)?;
@@ -55,10 +55,10 @@ impl Changes<'_> {
         Ok(())
     }
 
-    /// Moves the end of the leases that these secrets hold. One that has ended stays ended.
+    /// Extends the leases that these secrets hold. An expired lease cannot be renewed.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn renew(&self, secrets: &[&Id], until: Timestamp) -> Result<(), StoreError> {
         secrets.iter().try_for_each(|&secret| {
             let sql = "UPDATE reservation SET until = ?2 WHERE secret = ?1";
@@ -66,26 +66,26 @@ impl Changes<'_> {
         })
     }
 
-    /// Whether somebody is about to mint for the subject.
+    /// Whether a process is about to mint for the subject.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub fn is_reserved(&self, subject: &Subject) -> Result<bool, StoreError> {
         self.forget_abandoned(subject)?;
         Ok(holder(self.conn(), subject, self.now())?.is_some())
     }
 
-    /// Gives back all leases that these secrets hold.
+    /// Releases all leases that these secrets hold.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn release(&self, secrets: &[&Id]) -> Result<(), StoreError> {
         secrets.iter().try_for_each(|&secret| {
             self.conn().execute("DELETE FROM reservation WHERE secret = ?1", &[secret.into()]).map(drop)
         })
     }
 
-    /// Makes sure that nobody but `secret` holds a lease on the subject.
+    /// Checks that no secret except `secret` holds a lease on the subject.
     pub(super) fn check_lease(&self, subject: &Subject, secret: Option<&Id>) -> Result<(), StoreError> {
         self.forget_abandoned(subject)?;
         let holder = holder(self.conn(), subject, self.now())?;
@@ -95,13 +95,13 @@ impl Changes<'_> {
         }
     }
 
-    /// Ends the lease that led to what was just written.
+    /// Ends the lease for what was just written.
     pub(super) fn end_lease(&self, subject: &Subject, secret: &Id) -> Result<(), StoreError> {
         let sql = "DELETE FROM reservation WHERE subject = ?1 AND secret = ?2";
         self.conn().execute(sql, &[subject.in_the_table().as_str().into(), secret.into()]).map(drop)
     }
 
-    /// Forgets the lease of a process that has ended.
+    /// Deletes the lease of a process that has ended.
     fn forget_abandoned(&self, subject: &Subject) -> Result<(), StoreError> {
         match process_of(self.conn(), subject)? {
             Some(process) if process::has_ended(&process) => forget(self.conn(), subject),
@@ -120,13 +120,13 @@ impl Changes<'_> {
     }
 }
 
-/// No lease ends later than this. One that seems to was taken before the clock went back: it counts for nothing, until
-/// its process renews it by the same clock.
+/// No lease ends later than this. One that seems to was taken before the clock went back: it does not count until its
+/// process renews it by the same clock.
 fn too_late(now: Timestamp) -> Timestamp {
     now.checked_add(SignedDuration::from_mins(16)).unwrap_or(Timestamp::MAX)
 }
 
-/// Whether the lease was taken or renewed.
+/// Returns whether the lease was taken or renewed.
 fn take(
     conn: &Conn,
     subject: &Subject,
@@ -174,7 +174,7 @@ fn forget(conn: &Conn, subject: &Subject) -> Result<(), StoreError> {
     conn.execute("DELETE FROM reservation WHERE subject = ?1", &[subject.in_the_table().as_str().into()]).map(drop)
 }
 
-/// Forgets the batches of those who have counted nothing for a day. Who only verifies may not delete.
+/// Deletes the batches of hosts that have counted nothing for a day. Roles that only verify may not delete.
 fn forget_batches(conn: &Conn, now: Timestamp) -> Result<(), StoreError> {
     let Some(before) = now.checked_sub(SignedDuration::from_hours(24)).ok().filter(|_| conn.dialect().is_server())
     else {

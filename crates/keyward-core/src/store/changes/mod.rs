@@ -1,6 +1,6 @@
-//! What can be changed: each change with its row in the history, all of them in one transaction.
+//! All changes: each with its row in the history, together in one transaction.
 //!
-//! [`Changes`] is a [`View`] that also writes: what it reads is what it has written so far.
+//! [`Changes`] is a [`View`] that also writes: it reads what it has written so far.
 
 mod checks;
 mod directory;
@@ -49,7 +49,7 @@ impl<'c> Changes<'c> {
         Ok(Self::begun(conn, stamp))
     }
 
-    /// Changes in the transaction that was begun a moment ago. They have the time that the store tells, if it does.
+    /// Changes in the transaction that was just begun. They use the store's time, if it gives one.
     pub(super) fn begun(conn: &'c Conn, stamp: Stamp<'c>) -> Self {
         let now = conn.time_of_change().unwrap_or(stamp.now);
         Self { view: View::to_write(conn), stamp: Stamp { now, ..stamp } }
@@ -65,16 +65,15 @@ impl<'c> Changes<'c> {
         self.stamp.now
     }
 
-    /// Makes the changes of `f` and takes them back, while those that were made before stay: to learn whether they
-    /// can be made.
+    /// Makes the changes of `f` and rolls them back, but keeps earlier ones: to learn whether they are possible.
     ///
     /// # Errors
-    /// What `f` returns, or where the store cannot be written.
+    /// What `f` returns; also if the store cannot be written.
     pub fn try_out<T, E: From<StoreError>>(&self, f: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
         self.conn().begin_to_try()?;
         let tried = f(self);
         let ended = self.conn().end_of_try();
-        // Where the engine ended the whole transaction, because the disk is full, there is no place to go back to.
+        // If the engine ended the whole transaction because the disk is full, there is no savepoint to return to.
         let value = tried?;
         ended?;
         Ok(value)
@@ -114,7 +113,7 @@ impl<'c> Changes<'c> {
     }
 }
 
-/// What the history calls a change: a switch on or off that changes nothing else has a name of its own.
+/// The history's name for a change: enabling or disabling without any other change has its own.
 fn verb(changed: &[Difference]) -> &'static str {
     match changed {
         [only] if only.field == "enabled" && only.new == true => "enable",

@@ -1,4 +1,4 @@
-//! Changes of secrets: announced, staged, promoted, put in the place of another.
+//! Changes of secrets: they are announced, staged, promoted, or replaced.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -15,13 +15,13 @@ use crate::store::error::StoreError;
 use crate::store::keys;
 use crate::store::secrets::{self, Kind, NewSecret};
 
-/// When the history tells of a secret that is staged.
+/// When the history records a staged secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Staging {
-    /// At once: a crash may leave it in the place of the old one.
+    /// At once: a crash may leave it where the old one was.
     Told,
-    /// When it becomes the current one, when somebody clears up after a crash, or when its key is deleted. Where its
-    /// delivery fails, nothing has happened.
+    /// When it becomes the current one, when a crash is cleaned up, or when its key is deleted. If its delivery fails,
+    /// nothing is recorded.
     Quiet,
 }
 
@@ -33,18 +33,18 @@ struct CutExpiry {
 }
 
 impl Changes<'_> {
-    /// Puts a new secret in the place of the current one, which works until `grace_end`, and no longer than the key:
-    /// without a grace it is over at any time. The key keeps its end, as far as the store allows it for a secret that is
+    /// Replaces the current secret, which works until `grace_end`, but not longer than the key: without a grace period
+    /// it ends at once, whatever the clock says. The key keeps its end, as far as the store allows that for a secret
     /// minted now.
     ///
     /// # Errors
-    /// [`StoreError::SecretChanged`] where the current secret is not the one that `key` tells of: the
-    /// one that took its place was just delivered to somebody. [`StoreError::Reserved`],
-    /// [`StoreError::KeyGone`], [`StoreError::Corrupt`] for a damaged key, or where the store cannot be written.
+    /// [`StoreError::SecretChanged`] if the current secret is not the one in `key`: another process has just delivered
+    /// its replacement. [`StoreError::Reserved`], [`StoreError::KeyGone`], [`StoreError::Corrupt`] for a damaged key,
+    /// or if the store cannot be written.
     pub fn replace_secret(&self, key: &Key, secret: &NewSecret, grace_end: Timestamp) -> Result<Key, StoreError> {
         let present = self.reload(&key.id, &key.name)?;
         if present.current_secret() == Some(&secret.id) {
-            // It was staged, and somebody who found it in its place has come first.
+            // It was staged, and another process has found it in its place and promoted it.
             return Ok(present);
         }
         let row = self.row_to_rotate(key, &secret.id)?;
@@ -57,7 +57,7 @@ impl Changes<'_> {
         self.reload(&key.id, &key.name)
     }
 
-    /// Makes the key end when the store wants it to that has a secret which was minted at `minted_at`.
+    /// Shortens the life of a key to what the store allows for a secret minted at `minted_at`.
     fn cut_expiry(&self, row: i64, key: &Key, minted_at: Timestamp) -> Result<CutExpiry, StoreError> {
         let old = key.settings.expires_at;
         let end = self.settings()?.cut_end(old, minted_at);
@@ -81,23 +81,23 @@ impl Changes<'_> {
         self.record("key.rotate", key, detail)
     }
 
-    /// Writes down that these secrets are about to be delivered into files, before their keys are made.
+    /// Records that these secrets are about to be delivered into files, before their keys are made.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn announce(&self, ids: &[&Id]) -> Result<(), StoreError> {
         secrets::announce(self.conn(), ids, self.now())
     }
 
-    /// Takes an announcement back: what was delivered was taken back too.
+    /// Withdraws an announcement: the delivery was undone too.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn withdraw(&self, ids: &[&Id]) -> Result<(), StoreError> {
         secrets::withdraw(self.conn(), ids)
     }
 
-    /// Puts a new secret beside the current one: both work, until [`Changes::replace_secret`] or
+    /// Adds a new secret beside the current one: both work until [`Changes::replace_secret`] or
     /// [`Changes::promote_secret`] makes the new one the current one.
     ///
     /// # Errors
@@ -112,10 +112,10 @@ impl Changes<'_> {
         }
     }
 
-    /// Tells of a secret that was staged quietly, and that stays. Nothing is told of one that is gone.
+    /// Records a quietly staged secret that remains. Nothing is recorded for a deleted one.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn tell_staged(&self, key: &Key, secret: &Id) -> Result<(), StoreError> {
         let present = self.key(&key.id)?;
         match present.filter(|present| present.secrets.iter().any(|own| own.id == *secret && own.staged)) {
@@ -124,10 +124,10 @@ impl Changes<'_> {
         }
     }
 
-    /// Takes a staged secret away again, unless it has become the current one.
+    /// Removes a staged secret again, unless it has become the current one.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn unstage_secret(&self, key: &Key, secret: &Id, staging: Staging) -> Result<(), StoreError> {
         match (secrets::unstage(self.conn(), secret)?, staging) {
             (true, Staging::Told) => self.record("key.unstage", key, json!({"secret": secret})),
@@ -135,10 +135,10 @@ impl Changes<'_> {
         }
     }
 
-    /// Makes a staged secret the current one, at once.
+    /// Makes a staged secret the current one at once.
     ///
     /// # Errors
-    /// As [`Changes::replace_secret`], and [`StoreError::SecretChanged`] where the staged secret is gone.
+    /// As [`Changes::replace_secret`], and [`StoreError::SecretChanged`] if the staged secret is gone.
     pub fn promote_secret(&self, key: &Key, secret: &Id) -> Result<Key, StoreError> {
         let row = self.row_to_rotate(key, secret)?;
         let now = self.now();
@@ -152,25 +152,25 @@ impl Changes<'_> {
         self.reload(&key.id, &key.name)
     }
 
-    /// Puts a hash of other parameters in the place of a secret's old one.
+    /// Replaces the hash of a secret with one of other parameters.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn renew_hash(&self, secret: &Id, hash: &HashedSecret) -> Result<(), StoreError> {
         secrets::renew_hash(self.conn(), secret, hash)
     }
 
-    /// Puts an Argon2id in the place of what an imported secret came as, and has it found by the bucket of its text.
+    /// Replaces the imported form of a secret with an Argon2id hash, to be found by the bucket of its text.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub fn renew_imported(&self, secret: &Id, hash: &HashedSecret, bucket: Bucket) -> Result<(), StoreError> {
         secrets::renew_imported(self.conn(), secret, hash, bucket)
     }
 
     /// The row of a key whose secret may be replaced with `secret` by the acting user.
     fn row_to_rotate(&self, key: &Key, secret: &Id) -> Result<i64, StoreError> {
-        // What was read before the secret was shown may have changed since, the key's role above all.
+        // The key may have changed since it was read, above all its role.
         let present = self.reload(&key.id, &key.name)?;
         self.check_authority(Some(&present), None)?;
         self.check_whole(&present)?;

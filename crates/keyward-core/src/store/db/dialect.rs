@@ -1,4 +1,4 @@
-//! The few things that SQLite and PostgreSQL say differently inside a statement that they otherwise share.
+//! The few places where SQLite and PostgreSQL need different text inside a shared statement.
 
 /// Which engine a statement is for.
 #[derive(Debug, Clone, Copy)]
@@ -14,17 +14,17 @@ impl Dialect {
         !matches!(self, Self::Sqlite)
     }
 
-    /// At the end of a question: nobody else changes the rows of the answer until the transaction is over.
+    /// Goes at the end of a query: no one else can change the rows of the answer until the transaction ends.
     pub(in crate::store) fn locking(self) -> &'static str {
         if self.is_server() { " FOR UPDATE" } else { "" }
     }
 
-    /// The same, without the rows that somebody else changes at the moment.
+    /// The same, but skips rows that others are changing at the moment.
     pub(in crate::store) fn locking_free_ones(self) -> &'static str {
         if self.is_server() { " FOR UPDATE SKIP LOCKED" } else { "" }
     }
 
-    /// Whether the column fits the pattern with `*`, `?` and `[…]` that is bound to the next placeholder.
+    /// A condition that the column matches the pattern with `*`, `?` and `[…]` that is bound to the next placeholder.
     pub(in crate::store) fn fits(self, column: &str) -> String {
         match self {
             Self::Sqlite => format!("{column} GLOB ?"),
@@ -33,7 +33,7 @@ impl Dialect {
         }
     }
 
-    /// The pattern as it is bound there.
+    /// The pattern in the form to bind there.
     pub(in crate::store) fn pattern(self, glob: &str) -> String {
         match self {
             Self::Sqlite => glob.to_owned(),
@@ -42,7 +42,8 @@ impl Dialect {
         }
     }
 
-    /// Whether the text in this column holds the one that is bound to the next placeholder, which is in small letters.
+    /// A condition that the text in this column contains the text bound to the next placeholder, which is in lower
+    /// case.
     pub(in crate::store) fn holds(self, column: &str) -> String {
         match self {
             Self::Sqlite => format!("instr(lower({column}), ?) > 0"),
@@ -51,7 +52,7 @@ impl Dialect {
         }
     }
 
-    /// The condition, which holds for few rows: the planner would guess that it holds for many.
+    /// The condition, marked as true for few rows: the planner would guess many.
     pub(in crate::store) fn rarely(self, condition: &str) -> String {
         match self {
             Self::Sqlite => format!("unlikely({condition})"),
@@ -61,11 +62,11 @@ impl Dialect {
     }
 }
 
-/// The pattern as an advanced regular expression (PostgreSQL, 9.7.3), which fits exactly what SQLite's GLOB fits: a set
-/// that has no end fits nothing.
+/// The pattern as an advanced regular expression (PostgreSQL, 9.7.3), which matches exactly what SQLite's GLOB matches:
+/// an unclosed set matches nothing.
 #[cfg(feature = "postgres")]
 fn regular(glob: &str) -> String {
-    /// Fits nothing at all.
+    /// Matches nothing.
     const NOTHING: &str = "***:(?!)";
     let mut text = "***:^".to_owned();
     let mut rest = glob.chars().peekable();
@@ -78,7 +79,7 @@ fn regular(glob: &str) -> String {
                 if rest.next_if_eq(&'^').is_some() {
                     text.push('^');
                 }
-                // What stands first in a set is of it, also where it would end the set.
+                // The first character in a set belongs to it, even if it would otherwise close the set.
                 let mut is_first = true;
                 loop {
                     match rest.next() {

@@ -1,4 +1,4 @@
-//! Rows in numbers, on their way into an empty store: each engine has a faster way for them than one statement a row.
+//! Bulk insertion of rows into an empty store: each engine has a faster way than one statement per row.
 
 use super::value::{Kind, Value};
 use super::{Conn, Engine};
@@ -6,8 +6,8 @@ use crate::store::error::StoreError;
 use crate::store::postgres::CopyIn;
 
 impl Conn {
-    /// Begins a transaction that reads all of it, as of one moment, and takes as long as that needs. With `locks`, nobody
-    /// changes anything meanwhile, but uses may be counted, and it can write.
+    /// Begins a transaction that reads the whole store as of one moment, without a time limit. With `locks`, it can
+    /// also write, and no one else can change anything meanwhile except to count uses.
     pub(in crate::store) fn begin_to_copy(&self, locks: bool) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) if locks => engine.begin_to_write()?,
@@ -18,7 +18,7 @@ impl Conn {
         Ok(())
     }
 
-    /// Begins a transaction that writes, as [`Conn::begin_to_write`], and takes as long as it needs to write all of a store.
+    /// Begins a transaction that writes, as [`Conn::begin_to_write`], but without a time limit, to write a whole store.
     pub(in crate::store) fn begin_to_fill(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.begin_to_write()?,
@@ -28,16 +28,16 @@ impl Conn {
         Ok(())
     }
 
-    /// Waits, in a transaction that writes, for those who count uses at the moment, and lets nobody else begin with it.
+    /// Waits, in a write transaction, for counts of uses in progress, and keeps new ones from starting.
     pub(in crate::store) fn keep_uses_out(&self) -> Result<(), StoreError> {
         match &self.engine {
-            // Whoever counts them waits for the one lock of the file.
+            // Counting waits for the single lock of the file.
             Engine::Sqlite(_) => Ok(()),
             Engine::Postgres(engine) => engine.keep_uses_out(),
         }
     }
 
-    /// All of the history was written past [`Conn::extend`], and this is the store and its end now.
+    /// Sets the identity of the store and the end of its history, after rows were written without [`Conn::extend`].
     pub(in crate::store) fn begin_anew(&self, store_id: &str, seq: i64, hash: &[u8; 32]) {
         match &self.engine {
             Engine::Sqlite(_) => {}
@@ -49,7 +49,7 @@ impl Conn {
 /// Fills the tables of a store, in an open transaction.
 pub(in crate::store) struct Filling<'c> {
     conn: &'c Conn,
-    /// What was taken away meanwhile, as the statements that make it again.
+    /// What was removed meanwhile, as the statements that make it again.
     left_out: Vec<String>,
 }
 
@@ -57,12 +57,12 @@ pub(in crate::store) struct Filling<'c> {
 pub(in crate::store) enum Rows<'c> {
     /// By a prepared statement.
     Inserted(&'c Conn, String),
-    /// By what only copying does.
+    /// By the engine's bulk copy.
     Copied(CopyIn<'c>),
 }
 
 impl<'c> Filling<'c> {
-    /// Begins. What makes each row slower is taken away until the end, where that is quick.
+    /// Begins. Indexes that slow each row down are removed until the end, if that is quick.
     pub(in crate::store) fn new(conn: &'c Conn) -> Result<Self, StoreError> {
         let left_out = match &conn.engine {
             Engine::Sqlite(engine) => engine.drop_indexes()?,
@@ -71,12 +71,12 @@ impl<'c> Filling<'c> {
         Ok(Self { conn, left_out })
     }
 
-    /// Where to.
+    /// The target connection.
     pub(in crate::store) fn conn(&self) -> &'c Conn {
         self.conn
     }
 
-    /// Begins with a table, of which these are the columns, separated by commas.
+    /// Begins a table with these columns, separated by commas.
     pub(in crate::store) fn table(
         &self,
         name: &str,
@@ -93,7 +93,7 @@ impl<'c> Filling<'c> {
         }
     }
 
-    /// All is there. `counted` are the tables whose rows get their numbers from a counter: it goes on behind the last.
+    /// Finishes. `counted` are the tables whose row numbers come from a counter, which continues after the last number.
     pub(in crate::store) fn end(self, counted: impl Iterator<Item = &'static str>) -> Result<(), StoreError> {
         for statement in &self.left_out {
             self.conn.execute(statement, &[])?;
@@ -107,7 +107,7 @@ impl<'c> Filling<'c> {
 }
 
 impl Rows<'_> {
-    /// One more row.
+    /// Adds one row.
     pub(in crate::store) fn add(&mut self, values: &[Value<'_>]) -> Result<(), StoreError> {
         match self {
             Self::Inserted(conn, insert) => conn.execute(insert, values).map(drop),
@@ -115,7 +115,7 @@ impl Rows<'_> {
         }
     }
 
-    /// These were all. What is wrong with one of them may be found only now.
+    /// Ends the table. An error in a row may be found only now.
     pub(in crate::store) fn end(self) -> Result<(), StoreError> {
         match self {
             Self::Inserted(..) => Ok(()),

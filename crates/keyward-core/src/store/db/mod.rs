@@ -1,14 +1,14 @@
-//! The one seam to an engine. Everything above it writes statements and reads rows; only here is it known what runs
+//! The one seam to an engine. Everything above it writes statements and reads rows; only this module knows what runs
 //! them.
 //!
-//! A statement is one text for all engines: SQLite and PostgreSQL 14 both understand it. What they say differently
-//! stands in [`dialect`]. Placeholders are numbered (`?1`), separators and bounds are bound or literal, and nothing
-//! relies on what only one engine does. A statement is prepared once and kept; a row is read by reference.
+//! A statement is one text for all engines: SQLite and PostgreSQL 14 both understand it. Their differences are in
+//! [`dialect`]. Placeholders are numbered (`?1`), separators and bounds are bound or literal, and nothing relies on the
+//! behaviour of one engine. A statement is prepared once and kept; a row is read by reference.
 //!
 //! **No statement inside [`Conn::each`]**: an engine may have one answer at a time.
 //!
-//! What may break: an engine's error, which becomes the [`StoreError`] that says what a person would do about it; and
-//! a row that keyward did not leave so, which is [`StoreError::Corrupt`].
+//! What may break: an engine's error becomes the [`StoreError`] that says what a person would do about it, and a row
+//! that keyward did not write becomes [`StoreError::Corrupt`].
 
 mod dialect;
 #[cfg(feature = "postgres")]
@@ -48,7 +48,7 @@ use super::postgres::Peer;
 pub(super) use super::sqlite::Sight;
 use super::sqlite::backup::{self, BackupError, BackupReport};
 
-/// Which store it is, the number and the hash of its newest event, and where it was moved to.
+/// The identity of the store, the number and the hash of its newest event, and where it was moved to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) store_id: String,
@@ -57,13 +57,13 @@ pub(super) struct End {
     pub(super) moved: Option<Moved>,
 }
 
-/// What happened during a change that did not stop it, and that somebody should know.
+/// Things worth knowing that happened during a change but did not stop it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct News {
-    /// The server did not say whether a change was made, and another look at it found that it was.
+    /// The server did not say whether a change was made, and a second check found that it was.
     pub commit_confirmed_late: bool,
-    /// By how many seconds the clock of this host is ahead of that of the server, where that is worth telling.
+    /// How many seconds the clock of this host is ahead of the server's, if that is worth reporting.
     pub clock_skew: Option<i64>,
 }
 
@@ -71,7 +71,7 @@ pub struct News {
 #[derive(Debug)]
 pub(super) struct Conn {
     engine: Engine,
-    /// How many views look at the open transaction.
+    /// How many views use the open transaction.
     views: Cell<u32>,
 }
 
@@ -82,7 +82,7 @@ enum Engine {
     Postgres(Box<Postgres>),
 }
 
-/// What looks at the rows of an answer, and says whether it has seen enough.
+/// Receives the rows of an answer, and says whether it has seen enough.
 type Look<'f> = &'f mut dyn FnMut(&Row<'_>) -> ControlFlow<()>;
 
 /// Calls `f` with each row that `rows` reads.
@@ -95,13 +95,13 @@ fn each<E: From<StoreError>>(
     failed.map_or_else(|| Ok(read?), Err)
 }
 
-/// Has a reader of rows stop at an error, which is kept in `failed`.
+/// Stops reading rows at an error, which is kept in `failed`.
 pub(super) fn stop_at_error<E>(looked: Result<(), E>, failed: &mut Option<E>) -> ControlFlow<()> {
     *failed = looked.err();
     if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-/// What `f` makes of the first row that `rows` reads, if there is one.
+/// The result of `f` for the first row that `rows` reads, if there is one.
 fn first<T>(
     rows: impl FnOnce(Look<'_>) -> Result<(), StoreError>,
     f: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
@@ -123,13 +123,13 @@ impl Conn {
         Self { engine: Engine::Sqlite(engine), views: Cell::new(0) }
     }
 
-    /// One to a server.
+    /// A connection to a server.
     #[cfg(feature = "postgres")]
     pub(super) fn to_server(engine: Postgres) -> Self {
         Self { engine: Engine::Postgres(Box::new(engine)), views: Cell::new(0) }
     }
 
-    /// The server, if it is one to a server.
+    /// The server, if it is a connection to one.
     #[cfg(feature = "postgres")]
     pub(super) fn peer(&self) -> Option<Peer> {
         match &self.engine {
@@ -138,7 +138,7 @@ impl Conn {
         }
     }
 
-    /// SQLite, where the store is in a file: for what only a file has.
+    /// SQLite, if the store is in a file: for what only a file has.
     #[cfg_attr(not(feature = "postgres"), expect(clippy::unnecessary_wraps, reason = "there may be another engine"))]
     pub(super) fn file(&self) -> Option<&Sqlite> {
         match &self.engine {
@@ -148,7 +148,7 @@ impl Conn {
         }
     }
 
-    /// The same, to be watched.
+    /// The same, mutably.
     #[cfg(test)]
     #[cfg_attr(not(feature = "postgres"), expect(clippy::unnecessary_wraps, reason = "there may be another engine"))]
     pub(super) fn file_mut(&mut self) -> Option<&mut Sqlite> {
@@ -168,7 +168,7 @@ impl Conn {
         }
     }
 
-    /// How this engine says what the two say differently.
+    /// The dialect of this engine.
     pub(super) fn dialect(&self) -> Dialect {
         match self.engine {
             Engine::Sqlite(_) => Dialect::Sqlite,
@@ -202,8 +202,8 @@ impl Conn {
         each(|f| self.rows(sql, values, f), f)
     }
 
-    /// Calls `f` with each row of the answer until it has seen enough. It is one function for all statements: each of
-    /// them would otherwise bring the whole of both engines along.
+    /// Calls `f` with each row of the answer until it has seen enough. It is one function for all statements, because
+    /// each generic copy would contain the code of both engines.
     fn rows(&self, sql: &str, values: &[Value<'_>], f: Look<'_>) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.rows(sql, values, f),
@@ -212,7 +212,7 @@ impl Conn {
         }
     }
 
-    /// What `f` makes of each row of the answer.
+    /// The result of `f` for each row of the answer.
     #[cfg_attr(test, track_caller)]
     pub(super) fn all<T>(
         &self,
@@ -228,7 +228,7 @@ impl Conn {
         Ok(found)
     }
 
-    /// What `f` makes of the first row of the answer, if there is one.
+    /// The result of `f` for the first row of the answer, if there is one.
     #[cfg_attr(test, track_caller)]
     pub(super) fn optional<T>(
         &self,
@@ -241,7 +241,7 @@ impl Conn {
         first(|f| self.rows(sql, values, f), f)
     }
 
-    /// What `f` makes of the one row of the answer, which always has one.
+    /// The result of `f` for the only row of the answer, which always exists.
     #[cfg_attr(test, track_caller)]
     pub(super) fn alone<T>(
         &self,
@@ -253,7 +253,7 @@ impl Conn {
         self.optional(sql, values, f)?.ok_or_else(no_row)
     }
 
-    /// Begins a transaction that only reads, unless one is open: whoever looks again meanwhile sees the same.
+    /// Begins a read transaction, unless one is open: later reads in it see the same.
     pub(super) fn begin_to_read(&self) -> Result<(), StoreError> {
         if self.views.get() == 0 {
             match &self.engine {
@@ -266,8 +266,8 @@ impl Conn {
         Ok(())
     }
 
-    /// Begins a transaction that writes, when no other process does: one that read first and locked later could lose
-    /// its turn, however long it waits.
+    /// Begins a write transaction when no other process has one: a transaction that read first and locked later could
+    /// lose its turn, however long it waits.
     pub(super) fn begin_to_write(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.begin_to_write()?,
@@ -278,8 +278,8 @@ impl Conn {
         Ok(())
     }
 
-    /// Begins a transaction that counts what others may count at the same time. On a server it takes no lock of the
-    /// store, so it may meet another one: see [`Conn::was_conflict`].
+    /// Begins a transaction for counts that others may make at the same time. On a server it does not take the store's
+    /// lock, so it may collide with another: see [`Conn::was_conflict`].
     pub(super) fn begin_to_count(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.begin_to_write()?,
@@ -298,7 +298,7 @@ impl Conn {
         }
     }
 
-    /// Whether the last transaction failed only because it met another one, so that it may well be made when it is tried
+    /// Whether the last transaction failed only because it collided with another, so that it may succeed when tried
     /// again.
     pub(super) fn was_conflict(&self) -> bool {
         match &self.engine {
@@ -308,7 +308,7 @@ impl Conn {
         }
     }
 
-    /// The time of the changes of the open transaction, where the store tells it and not who changes it.
+    /// The time for changes in the open transaction, if the store sets it and not the caller.
     pub(super) fn time_of_change(&self) -> Option<Timestamp> {
         match &self.engine {
             Engine::Sqlite(_) => None,
@@ -317,7 +317,7 @@ impl Conn {
         }
     }
 
-    /// The end of the history, where the open transaction knows it without asking.
+    /// The end of the history, if the open transaction knows it without a query.
     pub(super) fn held(&self) -> Option<End> {
         match &self.engine {
             Engine::Sqlite(_) => None,
@@ -326,10 +326,10 @@ impl Conn {
         }
     }
 
-    /// The history goes on with this event.
+    /// Continues the history with this event.
     pub(super) fn extend(&self, seq: i64, hash: &[u8; 32]) {
         match &self.engine {
-            // It reads the end anew each time: that costs nothing.
+            // The end is read each time, which costs nothing.
             Engine::Sqlite(_) => {
                 let _ = (seq, hash);
             }
@@ -338,7 +338,7 @@ impl Conn {
         }
     }
 
-    /// The news since the last call.
+    /// The notices since the last call.
     pub(super) fn take_news(&self) -> News {
         match &self.engine {
             Engine::Sqlite(_) => News::default(),
@@ -347,7 +347,7 @@ impl Conn {
         }
     }
 
-    /// Makes what was written last.
+    /// Commits the transaction.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.commit()?,
@@ -358,12 +358,12 @@ impl Conn {
         Ok(())
     }
 
-    /// Ends what one of the views looked at; with the last one, what was written is taken back.
+    /// Ends one view of the transaction; with the last one, uncommitted changes are rolled back.
     pub(super) fn end(&self) {
         let left = self.views.get().saturating_sub(1);
         self.views.set(left);
         if left == 0 {
-            // Where the engine ended the transaction itself, because the disk is full, there is nothing to end.
+            // If the engine ended the transaction itself because the disk is full, there is nothing to end.
             match &self.engine {
                 Engine::Sqlite(engine) => drop(engine.execute("ROLLBACK", &[])),
                 #[cfg(feature = "postgres")]
@@ -372,7 +372,7 @@ impl Conn {
         }
     }
 
-    /// Marks a place in the transaction that can be gone back to.
+    /// Sets a savepoint in the transaction.
     pub(super) fn begin_to_try(&self) -> Result<(), StoreError> {
         self.execute("SAVEPOINT tried_out", &[])?;
         #[cfg(feature = "postgres")]
@@ -382,7 +382,7 @@ impl Conn {
         Ok(())
     }
 
-    /// Goes back to the place that was marked last.
+    /// Rolls back to the last savepoint.
     pub(super) fn end_of_try(&self) -> Result<(), StoreError> {
         self.execute("ROLLBACK TO tried_out", &[])?;
         #[cfg(feature = "postgres")]
@@ -402,7 +402,7 @@ impl Conn {
         Ok(Light(self))
     }
 
-    /// Looks whether the store is still where it was, and as the engine knows it.
+    /// Checks whether the store is still at its place, and in the state that the engine knows.
     pub(super) fn look(&mut self) -> Result<Sight, StoreError> {
         match &mut self.engine {
             Engine::Sqlite(engine) => engine.look(),
@@ -411,7 +411,7 @@ impl Conn {
         }
     }
 
-    /// Makes sure that the store is still where it was.
+    /// Checks that the store is still at its place.
     pub(super) fn check_place(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.check_place(),
@@ -429,7 +429,7 @@ impl Conn {
         }
     }
 
-    /// What is wrong with the rows as the engine keeps them, if anything is. Reads all of them.
+    /// What is wrong with the rows as the engine stores them, if anything. Reads all of them.
     pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.damage(),
@@ -438,7 +438,7 @@ impl Conn {
         }
     }
 
-    /// What is there that keyward did not make so, or is missing.
+    /// Parts that keyward did not make, or that are missing.
     pub(super) fn strange_parts(&self) -> Result<Vec<String>, StoreError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.strange_parts(),
@@ -447,7 +447,7 @@ impl Conn {
         }
     }
 
-    /// Has it wait this long for others who write, and no longer.
+    /// Sets how long it waits for others that write.
     pub(super) fn wait_for(&self, patience: Duration) {
         match &self.engine {
             Engine::Sqlite(engine) => engine.wait_for(patience),
@@ -462,7 +462,7 @@ pub(super) struct Light<'c>(&'c Conn);
 
 impl Drop for Light<'_> {
     fn drop(&mut self) {
-        // It changes a number in memory, and cannot fail where no transaction is open.
+        // It changes a number in memory, and cannot fail if no transaction is open.
         let _ = match &self.0.engine {
             Engine::Sqlite(engine) => engine.wait_for_the_disk(true),
             #[cfg(feature = "postgres")]

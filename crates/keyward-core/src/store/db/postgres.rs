@@ -1,8 +1,8 @@
 //! PostgreSQL behind the seam.
 //!
-//! A connection that is lost is replaced at the next look at the store or the next change, and not in the middle of
-//! anything: whoever was answered by the former one is told that the server was lost. Only what became of a commit is
-//! asked for by a new one, in `outcome`.
+//! A lost connection is replaced at the next check of the store or the next change, never in the middle of something:
+//! whatever was using the former one gets an error. Only the outcome of a commit is asked over a new connection, in
+//! `outcome`.
 
 mod outcome;
 mod transfer;
@@ -21,17 +21,16 @@ use crate::store::error::StoreError;
 use crate::store::moved::Moved;
 use crate::store::postgres::{Client, CommitError, Deadlines, Peer, Server, dangling, strange_parts};
 
-/// A connection to a server, and the way to another one.
+/// A connection to a server, and how to make another one.
 #[derive(Debug)]
 pub(in crate::store) struct Engine {
     server: Arc<Server>,
     client: Client,
-    /// The read of the end of the history. It names its schema: outside of a transaction, a pooler may have any session
-    /// answer.
+    /// The query for the end of the history. It names its schema: outside a transaction, a pooler may use any session.
     head: String,
-    /// Which store it was at the last look, and the end of its history then.
+    /// The identity of the store and the end of its history at the last check.
     seen: RefCell<Option<End>>,
-    /// What a transaction that holds the lock of the store knows; nobody else changes it meanwhile.
+    /// What a transaction that holds the store's lock knows; no one else can change it meanwhile.
     turn: RefCell<Option<Turn>>,
     news: Cell<News>,
     patience: Cell<Duration>,
@@ -45,18 +44,18 @@ impl End {
 }
 
 const LONGEST: Duration = Duration::from_secs(10);
-/// Whoever does not wait for others waits this long for the server all the same: it answers over a network.
+/// Even without patience for others, this is how long to wait for the server: it answers over a network.
 const LEAST: Duration = Duration::from_millis(800);
-/// And this long to be let in, which on top of that is a second.
+/// And this long for the sign-in: together a second.
 const SOON: Duration = Duration::from_millis(200);
 
-/// How long somebody of this patience waits for each host to let them in.
+/// How long a caller with this patience waits for each host's sign-in.
 fn connecting(patience: Duration) -> Duration {
     patience.clamp(SOON, LONGEST)
 }
 
 impl Engine {
-    /// Connects, for somebody of this patience.
+    /// Connects, for a caller with this patience.
     pub(in crate::store) fn connect(server: Arc<Server>, patience: Duration) -> Result<Self, StoreError> {
         let client = server.connect_within(connecting(patience))?;
         let engine = Self::new(server, client);
@@ -108,14 +107,14 @@ impl Engine {
         self.client.begin_read()
     }
 
-    /// Begins to count what others may count at the same time, without the lock of the store.
+    /// Begins to count what others may count at the same time, without the store's lock.
     pub(super) fn begin_to_count(&self) -> Result<(), StoreError> {
         self.be_connected()?;
         self.client.begin_count()
     }
 
-    /// Makes what was written last, and finds out whether it was made where the server does not say so. What oneself has
-    /// written is not found later: nobody else writes until then.
+    /// Commits, and finds out whether it succeeded if the server does not say. Its own changes do not count as news
+    /// later: no one else writes until then.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
         let turn = self.turn.take();
         let error = match self.client.commit() {
@@ -130,7 +129,7 @@ impl Engine {
         };
         match turn {
             Some(turn) if turn.has_written() => self.find_out(turn.end, error),
-            // What the history does not tell of is worth nothing yet: a lease.
+            // Changes outside the history are not worth that: a lease.
             Some(_) => Err(error),
             None => Err(StoreError::Unheard(self.place().to_owned())),
         }
@@ -141,28 +140,28 @@ impl Engine {
         self.client.rollback();
     }
 
-    /// What is wrong with the rows, if anything is. A server looks after its pages itself.
+    /// What is wrong with the rows, if anything. A server checks its pages itself.
     pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
         dangling(&self.client)
     }
 
-    /// What is in the schema that keyward did not make so, or is missing.
+    /// Parts of the schema that keyward did not make, or that are missing.
     pub(super) fn strange_parts(&self) -> Result<Vec<String>, StoreError> {
         strange_parts(&self.client, &self.server)
     }
 
-    /// Whether the last transaction failed only because it met another one, so that it may well be made when it is tried
+    /// Whether the last transaction failed only because it collided with another, so that it may succeed when tried
     /// again.
     pub(super) fn was_conflict(&self) -> bool {
         self.client.was_conflict()
     }
 
-    /// The news since the last call.
+    /// The notices since the last call.
     pub(super) fn take_news(&self) -> News {
         self.news.take()
     }
 
-    /// Looks whether anybody has changed the store since the last look.
+    /// Checks whether the store has changed since the last check.
     pub(super) fn look(&self) -> Result<Sight, StoreError> {
         self.be_connected()?;
         let now = self.optional(&self.head, &[], End::read)?;
@@ -171,7 +170,7 @@ impl Engine {
         Ok(if is_same { Sight::Same } else { Sight::Written })
     }
 
-    /// Connects again, where the connection was lost.
+    /// Connects again if the connection was lost.
     fn be_connected(&self) -> Result<(), StoreError> {
         if self.client.is_open() {
             return Ok(());
@@ -184,7 +183,7 @@ impl Engine {
         self.client.is_open()
     }
 
-    /// Has it wait this long for the server, and no longer.
+    /// Sets how long it waits for the server.
     pub(super) fn wait_for(&self, patience: Duration) {
         self.patience.set(patience);
         let longest = Deadlines::default();
@@ -193,7 +192,7 @@ impl Engine {
     }
 }
 
-/// The statement with its placeholders as PostgreSQL numbers them: `$1` in the place of `?1`.
+/// The statement with its placeholders as PostgreSQL numbers them: `$1` instead of `?1`.
 fn numbered(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len());
     let mut is_quoted = false;

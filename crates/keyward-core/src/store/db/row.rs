@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use super::value::Value;
 use crate::store::error::StoreError;
 
-/// One row, which is gone with the next.
+/// One row, valid until the next one is read.
 pub(in crate::store) struct Row<'r> {
     row: Source<'r>,
     place: &'r Path,
 }
 
-/// The engine's own row.
+/// The engine's row.
 enum Source<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
     #[cfg(feature = "postgres")]
@@ -120,7 +120,7 @@ impl<'r> Row<'r> {
         self.integer(column)?.try_into().map_err(|_| self.damage(column))
     }
 
-    /// A text as the type that checks it.
+    /// A text, parsed as the type that checks it.
     pub(in crate::store) fn parsed<T: FromStr>(&self, column: usize) -> Result<T, StoreError> {
         self.parse(self.text(column)?, column)
     }
@@ -129,7 +129,7 @@ impl<'r> Row<'r> {
         self.optional_text(column)?.map(|text| self.parse(text, column)).transpose()
     }
 
-    /// The items of a list, which came as one text with U+001F between them.
+    /// The items of a list, which arrive as one text separated by U+001F.
     pub(in crate::store) fn items(&self, column: usize) -> Result<impl Iterator<Item = &str>, StoreError> {
         Ok(self.optional_text(column)?.into_iter().flat_map(|list| list.split('\u{1f}')))
     }
@@ -142,12 +142,12 @@ impl<'r> Row<'r> {
         self.optional_integer(column)?.map(|second| self.timestamp(second, column)).transpose()
     }
 
-    /// A part of a column's text, as the type that checks it.
+    /// Part of a column's text, parsed as the type that checks it.
     pub(in crate::store) fn parse<T: FromStr>(&self, text: &str, column: usize) -> Result<T, StoreError> {
         text.parse().map_err(|_| self.damage(column))
     }
 
-    /// The time that a number from this column means.
+    /// Converts a number from this column to a time.
     pub(in crate::store) fn timestamp(&self, second: i64, column: usize) -> Result<Timestamp, StoreError> {
         Timestamp::from_second(second).map_err(|_| self.damage(column))
     }
@@ -162,7 +162,7 @@ impl<'r> Row<'r> {
         self.broken(format!("the column {name} of a row holds a value that keyward never writes"))
     }
 
-    /// The error for a row that keyward did not leave so.
+    /// The error for a row that keyward did not write like this.
     pub(in crate::store) fn broken(&self, detail: String) -> StoreError {
         StoreError::Corrupt { path: self.place.to_owned(), detail }
     }

@@ -1,4 +1,4 @@
-//! Which places of the store run which statements: for tests that want to see all of them.
+//! Records which places in the store run which statements, for tests that need all of them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -6,12 +6,12 @@ use std::panic::Location;
 
 use super::Value;
 
-/// Statements, each with the values that it was run with last.
+/// Statements, each with the values of its last run.
 pub(in crate::store) type Statements = BTreeMap<String, Vec<Kept>>;
 /// The same, by the file and the line that ran them.
 pub(in crate::store) type Seen = BTreeMap<(&'static str, u32), Statements>;
 
-/// A [`Value`] that lives on.
+/// A [`Value`] that owns its data.
 #[derive(Debug, Clone)]
 #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only a server is asked for plans with values"))]
 pub(in crate::store) enum Kept {
@@ -25,7 +25,7 @@ thread_local! {
     static SEEN: RefCell<Seen> = const { RefCell::new(Seen::new()) };
 }
 
-/// Notes that the caller of the caller runs it.
+/// Records the statement under the caller's caller.
 #[track_caller]
 pub(super) fn note(sql: &str, values: &[Value<'_>]) {
     let place = Location::caller();
@@ -40,14 +40,14 @@ pub(super) fn note(sql: &str, values: &[Value<'_>]) {
     });
 }
 
-/// What this thread has run since the last time.
+/// What this thread has run since the last call.
 pub(in crate::store) fn take() -> Seen {
     SEEN.take()
 }
 
 #[cfg(feature = "postgres")]
 impl Kept {
-    /// The value again.
+    /// The value it was made from.
     pub(in crate::store) fn value(&self) -> Value<'_> {
         match self {
             Self::Null => Value::Null,

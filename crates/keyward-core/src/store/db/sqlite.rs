@@ -22,19 +22,19 @@ pub(in crate::store) struct Engine {
     place: PathBuf,
     /// Dropped after the connection.
     kept: Kept,
-    /// Whether the log stays as it is when the connection is closed.
+    /// Whether the log stays as it is when the connection closes.
     leaves_log: Cell<bool>,
     /// How many rows had been changed when the transaction began.
     before: Cell<u64>,
 }
 
-/// How long a log is, in bytes, that is not left behind any more: some eighty uses.
+/// The length in bytes from which a log is no longer left behind: some eighty uses.
 const LEFT: u64 = 1 << 20;
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // An empty log goes, and a long one, because who opens the store next reads all of it. One that perhaps belongs
-        // to another file is not moved into this one.
+        // An empty log is removed, and a long one too, because the next process to open the store would read all of it.
+        // A log that may belong to another file is not moved into this one.
         let leaves_log = |watch: &Watch| {
             let length = watch.log_length();
             let may_stay = || length < LEFT && watch.others_can_read_log();
@@ -49,11 +49,11 @@ impl Drop for Engine {
 /// Where the rows are.
 #[derive(Debug)]
 pub(in crate::store) enum Kept {
-    /// In a file, and what was seen of it. Or in a copy of it in memory.
+    /// In a file, with what was seen of it; or in a copy of it in memory.
     InFile(Box<Watch>),
     /// In memory.
     InMemory,
-    /// Nowhere: the connection to the file is closed, and it has to be opened again.
+    /// Nowhere: the connection to the file is closed, and the file must be opened again.
     Nowhere,
 }
 
@@ -67,7 +67,7 @@ impl Engine {
         &self.conn
     }
 
-    /// The same, to be watched.
+    /// The same, mutably.
     #[cfg(test)]
     pub(in crate::store) fn connection_mut(&mut self) -> &mut Connection {
         &mut self.conn
@@ -100,7 +100,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes what was written last, and tells how the file and its log belong together.
+    /// Commits, and records how the file and its log belong together.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
         let has_changed = self.conn.total_changes() != self.before.get();
         if let Some(watch) = self.watch().filter(|_| has_changed) {
@@ -109,13 +109,13 @@ impl Engine {
         self.execute("COMMIT", &[]).map(drop)
     }
 
-    /// FULL: what was reported as done survives a power cut. NORMAL: it may not, and the file stays sound.
+    /// FULL: what was reported as done survives a power cut. NORMAL: it may not, but the file stays intact.
     pub(super) fn wait_for_the_disk(&self, wait: bool) -> Result<(), StoreError> {
         let level = if wait { "FULL" } else { "NORMAL" };
         self.conn.pragma_update(None, "synchronous", level).map_err(|error| self.error(error))
     }
 
-    /// Looks at the file: whether it is still the one at its path, and as SQLite knows it.
+    /// Checks whether the file is still the one at its path, and in the state that SQLite knows.
     pub(super) fn look(&mut self) -> Result<Sight, StoreError> {
         match &mut self.kept {
             Kept::InFile(watch) => watch.look(&self.conn),
@@ -124,51 +124,51 @@ impl Engine {
         }
     }
 
-    /// Has it wait this long for other processes, and no longer.
+    /// Sets how long it waits for other processes.
     pub(in crate::store) fn wait_for(&self, patience: std::time::Duration) {
-        // It cannot fail but for a time that no counter of milliseconds holds; then it waits as before.
+        // This fails only for a time too long to count in milliseconds; then it waits as before.
         let _ = self.conn.busy_timeout(patience);
     }
 
-    /// What is wrong with the file as a database, if anything is.
+    /// What is wrong with the file as a database, if anything.
     pub(super) fn damage(&self) -> Result<Option<String>, StoreError> {
         damage(&self.conn).map_err(|error| error_of(&self.place, error))
     }
 
-    /// What is in it that keyward did not make so, or is missing: a trigger, an index, a column.
+    /// Parts in it that keyward did not make, or that are missing: a trigger, an index, a column.
     pub(super) fn strange_parts(&self) -> Result<Vec<String>, StoreError> {
         strange_parts(&self.conn).map_err(|error| error_of(&self.place, error))
     }
 
-    /// Whether something stands in the log.
+    /// Whether the log holds anything.
     pub(in crate::store) fn has_log(&self) -> bool {
         self.watch().is_some_and(Watch::has_log)
     }
 
-    /// Moves what stands in the log into the file, if nobody is in the way.
+    /// Moves the content of the log into the file, if no other process prevents it.
     pub(in crate::store) fn empty_log(&self) {
         let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
-    /// Has what stands in the log stay there when the connection is closed.
+    /// Keeps the content of the log there when the connection closes.
     pub(in crate::store) fn leave_log(&self) {
         if let Kept::InFile(_) = self.kept {
             self.leaves_log.set(true);
         }
     }
 
-    /// Has a transaction that writes very much keep more of it in memory, before it goes into the log: 24 MiB.
+    /// Lets a large transaction keep 24 MiB in memory before it spills into the log.
     pub(in crate::store) fn widen_cache(&self) {
-        // It is only slower without.
+        // Without it, writing is only slower.
         let _ = self.conn.pragma_update(None, "cache_size", -24 * 1024);
     }
 
-    /// Makes sure that the file is still the one at its path.
+    /// Checks that the file is still the one at its path.
     pub(super) fn check_place(&self) -> Result<(), StoreError> {
         self.watch().map_or(Ok(()), Watch::check)
     }
 
-    /// Moves what stands in the log into the file, which is not at its path any more.
+    /// Moves the content of the log into the file, which is no longer at its path.
     pub(in crate::store) fn take_log_along(&self) -> Result<(), StoreError> {
         self.watch().map_or(Ok(()), |watch| watch.take_log_along(&self.conn))
     }
@@ -177,8 +177,8 @@ impl Engine {
         if let Kept::InFile(watch) = &self.kept { Some(watch) } else { None }
     }
 
-    /// A file that was taken for one that nobody writes, and to which somebody wrote after all, may have been read half
-    /// before and half after.
+    /// A file opened as immutable but written by another process may have been read half before and half after that
+    /// write.
     fn check_frozen(&self) -> Result<(), StoreError> {
         let is_outdated = self.watch().is_some_and(Watch::is_outdated);
         if is_outdated { Err(StoreError::Locked(self.place.clone())) } else { Ok(()) }
@@ -189,7 +189,7 @@ impl Engine {
     }
 }
 
-/// The same error, or what it means where the engine found no memory: no mistake of keyward's, and passing.
+/// The same error, or what it means if the engine ran out of memory: not a bug in keyward, and temporary.
 pub(in crate::store) fn for_want_of_memory(path: &Path, error: StoreError) -> StoreError {
     let StoreError::Bug(cause) = &error else { return error };
     let code = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);

@@ -1,10 +1,9 @@
-//! The rows of a statement that writes many.
+//! The rows of a statement that writes many rows.
 
-/// Rows of one statement: PostgreSQL takes 65,535 values at most.
+/// Rows in one statement: PostgreSQL accepts at most 65,535 values.
 pub(in crate::store) const AT_ONCE: usize = 1_000;
 
-/// Placeholders for this number of rows, with a column for each type: `(?1, ?2), (?3, ?4)`. The first row names the
-/// types.
+/// Placeholders for this many rows, with a column for each type: `(?1, ?2), (?3, ?4)`. The first row names the types.
 pub(in crate::store) fn tuples(rows: usize, types: &[&str]) -> String {
     let row = |index: usize| {
         let first = index * types.len() + 1;

@@ -14,7 +14,7 @@ pub(in crate::store) enum Value<'v> {
     Bytes(&'v [u8]),
 }
 
-/// What a column holds, where it holds something.
+/// The type of a column's value, if it is not null.
 #[cfg(feature = "postgres")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Kind {
@@ -42,7 +42,7 @@ impl From<i64> for Value<'_> {
     }
 }
 
-/// A number that cannot reach the limit of what is stored: a length, a count of uses.
+/// A number that cannot reach the storage limit: a length, a count of uses.
 impl From<u64> for Value<'_> {
     fn from(number: u64) -> Self {
         Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))

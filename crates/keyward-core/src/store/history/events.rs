@@ -1,4 +1,4 @@
-//! What the history tells: events by filter, and keys that are gone.
+//! Reading the history: events by filter, and deleted keys.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,22 +10,22 @@ use crate::store::conditions::{Bound, Conditions};
 use crate::store::db::Conn;
 use crate::store::error::StoreError;
 
-/// Which events are wanted.
+/// Which events are selected.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
-    /// Those of this key.
+    /// Events of this key.
     pub key: Option<Id>,
-    /// Those of all keys that this text names, or once named: see [`crate::store::View::keys_ever_named`].
+    /// Events of all keys that this text names or once named: see [`crate::store::View::keys_ever_named`].
     pub named: Option<String>,
     /// From this time on.
     pub since: Option<Timestamp>,
     /// Before this time.
     pub until: Option<Timestamp>,
-    /// What this user did, or with `owner`, what was done by nobody who was named.
+    /// What this user did; with `owner`, what was done without an acting user.
     pub by: Option<Name>,
     /// This action, such as `key.create`, or either of its parts.
     pub action: Option<String>,
-    /// How many to return, the newest.
+    /// How many to return: the newest.
     pub limit: Option<u64>,
 }
 
@@ -51,7 +51,7 @@ impl EventFilter {
             all.and("coalesce(actor, 'owner') = ?", vec![Bound::Text(by.as_str())]);
         }
         if let Some(action) = &self.action {
-            // The action itself, or what it is about, or what was done.
+            // The action itself, its subject, or its verb.
             let texts = [action, action, action].map(|action| Bound::Text(action));
             all.and("(action = ? OR subject_kind = ? OR action = subject_kind || '.' || ?)", texts.into());
         }
@@ -67,7 +67,7 @@ impl EventFilter {
     }
 }
 
-/// The events that are wanted, the oldest first.
+/// Passes each selected event to `f`, the oldest first.
 pub(in crate::store) fn each<E: From<StoreError>>(
     conn: &Conn,
     filter: &EventFilter,
@@ -95,7 +95,7 @@ pub(in crate::store) fn is_told(conn: &Conn, filter: &EventFilter) -> Result<boo
     conn.optional(&statement, &conditions.values(), |_| Ok(())).map(|found| found.is_some())
 }
 
-/// A key that there is or was.
+/// A key that exists or existed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PastKey {
@@ -105,15 +105,15 @@ pub struct PastKey {
     pub name: Name,
     /// Whether it was deleted.
     pub is_gone: bool,
-    /// Whether what named it is the public id of a secret of it.
+    /// Whether the text is the public id of one of its secrets.
     pub by_secret: bool,
 }
 
-/// How often a text stands in [`ids_of`].
+/// How often the text occurs in [`ids_of`].
 const PLACES: usize = 6;
 
 /// A statement for the ids of all keys that a text names or once named, as a name, as an id or as the public id of a
-/// secret. The history knows every name but the one that a key has now, and every secret but one that is staged.
+/// secret. The history knows every name except a key's current one, and every secret except a staged one.
 fn ids_of(text: &str) -> String {
     format!(
         "SELECT subject_id FROM history WHERE subject_kind = 'key' AND subject_name = {text}
@@ -159,7 +159,7 @@ pub(in crate::store) fn key_that_had(conn: &Conn, secret: &Id) -> Result<Option<
     )
 }
 
-/// The id of the key that last had this name, or that has this id: for a key that is gone.
+/// The id of the key that last had this name, or that has this id: for deleted keys.
 pub(in crate::store) fn last_key_named(conn: &Conn, name: &str) -> Result<Option<Id>, StoreError> {
     conn.optional(
         "SELECT subject_id FROM history

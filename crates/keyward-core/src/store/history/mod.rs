@@ -1,9 +1,8 @@
 //! The history: what was done, by whom, when, as a chain of hashes.
 //!
-//! A row is written in the transaction of the change that it tells, so neither exists without the
-//! other. Each row's hash covers the row and the hash before it, and the end of the chain is kept
-//! apart, so a row that was changed, removed, inserted or moved does not go unnoticed. What a chain
-//! cannot prove: that nobody who may write the file replaced the whole of it by another chain.
+//! A row is written in the transaction of the change that it records, so neither exists without the other. Each row's
+//! hash covers the row and the hash before it, and the end of the chain is stored separately, so changed, removed,
+//! inserted or moved rows are noticed. Not detected: replacement of the whole chain by someone who can write the file.
 
 mod events;
 
@@ -25,29 +24,29 @@ const START: [u8; 32] = [0; 32];
 /// The end of an empty history.
 pub(super) const EMPTY: Head = Head { seq: 0, hash: START };
 
-/// One thing that was done.
+/// One recorded action.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Event {
-    /// Its place in the chain, from 1.
+    /// Its place in the chain, starting at 1.
     pub seq: i64,
     /// When.
     pub at: Timestamp,
-    /// Who, if they said so.
+    /// Who, if known.
     pub actor: Option<Name>,
     /// What, for example `key.create`.
     pub action: String,
-    /// `key`, for now.
+    /// The kind of its subject, with which the action begins: `key`, `group`, …, `settings` or `store`.
     pub subject_kind: String,
-    /// The id of the key, which outlives its name.
+    /// The id of a key, which outlives its name; `None` for other subjects.
     pub subject_id: Option<Id>,
-    /// The name that it had then.
+    /// The name of the subject at that time.
     pub subject_name: String,
     /// What changed, as the JSON fields of the settings.
     pub detail: Value,
 }
 
-/// What a check of the history found.
+/// The result of a check of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChainCheck {
     /// All rows are as they were written.
@@ -64,7 +63,7 @@ pub enum ChainCheck {
     },
 }
 
-/// Everything that the history tells of.
+/// All actions that the history records.
 pub const ACTIONS: [&str; 28] = [
     "key.create",
     "key.import",
@@ -96,7 +95,7 @@ pub const ACTIONS: [&str; 28] = [
     "store.move",
 ];
 
-/// What is to be written down.
+/// An event to be written.
 pub(super) struct NewEvent<'e> {
     pub at: Timestamp,
     pub actor: Option<&'e Name>,
@@ -107,17 +106,17 @@ pub(super) struct NewEvent<'e> {
     pub detail: Value,
 }
 
-/// The end of the chain: as long as it is the same, nothing was changed that the history tells of.
+/// The end of the chain: while it stays the same, nothing that the history records was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Head {
-    /// The number of the newest row; 0 where there is none.
+    /// The number of the newest row; 0 if there is none.
     pub seq: i64,
     /// Its hash.
     pub hash: [u8; 32],
 }
 
-/// Which store it is: a random number that a restored backup gets anew.
+/// The identity of a store: a random number; a restored backup gets a new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreId(String);
 
@@ -128,7 +127,8 @@ impl std::fmt::Display for StoreId {
     }
 }
 
-/// Which store it is, and the end of its history. `None` where somebody removed that: a check of the history tells.
+/// The identity of the store, and the end of its history. `None` if someone removed that, which a check of the history
+/// reports.
 pub(super) fn identity(conn: &Conn) -> Result<Option<(StoreId, Head)>, StoreError> {
     if let Some(End { store_id, seq, hash, .. }) = conn.held() {
         return Ok(Some((StoreId(store_id), Head { seq, hash })));
@@ -136,7 +136,7 @@ pub(super) fn identity(conn: &Conn) -> Result<Option<(StoreId, Head)>, StoreErro
     conn.optional("SELECT store_id, seq, hash FROM history_head", &[], identity_in)
 }
 
-/// The same in a row that begins with `store_id, seq, hash`.
+/// The same, from a row that begins with `store_id, seq, hash`.
 pub(super) fn identity_in(row: &Row<'_>) -> Result<(StoreId, Head), StoreError> {
     Ok((StoreId(row.text(0)?.to_owned()), Head { seq: row.integer(1)?, hash: row.hash(2)? }))
 }
@@ -145,7 +145,7 @@ pub(super) fn head(conn: &Conn) -> Result<Head, StoreError> {
     Ok(identity(conn)?.map_or(EMPTY, |(_, head)| head))
 }
 
-/// Whether the history has this end, or had it once.
+/// Whether the history has this end now, or had it once.
 pub(super) fn has_been_at(conn: &Conn, end: &Head) -> Result<bool, StoreError> {
     if *end == EMPTY {
         return Ok(true);
@@ -154,7 +154,8 @@ pub(super) fn has_been_at(conn: &Conn, end: &Head) -> Result<bool, StoreError> {
     Ok(found == Some(end.hash))
 }
 
-/// Whether the history can be read: a role of a server that only verifies may not. To try it would end the transaction.
+/// Whether the history can be read: on a server, a role that only verifies may not. Trying it would end the
+/// transaction.
 pub(super) fn may_be_read(conn: &Conn) -> Result<bool, StoreError> {
     if !conn.dialect().is_server() {
         return Ok(true);
@@ -278,18 +279,18 @@ pub(super) fn follows(end: &Head, row: &Row<'_>) -> Result<Head, Stop> {
     Ok(Head { seq, hash })
 }
 
-/// The public id of the secret that a detail tells of. It stands in a column of its own too, which no hash covers.
+/// The public id of the secret in a detail. It also has its own column, which no hash covers.
 pub(super) fn secret_in(detail: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Detail {
         secret: Option<String>,
     }
-    // Most details tell of no secret, and need not be parsed.
+    // Most details name no secret and need not be parsed.
     let tells = detail.contains("\"secret\"");
     tells.then(|| serde_json::from_str::<Detail>(detail).ok()?.secret).flatten()
 }
 
-/// A row as it stands in the table.
+/// A row of the table.
 struct Stored<'r> {
     seq: i64,
     at: i64,
@@ -315,8 +316,8 @@ impl<'r> Stored<'r> {
         })
     }
 
-    /// SHA-256 over the hash before and all columns. Each column is preceded by whether it is there
-    /// and by its length in bytes, so no two different rows are hashed as the same bytes.
+    /// SHA-256 over the previous hash and all columns. Each column is preceded by a presence flag and its length in
+    /// bytes, so different rows never give the same bytes.
     fn hash(&self, before: &[u8; 32]) -> [u8; 32] {
         let mut hasher = Sha256::new_with_prefix(before);
         hasher.update(self.seq.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Many meters with one statement, for a server: as for uses, rows are taken in one order by all.
+//! Many meters with one statement, for a server: as for uses, all processes lock rows in the same order.
 
 use std::collections::HashMap;
 
@@ -7,20 +7,20 @@ use crate::rules::limits::Meter;
 use crate::store::db::{AT_ONCE, Conn, Value, tuples};
 use crate::store::error::StoreError;
 
-/// What becomes of a row that is there, when it is made to be held.
+/// What happens to an existing row when rows are made only to be locked.
 const KEEP: &str = "ON CONFLICT (kind, subject, length) DO NOTHING";
 
-/// A meter as its row has it.
+/// The key of a meter's row.
 type Place = (String, i64, u64);
 
 fn place(id: &MeterId) -> Place {
     (id.to_string(), id.subject, id.length)
 }
 
-/// What has been used of each of these limits. Until the end of the transaction, nobody else changes it.
+/// What has been used of each of these limits. No one else changes it until the transaction ends.
 pub(super) fn load_to_change(conn: &Conn, ids: &[&MeterId]) -> Result<Vec<Meter>, StoreError> {
     let mut found = hold(conn, ids)?;
-    // Of two who use a limit for the first time, one would see nothing of the other.
+    // If two transactions use a limit for the first time, one would not see the other's row.
     let missing: Vec<_> =
         ids.iter().filter(|id| !found.contains_key(&place(id))).map(|id| (*id, Meter::default())).collect();
     if !missing.is_empty() {
@@ -54,7 +54,7 @@ fn hold(conn: &Conn, ids: &[&MeterId]) -> Result<HashMap<Place, Meter>, StoreErr
     Ok(found)
 }
 
-/// Writes them down, where what they are of is still there.
+/// Writes them, if their subjects still exist.
 pub(super) fn save(conn: &Conn, meters: &[(&MeterId, Meter)], known: &str) -> Result<(), StoreError> {
     let mut by_table: HashMap<&str, Vec<(Place, Meter)>> = HashMap::new();
     for (id, meter) in meters {

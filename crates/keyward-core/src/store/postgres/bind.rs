@@ -1,9 +1,9 @@
-//! What is bound to the placeholders of a statement, and as which type.
+//! What is bound to the placeholders of a statement, and with which type.
 //!
-//! The type is told with the statement, so that none is asked for beforehand: an integer is a `bigint`, a text is `text`,
-//! bytes are `bytea`. Yes and no are integers as everywhere in the store. A null has no type; the server takes that of
-//! its place, such as the column that it is written to or compared with. Where there is no such place, as in
-//! `$1 IS NULL`, the statement has to say one: `$1::text IS NULL`.
+//! The types are sent with the statement, so that they need not be asked for first: an integer is a `bigint`, a text is
+//! `text`, bytes are `bytea`. Booleans are integers as everywhere in the store. A null has no type; the server infers
+//! it from the context, such as the column that it is written to or compared with. Without such a context, as in `$1 IS
+//! NULL`, the statement must name one: `$1::text IS NULL`.
 
 use tokio_postgres::types::{ToSql, Type};
 

@@ -1,5 +1,5 @@
-//! What a doctor looks at of the server, over a connection of its own: nothing of it belongs to a moment of the store,
-//! and a question that the server refuses ends no other one.
+//! What the doctor checks about the server, over a separate connection: none of it belongs to a moment of the store,
+//! and a refused query ends no other one.
 
 use std::time::Duration;
 
@@ -12,88 +12,88 @@ use super::server::Peer;
 use super::{Client, Server};
 use crate::store::error::StoreError;
 
-/// What was found of the server that a store is on.
+/// What was found about the store's server.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServerCheckup {
-    /// Whom it is connected to.
+    /// The server that answered.
     pub peer: Peer,
-    /// Whether it is a PostgreSQL that is older than what keyward is made for.
+    /// Whether it is a PostgreSQL older than keyward supports.
     pub is_too_old: bool,
-    /// How long the shortest answer took.
+    /// The time of the fastest answer.
     pub latency: Duration,
-    /// How far the clock of the server is ahead of the one of this host; negative where it is behind.
+    /// How far the clock of the server is ahead of this host's; negative if it is behind.
     pub clock_ahead: SignedDuration,
     /// The schemas of the store and of this program.
     pub schema: SchemaCheckup,
-    /// The role that is signed in with.
+    /// The signed-in role.
     pub role: RoleCheckup,
-    /// What the server does so that nothing is lost.
+    /// How the server protects against loss.
     pub durability: Durability,
-    /// Columns whose texts are not compared byte by byte, as in `key.name`.
+    /// Text columns that are not compared byte by byte, as in `key.name`.
     pub other_collations: Vec<String>,
-    /// Tables whose next row would get a number that another one has.
+    /// Tables whose next row would get an existing number.
     pub late_sequences: Vec<String>,
     /// What the uses of keys left in `key_use`.
     pub uses: DeadRows,
-    /// Whether a pooler is between: the session of the server is older than the connection.
+    /// Whether there is a pooler in between: the session on the server is older than the connection.
     pub is_pooled: bool,
 }
 
-/// Which schema the store has, and which keyward may use it.
+/// The schema of the store, and which keyward may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SchemaCheckup {
-    /// That of the store.
+    /// The schema of the store.
     pub found: i64,
-    /// The newest one that this program knows.
+    /// The newest schema that this program knows.
     pub known: i64,
-    /// The least that a keyward must know to read the store.
+    /// The oldest schema that a keyward must know to read the store.
     pub oldest_reader: i64,
-    /// The least that a keyward must know to write it.
+    /// The oldest schema that a keyward must know to write it.
     pub oldest_writer: i64,
 }
 
-/// What becomes of a commit when the power fails, or the server is lost. A setting is `None` where the server has none of
-/// that name.
+/// What happens to a commit when the power fails or the server is lost. A setting is `None` if the server does not have
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Durability {
     /// Whether commits are written to the disk.
     pub fsync: Option<bool>,
-    /// Whether a page that was half written is mended.
+    /// Whether a half-written page is repaired.
     pub full_page_writes: Option<bool>,
     /// What sessions of keyward wait for: `on` or `remote_apply`, whatever the server's own setting is.
     pub synchronous_commit: Option<String>,
-    /// The standbys that a commit waits for; empty for none.
+    /// The standbys that a commit waits for; empty if none.
     pub synchronous_standbys: Option<String>,
-    /// How many standbys are connected, as far as this role is told.
+    /// How many standbys are connected, as far as this role can see.
     pub standbys: u64,
 }
 
-/// Rows of a table that are there, and that are only left over, by the server's own estimate.
+/// Live and dead rows of a table, by the server's own estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DeadRows {
-    /// Rows.
+    /// Live rows.
     pub live: u64,
-    /// What is left of former ones.
+    /// Dead rows: leftovers of former versions.
     pub dead: u64,
 }
 
-/// How often the answers are measured.
+/// How many answers are timed.
 const ROUNDS: usize = 5;
-/// How much older than the connection a session has to be: less may be the clock.
+/// How much older than the connection a session must be, in seconds: less may be the clock.
 const OLDER: f64 = 1.0;
 
-/// Looks the server over. `clock` is the clock of this host.
+/// Checks the server. `clock` is the clock of this host.
 ///
 /// # Errors
-/// Where it cannot be connected to, or does not answer.
+/// If it cannot be connected to, or does not answer.
 pub(in crate::store) fn check_up(server: &Server, clock: &dyn Fn() -> Timestamp) -> Result<ServerCheckup, StoreError> {
     let begun = clock();
     let client = server.connect()?;
-    // Of the kind of the connection alone: whether it is a change that waits is of no matter here.
+    // Only about the kind of connection: whether a change is waiting does not matter here.
     client.begin_read()?;
     let age = one(
         &client,
@@ -120,7 +120,7 @@ pub(in crate::store) fn check_up(server: &Server, clock: &dyn Fn() -> Timestamp)
     Ok(checkup)
 }
 
-/// What `read` makes of the first row.
+/// The result of `read` for the first row.
 fn one<T>(client: &Client, sql: &str, read: impl Fn(&tokio_postgres::Row) -> T) -> Result<Option<T>, StoreError> {
     let mut found = None;
     client.query_each(sql, &[], |row| {
@@ -130,7 +130,7 @@ fn one<T>(client: &Client, sql: &str, read: impl Fn(&tokio_postgres::Row) -> T) 
     Ok(found)
 }
 
-/// The shortest answer of several, and how far the clocks were apart then: half of it is the way there.
+/// The fastest of several answers, and how far the clocks were apart then: half of its time is the way there.
 fn pace(client: &Client, clock: &dyn Fn() -> Timestamp) -> Result<(Duration, SignedDuration), StoreError> {
     let mut best: Option<(SignedDuration, SignedDuration)> = None;
     for _ in 0..ROUNDS {
@@ -188,7 +188,7 @@ fn durability(client: &Client) -> Result<Durability, StoreError> {
     Ok(settings.unwrap_or_else(nothing))
 }
 
-/// Names have to compare byte by byte, as filters and lists do.
+/// Names must compare byte by byte, as in filters and lists.
 fn other_collations(client: &Client, server: &Server) -> Result<Vec<String>, StoreError> {
     let mut found = vec![];
     client.query_each(
@@ -206,14 +206,14 @@ fn other_collations(client: &Client, server: &Server) -> Result<Vec<String>, Sto
     Ok(found)
 }
 
-/// Tables that take the numbers of their rows from a sequence; the others count for themselves. A role that may not see a
-/// sequence is told nothing of it.
+/// Tables that number their rows from a sequence; the others do it themselves. A role that may not see a sequence
+/// learns nothing about it.
 const NUMBERED: [&str; 3] = ["key_group", "role", "secret"];
 
 fn late_sequences(client: &Client) -> Result<Vec<String>, StoreError> {
     let mut late = vec![];
     for table in NUMBERED {
-        // A question that is refused would end all others.
+        // A refused query would end all others.
         let may_read = format!("SELECT has_table_privilege('{table}', 'SELECT')");
         if one(client, &may_read, |row| row.get::<_, bool>(0))? != Some(true) {
             continue;

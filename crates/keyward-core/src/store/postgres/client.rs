@@ -1,4 +1,4 @@
-//! Transactions and statements, for somebody who waits for them.
+//! Transactions and statements, for a caller that waits for them.
 
 mod copy_in;
 
@@ -22,11 +22,11 @@ use crate::store::error::StoreError;
 /// How long each wait may last.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Deadlines {
-    /// For a statement. The server ends one after 10 s itself and says why; so this is a little more.
+    /// For a statement. The server itself ends one after 10 s and says why, so this is a little longer.
     pub(in crate::store) statement: Duration,
-    /// For the next row of a transaction that reads.
+    /// For the next row of a read transaction.
     pub(in crate::store) rows: Duration,
-    /// For a commit: no setting of the server ends one that waits for a standby.
+    /// For a commit: no setting of the server limits the wait for a standby.
     pub(in crate::store) commit: Duration,
 }
 
@@ -40,22 +40,22 @@ impl Default for Deadlines {
     }
 }
 
-/// How many milliseconds who counts waits for a row. Less than the `deadlock_timeout` of a server, which is 1 s where
-/// nobody has set it, and more than a commit takes.
+/// How many milliseconds a count waits for a row: less than the `deadlock_timeout` of a server, 1 s by default, and
+/// more than a commit takes.
 const SHORT_WAIT: u32 = 300;
-/// How long is waited for what is left of an answer that nobody wants any more.
+/// How long to wait for the rest of an answer that is no longer wanted.
 const REST: Duration = Duration::from_secs(1);
 
-/// Why a commit did not end well.
+/// Why a commit failed.
 #[derive(Debug)]
 pub(in crate::store) enum CommitError {
     /// Nothing was changed.
     Refused(StoreError),
-    /// COMMIT was sent, and no answer came: nobody knows.
+    /// COMMIT was sent, and no answer came: the outcome is unknown.
     Unheard(StoreError),
 }
 
-/// What kind of transaction is open.
+/// The kind of the open transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     Nothing,
@@ -79,10 +79,10 @@ pub(in crate::store) struct Client {
     begin_to_read: String,
     deadlines: Cell<Deadlines>,
     open: Cell<Open>,
-    /// Whether the last statement of the transaction failed, so that the server makes nothing of it.
+    /// Whether the last statement of the transaction failed, so that the server will not commit it.
     is_broken: Cell<bool>,
     was_conflict: Cell<bool>,
-    /// Whether rows are on their way.
+    /// Whether rows are still arriving.
     is_answering: Cell<bool>,
 }
 
@@ -90,15 +90,15 @@ impl Client {
     pub(super) fn new(server: &Server, session: Session, peer: Peer, deadlines: Deadlines) -> Self {
         let schema = server.url().schema();
         let begin_to_write = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}", settings(schema, true));
-        // The lock of the store: there is one writer at a time. Nothing else of the row is needed.
+        // The store's lock: there is one writer at a time. Nothing else in the row is needed.
         let begin_to_change = format!("{begin_to_write}; SELECT seq FROM \"{schema}\".history_head FOR UPDATE");
         let begin_to_count = format!(
             "{begin_to_write}; SET LOCAL lock_timeout = '{SHORT_WAIT}ms'; \
              LOCK TABLE \"{schema}\".key_use IN ROW EXCLUSIVE MODE"
         );
-        // That lock comes before anything is read: whoever moves the store waits for those who have it, and who comes after
-        // the move reads that there was one.
-        // It holds no lock, and may be as long as a history is.
+        // A count takes its table lock before anything is read: a move of the store waits for such locks, and a count
+        // after the move reads that it happened. A read transaction holds no lock, and may take as long as reading the
+        // history.
         let begin_to_read = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = \"{schema}\", pg_temp; \
              SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
@@ -120,16 +120,16 @@ impl Client {
         }
     }
 
-    /// Whom it is connected to.
+    /// The server that it is connected to.
     pub(in crate::store) fn peer(&self) -> Peer {
         self.peer.borrow().clone()
     }
 
-    /// Connects once more, to the first host that takes changes. Each of them has `limit` for it, or its own time where
-    /// that is less.
+    /// Connects again, to the first host that accepts changes. Each host has `limit` for that, or its own time if that
+    /// is less.
     ///
     /// # Errors
-    /// As [`Server::connect`]. Then it is as closed as before.
+    /// As [`Server::connect`]. It stays closed then.
     pub(in crate::store) fn connect_again(&self, server: &Server, limit: Duration) -> Result<(), StoreError> {
         self.close(&mut self.session.borrow_mut());
         let (session, peer) = server.sign_in(limit)?;
@@ -138,7 +138,7 @@ impl Client {
         Ok(())
     }
 
-    /// How long it waits from now on.
+    /// Sets the deadlines from now on.
     pub(in crate::store) fn set_deadlines(&self, deadlines: Deadlines) {
         self.deadlines.set(deadlines);
     }
@@ -153,21 +153,22 @@ impl Client {
         false
     }
 
-    /// Whether the last error was that of two transactions that met, and it may be well if it is tried again whole.
+    /// Whether the last error was a collision of two transactions, so that the whole transaction may succeed when tried
+    /// again.
     pub(in crate::store) fn was_conflict(&self) -> bool {
         self.was_conflict.get()
     }
 
-    /// Begins a transaction that only reads, and that sees one moment.
+    /// Begins a read transaction, which sees one moment.
     ///
     /// # Errors
-    /// What the server says, or that it is not there.
+    /// What the server reports, or that it cannot be reached.
     pub(in crate::store) fn begin_read(&self) -> Result<(), StoreError> {
         self.begin(&self.begin_to_read, Open::Read)
     }
 
-    /// Begins a transaction that writes. The server ends a statement of it after 10 s, a wait for a lock too, and
-    /// itself where this side says nothing for 5 s.
+    /// Begins a write transaction. The server ends any statement or wait for a lock after 10 s, and the transaction if
+    /// this side is silent for 5 s.
     ///
     /// # Errors
     /// As [`Client::begin_read`].
@@ -175,7 +176,7 @@ impl Client {
         self.begin(&self.begin_to_write, Open::Write)
     }
 
-    /// As [`Client::begin_write`], and waits for the lock of the store.
+    /// As [`Client::begin_write`], and waits for the store's lock.
     ///
     /// # Errors
     /// As [`Client::begin_read`].
@@ -183,8 +184,8 @@ impl Client {
         self.begin(&self.begin_to_change, Open::Write)
     }
 
-    /// Begins a transaction that writes without the lock of the store. It waits for no row longer than 300 ms: a circle of
-    /// waiting transactions is broken by it before the server notices one.
+    /// Begins a write transaction without the store's lock. It waits at most 300 ms for a row, which breaks a deadlock
+    /// before the server notices it.
     ///
     /// # Errors
     /// As [`Client::begin_read`].
@@ -198,7 +199,7 @@ impl Client {
         }
         let begun = self.ask(self.deadlines.get().statement, async |client| client.batch_execute(sql).await);
         if begun.is_err() {
-            // A part of the message may have been done.
+            // Part of the message may have been executed.
             self.rollback();
             return begun;
         }
@@ -207,17 +208,17 @@ impl Client {
         Ok(())
     }
 
-    /// Makes what the transaction changed last.
+    /// Commits the transaction.
     ///
     /// # Errors
-    /// [`CommitError::Refused`] where nothing was changed, [`CommitError::Unheard`] where nobody knows.
+    /// [`CommitError::Refused`] if nothing was changed, [`CommitError::Unheard`] if that is unknown.
     pub(in crate::store) fn commit(&self) -> Result<(), CommitError> {
         if self.is_broken.get() && self.is_open() {
             self.rollback();
-            // The server would answer this COMMIT without an error, and take everything back.
+            // The server would answer this COMMIT without an error, and roll everything back.
             return Err(CommitError::Refused(StoreError::Bug("a statement of the transaction failed".into())));
         }
-        // What the server said before the COMMIT, such as that it has ended the session, is no answer to it.
+        // What the server said before the COMMIT, for example that it has ended the session, is not an answer to it.
         if let Ok(mut slot) = self.session.try_borrow_mut()
             && let Some(session) = slot.as_mut()
             && !session.is_open()
@@ -236,15 +237,14 @@ impl Client {
                 Err(CommitError::Refused(failure.into_store(&self.place, &self.role)))
             }
             Err(Trouble::Server(failure)) => {
-                // Whatever it was, the next transaction does not begin on it.
+                // In any case, the next transaction must not begin on this session.
                 self.close(&mut self.session.borrow_mut());
                 Err(CommitError::Unheard(failure.into_store(&self.place, &self.role)))
             }
         }
     }
 
-    /// Takes back what the transaction changed. Where that cannot be said to the server, the connection is closed, which
-    /// does the same.
+    /// Rolls the transaction back. If the server cannot be told, the connection is closed, which has the same effect.
     pub(in crate::store) fn rollback(&self) {
         let limit = self.deadlines.get().statement;
         let done = self.attempt(limit, async |client| client.batch_execute("ROLLBACK").await);
@@ -255,20 +255,20 @@ impl Client {
         self.is_broken.set(false);
     }
 
-    /// Runs a statement, with its placeholders written `$1`, `$2`, …, and returns how many rows it changed. How values
-    /// are bound is told in [`super::bind`].
+    /// Runs a statement, with its placeholders written `$1`, `$2`, …, and returns how many rows it changed.
+    /// [`super::bind`] says how values are bound.
     ///
     /// # Errors
-    /// What the server says, or that it is not there.
+    /// What the server reports, or that it cannot be reached.
     pub(in crate::store) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
         let values = bound(values);
         self.ask(self.limit(), async |client| client.execute_typed(sql, &values).await)
     }
 
-    /// Calls `f` with each row of the answer, as it comes. No statement can be run meanwhile.
+    /// Calls `f` with each row of the answer, as it arrives. No other statement can run meanwhile.
     ///
     /// # Errors
-    /// As [`Client::execute`]; or what `f` returns, and then the rest of the answer is left.
+    /// As [`Client::execute`]; or what `f` returns, which skips the rest of the answer.
     pub(in crate::store) fn query_each<E: From<StoreError>>(
         &self,
         sql: &str,
@@ -280,7 +280,7 @@ impl Client {
         failed.map_or_else(|| Ok(read?), Err)
     }
 
-    /// Calls `f` with each row of the answer, as it comes, until it has seen enough.
+    /// Calls `f` with each row of the answer, as it arrives, until it has seen enough.
     ///
     /// # Errors
     /// As [`Client::execute`].
@@ -314,7 +314,7 @@ impl Client {
         })
     }
 
-    /// Reads what is left of an answer, so that the next one is not taken for it; what is long is not waited for.
+    /// Reads the rest of an answer, so that it is not taken for the next one, but does not wait for a long rest.
     fn leave(&self, mut rows: Pin<&mut RowStream>) {
         let deadline = Deadline::after(REST);
         loop {
@@ -326,7 +326,7 @@ impl Client {
         }
     }
 
-    /// How long an answer to a statement is waited for.
+    /// How long to wait for an answer to a statement.
     fn limit(&self) -> Duration {
         let Deadlines { statement, rows, .. } = self.deadlines.get();
         if self.open.get() == Open::Read { rows } else { statement }
@@ -355,7 +355,7 @@ impl Client {
         let mut slot = self.session.try_borrow_mut().map_err(|_| nested())?;
         let Some(session) = slot.as_mut() else { return Err(Trouble::Own(self.closed())) };
         let done = session.ask(Deadline::after(limit), limit, question);
-        // After ROLLBACK TO, a transaction is whole again.
+        // After ROLLBACK TO, a transaction is intact again.
         self.is_broken.set(done.is_err());
         done.map_err(|failure| {
             self.note(&mut slot, &failure);
@@ -363,7 +363,7 @@ impl Client {
         })
     }
 
-    /// Remembers what an error tells about the connection.
+    /// Remembers what an error says about the connection.
     fn note(&self, slot: &mut Option<Session>, failure: &Failure) {
         self.is_broken.set(true);
         self.was_conflict.set(failure.is_conflict());
@@ -373,7 +373,7 @@ impl Client {
     }
 
     fn error(&self, failure: Failure) -> StoreError {
-        // A change that gets no answer waits for those who change something, as far as anybody can tell.
+        // As far as is known, a change without an answer is waiting for other changes.
         if matches!(failure, Failure::Silent(_)) && self.open.get() == Open::Write {
             return StoreError::Locked(self.place.clone());
         }
@@ -391,15 +391,15 @@ impl Client {
     }
 }
 
-/// Why a question has no answer.
+/// Why a query has no answer.
 enum Trouble {
-    /// It was never asked.
+    /// It was never sent.
     Own(StoreError),
-    /// What the server said, or the net.
+    /// What the server or the network reported.
     Server(Failure),
 }
 
-/// While it lives, rows are on their way.
+/// While it lives, rows are arriving.
 struct Answering<'c>(&'c Cell<bool>);
 
 impl<'c> Answering<'c> {

@@ -1,4 +1,4 @@
-//! What an error of a server, of TLS or of the net means for a person.
+//! What an error of a server, of TLS or of the network means for a person.
 
 use std::error::Error as _;
 use std::io;
@@ -12,10 +12,10 @@ use tokio_rustls::rustls::{AlertDescription, CertificateError, Error as TlsError
 use crate::rules::text::shown;
 use crate::store::error::{DISK_FULL, StoreError};
 
-/// How much of what a server says is shown.
+/// How much of a server's message is shown.
 const MOST_SHOWN: usize = 300;
 
-/// Why we do not go on with a server.
+/// Why keyward refuses to continue with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("it asks for the password in the clear, and there is no TLS")]
@@ -43,20 +43,20 @@ impl Refusal {
 pub(super) enum Failure {
     /// The server refused.
     Said {
-        /// The SQLSTATE.
+        /// The SQLSTATE code.
         state: String,
-        /// Its words, which may be of any language.
+        /// Its message, which may be in any language.
         words: String,
-        /// Whether the server ended the session with it.
+        /// Whether the server then ended the session.
         is_last: bool,
     },
-    /// The clock.
+    /// No answer within this time.
     Silent(Duration),
-    /// The net, TLS, or an answer that is none.
+    /// The network, TLS, or an invalid answer.
     Lost { detail: String, remedy: &'static str },
 }
 
-/// What to do where a server cannot be reached.
+/// What to do if a server cannot be reached.
 pub(super) const IS_IT_UP: &str = "see whether the server is up, and whether its host and port are right";
 
 impl Failure {
@@ -64,7 +64,7 @@ impl Failure {
         Self::Lost { detail: detail.into(), remedy: IS_IT_UP }
     }
 
-    /// What the system, TLS or a refusal of ours says.
+    /// From an error of the system or of TLS, or a refusal of our own.
     pub(super) fn of_io(error: &io::Error) -> Self {
         let inner = error.get_ref();
         if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<Refusal>()) {
@@ -115,7 +115,7 @@ impl Failure {
         Self::Said { state: said.code().code().to_owned(), words, is_last }
     }
 
-    /// Whether the connection is not to be used again.
+    /// Whether the connection must not be used again.
     pub(super) fn ends_session(&self) -> bool {
         match self {
             Self::Said { is_last, .. } => *is_last,
@@ -123,13 +123,13 @@ impl Failure {
         }
     }
 
-    /// Whether the same transaction may well succeed when it is made again: it met another one.
+    /// Whether the same transaction may succeed when tried again: it collided with another.
     pub(super) fn is_conflict(&self) -> bool {
-        // A lock that was waited for too long; and a row that refers to one that was deleted meanwhile.
+        // A lock that took too long; and a row that refers to one deleted meanwhile.
         matches!(self, Self::Said { state, .. } if matches!(state.as_str(), "40001" | "40P01" | "55P03" | "23503"))
     }
 
-    /// Which rule of the schema, or of values that can be kept at all, a row broke, if that is what it was.
+    /// The rule of the schema, or of storable values, that a row broke, if that is the error.
     pub(super) fn broken_rule(&self) -> Option<String> {
         match self {
             Self::Said { state, words, .. } if ["22", "23"].contains(&state.get(..2).unwrap_or_default()) => {
@@ -139,18 +139,18 @@ impl Failure {
         }
     }
 
-    /// Whether a COMMIT that ended so has not been made, for sure.
+    /// Whether a COMMIT that ended like this was certainly not made.
     pub(super) fn is_refused_commit(&self) -> bool {
         match self {
-            // The session waited for us too long, so the COMMIT came too late.
+            // The server had waited too long for this side, so the COMMIT came too late.
             Self::Said { state, .. } if state == "25P03" => true,
-            // The server itself does not know: CockroachDB says so.
+            // The server itself does not know: CockroachDB reports this.
             Self::Said { state, is_last, .. } => !is_last && !matches!(state.as_str(), "40003" | "08007"),
             Self::Silent(_) | Self::Lost { .. } => false,
         }
     }
 
-    /// The error that it is for the store at `place`, to which this role connects.
+    /// Converts it to the error for the store at `place`, to which this role connects.
     pub(super) fn into_store(self, place: &Path, role: &str) -> StoreError {
         let path = place.to_owned();
         let server = |path: PathBuf, detail: String, remedy| StoreError::Server { path, detail, remedy };
@@ -163,7 +163,7 @@ impl Failure {
         };
         let said = format!("it says: {words}");
         match state.as_str() {
-            // Somebody held the lock, or the row; or the server's own clock ended the wait for it.
+            // Another transaction held the lock or the row, or the server's time limit ended the wait.
             "55P03" | "57014" | "40001" | "40P01" => StoreError::Locked(path),
             "42501" => StoreError::Forbidden { path, role: role.to_owned(), detail: words },
             "42P01" | "3F000" => StoreError::Missing(path),
@@ -193,10 +193,10 @@ impl Failure {
     }
 }
 
-/// What to do where a server takes no changes.
+/// What to do if a server accepts no changes.
 pub(super) const PRIMARY: &str = "name the primary server in the URL, or all of them: postgres://HOST1,HOST2/DB";
 
-/// A time as it stands in a message: half a second of grace is not told.
+/// A time for a message, without the half second of grace.
 fn seconds(limit: Duration) -> String {
     match limit.as_secs() {
         0 => format!("{} ms", limit.as_millis()),

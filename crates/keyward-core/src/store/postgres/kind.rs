@@ -4,19 +4,19 @@ use super::Client;
 use super::place::{Address, Host};
 use crate::store::error::StoreError;
 
-/// The oldest version that has what the statements need, as `server_version_num` has it.
+/// The oldest version that supports all statements, in the form of `server_version_num`.
 const OLDEST: i64 = 140_000;
 /// The same, for people.
 const SUPPORTED: &str = "use a server of PostgreSQL 14 to 18";
 
-/// What a server says of itself.
+/// What a server says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Kind {
-    /// As in 150004 for 15.4.
+    /// As 150004 for 15.4.
     pub(super) version: i64,
     /// What `version()` says.
     pub(super) text: String,
-    /// Whether it has the tables that Aurora DSQL has of its own.
+    /// Whether it has the tables that only Aurora DSQL has.
     pub(super) has_tables_of_dsql: bool,
 }
 
@@ -35,7 +35,7 @@ impl Kind {
         Ok(kind)
     }
 
-    /// Why a store cannot be made there, and what to do; `None` where it can.
+    /// Why a store cannot be made there, and what to do; `None` if it can.
     pub(super) fn unfit(&self, hosts: &[Address]) -> Option<(String, &'static str)> {
         if self.is_dsql(hosts) {
             let detail = "it is Aurora DSQL, which lets no transaction make more than one table, and locks no row \
@@ -48,13 +48,14 @@ impl Kind {
         None
     }
 
-    /// Whether it is a PostgreSQL of before 14. Others name the version whose words they understand, and are not judged by it.
+    /// Whether it is a PostgreSQL before 14. Other systems report the version whose protocol they speak, which does not
+    /// count.
     pub(super) fn is_too_old(&self) -> bool {
         let is_postgres = self.text.starts_with("PostgreSQL ") && !self.text.contains("-YB-");
         is_postgres && self.version < OLDEST
     }
 
-    /// It calls itself `PostgreSQL 16` and no more. Its hosts have names of its own, unless somebody gave them others.
+    /// It calls itself just `PostgreSQL 16`. Its hosts have names of its own, unless someone gave them others.
     fn is_dsql(&self, hosts: &[Address]) -> bool {
         let is_named = |address: &Address| match &address.host {
             Host::Name(name) => {
@@ -92,7 +93,7 @@ mod tests {
             (110_002, "PostgreSQL 11.2-YB-2.25.0.0-b0 on x86_64-pc-linux-gnu", false, "h", ""),
             (130_022, "PostgreSQL 13.22 on x86_64", false, "h", "13.22, which is too old"),
             (90_624, "PostgreSQL 9.6.24 on x86_64", false, "h", "9.6, which is too old"),
-            // Aurora that is a PostgreSQL, and a host that is only called so.
+            // Aurora that is a PostgreSQL, and a host that only has the name.
             (160_006, "PostgreSQL 16.6 on aarch64", false, "x.cluster-y.eu-west-1.rds.amazonaws.com", ""),
             (160_006, "PostgreSQL 16.6 on x86_64", false, "dsql.example.org", ""),
             (160_000, "PostgreSQL 16", true, "h", "Aurora DSQL"),

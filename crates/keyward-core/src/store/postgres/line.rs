@@ -1,4 +1,4 @@
-//! Bytes to and from the socket. What comes without TLS is looked at until the server has let us in.
+//! Bytes to and from the socket. Without TLS, incoming bytes are inspected until the sign-in is done.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::error::Refusal;
 use crate::platform::Socket;
 
-/// A socket as tokio-postgres wants it. It wakes nobody: who waits for it has a [`Watch`].
+/// A socket as tokio-postgres wants it. It wakes no task: to wait for it, use its [`Watch`].
 #[derive(Debug)]
 pub(super) struct Line {
     watch: Watch,
@@ -23,19 +23,19 @@ pub(super) struct Line {
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     socket: Arc<Socket>,
-    /// Whether there was no room for what should be written.
+    /// Whether there was no room for bytes to be written.
     is_full: Arc<AtomicBool>,
 }
 
 impl Watch {
-    /// Waits until the line can go on, not longer than `most`. It may end early.
+    /// Waits until the line can continue, at most `most`. It may end early.
     pub(super) fn wait(&self, most: Duration) -> io::Result<()> {
         self.socket.wait(self.is_full.load(Ordering::Relaxed), most)
     }
 }
 
 impl Line {
-    /// A line with TLS over it, or one without, on which a server may not ask for a password as it is.
+    /// A line for TLS, or one without, on which a server may not ask for a password in the clear.
     pub(super) fn new(socket: Socket, is_encrypted: bool) -> Self {
         let watch = Watch { socket: Arc::new(socket), is_full: Arc::default() };
         Self { watch, porter: (!is_encrypted).then(Porter::default) }
@@ -93,19 +93,19 @@ impl AsyncWrite for Line {
     }
 }
 
-/// Reads along with what a server says before it lets somebody in. tokio-postgres would send the password to whoever asks
-/// for it, also in the clear.
+/// Inspects what a server says before the sign-in is done. tokio-postgres would send the password to any server that
+/// asks, even in the clear.
 #[derive(Debug, Default)]
 struct Porter {
-    /// The beginning of a message: its kind, its length, and the kind of sign-in if it is about that.
+    /// The beginning of a message: its kind, its length, and the sign-in method if it is about that.
     head: [u8; 9],
     known: usize,
-    /// How much of the present message is of no interest.
+    /// How much of the current message can be skipped.
     rest: usize,
 }
 
 impl Porter {
-    /// Whether the server has let us in.
+    /// Whether the server has accepted the sign-in.
     fn look(&mut self, mut bytes: &[u8]) -> Result<bool, Refusal> {
         while let Some((&byte, behind)) = bytes.split_first() {
             if self.rest > 0 {
@@ -118,7 +118,7 @@ impl Porter {
             self.known += 1;
             bytes = behind;
             let [kind, length @ .., a, b, c, d] = self.head;
-            // The length counts itself.
+            // The length includes itself.
             let length = u32::from_be_bytes(length) as usize;
             match (self.known, kind) {
                 (9, _) => match u32::from_be_bytes([a, b, c, d]) {

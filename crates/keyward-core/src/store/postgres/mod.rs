@@ -1,4 +1,4 @@
-//! A connection to a store in a PostgreSQL database: from its URL to rows, each wait with an end.
+//! A connection to a store in a PostgreSQL database: from its URL to rows, each wait with a time limit.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -7,20 +7,19 @@
 //! | [`server`] | who to connect to and how: hosts, names, TLS, sign-in |
 //! | [`client`] | transactions, statements, and many rows at once |
 //! | [`schema`] | the tables, their versions, and whether they are as they should be |
-//! | [`rights`], [`role`] | who may do what, and what a role lacks |
+//! | [`rights`], [`role`] | what each role may do, and what a role lacks |
 //! | [`kind`] | whether a server can hold a store |
-//! | [`checkup`] | what a doctor looks at |
+//! | [`checkup`] | what the doctor checks |
 //! | [`session`] | one connection, and the clock that ends its waits |
 //! | [`line`], [`wait`] | bytes to and from the socket, without a runtime |
 //! | [`tls`] | who the server is, and what binds a sign-in to that |
 //! | [`error`] | what an error means for a person |
 //!
-//! `tokio-postgres` speaks the protocol. It is used without its runtime: a runtime cannot be entered from within another,
-//! so a service that is made of one could not open a store. Its futures are driven here, in the thread that
-//! asks, with one socket to wait for and one clock.
+//! `tokio-postgres` speaks the protocol. It is used without its runtime: a runtime cannot be entered from within
+//! another, so a service built on one could not open a store. Its futures are driven here, on the calling thread, with
+//! one socket to wait for and one clock.
 //!
-//! A client that does not know in what state its connection is never uses it again: a wait that is ended by the clock, a
-//! lost connection and a broken answer close it.
+//! A client never reuses a connection in an unknown state: a timeout, a lost connection or a broken answer closes it.
 
 mod bind;
 mod checkup;

@@ -1,7 +1,8 @@
-//! The file with passwords that every client of PostgreSQL reads: a line for each, `host:port:database:user:password`.
+//! The password file that every PostgreSQL client reads, with one line per password:
+//! `host:port:database:user:password`.
 //!
-//! A colon and a backslash in a field have a backslash before them. A field that is `*` fits everything. The first line
-//! that fits counts.
+//! A colon or backslash in a field is escaped with a backslash. A field `*` matches everything. The first line that
+//! matches counts.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -14,20 +15,20 @@ use super::place::{Address, Host, ServerUrl};
 use crate::platform::{OtherUsers, mode};
 use crate::store::error::StoreError;
 
-/// Where packages of PostgreSQL keep the socket. A line for `localhost` counts for it, too.
+/// Where packages of PostgreSQL keep the socket. A line for `localhost` also counts for it.
 const SOCKET_FOLDERS: [&str; 3] = ["/run/postgresql", "/var/run/postgresql", "/tmp"];
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// What a password is looked for.
+/// What to look up a password for.
 pub(super) struct Wanted<'w> {
     pub(super) address: &'w Address,
     pub(super) database: &'w str,
     pub(super) user: &'w str,
 }
 
-/// The password in the file for what is wanted, if there is one. Who named the file is told where it cannot be read, and
-/// not its path: it may come from the URL. Where nobody did, there need not be one.
+/// The matching password in the file, if there is one. An error about an unreadable file says where its name came from,
+/// not its path, which may come from the URL. If no file was named, none need exist.
 pub(super) fn find(
     path: &Path,
     named_by: Option<&str>,
@@ -54,18 +55,19 @@ pub(super) fn find(
 pub(super) enum Unread {
     /// Others may read it; this is its mode.
     Open(u32),
-    /// The system says why.
+    /// The system's error.
     Io(io::Error),
 }
 
-/// Reads a file with a secret in it, which nobody else may read.
+/// Reads a secret file, which no other user may read.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Unread> {
-    // Looked at before it is opened: a pipe would wait for its other end. And afterwards: it may be another by then.
+    // Checked before it is opened, because a pipe would wait for its other end, and again afterwards, because it may be
+    // another file by then.
     check(&fs::metadata(path).map_err(Unread::Io)?)?;
     let mut file = File::open(path).map_err(Unread::Io)?;
     let found = file.metadata().map_err(Unread::Io)?;
     check(&found)?;
-    // Room for all of it from the start: what is moved to a larger place is left behind in the smaller one.
+    // Enough room from the start: growing the buffer would leave a copy behind.
     let mut text = Zeroizing::new(vec![0; found.len() as usize]);
     let mut length = 0;
     while length < text.len() {
@@ -92,7 +94,7 @@ fn check(file: &fs::Metadata) -> Result<(), Unread> {
     }
 }
 
-/// The password for this user at the first host of the URL, in the text of a file: for its fuzz target.
+/// The password for this user at the first host of the URL, from the text of a file; for the fuzz target.
 #[doc(hidden)]
 pub fn find_password(text: &[u8], url: &ServerUrl, user: &str) -> Option<Zeroizing<Vec<u8>>> {
     let address = url.hosts().first()?;
@@ -100,7 +102,7 @@ pub fn find_password(text: &[u8], url: &ServerUrl, user: &str) -> Option<Zeroizi
     Some(Zeroizing::new(found.expose().to_vec()))
 }
 
-/// The password in the first line that fits.
+/// The password in the first line that matches.
 pub(super) fn look_up(text: &[u8], wanted: &Wanted<'_>) -> Option<Password> {
     let lines = text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let password = lines.filter(|line| !line.starts_with(b"#")).find_map(|line| password_in(line, wanted))?;
@@ -135,7 +137,7 @@ fn is_host(pattern: &[u8], host: &Host) -> bool {
     }
 }
 
-/// The field that a line begins with, as it is written, and what stands behind its colon.
+/// The first field of a line, still escaped, and what follows its colon.
 fn field(line: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut index = 0;
     while index < line.len() {

@@ -1,4 +1,4 @@
-//! The password for a server: where it comes from, and that it is wiped.
+//! The password for a server: where it comes from, and its wiping.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::passfile;
 use super::place::{Address, ServerUrl};
 use crate::store::error::StoreError;
 
-/// A password. It is wiped when it is dropped, and shown nowhere.
+/// A password. It is wiped when dropped, and never shown.
 #[derive(Clone)]
 pub(in crate::store) struct Password(Zeroizing<Vec<u8>>);
 
@@ -20,7 +20,7 @@ impl Password {
         Self(bytes)
     }
 
-    /// The password itself. Whoever calls this answers for where it goes.
+    /// The password itself. The caller is responsible for where it goes.
     pub(super) fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -32,7 +32,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What the surroundings of a process say about passwords and the time. The core does not look for itself: who calls it
+/// What the environment of a process says about passwords and the time. The core does not read it itself: the caller
 /// does.
 #[derive(Clone, Default)]
 pub struct Surroundings {
@@ -42,12 +42,12 @@ pub struct Surroundings {
     pub passfile: Option<PathBuf>,
     /// The home folder, with `.pgpass` in it.
     pub home: Option<PathBuf>,
-    /// The clock of this host. A change then has the time of the server, and is refused where the two are more than a
-    /// minute apart. Without a clock, a change has the time that it is stamped with.
+    /// The clock of this host. With it, a change has the time of the server, and is refused if the two are more than a
+    /// minute apart. Without it, a change has the time in its stamp.
     pub clock: Option<HostClock>,
 }
 
-/// Tells the time of this host, on any thread.
+/// Returns the time of this host, on any thread.
 pub type HostClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 impl fmt::Debug for Surroundings {
@@ -63,12 +63,12 @@ impl fmt::Debug for Surroundings {
 }
 
 impl Surroundings {
-    /// The password for this user at this place: that of the URL, else that of `PGPASSWORD`, else that of the one passfile
-    /// that counts. It is looked up at each connection, so that a new password is found while a process runs.
+    /// The password for this user at this place: from the URL, else from `PGPASSWORD`, else from the passfile. It is
+    /// looked up for each connection, so that a running process finds a new password.
     ///
     /// # Errors
-    /// [`StoreError::OpenSecret`] where others may read the passfile; [`StoreError::Server`] where one that was named
-    /// cannot be read.
+    /// [`StoreError::OpenSecret`] if others may read the passfile; [`StoreError::Server`] if a named one cannot be
+    /// read.
     pub(super) fn password_for(
         &self,
         url: &ServerUrl,

@@ -1,7 +1,7 @@
-//! Where a store on a server is, as its URL says it.
+//! The place of a store on a server, from its URL.
 //!
-//! A URL can hold a password. It is kept as a [`Password`], and nothing that is shown of a URL, be it an error, shows
-//! more than the user, the hosts and the database.
+//! A URL can hold a password. It is kept as a [`Password`], and no output, not even an error, shows more of a URL than
+//! the user, the hosts and the database.
 
 mod parse;
 #[cfg(test)]
@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use super::password::Password;
 
-/// The port of PostgreSQL, where a URL names none.
+/// The port of PostgreSQL, if a URL names none.
 pub(super) const PORT: u16 = 5432;
-/// The schema that the tables are in, where a URL names none.
+/// The schema of the tables, if a URL names none.
 const SCHEMA: &str = "keyward";
-/// How long it may take to connect to one host, where a URL does not say.
+/// The time limit for connecting to one host, if a URL sets none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest name that the server keeps whole.
+/// The longest name that the server does not cut.
 const LONGEST_NAME: usize = 63;
 
 /// The URL of a store on a server.
@@ -30,8 +30,8 @@ const LONGEST_NAME: usize = 63;
 /// postgres://[USER@]HOST[:PORT][,HOST2[:PORT2]…]/DB[?PARAMS]
 /// ```
 ///
-/// A socket of this machine is named by its folder, `postgres://%2Frun%2Fpostgresql/DB`, and an address of IPv6 stands in
-/// brackets. [`fmt::Display`] gives back a URL without password and parameters.
+/// A socket of this machine is named by its folder, `postgres://%2Frun%2Fpostgresql/DB`, and an IPv6 address is in
+/// brackets. [`fmt::Display`] shows a URL without password and parameters.
 #[derive(Clone)]
 pub struct ServerUrl {
     user: Option<String>,
@@ -41,7 +41,7 @@ pub struct ServerUrl {
     parameters: Parameters,
 }
 
-/// What stands behind the question mark.
+/// The part after the question mark.
 #[derive(Clone)]
 struct Parameters {
     schema: String,
@@ -53,10 +53,10 @@ struct Parameters {
     application_name: String,
 }
 
-/// The certificate authorities that are trusted to say who a server is.
+/// The certificate authorities that are trusted to identify a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) enum Roots {
-    /// Those that this machine trusts.
+    /// The authorities that this machine trusts.
     System,
     /// Only those in this file.
     File(PathBuf),
@@ -72,7 +72,7 @@ pub(in crate::store) struct Address {
 /// A machine, or a folder with a socket in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) enum Host {
-    /// A name, for the system to look up.
+    /// A name for the system to look up.
     Name(String),
     /// An address.
     Ip(IpAddr),
@@ -80,17 +80,18 @@ pub(in crate::store) enum Host {
     Folder(PathBuf),
 }
 
-/// Why a text is not the URL of a store. No message repeats any of the text: what stands in the wrong place may be a password.
+/// Why a text is not the URL of a store. No message repeats any of the text: what is in the wrong place may be a
+/// password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It does not begin as one.
+    /// It does not begin like one.
     #[error("the URL of a server begins with postgres:// or postgresql://")]
     Scheme,
     /// A character that a terminal obeys, or a blank.
     #[error("the URL holds a blank or a control character; write it as % and two digits")]
     Character,
-    /// A percent sign without two digits of base 16 behind it, a NUL, or bytes that are no UTF-8.
+    /// A percent sign without two hexadecimal digits after it, a NUL, or bytes that are not UTF-8.
     #[error("the URL holds a % that does not stand for a character; write a percent sign itself as %25")]
     Percent,
     /// More than one @ before the first slash, or a # anywhere.
@@ -115,16 +116,16 @@ pub enum UrlError {
     /// No database.
     #[error("the URL names no database: postgres://HOST/DATABASE")]
     NoDatabase,
-    /// A database or a user of this name cannot be.
+    /// An impossible name for a database or a user.
     #[error("a user and a database have names of at most 63 bytes")]
     Name,
-    /// A parameter that is none, and one that it looks like.
+    /// An unknown parameter, with a known one that it resembles.
     #[error("the URL has a parameter that keyward does not know; {}", like(*.0))]
     Parameter(Option<&'static str>),
-    /// A parameter twice.
+    /// A parameter given twice.
     #[error("the URL has the parameter {0} more than once")]
     Twice(&'static str),
-    /// A value that the parameter cannot have, and what it can have.
+    /// An invalid value for the parameter, and what is valid.
     #[error("the parameter {0} of the URL is {1}")]
     Value(&'static str, &'static str),
     /// No TLS to another machine.
@@ -146,17 +147,17 @@ fn like(known: Option<&'static str>) -> String {
 }
 
 impl ServerUrl {
-    /// Whether the text is meant as a URL of a server, be it a wrong one, and not as a path.
+    /// Whether the text is meant as a server's URL, even an invalid one, and not as a path.
     pub fn is_meant(text: &str) -> bool {
         ["postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme))
     }
 
-    /// Whether a password stands in it: in an argument, every user of this machine can read it.
+    /// Whether it contains a password: in an argument, every user of this machine can read it.
     pub fn has_password(&self) -> bool {
         self.password.is_some()
     }
 
-    /// The database's user, if it names one.
+    /// The database user, if it names one.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
@@ -166,7 +167,7 @@ impl ServerUrl {
         &self.database
     }
 
-    /// The schema that the tables of the store are in: a plain identifier.
+    /// The schema of the store's tables: a plain identifier.
     pub fn schema(&self) -> &str {
         &self.parameters.schema
     }
@@ -179,7 +180,7 @@ impl ServerUrl {
         &self.hosts
     }
 
-    /// Whether what goes to a machine by TCP is encrypted, and the machine has to prove its name.
+    /// Whether TCP traffic is encrypted and the server must prove its name.
     pub(super) fn is_encrypted(&self) -> bool {
         self.parameters.encrypted
     }
@@ -188,7 +189,7 @@ impl ServerUrl {
         &self.parameters.roots
     }
 
-    /// The files with the certificate and the key that this client proves itself with.
+    /// The files with this client's certificate and key.
     pub(super) fn identity(&self) -> Option<(&Path, &Path)> {
         self.parameters.identity.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()))
     }
@@ -207,7 +208,7 @@ impl ServerUrl {
 }
 
 impl Host {
-    /// Whether it is this machine, whatever else is on the net.
+    /// Whether it is certainly this machine.
     fn is_loopback(&self) -> bool {
         match self {
             Self::Name(name) => name == "localhost",
@@ -217,7 +218,7 @@ impl Host {
     }
 }
 
-/// Whether the address is one of this machine alone.
+/// Whether the address belongs only to this machine.
 pub(super) fn is_loopback(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_loopback(),
@@ -264,7 +265,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A part of a URL, with every character written as % and digits that could mean something else.
+/// Part of a URL, with every special character percent-encoded.
 struct Encoded<'t>(&'t str);
 
 impl fmt::Display for Encoded<'_> {

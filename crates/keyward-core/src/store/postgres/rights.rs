@@ -1,8 +1,8 @@
-//! Who may do what: the rights of the two roles that a store is used with, table by table, and the SQL that gives them.
+//! The rights of the two roles that use a store, table by table, and the SQL that grants them.
 //!
-//! `keyward_admin` manages keys and cannot rewrite the history. `keyward_verify` is for hosts that only check keys: it can
-//! change nothing but counts, cannot lock the store, and cannot read the history. The owner of the tables may do
-//! everything, and is needed only to make the store and to bring it up to date.
+//! `keyward_admin` manages keys and cannot rewrite the history. `keyward_verify` is for hosts that only check keys: it
+//! can change only counts, cannot lock the store, and cannot read the history. The owner of the tables may do
+//! everything, and is needed only to make and upgrade the store.
 
 use super::place::ServerUrl;
 
@@ -29,7 +29,7 @@ impl ServerRole {
     }
 }
 
-/// What can be granted on a table.
+/// The privileges that can be granted on a table.
 pub(super) const PRIVILEGES: [&str; 7] = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"];
 
 const NOTHING: &[&str] = &[];
@@ -45,7 +45,7 @@ struct Rights {
     verify: &'static [&'static str],
 }
 
-/// Every table of the schema stands in one of these.
+/// Every table of the schema is in one of these.
 const RIGHTS: [Rights; 6] = [
     Rights {
         tables: &[
@@ -69,7 +69,7 @@ const RIGHTS: [Rights; 6] = [
     Rights { tables: &["usage", "meter"], admin: WRITE, verify: WRITE },
     // Rows are added, and never changed.
     Rights { tables: &["history"], admin: READ_AND_ADD, verify: NOTHING },
-    // Without UPDATE, nobody can lock the row that is the lock of the store.
+    // Without UPDATE, a role cannot lock the row that is the store's lock.
     Rights { tables: &["history_head", "store"], admin: ALL_BUT_DELETE, verify: READ },
     Rights { tables: &["announced_secret", "reservation"], admin: WRITE, verify: NOTHING },
 ];
@@ -85,7 +85,7 @@ pub(super) fn of(role: ServerRole) -> impl Iterator<Item = (&'static str, &'stat
     })
 }
 
-/// What stands above the statements. `@SCHEMA@` is the schema, in quotation marks.
+/// The header of the statements. `@SCHEMA@` is the quoted schema.
 const HEAD: &str = r"-- Two roles for the keyward store in the schema @SCHEMA@: keyward_admin manages keys, keyward_verify only verifies them.
 -- Run this as a superuser, or as the owner of the tables where that role may make roles (CREATEROLE) or both roles exist
 -- already. It can be run again, and has to be after `keyward store migrate` made new tables. Nobody signs in as these roles;
@@ -97,9 +97,9 @@ const HEAD: &str = r"-- Two roles for the keyward store in the schema @SCHEMA@: 
 BEGIN;
 ";
 
-/// Roles belong to the whole server, and there is no `CREATE ROLE IF NOT EXISTS`. A block in PL/pgSQL is understood by every
-/// client that sends it whole, where `\gexec` is only by psql. Where the roles are there already, nobody needs the
-/// right to make some.
+/// Roles belong to the whole server, and there is no `CREATE ROLE IF NOT EXISTS`. A block in PL/pgSQL works with every
+/// client that sends it whole, while `\gexec` works only with psql. If the roles already exist, the right to make roles
+/// is not needed.
 const MAKE: &str = r"DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '@ROLE@') THEN
@@ -109,15 +109,15 @@ END
 $$;
 ";
 
-/// The SQL that makes the two roles and gives them their rights on the store of this URL, and takes from them what else
-/// they had there. Whoever owns the tables runs it, as often as they like.
+/// The SQL that makes the two roles, grants their rights on the store at this URL, and revokes all other rights there.
+/// The owner of the tables runs it, as often as needed.
 pub fn grants(url: &ServerUrl) -> String {
     let schema = format!("\"{}\"", url.schema());
     let mut sql = HEAD.replace("@SCHEMA@", &schema);
     for role in ServerRole::ALL {
         let name = role.name();
         sql.push_str(&format!("\n{}\n", MAKE.replace("@ROLE@", name)));
-        // In one transaction: nobody sees the role without its rights.
+        // In one transaction: no one sees the role without its rights.
         sql.push_str(&format!("REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {name};\n"));
         sql.push_str(&format!("REVOKE ALL ON ALL SEQUENCES IN SCHEMA {schema} FROM {name};\n"));
         sql.push_str(&format!("REVOKE ALL ON SCHEMA {schema} FROM {name};\n"));
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::store::postgres::schema::MIGRATIONS;
 
-    /// The tables that the migrations make.
+    /// The tables made by the migrations.
     fn tables() -> Vec<String> {
         let lines = MIGRATIONS.iter().flat_map(|migration| migration.lines());
         let made = lines.filter_map(|line| line.strip_prefix("CREATE TABLE "));

@@ -1,29 +1,29 @@
-//! What the role may do that is signed in with, and what it lacks.
+//! What the signed-in role may do, and what it lacks.
 
 use super::rights::{self, PRIVILEGES, ServerRole};
 use super::{Client, Server};
 use crate::store::db::Conn;
 use crate::store::error::StoreError;
 
-/// The role that is signed in with, beside what it should be.
+/// The signed-in role, compared with what it should be.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RoleCheckup {
     /// Its name.
     pub name: String,
-    /// What it is: `keyward_admin` where it may change keys, else `keyward_verify`.
+    /// Its kind: `keyward_admin` if it may change keys, else `keyward_verify`.
     pub kind: ServerRole,
-    /// Whether the server refuses it nothing.
+    /// Whether the server refuses it nothing: a superuser.
     pub is_superuser: bool,
     /// Whether it may alter the tables.
     pub is_owner: bool,
-    /// Rights that its kind has, and it has not, as in `INSERT on key_use`.
+    /// Rights that its kind has but it lacks, as `INSERT on key_use`.
     pub lacks: Vec<String>,
-    /// Rights that it has beyond those of its kind.
+    /// Rights that it has beyond its kind.
     pub exceeds: Vec<String>,
 }
 
-/// Looks what the role may do.
+/// Checks what the role may do.
 pub(super) fn check_up(client: &Client, server: &Server) -> Result<RoleCheckup, StoreError> {
     let mut found = None;
     client.query_each(
@@ -38,7 +38,7 @@ pub(super) fn check_up(client: &Client, server: &Server) -> Result<RoleCheckup, 
         },
     )?;
     let (is_superuser, is_owner, may_add, may_make) = found.unwrap_or_default();
-    // Whatever roles it is a member of: what it may do is what counts.
+    // Whatever roles it is a member of, only what it may do counts.
     let kind = if may_add { ServerRole::Admin } else { ServerRole::Verify };
     let mut checkup = RoleCheckup {
         name: server.role().to_owned(),
@@ -48,7 +48,7 @@ pub(super) fn check_up(client: &Client, server: &Server) -> Result<RoleCheckup, 
         lacks: vec![],
         exceeds: if may_make { vec!["CREATE on the schema".to_owned()] } else { vec![] },
     };
-    // Tables that are missing are told as such elsewhere.
+    // Missing tables are reported elsewhere.
     let privileges = PRIVILEGES.map(|privilege| format!("('{privilege}')")).join(", ");
     let held = format!(
         "SELECT c.relname::text, p.name FROM (VALUES {privileges}) AS p (name), pg_class c
@@ -72,8 +72,8 @@ pub(super) fn check_up(client: &Client, server: &Server) -> Result<RoleCheckup, 
     Ok(checkup)
 }
 
-/// Why there is no store to be seen: because there is none, or because the role may not look into the schema. The server
-/// says the same of both.
+/// Why no store can be seen: there is none, or the role may not see into the schema. The server reports the same for
+/// both.
 pub(super) fn missing_or_hidden(conn: &Conn, server: &Server) -> Result<StoreError, StoreError> {
     let schema = server.url().schema();
     let sql = format!("{IS_HIDDEN} ?1");
@@ -81,7 +81,7 @@ pub(super) fn missing_or_hidden(conn: &Conn, server: &Server) -> Result<StoreErr
     Ok(missing_unless(is_hidden == Some(true), server))
 }
 
-/// The same, for whoever has no more than a client.
+/// The same, for callers that have only a client.
 pub(super) fn missing_or_hidden_to(client: &Client, server: &Server) -> Result<StoreError, StoreError> {
     let mut is_hidden = false;
     client.query_each(&format!("{IS_HIDDEN} $1"), &[server.url().schema().into()], |row| {
@@ -91,7 +91,7 @@ pub(super) fn missing_or_hidden_to(client: &Client, server: &Server) -> Result<S
     Ok(missing_unless(is_hidden, server))
 }
 
-/// Behind it stands the name of a schema.
+/// Followed by the name of a schema.
 const IS_HIDDEN: &str =
     "SELECT CASE WHEN has_schema_privilege(oid, 'USAGE') THEN 0 ELSE 1 END FROM pg_namespace WHERE nspname =";
 

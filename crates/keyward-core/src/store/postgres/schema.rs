@@ -1,8 +1,8 @@
 //! The schema of a store on a server, and its versions.
 //!
-//! Migrations are files that are only ever added. One is run by whoever owns the schema, and by no other verb. The table
-//! `store` says which schema it has, and the least that a keyward has to know to read and to write it: hosts are brought
-//! up to date one after the other.
+//! Migrations are files that are only ever added. Only the owner of the schema runs one, with its own command. The
+//! table `store` says which schema the store has, and which one a keyward must know at least to read and to write it:
+//! hosts are upgraded one after another.
 
 mod migrate;
 mod parts;
@@ -34,22 +34,22 @@ use crate::store::view::View;
 /// The migrations, in order; the first makes a new store.
 pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql")];
 
-/// From which schema to which a store was brought; twice the same, where there was nothing to do.
+/// The schemas before and after an upgrade; the same if there was nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Migrated {
-    /// What it had.
+    /// The schema before.
     pub from: i64,
-    /// What it has now.
+    /// The schema now.
     pub to: i64,
 }
 
-/// Makes a store in the database, in one transaction: its schema, if it is not there, its tables, and the roles that
-/// every store begins with.
+/// Makes a store in the database, in one transaction: its schema, unless it exists, its tables, and the initial roles
+/// of every store.
 ///
 /// # Errors
-/// [`StoreError::Exists`], where a store is in the schema already, [`StoreError::Foreign`], where something else is; [`StoreError::Server`] for a server that cannot hold
-/// a store.
+/// [`StoreError::Exists`] if a store is in the schema already, [`StoreError::Foreign`] if something else is;
+/// [`StoreError::Server`] for a server that cannot hold a store.
 pub(in crate::store) fn found(server: &Server, now: Timestamp) -> Result<(), StoreError> {
     let client = server.connect()?;
     if let Some((detail, remedy)) = Kind::of(&client)?.unfit(server.url().hosts()) {
@@ -66,7 +66,7 @@ fn make(client: &Client, server: &Server, now: Timestamp) -> Result<(), StoreErr
     let schema = server.url().schema();
     client.begin_write()?;
     match contents(client, schema)? {
-        // Where it is there, the right to make one is not needed. The name is a plain identifier: the URL says so.
+        // If it exists, the right to make one is not needed. The name is a plain identifier: the URL was checked.
         Contents::NoSchema => client.execute(&format!("CREATE SCHEMA \"{schema}\""), &[]).map(drop)?,
         Contents::Nothing => {}
         Contents::Store => return Err(StoreError::Exists(server.place().to_owned())),
@@ -96,12 +96,12 @@ fn make(client: &Client, server: &Server, now: Timestamp) -> Result<(), StoreErr
     })
 }
 
-/// What is where a store is to be made.
+/// What exists where a store is to be made.
 enum Contents {
     NoSchema,
     Nothing,
     Store,
-    /// Tables of something else.
+    /// Tables of another program.
     Others,
 }
 
@@ -121,14 +121,14 @@ fn contents(client: &Client, schema: &str) -> Result<Contents, StoreError> {
     Ok(found)
 }
 
-/// The statements of a migration, without its comments. None of them has a semicolon or two hyphens in a text.
+/// The statements of a migration, without its comments. None of them contains a semicolon or two hyphens in a string.
 fn statements(migration: &str) -> Vec<String> {
     let lines = migration.lines().map(|line| line.split("--").next().unwrap_or_default());
     let code = lines.collect::<Vec<_>>().join("\n");
     code.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
 }
 
-/// What the store says of its schema, in a transaction of the client's.
+/// What the store says about its schema, within the client's transaction.
 pub(super) fn versions_of(client: &Client, server: &Server) -> Result<Versions, StoreError> {
     let mut found = None;
     client.query_each("SELECT schema, oldest_reader, oldest_writer FROM store", &[], |row| {
@@ -138,10 +138,10 @@ pub(super) fn versions_of(client: &Client, server: &Server) -> Result<Versions, 
     found.ok_or_else(|| StoreError::Missing(server.place().to_owned()))
 }
 
-/// Which store it is, where its schema is one that this program knows, and may use for the purpose.
+/// The identity of the store, if this program knows its schema and may use it for the purpose.
 ///
 /// # Errors
-/// [`StoreError::Missing`], where there is none; [`StoreError::Newer`], [`StoreError::NotMigrated`];
+/// [`StoreError::Missing`] if there is none; [`StoreError::Newer`], [`StoreError::NotMigrated`];
 /// [`StoreError::Forbidden`] for a role that may not see whether there is one.
 pub(in crate::store) fn checked_identity(
     conn: &Conn,
@@ -156,7 +156,7 @@ pub(in crate::store) fn checked_identity(
 }
 
 fn identity(conn: &Conn, server: &Server, purpose: Purpose) -> Result<(KnownStore, Option<Moved>), StoreError> {
-    // All of it is of one moment.
+    // All of it shows one moment.
     let _view = View::to_read(conn)?;
     let read = |row: &Row<'_>| {
         Ok(Versions { schema: row.integer(0)?, oldest_reader: row.integer(1)?, oldest_writer: row.integer(2)? })

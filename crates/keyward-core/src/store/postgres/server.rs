@@ -1,4 +1,4 @@
-//! Who to connect to, and how: the hosts of a URL in their order, names to addresses, TLS, the sign-in, and what a session
+//! Who to connect to, and how: the hosts of a URL in order, addresses of names, TLS, the sign-in, and what a session
 //! sets first.
 
 use std::io;
@@ -24,10 +24,10 @@ use super::wait::Deadline;
 use crate::platform::Socket;
 use crate::store::error::StoreError;
 
-/// How long it takes until a socket is tried again that has no room for another connection.
+/// The pause before another attempt on a socket whose queue is full.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A server that can be connected to, again and again.
+/// A server to connect to, any number of times.
 #[derive(Debug)]
 pub(in crate::store) struct Server {
     url: ServerUrl,
@@ -37,23 +37,23 @@ pub(in crate::store) struct Server {
     system_roots: SystemRoots,
 }
 
-/// Whom a client is connected to.
+/// The server that a client is connected to.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Peer {
     /// The host and the port, as in the URL.
     pub address: String,
-    /// Whether TLS is spoken.
+    /// Whether TLS is used.
     pub is_encrypted: bool,
-    /// What the server calls its version.
+    /// The server's name for its version.
     pub version: String,
 }
 
 /// Why a host was not connected to.
 enum Miss {
-    /// It may be well with another one.
+    /// Another host may work.
     Host(Failure),
-    /// It would be the same with all of them.
+    /// All hosts would fail in the same way.
     All(StoreError),
 }
 
@@ -70,10 +70,10 @@ impl From<StoreError> for Miss {
 }
 
 impl Server {
-    /// The server of this URL. Nothing is looked up or connected to yet.
+    /// The server at this URL. Nothing is looked up or connected yet.
     ///
     /// # Errors
-    /// [`StoreError::Server`] where the URL names no user, and the system does not say who runs this process.
+    /// [`StoreError::Server`] if the URL names no user, and the system does not say which user runs this process.
     pub(in crate::store) fn new(url: ServerUrl, around: Surroundings) -> Result<Self, StoreError> {
         let place = PathBuf::from(url.to_string());
         let role = match url.user() {
@@ -87,12 +87,12 @@ impl Server {
         Ok(Self { url, around, role, place, system_roots: SystemRoots::new() })
     }
 
-    /// Where the store is, as it stands in messages.
+    /// The place of the store, for messages.
     pub(in crate::store) fn place(&self) -> &Path {
         &self.place
     }
 
-    /// The role that is signed in with.
+    /// The role to sign in with.
     pub(in crate::store) fn role(&self) -> &str {
         &self.role
     }
@@ -102,28 +102,28 @@ impl Server {
         self.around.clock.as_ref()
     }
 
-    /// Where it is, whole.
+    /// The whole URL.
     pub(in crate::store) fn url(&self) -> &ServerUrl {
         &self.url
     }
 
-    /// Connects to the first of the hosts that lets us in and takes changes. Each has its own time for all of it: the
+    /// Connects to the first host that accepts the sign-in and changes. Each has its own time limit for everything: the
     /// name, the connection, TLS, the sign-in and the first answer.
     ///
     /// # Errors
-    /// [`StoreError::Server`] says of each host what was wrong; [`StoreError::OpenSecret`] where others may read a file
+    /// [`StoreError::Server`] says what was wrong with each host; [`StoreError::OpenSecret`] if others may read a file
     /// with the password or the key.
     pub(in crate::store) fn connect(&self) -> Result<Client, StoreError> {
         self.connect_within(self.url.connect_timeout())
     }
 
-    /// The same, with no more than `limit` for each host.
+    /// The same, with at most `limit` for each host.
     pub(in crate::store) fn connect_within(&self, limit: Duration) -> Result<Client, StoreError> {
         let (session, peer) = self.sign_in(limit)?;
         Ok(Client::new(self, session, peer, Deadlines::default()))
     }
 
-    /// Signs in at the first host that takes changes, with no more than `limit` for each.
+    /// Signs in to the first host that accepts changes, with at most `limit` for each.
     pub(super) fn sign_in(&self, limit: Duration) -> Result<(Session, Peer), StoreError> {
         let limit = limit.min(self.url.connect_timeout());
         let mut missed = vec![];
@@ -154,7 +154,7 @@ impl Server {
                 other => details.push(format!("{address}: {other}")),
             }
         }
-        // With the last host that is not just away: what is wrong with it can be mended.
+        // The remedy of the last host that is not just unreachable: its problem can be fixed.
         let remedy = remedies.iter().rev().find(|remedy| **remedy != IS_AWAY).or(remedies.last()).copied();
         StoreError::Server { path: self.place.clone(), detail: details.join("; "), remedy: remedy.unwrap_or(IS_AWAY) }
     }
@@ -162,12 +162,12 @@ impl Server {
     fn try_one(&self, address: &Address, limit: Duration) -> Result<(Session, Peer), Miss> {
         let deadline = Deadline::after(limit);
         let is_encrypted = self.url.is_encrypted() && !matches!(address.host, Host::Folder(_));
-        // Before anything is sent: a passfile that others can read stops it here.
+        // Before anything is sent: a passfile that others can read ends the attempt here.
         let password = self.around.password_for(&self.url, address, &self.role)?;
         let mut how = Config::new();
         how.user(&self.role).dbname(self.url.database()).application_name(self.url.application_name());
         how.ssl_mode(if is_encrypted { SslMode::Require } else { SslMode::Disable });
-        // It asks for TLS itself, so that it knows what the server answered.
+        // It requests TLS itself, so that it knows the server's answer.
         how.ssl_negotiation(tokio_postgres::config::SslNegotiation::Direct);
         let has_password = password.is_some();
         if let Some(password) = password {
@@ -200,7 +200,7 @@ impl Server {
         Ok(Connector { config, name })
     }
 
-    /// A connection to one of the addresses of the host, none of which gets all of the time as long as there are others.
+    /// A connection to one of the host's addresses; no address gets all of the time while others are left.
     fn socket(&self, address: &Address, deadline: Deadline, limit: Duration) -> Result<Socket, Failure> {
         let silent = || Failure::Silent(limit);
         let addresses = match &address.host {
@@ -219,7 +219,7 @@ impl Server {
             Host::Ip(ip) => vec![*ip],
             Host::Name(name) => look_up(name, deadline.left().ok_or_else(silent)?, limit)?,
         };
-        // What is not encrypted stays on this machine, whatever somebody says where localhost is.
+        // Unencrypted traffic stays on this machine, whatever localhost resolves to.
         let may_go = |ip: &IpAddr| self.url.is_encrypted() || is_loopback(*ip);
         let addresses: Vec<_> = addresses.into_iter().filter(may_go).collect();
         let mut missed = Failure::lost("its name has no address");
@@ -234,7 +234,7 @@ impl Server {
         Err(missed)
     }
 
-    /// Sets what the session begins with, and sees whether the server takes changes: one message, one answer.
+    /// Makes the session's first settings, and checks whether the server accepts changes: one message, one answer.
     fn prepared(&self, mut session: Session, deadline: Deadline, limit: Duration) -> Result<Session, Failure> {
         let first = first_message(self.url.schema());
         let answer = session.ask(deadline, limit, async |client| client.simple_query(&first).await)?;
@@ -250,12 +250,12 @@ impl Server {
     }
 }
 
-/// What to do where a host is away.
+/// What to do if a host is unreachable.
 const IS_AWAY: &str = super::error::IS_IT_UP;
-/// What to do where a file for TLS is wrong.
+/// What to do if a file for TLS is wrong.
 const FILES: &str = "see the files that the URL names: sslrootcert, sslcert, sslkey";
 
-/// Where the client had no password, and the server wanted one, the words of tokio-postgres say less.
+/// If the client had no password and the server wanted one, the message of tokio-postgres says less.
 fn without_password(failure: Failure) -> Failure {
     match failure {
         Failure::Lost { detail, .. } if detail.contains("password missing") => Failure::Lost {
@@ -266,13 +266,13 @@ fn without_password(failure: Failure) -> Failure {
     }
 }
 
-/// The addresses of a name. The system is asked in a thread of its own, because it may take its time.
+/// The addresses of a name. The system is asked on a separate thread, because it may take long.
 fn look_up(name: &str, most: Duration, limit: Duration) -> Result<Vec<IpAddr>, Failure> {
     let (sender, receiver) = channel();
     let asked = name.to_owned();
     let ask = move || {
         let found = (asked.as_str(), 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
-        // Nobody listens any more where it took too long.
+        // No one is listening any more if it took too long.
         let _ = sender.send(found);
     };
     thread::Builder::new()
@@ -286,7 +286,7 @@ fn look_up(name: &str, most: Duration, limit: Duration) -> Result<Vec<IpAddr>, F
     }
 }
 
-/// What every session sets, as one message, and behind it whether the server takes changes.
+/// What every session sets, as one message that ends by asking whether the server accepts changes.
 fn first_message(schema: &str) -> String {
     format!(
         "{}; SET default_transaction_isolation = 'read committed'; SET DateStyle = 'ISO, YMD'; \
@@ -295,11 +295,11 @@ fn first_message(schema: &str) -> String {
     )
 }
 
-/// The settings that a change relies on, for the session or for the transaction alone. A pooler may give each transaction
-/// another session.
+/// The settings that a change relies on, for the session or only for the transaction. A pooler may give each
+/// transaction another session.
 pub(super) fn settings(schema: &str, is_local: bool) -> String {
     let set = if is_local { "SET LOCAL" } else { "SET" };
-    // Whoever may make temporary tables cannot put one in the place of a table of the store.
+    // A role that may make temporary tables cannot substitute one for a table of the store.
     format!(
         "{set} search_path = \"{schema}\", pg_temp; {set} statement_timeout = '10s'; {set} lock_timeout = '10s'; \
          {set} idle_in_transaction_session_timeout = '5s'; SELECT pg_catalog.set_config('synchronous_commit', CASE \

@@ -1,4 +1,4 @@
-//! One connection, and the clock that ends its waits.
+//! One connection, and the time limits of its waits.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -14,12 +14,12 @@ use super::error::Failure;
 use super::line::{Line, Watch};
 use super::wait::{Deadline, run};
 
-/// The half of a connection that reads and writes. It is done when the connection has ended.
+/// The half of a connection that reads and writes. It finishes when the connection has ended.
 type Traffic = Pin<Box<dyn Future<Output = Result<(), PgError>> + Send>>;
 
-/// A connection that somebody has been let in by.
+/// A signed-in connection.
 pub(super) struct Session {
-    /// `None` only while it is dropped.
+    /// `None` only while it is being dropped.
     client: Option<PgClient>,
     /// `None` after it has ended.
     traffic: Option<Traffic>,
@@ -29,7 +29,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Signs in over this line. Gives back what the server calls its version, too.
+    /// Signs in over this line. Also returns the server's name for its version.
     pub(super) fn begin<T>(
         line: Line,
         config: &Config,
@@ -55,7 +55,7 @@ impl Session {
         }
     }
 
-    /// Has the server do something, and waits for what comes of it.
+    /// Makes the server do something, and waits for the result.
     pub(super) fn ask<T>(
         &mut self,
         deadline: Deadline,
@@ -66,7 +66,8 @@ impl Session {
         let Some(client) = client else { return Err(Failure::lost("the connection is closed")) };
         let mut answer = pin!(question(client));
         let both = pin!(poll_fn(|cx| {
-            // The question first, so that there is something to write; and again, because something may have been read.
+            // Poll the question first, so that there is something to write, and again, because something may have been
+            // read.
             if let Poll::Ready(done) = answer.as_mut().poll(cx) {
                 return Poll::Ready(done);
             }
@@ -75,7 +76,7 @@ impl Session {
         }));
         match run(watch, deadline, both) {
             Ok(Some(Ok(done))) => Ok(done),
-            // What the server said when it closed the connection tells more than that it is closed.
+            // The server's message on closing the connection says more than that it is closed.
             Ok(Some(Err(error))) if error.is_closed() => Err(end.take().unwrap_or_else(|| Failure::of(&error))),
             Ok(Some(Err(error))) => Err(Failure::of(&error)),
             Ok(None) => Err(Failure::Silent(limit)),
@@ -83,9 +84,9 @@ impl Session {
         }
     }
 
-    /// The next row of an answer; `None` behind the last.
+    /// The next row of an answer; `None` after the last.
     pub(super) fn next(&mut self, mut rows: Pin<&mut RowStream>, limit: Duration) -> Result<Option<Row>, Failure> {
-        // Most rows are there already, with the one before them.
+        // Most rows have already arrived with the one before.
         let mut context = Context::from_waker(Waker::noop());
         if let Poll::Ready(row) = rows.as_mut().poll_next(&mut context) {
             return row.transpose().map_err(|error| Failure::of(&error));
@@ -93,18 +94,18 @@ impl Session {
         self.ask(Deadline::after(limit), limit, async |_| poll_fn(|cx| rows.as_mut().poll_next(cx)).await.transpose())
     }
 
-    /// What comes of something that was begun by this connection.
+    /// The result of something that was begun on this connection.
     pub(super) fn go_on<T>(
         &mut self,
         mut work: Pin<&mut impl Future<Output = Result<T, PgError>>>,
         limit: Duration,
     ) -> Result<T, Failure> {
-        // Most of it waits for nobody: it is only put where it goes on from.
+        // Most of it does not wait: it only fills a buffer.
         let mut context = Context::from_waker(Waker::noop());
         match work.as_mut().poll(&mut context) {
             Poll::Ready(Ok(done)) => Ok(done),
             Poll::Ready(Err(error)) => {
-                // What the server said when it closed the connection tells more than that it is closed.
+                // The server's message on closing the connection says more than that it is closed.
                 let end = if self.is_open() { None } else { self.end.take() };
                 Err(end.unwrap_or_else(|| Failure::of(&error)))
             }
@@ -112,7 +113,7 @@ impl Session {
         }
     }
 
-    /// Whether the connection has not ended, as far as can be seen without asking the server.
+    /// Whether the connection is still open, as far as can be seen without asking the server.
     pub(super) fn is_open(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         go_on(&mut self.traffic, &mut self.end, &mut context);
@@ -135,7 +136,7 @@ fn go_on(traffic: &mut Option<Traffic>, end: &mut Option<Failure>, cx: &mut Cont
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Without a client, the connection says goodbye, if nothing is under way and there is room for it. Nobody waits.
+        // Without a client, the connection says goodbye, if nothing is in progress and there is room. It does not wait.
         drop(self.client.take());
         self.is_open();
     }

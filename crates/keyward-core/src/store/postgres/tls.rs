@@ -1,4 +1,4 @@
-//! TLS to a server: whose word is taken for who it is, and what binds a sign-in to that very server.
+//! TLS to a server: which authorities may vouch for it, and what binds a sign-in to that very server.
 
 mod binding;
 mod stream;
@@ -19,22 +19,22 @@ use super::passfile::{Unread, read};
 use super::place::{Roots, ServerUrl};
 use crate::store::error::StoreError;
 
-/// The authorities that this machine trusts. They are read once; files that a URL names are read at each connection,
+/// The authorities that this machine trusts. They are read once; files named by a URL are read for each connection,
 /// because certificates are renewed while a process runs.
 pub(super) type SystemRoots = OnceLock<Arc<RootCertStore>>;
 
-/// What was wrong with the files that TLS needs.
+/// What was wrong with the files for TLS.
 pub(super) enum Unprepared {
-    /// It is another error.
+    /// Another error.
     Store(StoreError),
-    /// What it is, for a person.
+    /// The message for a person.
     Said(String),
 }
 
-/// How to speak TLS with the server of this URL.
+/// The TLS configuration for the server at this URL.
 ///
 /// # Errors
-/// Where a file cannot be read, or does not hold what it should.
+/// If a file cannot be read, or does not hold what it should.
 pub(super) fn config(url: &ServerUrl, system: &SystemRoots) -> Result<Arc<ClientConfig>, Unprepared> {
     let roots = match url.roots() {
         Roots::File(file) => Arc::new(roots_of(&Named { parameter: "sslrootcert", file })?),
@@ -62,11 +62,11 @@ pub(super) fn config(url: &ServerUrl, system: &SystemRoots) -> Result<Arc<Client
     Ok(Arc::new(config))
 }
 
-/// Those that other programs of this machine trust, wherever the system keeps them; on most, `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR` name others.
+/// The authorities that other programs on this machine trust, wherever the system keeps them; on most systems,
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` override them.
 fn system_roots() -> Result<RootCertStore, Unprepared> {
     let mut roots = RootCertStore::empty();
-    // Some that cannot be read, or are of a kind from long ago, do not stand in the way of the others.
+    // A certificate that is unreadable or of an obsolete kind must not affect the others.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         let said = "this machine trusts no authority: no certificates were found (Debian has them in ca-certificates)";
@@ -75,7 +75,7 @@ fn system_roots() -> Result<RootCertStore, Unprepared> {
     Ok(roots)
 }
 
-/// A file that the URL names. Its path is not shown: nothing of the parameters is.
+/// A file named by the URL. Its path is not shown, because no parameters are.
 struct Named<'n> {
     parameter: &'static str,
     file: &'n Path,
@@ -111,6 +111,6 @@ fn private_key(named: &Named<'_>) -> Result<PrivateKeyDer<'static>, Unprepared> 
         Unread::Open(mode) => Unprepared::Store(StoreError::OpenSecret { file: named.file.to_owned(), mode }),
         Unread::Io(error) => named.unread(&error),
     })?;
-    // What is wrong with a key is not repeated: it could be a part of it.
+    // The parse error of a key is not repeated: it could contain a part of the key.
     PrivateKeyDer::from_pem_slice(&text).map_err(|_| named.lacks("private key in PEM that needs no password"))
 }

@@ -1,4 +1,4 @@
-//! Runs a future in this thread until it is done, or until a clock says that it was long enough.
+//! Runs a future on this thread until it is done or its time is up.
 
 use std::future::Future;
 use std::io;
@@ -17,11 +17,11 @@ pub(in crate::store) struct Deadline(Instant);
 impl Deadline {
     pub(in crate::store) fn after(limit: Duration) -> Self {
         let now = now();
-        // A limit that no clock reaches is one of a year.
+        // A limit too long for the clock becomes one of a year.
         Self(now.checked_add(limit).unwrap_or(now + Duration::from_secs(365 * 24 * 3600)))
     }
 
-    /// How much time is left, if any is.
+    /// How much time is left, if any.
     pub(in crate::store) fn left(self) -> Option<Duration> {
         self.0.checked_duration_since(now()).filter(|left| !left.is_zero())
     }
@@ -46,10 +46,10 @@ impl Wake for Bell {
     }
 }
 
-/// What came of the future; `None` where the time was over before.
+/// The result of the future; `None` if the time ran out first.
 ///
 /// # Errors
-/// Where the system cannot wait for the socket.
+/// If the system cannot wait for the socket.
 pub(super) fn run<F: Future>(
     watch: &Watch,
     deadline: Deadline,
@@ -63,7 +63,7 @@ pub(super) fn run<F: Future>(
         if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
             return Ok(Some(done));
         }
-        // A server that never ends its answer does not keep anybody longer than a silent one.
+        // A server that never ends its answer holds up no one longer than a silent one.
         let Some(left) = deadline.left() else { return Ok(None) };
         if !bell.0.load(Ordering::Acquire) {
             watch.wait(left)?;

@@ -1,4 +1,5 @@
-//! What was revoked since the backup, found by comparing it with the present store, and done to the restored state.
+//! Finds what was revoked since the backup by comparing it with the present store, and revokes it in the restored
+//! state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,9 +20,9 @@ use crate::store::{Changes, View, directory, former_costs, keys};
 /// The keys that were made since.
 type LeftOut = Vec<(Name, Id)>;
 
-/// Revokes in `restored` what was revoked in `present` since, and tells what that is, and which keys were made since.
+/// Revokes in `restored` what was revoked in `present` since the backup. Returns that, and which keys were made since.
 pub(super) fn merge(restored: &Changes<'_>, present: &View<'_>) -> Result<(Vec<MadeAgain>, LeftOut), StoreError> {
-    // What refers to what is only right again when all is done.
+    // References are valid again only when everything is done.
     restored.conn().execute("PRAGMA defer_foreign_keys = ON", &[])?;
     let mut merge = Merge { restored, present, made: vec![], gone: BTreeSet::new() };
     merge.settings()?;
@@ -32,7 +33,7 @@ pub(super) fn merge(restored: &Changes<'_>, present: &View<'_>) -> Result<(Vec<M
     Ok((merge.made, left_out(restored, present)?))
 }
 
-/// The keys of the present store that the restored one does not have.
+/// The keys of the present store that the restored one lacks.
 pub(super) fn left_out(restored: &Changes<'_>, present: &View<'_>) -> Result<LeftOut, StoreError> {
     let mut found = present.conn().all("SELECT name, public_id FROM key ORDER BY name", &[], |row| {
         Ok((row.parsed::<Name>(0)?, row.parsed::<Id>(1)?))
@@ -48,8 +49,8 @@ pub(super) fn left_out(restored: &Changes<'_>, present: &View<'_>) -> Result<Lef
     failed.map_or(Ok(found), Err)
 }
 
-/// Writes down the secrets that there were since and that the restored history does not know: one that turns up later
-/// leads to its key.
+/// Records the secrets made since, which the restored history does not know: one that turns up later must lead to its
+/// key.
 pub(super) fn remember_secrets(restored: &Changes<'_>, present: &View<'_>) -> Result<(), StoreError> {
     let select = "SELECT secret_id, subject_id, subject_name FROM history
                    WHERE subject_kind = 'key' AND secret_id IS NOT NULL AND subject_id IS NOT NULL ORDER BY seq";
@@ -67,14 +68,14 @@ struct Merge<'m, 'c> {
     restored: &'m Changes<'c>,
     present: &'m View<'c>,
     made: Vec<MadeAgain>,
-    /// The entries that were deleted since, by the column that refers to them: a row may have been used again.
+    /// The entries deleted since, by the column that refers to them: their rows may have been reused.
     gone: BTreeSet<(&'static str, i64)>,
 }
 
-/// Rows that make an entry or a secret the same in both: what it was made as.
+/// Values that identify an entry or a secret in both stores: those that it was made with.
 type Origin = (i64, i64);
 
-/// The secrets of a key, each as it is in its row.
+/// The secrets of a key, as stored.
 const SECRETS: &str = "SELECT public_id, hash, created_at, expires_at, staged, retired, bucket, imported FROM secret WHERE key = ?1 ORDER BY id";
 
 #[derive(PartialEq)]
@@ -96,7 +97,7 @@ impl Merge<'_, '_> {
         self.made.push(MadeAgain { kind, name: name.to_owned(), id: id.cloned(), change, fields });
     }
 
-    /// Credentials in a query are refused again.
+    /// Restores the refusal of credentials in a query.
     fn settings(&mut self) -> Result<(), StoreError> {
         let (mut settings, present) = (self.restored.settings()?, self.present.settings()?);
         if settings.query_credentials && !present.query_credentials {
@@ -110,13 +111,13 @@ impl Merge<'_, '_> {
         Ok(())
     }
 
-    /// Roles, tenants and users are those of the present store, under their present names: a name may have gone to
-    /// another one, and a request names a role or a tenant. What was deleted since is gone, what was made since is not
-    /// there unless a key refers to it, and what was disabled in the backup stays so.
+    /// Roles, tenants and users are taken from the present store, under their present names: a name may have passed to
+    /// another entry, and requests name roles and tenants. What was deleted since stays deleted, what was made since is
+    /// left out unless a key refers to it, and what was disabled in the backup stays disabled.
     fn directory(&mut self) -> Result<(), StoreError> {
         for kind in [Kind::Role, Kind::Tenant, Kind::User] {
             let (before, now) = (entries(self.conn(), kind)?, entries(self.present.conn(), kind)?);
-            // All go first: names may have changed places.
+            // All are removed first: names may have changed places.
             let (table, _) = directory::table(kind);
             self.conn().execute(&format!("DELETE FROM {table}"), &[])?;
             for (origin, name) in &before {
@@ -150,7 +151,7 @@ impl Merge<'_, '_> {
         Ok(())
     }
 
-    /// Takes the row over as it is in the present store.
+    /// Copies the row from the present store.
     fn copy_entry(&self, kind: Kind, id: i64) -> Result<(), StoreError> {
         let (table, _) = directory::table(kind);
         let columns = match kind {
@@ -169,7 +170,7 @@ impl Merge<'_, '_> {
         })
     }
 
-    /// Tells what became of an entry, if a request is refused by it that was allowed before.
+    /// Records what became of an entry, if a request allowed before is now refused because of it.
     fn tell_entry(&mut self, kind: Kind, before: &Draft, after: Option<&Draft>) -> Result<(), StoreError> {
         let Some(after) = after else {
             self.tell(kind.as_str(), before.name.as_str(), None, "deleted", &[]);
@@ -185,7 +186,8 @@ impl Merge<'_, '_> {
         self.restored.record_entry(kind, verb, &before.name, json!({"settings": as_json(changed)}))
     }
 
-    /// What the key refers to is there, and is what it referred to: else it refers to what it refers to now.
+    /// Checks that each entry the key refers to exists and is the same one as before; if not, the key takes its present
+    /// reference.
     fn refer(&self, row: i64, there: i64) -> Result<(), StoreError> {
         for kind in [Kind::Role, Kind::Tenant, Kind::User] {
             let (_, column) = directory::table(kind);
@@ -200,7 +202,7 @@ impl Merge<'_, '_> {
         Ok(())
     }
 
-    /// Makes an entry that something refers to, as it is in the present store.
+    /// Makes a referenced entry as it is in the present store.
     fn ensure(&self, kind: Kind, id: Option<i64>) -> Result<(), StoreError> {
         let Some(id) = id else { return Ok(()) };
         if kind == Kind::User {
@@ -220,7 +222,7 @@ impl Merge<'_, '_> {
         let all = self.conn().all("SELECT public_id, name, id FROM key ORDER BY name", &[], |row| {
             Ok((row.parsed::<Id>(0)?, row.parsed::<Name>(1)?, row.integer(2)?))
         })?;
-        // A name may have gone from one to another: first all let go of what they no longer have.
+        // A name may have passed from one to another, so all first give up names that they no longer have.
         let mut renamed = BTreeMap::new();
         let mut left = vec![];
         for (id, name, row) in all {
@@ -286,7 +288,7 @@ impl Merge<'_, '_> {
         Ok(())
     }
 
-    /// The secrets are those of the present store: one that was replaced since opens nothing again.
+    /// The secrets are taken from the present store: one replaced since must not work again.
     fn secrets(&mut self, row: i64, there: i64, later: &Key) -> Result<(), StoreError> {
         let (before, now) = (secrets_of(self.conn(), row)?, secrets_of(self.present.conn(), there)?);
         if before == now {
@@ -305,7 +307,7 @@ impl Merge<'_, '_> {
         }
         let ids = |rows: &[SecretRow]| rows.iter().map(|row| (row.id.clone(), row.numbers)).collect::<Vec<_>>();
         if ids(&before) == ids(&now) {
-            // Only a hash was renewed.
+            // Only the hash was renewed.
             return Ok(());
         }
         self.tell("key", later.name.as_str(), Some(&later.id), "rotated", &[]);
@@ -313,7 +315,7 @@ impl Merge<'_, '_> {
     }
 }
 
-/// What the column of this key refers to.
+/// The entry that the column of this key refers to.
 fn referred(conn: &Conn, column: &str, key: i64) -> Result<Option<i64>, StoreError> {
     let select = format!("SELECT {column} FROM key WHERE id = ?1");
     Ok(conn.optional(&select, &[key.into()], |row| row.optional_integer(0))?.flatten())
@@ -323,7 +325,8 @@ fn difference(field: &str, old: impl serde::Serialize, new: impl serde::Serializ
     Difference { field: field.to_owned(), old: json!(old), new: json!(new) }
 }
 
-/// The entries of a kind by what they were made as: a name may change, and be given to another one.
+/// The entries of a kind, identified by the values that they were made with: a name may change and pass to another
+/// entry.
 fn entries(conn: &Conn, kind: Kind) -> Result<BTreeMap<Origin, (Name, Draft)>, StoreError> {
     let (table, _) = directory::table(kind);
     let sql = format!("SELECT id, created_at, name FROM {table}");

@@ -1,11 +1,11 @@
-//! A backup becomes the store, and what was revoked since stays revoked.
+//! Restores a backup; what was revoked since then stays revoked.
 //!
-//! The restored state is put together in a copy of the backup, beside the store, so that nothing is changed before a
-//! person has seen what will be. Then it takes the place of what is there in one transaction, by way of SQLite: whoever
-//! has the store open meets another identity, and reads it anew.
+//! The restored state is built in a copy of the backup, beside the store, so that nothing changes before a person has
+//! seen the result. Then it replaces the store in one transaction, through SQLite: processes that have the store open
+//! see a new identity, and read it afresh.
 //!
-//! What may break: somebody changes the store in between. Then nothing is done, and it can be tried again. A kill leaves
-//! the copy, under a hidden name, and the store as it was.
+//! What may break: the store changes in between. Then nothing is done, and the restore can be tried again. A kill
+//! leaves the copy under a hidden name, and the store unchanged.
 
 mod merge;
 #[cfg(feature = "postgres")]
@@ -45,7 +45,7 @@ pub enum RestoreError {
         /// What was found.
         detail: String,
     },
-    /// The present store cannot tell what was revoked since.
+    /// The present store cannot say what was revoked since.
     #[error("what was revoked since the backup cannot be told: {0}")]
     Untold(#[source] StoreError),
     /// The present store does not come from the backup.
@@ -75,7 +75,7 @@ impl From<BackupError> for RestoreError {
     }
 }
 
-/// What was changed since the backup, and is changed again.
+/// A change made since the backup that is made again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MadeAgain {
@@ -87,53 +87,54 @@ pub struct MadeAgain {
     pub id: Option<Id>,
     /// `deleted`, `disabled`, `rotated` or `restricted`.
     pub change: &'static str,
-    /// The settings that are restricted, by their names in JSON.
+    /// The restricted settings, by their names in JSON.
     pub fields: Vec<String>,
 }
 
-/// What there is where the backup goes.
+/// What exists at the place that the backup is restored to.
 #[derive(Debug)]
 enum Present {
     /// Nothing.
     Nothing,
-    /// A store in a file that can be read, and which it was when the restored state was put together.
+    /// A readable store in a file, and its identity when the restored state was built.
     Store(Box<Store>, Known),
-    /// The same on a server; and what is kept of it goes beside this file.
+    /// The same on a server; the copy that is kept of it goes beside this file.
     #[cfg(feature = "postgres")]
     OnServer(Box<Store>, Known, PathBuf),
     /// A store that cannot be read.
     Unreadable,
 }
 
-/// A restored state that is ready to take its place.
+/// A restored state that is ready to replace the store.
 #[derive(Debug)]
 pub struct Restore {
     place: PathBuf,
     present: Present,
     copy: Option<Store>,
-    /// The end of the history of the backup.
+    /// The end of the backup's history.
     #[cfg(feature = "postgres")]
     base: Head,
     file: Unfinished,
-    /// What was revoked since the backup and will be again.
+    /// What was revoked since the backup and will be revoked again.
     pub made_again: Vec<MadeAgain>,
-    /// What was revoked since the backup and will not be any more.
+    /// What was revoked since the backup and will work again.
     pub revived: Vec<MadeAgain>,
-    /// The keys that were made since, and will be gone.
+    /// The keys that were made since, and will be lost.
     pub left_out: Vec<(Name, Id)>,
     /// How many keys there will be.
     pub keys: u64,
 }
 
 impl Restore {
-    /// Puts together what will be at `place` when `backup` is restored there. Nothing that is there is changed.
+    /// Builds the state that restoring `backup` would give `place`. Nothing at `place` is changed.
     ///
-    /// With `as_it_was`, what was revoked since comes back, too.
+    /// With `as_it_was`, what was revoked since comes back too.
     ///
     /// # Errors
-    /// [`RestoreError`] says which of the many reasons it is; [`StoreError::Denied`] for who may not do this.
+    /// [`RestoreError`] says which of the many reasons it is; [`StoreError::Denied`] if the acting user may not do
+    /// this.
     pub fn prepare(backup: &Path, place: &Path, as_it_was: bool, stamp: Stamp<'_>) -> Result<Self, RestoreError> {
-        // The backup may be named by a link to the newest one.
+        // The path of the backup may be a link to the newest one.
         let backup = &backup.canonicalize().unwrap_or_else(|_| backup.to_owned());
         let (present, place) = present_at(place, as_it_was)?;
         let file = Unfinished::of(&place);
@@ -173,7 +174,7 @@ impl Restore {
                 return Err(RestoreError::NoAncestor(place));
             }
         } else {
-            // Whoever acts as somebody has the permissions that the backup gives them.
+            // An acting user has the permissions that the backup gives them.
             copy.view()?.authority(stamp.actor)?.govern("store as a whole").map_err(StoreError::from)?;
         }
         copy.write(stamp, |changes| changes.record_restore(as_it_was))?;
@@ -192,23 +193,23 @@ impl Restore {
         })
     }
 
-    /// Whether there is a store that it takes the place of.
+    /// Whether there is a store that it replaces.
     pub fn replaces(&self) -> bool {
         !matches!(self.present, Present::Nothing)
     }
 
-    /// Where it goes.
+    /// The place that it is restored to.
     pub fn place(&self) -> &Path {
         &self.place
     }
 
-    /// Puts it in its place, and returns where the former store is kept, if there was one.
+    /// Puts it into place, and returns where the former store is kept, if there was one.
     ///
     /// # Errors
-    /// [`StoreError::Replaced`] where the store was changed since it was looked at, or where it cannot be written. Then
-    /// the store is as it was.
+    /// [`StoreError::Replaced`] if the store was changed since it was checked, or an error if it cannot be written. The
+    /// store is unchanged then.
     pub fn finish(mut self, stamp: Stamp<'_>) -> Result<Option<PathBuf>, RestoreError> {
-        // The last connection that is closed leaves one file.
+        // Closing the last connection leaves a single file.
         drop(self.copy.take());
         match std::mem::replace(&mut self.present, Present::Nothing) {
             Present::Nothing => {
@@ -240,7 +241,7 @@ impl Restore {
 }
 
 impl Present {
-    /// The store that can tell what was revoked.
+    /// The store that can say what was revoked.
     fn store(&self) -> Option<&Store> {
         match self {
             Self::Store(store, _) => Some(store),
@@ -251,7 +252,7 @@ impl Present {
     }
 }
 
-/// What is at the place, and the place as a path without links.
+/// What exists at the place, and the place as a path without links.
 fn present_at(place: &Path, as_it_was: bool) -> Result<(Present, PathBuf), RestoreError> {
     let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |error| RestoreError::Io { path: place.to_owned(), error };
@@ -274,7 +275,7 @@ fn present_at(place: &Path, as_it_was: bool) -> Result<(Present, PathBuf), Resto
         Err(error) => error,
     };
     match error {
-        // What cannot be read is put aside, whole, where that is asked for.
+        // If asked, an unreadable store is moved aside whole.
         StoreError::Corrupt { .. }
         | StoreError::Newer { .. }
         | StoreError::Rewound(_)
@@ -287,7 +288,7 @@ fn present_at(place: &Path, as_it_was: bool) -> Result<(Present, PathBuf), Resto
     }
 }
 
-/// What keeps the store from telling what was revoked in it, or from taking rows.
+/// What prevents the store from saying what was revoked in it, or from accepting rows.
 fn damage_of(store: &Store) -> Result<Option<StoreError>, StoreError> {
     let corrupt = |detail| StoreError::Corrupt { path: store.path().to_owned(), detail };
     let view = store.view()?;
@@ -298,12 +299,12 @@ fn damage_of(store: &Store) -> Result<Option<StoreError>, StoreError> {
     }
 }
 
-/// The first thing that is not as it should be.
+/// The first flaw.
 fn flaw(view: &View<'_>) -> Result<Option<String>, StoreError> {
     Ok(view.damage()?.into_iter().chain(view.strange_parts()?).next())
 }
 
-/// A copy of the backup at `to`, looked through, and brought up to date.
+/// A copy of the backup at `to`, checked and upgraded.
 fn copied(backup: &Path, to: &Path) -> Result<Store, RestoreError> {
     match Store::open_to_read(backup) {
         Ok(store) => {
@@ -313,7 +314,7 @@ fn copied(backup: &Path, to: &Path) -> Result<Store, RestoreError> {
                 error => error.into(),
             })?;
         }
-        // Programs that keep backups link those that are alike. A file that nobody uses can be read by any name.
+        // Backup programs hard-link identical files. A file that is not in use can be read under any name.
         Err(StoreError::Insecure { weakness: Weakness::SecondName | Weakness::MountedFile, .. })
             if beside::all_of(backup).iter().all(|file| !file.exists()) =>
         {
@@ -323,7 +324,7 @@ fn copied(backup: &Path, to: &Path) -> Result<Store, RestoreError> {
     }
     let unsound = |detail| RestoreError::Unsound { path: backup.to_owned(), detail };
     let mut store = Store::open(to).map_err(|error| match error {
-        // It is the copy that is damaged because the backup is.
+        // The copy is damaged because the backup is.
         StoreError::Corrupt { detail, .. } => unsound(detail),
         error => RestoreError::Backup(error),
     })?;
@@ -339,7 +340,7 @@ fn copied(backup: &Path, to: &Path) -> Result<Store, RestoreError> {
     Ok(store)
 }
 
-/// Whether the history of the store contains that of the copy.
+/// Whether the history of the store contains the history of the copy.
 fn is_ancestor(copy: &Store, store: &Store) -> Result<bool, StoreError> {
     let head = copy.view()?.head()?;
     // Every history contains the empty one.

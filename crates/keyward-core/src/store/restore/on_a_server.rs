@@ -1,12 +1,11 @@
-//! A restored state takes the place of a store on a server.
+//! Replaces a store on a server with a restored state.
 //!
-//! What it is to be is found as for a file: the present store is written into one, under the lock of the store, and what
-//! would be done to that file is done. Then all of it goes to the server, in the transaction that holds the lock, and is
-//! compared there. So uses that were counted meanwhile are kept, and somebody who changes a key comes before or behind
-//! it.
+//! The new state is found as for a file: the present store is written into one, under the store's lock, and the file is
+//! restored. Then all of it is sent to the server, in the transaction that holds the lock, and compared there. So uses
+//! counted meanwhile are kept, and any change of a key comes before or after the restore.
 //!
-//! The file with the present store stays beside the backup: a server has no place beside a store. Only who owns the tables
-//! may do this, because the events since the backup go.
+//! The file with the present store stays beside the backup, because a server has no place beside a store. Only the
+//! owner of the tables may do this, because the events since the backup are removed.
 
 use std::path::{Path, PathBuf};
 
@@ -20,8 +19,8 @@ use crate::store::view::View;
 use crate::store::{Stamp, Store, transfer};
 
 impl Restore {
-    /// As [`Restore::prepare`], for a store on a server. What is kept of it, and what is put together, goes into files beside
-    /// the backup.
+    /// As [`Restore::prepare`], for a store on a server. The kept copy and the new state go into files beside the
+    /// backup.
     ///
     /// # Errors
     /// As [`Restore::prepare`].
@@ -39,8 +38,8 @@ impl Restore {
     }
 }
 
-/// Puts the restored state in `from` in the place of the store, unless that is not what it was any more. Returns where the
-/// former one is kept.
+/// Replaces the store with the restored state in `from`, unless the store has changed. Returns where the former one is
+/// kept.
 pub(super) fn finish(
     store: &mut Store,
     known: &Known,
@@ -75,7 +74,7 @@ fn take_over(
     });
     match replaced.and_then(|()| Ok(filling.commit()?)) {
         Ok(()) => Ok(kept),
-        // Perhaps it was replaced.
+        // The store may have been replaced.
         Err(error @ RestoreError::Store(StoreError::Unheard(_))) => Err(error),
         Err(error) => {
             // Nothing was replaced, so there is nothing to keep.
@@ -85,8 +84,8 @@ fn take_over(
     }
 }
 
-/// What the store in the file `present` becomes when the restored state in `from` takes its place: a store in a file that
-/// goes with the second of what is returned.
+/// What the store in the file `present` becomes when the restored state in `from` replaces it: a store in a file that
+/// is removed when the second returned value is dropped.
 fn state_of(present: &Path, from: &Path, stamp: Stamp<'_>) -> Result<(Store, Unfinished), RestoreError> {
     let file = Unfinished::of(present);
     place::copy_file(present, &file.0)?;

@@ -1,4 +1,4 @@
-//! How a restored state takes the place of what is there.
+//! How a restored state replaces what exists.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,19 +15,19 @@ use crate::store::sqlite::backup::{BackupError, BackupReport};
 use crate::store::sqlite::beside as files;
 use crate::store::{Changes, Stamp, Store};
 
-/// Tables that stay as they are: the end of the history, whose row is changed; what others are about to mint, which ends;
-/// which secrets were on their way, of which none is forgotten; how often keys were used, also while a person thought
-/// about it, and what was used of limits; and which rows are given to nobody.
+/// Tables that are not simply replaced: the end of the history, whose row is updated; leases, which end; announced
+/// secrets, none of which is forgotten; usage, even from while a person was deciding; what was used of limits; and row
+/// numbers that must not be reused.
 const APART: &str = "'history_head', 'reservation', 'announced_secret', 'key_use', 'usage', 'meter', 'last_row'";
 
-/// The tables that tell how often keys were used.
+/// The tables with usage.
 const USES: [&str; 2] = ["key_use", "usage"];
 
-/// The rows of keys that are the same ones there: a row may have been used again.
+/// The rows of keys that are the same in both: a row may have been reused.
 const SAME_KEYS: &str =
     "(SELECT m.id FROM main.key m JOIN restored.key r ON r.id = m.id AND r.public_id = m.public_id)";
 
-/// What other things had used, and rows that were given away since.
+/// Deletes what other subjects had used, and keeps row numbers used since from being reused.
 fn other_meters() -> [String; 2] {
     let other = format!(
         "DELETE FROM main.meter WHERE CASE kind
@@ -47,15 +47,15 @@ fn other_meters() -> [String; 2] {
     [other, given.to_owned()]
 }
 
-/// What had been used at the time of the backup, where nothing is known of since then.
+/// What had been used at the time of the backup, if nothing newer is known.
 const FORMER_METERS: &str = "INSERT OR IGNORE INTO main.meter SELECT * FROM restored.meter WHERE CASE kind
         WHEN 'user' THEN subject IN (SELECT id FROM restored.\"user\")
         WHEN 'tenant' THEN subject IN (SELECT id FROM restored.tenant)
         ELSE subject IN (SELECT id FROM restored.key) END";
 
-/// The names for what was there before: the time, and a number where there is such a file already.
+/// Names for what was there before: the time, and a number if such a file exists already.
 fn names(place: &Path, now: Timestamp) -> impl Iterator<Item = PathBuf> {
-    // 20260131T120000Z, without a formatter for every other form of a time.
+    // 20260131T120000Z, without a formatter for other forms of time.
     let mut time = rfc3339(now).to_string();
     time.retain(|c| c.is_ascii_alphanumeric());
     let place = place.to_owned();
@@ -69,7 +69,7 @@ fn names(place: &Path, now: Timestamp) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// Has a backup of the present store written beside `place`.
+/// Writes a backup of the present store beside `place`.
 pub(super) fn keep(
     place: &Path,
     now: Timestamp,
@@ -88,8 +88,8 @@ pub(super) fn keep(
     unreachable!("there is a name for every number")
 }
 
-/// Puts the rows of the restored state in the place of those that are there, in one transaction. The file stays the same
-/// one, so that whoever has it open sees what happened.
+/// Replaces the rows with those of the restored state, in one transaction. The file stays the same, so that processes
+/// that have it open notice.
 pub(super) fn take_over(store: &mut Store, known: &Known, from: &Path, stamp: Stamp<'_>) -> Result<(), StoreError> {
     let unchanged = |store: &Store| {
         if store.known() == known { Ok(()) } else { Err(StoreError::Replaced(store.path().to_owned())) }
@@ -98,7 +98,7 @@ pub(super) fn take_over(store: &mut Store, known: &Known, from: &Path, stamp: St
     unchanged(store)?;
     let from = from.to_string_lossy();
     store.conn.execute("ATTACH ?1 AS restored", &[(&*from).into()])?;
-    // The references are as right as they are there, whatever order the tables come in.
+    // The references are valid at the end, whatever order the tables are copied in.
     store.conn.execute("PRAGMA foreign_keys = OFF", &[])?;
     let taken = take_rows(store, known, stamp);
     store.conn.execute("PRAGMA foreign_keys = ON", &[])?;
@@ -131,7 +131,7 @@ fn take_rows(store: &Store, known: &Known, stamp: Stamp<'_>) -> Result<(), Store
     for table in &tables {
         store.conn.execute(&format!("INSERT INTO main.\"{table}\" SELECT * FROM restored.\"{table}\""), &[])?;
     }
-    // What nothing is known of since then.
+    // If nothing newer is known.
     for table in USES.into_iter().chain(["announced_secret"]) {
         store.conn.execute(&format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM restored.{table}"), &[])?;
     }
@@ -155,7 +155,7 @@ pub(super) fn move_away(place: &Path, now: Timestamp) -> Result<PathBuf, Restore
     let Some(kept) = names(place, now).find(|path| fs::symlink_metadata(path).is_err()) else {
         unreachable!("there is a name for every number")
     };
-    // The log first: beside another file it would be taken for the log of that one.
+    // The log first: beside another file, it would be taken for that file's log.
     for (from, to) in files::all_of(place).iter().zip(files::all_of(&kept)) {
         match fs::rename(from, &to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&to)(error)),
@@ -166,18 +166,18 @@ pub(super) fn move_away(place: &Path, now: Timestamp) -> Result<PathBuf, Restore
     Ok(kept)
 }
 
-/// Moves a finished store to a place where there is nothing.
+/// Moves a finished store to an empty place.
 pub(super) fn move_in(from: &Path, place: &Path) -> Result<(), RestoreError> {
     let failed = |error| RestoreError::Io { path: place.to_owned(), error };
     Store::open(from)?.become_another()?;
     for leftover in files::all_of(place) {
-        // Of a store that is gone.
+        // It belongs to a store that is gone.
         let _ = fs::remove_file(leftover);
     }
     let file = File::open(from).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     if fs::symlink_metadata(place).is_ok_and(|found| found.is_file() && found.len() == 0) {
-        // Somebody reserved the name.
+        // Another program reserved the name.
         fs::remove_file(place).map_err(failed)?;
     }
     platform::rename_new(from, place).map_err(failed)?;
@@ -185,7 +185,7 @@ pub(super) fn move_in(from: &Path, place: &Path) -> Result<(), RestoreError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
-/// Copies a file that nobody uses.
+/// Copies a file that is not in use.
 pub(super) fn copy_file(from: &Path, to: &Path) -> Result<(), RestoreError> {
     let failed = |error| RestoreError::Io { path: to.to_owned(), error };
     let mut target = platform::private_file(to).map_err(failed)?;

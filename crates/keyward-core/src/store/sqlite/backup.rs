@@ -1,8 +1,8 @@
 //! A copy of the store, made while others read and write.
 //!
-//! `VACUUM INTO` reads one snapshot in one transaction, so the copy is of one moment, and writers do not wait
-//! for it. The copy is a single file without a log: to restore it is to copy it back. It is written under
-//! another name, looked through as a store would be, and only then gets its own.
+//! `VACUUM INTO` reads one snapshot in one transaction, so the copy shows one moment, and writers do not wait for it.
+//! The copy is a single file without a log. It is written under another name, checked like a store, and only then gets
+//! its own name.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::store::history::{self, ChainCheck};
 pub struct BackupReport {
     /// How many keys it holds.
     pub keys: u64,
-    /// How many events it tells of.
+    /// How many events its history has.
     pub events: u64,
     /// How large it is, in bytes.
     pub bytes: u64,
@@ -31,7 +31,7 @@ pub struct BackupReport {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The file is there already.
+    /// The file exists already.
     #[error("{} already exists", .0.display())]
     Exists(PathBuf),
     /// The file cannot be written.
@@ -42,7 +42,7 @@ pub enum BackupError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// The store or the copy is not what it should be.
+    /// The store or the copy is damaged.
     #[error("the store, or the copy, is not sound: {0}")]
     Unsound(String),
     /// The store itself.
@@ -55,7 +55,7 @@ pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> R
     let failed = |error| BackupError::Io { path: path.to_owned(), error };
     let file = NewFile::begin(path)?;
     let target = file.unfinished().to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
-    // The copy is made of the tables: it would not show that an index leads past some of their rows.
+    // The copy is made from the tables: it would not show an index that misses some of their rows.
     if let Some(damage) = integrity::damage(conn).map_err(|error| error_of(store, error))? {
         return Err(BackupError::Unsound(damage));
     }
@@ -69,7 +69,7 @@ pub(in crate::store) fn write(conn: &Connection, store: &Path, path: &Path) -> R
     Ok(copied)
 }
 
-/// What an error of SQLite at the copy means: that there is no room for it does not make it unsound.
+/// What an SQLite error during the copy means: lack of space is not damage.
 fn at_the_copy(path: &Path, error: rusqlite::Error) -> BackupError {
     match error_of(path, error) {
         StoreError::Unusable { path, detail, .. } => BackupError::Io { path, error: std::io::Error::other(detail) },
@@ -77,7 +77,7 @@ fn at_the_copy(path: &Path, error: rusqlite::Error) -> BackupError {
     }
 }
 
-/// The pages of a copy are in another order: a log of the store does not fit to it.
+/// The pages of a copy are in another order, so a log of the store does not fit it.
 fn become_another_file(path: &Path) -> Result<(), BackupError> {
     let sql = |error: rusqlite::Error| at_the_copy(path, error);
     let copy = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;
@@ -85,7 +85,7 @@ fn become_another_file(path: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Opens the copy as a stranger would, and reads all of it.
+/// Opens the copy as any other program would, and reads all of it.
 pub(in crate::store) fn look_through(path: &Path) -> Result<BackupReport, BackupError> {
     let sql = |error: rusqlite::Error| at_the_copy(path, error);
     let copy = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sql)?;
@@ -102,7 +102,7 @@ pub(in crate::store) fn look_through(path: &Path) -> Result<BackupReport, Backup
     let unsound = |error: StoreError| BackupError::Unsound(error.to_string());
     let events = match history::check(&copy, |_| {}).map_err(unsound)? {
         ChainCheck::Intact { rows } => rows,
-        // A store whose history is broken is worth a copy too; a check of the history tells of it.
+        // A store with a broken history is worth copying too; a check of the history reports that.
         ChainCheck::Broken { .. } => history::count(&copy).map_err(unsound)?,
     };
     let keys = copy.alone("SELECT count(*) FROM key", &[], |row| row.count(0)).map_err(unsound)?;

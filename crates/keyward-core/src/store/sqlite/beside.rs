@@ -1,5 +1,4 @@
-//! The files that SQLite keeps beside a database, and that belong to it: what stands in them counts as if it stood in
-//! the database.
+//! The files that SQLite keeps beside a database: their content counts as part of the database.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,11 +8,11 @@ use crate::platform;
 use crate::store::error::StoreError;
 use crate::store::exposure::Weakness;
 
-/// How the name of the write-ahead log ends.
+/// The suffix of the write-ahead log.
 const LOG: &str = "-wal";
-/// How that of the memory ends which all who use the log share.
+/// The suffix of the memory that all users of the log share.
 const SHARED: &str = "-shm";
-/// How that of the rollback journal ends.
+/// The suffix of the rollback journal.
 const JOURNAL: &str = "-journal";
 
 fn with_end(path: &Path, end: &str) -> PathBuf {
@@ -27,7 +26,7 @@ pub(super) fn log_of(path: &Path) -> PathBuf {
     with_end(path, LOG)
 }
 
-/// The memory that all who use the log of the database at `path` share.
+/// The memory that all users of the log of the database at `path` share.
 pub(super) fn shared_of(path: &Path) -> PathBuf {
     with_end(path, SHARED)
 }
@@ -37,7 +36,7 @@ pub(super) fn journal_of(path: &Path) -> PathBuf {
     with_end(path, JOURNAL)
 }
 
-/// All files that SQLite keeps beside the database at `path`, whether they are there at the moment or not.
+/// All files that SQLite keeps beside the database at `path`, whether they exist at the moment or not.
 pub fn all_of(path: &Path) -> [PathBuf; 3] {
     [LOG, SHARED, JOURNAL].map(|end| with_end(path, end))
 }
@@ -47,8 +46,8 @@ pub(super) fn is_kept(name: &OsStr) -> bool {
     [LOG, SHARED, JOURNAL].iter().any(|end| name.as_encoded_bytes().ends_with(end.as_bytes()))
 }
 
-/// Refuses files that whoever could not write the store may have put there: they have to be files of somebody who
-/// could, and nothing but files.
+/// Refuses files that a user without write access to the store may have put there: they must be plain files, owned by a
+/// user who could write the store.
 pub(super) fn check(path: &Path, store: &fs::Metadata) -> Result<(), StoreError> {
     for file in all_of(path) {
         let Ok(found) = fs::symlink_metadata(&file) else { continue };
@@ -64,18 +63,18 @@ pub(super) fn check(path: &Path, store: &fs::Metadata) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Gives what is beside the store at `path` the group and the mode of the store: SQLite does so when it makes these files, and a log that
-/// was left behind keeps the mode that the store had then.
+/// Gives the files beside the store at `path` the group and the mode of the store: SQLite does so when it makes them,
+/// but a log left behind keeps the mode that the store had then.
 pub(super) fn align(path: &Path) {
     let Ok(store) = fs::symlink_metadata(path) else { return };
     for file in all_of(path) {
-        // Where it may not be done, whoever may does it.
+        // If this process may not do it, one that may does it later.
         let _ = platform::give_access_of(&store, &file);
     }
 }
 
-/// Takes what lies beside a path where there is no store out of the way. A log that is not empty is kept under another
-/// name: perhaps the store that it belongs to is only somewhere else.
+/// Moves aside files beside a path without a store. A log that is not empty is kept under another name: its store may
+/// only have been moved.
 pub(super) fn put_aside(path: &Path) -> std::io::Result<()> {
     for file in all_of(path) {
         let done = match fs::symlink_metadata(&file) {

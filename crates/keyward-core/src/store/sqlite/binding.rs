@@ -1,13 +1,13 @@
-//! Whether the log beside a file is the log of this file, and whether a file is in the state that its readers know.
+//! Whether the log beside a file belongs to it, and whether a file is in the state that its readers know.
 //!
-//! SQLite takes any log that lies there for the right one, and reads what is in both as one store. Where somebody put
-//! another file at the path while a program had the former one open, or beside a log that was left behind, pages of two
-//! files are mixed, and a key that was disabled may work again. So each commit writes down which file it is for, how
-//! many commits there were, and how many when the log was begun. That stands in the file too, as of when the log was
-//! last moved into it, and there it is read past SQLite: the one has to fit to the other.
+//! SQLite takes any log that it finds for the right one, and reads both as one store. Another file may have been put at
+//! the path while a program had the former one open, or beside a log that was left behind. Then pages of two files are
+//! mixed, and a disabled key may work again. So each commit records which file it is for, how many commits there were,
+//! and how many when the log was begun. The file has the same record, as of when the log was last moved into it, and
+//! there it is read without SQLite: the two records must fit together.
 //!
-//! What may break: a copy of the file alone, made by hand after the present log was begun and put back while there is
-//! something in the log. A copy by `backup` is another file.
+//! What may break: a copy of only the file, made by hand after the present log was begun and put back while the log
+//! holds anything. A copy by `backup` is another file.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -20,15 +20,15 @@ use super::connection::connect_immutable;
 use super::schema;
 use crate::platform;
 
-/// Which file of the store it is, and how many commits there were.
+/// Identifies the store's file, and counts its commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Binding {
     file: String,
     pub(super) commits: u64,
 }
 
-/// How the text begins in which it is kept. After it come the file, 32 hexadecimal digits, and the commits, 16 of them:
-/// always at the same length, so that it can be found in a page.
+/// The start of its text form. It is followed by the file, 32 hexadecimal digits, and the commits, 16 digits: the
+/// length is fixed so that the text can be found in a page.
 const MARK: &str = "keyward-file:";
 const FILE: usize = 32;
 const COMMITS: usize = 16;
@@ -39,8 +39,9 @@ impl Binding {
         Some(Self { file: file.to_owned(), commits: u64::from_str_radix(commits.get(..COMMITS)?, 16).ok()? })
     }
 
-    /// That of the file at `path` as if there were no log, wherever it stands. Nobody in this process may have the file
-    /// open: SQLite opens it here without locks, and when it is closed again, the system drops all that the process has.
+    /// The binding in the file at `path`, without the log, on whatever page it is. This process must not have the file
+    /// open elsewhere: SQLite opens it here without locks, and when it is closed, the system drops all locks of the
+    /// process.
     pub(super) fn of_the_file(path: &Path) -> Option<Self> {
         let conn = connect_immutable(path).ok()?;
         conn.query_row("SELECT binding FROM history_head", [], |row| row.get::<_, String>(0))
@@ -52,7 +53,7 @@ impl Binding {
         format!("{MARK}{}{:0COMMITS$x}", self.file, self.commits)
     }
 
-    /// That of the file alone, as if there were no log. `None` where it cannot be told, because somebody moved the page.
+    /// The binding in the file, without the log. `None` if it cannot be found, because the page was moved.
     pub(super) fn alone(file: &File, page: &Page) -> Option<Self> {
         if has_no_binding(file) {
             return Some(Self { file: String::new(), commits: 0 });
@@ -62,29 +63,30 @@ impl Binding {
         Self::parse(str::from_utf8(bytes.get(at..at + MARK.len() + FILE + COMMITS)?).ok()?)
     }
 
-    /// Whether the file may be in the state of `alone` when it is read as this with a log that was begun after the first
-    /// of `commits`. Without a log, they are one number.
+    /// Whether a file in the state `alone` can read as this together with a log begun after the first of `commits`.
+    /// Without a log, `commits` is a single number.
     pub(super) fn fits(&self, alone: &Self, commits: &RangeInclusive<u64>) -> bool {
-        // A file of an older schema has none yet: what brought it up to date is in the log.
+        // A file with an older schema has no binding yet: the upgrade is still in the log.
         (self.file == alone.file || alone.file.is_empty()) && commits.contains(&alone.commits)
     }
 }
 
-/// Says that the store is in another file from now on, which has the same number of commits.
+/// Marks the store as being in another file from now on, with the same number of commits.
 pub(in crate::store) const ANOTHER_FILE: &str =
     "UPDATE history_head SET binding = 'keyward-file:' || lower(hex(randomblob(16))) || substr(binding, 46)";
 
-/// The schema from which on a store has a binding.
+/// The schema that introduced the binding.
 const SINCE: u32 = 4;
 
-/// Whether the file alone is of an older schema. Its number stands in bytes 60 to 64 (file format of SQLite, 1.3).
+/// Whether the file itself, without the log, has an older schema. The schema's number is in bytes 60 to 64 (file format
+/// of SQLite, 1.3).
 fn has_no_binding(file: &File) -> bool {
     let mut header = [0; 64];
     platform::read_at(file, &mut header, 0).is_ok()
         && header[60..].try_into().is_ok_and(|bytes| u32::from_be_bytes(bytes) < SINCE)
 }
 
-/// What stands in the file and its log together.
+/// The record as read from the file and its log together.
 pub(super) struct Together {
     pub(super) binding: Binding,
     /// How many commits there were when the log was begun.
@@ -93,26 +95,27 @@ pub(super) struct Together {
 }
 
 impl Together {
-    /// Reads it by a connection.
+    /// Reads it through a connection.
     pub(super) fn read(conn: &Connection) -> rusqlite::Result<Self> {
         let mut statement = conn.prepare_cached("SELECT binding, log_base, log_salt FROM history_head")?;
         statement.query_row([], |row| {
-            // A text that somebody else wrote fits to nothing.
+            // A text that keyward did not write fits nothing.
             let binding =
                 Binding::parse(row.get_ref(0)?.as_str()?).unwrap_or(Binding { file: String::new(), commits: 0 });
             Ok(Self { binding, log_base: row.get::<_, i64>(1)?.cast_unsigned(), log_salt: row.get(2)? })
         })
     }
 
-    /// What the file alone may have.
+    /// The commit counts that the file itself may have.
     pub(super) fn possible(&self, log: Run) -> RangeInclusive<u64> {
         let most = self.binding.commits;
         if log == Run::Empty { most..=most } else { self.log_base..=most }
     }
 
-    /// Writes down that there is one commit more.
+    /// Counts one more commit.
     ///
-    /// An empty log begins with this commit. One with another salt was begun anew by the commit before, in the same place.
+    /// An empty log begins with this commit. A log with another salt was restarted by the previous commit, in the same
+    /// place.
     fn next(self, log: Run) -> Self {
         let Self { binding: Binding { file, commits }, log_base, log_salt } = self;
         let (log_base, log_salt) = match log {
@@ -124,19 +127,19 @@ impl Together {
     }
 }
 
-/// Writes down, in a transaction that is about to be committed, how the file and its log belong together.
+/// Records, in a transaction about to be committed, how the file and its log belong together.
 pub(in crate::store) fn bind(conn: &Connection, log: Run) -> rusqlite::Result<()> {
     let next = match Together::read(conn) {
         Ok(found) => {
             let (before, next) = ((found.log_base, found.log_salt), found.next(log));
             if log == Run::Empty || before != (next.log_base, next.log_salt) {
-                // So that the first page, which leads to all others, is in the log: with another file, it would not lead
-                // to where the binding is.
+                // This puts the first page, which leads to all others, into the log: with another file, it would not
+                // lead to the binding.
                 conn.pragma_update(None, "user_version", schema::VERSION)?;
             }
             next
         }
-        // The end of the history was removed: the next change makes it anew.
+        // The end of the history was removed: the next change restores it.
         Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(()),
         Err(error) => return Err(error),
     };
@@ -145,7 +148,7 @@ pub(in crate::store) fn bind(conn: &Connection, log: Run) -> rusqlite::Result<()
         .map(drop)
 }
 
-/// Where in the file the binding stands.
+/// The page of the file that holds the binding.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Page {
     start: u64,
@@ -167,14 +170,14 @@ impl Page {
     }
 }
 
-/// A log, as far as it tells which run of it this is.
+/// The state of a log that identifies its current run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Run {
-    /// There is nothing in it.
+    /// It is empty.
     Empty,
-    /// Its salt, in bytes 16 to 24 (file format of SQLite, 4.1), is another one in the next run.
+    /// Its salt, in bytes 16 to 24 (file format of SQLite, 4.1), which is different in the next run.
     Salt(i64),
-    /// It cannot be looked at now.
+    /// It cannot be read now.
     Untold,
 }
 
@@ -214,7 +217,7 @@ mod tests {
             now = now.next(log);
             assert_eq!(now.possible(Run::Salt(1)), possible);
         }
-        // It was begun anew by the third: this is the first to see it.
+        // The third commit restarted it: this is the first to see that.
         now = now.next(Run::Salt(2));
         assert_eq!((now.possible(Run::Salt(2)), now.possible(Run::Empty)), (9..=11, 11..=11));
         let alone = |commits| Binding { file: "f".repeat(FILE), commits };

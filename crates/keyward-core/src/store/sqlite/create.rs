@@ -1,4 +1,4 @@
-//! How a store comes to be: in a file, and in memory.
+//! Making a store: in a file and in memory.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,11 +14,11 @@ use crate::platform;
 use crate::store::db::{Kept, Sqlite};
 use crate::store::error::StoreError;
 
-/// The memory of a connection that writes all of a store, in KiB (negative, as SQLite has it).
+/// The cache of a connection that writes a whole store, in KiB (negative, as SQLite expects).
 #[cfg(feature = "postgres")]
 const CACHE: i64 = -16 * 1024;
 
-/// Makes the store at `path` unless there is something at that path.
+/// Makes the store at `path` unless something exists there.
 pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::from_io(path, "created", &error);
     if let Err(error @ StoreError::Foreign { .. }) = resolve(path) {
@@ -26,19 +26,20 @@ pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreE
     }
     let folder = parent(path);
     let journal = beside::journal_of(path);
-    // Whoever was making it may have been killed: then it is empty as soon as SQLite has looked at its journal.
+    // The process making it may have been killed: then it is empty once SQLite has read its journal.
     let is_whole = |found: fs::Metadata| !found.is_file() || found.len() > 0 && !journal.exists();
     if fs::symlink_metadata(path).is_ok_and(is_whole) {
         return Ok(());
     }
     platform::private_folders(&folder).map_err(failed)?;
     if fs::symlink_metadata(path).is_err() {
-        // Of a store that is not at this path any more: who still has that one open would share them with the new one.
+        // They belong to a store that is no longer at this path: a process that still has it open would share them with
+        // the new one.
         beside::put_aside(path).map_err(failed)?;
     }
     match platform::private_file(path) {
         Ok(file) => file.sync_all().and_then(|()| fs::File::open(&folder)?.sync_all()).map_err(failed)?,
-        // Somebody reserved the name, with mktemp for example. Nothing is in it yet.
+        // Another program reserved the name, for example with mktemp. The file is still empty.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             check_folder(&folder)?;
             let found = fs::symlink_metadata(path).map_err(failed)?;
@@ -54,7 +55,7 @@ pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreE
     let conn = connect(&resolve(path)?, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let sql = |error| error_of(path, error);
     harden(&conn, BUSY_TIMEOUT).map_err(sql)?;
-    // Something may be in it after all, and be another program's: then nothing is done to it.
+    // It may hold another program's data after all: then it is left alone.
     let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sql);
     if number("page_count")? > 0 && number("application_id")? != schema::APPLICATION_ID {
         return Ok(());
@@ -62,8 +63,8 @@ pub(in crate::store) fn create(path: &Path, now: Timestamp) -> Result<(), StoreE
     schema::create(&conn, now).map_err(sql)
 }
 
-/// A new store in an empty file of our own, which nobody else knows yet: nothing is waited for, and what does not succeed
-/// is thrown away with the file.
+/// A new store in an empty file that no other process knows yet: it waits for nothing, and on failure the file is
+/// thrown away.
 #[cfg(feature = "postgres")]
 pub(in crate::store) fn fresh(path: &Path, now: Timestamp) -> Result<Sqlite, StoreError> {
     let make = || {
@@ -92,7 +93,7 @@ pub(in crate::store) fn in_memory(path: PathBuf, now: Timestamp) -> Result<Sqlit
     Ok(Sqlite::new(conn, path, Kept::InMemory))
 }
 
-/// An empty database in memory, in the place of one that is closed.
+/// An empty in-memory database, to replace one that is closed.
 pub(in crate::store) fn nothing(path: PathBuf) -> Result<Sqlite, StoreError> {
     let conn = Connection::open_in_memory().map_err(|error| error_of(&path, error))?;
     Ok(Sqlite::new(conn, path, Kept::Nowhere))

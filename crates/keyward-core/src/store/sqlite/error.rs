@@ -1,4 +1,4 @@
-//! What SQLite's errors mean to a person.
+//! What SQLite's errors mean for a person.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub(in crate::store) fn error_of(path: &Path, error: rusqlite::Error) -> StoreEr
     let path = path.to_owned();
     let (failure, message) = match &error {
         rusqlite::Error::SqliteFailure(failure, message) => (failure, message),
-        // keyward writes no value that it cannot read: somebody else wrote this one.
+        // keyward never writes a value that it cannot read: another program wrote this one.
         rusqlite::Error::InvalidColumnType(..)
         | rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
@@ -27,7 +27,7 @@ pub(in crate::store) fn error_of(path: &Path, error: rusqlite::Error) -> StoreEr
     match failure.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Locked(path),
         ErrorCode::Unknown if is_missing_part(&detail()) => StoreError::Corrupt { detail: detail(), path },
-        // Constraints are checked before anything is written: these rows are not as keyward left them.
+        // Constraints are checked before anything is written: these rows are not as keyward wrote them.
         ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation => StoreError::Corrupt { detail: detail(), path },
         ErrorCode::NotADatabase => StoreError::Foreign { path, what: "not an SQLite database" },
         ErrorCode::DiskFull => StoreError::Unusable { path, verb: "written", detail: DISK_FULL.to_owned() },
@@ -40,7 +40,7 @@ pub(in crate::store) fn error_of(path: &Path, error: rusqlite::Error) -> StoreEr
     }
 }
 
-/// A table or a column that the schema has and the file has not; or what the rules in the file name, and no schema.
+/// A table or column that the file lacks, or that a constraint in the file names but no schema has.
 fn is_missing_part(message: &str) -> bool {
     message.starts_with("no such table")
         || message.starts_with("unknown function")
@@ -56,7 +56,7 @@ fn is_missing_part(message: &str) -> bool {
         || message.starts_with("foreign key mismatch")
 }
 
-/// SQLite says that something could not be opened; the system knows why.
+/// SQLite reports that something could not be opened; the system knows why.
 fn what_the_system_minds(path: &Path) -> Option<&'static str> {
     let folder = path.parent()?;
     if !platform::may_read(path) {

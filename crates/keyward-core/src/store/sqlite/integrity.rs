@@ -1,4 +1,4 @@
-//! Whether a file is in order as a database, and has what keyward made, and nothing else.
+//! Whether a file is a sound database, with exactly what keyward made.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use rusqlite::Connection;
 
 use super::schema;
 
-/// Whether SQLite finds the file in order: its pages, its indexes, and every reference. `None` for yes.
+/// What SQLite finds wrong with the file: its pages, its indexes, or any reference. `None` if nothing.
 ///
-/// SQLite counts the entries of an index only where every row has one. None of ours leaves rows out.
+/// SQLite counts the entries of an index only if every row has one, as in all of ours.
 pub(in crate::store) fn damage(conn: &Connection) -> rusqlite::Result<Option<String>> {
     let verdict: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
@@ -23,7 +23,7 @@ pub(in crate::store) fn damage(conn: &Connection) -> rusqlite::Result<Option<Str
     })
 }
 
-/// What is in the file that keyward did not make so, or is missing: tables, columns, indexes, triggers, views.
+/// Parts of the file that keyward did not make, or that are missing: tables, columns, indexes, triggers, views.
 pub(in crate::store) fn strange_parts(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let new = Connection::open_in_memory()?;
     schema::create(&new, Timestamp::UNIX_EPOCH)?;
@@ -40,7 +40,7 @@ pub(in crate::store) fn strange_parts(conn: &Connection) -> rusqlite::Result<Vec
     Ok(strange)
 }
 
-/// What a schema is made of, each with its definition, in which blanks and line ends do not matter.
+/// The parts of a schema, each with its definition, ignoring differences in white space.
 fn parts(conn: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
     let mut statement = conn.prepare("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema")?;
     let mut rows = statement.query([])?;

@@ -1,5 +1,5 @@
-//! What only a store in a file has: how it is made, opened, brought up to date, copied and looked through. SQLite's own
-//! interface is used here and behind [`super::db`], and nowhere else.
+//! What only a store in a file has: how it is made, opened, upgraded, copied and checked. SQLite's own interface is
+//! used only here and behind [`super::db`].
 
 pub(super) mod backup;
 pub(super) mod beside;

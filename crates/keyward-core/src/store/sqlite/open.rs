@@ -1,22 +1,22 @@
 //! How a store is opened.
 //!
-//! What may break here, and how it is kept from breaking:
+//! What may break here, and what prevents it:
 //!
-//! - **Permissions.** A new store is 0600 in a folder that is 0700, from the first moment: the file
-//!   is created with that mode before SQLite sees it, and SQLite gives its log the same mode.
-//! - **Two processes, a crash, a full disk.** The schema is made in one exclusive transaction of the
-//!   rollback journal: whoever comes second finds it made, and what does not succeed leaves an empty
-//!   file, which the next one takes for a place where a store can be made. WAL is switched on last.
-//! - **Links and second names.** The parent folder is resolved once; the file itself may not be a link. A file
-//!   that has another path, by a hard link or a mount of the file, is refused ([`place`](super::place)).
-//! - **Other files.** A folder, a text file, another program's database and a store of a newer
-//!   keyward are recognised and left alone. Only SQLite opens the file: the system drops all of a
-//!   process's locks on a file when that process closes it anywhere.
+//! - **Permissions.** A new store is 0600 in a folder that is 0700, from the start: the file is created with that mode
+//!   before SQLite sees it, and SQLite gives its log the same mode.
+//! - **Two processes, a crash, a full disk.** The schema is made in one exclusive transaction of the rollback journal:
+//!   the second process finds it made, and a failure leaves an empty file, in which the next process can make a store.
+//!   WAL is switched on last.
+//! - **Links and second names.** The parent folder is resolved once; the file itself may not be a link. A file with
+//!   another path, through a hard link or a mount of the file, is refused ([`place`](super::place)).
+//! - **Other files.** A folder, a text file, another program's database and a store of a newer keyward are recognised
+//!   and left alone. Only SQLite opens the file: when a process closes a file anywhere, the system drops all of its
+//!   locks on it.
 //! - **Another file at the same path**, or another state of it, while it is open: see [`watch`](super::watch).
-//! - **Files and folders that cannot be written, full disks.** SQLite cannot share a WAL store there. Where nothing
-//!   is left in a `-wal` file, the store is opened as immutable, only for reading.
-//! - **Older schemas.** Who changes a store brings it up to date. Who only reads it, or may do no more, reads a copy in
-//!   memory that is brought up to date there.
+//! - **Files and folders that cannot be written, full disks.** SQLite cannot share a WAL store there. If nothing is
+//!   left in a `-wal` file, the store is opened as immutable, only for reading.
+//! - **Older schemas.** Opening a store for changes upgrades it. A process that only reads it, or may not write it,
+//!   reads a copy in memory that is upgraded there.
 //! - **Network file systems.** WAL needs shared memory, so a store on NFS or SMB is not supported.
 
 use std::fs;
@@ -36,23 +36,23 @@ use crate::store::db::{Kept, Sqlite};
 use crate::store::error::{DISK_FULL, READ_ONLY, StoreError};
 use crate::store::exposure::Exposure;
 
-/// The largest store of an older schema that is copied into memory to be read: 256 MiB.
+/// The largest store with an older schema that is copied into memory for reading: 256 MiB.
 const LARGEST_COPY: i64 = 256 << 20;
 
-/// What the store is opened for.
+/// The purpose of opening a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Purpose {
-    /// To be read, and changed where the system allows. A store of an older schema is brought up to date.
+    /// For reading, and for changes if the system allows. An older schema is upgraded.
     Change,
-    /// To be read. The file is left as it is.
+    /// For reading. The file is left unchanged.
     Read,
 }
 
-/// An open database, and what is worth telling about it.
+/// An open database, and what should be reported about it.
 pub(in crate::store) struct OpenFile {
     pub engine: Sqlite,
     pub path: PathBuf,
-    /// Why nothing can be written, if that is so.
+    /// Why nothing can be written, if that is the case.
     pub unwritable: Option<String>,
     pub exposure: Option<Exposure>,
 }
@@ -62,12 +62,12 @@ pub(in crate::store) fn open(path: &Path, purpose: Purpose, patience: Duration) 
     let path = resolve(path)?;
     let exposure = check_file(&path)?;
     let file = |(engine, unwritable)| OpenFile { engine, path: path.clone(), unwritable, exposure };
-    // Who may only read the file would leave a log beside it that belongs to them, and lock its owner out.
+    // A user who may only read the file would leave a log of their own beside it, and lock its owner out.
     if !platform::may_write(&path) && platform::may_read(&path) && nothing_in_the_log(&path) {
         return open_immutable(&path, READ_ONLY).map(file);
     }
     match open_shared(&path, purpose, patience) {
-        // A folder that cannot be written, or a disk without room for the memory that is shared.
+        // The folder cannot be written, or the disk has no room for the shared memory.
         Err(StoreError::Unusable { path: of, verb, detail }) if nothing_in_the_log(&path) => {
             let why = if detail == DISK_FULL { DISK_FULL } else { READ_ONLY };
             open_immutable(&path, why).map(file).map_err(|error| match error {
@@ -79,20 +79,20 @@ pub(in crate::store) fn open(path: &Path, purpose: Purpose, patience: Duration) 
     }
 }
 
-/// Opens it as one that others read and write meanwhile.
+/// Opens it as a store that others read and write meanwhile.
 fn open_shared(path: &Path, purpose: Purpose, patience: Duration) -> Result<(Sqlite, Option<String>), StoreError> {
     let sql = |error| error_of(path, error);
     let mut watch = Watch::of_a_shared(path)?;
     let (mut conn, mut schema) = connected(path, patience).map_err(|error| match error {
-        // What can be read, and only without the log, is not damaged.
+        // If it can be read, but only without the log, it is not damaged.
         StoreError::Corrupt { .. } if watch.has_log() && watch.is_alone() && Binding::of_the_file(path).is_some() => {
             watch.stale_log()
         }
         error => error,
     })?;
     if schema == schema::VERSION && !watch.check_log(&conn)? {
-        // Another program may have moved the page that tells. The file is looked at as if there were no log, for which
-        // nobody in this process may have it open.
+        // Another program may have moved the page with the binding. The file is read without its log, and for that this
+        // process must not have it open.
         drop(conn);
         let alone = if watch.is_alone() { Binding::of_the_file(path) } else { None };
         (conn, schema) = connected(path, patience)?;
@@ -121,7 +121,7 @@ fn open_shared(path: &Path, purpose: Purpose, patience: Duration) -> Result<(Sql
     Ok((Sqlite::new(conn, path.to_owned(), Kept::InFile(Box::new(watch))), is_read_only.then(|| READ_ONLY.to_owned())))
 }
 
-/// A connection that leaves the log alone until it is known to belong to the file, and the schema of the store.
+/// A connection that does not touch the log until it is known to belong to the file, and the schema of the store.
 fn connected(path: &Path, patience: Duration) -> Result<(Connection, i64), StoreError> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     leave_log(&conn, !nothing_in_the_log(path));
@@ -130,7 +130,7 @@ fn connected(path: &Path, patience: Duration) -> Result<(Connection, i64), Store
     Ok((conn, schema))
 }
 
-/// Opens it as one that nobody writes.
+/// Opens it as a file that no one writes.
 fn open_immutable(path: &Path, why: &str) -> Result<(Sqlite, Option<String>), StoreError> {
     let watch = Watch::of_a_frozen(path)?;
     let mut conn = connect_immutable(path)?;
@@ -141,7 +141,7 @@ fn open_immutable(path: &Path, why: &str) -> Result<(Sqlite, Option<String>), St
     Ok((Sqlite::new(conn, path.to_owned(), Kept::InFile(Box::new(watch))), Some(why.to_owned())))
 }
 
-/// A copy in memory of a store of an older schema, brought up to date.
+/// An upgraded copy in memory of a store with an older schema.
 fn copied(conn: &Connection, path: &Path) -> Result<Connection, StoreError> {
     let sql = |error| error_of(path, error);
     let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sql);
@@ -156,12 +156,12 @@ fn copied(conn: &Connection, path: &Path) -> Result<Connection, StoreError> {
     Ok(copy)
 }
 
-/// Whether everything that was written is in the main file.
+/// Whether everything written is in the main file.
 fn nothing_in_the_log(path: &Path) -> bool {
     fs::metadata(beside::log_of(path)).map_or(true, |found| found.len() == 0)
 }
 
-/// Checks that this is a store of ours, of a schema that we know, and returns which.
+/// Checks that this is a keyward store with a known schema, and returns its number.
 fn recognise(conn: &Connection, path: &Path) -> Result<i64, StoreError> {
     let sql = |error| error_of(path, error);
     let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sql);
@@ -181,7 +181,7 @@ fn recognise(conn: &Connection, path: &Path) -> Result<i64, StoreError> {
     Ok(found)
 }
 
-/// A migration that meets what it does not expect: the file is not of the schema that its number says.
+/// The error for a migration that finds something unexpected: the file does not have the schema that its number says.
 fn not_of_schema(path: &Path, schema: i64, error: rusqlite::Error) -> StoreError {
     match error_of(path, error) {
         StoreError::Bug(cause) => StoreError::Corrupt {

@@ -9,10 +9,10 @@ use crate::platform::{self, OtherUsers, Status};
 use crate::store::error::StoreError;
 use crate::store::exposure::{Exposure, Weakness};
 
-/// The smallest page, and so the smallest database. SQLite takes a shorter file for an empty one.
+/// The smallest page, and so the smallest database. SQLite treats a shorter file as empty.
 const SMALLEST_DATABASE: u64 = 512;
 
-/// The path with its parent folder resolved. The last part is left alone, so that a link shows.
+/// The path with its parent folder resolved. The last part is not resolved, so that a link is noticed.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     let Some(name) = path.file_name() else {
         return Err(StoreError::Foreign { path: path.to_owned(), what: "a folder" });
@@ -35,8 +35,8 @@ pub(super) fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// Refuses a file that is not a store, or that others can change, before SQLite opens it. Returns what others can do
-/// to one that is used all the same.
+/// Refuses a file that is not a store, or that others can change, before SQLite opens it. Returns what others can do to
+/// a file that is accepted nevertheless.
 pub(super) fn check_file(path: &Path) -> Result<Option<Exposure>, StoreError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -72,7 +72,7 @@ fn insecure(path: &Path, weakness: Weakness) -> StoreError {
     StoreError::Insecure { path: path.to_owned(), weakness }
 }
 
-/// Who can write a folder can put another file in the place of the store, unless it is sticky.
+/// Anyone who can write a folder can replace the store, unless the folder is sticky.
 pub(super) fn check_folder(folder: &Path) -> Result<(), StoreError> {
     let found = fs::metadata(folder).map_err(|error| StoreError::from_io(folder, "opened", &error))?;
     if !platform::anybody_may_replace_in(&found) {
@@ -81,8 +81,8 @@ pub(super) fn check_folder(folder: &Path) -> Result<(), StoreError> {
     Err(insecure(folder, Weakness::OpenFolder))
 }
 
-/// Refuses a file with a second path. SQLite keeps the log beside the path by which it opens a file: under two paths it
-/// has two logs, and what is written to one of them is not seen by who uses the other.
+/// Refuses a file with a second path. SQLite keeps the log beside the path by which it opens a file: with two paths
+/// there are two logs, and users of one do not see what is written to the other.
 pub(super) fn check_names(path: &Path) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::from_io(path, "opened", &error);
     let status = Status::of(path).map_err(failed)?;

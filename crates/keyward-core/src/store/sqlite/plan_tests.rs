@@ -1,7 +1,7 @@
 //! How SQLite finds what a command asks for: every statement that the store runs, as it runs it, and its plan.
 //!
-//! A table that grows with the keys is searched by an index. It is read from one end to the other only by what is
-//! about all keys, and then in the order that is wanted, so that nothing is sorted and a limit ends it.
+//! A table that grows with the keys is searched by an index. It is read whole only by commands about all keys, and then
+//! in the wanted order, so that nothing is sorted and a limit can end it early.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// A store that writes down the statements that it runs.
+/// A store that records the statements that it runs.
 fn watched() -> (Store, Statements) {
     let mut store = Store::in_memory(at(0)).unwrap();
     let seen = Statements::default();
@@ -42,7 +42,7 @@ fn watched() -> (Store, Statements) {
     (store, seen)
 }
 
-/// What is read from one end to the other by the statements that `run` makes the store run.
+/// What the statements that `run` causes read whole.
 fn read_whole(run: impl FnOnce(&mut Store)) -> Vec<String> {
     const GROWING: [&str; 17] = [
         "key",
@@ -77,7 +77,7 @@ fn read_whole(run: impl FnOnce(&mut Store)) -> Vec<String> {
         for step in steps.map(Result::unwrap) {
             let mut words = step.split(' ');
             let is_scan = words.next() == Some("SCAN") && words.next().is_some_and(|table| GROWING.contains(&table));
-            // Nearly all that happens is about keys.
+            // Nearly all events are about keys.
             let is_scan = is_scan || step == "SEARCH history USING INDEX history_by_subject (subject_kind=?)";
             if is_scan || step.contains("AUTOMATIC") || step == SORTED {
                 found.push(step);
@@ -108,7 +108,7 @@ fn drafts() -> [Draft; 4] {
     .map(draft)
 }
 
-/// Settings with something in every place.
+/// Settings with a value in every field.
 pub(in crate::store) fn settings() -> Settings {
     let mut settings = Settings::with_prefix(Prefix::default());
     settings.group = Some(name("a"));
@@ -180,7 +180,7 @@ pub(in crate::store) fn live_and_die(store: &mut Store) -> Result<(), StoreError
 #[test]
 fn what_is_about_one_key_reads_no_table_whole() {
     let mut found = read_whole(|store| live_and_die(store).unwrap());
-    // The keys of a group that is deleted are told about in order.
+    // The history records the keys of a deleted group in order.
     found.retain(|step| step != SORTED);
     assert_eq!(found, [""; 0]);
 }
@@ -201,7 +201,7 @@ fn completion_searches_by_what_was_typed() {
 #[test]
 fn lists_search_by_their_filters() {
     const BY_NAME: &str = "SCAN k USING INDEX sqlite_autoindex_key_2";
-    // This index holds none but these.
+    // This index holds only these.
     let with = |change: fn(&mut Filter)| {
         let mut filter = Filter::default();
         change(&mut filter);
@@ -223,8 +223,8 @@ fn lists_search_by_their_filters() {
         ("expiry", with(|f| f.expires_by = Some(at(9))), vec![SORTED]),
         ("disabled", with(|f| f.state = State::Disabled.into()), vec![]),
         ("expired", with(|f| f.state = State::Expired.into()), vec![SORTED]),
-        // Most keys are active and older than that, and whether a key is suspended stands elsewhere: these are about
-        // all keys.
+        // Most keys are active and older than that, and suspension is stored elsewhere: these filters are about all
+        // keys.
         ("one of two owners", with(|f| f.owner = "a,b".parse().unwrap()), vec![SORTED]),
         ("one of two scopes", with(|f| f.scopes = vec!["a,b".parse().unwrap()]), vec![SORTED]),
         ("two names", with(|f| f.name = "a,b".parse().unwrap()), vec![SORTED]),
@@ -233,7 +233,7 @@ fn lists_search_by_their_filters() {
         ("unused", with(|f| f.unused_since = Some(at(9))), vec![BY_NAME]),
         ("the oldest", with(|f| f.sort = Sort::Created), vec!["SCAN k USING INDEX key_by_creation"]),
         ("the next to expire", with(|f| f.sort = Sort::Expires), vec!["SCAN k USING INDEX key_by_expiry"]),
-        // What was never used stands in no index.
+        // Keys that were never used are in no index.
         ("the longest unused", with(|f| f.sort = Sort::Used), vec!["SCAN k", SORTED]),
     ] {
         let list =

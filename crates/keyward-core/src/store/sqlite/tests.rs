@@ -1,4 +1,4 @@
-//! How the file is written: what only a look at the connection can show.
+//! How the file is written: what only the connection can show.
 
 use jiff::Timestamp;
 

@@ -1,4 +1,4 @@
-//! Files that are not finished yet: under a hidden name of the process that writes them, beside the one that they will be.
+//! Unfinished files: they have a hidden name that contains their process, beside the final one.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use super::beside;
 use crate::platform::process;
 
-/// A file that goes, with what SQLite keeps beside it, unless it has another name by then.
+/// A file that is removed when this is dropped, with SQLite's files beside it, unless it was renamed.
 #[derive(Debug)]
 pub(in crate::store) struct Unfinished(pub(in crate::store) PathBuf);
 
 impl Unfinished {
-    /// The name for what will be `path` one day. What processes that have ended left there is removed.
+    /// The name of the unfinished file for `path`. Leftovers of processes that have ended are removed.
     pub(in crate::store) fn of(path: &Path) -> Self {
         let mut start = OsString::from(".");
         start.push(path.file_name().unwrap_or_default());

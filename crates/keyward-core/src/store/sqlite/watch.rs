@@ -1,9 +1,10 @@
-//! Whether the open file is still the one at its path, and in the state that SQLite knows of.
+//! Whether the open file is still the one at its path, and in the state that SQLite knows.
 //!
-//! SQLite does not look. It goes on with a file that was replaced or removed, and with what it has read of one that
-//! somebody copied another over: its own counter, `data_version`, tells only of what came by way of SQLite. So a glance
-//! at the path, which costs a microsecond, precedes each answer and each commit. Where the file was changed and SQLite
-//! has no commit to tell of, either a log was moved into it, or something else: [`binding`](super::binding) tells which.
+//! SQLite does not check. It continues with a file that was replaced or removed, and with what it had read before
+//! another file was copied over it: its own counter, `data_version`, reports only changes made through SQLite. So a
+//! check of the path, which costs a microsecond, precedes each answer and each commit. If the file changed without a
+//! commit by SQLite, either a log was moved into it or something else happened: [`binding`](super::binding) tells
+//! which.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -21,16 +22,16 @@ use crate::platform::{self, FileId, Status};
 use crate::store::error::StoreError;
 use crate::store::exposure::Weakness;
 
-/// What a glance at the path shows.
+/// The result of a check of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Sight {
-    /// The store as it was.
+    /// The store is unchanged.
     Same,
     /// Another connection has written to it.
     Written,
-    /// The connection reads what is not there any more: it has to be opened again.
+    /// The connection reads outdated data: it must be opened again.
     Old,
-    /// Another file is at the path, or was copied over this one: everybody in this process has to close it first.
+    /// Another file is at the path, or was copied over this one: every connection in this process must be closed first.
     Replaced,
 }
 
@@ -43,9 +44,9 @@ pub(in crate::store) struct Watch {
     shared_path: PathBuf,
     log: Log,
     version: i64,
-    /// Where in the file its binding stands.
+    /// The page of the file that holds its binding.
     page: Option<Page>,
-    /// The commits of the file alone at the last look: there are never fewer.
+    /// The commits of the file itself at the last check: there are never fewer.
     commits: Cell<u64>,
 }
 
@@ -54,11 +55,11 @@ pub(in crate::store) struct Watch {
 enum Log {
     /// SQLite works with this one and its shared memory, once they are there.
     Shared(Option<[Option<FileId>; 2]>),
-    /// The file is read as one that nobody writes, and so neither is its log.
+    /// The file is read as one that no one writes, so its log must not change either.
     Frozen(Option<Status>),
 }
 
-/// How often it is looked before a log is held for that of another file.
+/// How often to check before a log is taken to belong to another file.
 const LOOKS: u32 = 5;
 
 impl Watch {
@@ -67,7 +68,7 @@ impl Watch {
         Self::new(path, Log::Shared(None))
     }
 
-    /// For a file that is read as one that nobody writes.
+    /// For a file that is read as one that no one writes.
     pub(super) fn of_a_frozen(path: &Path) -> Result<Self, StoreError> {
         Self::new(path, Log::Frozen(filled(&beside::log_of(path))))
     }
@@ -87,7 +88,7 @@ impl Watch {
         })
     }
 
-    /// SQLite has opened the file.
+    /// Called when SQLite has opened the file.
     pub(super) fn begin(&mut self, conn: &Connection) -> Result<(), StoreError> {
         self.version = number(conn, &self.held.path, DATA_VERSION)?;
         if status(&self.held.path)?.id != self.status.id {
@@ -102,13 +103,13 @@ impl Watch {
         Ok(())
     }
 
-    /// Whether the log belongs to the file, as far as can be told from here.
+    /// Whether the log belongs to the file, as far as can be known here.
     pub(super) fn check_log(&mut self, conn: &Connection) -> Result<bool, StoreError> {
         self.page = Some(Page::find(conn).map_err(|error| error_of(&self.held.path, error))?);
         Ok(!self.has_log() || self.fits(conn))
     }
 
-    /// Makes sure that the log belongs to the file, of which this is the binding.
+    /// Checks that the log belongs to the file with this binding.
     ///
     /// # Errors
     /// [`Weakness::StaleLog`].
@@ -121,7 +122,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Whether nobody else in this process has the file open.
+    /// Whether this process has the file open only here.
     pub(super) fn is_alone(&self) -> bool {
         Arc::strong_count(&self.held) == 1
     }
@@ -131,7 +132,7 @@ impl Watch {
         StoreError::Insecure { path: self.held.path.clone(), weakness: Weakness::StaleLog(self.log_path.clone()) }
     }
 
-    /// Whether what stands in the file alone may be what `conn` reads as one with the log.
+    /// Whether the binding in the file fits what `conn` reads from the file and log together.
     pub(in crate::store) fn fits(&self, conn: &Connection) -> bool {
         // Others may write in between, and a page may be read while it is written.
         (0..LOOKS).any(|_| self.fits_now(conn))
@@ -139,13 +140,13 @@ impl Watch {
 
     fn fits_now(&self, conn: &Connection) -> bool {
         let Some(page) = self.page else { return true };
-        // In this order: what others commit meanwhile is in the second, and not only in the first.
+        // In this order: commits made meanwhile are then in the second, never only in the first.
         let alone = Binding::alone(&self.held.file, &page);
         let together = match Together::read(conn) {
             Ok(together) => together,
-            // What SQLite knows of the pages does not hold.
+            // What SQLite knows of the pages is out of date.
             Err(error) if is_damage(&error) => return false,
-            // A store whose history has no end any more has no binding either.
+            // A store whose history has lost its end has no binding either.
             Err(_) => return true,
         };
         let known = self.commits.get();
@@ -157,11 +158,10 @@ impl Watch {
         fits
     }
 
-    /// Looks whether the store is as it was at the last look, and takes what it sees for known, if SQLite can explain
-    /// it.
+    /// Checks whether the store has changed since the last check, and accepts what it sees if SQLite can explain it.
     ///
     /// # Errors
-    /// Where there is no store any more, or one that may not be used.
+    /// If the store is gone or must not be used.
     pub(in crate::store) fn look(&mut self, conn: &Connection) -> Result<Sight, StoreError> {
         let path = &self.held.path;
         let now = status(path)?;
@@ -182,8 +182,8 @@ impl Watch {
         }
         let path = &self.held.path;
         let version = match number(conn, path, DATA_VERSION) {
-            // Another file was copied over this one, and what SQLite knows of the pages does not hold. Whether that one
-            // is damaged is found by whoever opens it.
+            // Another file was copied over this one, and what SQLite knows of the pages is out of date. Opening the new
+            // file shows whether it is damaged.
             Err(StoreError::Corrupt { .. }) if now != self.status => {
                 self.held.give_up();
                 return Ok(Sight::Replaced);
@@ -202,13 +202,13 @@ impl Watch {
             self.held.give_up();
             return Ok(Sight::Replaced);
         }
-        // A newer keyward may have changed the schema under our feet.
+        // A newer keyward may have upgraded the schema meanwhile.
         let (found, known) = (number(conn, path, USER_VERSION)?, schema::VERSION);
         if found > known {
             return Err(StoreError::Newer { path: path.clone(), found, known });
         }
         if self.page.is_some() {
-            // Nobody but another program moves the page.
+            // Only another program moves the page.
             self.page = Page::find(conn).ok();
         }
         // Something may have been copied over the file before others wrote to it.
@@ -220,10 +220,10 @@ impl Watch {
         Ok(Sight::Written)
     }
 
-    /// Makes sure that the file is still the one at its path, between a look and a commit.
+    /// Checks that the file is still the one at its path, between a full check and a commit.
     ///
     /// # Errors
-    /// [`StoreError::Replaced`], or where there is none.
+    /// [`StoreError::Replaced`], or another error if there is none.
     pub(in crate::store) fn check(&self) -> Result<(), StoreError> {
         if status(&self.held.path)?.id == self.status.id {
             Ok(())
@@ -232,21 +232,21 @@ impl Watch {
         }
     }
 
-    /// Moves what stands in the log into the file, which is not at its path any more: SQLite finds the log by the path.
+    /// Moves the content of the log into the file, which is no longer at its path: SQLite finds the log by the path.
     ///
     /// # Errors
-    /// [`Weakness::StaleLog`], where the log is still there. Nobody may open the other file then.
+    /// [`Weakness::StaleLog`], if the log is still there. The other file must not be opened then.
     pub(in crate::store) fn take_log_along(&self, conn: &Connection) -> Result<(), StoreError> {
         let Log::Shared(Some(own)) = self.log else { return Ok(()) };
         if status(&self.held.path).is_ok_and(|now| now.id == self.status.id) {
-            // Something was copied over the file, and what stands in the log is worth nothing with that.
+            // Another file was copied over this one, and the content of the log is useless with that.
             return if self.has_log() { Err(self.stale_log()) } else { Ok(()) };
         }
         if !self.fits(conn) {
-            // It is that of the other file by now.
+            // It belongs to the other file by now.
             return Ok(());
         }
-        // What came of it is seen from the file.
+        // The file shows whether it worked.
         let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         match Status::of(&self.log_path) {
             Ok(found) if own[0] == Some(found.id) && !found.is_empty() => Err(self.stale_log()),
@@ -254,23 +254,23 @@ impl Watch {
         }
     }
 
-    /// Whether somebody wrote to a file that is read as one that nobody writes. SQLite itself never looks again at one.
+    /// Whether a file that is read as immutable was written meanwhile. SQLite itself never checks.
     pub(in crate::store) fn is_outdated(&self) -> bool {
         let Log::Frozen(log) = &self.log else { return false };
         Status::of(&self.held.path).ok() != Some(self.status) || filled(&self.log_path) != *log
     }
 
-    /// How long the log is, in bytes.
+    /// The length of the log in bytes.
     pub(in crate::store) fn log_length(&self) -> u64 {
         Status::of(&self.log_path).map_or(0, |found| found.size())
     }
 
-    /// Whether something stands in the log.
+    /// Whether the log holds anything.
     pub(in crate::store) fn has_log(&self) -> bool {
         self.log_length() > 0
     }
 
-    /// Whether whoever can read the store can read what is beside it as well; it is seen to, where that is possible.
+    /// Whether everyone who can read the store can read the files beside it too; sets that right if possible.
     pub(in crate::store) fn others_can_read_log(&self) -> bool {
         let Ok(store) = self.held.file.metadata() else { return false };
         [&self.log_path, &self.shared_path].into_iter().all(|file| platform::give_access_of(&store, file).is_ok())
@@ -281,7 +281,7 @@ impl Watch {
         Run::of(&self.log_path)
     }
 
-    /// The log that SQLite works with, if it is there by now. One may lie there that belongs to nobody.
+    /// The log that SQLite uses, if it exists by now. A stray log may be there too.
     fn own_log(&self, conn: &Connection) -> Option<[Option<FileId>; 2]> {
         let has_log = |mode: String| mode == "wal";
         let uses_one = conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).is_ok_and(has_log);
@@ -293,7 +293,7 @@ impl Watch {
         [&self.log_path, &self.shared_path].map(|path| Status::of(path).ok().map(|found| found.id))
     }
 
-    /// Whether the log, or the memory that is shared with it, was removed or replaced: others use other ones by now.
+    /// Whether the log, or its shared memory, was removed or replaced: others now use different ones.
     pub(in crate::store) fn has_lost_log(&self) -> bool {
         matches!(self.log, Log::Shared(Some(known)) if self.log_now() != known)
     }
@@ -310,12 +310,12 @@ fn status(path: &Path) -> Result<Status, StoreError> {
     })
 }
 
-/// The status of a log that something stands in. An empty one comes and goes with those who look at the store.
+/// The status of a log that is not empty. An empty one comes and goes with readers of the store.
 fn filled(log: &Path) -> Option<Status> {
     Status::of(log).ok().filter(|found| !found.is_empty())
 }
 
-/// A counter of SQLite's that moves when another connection commits.
+/// An SQLite counter that moves when another connection commits.
 const DATA_VERSION: &str = "PRAGMA data_version";
 /// The number of the schema.
 const USER_VERSION: &str = "PRAGMA user_version";
@@ -330,16 +330,16 @@ static OPEN: Mutex<Vec<Weak<Held>>> = Mutex::new(vec![]);
 
 /// A file that this process has open as a store, once for all of its connections.
 ///
-/// SQLite shares memory by the name of the file that holds it. Of two files that are open at one path, one after the
-/// other, the second would be read with what is known of the first. So the first has to be closed before.
+/// SQLite shares memory by the name of the file that holds it. If two files were open in turn at one path, the second
+/// would be read with what is known of the first. So the first must be closed before.
 #[derive(Debug)]
 struct Held {
     path: PathBuf,
     id: FileId,
-    /// To read the file past SQLite. It stays open for as long as any connection does: when it is closed, the system
-    /// drops all locks that the process has on the file.
+    /// For reading the file without SQLite. It stays open as long as any connection: when it is closed, the system
+    /// drops all locks of the process on the file.
     file: File,
-    /// Whether it has to be closed by all before it is opened again.
+    /// Whether all connections must close it before it is opened again.
     is_given_up: AtomicBool,
 }
 
@@ -350,7 +350,7 @@ impl Held {
         let same: Vec<_> = open.iter().filter_map(Weak::upgrade).filter(|other| other.path == path).collect();
         let id = status(path)?.id;
         if let Some(other) = same.first() {
-            // Several are there only where one of them is given up.
+            // There are several only if one of them is given up.
             let is_good = other.id == id && !other.is_given_up.load(Ordering::SeqCst);
             return if is_good { Ok(Arc::clone(other)) } else { Err(StoreError::Locked(path.to_owned())) };
         }

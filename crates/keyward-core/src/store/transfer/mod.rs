@@ -1,21 +1,21 @@
-//! All of a store in another place: copied, moved, or backed up from a server into a file.
+//! A whole store in another place: copied, moved, or backed up from a server into a file.
 //!
-//! Rows are the same bytes there: secrets' hashes, the numbers of rows and public ids, the history with its hashes, what
-//! was used, settings. The store is the same one, by its id. The source is read under its lock, everything is written in one transaction of
-//! the target, read back inside it and compared. [`tables`] says what is copied and what is not.
+//! The rows are copied byte for byte: hashes of secrets, row numbers and public ids, the history with its hashes,
+//! usage, settings. The store keeps its identity. The source is read under its lock; everything is written in one
+//! transaction of the target, read back inside it and compared. [`tables`] says what is copied and what is not.
 //!
 //! # A move
 //!
-//! 1. The source is marked as on its way: from then on it refuses whoever would change it or verify by it.
-//! 2. It is locked, copied, and the target is committed, with one more event of its history, `store.move`.
+//! 1. The source is marked as on its way: from then on it refuses changes and verification.
+//! 2. It is locked and copied, and the target is committed with one more event in its history, `store.move`.
 //! 3. Under the same lock the source is marked as moved.
 //!
-//! Whoever is killed in between leaves a source that is only read, and a target that is empty or whole. The same move once
-//! more looks which of the two, and goes on from there. A move that fails takes its mark away, if nothing was committed in
-//! the target for sure.
+//! A kill in between leaves a source that can only be read, and a target that is empty or complete. Repeating the move
+//! finds out which, and continues from there. A failed move removes its mark if certainly nothing was committed in the
+//! target.
 //!
-//! What may break: that both places are written to. So the mark is there before anything is copied, and goes only under
-//! the lock.
+//! What may break: both places could be written to. So the mark is set before anything is copied, and removed only
+//! under the lock.
 
 mod moving;
 mod rows;
@@ -39,11 +39,11 @@ use target::{State, Target};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
-    /// How many rows of each table.
+    /// The number of rows in each table.
     pub tables: Vec<(&'static str, u64)>,
     /// The end of the history in the new place.
     pub head: Head,
-    /// Whether it was there already: an earlier move had got so far.
+    /// Whether it was there already, from an earlier move that got so far.
     pub was_there: bool,
 }
 
@@ -51,16 +51,16 @@ pub struct Copied {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
-    /// The store that was to be copied.
+    /// The store to be copied failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The place where it was to go.
+    /// The target failed.
     #[error(transparent)]
     Target(StoreError),
-    /// There is a store already, or something else.
+    /// The target already holds a store, or something else.
     #[error("{} is not empty", .0.display())]
     Used(PathBuf),
-    /// Both are one.
+    /// The target is the store itself.
     #[error("{} is the store itself", .0.display())]
     Itself(PathBuf),
     /// The file cannot be written.
@@ -74,25 +74,25 @@ pub enum TransferError {
     /// What was read back is not what was written. Nothing was committed.
     #[error("what arrived in {} is not what was sent: {detail}", .path.display())]
     Differs {
-        /// The place where it was to go.
+        /// The target.
         path: PathBuf,
         /// What was found.
         detail: String,
     },
-    /// The move got as far as the commit of the target, and nobody knows whether that was made. The store is marked as on its
-    /// way, and the same move once more finds out.
+    /// The move got as far as the commit of the target, but whether that was made is unknown. The store is marked as on
+    /// its way; repeating the move finds out.
     #[error("nobody knows whether {} has the store: {error}", .path.display())]
     Unknown {
-        /// The place where it goes.
+        /// The target.
         path: PathBuf,
         /// Why it cannot be asked.
         error: StoreError,
     },
-    /// The store was moved, and its former place could not be marked as moved: it is marked as on its way. The same move
-    /// once more does the rest.
+    /// The store was moved, but its former place could not be marked as moved: it is still marked as on its way.
+    /// Repeating the move does the rest.
     #[error("the store is at {} now, but its former place does not say so yet: {error}", .path.display())]
     Unmarked {
-        /// The place where it is.
+        /// The new place.
         path: PathBuf,
         /// Why not.
         error: StoreError,
@@ -111,11 +111,11 @@ impl From<BackupError> for TransferError {
 }
 
 impl Store {
-    /// Copies all of the store to an empty place: a path where nothing is, or a database in which a store was founded and
-    /// nothing was done since. Nobody changes the store meanwhile.
+    /// Copies the whole store to an empty place: a path where nothing exists, or a database with a new, unused store.
+    /// No one can change the store meanwhile.
     ///
     /// # Errors
-    /// [`TransferError`] says which of the many reasons it is. Then the target is as it was.
+    /// [`TransferError`] says which of the many reasons it is. The target is unchanged then.
     pub fn copy_to(&self, place: &Place, stamp: Stamp<'_>) -> Result<Copied, TransferError> {
         let done = self.copy_rows(place, stamp);
         self.conn.wait_for(self.patience);
@@ -136,7 +136,7 @@ impl Store {
         Ok(Copied { tables, head, was_there: false })
     }
 
-    /// Who governs the store as a whole may take it elsewhere.
+    /// Only a user who may govern the whole store may move it elsewhere.
     fn check_may_transfer(&self, stamp: Stamp<'_>) -> Result<(), StoreError> {
         Ok(self.view()?.authority(stamp.actor)?.govern("store as a whole")?)
     }
@@ -154,7 +154,7 @@ pub(super) fn into_file(source: &Conn, file: NewFile) -> Result<BackupReport, Ba
     let target = Conn::new(sqlite::fresh(file.unfinished(), jiff::Timestamp::UNIX_EPOCH)?);
     let filling = View::to_fill(&target)?;
     target::clear(&target, EMPTY)?;
-    // A store whose history is broken is worth a copy too; a check of the history tells of it.
+    // A store with a broken history is worth copying too; a check of the history reports that.
     rows::copy(source, &target, EMPTY.seq, false).map_err(|error| match error {
         TransferError::Store(error) => BackupError::Store(error),
         TransferError::Target(StoreError::Unusable { path, detail, .. }) => {
@@ -163,15 +163,15 @@ pub(super) fn into_file(source: &Conn, file: NewFile) -> Result<BackupReport, Ba
         error => BackupError::Unsound(error.to_string()),
     })?;
     filling.commit()?;
-    // The last connection that is closed leaves one file.
+    // Closing the last connection leaves a single file.
     drop(target);
     let copied = look_through(file.unfinished())?;
     file.finish()?;
     Ok(copied)
 }
 
-/// Puts all of the store behind `source` in the place of what is in the open transaction of `target`, in which the first
-/// events up to `known` are the same. The store behind `target` is that one afterwards.
+/// Replaces everything in the open transaction of `target` with the store behind `source`. The events up to `known` are
+/// the same in both. Afterwards `target` has the identity of `source`.
 pub(super) fn replace(source: &Conn, target: &Conn, known: Head) -> Result<(), StoreError> {
     target::clear(target, known)?;
     rows::copy(source, target, known.seq, true).map(drop).map_err(|error| match error {

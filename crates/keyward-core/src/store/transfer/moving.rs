@@ -14,11 +14,11 @@ use crate::store::view::View;
 use crate::store::{Stamp, Store};
 
 impl Store {
-    /// Moves the store to an empty place, or back to one that it was moved away from. From then on it can only be read
-    /// where it is now. The same move once more goes on where an earlier one was ended.
+    /// Moves the store to an empty place, or back to one that it was moved away from. From then on, its present place
+    /// can only be read. Repeating the move continues an interrupted one.
     ///
     /// # Errors
-    /// [`TransferError`] says which of the many reasons it is. Then the store is as it was, but for
+    /// [`TransferError`] says which of the many reasons it is. The store is unchanged then, except after
     /// [`TransferError::Unknown`].
     pub fn move_to(&mut self, place: &Place, stamp: Stamp<'_>) -> Result<Copied, TransferError> {
         let done = self.move_rows(place, stamp);
@@ -31,7 +31,7 @@ impl Store {
         self.check_writable()?;
         self.check_may_transfer(stamp)?;
         let name = place.name();
-        // What is wrong with the target keeps nobody from using the store.
+        // A problem with the target must not make the store unusable.
         let target = Target::open(place, stamp.now)?;
         let state = target.state(self.view()?.conn())?;
         if state == State::Used {
@@ -42,7 +42,7 @@ impl Store {
         let source = match View::to_copy(&self.conn, true) {
             Ok(source) => source,
             Err(error) => {
-                // Nobody has begun with it.
+                // No process has begun to use the target.
                 if !was_marked {
                     let _ = self.unmark();
                 }
@@ -56,12 +56,12 @@ impl Store {
         }
         let outcome = bring(source.conn(), target, &name, stamp).or_else(|error| {
             match committed(source.conn(), place) {
-                // The answer was lost, or somebody else did it.
+                // The answer was lost, or another process did it.
                 Ok(Some(head)) => Ok(Copied { tables: super::rows::counts(source.conn())?, head, was_there: true }),
                 Err(cause) if was_marked || matches!(error, TransferError::Target(StoreError::Unheard(_))) => {
                     Err(Failed::Unknown(cause))
                 }
-                // Or this run set the mark, and never got as far as a commit.
+                // Or this run set the mark, and never reached a commit.
                 Ok(None) | Err(_) => Err(Failed::NotThere(error)),
             }
         });
@@ -74,7 +74,7 @@ impl Store {
                 }
             }
             Err(Failed::NotThere(error)) => {
-                // Under the same lock, so that nobody else has gone on with it; unless that was lost.
+                // Under the same lock, so that no other process can have continued the move; unless the lock was lost.
                 if moved::clear(source.conn()).and_then(|()| source.commit()).is_err() {
                     self.unmark()?;
                 }
@@ -85,8 +85,8 @@ impl Store {
         }
     }
 
-    /// Marks the store as on its way, unless it is marked so. Whoever counts uses at the moment ends first. Returns
-    /// whether it was.
+    /// Marks the store as on its way, unless it already is. Counts in progress finish first. Returns whether it was
+    /// marked before.
     fn mark(&self, target: &Path) -> Result<bool, StoreError> {
         self.conn.begin_to_write()?;
         let changes = View::to_write(&self.conn);
@@ -107,7 +107,7 @@ impl Store {
         Ok(false)
     }
 
-    /// A store that was moved says so, rather than that the place is not empty.
+    /// For a moved store, reports that, rather than that the place is not empty.
     fn check_not_gone(&self) -> Result<(), StoreError> {
         let view = self.view()?;
         match moved::identity(view.conn())?.1 {
@@ -127,9 +127,9 @@ impl Store {
     }
 }
 
-/// Why a move did not come to its end.
+/// Why a move was not completed.
 enum Failed {
-    /// The target is as it was.
+    /// The target is unchanged.
     NotThere(TransferError),
     /// The target cannot be asked.
     Unknown(StoreError),

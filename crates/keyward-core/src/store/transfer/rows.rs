@@ -1,4 +1,4 @@
-//! The rows of a store, written to another place and compared with what arrived.
+//! Writes the rows of a store to another place, and compares what arrived.
 
 use sha2::{Digest as _, Sha256};
 
@@ -8,19 +8,19 @@ use crate::store::db::{Conn, Filling, Row, Value};
 use crate::store::error::StoreError;
 use crate::store::history::{self, EMPTY, Head, Stop};
 
-/// How many rows of each table there are, in the order of the tables.
+/// The number of rows in each table, in the order of the tables.
 pub(super) type Counts = Vec<(&'static str, u64)>;
 
-/// The most columns of a table.
+/// The largest number of columns in a table.
 const MOST: usize = 23;
 /// How much is hashed at once, in bytes.
 const PART: usize = 1 << 16;
 
-/// Copies all rows into the open transaction of `target`, which is empty but for the first `known` events of the history,
-/// reads them back and compares them: their number and a SHA-256 of each table, and the history row by row. With
-/// `is_strict`, a history that is not as it was written is refused.
+/// Copies all rows into the open transaction of `target`, which is empty except for the first `known` events of the
+/// history, then reads them back and compares: the number of rows and a SHA-256 of each table, and the history row by
+/// row. With `is_strict`, a history that is not as it was written is refused.
 ///
-/// Rows stream: what is kept of them in memory does not grow with their number.
+/// Rows are streamed: memory use does not grow with their number.
 pub(super) fn copy(source: &Conn, target: &Conn, known: i64, is_strict: bool) -> Result<Counts, TransferError> {
     let filling = Filling::new(target).map_err(TransferError::Target)?;
     let sent = TABLES.iter().map(|table| send(source, &filling, table, known)).collect::<Result<Vec<_>, _>>()?;
@@ -50,7 +50,7 @@ pub(super) fn copy(source: &Conn, target: &Conn, known: i64, is_strict: bool) ->
     Ok(TABLES.iter().zip(&sent).map(|(table, sent)| (table.title(), sent.rows)).collect())
 }
 
-/// The end of the history, and which store it is.
+/// Sets the end of the history, and the identity of the store.
 fn set_end(source: &Conn, target: &Conn, known: i64) -> Result<(), TransferError> {
     let from = history::identity(source)?;
     let Some((id, head)) = &from else {
@@ -75,7 +75,7 @@ fn set_end(source: &Conn, target: &Conn, known: i64) -> Result<(), TransferError
         })
 }
 
-/// How many rows of each table the store has that `conn` reads.
+/// The number of rows in each table of the store that `conn` reads.
 pub(super) fn counts(conn: &Conn) -> Result<Counts, StoreError> {
     TABLES
         .iter()
@@ -86,15 +86,15 @@ pub(super) fn counts(conn: &Conn) -> Result<Counts, StoreError> {
         .collect()
 }
 
-/// What a table holds.
+/// Sums over the content of a table.
 struct Sum {
     rows: u64,
     hash: [u8; 32],
-    /// The sums of the last four columns, where they are numbers.
+    /// The sums of the last four columns, if they are numbers.
     totals: [i64; 4],
 }
 
-/// Sends the rows of a table, and returns what they were.
+/// Sends the rows of a table, and returns their sums.
 fn send(source: &Conn, filling: &Filling<'_>, table: &Table, known: i64) -> Result<Sum, TransferError> {
     let target = filling.conn();
     let not_taken = |error| not_taken(source, target, table.title(), error);
@@ -105,7 +105,7 @@ fn send(source: &Conn, filling: &Filling<'_>, table: &Table, known: i64) -> Resu
                 return Err(row.damage(column).into());
             }
         }
-        // Of the history, the target may have some already.
+        // The target may already have some of the history.
         let is_there = table.name == HISTORY && matches!(values, [Value::Integer(seq), ..] if *seq <= known);
         if is_there { Ok(()) } else { rows.add(values).map_err(not_taken) }
     })?;
@@ -148,7 +148,7 @@ fn walk(
     Ok(Sum { rows, hash: hasher.finalize().into(), totals })
 }
 
-/// A value, so that no two different rows are the same bytes.
+/// Writes a value so that different rows never give the same bytes.
 fn write(value: &Value<'_>, bytes: &mut Vec<u8>) {
     let mut long = |mark: u8, content: &[u8]| {
         bytes.push(mark);
@@ -166,7 +166,7 @@ fn write(value: &Value<'_>, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Each key says how long its lists are: a row that is missing must not be missed in the new place for the first time.
+/// Each key records the lengths of its lists: a missing row must be noticed here, not only in the new place.
 fn check_lists(source: &Conn, sent: &[Sum]) -> Result<(), TransferError> {
     let sum_of = |name: &str| TABLES.iter().zip(sent).find(|(table, _)| table.name == name).map(|(_, sum)| sum);
     let Some(keys) = sum_of("key") else { return Ok(()) };
@@ -218,7 +218,7 @@ fn damaged(source: &Conn, detail: String) -> TransferError {
     StoreError::Corrupt { path: source.place().to_owned(), detail }.into()
 }
 
-/// What keeps the target from taking rows: a row that breaks a rule of the schema is damage of where it comes from.
+/// Why the target refuses rows: a row that breaks a rule of the schema is damage in the source.
 fn not_taken(source: &Conn, target: &Conn, what: &str, error: StoreError) -> TransferError {
     match error {
         StoreError::Corrupt { detail, .. } => {

@@ -1,31 +1,31 @@
-//! The tables that a copy of a store takes along, with their columns: the same on every engine.
+//! The tables in a copy of a store, with their columns: the same on every engine.
 
 use crate::store::db::Kind;
 
-/// A table, as it is copied.
+/// A table to be copied.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Table {
     pub(in crate::store) name: &'static str,
-    /// Separated by commas. The first of them are the primary key.
+    /// Separated by commas. The first ones are the primary key.
     pub(in crate::store) columns: &'static str,
-    /// What each of the columns holds: `n` a number, `t` a text, `b` bytes.
+    /// The type of each column: `n` a number, `t` a text, `b` bytes.
     kinds: &'static str,
     /// How many columns the primary key has.
     width: usize,
-    /// Whether rows get their number from a counter of the engine, where nobody gives them one.
+    /// Whether rows without a given number get one from a counter of the engine.
     pub(in crate::store) is_counted: bool,
 }
 
 /// The table of the history, whose rows are a chain.
 pub(super) const HISTORY: &str = "history";
 
-/// In this order nothing refers to what is not there yet.
+/// In this order, nothing refers to a row that is not there yet.
 ///
-/// Not among them is what belongs to one place: the row of `history_head` (its parts are written one by one, without how
-/// a file and its log belong together), the versions of a server's schema, the mark of a store that was moved, and
-/// **reservations**: a lease belongs to a process that mints in the former place. Where that place is closed by a move, the
-/// process is refused when it wants to keep its key, and its lease would only block a name for a minute. **Announced
-/// secrets** are copied: what a crash leaves in a file is recognised by them for as long as there is a store.
+/// What belongs to one place is left out: the row of `history_head` (its parts are written one by one, without the
+/// binding of a file to its log), the versions of a server's schema, the mark of a moved store, and **reservations**: a
+/// lease belongs to a process that mints in the former place. If a move closes that place, the process cannot keep its
+/// key, and its lease would only block a name for a minute. **Announced secrets** are copied: leftovers of a crash in a
+/// file are recognised by them as long as the store exists.
 pub(super) const TABLES: [Table; 17] = [
     table("setting", "name, value", "tt", 1),
     counted("role", "id, name, description, rank, manages_keys, created_at, updated_at", "nttnnnn"),
@@ -52,7 +52,7 @@ pub(super) const TABLES: [Table; 17] = [
     table("usage", "key, hour, allowed, forbidden, limited", "nnnnn", 2),
     table("meter", "kind, subject, length, mark, used", "tnnnn", 3),
     table("last_row", "kind, number", "tn", 1),
-    // As a check of the history reads it.
+    // In the order in which a check of the history reads it.
     table(
         HISTORY,
         "seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id",
@@ -71,7 +71,7 @@ const fn counted(name: &'static str, columns: &'static str, kinds: &'static str)
 }
 
 impl Table {
-    /// What its columns hold, in order.
+    /// The types of its columns, in order.
     pub(in crate::store) fn kinds(&self) -> impl ExactSizeIterator<Item = Kind> {
         self.kinds.bytes().map(|kind| match kind {
             b'n' => Kind::Number,
@@ -80,15 +80,15 @@ impl Table {
         })
     }
 
-    /// The statement that reads all of it, in the order of the primary key: byte by byte, so that every engine has the
-    /// same one.
+    /// The statement that reads all of it in the order of the primary key, compared byte by byte, so that the order is
+    /// the same on every engine.
     pub(super) fn select(&self) -> String {
         let Self { name, columns, width, .. } = self;
         let order: Vec<_> = columns.split(", ").take(*width).collect();
         format!("SELECT {columns} FROM {name} ORDER BY {}", order.join(", "))
     }
 
-    /// Its name for people.
+    /// Its name in messages.
     pub(super) fn title(&self) -> &'static str {
         self.name.trim_matches('"')
     }

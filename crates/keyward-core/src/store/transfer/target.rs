@@ -1,4 +1,4 @@
-//! Where a store goes, and what is there.
+//! The place that a store goes to, and what is there.
 
 use std::path::{Path, PathBuf};
 
@@ -22,12 +22,12 @@ use crate::store::{Store, sqlite};
 pub enum Place {
     /// A file.
     File(PathBuf),
-    /// A database, and what the environment says about passwords.
+    /// A database, with what the environment says about passwords.
     Server(Box<ServerUrl>, Surroundings),
 }
 
 impl Place {
-    /// How it is called wherever somebody stands: the path of a file from the root, a URL without password and parameters.
+    /// Its name from anywhere: the absolute path of a file, or a URL without password and parameters.
     pub fn name(&self) -> PathBuf {
         match self {
             Self::File(path) => {
@@ -41,9 +41,9 @@ impl Place {
         }
     }
 
-    /// Refuses the place where the store is.
+    /// Refuses the place where the store already is.
     pub(super) fn check_other(&self, store: &Store) -> Result<(), TransferError> {
-        // Two schemas of one database are called the same: of these, the id of the store tells.
+        // Two schemas of one database have the same name: the id of the store distinguishes them.
         let is_same = matches!(self, Self::File(_)) && self.name() == store.path();
         if is_same { Err(TransferError::Itself(self.name())) } else { Ok(()) }
     }
@@ -57,10 +57,10 @@ impl Place {
     }
 }
 
-/// What a target holds, seen from the store that goes there.
+/// What a target holds, from the point of view of the store that goes there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Nothing, or what a new store begins with.
+    /// Nothing, or only what a new store begins with.
     Empty,
     /// The same store, which was moved away from there at this end of its history.
     Former(Head),
@@ -70,16 +70,16 @@ pub(super) enum State {
     Used,
 }
 
-/// A place that is open.
+/// An open place.
 pub(super) enum Target {
-    /// A file that is not there yet.
+    /// A file that does not exist yet.
     File(Box<(Conn, NewFile)>),
-    /// A store that is there.
+    /// An existing store.
     Store(Box<Store>),
 }
 
 impl Target {
-    /// Opens it. Nothing is changed that anybody sees.
+    /// Opens it, without any visible change.
     pub(super) fn open(place: &Place, now: Timestamp) -> Result<Self, TransferError> {
         if let Place::File(path) = place
             && std::fs::symlink_metadata(path).is_err()
@@ -90,7 +90,7 @@ impl Target {
         }
         match place.open() {
             Ok(store) => Ok(Self::Store(Box::new(store))),
-            // A file that is no store is not in the way of nothing.
+            // A file that is not a store: the place is taken.
             Err(StoreError::Foreign { .. } | StoreError::Missing(_)) if matches!(place, Place::File(_)) => {
                 Err(TransferError::Used(place.name()))
             }
@@ -105,14 +105,14 @@ impl Target {
         }
     }
 
-    /// What is there, as seen from the store that `source` reads.
+    /// What is there, from the point of view of the store that `source` reads.
     pub(super) fn state(&self, source: &Conn) -> Result<State, TransferError> {
         let _view = View::to_read(self.conn()).map_err(TransferError::Target)?;
         state(source, self.conn())
     }
 
-    /// Fills it from an open transaction of the source, does `more` in the same transaction, and commits. `known` is the
-    /// end of the history that is there already.
+    /// Fills it from an open transaction of the source, does `more` in the same transaction, and commits. `known` is
+    /// the end of the history that already exists there.
     pub(super) fn fill(
         &self,
         source: &Conn,
@@ -124,7 +124,7 @@ impl Target {
             return Err(StoreError::Corrupt { path: source.place().to_owned(), detail: damage }.into());
         }
         let filling = View::to_fill(conn).map_err(TransferError::Target)?;
-        // Nobody else writes to it from here on; somebody may have until now.
+        // No one else writes to it from here on, but someone may have until now.
         let expected = if known == EMPTY { State::Empty } else { State::Former(known) };
         if state(source, conn)? != expected {
             return Err(TransferError::Used(conn.place().to_owned()));
@@ -135,12 +135,12 @@ impl Target {
         Ok(counts)
     }
 
-    /// What was filled is there for everybody.
+    /// Makes the filled store visible to everybody.
     pub(super) fn finish(self) -> Result<(), TransferError> {
         match self {
             Self::File(file) => {
                 let (conn, file) = *file;
-                // The last connection that is closed leaves one file.
+                // Closing the last connection leaves a single file.
                 drop(conn);
                 look_through(file.unfinished())?;
                 Ok(file.finish_store()?)
@@ -169,7 +169,7 @@ fn look(source: &Conn, target: &Conn, own: &history::StoreId, end: &Head) -> Res
     let Some((id, head)) = known else { return Ok(State::Used) };
     if id == *own {
         return Ok(match mark {
-            // It goes on from where it was when it left.
+            // It continues from where it was when the store left.
             Some(mark) if mark.is_done && history::has_been_at(source, &head)? => State::Former(head),
             None if head.seq > end.seq && history::has_been_at(target, end)? && was_moved(target, end)? => {
                 State::Moved(head)
@@ -189,7 +189,7 @@ fn look(source: &Conn, target: &Conn, own: &history::StoreId, end: &Head) -> Res
     Ok(State::Empty)
 }
 
-/// Whether the event after this end of the history is that of a move.
+/// Whether the event after this end of the history records a move.
 fn was_moved(conn: &Conn, end: &Head) -> Result<bool, StoreError> {
     let next = end.seq.saturating_add(1);
     let action = conn.optional("SELECT action FROM history WHERE seq = ?1", &[next.into()], |row| {
@@ -198,15 +198,15 @@ fn was_moved(conn: &Conn, end: &Head) -> Result<bool, StoreError> {
     Ok(action.unwrap_or(false))
 }
 
-/// Removes what is there, but for the events up to `known`: of the history, a role of the server may be allowed to add rows,
-/// and nothing else.
+/// Removes everything there except the events up to `known`: on a server, a role may be allowed to add rows to the
+/// history, and nothing else.
 pub(super) fn clear(conn: &Conn, known: Head) -> Result<(), StoreError> {
     conn.execute("DELETE FROM reservation", &[])?;
     for table in TABLES.iter().rev() {
         let rows = format!("FROM {}{}", table.name, if table.name == HISTORY { " WHERE seq > ?1" } else { "" });
         let values = [Value::from(known.seq)];
         let values = if table.name == HISTORY { &values[..] } else { &[] };
-        // Where there is nothing, there is nothing to be allowed to.
+        // Without rows, no right to delete them is needed.
         if conn.optional(&format!("SELECT 1 {rows} LIMIT 1"), values, |_| Ok(()))?.is_some() {
             conn.execute(&format!("DELETE {rows}"), values)?;
         }

@@ -1,7 +1,7 @@
 //! Many rows with one statement, for a server.
 //!
-//! Others count at the same time, and whoever changes rows holds them until the end of the transaction. So all take them
-//! in the order of their keys' rows, or two would wait for each other.
+//! Others count at the same time, and changed rows stay locked until the end of the transaction. So all processes lock
+//! them in the order of the keys' rows; otherwise two could wait for each other.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub(super) fn record(conn: &Conn, uses: &Uses) -> Result<(), StoreError> {
     record_calls(conn, &keys)
 }
 
-/// Those of the keys that are there, each with its row.
+/// The uses of existing keys, each with the key's row.
 fn with_rows<'u>(conn: &Conn, uses: &'u Uses) -> Result<Vec<(i64, &'u Id, &'u Used)>, StoreError> {
     let mut found = Vec::with_capacity(uses.0.len());
     let all: Vec<_> = uses.0.iter().collect();

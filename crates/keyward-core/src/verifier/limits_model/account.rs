@@ -1,4 +1,4 @@
-//! What the definition says of one limit, for several gates and whoever asks one by one.
+//! One limit by its definition, for several gates and a one-shot verifier.
 
 use std::collections::HashMap;
 
@@ -9,21 +9,21 @@ use crate::rules::limits::Limit;
 
 const TICKS: i128 = 10_000_000;
 
-/// What the definition says of one limit.
+/// One limit by its definition.
 pub(super) struct Account {
     pub(super) limit: Limit,
-    /// What the store knows, and each gate that has taken one before.
+    /// What the store knows, and what each gate knows that has taken one before.
     stored: Known,
     pub(super) gates: [Option<Known>; GATES],
-    /// Of each gate, what it has taken and not written down.
+    /// What each gate has taken and not written.
     unwritten: [u64; GATES],
-    /// The most of that there ever was in each day or month.
+    /// The most of that in each day or month.
     most_unwritten: HashMap<String, [u64; GATES]>,
-    /// All that were allowed: by whom, when in ticks, and in which day or month.
+    /// All that were allowed: by which actor, when in ticks, and in which day or month.
     pub(super) log: Vec<(usize, i128, String)>,
 }
 
-/// Of a quota the calendar day or month as people write it, and how many were allowed in it. Of a rate, the tick at
+/// For a quota, the calendar day or month as people write it, and how many were allowed in it. For a rate, the tick at
 /// which its bucket will be empty.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Known {
@@ -58,7 +58,7 @@ impl Account {
         }
     }
 
-    /// A gate looks at the store only for what it keeps nothing of.
+    /// A gate reads from the store only what it does not hold itself.
     fn known(&self, actor: usize, now: Timestamp) -> &Known {
         let own = self.gates.get(actor).and_then(Option::as_ref);
         own.filter(|own| own.window == self.window(now)).unwrap_or(&self.stored)
@@ -104,7 +104,7 @@ impl Account {
         }
     }
 
-    /// A gate writes down what it has taken, and learns what others have.
+    /// A gate writes what it has taken, and learns what others have taken.
     pub(super) fn flush(&mut self, gate: usize) {
         let Some(own) = self.gates[gate].clone().filter(|_| self.unwritten[gate] > 0) else { return };
         let taken = std::mem::take(&mut self.unwritten[gate]);
@@ -123,8 +123,8 @@ impl Account {
         self.log.iter().filter(|(.., own)| own == window).count() as u64
     }
 
-    /// In no stretch as long as the period has one process allowed more than the count and the burst; in no day and no
-    /// month have all together allowed more than the count and what each gate took between two times that it wrote.
+    /// In no stretch as long as the period did one process allow more than the count and the burst. In no day or month
+    /// did all together allow more than the count plus what each gate took between two writes.
     pub(super) fn check_promise(&self) {
         let Some(burst) = self.limit.burst() else {
             for (.., window) in &self.log {

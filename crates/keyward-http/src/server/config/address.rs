@@ -7,16 +7,16 @@ use std::str::FromStr;
 
 use keyward_core::rules::names::InvalidText;
 
-/// A place to listen at.
+/// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// A socket in the file system.
     Unix {
         /// Its path.
         path: PathBuf,
-        /// Its permissions: who may ask.
+        /// Its permissions: who may connect.
         mode: u32,
-        /// The name of its group, where it is not that of the process.
+        /// The name of its group, if it is not the group of the process.
         group: Option<String>,
     },
     /// A port.
@@ -25,11 +25,11 @@ pub enum Address {
     Inherited(String),
 }
 
-/// The permissions of a socket for which none are named: its user and its group.
+/// The permissions of a socket by default: its user and its group.
 const MODE: u32 = 0o660;
 
 impl Address {
-    /// Whether only programs on this machine reach it.
+    /// Whether only programs on this machine can reach it.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Unix { .. } | Self::Inherited(_) => true,
@@ -39,7 +39,7 @@ impl Address {
 }
 
 impl Address {
-    /// Whether only one socket can be at both: their permissions may differ.
+    /// Whether both need the same socket: their permissions may differ.
     pub(in crate::server) fn is_at_the_place_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
@@ -96,25 +96,25 @@ impl fmt::Display for Address {
     }
 }
 
-/// A place to listen at, and what is answered there.
+/// An address to listen on, and what is answered there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// The place.
+    /// The address.
     pub address: Address,
-    /// Whether services may ask for themselves, at `/v1/verify`.
+    /// Whether services may ask directly, at `/v1/verify`.
     pub api: bool,
 }
 
 impl FromStr for Listen {
     type Err = InvalidText;
 
-    /// An address, and perhaps `,api` behind it.
+    /// An address, optionally followed by `,api`.
     fn from_str(text: &str) -> Result<Self, InvalidText> {
         let (address, api) = match text.strip_suffix(",api") {
             Some(address) => (address, true),
             None => (text, false),
         };
-        // The word may stand before the mode of a socket, too.
+        // The word may also precede the mode of a socket.
         let (address, api) = match address.replacen(",api,", ",", 1) {
             without if without.len() < address.len() => (without, true),
             same => (same, api),

@@ -42,7 +42,7 @@ enum ListenEntry {
 }
 
 impl<'de> Deserialize<'de> for ListenEntry {
-    /// Of an untagged enum, serde would not tell which field there is not.
+    /// For an untagged enum, serde would not say which field is unknown.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
         impl<'de> Visitor<'de> for Either {
@@ -137,7 +137,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// Reads values, and says in which line one is wrong.
+/// Reads values, and reports the line of an invalid one.
 struct Reader<'t> {
     text: &'t str,
 }
@@ -231,12 +231,12 @@ impl Reader<'_> {
     }
 }
 
-/// What the parser says, in one line, and what was perhaps meant.
+/// The parser's message in one line, and what was perhaps meant.
 fn told(text: &str, error: &toml::de::Error) -> ConfigError {
     let message = error.message().lines().next().unwrap_or_default().to_owned();
     let line = error.span().map(|place| format!("line {}: ", line_of(text, place.start))).unwrap_or_default();
     let mut told = ConfigError::new(format!("{line}{message}"));
-    // serde's words: unknown field `x`, expected one of `a`, `b`
+    // serde's message: unknown field `x`, expected one of `a`, `b`
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let mut words = rest.split('`').step_by(2);
         let unknown = words.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a server is told: by a file in TOML, or by flags.
+//! The configuration of a server: a file in TOML, or flags.
 
 mod address;
 mod file;
@@ -14,7 +14,7 @@ pub use address::{Address, Listen};
 
 use crate::policy::{Policies, Policy, Routes, TenantFrom};
 
-/// Everything that a server is told.
+/// The whole configuration of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
@@ -22,11 +22,11 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Where operators look.
     pub admin: Option<Address>,
-    /// Peers whose word counts, beside those on this machine.
+    /// Trusted peers, besides those on this machine.
     pub trust: Vec<IpNet>,
     /// Proxies between the client and the one that asks.
     pub proxies: Vec<IpNet>,
-    /// The file with the secret that every request has to carry.
+    /// The file with the secret that every request must carry.
     pub proxy_secret_file: Option<PathBuf>,
     /// Which decisions are logged.
     pub log: Logged,
@@ -41,12 +41,12 @@ pub struct Config {
 /// Which decisions are logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Logged {
-    /// Those that are not a yes.
+    /// Decisions that are not a yes.
     #[default]
     Refused,
-    /// All.
+    /// All of them.
     All,
-    /// None; events are logged all the same.
+    /// None; events are logged nevertheless.
     Nothing,
 }
 
@@ -71,30 +71,30 @@ impl ConfigError {
 }
 
 impl Config {
-    /// What a file says.
+    /// Parses a file.
     ///
     /// # Errors
-    /// [`ConfigError`] with the line, where the text is not TOML, or a field or a value is not one that there is.
+    /// [`ConfigError`] with the line, if the text is not TOML, or a field or value does not exist.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         file::parse(text)
     }
 
-    /// Whether what it says fits together.
+    /// Checks that its parts fit together.
     ///
     /// # Errors
-    /// Where somebody could ask who is not trusted to, or nothing could be asked.
+    /// If untrusted peers could ask, or no one could.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.policies.is_empty() {
             return Err(ConfigError::new("there is no policy").hint("describe one in a table: [policy.default]"));
         }
         let places: Vec<_> = self.listen.iter().map(|listen| &listen.address).chain(&self.admin).collect();
-        // Operators are told what keys are called and how many there are: that is not for everybody either.
+        // Operators see the names and the number of keys, which are not for everybody either.
         if let Some(address) = places.iter().find(|address| !address.is_local() && self.trust.is_empty()) {
             let message = format!("{address} can be reached from other machines, and no peer is trusted");
             return Err(ConfigError::new(message)
                 .hint("name the machines that may ask: --trust 10.0.0.0/8, or trust = [\"10.0.0.0/8\"] in the file"));
         }
-        // The system chooses a port for each that names none.
+        // The system chooses a port for each address that names none.
         let is_one = |address: &Address| !matches!(address, Address::Tcp(address) if address.port() == 0);
         for (place, address) in places.iter().enumerate().filter(|(_, address)| is_one(address)) {
             if places[..place].iter().any(|other| other.is_at_the_place_of(address)) {
@@ -105,10 +105,10 @@ impl Config {
         Ok(())
     }
 
-    /// Whether the store has what the policies ask for.
+    /// Checks that the store has what the policies require.
     ///
     /// # Errors
-    /// [`Unfit::Config`] where it has not, and [`Unfit::Store`] where it cannot be read.
+    /// [`Unfit::Config`] if it has not, and [`Unfit::Store`] if it cannot be read.
     pub fn check_against(&self, store: &Store) -> Result<(), Unfit> {
         self.check_in(&store.view()?)
     }
@@ -143,7 +143,7 @@ fn tenant_of(policy: &Policy) -> Option<&Name> {
 /// Why a configuration cannot be used with a store.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
-    /// It asks for something that the store does not have.
+    /// It requires something that the store does not have.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The store cannot be read.

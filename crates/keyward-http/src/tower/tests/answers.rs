@@ -1,4 +1,4 @@
-//! Who is let in, and what the others are told.
+//! Which requests are let in, and what the others are told.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,7 +57,7 @@ fn every_refusal_is_told_as_the_server_tells_it() {
         (vec![("authorization", &expired)], unauthorized("key_expired", invalid)),
         (vec![("authorization", &good), ("x-api-key", &other)], unauthorized("ambiguous_credential", invalid)),
         (vec![("authorization", &narrow)], forbidden("scope_missing", scope)),
-        // Where the client is was not said.
+        // The client's address was not given.
         (vec![("authorization", &bound)], forbidden("ip_not_allowed", "")),
         (vec![("authorization", &good), ("x-keyward-name", "root")], own("forged_header")),
         (vec![("authorization", &good), ("X_Keyward.Name", "root")], own("forged_header")),
@@ -168,7 +168,7 @@ fn what_cannot_be_checked_is_no_yes() {
     let expected = |reason: &str| format!("503 retry-after: 1; x-keyward-reason: {reason}; {}", body(reason));
     let scene = Scene::with_queue(0);
     let mut service = scene.reading().layer(Named::default());
-    // A hash of this cost takes longer than asking for a dozen of them.
+    // A hash of this cost takes longer than a dozen questions.
     set_cost(&mut Store::open(&scene.path()).unwrap(), Cost { memory_kib: 19_456, passes: 4, lanes: 1 });
     let mut ask = |number| {
         make_ready(&mut service);

@@ -1,4 +1,4 @@
-//! What the layer promises: by a service that counts its calls, and panics where it was not ready for one.
+//! What the layer promises, tested with a service that counts its calls, and panics if it was not ready for one.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -33,7 +33,7 @@ fn stamp() -> Stamp<'static> {
     Stamp { now: now(), actor: None }
 }
 
-/// A store, and a guard of it whose clock stands still.
+/// A store, and a guard for it with a stopped clock.
 struct Scene {
     folder: tempfile::TempDir,
     guard: Guard,
@@ -64,7 +64,7 @@ impl Scene {
         let mut settings = Settings::with_prefix("kw".parse().unwrap());
         settings.scopes.insert("read".parse().unwrap());
         change(&mut settings);
-        // Any other name makes other ids.
+        // Any other name gives other ids.
         let mut letters = name.bytes().cycle();
         let seed: [u8; SEED_BYTES] = std::array::from_fn(|_| letters.next().unwrap());
         let mut store = Store::open(&self.path()).unwrap();
@@ -95,7 +95,7 @@ fn change(path: &Path, name: &str, enabled: bool) {
     store.write(stamp(), |changes| changes.switch_key(&key, enabled)).unwrap();
 }
 
-/// A service that tells the name of the key. It has to be ready before each call, and a clone has yet to become so.
+/// A service that returns the name of the key. It must be ready before each call, and a clone is not ready yet.
 #[derive(Debug, Default)]
 struct Named {
     is_ready: bool,

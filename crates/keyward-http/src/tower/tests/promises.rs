@@ -1,4 +1,4 @@
-//! What stands between the guard and its service.
+//! The contract between the guard and its service.
 
 use std::future::{Future as _, Ready};
 use std::pin::pin;
@@ -21,12 +21,12 @@ fn a_hash_is_waited_for_by_nobody_but_its_request() {
     let mut service = scene.reading().layer(Named::default());
     make_ready(&mut service);
     let mut first = pin!(service.call(request(&[("authorization", &good)])));
-    // The service that was ready is kept for the request; the next one has to become ready.
+    // The ready service is kept for the request; the next one has yet to become ready.
     make_ready(&mut service);
     let refused = wait(service.call(request(&[]))).unwrap();
     assert_eq!(refused.status(), 401);
     assert_eq!(told(&wait(first.as_mut()).unwrap()), "200 good");
-    // It matched before: it is answered at the first look.
+    // It matched before, so it is answered at the first poll.
     make_ready(&mut service);
     let mut second = pin!(service.call(request(&[("authorization", &good)])));
     let polled = second.as_mut().poll(&mut Context::from_waker(Waker::noop()));

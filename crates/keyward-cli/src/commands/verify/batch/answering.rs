@@ -1,4 +1,4 @@
-//! Asks the gate about the lines of a chunk, and writes the answers down.
+//! Asks the gate about the lines of a chunk, and writes the answers.
 //!
 //! All lines of a chunk are asked before the first is waited for, so that the hashes of one chunk use every processor.
 
@@ -19,7 +19,7 @@ use keyward_core::rules::time::whole_seconds;
 use keyward_core::store::Uses;
 use keyward_core::verifier::{Answer, Gate, Turn, Verdict};
 
-/// What came of a line so far.
+/// The result of a line so far.
 type Asked = Result<(Request, Verdict), Error>;
 
 /// Answers chunks until no more come.
@@ -36,7 +36,7 @@ pub(super) fn work(
         let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(chunk) = next else { return };
         let mut answered = Answered { chunk, uses: Uses::default(), renewals: vec![], worst: Exit::DONE };
-        // Rates have to know the time within the second.
+        // Rates need fractions of a second.
         let exact = clock();
         documents.look_at_the_clock(whole_seconds(exact));
         answer(gate, accepted, exact, &mut documents, &mut answered);
@@ -55,7 +55,7 @@ fn answer(gate: &Gate, accepted: Accepted, now: Timestamp, documents: &mut Docum
     answered.chunk.room.output.clear();
     let mut turn = gate.turn().map_err(Error::from);
     let is_exposed = turn.as_ref().is_ok_and(|turn| turn.exposure().is_some());
-    // From the first line on that has to be waited for.
+    // From the first line that has to be waited for.
     let mut waiting: Vec<(u64, Asked)> = vec![];
     let mut writer = Writer { answered, documents, is_exposed, now };
     for (line, place) in &lines {
@@ -65,7 +65,7 @@ fn answer(gate: &Gate, accepted: Accepted, now: Timestamp, documents: &mut Docum
         }
         let asked = match &mut turn {
             Ok(turn) => ask(turn, accepted, text, now),
-            // Once more, this time only for this line: the store may be another one by now.
+            // Once more, only for this line: the store may have been replaced by now.
             Err(_) => gate.turn().map_err(Error::from).and_then(|mut turn| ask(&mut turn, accepted, text, now)),
         };
         if waiting.is_empty() && !matches!(asked, Ok((_, Verdict::Hashing(_)))) {

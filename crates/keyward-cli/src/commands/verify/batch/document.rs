@@ -1,7 +1,7 @@
-//! Writes answers as [`AnswerJson`] is written, many times a second.
+//! Writes answers in the format of [`AnswerJson`], many times a second.
 //!
-//! What is said of a key is the same for as long as its row and the second are, so it is kept as text. What is said of
-//! a request is written anew each time.
+//! The part about a key stays the same as long as its row and the second do, so it is cached as text. The part about a
+//! request is written each time.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -17,10 +17,10 @@ use keyward_core::rules::decision::Request;
 use keyward_core::store::Presented;
 use keyward_core::verifier::Answer;
 
-/// How many texts are kept: more keys than this are seldom used in one second.
+/// How many texts are cached: more keys than this are rarely used in one second.
 const MOST: usize = 1_024;
 
-/// Texts about keys, of one second.
+/// Texts about keys, for one second.
 pub(super) struct Documents {
     at: Timestamp,
     /// By the address of the row, which is held here, so that no other can be at that address.
@@ -32,7 +32,7 @@ impl Documents {
         Self { at, keys: HashMap::new() }
     }
 
-    /// Forgets what was said in another second.
+    /// Forgets the texts of another second.
     pub(super) fn look_at_the_clock(&mut self, now: Timestamp) {
         if self.at != now {
             *self = Self::new(now);
@@ -47,7 +47,7 @@ impl Documents {
             Some(reason) => (reason.as_str(), reason.status()),
         };
         let (allowed, presentation) = (reason == "allowed", answer.presentation.map(Presentation::as_str));
-        // A Vec takes everything, and neither texts nor numbers nor times can fail to be JSON.
+        // Writing to a Vec cannot fail, and texts, numbers and times cannot fail to serialise.
         let _ = write!(out, "{{\"line\":{line},\"allowed\":{allowed},\"reason\":\"{reason}\",\"status\":{status}");
         out.extend_from_slice(b",\"presentation\":");
         json(out, &presentation);

@@ -1,10 +1,10 @@
-//! `keyward verify --batch`: a question a line in JSON, an answer a line in JSON, in order.
+//! `keyward verify --batch`: one JSON question per line, one JSON answer per line, in order.
 //!
-//! One thread reads ([`reading`]), one a processor asks the gate ([`answering`]), and this one prints and counts
-//! ([`printing`]). Questions travel in small chunks. A chunk may only be read when there is room for it, and its room
-//! comes back when its answers were printed: so memory is bounded, however fast the input comes and however slowly the
-//! output goes, and an answer that takes long holds up the reading, not the memory. Uses are counted in groups: once a
-//! second, when nothing more comes, at the end, and when a signal ends the run.
+//! One thread reads ([`reading`]), one per processor asks the gate ([`answering`]), and this one prints and counts
+//! ([`printing`]). Questions travel in small chunks. A chunk is read only when there is room for it, and its room is
+//! freed when its answers were printed. So memory is bounded, however fast the input and however slow the output: a
+//! slow answer delays reading instead of using memory. Uses are counted in groups: once a second, when the input
+//! pauses, at the end, and when a signal ends the run.
 
 mod answering;
 mod document;
@@ -30,18 +30,17 @@ use keyward_core::rules::credential::Accepted;
 use keyward_core::store::Uses;
 use keyward_core::verifier::{Answer, Gate, Options};
 
-/// Lines in a chunk at most: few, because each may cost an Argon2id.
+/// The most lines in a chunk: few, because each may need an Argon2id hash.
 const CHUNK: usize = 64;
-/// Chunks that are on their way at most, for each thread that asks: what was answered and not yet printed is old by as
-/// long as it takes to read.
+/// The most chunks in flight for each asking thread: an answer that waits to be printed gets older.
 const ROOMS: usize = 4;
 
-/// What a chunk needs in memory. It is used again and again.
+/// The memory for a chunk, which is reused.
 #[derive(Default)]
 struct Room {
     /// The text of all lines, which holds credentials.
     input: Zeroizing<Vec<u8>>,
-    /// The number of each line, and where in the text it stands.
+    /// The number of each line, and its position in the text.
     lines: Vec<(u64, std::ops::Range<usize>)>,
     /// The answers.
     output: Vec<u8>,
@@ -54,11 +53,11 @@ struct Chunk {
     room: Room,
 }
 
-/// What came of a chunk.
+/// The result of a chunk.
 struct Answered {
     chunk: Chunk,
     uses: Uses,
-    /// Answers with secrets whose hashes are to be renewed.
+    /// Answers with secrets whose hashes should be renewed.
     renewals: Vec<Answer>,
     worst: Exit,
 }
@@ -70,17 +69,17 @@ struct Ways {
     answers: (SyncSender<Answered>, Receiver<Answered>),
 }
 
-/// Verifies every line of standard input, and counts the uses if `record` says so. A question that does not say which
-/// presentations are looked at is read by `accepted`.
+/// Verifies every line of standard input, and counts the uses if `record` says so. A question that does not name the
+/// accepted presentations uses `accepted`.
 pub(super) fn run(session: &mut Session, accepted: Accepted, record: bool) -> Result<Exit, Error> {
     let stopping = session.interrupts.stoppable();
     let askers = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut options = Options::default();
-    // All that can be on its way at once: nothing is ever refused here for want of a thread.
+    // Everything that can be in flight at once: no question is ever refused here for lack of a thread.
     options.queue = askers.get() * CHUNK;
     options.takes = record;
     let store = if record { session.store_to_record()? } else { session.existing_store()? };
-    // Without a key of its own, nothing can be remembered safely, and nothing is answered.
+    // Without a random key, nothing can be cached safely, and nothing is answered.
     let key = session.random().map_err(|error| Error::new(Code::StoreUnwritable, error.message()))?;
     let gate = Gate::new(store, key, options)?;
     let recorder = gate.recorder(session.now())?;
@@ -114,7 +113,7 @@ pub(super) fn run(session: &mut Session, accepted: Accepted, record: bool) -> Re
     if stopping.is_asked_for() {
         return Err(Error::new(Code::Interrupted, "interrupted; what was answered is counted"));
     }
-    // Only a reader that came to its end is waited for: otherwise nobody wants what it would read.
+    // Wait only for a reader that has finished: otherwise no one needs what it would read.
     let read = if reader.is_finished() { reader.join().unwrap_or(Ok(())) } else { Ok(()) };
     read.map_err(|error| {
         Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}"))

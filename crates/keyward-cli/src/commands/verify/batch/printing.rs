@@ -11,10 +11,10 @@ use crate::terminal::StopRequest;
 use keyward_core::store::Uses;
 use keyward_core::verifier::{Answer, Recorder};
 
-/// How long nothing may happen before what was answered is counted.
+/// After how long a pause the answered requests are counted.
 const COUNT_AFTER: Duration = Duration::from_millis(100);
 
-/// Prints what comes until no more does, a signal ends it, or nobody takes it. Returns the worst exit code.
+/// Prints answers until there are no more, a signal ends the run, or the output is closed. Returns the worst exit code.
 pub(super) fn print(
     session: &mut Session,
     counting: &mut Counting,
@@ -53,18 +53,18 @@ pub(super) fn print(
         }
     }
     drop(progress);
-    // What was answered is counted, also where nobody takes the answers any more.
+    // Answered requests are counted even if the output is closed.
     counting.flush(session);
     printed.and_then(|()| session.terminal.flush())?;
     counting.warn_of_lost_uses(session);
     Ok(worst)
 }
 
-/// Counts what was printed, if it is to be counted.
+/// Counts what was printed, if counting is on.
 pub(super) struct Counting {
     recorder: Recorder,
     record: bool,
-    /// Why the last writing failed.
+    /// Why the last write failed.
     failed: Option<Error>,
     /// Why a hash could not be renewed.
     not_renewed: Option<Error>,
@@ -90,7 +90,7 @@ impl Counting {
         }
     }
 
-    /// Nothing comes at the moment. What could not be written a moment ago is not tried again at once.
+    /// Called when the input pauses. A failed write is not tried again at once.
     fn rest(&mut self, session: &mut Session) {
         if self.failed.is_none() {
             self.flush(session);

@@ -1,4 +1,4 @@
-//! One line of a batch: what it asks, and what is said of a line that asks nothing.
+//! One line of a batch: its question, and the answer to a line that is not one.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -20,7 +20,7 @@ use keyward_core::rules::names::Name;
 use keyward_core::rules::text::redact;
 use keyward_core::verifier::Turn;
 
-/// A credential, and what may stand around it.
+/// The longest line: a credential, and what may surround it.
 pub(super) const MOST_LINE: usize = 2 * MOST_INPUT as usize;
 
 /// A question.
@@ -46,7 +46,7 @@ struct Question<'q> {
     transport: Option<String>,
 }
 
-/// A text that may hold a credential: it is wiped.
+/// A text that may contain a credential: it is wiped.
 struct Text(Zeroizing<String>);
 
 impl<'de> Deserialize<'de> for Text {
@@ -55,7 +55,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// What is said of a line that is no question: neither yes nor no.
+/// The answer to a line that is not a question: neither yes nor no.
 #[derive(Serialize)]
 pub(super) struct WrongJson<'w> {
     line: u64,
@@ -77,14 +77,14 @@ impl<'w> WrongJson<'w> {
     }
 }
 
-/// A question in parts: everything but the rank of the role that it asks for, which only the store knows.
+/// A question in parts: everything except the rank of the required role, which only the store knows.
 pub(in crate::commands) struct Parsed {
     /// The policy that it names.
     pub(in crate::commands) policy: Option<String>,
     pub(in crate::commands) credentials: Credentials,
     pub(in crate::commands) request: Request,
     pub(in crate::commands) role: Option<Name>,
-    /// Whether it says how the request came, or a header that is believed does.
+    /// Whether it says how the request came, itself or in a trusted header.
     #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "a policy alone asks for more than the key does"))]
     pub(in crate::commands) tells_transport: bool,
 }
@@ -102,8 +102,8 @@ pub(super) fn read(turn: &mut Turn, accepted: Accepted, line: &[u8]) -> Result<A
     Ok((credentials, request))
 }
 
-/// Reads a question. A field that there is not is refused: it may be a restriction that is spelled wrong. `accepted` says
-/// which presentations are looked at by the policy that it names, of which it may name fewer itself.
+/// Reads a question. An unknown field is refused: it may be a misspelt restriction. `accepted` returns the
+/// presentations that its policy accepts; the question may restrict them further.
 pub(in crate::commands) fn parse(
     line: &[u8],
     accepted: impl FnOnce(Option<&str>) -> Result<Accepted, Error>,
@@ -111,16 +111,16 @@ pub(in crate::commands) fn parse(
     if line.len() > MOST_LINE {
         return Err(wrong(format!("the line is longer than {} KiB", MOST_LINE / 1024)));
     }
-    // What is derived would take a list of the values as well.
+    // The derived parser would also accept a list of the values.
     if !line.trim_ascii_start().starts_with(b"{") {
         return Err(wrong("not a question: expected a JSON object".to_owned()));
     }
-    // As a text and not as bytes: the parser of texts is there already.
+    // As text, not as bytes: the parser for text is already in the program.
     let Ok(line) = std::str::from_utf8(line) else {
         return Err(wrong("not a question: the line is not UTF-8 text".to_owned()));
     };
     let mut question: Question<'_> = serde_json::from_str(line).map_err(|error| {
-        // The answer says where in the input the line stands; the parser knows only this line.
+        // The answer gives the line's number in the input; the parser knows only this line.
         wrong(format!("not a question: {}", error.to_string().replace(" at line 1 column ", " at column ")))
     })?;
     let policy = question.policy.take();
@@ -190,8 +190,8 @@ fn of_parts(headers: &[(Text, Text)], target: &str, reading: Reading, said: &Sai
 }
 
 impl Question<'_> {
-    /// The presentations that are looked at: what the question says in the place of `otherwise`, or, of what a policy
-    /// looks at, no more than it says.
+    /// The accepted presentations: those in the question, or else `otherwise`. With `only_less`, those in the question
+    /// that `otherwise` has too.
     fn accepted(&self, otherwise: Accepted, only_less: bool) -> Result<Accepted, Error> {
         let Some(names) = &self.accept else { return Ok(otherwise) };
         if names.is_empty() {
@@ -213,7 +213,7 @@ impl Question<'_> {
         }
     }
 
-    /// The value of the flag, a list of its words, or whether there is the flag at all.
+    /// The value of the flag, a list of its words, or just whether the flag is set.
     fn trust(&self) -> Result<Trust, Error> {
         let text = match &self.trust_forwarded {
             None | Some(Value::Bool(false)) => return Ok(Trust::NONE),

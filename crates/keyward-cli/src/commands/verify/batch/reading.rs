@@ -1,4 +1,4 @@
-//! Reads lines into chunks: as many as are there, so that a single question is answered at once.
+//! Reads lines into chunks: as many as are available, so that a single question is answered at once.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -8,17 +8,17 @@ use zeroize::Zeroizing;
 use super::question::MOST_LINE;
 use super::{CHUNK, Chunk, Room};
 
-/// Bytes that are read at once.
+/// How many bytes are read at once.
 const READ: usize = 64 * 1024;
 
-/// Reads to the end of the input, or until nobody wants an answer any more.
+/// Reads to the end of the input, or until no more answers are wanted.
 pub(super) fn read(
     mut input: Box<dyn Read + Send>,
     rooms: &Receiver<Room>,
     questions: &SyncSender<Chunk>,
 ) -> std::io::Result<()> {
     let mut buffer = Zeroizing::new(vec![0; READ]);
-    // The beginning of a line whose end has not come: never longer than shows that it is too long.
+    // The beginning of an incomplete line: never longer than needed to see that the line is too long.
     let mut rest = Zeroizing::new(Vec::with_capacity(MOST_LINE + 1));
     let (mut place, mut number) = (0, 0);
     loop {
@@ -28,7 +28,7 @@ pub(super) fn read(
             let Ok(mut room) = rooms.recv() else { return Ok(()) };
             part = fill(&mut room, &mut rest, part, count == 0, &mut number);
             let bytes = room.input.len() as u64 + room.lines.len() as u64;
-            // Whoever would take it may be gone: then nobody wants an answer any more.
+            // The receiver may be gone: then no more answers are wanted.
             if questions.send(Chunk { place, bytes, room }).is_err() {
                 return Ok(());
             }
@@ -42,7 +42,7 @@ pub(super) fn read(
     }
 }
 
-/// Moves lines into the room, the first one behind what was left of the last reading. Returns what is left now.
+/// Moves lines into the room, the first one after the remainder of the last read. Returns the new remainder.
 fn fill<'p>(
     room: &mut Room,
     rest: &mut Zeroizing<Vec<u8>>,
@@ -54,7 +54,7 @@ fn fill<'p>(
     room.input.clear();
     let most = rest.len() + part.len();
     if room.input.capacity() < most {
-        // Wiped, and not moved: what was in it were credentials.
+        // Wiped, not moved, because it held credentials.
         room.input = Zeroizing::new(Vec::with_capacity(most));
     }
     while room.lines.len() < CHUNK {
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// An input that comes in pieces.
+    /// An input that arrives in pieces.
     struct Pieces(Vec<Vec<u8>>);
 
     impl Read for Pieces {

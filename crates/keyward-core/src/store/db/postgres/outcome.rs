@@ -1,8 +1,8 @@
-//! What became of a change when COMMIT was sent and no answer came.
+//! Finds out whether a change was made when COMMIT was sent and no answer came.
 //!
-//! The server may have made it or not. Another connection waits for the lock of the store, which the transaction holds
-//! until it is over, and looks for the newest event that it would have written: its hash covers all of the history before
-//! it, so no other change has the same.
+//! The server may or may not have made it. A new connection waits for the store's lock, which the transaction holds
+//! until it ends, and looks for the newest event that the change would have written. The event's hash covers all of the
+//! history before it, so no other change has the same one.
 
 use std::thread;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use super::{End, Engine, News};
 use crate::store::error::StoreError;
 use crate::store::postgres::Deadline;
 
-/// How long keyward looks for a server that it can ask.
+/// How long keyward looks for a server that can answer.
 const ASKING: Duration = Duration::from_secs(10);
-/// How long after an attempt that failed the next one begins.
+/// The pause after a failed attempt.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Engine {
-    /// Finds out whether the change was made that ends the history so.
+    /// Finds out whether the change was made that gives the history this end.
     ///
     /// # Errors
-    /// `lost` where it was not made; [`StoreError::Unheard`] where nobody can be asked.
+    /// `lost` if it was not made; [`StoreError::Unheard`] if no server can be asked.
     pub(super) fn find_out(&self, end: End, lost: StoreError) -> Result<(), StoreError> {
         let deadline = Deadline::after(ASKING);
         while let Some(left) = deadline.left() {
@@ -31,7 +31,7 @@ impl Engine {
                     return Ok(());
                 }
                 Ok(false) => return Err(lost),
-                // Another role or another store will not be there in a second.
+                // A missing right or another store will not be different in a second.
                 Err(StoreError::Forbidden { .. } | StoreError::Missing(_) | StoreError::OpenSecret { .. }) => break,
                 Err(_) => thread::sleep(PAUSE.min(left)),
             }

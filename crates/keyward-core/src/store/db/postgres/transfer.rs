@@ -1,4 +1,4 @@
-//! What is done when all of a store is read from a server, or written to one.
+//! Reading a whole store from a server, or writing one to it.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use crate::store::db::Kind;
 use crate::store::error::StoreError;
 use crate::store::postgres::{CopyIn, Deadlines};
 
-/// The longest that one statement may take, or that the other side of a copy may leave the server alone: an index of all
-/// rows is built in it, or all references of a table are looked up. A server that is silent keeps a copy waiting for as
-/// long, and a host that is stopped in the middle of one keeps the store locked for as long.
+/// The longest that one statement may take, or that the client of a copy may be silent: one statement builds an index
+/// of all rows, or checks all references of a table. A silent server can delay a copy this long, and a host stopped in
+/// the middle of a copy can keep the store locked this long.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The longest wait for a row of a transaction that locks nothing: a table may have to be sorted first.
+/// The longest wait for a row in a transaction without locks: a table may have to be sorted first.
 const ROWS: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Begins to read all of it. The lock of the store is that of the table, which has to come before anything is read: a
-    /// transaction of this kind sees the moment of its first question, and not that at which a wait for a row ended. It keeps
-    /// out everyone who wants the row.
+    /// Begins to read the whole store. The store is locked by a table lock, taken before anything is read: such a
+    /// transaction sees the moment of its first query, not the end of a wait for a row. The table lock keeps out
+    /// everyone who wants the row.
     pub(in crate::store::db) fn begin_to_copy(&self, locks: bool) -> Result<(), StoreError> {
         self.be_connected()?;
         self.take_time();
@@ -34,7 +34,7 @@ impl Engine {
         begun
     }
 
-    /// Begins to write all of it.
+    /// Begins to write a whole store.
     pub(in crate::store::db) fn begin_to_fill(&self) -> Result<(), StoreError> {
         self.take_time();
         self.begin_to_write()?;
@@ -53,8 +53,7 @@ impl Engine {
         begun
     }
 
-    /// Of a later schema, this program knows the tables and columns that it needs, and not all of them: a copy would lack
-    /// some.
+    /// Of a newer schema, this program knows only the tables and columns that it needs: a copy would lack some.
     fn check_schema(&self) -> Result<(), StoreError> {
         let mut found = 0;
         self.client.query_each("SELECT schema FROM store", &[], |row| {
@@ -65,8 +64,8 @@ impl Engine {
         if found == known { Ok(()) } else { Err(StoreError::Newer { path: self.place().to_owned(), found, known }) }
     }
 
-    /// Who is in the middle of counting ends first. Who begins later takes this lock of the table before anything else, and
-    /// so sees what the transaction has done.
+    /// Counts in progress finish first. Later ones must take this table lock before anything else, and so see what the
+    /// transaction has done.
     pub(in crate::store::db) fn keep_uses_out(&self) -> Result<(), StoreError> {
         self.client.execute("LOCK TABLE key_use IN SHARE MODE", &[]).map(drop)
     }
@@ -80,7 +79,7 @@ impl Engine {
         self.client.copy_in(&format!("COPY {name} ({columns}) FROM STDIN (FORMAT binary)"), kinds)
     }
 
-    /// Numbers of new rows go on behind the largest.
+    /// Makes the numbers of new rows continue after the largest.
     pub(in crate::store::db) fn count_on(&self, tables: impl Iterator<Item = &'static str>) -> Result<(), StoreError> {
         for table in tables {
             let set = format!(

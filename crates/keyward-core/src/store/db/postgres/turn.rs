@@ -1,5 +1,5 @@
-//! A transaction that holds the lock of the store: what it knows that nobody else can change, and the time of its
-//! changes, which is the server's.
+//! A transaction that holds the store's lock: what it knows that no one else can change, and the time of its changes,
+//! which comes from the server.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,21 +7,21 @@ use super::{End, Engine, News};
 use crate::rules::time::whole_seconds;
 use crate::store::error::StoreError;
 
-/// How far the clock of this host may be off before it is told.
+/// How far the clock of this host may be off before that is reported.
 const TOLD: SignedDuration = SignedDuration::from_secs(2);
-/// How far it may be off before nothing is changed.
+/// How far it may be off before changes are refused.
 const MOST: SignedDuration = SignedDuration::from_secs(60);
 
 /// What is known while the lock is held.
 #[derive(Debug)]
 pub(super) struct Turn {
-    /// The end of the history, with what was written so far.
+    /// The end of the history, including what was written so far.
     pub(super) end: End,
     /// The number of its newest event when it began.
     began_at: i64,
-    /// The ends at the places that can be gone back to.
+    /// The ends at the savepoints.
     tried: Vec<End>,
-    /// The time of the server, where that is the time of the changes.
+    /// The server's time, if that is the time of the changes.
     now: Option<Timestamp>,
 }
 
@@ -44,7 +44,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads what holds for as long as the lock is held. The time is read now, and not by the statement that waited.
+    /// Reads what stays valid while the lock is held. The time is read now, not by the statement that waited.
     fn begun(&self) -> Result<Option<Turn>, StoreError> {
         const BEGUN: &str = "SELECT store_id, seq, hash, moved_to, is_moved,
                     CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)
@@ -60,7 +60,7 @@ impl Engine {
         Ok(Some(Turn { began_at: end.seq, end, tried: vec![], now }))
     }
 
-    /// The time of the server, which it read between these two times of this host.
+    /// The server's time, which it read between these two times of this host.
     fn compared(&self, micros: i64, before: Timestamp, after: Timestamp) -> Result<Timestamp, StoreError> {
         let server = Timestamp::from_microsecond(micros)
             .map_err(|error| StoreError::Bug(format!("the time of the server: {error}").into()))?;
@@ -74,7 +74,7 @@ impl Engine {
         Ok(whole_seconds(server))
     }
 
-    /// The time of the changes of this transaction, where the server tells it.
+    /// The time of the changes in this transaction, if the server sets it.
     pub(in super::super) fn time_of_change(&self) -> Option<Timestamp> {
         self.turn.borrow().as_ref()?.now
     }
@@ -84,28 +84,28 @@ impl Engine {
         Some(self.turn.borrow().as_ref()?.end.clone())
     }
 
-    /// The history goes on with this event.
+    /// Continues the history with this event.
     pub(in super::super) fn extend(&self, seq: i64, hash: &[u8; 32]) {
         if let Some(turn) = self.turn.borrow_mut().as_mut() {
             (turn.end.seq, turn.end.hash) = (seq, *hash);
         }
     }
 
-    /// It is this store from now on, and its history ends so.
+    /// Sets the identity of the store and the end of its history.
     pub(in super::super) fn begin_anew(&self, store_id: &str, seq: i64, hash: &[u8; 32]) {
         if let Some(turn) = self.turn.borrow_mut().as_mut() {
             turn.end = End { store_id: store_id.to_owned(), seq, hash: *hash, moved: None };
         }
     }
 
-    /// Remembers the place that can be gone back to.
+    /// Remembers a savepoint.
     pub(in super::super) fn begin_to_try(&self) {
         if let Some(turn) = self.turn.borrow_mut().as_mut() {
             turn.tried.push(turn.end.clone());
         }
     }
 
-    /// Goes back to it.
+    /// Returns to it.
     pub(in super::super) fn end_of_try(&self) {
         if let Some(turn) = self.turn.borrow_mut().as_mut()
             && let Some(end) = turn.tried.pop()
@@ -115,8 +115,8 @@ impl Engine {
     }
 }
 
-/// How far the clock of this host is ahead of that of the server, which was read between these two times. What the
-/// question may have taken is not held against it.
+/// How far the clock of this host is ahead of the server's, which was read between these two times. The possible delay
+/// of the query is given the benefit of the doubt.
 fn host_is_off(server: Timestamp, before: Timestamp, after: Timestamp) -> SignedDuration {
     if before > server {
         before.duration_since(server)

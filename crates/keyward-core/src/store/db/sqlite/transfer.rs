@@ -1,12 +1,12 @@
-//! What is done when all of a store is written into a file.
+//! Writing a whole store into a file.
 
 use super::Engine;
 use crate::store::db::each;
 use crate::store::error::StoreError;
 
 impl Engine {
-    /// Removes the indexes that a statement made, and returns the statements. To build one of all rows at the end is
-    /// faster than to keep it while they come.
+    /// Removes the indexes that statements made, and returns those statements. Building an index from all rows at the
+    /// end is faster than updating it for each.
     pub(in crate::store::db) fn drop_indexes(&self) -> Result<Vec<String>, StoreError> {
         let mut found = vec![];
         let sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL";

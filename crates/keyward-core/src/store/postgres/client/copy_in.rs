@@ -1,4 +1,4 @@
-//! Rows in numbers, on their way to the server: COPY … FROM STDIN in its binary form.
+//! Bulk insertion on a server: COPY … FROM STDIN in binary format.
 
 use std::error::Error;
 use std::future::Future;
@@ -13,7 +13,7 @@ use super::{Answering, Client, Open};
 use crate::store::db::{Kind, Value};
 use crate::store::error::StoreError;
 
-/// A COPY that is under way. One that is dropped before its end is taken back by the server, with its transaction.
+/// A COPY in progress. If it is dropped before its end, the server rolls it back with its transaction.
 pub(in crate::store) struct CopyIn<'c> {
     client: &'c Client,
     writer: Pin<Box<BinaryCopyInWriter>>,
@@ -21,8 +21,8 @@ pub(in crate::store) struct CopyIn<'c> {
 }
 
 impl Client {
-    /// Begins a transaction that reads all of the store, of one moment, without the limits for a statement. With `writes`, it
-    /// can also write, and the server ends it where this side says nothing for ten minutes.
+    /// Begins a transaction that reads the whole store as of one moment, without the time limits for statements. With
+    /// `writes`, it can also write, and the server ends it if this side is silent for ten minutes.
     ///
     /// # Errors
     /// As [`Client::begin_read`].
@@ -37,7 +37,7 @@ impl Client {
         self.begin(&begin, Open::Write)
     }
 
-    /// Begins to send rows by this COPY statement, for columns that hold this. No statement can be run meanwhile.
+    /// Begins to send rows with this COPY statement, for columns of these kinds. No other statement can run meanwhile.
     ///
     /// # Errors
     /// As [`Client::execute`].
@@ -52,7 +52,7 @@ impl Client {
         Ok(CopyIn { client: self, writer, _answering: Answering::new(&self.is_answering) })
     }
 
-    /// Goes on with rows that are sent. One that breaks a rule of the schema is damaged.
+    /// Continues to send rows. A row that breaks a rule of the schema is damaged.
     fn go_on<T>(&self, work: Pin<&mut impl Future<Output = Result<T, PgError>>>) -> Result<T, StoreError> {
         let limit = self.limit();
         let mut slot = self.session.borrow_mut();
@@ -68,20 +68,20 @@ impl Client {
 }
 
 impl CopyIn<'_> {
-    /// One more row. It is on its way, and not looked at yet.
+    /// Sends one more row. The server has not checked it yet.
     ///
     /// # Errors
-    /// Where the server is not there any more, or takes nothing.
+    /// If the server is gone or accepts nothing.
     pub(in crate::store) fn add(&mut self, values: &[Value<'_>]) -> Result<(), StoreError> {
         let fields: Vec<_> = values.iter().map(|value| Field(*value)).collect();
         let fields: Vec<_> = fields.iter().map(|field| field as &(dyn ToSql + Sync)).collect();
         self.client.go_on(pin!(self.writer.as_mut().write(&fields)))
     }
 
-    /// These were all: how many, as the server counted them.
+    /// Ends the rows, and returns how many the server counted.
     ///
     /// # Errors
-    /// What the server says of any of them.
+    /// What the server reports about any of them.
     pub(in crate::store) fn end(mut self) -> Result<u64, StoreError> {
         self.client.go_on(pin!(self.writer.as_mut().finish()))
     }
@@ -96,7 +96,7 @@ fn type_of(kind: Kind) -> Type {
     }
 }
 
-/// A value as it stands in a COPY. Whoever sends it has seen that its column takes it.
+/// A value in the format of COPY. The sender has checked that its column accepts it.
 #[derive(Debug)]
 struct Field<'v>(Value<'v>);
 

@@ -1,4 +1,4 @@
-//! From the text of a URL to its parts.
+//! Splits the text of a URL into its parts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::{Address, CONNECT_TIMEOUT, Host, LONGEST_NAME, PORT, Parameters, Root
 use crate::rules::text::is_obeyed;
 use crate::store::postgres::password::Password;
 
-/// The parameters that there are.
+/// The known parameters.
 pub(super) const KNOWN: [&str; 9] = [
     "schema",
     "sslmode",
@@ -22,9 +22,9 @@ pub(super) const KNOWN: [&str; 9] = [
     "application_name",
     "target_session_attrs",
 ];
-/// How much a parameter may differ from a known one to be taken for a slip.
+/// How similar a parameter must be to a known one to count as a typo.
 const LIKENESS: f64 = 0.8;
-/// The longest time that connecting may take, in seconds.
+/// The longest time limit for connecting, in seconds.
 const LONGEST_WAIT: u64 = 600;
 /// The most hosts that a URL may name.
 const MOST_HOSTS: usize = 16;
@@ -58,7 +58,7 @@ pub(super) fn url(text: &str) -> Result<ServerUrl, UrlError> {
 fn user_and_password(text: &str) -> Result<(Option<String>, Option<Password>), UrlError> {
     let (user, password) = text.split_once(':').map_or((text, None), |(user, password)| (user, Some(password)));
     let password = password.map(decoded).transpose()?.filter(|password| !password.is_empty());
-    // An empty user is none, as for libpq.
+    // An empty user counts as none, as for libpq.
     let user = Some(self::text(user)?).filter(|user| !user.is_empty());
     if user.as_ref().is_some_and(|user| user.len() > LONGEST_NAME) {
         return Err(UrlError::Name);
@@ -175,7 +175,7 @@ fn schema(text: Option<String>) -> Result<String, UrlError> {
     Err(UrlError::Value("schema", "a name of at most 63 lower-case letters, digits and underscores"))
 }
 
-/// Whether TLS is spoken over TCP. Sockets of this machine need none.
+/// Whether TLS is spoken over TCP. Sockets of this machine do not need it.
 fn is_encrypted(mode: Option<&str>, hosts: &[Address]) -> Result<bool, UrlError> {
     match mode {
         None | Some("verify-full") => Ok(true),
@@ -201,12 +201,12 @@ fn application_name(text: Option<String>) -> Result<String, UrlError> {
     Err(UrlError::Value("application_name", "at most 63 characters of ASCII"))
 }
 
-/// A part of the URL as the text that it means.
+/// Decodes part of the URL as text.
 fn text(part: &str) -> Result<String, UrlError> {
     String::from_utf8(decoded(part)?.to_vec()).map_err(|_| UrlError::Percent)
 }
 
-/// The bytes that a part of the URL means. A NUL ends a text in the protocol, and so is no part of one.
+/// Decodes part of the URL as bytes. A NUL ends a text in the protocol, so no text may contain one.
 fn decoded(part: &str) -> Result<Zeroizing<Vec<u8>>, UrlError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(part.len()));
     let mut rest = part.bytes();

@@ -147,7 +147,7 @@ fn a_path_is_told_from_a_url() {
     }
 }
 
-/// No run of bytes of the password, as it is or decoded, stands in the text.
+/// Whether no run of bytes of the password, encoded or decoded, is in the text.
 fn holds_nothing_of(text: &str, password: &[u8]) -> bool {
     let password = String::from_utf8_lossy(password);
     !text.contains(password.as_ref()) && !text.contains(&encoded(password.as_bytes()))
@@ -177,7 +177,7 @@ proptest! {
         prop_assert!(!told.contains(&*String::from_utf8_lossy(&password)));
     }
 
-    /// As somebody writes it who does not know about percent signs.
+    /// As written by someone who does not know about percent-encoding.
     #[test]
     fn no_error_and_nothing_that_is_shown_holds_a_part_of_a_password(
         password in "[A-Z0-9@/:?#%&=,\\[\\] ]{3,30}~Q[A-Z0-9@/:?#%&=]{3,30}",
@@ -186,7 +186,7 @@ proptest! {
             Ok(url) => format!("{url} {url:?}"),
             Err(error) => format!("{error} {error:?}"),
         };
-        // Two characters of it that no message and no name has.
+        // Two of its characters, which occur in no message and no name.
         prop_assert!(!shown.contains("~Q") && holds_nothing_of(&shown, password.as_bytes()), "{}", shown);
     }
 }

@@ -1,12 +1,12 @@
--- The first schema of a store on a server: table for table that of a file. A migration adds a file, and changes none.
+-- The first schema of a store on a server: the same tables as in a file. A migration adds a file, and changes none.
 --
--- Times are whole seconds since 1970-01-01 in UTC. Booleans are 0 and 1, as they are in a file, so that one text of a
--- statement is read alike by both. Names compare byte by byte.
+-- Times are whole seconds since 1970-01-01 in UTC. Booleans are 0 and 1, as in a file, so that the same statements work
+-- on both. Names compare byte by byte.
 
 CREATE TABLE store (
     one           bigint PRIMARY KEY CHECK (one = 1),
     schema        bigint NOT NULL,
-    -- The least schema that a keyward must know to read this store, and to write it.
+    -- The oldest schema that a keyward must know to read this store, and to write it.
     oldest_reader bigint NOT NULL,
     oldest_writer bigint NOT NULL
 );
@@ -130,15 +130,15 @@ CREATE TABLE secret (
     staged     bigint NOT NULL DEFAULT 0 CHECK (staged = 0 OR staged = 1 AND expires_at IS NULL),
     retired    bigint NOT NULL DEFAULT 0
         CHECK (retired = 0 OR retired = 1 AND expires_at IS NOT NULL AND staged = 0),
-    -- As what it came, where another system made it, and the 24 bits that its text is found by; -1 for as long as nobody
-    -- knows the text. NULL for our own.
+    -- The form in which it came, if another system made it, and the 24 bits by which its text is found; -1 while the
+    -- text is unknown. NULL for keyward's own secrets.
     imported   text COLLATE "C" CHECK (imported IN ('secret', 'sha256', 'phc')),
     bucket     bigint
         CHECK (CASE WHEN imported IS NULL THEN bucket IS NULL ELSE bucket BETWEEN -1 AND 16777215 END)
 );
 CREATE INDEX secret_by_key ON secret (key);
 CREATE INDEX secret_by_bucket ON secret (bucket);
--- One current secret a key. NULL is not equal to NULL, so any number of others.
+-- One current secret per key. NULL is not equal to NULL, so there can be any number of others.
 CREATE UNIQUE INDEX secret_current ON secret ((CASE WHEN expires_at IS NULL AND staged = 0 THEN key END));
 
 CREATE TABLE key_use (
@@ -149,7 +149,7 @@ CREATE TABLE key_use (
 );
 CREATE INDEX key_use_by_time ON key_use (last_used_at);
 
--- Which batch of uses each of those who count has written last: one whose COMMIT had no answer is sent again, and
+-- The last batch of uses that each counting process has written: a batch whose COMMIT had no answer is sent again, and
 -- counted once. `host` is a random name of a process.
 CREATE TABLE use_batch (
     host text COLLATE "C" PRIMARY KEY,
@@ -200,14 +200,14 @@ CREATE INDEX history_by_name ON history (subject_kind, subject_name, seq);
 CREATE INDEX history_by_time ON history (at);
 CREATE INDEX history_by_secret ON history (secret_id);
 
--- The end of the chain, and which store it is. Whoever changes something locks this row: there is one writer at a time.
+-- The end of the chain, and the identity of the store. Every change locks this row: there is one writer at a time.
 CREATE TABLE history_head (
     one      bigint PRIMARY KEY CHECK (one = 1),
     seq      bigint NOT NULL,
     hash     bytea NOT NULL,
     store_id text COLLATE "C" NOT NULL,
-    -- Where the store was moved to: the path of a file, or the URL of a server without password and parameters. `is_moved`
-    -- is 0 for as long as it is on its way. A store for which this is said is only read.
+    -- Where the store was moved to: the path of a file, or the URL of a server without password and parameters.
+    -- `is_moved` is 0 while the move is in progress. A store with this mark is only read.
     moved_to text COLLATE "C",
     is_moved bigint NOT NULL DEFAULT 0 CHECK (is_moved IN (0, 1))
 );

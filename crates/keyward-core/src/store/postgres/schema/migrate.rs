@@ -1,15 +1,15 @@
-//! Bringing a store on a server up to date, while others use it.
+//! Upgrading a store on a server while others use it.
 //!
-//! All of it is one transaction, which takes the store's lock first: no change is half made when a table becomes
-//! another one. Readers take no lock of the store, but each statement that alters a table waits until nobody reads it,
-//! and has all others wait meanwhile. So such a wait is short, shorter than the time after which a server looks for
-//! transactions that wait for each other (`deadlock_timeout`, 1 s) and ends one of them, which might be a request. A
-//! wait that was too short ends the attempt, nothing is left of it, and it is made again a moment later.
+//! It is all one transaction, which takes the store's lock first: no change is half made when a table is altered.
+//! Readers do not take the store's lock, but each statement that alters a table waits until no one reads it, and makes
+//! all others wait meanwhile. So such a wait is kept short: shorter than the time after which a server looks for
+//! deadlocks (`deadlock_timeout`, 1 s) and ends one of the transactions, which might be a request. If the wait was too
+//! short, the attempt is rolled back and repeated a moment later.
 //!
-//! **The rule of compatibility.** A migration adds tables, columns with a constant default, and indexes. It writes no
-//! table anew: whoever began to read before would find it empty. It drops and renames nothing that an older keyward
-//! reads or writes. One that cannot be without that raises `oldest_reader` or `oldest_writer` itself, and the notes of
-//! the release say so.
+//! **The rule of compatibility.** A migration adds tables, columns with a constant default, and indexes. It does not
+//! rewrite a table: a transaction that began to read before would find it empty. It does not drop or rename anything
+//! that an older keyward reads or writes. A migration that must do so raises `oldest_reader` or `oldest_writer` itself,
+//! and the release notes say so.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -20,23 +20,23 @@ use super::{KNOWN, Known, MIGRATIONS, Migrated, statements, versions_of};
 use crate::store::error::StoreError;
 use crate::store::sqlite::Purpose;
 
-/// For how long it is tried.
+/// How long to keep trying.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long others have until it is tried again.
+/// The pause before the next attempt, for others.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a statement waits for others.
 const WAIT: &str = "SET LOCAL lock_timeout = '200ms'";
 
-/// Brings the store to the schema of this program.
+/// Upgrades the store to the schema of this program.
 ///
 /// # Errors
-/// [`StoreError::Forbidden`] for a role that does not own the tables; [`StoreError::Newer`] for a store that this program
-/// must not change; [`StoreError::Locked`] where others used a table for all of the time.
+/// [`StoreError::Forbidden`] for a role that does not own the tables; [`StoreError::Newer`] for a store that this
+/// program must not change; [`StoreError::Locked`] if others kept a table in use the whole time.
 pub(in crate::store) fn migrate(server: &Server) -> Result<Migrated, StoreError> {
     run(server, MIGRATIONS, KNOWN)
 }
 
-/// Brings the store to the last one of these migrations.
+/// Upgrades the store to the last of these migrations.
 pub(in crate::store::postgres) fn run(
     server: &Server,
     migrations: &[&str],
@@ -61,9 +61,9 @@ fn attempt(client: &Client, server: &Server, migrations: &[&str], known: Known) 
     client.begin_write()?;
     client.execute(WAIT, &[])?;
     let done = |from, to| Ok(Migrated { from, to });
-    // Whoever may only verify is told as well that there is nothing to do.
+    // Even a role that may only verify learns that there is nothing to do.
     let found = versions_of(client, server)?;
-    // What is older than every one that statements work with is brought up to date all the same.
+    // Even a schema too old for this program's statements is upgraded.
     let may_change = |found| Known { oldest: 0, ..known }.check(server.place(), found, Purpose::Change);
     may_change(found)?;
     if found.schema >= known.newest {
@@ -72,7 +72,7 @@ fn attempt(client: &Client, server: &Server, migrations: &[&str], known: Known) 
     }
     check_owner(client, server)?;
     client.query_each("SELECT seq FROM history_head FOR UPDATE", &[], |_| Ok::<_, StoreError>(()))?;
-    // Perhaps somebody else has just done it; then nothing is left to do, and the number stays.
+    // Another process may just have done it; then nothing is left to do, and the number stays.
     let found = versions_of(client, server)?;
     may_change(found)?;
     let before = usize::try_from(found.schema).unwrap_or(0);
@@ -90,7 +90,7 @@ fn attempt(client: &Client, server: &Server, migrations: &[&str], known: Known) 
     done(found.schema, to)
 }
 
-/// Only the owner may alter a table. The server would say so too, but not who that is.
+/// Only the owner may alter a table. The server would also say so, but not who the owner is.
 fn check_owner(client: &Client, server: &Server) -> Result<(), StoreError> {
     let mut owner = None;
     client.query_each(

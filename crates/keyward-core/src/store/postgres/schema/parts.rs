@@ -1,8 +1,8 @@
-//! What the schema is made of, beside what it should be made of: a table, a column, an index, a constraint that is
-//! missing or was changed, and what keyward did not put there, such as a trigger.
+//! Compares the parts of the schema with what they should be: a table, column, index or constraint that is missing or
+//! was changed, and anything that keyward did not put there, such as a trigger.
 //!
-//! What it should be stands in `parts.txt`, as a server tells it of a new store. Nothing has to be made to compare the two,
-//! so a role that may change nothing can.
+//! What they should be is in `parts.txt`, as a server reports it for a new store. The comparison makes nothing, so a
+//! role that may change nothing can do it.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use super::super::Server;
 use super::NEWEST;
 use crate::store::error::StoreError;
 
-/// The parts of the newest schema, one a line: what it is, a tab, and its definition. A test writes it.
+/// The parts of the newest schema, one per line: the part, a tab, and its definition. A test writes the file.
 pub(in crate::store::postgres) const PARTS: &str = include_str!("parts.txt");
 
-/// Each part of the schema `$1`, and its definition. Functions and types count too: who puts them there could have keyward
-/// use them.
+/// Each part of the schema `$1`, and its definition. Functions and types count too: someone who puts them there could
+/// make keyward use them.
 const QUERY: &str = r"
 WITH own AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = $1),
      rel AS (SELECT c.* FROM pg_class c JOIN own ON own.oid = c.relnamespace)
@@ -62,11 +62,11 @@ SELECT 'type ' || typname, '' FROM pg_type JOIN own ON own.oid = typnamespace
 /// The parts of a schema, each with its definition.
 type Parts = BTreeMap<String, String>;
 
-/// What is in the schema that keyward did not make so, or is missing. Nothing is said of a store whose schema is another
-/// one than that of this program.
+/// Parts of the schema that keyward did not make, or that are missing. Empty for a store whose schema is not this
+/// program's.
 ///
 /// # Errors
-/// Where the server does not tell it.
+/// If the server does not report them.
 pub(in crate::store) fn strange_parts(client: &Client, server: &Server) -> Result<Vec<String>, StoreError> {
     let mut schema = None;
     client.query_each("SELECT schema FROM store", &[], |row| {
@@ -79,7 +79,7 @@ pub(in crate::store) fn strange_parts(client: &Client, server: &Server) -> Resul
     Ok(differences(expected(), found(client, server.url().schema())?))
 }
 
-/// The parts that the newest schema has.
+/// The parts of the newest schema.
 fn expected() -> Parts {
     let part = |line: &str| line.split_once('\t').map(|(part, definition)| (part.to_owned(), definition.to_owned()));
     PARTS.lines().filter_map(part).collect()
@@ -88,7 +88,7 @@ fn expected() -> Parts {
 pub(in crate::store::postgres) fn found(client: &Client, schema: &str) -> Result<Parts, StoreError> {
     let mut parts = Parts::new();
     client.query_each(QUERY, &[schema.into()], |row| {
-        // Where a definition has its lines is of no matter.
+        // Line breaks in a definition do not matter.
         let words: Vec<_> = row.get::<_, &str>(1).split_ascii_whitespace().collect();
         parts.insert(row.get(0), words.join(" "));
         Ok::<_, StoreError>(())
@@ -105,7 +105,7 @@ fn differences(mut expected: Parts, found: Parts) -> Vec<String> {
         .filter(|table| is_foreign(&format!("table {table}")))
         .map(str::to_owned)
         .collect();
-    // What belongs to a table of others is told with it.
+    // Parts of a foreign table are reported with it.
     let belongs = |part: &str| {
         let owned = ["column ", "constraint "].iter().find_map(|kind| part.strip_prefix(kind));
         owned.is_some_and(|owned| {
@@ -123,10 +123,10 @@ fn differences(mut expected: Parts, found: Parts) -> Vec<String> {
     strange
 }
 
-/// The first row that refers to nothing, if there is one. The server lets none come about, unless somebody tells it to.
+/// The first row with a broken reference, if any. The server prevents them, unless told otherwise.
 ///
 /// # Errors
-/// Where the rows cannot be read.
+/// If the rows cannot be read.
 pub(in crate::store) fn dangling(client: &Client) -> Result<Option<String>, StoreError> {
     for (table, column, target) in references() {
         let sql = format!(
@@ -145,7 +145,7 @@ pub(in crate::store) fn dangling(client: &Client) -> Result<Option<String>, Stor
     Ok(None)
 }
 
-/// What refers to what: a table, its column, and the table whose `id` it names.
+/// The references: a table, its column, and the table whose `id` it names.
 pub(super) fn references() -> Vec<(String, String, String)> {
     let constraints = expected().into_iter().filter_map(|(part, definition)| {
         let table = part.strip_prefix("constraint ")?.split('.').next()?.to_owned();

@@ -1,27 +1,27 @@
-//! Which keyward goes with which store: what the table `store` says, and what this program knows.
+//! Which keyward can use which store: what the table `store` says, and what this program knows.
 
 use std::path::Path;
 
 use crate::store::error::StoreError;
 use crate::store::sqlite::Purpose;
 
-/// What a store says of its schema.
+/// What a store says about its schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) struct Versions {
     /// Its schema.
     pub(in crate::store) schema: i64,
-    /// The least schema that a keyward must know to read it.
+    /// The oldest schema that a keyward must know to read it.
     pub(in crate::store) oldest_reader: i64,
-    /// The least schema that a keyward must know to write it.
+    /// The oldest schema that a keyward must know to write it.
     pub(in crate::store) oldest_writer: i64,
 }
 
-/// What a program knows of schemas.
+/// What a program knows about schemas.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store::postgres) struct Known {
     /// The newest one.
     pub(in crate::store::postgres) newest: i64,
-    /// The least one that all of its statements work with: hosts may be brought up to date before the store is.
+    /// The oldest one that all of its statements work with: hosts may be upgraded before the store.
     pub(in crate::store::postgres) oldest: i64,
 }
 
@@ -32,7 +32,7 @@ pub(super) const KNOWN: Known = Known { newest: 1, oldest: 1 };
 pub(in crate::store) const NEWEST: i64 = KNOWN.newest;
 
 impl Known {
-    /// Makes sure that a program that knows this much may use the store for the purpose.
+    /// Checks that a program with this knowledge may use the store for the purpose.
     ///
     /// # Errors
     /// [`StoreError::Newer`], [`StoreError::NotMigrated`].
@@ -40,7 +40,7 @@ impl Known {
         let path = || place.to_owned();
         let least = match purpose {
             Purpose::Read => found.oldest_reader,
-            // Whoever changes something has read it before.
+            // A change also reads.
             Purpose::Change => found.oldest_reader.max(found.oldest_writer),
         };
         if least > self.newest {
@@ -69,14 +69,14 @@ mod tests {
         let known = Known { newest: 4, oldest: 3 };
         for (schema, oldest_reader, oldest_writer, purpose, expected) in [
             (4, 1, 1, Change, "yes"),
-            // Before the store is brought up to date, and after others have done it.
+            // Before the store is upgraded, and after others have done it.
             (3, 1, 1, Change, "yes"),
             (9, 4, 4, Change, "yes"),
             (9, 4, 4, Read, "yes"),
             (9, 4, 5, Read, "yes"),
             (9, 4, 5, Change, "newer"),
             (9, 5, 5, Read, "newer"),
-            // Nobody writes what they cannot read.
+            // A program cannot write what it cannot read.
             (9, 5, 4, Change, "newer"),
             (2, 1, 1, Read, "not migrated"),
             (2, 1, 1, Change, "not migrated"),

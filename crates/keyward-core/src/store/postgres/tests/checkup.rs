@@ -1,4 +1,4 @@
-//! What a doctor finds out about a server that it cannot be told.
+//! What the doctor finds out about a server by itself.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn a_pooler_is_noticed_by_a_session_that_is_older_than_the_connection() {
     let postgres = with_store();
     let (_pooler, port) = pooler(&postgres);
     let server = server(&format!("postgres://ann@localhost:{port}/keyward?sslmode=disable"), with_password());
-    // Everything that is looked at works behind it, too.
+    // Every check works through it too.
     check_up(&server, &now).unwrap();
     sleep(Duration::from_secs(2));
     let found = check_up(&server, &now).unwrap();

@@ -1,4 +1,4 @@
-//! Who is connected to, who is refused, and what is sent before that.
+//! Which servers are accepted, which are refused, and what is sent before that.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::thread;
 use super::server::{Authority, OWNER, Validity, give};
 use super::*;
 
-/// A server with TLS by an authority, for `localhost` and 127.0.0.1.
+/// A server with TLS from an authority, for `localhost` and 127.0.0.1.
 fn with_tls() -> (Postgres, Authority) {
     let postgres = Postgres::start();
     let authority = Authority::new(&postgres.folder, "authority");
@@ -19,7 +19,7 @@ fn use_certificate(postgres: &Postgres, (certificate, key): (std::path::PathBuf,
     postgres.set(&format!("ssl_cert_file = '{}'\nssl_key_file = '{}'\nssl = on", certificate.display(), key.display()));
 }
 
-/// Answers one connection with these bytes for each message that comes, and returns all that was received.
+/// Answers each message on one connection with these bytes, and returns everything received.
 fn listener(answers: &'static [&'static [u8]]) -> (u16, thread::JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -52,7 +52,7 @@ fn over_a_socket_and_over_tls_with_a_password() {
         assert_eq!(tell(&client, "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"), "TLSv1.3");
         assert_eq!(tell(&client, "SELECT current_setting('application_name')"), "it");
     }
-    // Without TLS where it goes to this machine alone.
+    // Without TLS, if it stays on this machine.
     let url = format!("postgres://ann@localhost:{}/keyward?sslmode=disable", postgres.port);
     assert!(!connect(&url, with_password()).unwrap().peer().is_encrypted);
     let wrong = Surroundings { password: Some(Zeroizing::new(b"wrong".to_vec())), ..Surroundings::default() };
@@ -64,7 +64,7 @@ fn over_a_socket_and_over_tls_with_a_password() {
     assert!(told.contains("does not exist") && told.contains("createdb"), "{told}");
 }
 
-/// Whoever passes a sign-in on has another certificate.
+/// A relay of the sign-in has another certificate.
 #[test]
 #[ignore = "needs postgresql and openssl"]
 fn a_sign_in_over_tls_is_bound_to_the_certificate() {
@@ -107,7 +107,7 @@ fn who_cannot_prove_to_be_the_server_gets_no_password() {
         assert!(!log.contains("connection auth") && !log.contains("password"), "{log}");
     };
     refused(&url("localhost", &stranger.root), "nobody who is trusted has signed its certificate");
-    // What this machine trusts does not know the authority of a test.
+    // The roots of this machine do not include the authority of a test.
     refused(
         &format!("postgres://ann@localhost:{}/keyward", postgres.port),
         "nobody who is trusted has signed its certificate",
@@ -149,7 +149,7 @@ fn without_tls_nothing_is_sent_to_who_speaks_none() {
     let (port, recorder) = listener(&[b"N"]);
     let told = detail(connect(&format!("postgres://ann@127.0.0.1:{port}/keyward"), with_password()));
     assert!(told.contains("it speaks no TLS"), "{told}");
-    // The request for TLS, and not a byte more.
+    // The request for TLS, and not one more byte.
     assert_eq!(recorder.join().unwrap(), [0, 0, 0, 8, 4, 210, 22, 47]);
 }
 
@@ -158,7 +158,7 @@ fn a_password_that_is_asked_for_in_the_clear_is_not_sent() {
     for (answer, what) in [
         (&b"R\0\0\0\x08\0\0\0\x03"[..], "in the clear"),
         (&b"R\0\0\0\x0c\0\0\0\x05salt"[..], "by MD5"),
-        // Behind a notice.
+        // After a notice.
         (&b"N\0\0\0\x05\0R\0\0\0\x08\0\0\0\x03"[..], "in the clear"),
     ] {
         let answers: &[&[u8]] = Box::leak(Box::new([answer]));
@@ -167,7 +167,7 @@ fn a_password_that_is_asked_for_in_the_clear_is_not_sent() {
         let told = detail(connect(&url, with_password()));
         assert!(told.contains(what) && told.contains("scram-sha-256"), "{told}");
         let received = recorder.join().unwrap();
-        // The first message alone, which says how long it is.
+        // Only the first message, which says how long it is.
         assert_eq!(received.len(), u32::from_be_bytes(*received.first_chunk().unwrap()) as usize);
     }
 }
@@ -193,7 +193,7 @@ fn the_first_host_that_takes_changes_is_used() {
     standby.go_on();
     let primary = Postgres::start();
     let url = |hosts: &[&str]| format!("postgres://ann@{}/keyward?sslmode=disable", hosts.join(","));
-    // No server of another test takes this one.
+    // No server of another test uses this port.
     let away = "127.0.0.1:1";
     let client = connect(&url(&[away, &standby.socket_host(), &primary.socket_host()]), with_password()).unwrap();
     assert!(client.peer().address.ends_with(&primary.port.to_string()), "{:?}", client.peer());

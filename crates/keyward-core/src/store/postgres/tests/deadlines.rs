@@ -1,4 +1,4 @@
-//! A server that is silent, or gone, ends each wait in its time, and a connection that may be in any state is not used.
+//! With a silent or lost server, each wait ends in time, and a connection in an unknown state is not used.
 
 #![allow(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
 
@@ -87,7 +87,7 @@ fn each_wait_for_a_silent_session_ends_and_closes_the_connection() {
     let (client, pid) = stopped(&|_| ());
     let error = soon(|| client.execute("SELECT 1", &[])).unwrap_err();
     assert!(silent(&error) && !client.is_open(), "{error:?}");
-    // It stays closed, although the server goes on.
+    // It stays closed, although the server runs again.
     signal_to(pid, Signal::CONT);
     assert!(!client.is_open() && soon(|| client.begin_read()).is_err());
 
@@ -96,7 +96,7 @@ fn each_wait_for_a_silent_session_ends_and_closes_the_connection() {
     assert!(silent(&error) && !client.is_open(), "{error:?}");
     signal_to(pid, Signal::CONT);
 
-    // As far as anybody can tell, it waits for somebody else who changes something.
+    // As far as is known, it waits for another change.
     let (client, pid) = stopped(&|client| client.begin_write().unwrap());
     let error = soon(|| client.execute("INSERT INTO public.t VALUES (1)", &[])).unwrap_err();
     assert!(matches!(error, StoreError::Locked(_)) && !client.is_open(), "{error:?}");
@@ -110,7 +110,7 @@ fn each_wait_for_a_silent_session_ends_and_closes_the_connection() {
     let error = soon(|| client.commit()).unwrap_err();
     assert!(matches!(&error, CommitError::Unheard(error) if silent(error)) && !client.is_open(), "{error:?}");
     signal_to(pid, Signal::CONT);
-    // It had been made after all, which is why nobody may say that it was not.
+    // It had been made after all, which is why keyward must not claim that it was not.
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(postgres.sql("keyward", "SELECT a FROM t"), "2");
 }
@@ -157,7 +157,7 @@ fn a_server_that_is_killed_is_an_error_and_a_new_client_finds_it_again() {
 #[ignore = "needs postgresql"]
 fn what_the_server_says_when_it_ends_a_session_is_told() {
     let postgres = Postgres::start();
-    // While it is asked something, and before that.
+    // During a question, and before one.
     for pause in [0, 200] {
         let client = over_socket(&postgres);
         postgres.sql(OWNER, &format!("SELECT pg_terminate_backend({})", backend(&client)));
@@ -166,14 +166,14 @@ fn what_the_server_says_when_it_ends_a_session_is_told() {
         assert!(told.contains("terminating connection due to administrator command") && !client.is_open(), "{told}");
     }
 
-    // One that is seen to be closed before anything is asked.
+    // A connection that is known to be closed before anything is asked.
     let client = over_socket(&postgres);
     assert!(client.is_open());
     postgres.sql(OWNER, &format!("SELECT pg_terminate_backend({})", backend(&client)));
     std::thread::sleep(Duration::from_millis(200));
     assert!(!client.is_open());
 
-    // Nothing of a change is made that waited too long for its own process: that is known.
+    // A change that waited too long for its own process is certainly not made.
     let client = over_socket(&postgres);
     client.begin_write().unwrap();
     client.execute("SET LOCAL idle_in_transaction_session_timeout = 100", &[]).unwrap();
@@ -189,7 +189,7 @@ fn a_client_goes_to_another_thread_and_works_in_a_runtime() {
     let client = over_socket(&postgres);
     let told = std::thread::spawn(move || tell(&client, "SELECT 'moved'")).join().unwrap();
     assert_eq!(told, "moved");
-    // A service opens its store where it begins, and that is in its runtime: another one could not be entered there.
+    // A service opens its store at its start, inside its runtime: another runtime could not be entered there.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(async { tell(&over_socket(&postgres), "SELECT 'within'") }), "within");
 }

@@ -1,4 +1,4 @@
-//! A store is brought up to date while others use it. There is no second schema yet, so one is made up.
+//! A store is upgraded while others use it. There is no second schema yet, so one is made up.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -18,8 +18,8 @@ use crate::store::postgres::schema::{KnownSchemas, MIGRATIONS, Migrated, migrate
 use crate::store::{NewKey, NewSecret, Stamp, Store};
 use crate::verifier::Verifier;
 
-/// What a later keyward could need: a column of a table that everybody reads and writes, a table, and an index, in an
-/// order that is not the one in which requests come to these tables.
+/// What a later keyward could need: a column in a table that everybody reads and writes, a table, and an index, in an
+/// order different from the one in which requests use these tables.
 const SECOND: &str = "
     -- Made up; nobody has it.
     ALTER TABLE usage ADD COLUMN made_up bigint NOT NULL DEFAULT 0;
@@ -57,7 +57,7 @@ fn create(store: &mut Store, number: u64) -> Result<Secret, StoreError> {
     Ok(secret)
 }
 
-/// Until it is told to stop, and counts how often it was done.
+/// Repeats `f` until it is told to stop, and counts how often.
 fn again_and_again(stop: &AtomicBool, done: &AtomicU64, mut f: impl FnMut() -> Result<(), String>) {
     while !stop.load(Ordering::Relaxed) {
         f().unwrap();
@@ -92,7 +92,7 @@ fn no_request_fails_while_a_store_is_brought_up_to_date() {
     let write = || {
         again_and_again(&stop, &created, || {
             pause();
-            // As a command does: opened anew each time.
+            // As a command does: opens it each time.
             let mut store = open(&postgres).map_err(|error| format!("{error:?}"))?;
             create(&mut store, next.fetch_add(1, Ordering::Relaxed)).map(drop).map_err(|error| format!("{error:?}"))
         });
@@ -112,8 +112,8 @@ fn no_request_fails_while_a_store_is_brought_up_to_date() {
             let_work();
             let migrated = bring_up(&postgres, "ann", SECOND);
             let_work();
-            // Taken back, so that it is met at several moments. On a machine with nothing else to do, the workers would
-            // leave this no moment for all of its locks.
+            // Rolled back, so that it happens at several moments. On an otherwise idle machine, the workers would leave
+            // no moment for all of its locks.
             paused.store(true, Ordering::Relaxed);
             let mut back = "SET lock_timeout = '200ms'; BEGIN; LOCK TABLE keyward.history_head; \
                             UPDATE keyward.store SET schema = 1; DROP TABLE keyward.made_up;"
@@ -133,7 +133,7 @@ fn no_request_fails_while_a_store_is_brought_up_to_date() {
     });
     assert!(!postgres.log().contains("deadlock detected"), "{}", postgres.log());
     assert_eq!(bring_up(&postgres, "ann", SECOND).unwrap(), Migrated { from: 1, to: 2 });
-    // And this program goes on with it.
+    // And this program continues with it.
     create(&mut open(&postgres).unwrap(), u64::MAX).unwrap();
 }
 
@@ -142,7 +142,7 @@ fn no_request_fails_while_a_store_is_brought_up_to_date() {
 fn a_store_is_brought_up_to_date_once_by_its_owner_and_whole() {
     let postgres = with_store();
     let schema = || postgres.sql("keyward", "SELECT schema FROM keyward.store");
-    // By nobody else.
+    // Not by anyone else.
     postgres.sql("keyward", "CREATE ROLE boss LOGIN; GRANT USAGE ON SCHEMA keyward TO boss; GRANT ALL ON ALL TABLES IN SCHEMA keyward TO boss");
     match bring_up(&postgres, "boss", SECOND) {
         Err(StoreError::Forbidden { role, detail, .. }) => {
@@ -150,12 +150,12 @@ fn a_store_is_brought_up_to_date_once_by_its_owner_and_whole() {
         }
         other => panic!("{other:?}"),
     }
-    // What fails in the middle leaves nothing.
+    // A failure in the middle leaves nothing.
     let broken = format!("{SECOND}; ALTER TABLE nothing ADD COLUMN n bigint");
     assert!(bring_up(&postgres, "ann", &broken).is_err());
     let strange = open(&postgres).unwrap().view().unwrap().strange_parts().unwrap();
     assert_eq!((schema().as_str(), strange), ("1", vec![]));
-    // Of several at once one does it.
+    // Of several at once, only one does it.
     let done: Vec<_> = thread::scope(|scope| {
         let all: Vec<_> = (0..4).map(|_| scope.spawn(|| bring_up(&postgres, "ann", SECOND).unwrap())).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
@@ -163,11 +163,11 @@ fn a_store_is_brought_up_to_date_once_by_its_owner_and_whole() {
     assert_eq!(done.iter().filter(|done| **done == Migrated { from: 1, to: 2 }).count(), 1, "{done:?}");
     assert_eq!(bring_up(&postgres, "ann", SECOND).unwrap(), Migrated { from: 2, to: 2 });
     assert_eq!(schema(), "2");
-    // This program knows one less, and has nothing to do there.
+    // This program knows one less, and has nothing to do.
     let present = Store::migrate(url(&postgres, "ann"), Surroundings::default()).unwrap();
     assert_eq!(present, Migrated { from: 2, to: 2 });
     assert_eq!(schema(), "2");
-    // What it must not write, it does not bring up to date either.
+    // A store that it must not write, it does not upgrade either.
     postgres.sql("keyward", "UPDATE keyward.store SET oldest_writer = 2");
     assert!(matches!(
         Store::migrate(url(&postgres, "ann"), Surroundings::default()),

@@ -1,4 +1,4 @@
-//! Against a real server, but for what a real one never does.
+//! Tests with a real server, except for what a real one never does.
 
 mod checkup;
 mod connecting;
@@ -29,7 +29,7 @@ fn server(url: &str, around: Surroundings) -> Server {
     Server::new(url.parse().unwrap_or_else(|error| panic!("{url}: {error}")), around).unwrap()
 }
 
-/// What comes of connecting. No error holds a part of the password, or of the parameters.
+/// The result of connecting. No error contains any part of the password or the parameters.
 fn connect(url: &str, around: Surroundings) -> Result<Client, StoreError> {
     let connected = server(url, around).connect();
     if let Err(error) = &connected {
@@ -51,7 +51,7 @@ fn detail(connected: Result<Client, StoreError>) -> String {
     }
 }
 
-/// The first column of the one row that comes back, as text.
+/// The first column of the only row, as text.
 fn tell(client: &Client, sql: &str) -> String {
     let mut told = vec![];
     client

@@ -110,7 +110,7 @@ fn a_file_that_others_can_read_is_refused_and_so_is_one_that_is_none() {
         let around = Surroundings { passfile: Some(file.clone()), ..Surroundings::default() };
         let refused = asked("postgres://u@h/d", &around);
         assert!(matches!(&refused, Err(StoreError::OpenSecret { mode: told, .. }) if *told == mode), "{refused:?}");
-        // Nobody has to look at a file that does not count.
+        // A file that does not count is not read.
         let around = Surroundings { passfile: Some(file), ..with_password() };
         assert_eq!(asked("postgres://u@h/d", &around).unwrap().as_deref(), Some(PASSWORD));
     }

@@ -1,8 +1,8 @@
-//! How the server finds what a command asks for, in a store that has grown: each statement with the values that it is run
-//! with, because the server plans it anew each time.
+//! How the server finds what a command asks for, in a large store: each statement with its actual values, because the
+//! server plans it each time.
 //!
-//! [`KEYS`] is less than a store may hold, so that the test is short. With more keys, an index is the cheaper way all the
-//! more; it was looked at with 1,000,000.
+//! [`KEYS`] is fewer than a store may hold, to keep the test short. With more keys, an index pays off even more; this
+//! was checked with 1,000,000.
 
 use jiff::Timestamp;
 
@@ -15,8 +15,8 @@ use crate::store::{Filter, Sort, Store};
 
 const KEYS: i64 = 100_000;
 
-/// Tables that grow with the keys, or with what is done with them. Of groups, users, roles and tenants there are few beside
-/// keys: to read all of them once can be cheaper than to look for each.
+/// Tables that grow with the keys, or with what is done with them. Groups, users, roles and tenants are few compared
+/// with keys: reading all of them once can be cheaper than looking up each.
 const GROWING: [&str; 12] = [
     "key",
     "secret",
@@ -61,7 +61,7 @@ fn fill(postgres: &Postgres) {
     postgres.sql("keyward", &sql.replace("@KEYS@", &KEYS.to_string()));
 }
 
-/// The plan of a statement, one step a line.
+/// The plan of a statement, one step per line.
 fn plan(client: &Client, sql: &str, values: &[Value<'_>]) -> String {
     let mut steps = String::new();
     client
@@ -74,7 +74,7 @@ fn plan(client: &Client, sql: &str, values: &[Value<'_>]) -> String {
     steps
 }
 
-/// What is read from one end to the other, of what grows.
+/// The growing tables that the plan reads whole.
 fn read_whole(plan: &str) -> Vec<&str> {
     let scans = plan.lines().filter_map(|step| step.split_once("Seq Scan on ").map(|(_, rest)| rest));
     scans.filter_map(|rest| rest.split(' ').next()).filter(|table| GROWING.contains(table)).collect()

@@ -1,4 +1,4 @@
-//! The schema of a real server: its parts, what is strange about it, and who may do what with it.
+//! The schema on a real server: its parts, what is strange about it, and what each role may do with it.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ fn store(postgres: &Postgres, user: &str) -> Store {
     Store::connect(url(postgres, user), Surroundings::default()).unwrap()
 }
 
-/// `UPDATE_EXPECT=1` writes what the server tells into the file.
+/// `UPDATE_EXPECT=1` writes what the server reports into the file.
 #[test]
 #[ignore = "needs postgresql"]
 #[expect(clippy::disallowed_methods, reason = "as the tests of the command line do")]
@@ -152,7 +152,7 @@ fn url_text(postgres: &Postgres, user: &str) -> String {
     format!("postgres://{user}@{}/keyward", postgres.socket_host())
 }
 
-/// Runs what `keyward store grants` prints, as the program that people have does.
+/// Runs the output of `keyward store grants` with psql, as people do.
 fn grant(postgres: &Postgres, user: &str) {
     let file = postgres.folder.file("grants.sql", &grants(&url(postgres, "ann")), 0o644);
     let mut psql = server::unprivileged(server::program("psql"));
@@ -166,7 +166,7 @@ fn grant(postgres: &Postgres, user: &str) {
 fn the_roles_have_exactly_the_rights_that_are_written_down() {
     let postgres = with_store();
     grant(&postgres, OWNER);
-    // Again, by somebody who may make no role, and after somebody gave one of them too much.
+    // Again, as a role that may not make roles, and after one of the two was given too much.
     postgres.sql(
         "keyward",
         "GRANT ALL ON ALL TABLES IN SCHEMA keyward TO keyward_verify; GRANT ALL ON SCHEMA keyward TO keyward_verify;
@@ -193,7 +193,7 @@ fn the_roles_have_exactly_the_rights_that_are_written_down() {
         assert_eq!(may(&format!("has_schema_privilege('{name}', 'keyward', 'USAGE')")), "t");
         assert_eq!(may(&format!("has_schema_privilege('{name}', 'keyward', 'CREATE')")), "f");
         assert_eq!(may(&format!("has_sequence_privilege('{name}', 'keyward.secret_id_seq', 'USAGE')")), "f");
-        // What is made later is not theirs.
+        // They get no rights on what is made later.
         postgres.sql("keyward", "SET ROLE ann; CREATE TABLE keyward.later (n int)");
         assert_eq!(may(&format!("has_table_privilege('{name}', 'keyward.later', 'SELECT')")), "f");
         postgres.sql("keyward", "DROP TABLE keyward.later");
@@ -233,14 +233,14 @@ fn nobody_but_the_owner_rewrites_the_history_and_who_verifies_locks_nothing() {
             let statement = format!("SELECT 1 FROM {table} FOR {lock}");
             assert_eq!(refused(&guard, &statement), format!("guard: permission denied for table {table}"));
         }
-        // The weakest lock that somebody who only reads may take keeps nobody from changing rows.
+        // The weakest lock, which a reader may take, does not prevent changes of rows.
         assert!(refused(&guard, &format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE")).contains("permission denied"));
     }
     for table in ["history", "reservation", "announced_secret"] {
         let told = refused(&guard, &format!("SELECT count(*) FROM {table}"));
         assert_eq!(told, format!("guard: permission denied for table {table}"));
     }
-    // A role without any rights is told that, not that there is no store.
+    // A role without any rights learns that, not that there is no store.
     postgres.sql("keyward", "CREATE ROLE nobody_here LOGIN");
     match Store::connect(url(&postgres, "nobody_here"), Surroundings::default()) {
         Err(StoreError::Forbidden { role, detail, .. }) => {
@@ -268,7 +268,7 @@ fn who_may_not_read_the_history_sees_whether_it_goes_on() {
         assert_eq!(guard.refresh().unwrap(), Freshness::Changed);
         assert_eq!(guard.refresh().unwrap(), Freshness::Same);
     }
-    // A server that has lost the last change, and one that has another in its place.
+    // A server that has lost the last change, and one that has another instead.
     for lost in ["SET seq = 2, hash = (SELECT hash FROM keyward.history WHERE seq = 2)", "SET hash = sha256(hash)"] {
         let kept = postgres.sql("keyward", "SELECT seq, encode(hash, 'hex') FROM keyward.history_head");
         postgres.sql("keyward", &format!("UPDATE keyward.history_head {lost}"));

@@ -1,4 +1,4 @@
-//! Statements, transactions, and what a session sets; also behind a pooler.
+//! Statements, transactions, and what a session sets, also behind a pooler.
 
 use std::process::{Child, Stdio};
 use std::thread::sleep;
@@ -94,7 +94,7 @@ fn transactions_are_made_whole_or_not_at_all() {
     // The server would say COMMIT, and mean ROLLBACK.
     assert!(matches!(client.commit(), Err(CommitError::Refused(_))));
     assert_eq!(count(&client), "0");
-    // A part that was tried out and taken back leaves the rest whole.
+    // A part that was tried out and rolled back leaves the rest intact.
     client.begin_write().unwrap();
     insert(&client, 1).unwrap();
     client.execute("SAVEPOINT tried_out", &[]).unwrap();
@@ -103,7 +103,7 @@ fn transactions_are_made_whole_or_not_at_all() {
     client.execute("RELEASE tried_out", &[]).unwrap();
     client.commit().unwrap();
     assert_eq!(count(&client), "1");
-    // A transaction that reads sees one moment and changes nothing.
+    // A read transaction sees one moment and changes nothing.
     client.begin_read().unwrap();
     assert_eq!(count(&client), "1");
     let other = over_socket(&postgres);
@@ -142,7 +142,7 @@ fn what_the_server_refuses_is_told_by_what_a_person_would_do() {
     assert!(client.is_open() && !client.was_conflict());
     client.rollback();
     other.rollback();
-    // Two that wait for each other: one of them is told to try again.
+    // Two that wait for each other: one of them must try again.
     insert(&client, 2).unwrap();
     postgres.set("deadlock_timeout = 100");
     let sql = "SELECT n FROM t WHERE n = $1 FOR UPDATE";
@@ -178,14 +178,14 @@ fn a_session_begins_with_its_settings_and_so_does_each_transaction() {
     assert_eq!(setting(&client, "synchronous_commit"), "on");
     assert_eq!(setting(&client, "transaction_isolation"), "read committed");
     assert_eq!(setting(&client, "client_encoding") + &setting(&client, "DateStyle"), "UTF8ISO, YMD");
-    // As if a pooler gave it the session of somebody else.
+    // As if a pooler had given it another client's session.
     client.execute("RESET ALL", &[]).unwrap();
     assert_eq!(setting(&client, "synchronous_commit"), "off");
     client.begin_write().unwrap();
     assert_eq!(settings(&client), usual);
     assert_eq!(setting(&client, "synchronous_commit"), "on");
     assert_eq!(setting(&client, "transaction_isolation"), "read committed");
-    // Whoever gets the session next has it as it was.
+    // The next user of the session finds it unchanged.
     client.commit().unwrap();
     assert_eq!(setting(&client, "synchronous_commit"), "off");
     client.begin_read().unwrap();
@@ -216,7 +216,7 @@ fn rows_come_one_by_one_and_the_rest_can_be_left() {
         .query_each(&sql.replace("100", "1000"), &[200_000.into_value()], |row| {
             let number: i64 = row.get(0);
             sum += number;
-            // The server has 10 MB of 200 still to send: nobody has read ahead of this row.
+            // The server still has 10 of 200 MB to send: nothing was read ahead of this row.
             if number == 190_000 {
                 assert_eq!(postgres.sql(OWNER, &state), "active");
             }
@@ -231,11 +231,11 @@ fn rows_come_one_by_one_and_the_rest_can_be_left() {
     let left = client.query_each(sql, &[1000.into_value()], |_| Err::<(), _>(StoreError::Nowhere));
     assert!(matches!(left, Err(StoreError::Nowhere)));
     assert_eq!(count(&client), "0");
-    // One whose rest takes too long is left with the connection.
+    // If the rest takes too long, the connection is given up with it.
     let slow = "SELECT n, pg_sleep(0.001)::text FROM generate_series(1, 1000000) n";
     let left = client.query_each(slow, &[], |_| Err::<(), _>(StoreError::Nowhere));
     assert!(matches!(left, Err(StoreError::Nowhere)) && !client.is_open());
-    // An error in the midst of the rows is one of the statement alone.
+    // An error in the middle of the rows affects only the statement.
     let client = over_socket(&postgres);
     let mut rows = 0;
     let broken = client.query_each("SELECT 1 / (3000 - n) FROM generate_series(1, 5000) n", &[], |_| {
@@ -255,7 +255,7 @@ impl Drop for Pooler {
     }
 }
 
-/// Two connections to the server for all, and each transaction gets the one that is free.
+/// Two connections to the server are shared: each transaction gets a free one.
 pub(super) fn pooler(postgres: &Postgres) -> (Pooler, u16) {
     let port = free_port();
     let folder = postgres.folder.path().display();
@@ -298,6 +298,6 @@ fn behind_a_pooler_that_gives_each_transaction_another_session() {
         client.commit().unwrap();
     }
     assert_eq!(postgres.sql(OWNER, "SELECT count(*) <= 2 FROM pg_stat_activity WHERE usename = 'ann'"), "t");
-    // Without a transaction, too.
+    // Without a transaction too.
     assert_eq!(count(&clients[0]), "120");
 }

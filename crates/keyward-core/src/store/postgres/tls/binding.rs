@@ -1,16 +1,16 @@
-//! The hash of a server's certificate that a sign-in is bound to: `tls-server-end-point` of RFC 5929. Who passes a
-//! sign-in on to the real server has another certificate, and the server notices.
+//! The hash of a server's certificate that a sign-in is bound to: `tls-server-end-point` of RFC 5929. A relay that
+//! passes a sign-in on to the real server has another certificate, and the server notices.
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 /// `SEQUENCE` and `OBJECT IDENTIFIER` in DER.
 const SEQUENCE: u8 = 0x30;
 const OBJECT_ID: u8 = 0x06;
-/// What the object identifiers of signatures begin with: pkcs-1, and ansi-X9-62 signatures.
+/// The prefixes of the object identifiers of signatures: pkcs-1, and ansi-X9-62 signatures.
 const RSA: [u8; 8] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1];
 const ECDSA: [u8; 6] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 4];
 
-/// What a signature hashes with.
+/// The hash that a signature uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hash {
     Sha256,
@@ -18,8 +18,8 @@ enum Hash {
     Sha512,
 }
 
-/// The hash of this certificate. `None` where its signature does not say with what, as that of Ed25519: then there is
-/// nothing to bind to.
+/// The hash of this certificate. `None` if its signature names no hash, as with Ed25519: then there is nothing to bind
+/// to.
 pub(super) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     Some(match hash(signature_algorithm(certificate)?)? {
         Hash::Sha256 => Sha256::digest(certificate).to_vec(),
@@ -28,7 +28,7 @@ pub(super) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// The hash that goes with an algorithm. MD5 and SHA-1 are replaced by SHA-256, as the RFC wants it.
+/// The hash that goes with an algorithm. MD5 and SHA-1 are replaced by SHA-256, as the RFC requires.
 fn hash(algorithm: &[u8]) -> Option<Hash> {
     if let Some(&[with]) = algorithm.strip_prefix(&RSA) {
         return match with {
@@ -48,7 +48,7 @@ fn hash(algorithm: &[u8]) -> Option<Hash> {
     }
 }
 
-/// The object identifier of what the certificate is signed with: the beginning of its second part.
+/// The object identifier of the signature algorithm: the beginning of the certificate's second part.
 fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
     let (parts, _) = element(certificate, SEQUENCE)?;
     let (_, behind) = element(parts, SEQUENCE)?;
@@ -56,7 +56,7 @@ fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
     element(algorithm, OBJECT_ID).map(|(id, _)| id)
 }
 
-/// What is in the element that the bytes begin with, and what is behind it.
+/// The content of the element at the start of the bytes, and what follows it.
 fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&found, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate as far as it is looked at, with this algorithm, padded so that lengths need several bytes.
+    /// The parts of a certificate that are read, with this algorithm, padded so that lengths need several bytes.
     fn certificate(algorithm: &[u8], padding: usize) -> Vec<u8> {
         let element = |tag: u8, body: &[u8]| {
             let length = body.len() as u16;
@@ -100,7 +100,7 @@ mod tests {
         for (last, length) in [(&[1][..], 32), (&[3, 2], 32), (&[3, 3], 48), (&[3, 4], 64)] {
             assert_eq!(end_point(&certificate(&[&ECDSA, last].concat(), 300)).unwrap().len(), length, "{last:?}");
         }
-        // RSASSA-PSS has its hash elsewhere, and Ed25519 has none of its own.
+        // RSASSA-PSS names its hash elsewhere, and Ed25519 names none.
         assert!(end_point(&certificate(&rsa(10), 3)).is_none());
         assert!(end_point(&certificate(&[0x2b, 0x65, 0x70], 3)).is_none());
     }

@@ -1,4 +1,4 @@
-//! From a line to an encrypted one, as tokio-postgres wants it.
+//! Turns a line into an encrypted one, for tokio-postgres.
 
 use std::future::Future;
 use std::io;
@@ -17,10 +17,10 @@ use super::binding::end_point;
 use crate::store::postgres::error::Refusal;
 use crate::store::postgres::line::Line;
 
-/// The request for TLS: its length, and its number.
+/// The request for TLS: its length and its code.
 const REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// Asks a server for TLS and has it prove this name.
+/// Requests TLS from a server, which must prove this name.
 pub(in crate::store::postgres) struct Connector {
     pub(in crate::store::postgres) config: Arc<ClientConfig>,
     pub(in crate::store::postgres) name: ServerName<'static>,
@@ -39,7 +39,7 @@ impl TlsConnect<Line> for Connector {
 impl Connector {
     async fn ask(self, mut line: Line) -> io::Result<Encrypted> {
         line.write_all(&REQUEST).await?;
-        // One byte, and not more: what somebody in between adds to it in the clear is not taken for the server's.
+        // Exactly one byte: anything that an attacker adds in the clear must not be taken for the server's.
         if line.read_u8().await? != b'S' {
             return Err(io::Error::other(Refusal::NoTls));
         }

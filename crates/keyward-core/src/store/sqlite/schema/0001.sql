@@ -1,4 +1,4 @@
--- The first schema. A file in this folder is never changed once it was released: a later one adds.
+-- The first schema. A file in this folder is never changed after its release: later files add to it.
 --
 -- Times are whole seconds since 1970-01-01 in UTC. Booleans are 0 and 1. Names compare byte by byte.
 
@@ -102,8 +102,8 @@ CREATE TABLE key_label (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX key_label_by_label ON key_label (label, value, key);
 
--- A key has one secret without an end, and one row more for each rotation. The rows of retired
--- secrets stay, so that who still presents one can be told what happened to it.
+-- A key has one secret without an end, and one more row for each rotation. The rows of retired secrets stay, so that a
+-- client still presenting one can be told what happened to it.
 CREATE TABLE secret (
     id         INTEGER PRIMARY KEY,
     public_id  TEXT NOT NULL UNIQUE,
@@ -115,7 +115,7 @@ CREATE TABLE secret (
 CREATE INDEX secret_by_key ON secret (key);
 CREATE UNIQUE INDEX secret_current ON secret (key) WHERE expires_at IS NULL;
 
--- Apart from the key, because it changes with every request and nothing else about a key does.
+-- Separate from the key, because only this part changes with every request.
 CREATE TABLE key_use (
     key          INTEGER PRIMARY KEY REFERENCES key (id) ON DELETE CASCADE,
     last_used_at INTEGER NOT NULL,
@@ -123,7 +123,7 @@ CREATE TABLE key_use (
 ) STRICT;
 CREATE INDEX key_use_by_time ON key_use (last_used_at);
 
--- Who did what, when. Rows refer to nothing by key, because they outlive what they tell about.
+-- Who did what, when. Rows refer to nothing by key, because they outlive their subjects.
 CREATE TABLE history (
     seq          INTEGER PRIMARY KEY,
     at           INTEGER NOT NULL,

@@ -1,14 +1,14 @@
 -- How often keys may be used, and how often they were.
 
--- The limits of a key, and those that the keys of a user or a tenant share: a text, because a row that is missing would
--- lift one.
+-- The limits of a key, and those shared by the keys of a user or a tenant: a text, because a missing row would lift a
+-- limit.
 ALTER TABLE key ADD COLUMN limits TEXT NOT NULL DEFAULT '';
 ALTER TABLE "user" ADD COLUMN limits TEXT NOT NULL DEFAULT '';
 ALTER TABLE tenant ADD COLUMN limits TEXT NOT NULL DEFAULT '';
 
--- What has been used of a limit: of whose, of which length in seconds; of a rate its arrival time in ticks of 100
--- nanoseconds, of a quota the second at which its day or month began, and the number. `subject` is the number of a row of
--- `key`, "user" or tenant; of a policy's limit `kind` is `policy:NAME` and `subject` the key's.
+-- What has been used of a limit: its subject, and its period in seconds; for a rate, its arrival time in ticks of 100
+-- nanoseconds; for a quota, the second at which its day or month began, and the number. `subject` is the number of a
+-- row of `key`, "user" or tenant; of a policy's limit `kind` is `policy:NAME` and `subject` the key's.
 CREATE TABLE meter (
     kind    TEXT NOT NULL,
     subject INTEGER NOT NULL,
@@ -19,15 +19,15 @@ CREATE TABLE meter (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX meter_by_subject ON meter (subject);
 
--- The last row of `key`, "user" and tenant that was deleted at their end: no row is given to another one, because whoever
--- keeps in memory what was used of a limit knows whose it is by the row.
+-- The last rows that were deleted from the ends of `key`, "user" and tenant: a row number is never reused, because
+-- counts of limits in memory are identified by it.
 CREATE TABLE last_row (
     kind   TEXT PRIMARY KEY,
     number INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- How often a key was used in an hour, by the second at which the hour began: what was allowed, what the key may not do,
--- and what a limit refused. What was counted before that was kept stands in the hour of the last use.
+-- How often a key was used in an hour, by the second at which the hour began: what was allowed, what the key may not
+-- do, and what a limit refused. Calls counted before this table existed are in the hour of the last use.
 CREATE TABLE usage (
     key       INTEGER NOT NULL REFERENCES key (id) ON DELETE CASCADE,
     hour      INTEGER NOT NULL,
@@ -39,16 +39,16 @@ CREATE TABLE usage (
 CREATE INDEX usage_by_hour ON usage (hour);
 INSERT INTO usage (key, hour, allowed, forbidden, limited)
     SELECT key, last_used_at - (last_used_at % 3600 + 3600) % 3600, use_count, 0, 0 FROM key_use;
--- From which address a key was last used, where that is known.
+-- The address from which a key was last used, if known.
 ALTER TABLE key_use ADD COLUMN last_used_from TEXT;
 
--- Where the store was moved to: the path of a file, or the URL of a server without password and parameters. `is_moved` is 0
--- for as long as it is on its way. A store for which this is said is only read.
+-- Where the store was moved to: the path of a file, or the URL of a server without password and parameters. `is_moved`
+-- is 0 while the move is in progress. A store with this mark is only read.
 ALTER TABLE history_head ADD COLUMN moved_to TEXT;
 ALTER TABLE history_head ADD COLUMN is_moved INTEGER NOT NULL DEFAULT 0 CHECK (is_moved IN (0, 1));
 
--- As what a secret came that another system made, and the 24 bits that its text is found by; -1 for as long as nobody
--- knows the text. NULL for our own.
+-- The form in which a secret from another system came, and the 24 bits by which its text is found; -1 while the text is
+-- unknown. NULL for keyward's own secrets.
 ALTER TABLE secret ADD COLUMN imported TEXT CHECK (imported IN ('secret', 'sha256', 'phc'));
 ALTER TABLE secret ADD COLUMN bucket INTEGER
     CHECK (CASE WHEN imported IS NULL THEN bucket IS NULL ELSE bucket BETWEEN -1 AND 16777215 END);

@@ -23,7 +23,7 @@ const MIGRATIONS: [&str; 5] = [
     include_str!("0005.sql"),
 ];
 
-/// The migration after which [`tell_secrets`] is to be done.
+/// The migration after which [`tell_secrets`] must run.
 const TELLS_SECRETS: usize = 3;
 
 /// The schema that a new store starts from.
@@ -31,8 +31,8 @@ pub(super) const FIRST_VERSION: i64 = 1;
 /// The schema that this program writes: how many migrations there are.
 pub(super) const VERSION: i64 = 5;
 
-/// Turns an empty database into a store with its default roles, in one transaction. Harmless where
-/// another process just did.
+/// Turns an empty database into a store with its default roles, in one transaction. Harmless if another process just
+/// did.
 pub(super) fn create(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     create_tables(conn, now)?;
     use_log(conn)
@@ -55,9 +55,8 @@ pub(super) fn create_tables(conn: &Connection, now: Timestamp) -> rusqlite::Resu
     tx.commit()
 }
 
-/// Switches the write-ahead log on, which is kept in the file: readers do not wait for a writer, nor
-/// it for them. Where another process is in the way, the store works all the same until the next one
-/// comes by.
+/// Switches the write-ahead log on, which the file remembers: readers and writers do not wait for each other. If
+/// another process prevents it, the store works without the log until the next one tries.
 pub(super) fn use_log(conn: &Connection) -> rusqlite::Result<()> {
     let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     if mode == "wal" || conn.is_readonly("main")? {
@@ -69,7 +68,7 @@ pub(super) fn use_log(conn: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Brings an older store up to [`VERSION`]. Harmless where another process just did.
+/// Brings an older store up to [`VERSION`]. Harmless if another process just did.
 pub(super) fn migrate(conn: &Connection) -> rusqlite::Result<()> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
     let done: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -87,13 +86,13 @@ fn run(tx: &Transaction<'_>, done: i64) -> rusqlite::Result<()> {
     tx.pragma_update(None, "user_version", VERSION)
 }
 
-/// Fills in which secret each event tells of, from its detail.
+/// Fills in the secret of each event, from its detail.
 fn tell_secrets(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut events = tx.prepare("SELECT seq, detail FROM history ORDER BY seq")?;
     let mut tell = tx.prepare("UPDATE history SET secret_id = ?2 WHERE seq = ?1")?;
     let mut rows = events.query([])?;
     while let Some(row) = rows.next()? {
-        // What is no text tells of nothing, and is found by a check of the history.
+        // A value that is not text names no secret, and a check of the history finds it.
         let secret = row.get_ref(1)?.as_str().ok().and_then(secret_in);
         if let Some(secret) = secret {
             tell.execute((row.get::<_, i64>(0)?, secret))?;
