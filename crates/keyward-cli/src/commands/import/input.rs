@@ -108,7 +108,7 @@ impl Input {
     ///
     /// # Errors
     /// What `f` returns, where the input cannot be read to its end, and where it is another one than the first time.
-    pub(super) fn each(&mut self, mut f: impl FnMut(Line) -> Result<(), Error>) -> Result<(), Error> {
+    pub(super) fn each(&mut self, f: &mut dyn FnMut(Line) -> Result<(), Error>) -> Result<(), Error> {
         let (name, format) = (self.name(), self.format);
         let reader = self.read().map_err(|error| unreadable(&name, &error))?;
         let mut digest = Sha256::new();

@@ -55,7 +55,7 @@ impl Survey {
         let (keys, mut memory) = (RandomState::new(), Memory::default());
         let (mut names, mut secrets) = (Met::default(), Met::default());
         let _working = session.terminal.working("looking through the records");
-        input.each(|line| {
+        input.each(&mut |line| {
             let record = match line.read {
                 Ok(record) => record,
                 Err(wrong) => {

@@ -38,7 +38,7 @@ pub(super) fn rehearse(
     store.rehearse(stamp, |changes| {
         let mut import = Records::new(changes, survey, offered)?;
         let mut number = 0_u64;
-        input.each(|line| {
+        input.each(&mut |line| {
             let Ok(record) = line.read else { return Ok(()) };
             if mistakes.is_on(line.number) {
                 return Ok(());
@@ -78,7 +78,7 @@ pub(super) fn hash(
         done.extend(hashed);
         Ok::<_, Error>(())
     };
-    input.each(|line| {
+    input.each(&mut |line| {
         if let Ok(Record { secret: Given::Text(text), .. }) = line.read {
             waiting.push((text, session.random()?));
         }
@@ -108,7 +108,7 @@ pub(super) fn write(
     let written = store.write(stamp, |changes| {
         let mut import = Records::new(changes, survey, offered)?;
         let mut number = 0;
-        input.each(|line| {
+        input.each(&mut |line| {
             let record = match line.read {
                 Ok(record) => record,
                 Err(wrong) => {
