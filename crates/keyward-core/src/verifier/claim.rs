@@ -43,6 +43,8 @@ enum What {
 pub(super) struct Reading<'c> {
     pub(super) plain: &'c dyn PlainText,
     pub(super) name: Option<&'c str>,
+    /// Whether that may be another name than that of the key.
+    pub(super) is_user: bool,
     presentation: Presentation,
 }
 
@@ -118,12 +120,12 @@ impl Claim {
         match &self.what {
             What::Own { secret, name, presentation } => {
                 let name = name.as_ref().map(|name| name.as_str());
-                (place == 0).then_some(Reading { plain: secret, name, presentation: *presentation })
+                (place == 0).then_some(Reading { plain: secret, name, is_user: false, presentation: *presentation })
             }
             What::Texts(texts) => {
-                let PresentedText { presentation, name, text, .. } = texts.get(place)?;
+                let PresentedText { presentation, name, is_user, text } = texts.get(place)?;
                 let name = name.as_ref().map(|name| name.as_str());
-                Some(Reading { plain: text, name, presentation: *presentation })
+                Some(Reading { plain: text, name, is_user: *is_user, presentation: *presentation })
             }
         }
     }
@@ -173,9 +175,7 @@ impl Claim {
                 return Some(Judgement::Clash { reading: place, rows });
             }
             // A wrong name costs what a wrong secret does.
-            let is_named = reading
-                .name
-                .is_none_or(|name| name == first.key.name.as_str() || reading.presentation == Presentation::Basic);
+            let is_named = reading.name.is_none_or(|name| reading.is_user || name == first.key.name.as_str());
             return Some(if is_named {
                 Judgement::Genuine { reading: place, row: *number }
             } else {

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::credential::parse_line;
+use crate::rules::credential::{Reading, parse_line, parse_parts};
 use crate::rules::decision::{Reason, Request, Transport};
 use crate::rules::hashing::{Cost, HashedSecret, counted};
 use crate::rules::imported::{ImportedText, LookupKey, Origin};
@@ -170,6 +172,40 @@ fn each_is_found_and_a_failure_costs_what_a_success_does() {
         (format!("x-api-key: {ONE}, {THIRD}"), Err(Reason::AmbiguousCredential), 0),
     ] {
         assert_eq!(one(&mut verifier, &line), (expected, hashes), "{line}");
+    }
+}
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// In both orders of the headers, by a verifier and by a gate, which has seen the credentials before or has not.
+fn assert_asked(scene: &Scene, fields: [(&str, String); 2], expected: Result<String, Reason>) {
+    let gate = scene.gate();
+    for fields in [&fields, &[fields[1].clone(), fields[0].clone()]] {
+        let presented = || {
+            let fields = &mut fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+            parse_parts(fields, "/", Reading::default()).unwrap().credentials
+        };
+        let answer = scene.verifier().verify(presented(), &request(), at(10)).unwrap();
+        assert_eq!(told(&answer), expected, "{fields:?}");
+        for _ in 0..2 {
+            let answer = gate.ask(presented(), &request(), at(10)).wait().unwrap();
+            assert_eq!(told(&answer), expected, "{fields:?}");
+        }
+    }
+}
+
+#[test]
+fn a_name_counts_beside_a_basic_and_its_user_does_not() {
+    let scene = three();
+    let own = own(1).expose().to_owned();
+    for (secret, name) in [(ONE, "one"), (OTHER, "other"), (&own, "own")] {
+        let authorization = || ("authorization", basic("somebody", secret));
+        assert_asked(&scene, [("x-api-key", secret.to_owned()), authorization()], ok(name));
+        let named = |name: &str| ("x-ignition-api-token", format!("{name}:{secret}"));
+        assert_asked(&scene, [named(name), authorization()], ok(name));
+        assert_asked(&scene, [named("nobody"), authorization()], Err(Reason::NotGenuine));
     }
 }
 

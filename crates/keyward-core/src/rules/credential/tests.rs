@@ -347,6 +347,21 @@ fn several_places_with_secrets_of_other_systems() {
 }
 
 #[test]
+fn the_user_of_a_basic_is_nobodys_name() {
+    let named = format!("deploy:{B}");
+    let basic = of_others(&format!("Basic B(me:{B})"));
+    let fields = [("x-ignition-api-token", named.as_str()), ("authorization", basic.as_str())];
+    for fields in [fields, [fields[1], fields[0]]] {
+        let fields = &mut fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let found = parse_parts(fields, "/", Reading::default()).unwrap().credentials;
+        let Some(Texts::Candidates { texts, .. }) = found.texts.as_deref() else { panic!("{found:?}") };
+        let [text] = &texts[..] else { panic!("{found:?}") };
+        let name = text.name.as_ref().map(|name| name.as_str());
+        assert_eq!((text.text.expose(), name, text.is_user), (B, Some("deploy"), false));
+    }
+}
+
+#[test]
 fn a_secret_of_another_system_is_looked_at_only_where_it_is_accepted() {
     let only = |presentation| [presentation].into_iter().collect();
     let line = |line: &str, accepted| texts(&parse_line_for(of_others(line).as_bytes(), accepted));

@@ -39,8 +39,17 @@ pub struct PresentedText {
     pub presentation: Presentation,
     /// The name of a key that came along.
     pub name: Option<Zeroizing<String>>,
+    /// Whether that is the user of a Basic, who may be called anything.
+    pub is_user: bool,
     /// The text.
     pub text: ImportedText,
+}
+
+impl PresentedText {
+    /// The name that the key has to have.
+    fn name_of_key(&self) -> Option<&str> {
+        self.name.as_ref().filter(|_| !self.is_user).map(|name| name.as_str())
+    }
 }
 
 impl fmt::Debug for PresentedText {
@@ -125,7 +134,8 @@ impl Place {
         }
         if let Ok(text) = ImportedText::new(Zeroizing::new(text.to_owned())) {
             let name = name.map(|name| Zeroizing::new(name.to_owned()));
-            self.readings.push(PresentedText { presentation, name, text });
+            let is_user = name.is_some() && presentation == Presentation::Basic;
+            self.readings.push(PresentedText { presentation, name, is_user, text });
         }
     }
 }
@@ -148,12 +158,16 @@ pub(super) fn together(mut places: Vec<Place>) -> Option<Texts> {
     for other in others {
         texts.retain_mut(|reading| {
             let fits = |own: &&PresentedText| {
-                let names_differ = matches!((&own.name, &reading.name), (Some(one), Some(other)) if one != other);
+                let names_differ =
+                    matches!((own.name_of_key(), reading.name_of_key()), (Some(one), Some(other)) if one != other);
                 own.text == reading.text && !names_differ
             };
             let found = other.readings.iter().find(fits);
-            if let Some(PresentedText { name: Some(name), .. }) = found {
-                reading.name.get_or_insert(name.clone());
+            if let Some(PresentedText { name: Some(name), is_user, .. }) = found {
+                // Of a key and of a user, the name of the key counts.
+                if reading.name.is_none() || reading.is_user && !is_user {
+                    (reading.name, reading.is_user) = (Some(name.clone()), *is_user);
+                }
             }
             found.is_some()
         });
