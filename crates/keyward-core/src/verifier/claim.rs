@@ -17,7 +17,9 @@ use zeroize::Zeroizing;
 
 use super::Answer;
 use super::answer::{Plain, Renewal};
-use crate::rules::credential::{Credential, CredentialError, Credentials, Presentation, PresentedText, Texts};
+use crate::rules::credential::{
+    Credential, CredentialError, Credentials, PASSWORD_OF_BASIC, Presentation, PresentedText, Texts, USER_OF_BASIC,
+};
 use crate::rules::decision::{Facts, Reason, Request, decide};
 use crate::rules::hashing::{Cost, HashError, Memory, spend};
 use crate::rules::imported::{Bucket, LookupKey};
@@ -54,6 +56,8 @@ pub(super) enum Judgement {
     Genuine { reading: usize, row: usize },
     /// It is the secret of several keys, in these rows.
     Clash { reading: usize, rows: Vec<usize> },
+    /// It is the secrets of two keys, one as the user and one as the password of a Basic.
+    Two,
     /// It is none of them.
     NotGenuine,
 }
@@ -176,11 +180,19 @@ impl Claim {
             }
             // A wrong name costs what a wrong secret does.
             let is_named = reading.name.is_none_or(|name| reading.is_user || name == first.key.name.as_str());
-            return Some(if is_named {
-                Judgement::Genuine { reading: place, row: *number }
-            } else {
-                Judgement::NotGenuine
-            });
+            if !is_named {
+                return Some(Judgement::NotGenuine);
+            }
+            // Who reads the user may find another key than who reads the password.
+            for (number, other) in found.iter().enumerate().filter(|_| reading.is_user) {
+                if other.reading > place
+                    && other.row.borrow().key.id != first.key.id
+                    && matches(self.reading(other.reading)?, number)?
+                {
+                    return Some(Judgement::Two);
+                }
+            }
+            return Some(Judgement::Genuine { reading: place, row: *number });
         }
         Some(Judgement::NotGenuine)
     }
@@ -252,6 +264,12 @@ impl Claim {
     pub(super) fn refuse(&self) -> Answer {
         let presentation = self.reading(0).map(|reading| reading.presentation);
         Answer::refusal(Reason::NotGenuine, Facts::None, presentation, self.in_query)
+    }
+
+    /// The answer to one that is the secrets of two keys.
+    pub(super) fn refuse_two() -> Answer {
+        let both = CredentialError::Ambiguous { one: PASSWORD_OF_BASIC, other: USER_OF_BASIC };
+        *unreadable(both)
     }
 
     /// The answer to one that is the secret of several keys. They get the same hash, if they do not have it yet: so it is

@@ -408,6 +408,7 @@ impl Front {
         let imports = &settings.imports;
         match judgement {
             Judgement::NotGenuine => Ok(claim.refuse()),
+            Judgement::Two => Ok(Claim::refuse_two()),
             Judgement::Clash { reading, rows } => {
                 let secrets = rows.iter().map(|&row| found[row].row.presented.secret.id.clone()).collect();
                 Ok(claim.refuse_clash(reading, secrets, imports))

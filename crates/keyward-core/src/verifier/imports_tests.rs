@@ -210,6 +210,24 @@ fn a_name_counts_beside_a_basic_and_its_user_does_not() {
 }
 
 #[test]
+fn a_basic_with_the_secrets_of_two_keys_is_ambiguous() {
+    let scene = three();
+    let (mut verifier, gate) = (scene.verifier(), scene.gate());
+    for (line, expected) in [
+        (basic(ONE, OTHER), Err(Reason::AmbiguousCredential)),
+        (basic(ONE, ONE), ok("one")),
+        (basic(ONE, "made-up-text-of-nobody-00"), ok("one")),
+        (basic("made-up-text-of-nobody-00", ONE), ok("one")),
+    ] {
+        assert_eq!(one(&mut verifier, &line).0, expected, "{line}");
+        for _ in 0..2 {
+            let answer = gate.ask(parse_line(&line), &request(), at(10)).wait().unwrap();
+            assert_eq!(told(&answer), expected, "{line}");
+        }
+    }
+}
+
+#[test]
 fn without_imports_nothing_is_hashed_that_is_not_of_our_form() {
     let scene = scene(&[]);
     let mut verifier = scene.verifier();

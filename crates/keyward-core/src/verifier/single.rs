@@ -92,6 +92,7 @@ impl Verifier {
         let mut found = claim.find(imports, &mut self.store.view()?)?;
         match claim.prove(&found, &self.settings, &mut self.memory.borrow_mut(), |_, _, _| ())? {
             Judgement::NotGenuine => Ok(claim.refuse()),
+            Judgement::Two => Ok(Claim::refuse_two()),
             Judgement::Clash { reading, rows } => {
                 let secrets = rows.iter().map(|&row| found[row].row.secret.id.clone()).collect();
                 Ok(claim.refuse_clash(reading, secrets, imports))

@@ -12,6 +12,10 @@ use super::{Accepted, Presentation};
 use crate::rules::http::{BLANKS, list_items};
 use crate::rules::token::Secret;
 
+/// Where a part of a Basic stands, in words.
+pub(crate) const PASSWORD_OF_BASIC: &str = "the password of Authorization: Basic";
+pub(crate) const USER_OF_BASIC: &str = "the user of Authorization: Basic";
+
 /// Whose the next item without a scheme is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
@@ -145,9 +149,7 @@ fn basic(search: &mut Search, encoded: &str) {
         // As it is, without its base64.
         search.add(&Found::new(Presentation::Basic, encoded).with_flaw(NO_BASE64));
     }
-    for (part, place) in
-        [(password, "the password of Authorization: Basic"), (user, "the user of Authorization: Basic")]
-    {
+    for (part, place) in [(password, PASSWORD_OF_BASIC), (user, USER_OF_BASIC)] {
         if let Some(secret) = std::str::from_utf8(part).ok().filter(|part| Secret::has_form(part)) {
             search.add(&Found { place: Some(place), flaw, ..Found::new(Presentation::Basic, secret) });
             is_ours = true;
