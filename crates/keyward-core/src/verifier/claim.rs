@@ -23,6 +23,7 @@ use crate::rules::credential::{
 use crate::rules::decision::{Facts, Reason, Request, decide};
 use crate::rules::hashing::{Cost, HashError, Memory, spend};
 use crate::rules::imported::{Bucket, LookupKey};
+use crate::rules::key::SecretState;
 use crate::rules::plain::PlainText;
 use crate::rules::token::{Id, Secret};
 use crate::store::{Imports, Presented, StoreError, StoreSettings, View};
@@ -160,10 +161,12 @@ impl Claim {
     }
 
     /// What the rows say of it, as far as `matches` tells: of each row whether the secret in it was presented, as it is
-    /// read there. `None` where that is not told of all rows that matter.
+    /// read there. `None` where that is not told of all rows that matter. Of two keys that have it, one in which it is over
+    /// at `now` does not count.
     pub(super) fn judge<R: Borrow<Presented>>(
         &self,
         found: &[Found<R>],
+        now: Timestamp,
         mut matches: impl FnMut(Reading<'_>, usize) -> Option<bool>,
     ) -> Option<Judgement> {
         for (place, reading) in self.readings().enumerate() {
@@ -172,6 +175,10 @@ impl Claim {
                 if matches(reading, number)? {
                     rows.push((number, own.row.borrow()));
                 }
+            }
+            let is_over = |(_, row): &(usize, &Presented)| row.secret.state(now) == SecretState::Retired;
+            if !rows.iter().all(is_over) {
+                rows.retain(|row| !is_over(row));
             }
             let Some((number, first)) = rows.first() else { continue };
             if rows.iter().any(|(_, other)| other.key.id != first.key.id) {
@@ -203,11 +210,12 @@ impl Claim {
         &self,
         found: &[Found<R>],
         settings: &StoreSettings,
+        now: Timestamp,
         memory: &mut Memory,
         mut tell: impl FnMut(Reading<'_>, usize, bool),
     ) -> Result<Judgement, HashError> {
         let (mut done, mut failed) = (vec![], None);
-        let judgement = self.judge(found, |reading, number| {
+        let judgement = self.judge(found, now, |reading, number| {
             let hash = &found[number].row.borrow().hash;
             let matched = match hash.matches_in(reading.plain, memory) {
                 Ok(matched) => matched,

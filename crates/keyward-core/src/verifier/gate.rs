@@ -384,7 +384,8 @@ impl Front {
         let moment = self.moment(reader);
         let found = self.find(reader, &claim)?;
         let mut none = Memory::default();
-        let judgement = claim.judge(&found, |reading, number| self.verdict(reading, &found[number].row, &mut none));
+        let judgement =
+            claim.judge(&found, now, |reading, number| self.verdict(reading, &found[number].row, &mut none));
         let judgement = judgement.filter(|judgement| !matches!(judgement, Judgement::NotGenuine));
         let Some(judgement) = judgement else {
             let is_wrong = self.wrong.knows(&claim, moment);
@@ -455,7 +456,7 @@ impl Front {
             Ok(answer) => return Ok(answer),
             Err(unknown) => unknown,
         };
-        let judgement = claim.prove(&found, &settings, memory, |reading, number, matches| {
+        let judgement = claim.prove(&found, &settings, now, memory, |reading, number, matches| {
             let row = &found[number].row;
             // Of our own, a wrong one is known by what was presented as a whole.
             if matches || row.presented.secret.imported.is_some() {

@@ -287,7 +287,7 @@ fn a_failure_costs_every_cost_that_there_is() {
 fn a_text_of_two_keys_is_nobodys_and_both_are_told() {
     for with_gate in [false, true] {
         let scene = scene(&[record("one", ONE, Origin::Sha256), record("other", ONE, Origin::Secret)]);
-        let same = || Store::open(&scene.path()).unwrap().view().unwrap().keys_with_same_secret().unwrap();
+        let same = || Store::open(&scene.path()).unwrap().view().unwrap().keys_with_same_secret(at(10)).unwrap();
         assert!(same().is_empty());
         if with_gate {
             let gate = scene.gate();
@@ -303,6 +303,26 @@ fn a_text_of_two_keys_is_nobodys_and_both_are_told() {
         assert_eq!(same(), [("one".parse().unwrap(), "other".parse().unwrap())]);
         assert!(!scene.hash("one").is_fast());
         assert_eq!(one(&mut scene.verifier(), &format!("one:{ONE}")).0, Err(Reason::NotGenuine));
+        // Until one of them has another secret.
+        let mut store = Store::open(&scene.path()).unwrap();
+        let rotate = |store: &mut Store, name: &str, secret: u8| {
+            let hash = HashedSecret::new(&own(secret), [1; 16], Cost::FLOOR).unwrap();
+            let new = NewSecret { id: own(secret).id().clone(), hash };
+            let key = store.view().unwrap().find(name).unwrap().unwrap();
+            store.write(stamp(), |changes| changes.replace_secret(&key, &new, at(5)).map(drop)).unwrap();
+        };
+        rotate(&mut store, "one", 3);
+        assert!(same().is_empty());
+        let asked = |line: &str| {
+            let answer = scene.gate().ask(parse_line(line), &request(), at(10)).wait().unwrap();
+            let alone = one(&mut scene.verifier(), line).0;
+            assert_eq!(told(&answer), alone, "{line}");
+            alone
+        };
+        assert_eq!(asked(ONE), ok("other"));
+        assert_eq!(asked(&format!("one:{ONE}")), Err(Reason::NotGenuine));
+        rotate(&mut store, "other", 4);
+        assert_eq!(asked(ONE), Err(Reason::NotGenuine));
     }
 }
 

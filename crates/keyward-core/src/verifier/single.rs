@@ -90,7 +90,7 @@ impl Verifier {
         };
         let imports = &self.settings.imports;
         let mut found = claim.find(imports, &mut self.store.view()?)?;
-        match claim.prove(&found, &self.settings, &mut self.memory.borrow_mut(), |_, _, _| ())? {
+        match claim.prove(&found, &self.settings, now, &mut self.memory.borrow_mut(), |_, _, _| ())? {
             Judgement::NotGenuine => Ok(claim.refuse()),
             Judgement::Two => Ok(Claim::refuse_two()),
             Judgement::Clash { reading, rows } => {

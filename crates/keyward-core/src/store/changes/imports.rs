@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Changes, Subject, as_json, leases};
@@ -82,13 +83,13 @@ impl View<'_> {
         Ok(None)
     }
 
-    /// Pairs of keys that have the same secret: whoever presents it is neither. It is known of those with which somebody
-    /// tried. A thousand pairs at most.
+    /// Pairs of keys that have the same secret at `now`: whoever presents it is neither. It is known of those with which
+    /// somebody tried. A thousand pairs at most.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn keys_with_same_secret(&self) -> Result<Vec<(Name, Name)>, StoreError> {
-        keys::of_same_hash(self.conn())
+    pub fn keys_with_same_secret(&self, now: Timestamp) -> Result<Vec<(Name, Name)>, StoreError> {
+        keys::of_same_hash(self.conn(), now)
     }
 }
 
