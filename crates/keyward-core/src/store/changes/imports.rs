@@ -16,7 +16,7 @@ use crate::rules::plain::PlainText as _;
 use crate::rules::token::Secret;
 use crate::store::error::StoreError;
 use crate::store::history::Appending;
-use crate::store::keys::{self, NewKey};
+use crate::store::keys::{self, NewKey, Presented};
 use crate::store::secrets::Imported;
 use crate::store::settings::{self, Imports, StoreSettings};
 use crate::store::view::View;
@@ -78,6 +78,23 @@ impl View<'_> {
             };
             if is_same {
                 return Ok(Some(found.key.name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The imported secret that this text is, where its text is known. Takes an Argon2id for each secret in its bucket, which
+    /// are few.
+    ///
+    /// # Errors
+    /// Where the store cannot be read, a hash not be computed, or the key is damaged.
+    pub fn imported(&self, text: &ImportedText, memory: &mut Memory) -> Result<Option<Presented>, CompareError> {
+        let Imports::Some { key, .. } = self.settings()?.imports else { return Ok(None) };
+        let key = key.ok_or_else(|| self.no_lookup_key())?;
+        for found in self.in_bucket(key.bucket(&text.sha256()))? {
+            if found.hash.matches_in(text, memory)? {
+                self.check_whole(&found.key)?;
+                return Ok(Some(found));
             }
         }
         Ok(None)
