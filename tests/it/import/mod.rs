@@ -147,6 +147,18 @@ fn all_or_nothing_and_every_mistake_with_its_line() {
     assert_eq!((dry.code, dry.stderr), (1, output.stderr));
 }
 
+/// A column with the wrong heading.
+#[test]
+fn what_the_store_says_of_a_secret_in_the_wrong_field_does_not_repeat_it() {
+    let sandbox = Sandbox::new();
+    for field in ["group", "owner", "role", "tenant"] {
+        let output = sandbox.run_with("import -", lines(&[json!({"name": "a", field: ONE, "secret": TWO})]));
+        assert_eq!(output.code, 1, "{output}");
+        assert!(output.stderr.contains("stdin:1: there is no") && output.stderr.contains("named …"), "{output}");
+        assert_silent(&output);
+    }
+}
+
 #[test]
 fn a_csv_is_read_as_a_spreadsheet_writes_it() {
     let sandbox = Sandbox::new();

@@ -31,6 +31,25 @@ pub struct Record {
     pub secret: Given,
 }
 
+impl Record {
+    /// Takes out of a message what may be a secret that stands in the wrong field: of all fields but the name, the store
+    /// repeats only names.
+    pub fn hide_secrets_in(&self, mut message: String) -> String {
+        let Settings { group, owner, role, tenant, .. } = &self.draft.settings;
+        for name in [group, owner, role, tenant].into_iter().flatten() {
+            if may_be_secret(name.as_str()) {
+                message = message.replace(name.as_str(), "…");
+            }
+        }
+        message
+    }
+}
+
+/// Whether a text may be a secret, and not a word that people have thought of.
+fn may_be_secret(text: &str) -> bool {
+    ImportedText::has_form(text) && !is_guessable(text)
+}
+
 /// A secret, as another system hands it over.
 #[derive(Debug)]
 pub enum Given {
@@ -192,7 +211,7 @@ fn hide(mistakes: &mut [Mistake], fields: &[Field]) {
     };
     for field in fields {
         each_text(&field.node, &mut |text| {
-            if ImportedText::has_form(text) && !is_guessable(text) {
+            if may_be_secret(text) {
                 hide(text);
             }
         });
