@@ -97,6 +97,17 @@ pub(super) fn no_such_field(name: &str) -> String {
     }
 }
 
+/// What is wrong with the syntax of a record. A field that is set twice is named only where its name is too short to be a
+/// secret.
+pub(super) fn of_syntax(mistake: Mistake) -> Mistake {
+    if let Some(name) = mistake.what.strip_suffix(" is set twice")
+        && name.len() >= SHORTEST
+    {
+        return Mistake::new(mistake.at, "this is set twice");
+    }
+    mistake
+}
+
 /// Makes a record of its fields.
 ///
 /// # Errors

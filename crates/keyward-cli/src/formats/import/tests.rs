@@ -183,6 +183,8 @@ fn no_message_repeats_a_secret() {
             format!(r#"{{"{field}":"{secret} x"}}"#),
             format!(r#"{{"name":"a","secret":"{secret}","{field}":7}}"#),
             format!(r#"{{"{secret}":"{field}"}}"#),
+            format!(r#"{{"{secret}":"{field}","{secret}":"{field}"}}"#),
+            format!(r#"{{"{field}":{{"{secret}":"x","{secret}":"x"}}}}"#),
             format!(r#"{{"name":"a","secret":"{secret}" "{field}""#),
         ];
         for line in &lines {
