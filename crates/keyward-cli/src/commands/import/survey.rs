@@ -134,14 +134,15 @@ impl Survey {
     /// What is still to happen to the keys.
     pub(super) fn in_words(&self) -> String {
         let to_renew = self.of(Origin::Sha256) + self.of(Origin::Phc);
-        match (to_renew, self.of(Origin::Phc)) {
-            (0, _) => String::new(),
-            (renew, 0) => format!("; {renew} came as a hash and are renewed at their first use"),
-            (renew, phc) => {
-                format!(
-                    "; {renew} came as a hash and are renewed at their first use, of which {phc} first as NAME:TEXT"
-                )
-            }
+        let renewed = match to_renew {
+            0 => return String::new(),
+            1 => "1 came as a hash and is renewed at its first use".to_owned(),
+            more => format!("{more} came as a hash and are renewed at their first use"),
+        };
+        match self.of(Origin::Phc) {
+            0 => format!("; {renewed}"),
+            1 => format!("; {renewed}; 1 has to be sent as NAME:TEXT until then"),
+            phc => format!("; {renewed}; {phc} have to be sent as NAME:TEXT until then"),
         }
     }
 }
