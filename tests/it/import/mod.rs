@@ -76,7 +76,8 @@ fn each_kind_of_record_becomes_a_key() {
     let sandbox = Sandbox::empty();
     let path = file(&sandbox, "keys.jsonl", three());
     let planned = sandbox.run(&format!("import {path} --dry-run --json"));
-    let expected = json!({"outcome": "planned", "keys": 3, "secret": 1, "sha256": 1, "phc": 1, "guessable": 0});
+    let expected =
+        json!({"outcome": "planned", "keys": 3, "secret": 1, "sha256": 1, "phc": 1, "guessable": 0, "warnings": []});
     assert_eq!((planned.code, planned.json()), (0, expected.clone()), "{planned}");
     assert!(!sandbox.store().exists());
     let output = sandbox.run(&format!("import {path} --json"));
@@ -235,6 +236,8 @@ fn a_guessable_text_and_a_file_that_others_read_are_warned_about() {
     ]);
     let path = file(&sandbox, "keys.jsonl", records);
     fs::set_permissions(Path::new(&path), fs::Permissions::from_mode(0o640)).unwrap();
+    let planned = sandbox.run(&format!("import {path} --dry-run --json"));
+    assert_eq!(planned.json()["warnings"], json!(["guessable_secrets", "input_exposed"]), "{planned}");
     let output = sandbox.run(&format!("import {path}"));
     assert_eq!(output.code, 0, "{output}");
     assert!(output.stderr.contains("warning: others can read") && output.stderr.contains("chmod 600"), "{output}");

@@ -59,7 +59,7 @@ pub(super) fn imported(session: &Session, view: &View<'_>) -> Result<Vec<Diagnos
         let remedy = "leave the store as it is, and put the newest backup in its place".to_owned();
         return Ok(vec![Diagnosis::bad("imported", Severity::Problem, found, meaning, remedy)]);
     }
-    let renewed = format!("{} in the store, and all are kept as its own", count(total, "imported secret"));
+    let renewed = format!("{} in the store, and all that work are kept as its own", count(total, "imported secret"));
     let texts = [
         renewed.as_str(),
         "has an imported secret that is not renewed yet",

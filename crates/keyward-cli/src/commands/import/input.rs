@@ -27,6 +27,8 @@ pub(super) struct Input {
     source: Source,
     format: Format,
     digest: Option<[u8; 32]>,
+    /// Whether others can read or change it.
+    is_exposed: bool,
 }
 
 enum Source {
@@ -42,6 +44,7 @@ impl Input {
     pub(super) fn open(session: &mut Session, path: &Path, format: Option<Format>) -> Result<Self, Error> {
         let is_stdin = path == Path::new("-");
         let name = shown(path);
+        let mut is_exposed = false;
         let source = if is_stdin {
             kept(session.terminal.take_stdin()).map_err(|error| unreadable(&name, &error))?
         } else {
@@ -51,14 +54,14 @@ impl Input {
                 return Err(unreadable(&name, &"it is a folder"));
             }
             if about.is_file() {
-                warn_of_readers(session, path, OtherUsers::of(&about));
+                is_exposed = warn_of_readers(session, path, OtherUsers::of(&about));
                 Source::File(file)
             } else {
                 kept(Box::new(file)).map_err(|error| unreadable(&name, &error))?
             }
         };
         let path = Some(path.to_owned()).filter(|_| !is_stdin);
-        let mut input = Self { path, source, format: Format::Jsonl, digest: None };
+        let mut input = Self { path, source, format: Format::Jsonl, digest: None, is_exposed };
         input.format = match format {
             Some(format) => format,
             None => input.look()?,
@@ -69,6 +72,11 @@ impl Input {
     /// Its path, where it is a file.
     pub(super) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// Whether others can read or change it.
+    pub(super) fn is_exposed(&self) -> bool {
+        self.is_exposed
     }
 
     /// Its name, for messages.
@@ -192,12 +200,14 @@ fn broken(name: &str, error: ReadError) -> Error {
     }
 }
 
-fn warn_of_readers(session: &mut Session, path: &Path, others: OtherUsers) {
+/// Says that others can read or change the file, and whether they can.
+fn warn_of_readers(session: &mut Session, path: &Path, others: OtherUsers) -> bool {
     let what = match others {
-        OtherUsers::Nothing => return,
+        OtherUsers::Nothing => return false,
         OtherUsers::Read => "read",
         OtherUsers::Write => "change",
     };
     let (shown, close) = (path.display(), shell_path(path));
     session.terminal.warn(&format!("others can {what} {shown}, which holds secrets; close it with: chmod 600 {close}"));
+    true
 }

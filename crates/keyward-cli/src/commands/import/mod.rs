@@ -17,6 +17,7 @@ use serde_json::json;
 use self::input::Input;
 use self::mistakes::Mistakes;
 use self::survey::Survey;
+use super::expiry::applying;
 use super::one_of;
 use crate::error::{Error, Exit};
 use crate::formats::import::Format;
@@ -98,6 +99,8 @@ impl Import {
         let keys = count(survey.total(), "key");
         if session.json() {
             let of = Origin::ALL.map(|origin| survey.of(origin));
+            let warnings =
+                applying(&[(survey.guessable() > 0, "guessable_secrets"), (input.is_exposed(), "input_exposed")]);
             session.terminal.print_json(&json!({
                 "outcome": if self.dry_run { "planned" } else { "imported" },
                 "keys": survey.total(),
@@ -105,6 +108,7 @@ impl Import {
                 "sha256": of[1],
                 "phc": of[2],
                 "guessable": survey.guessable(),
+                "warnings": warnings,
             }))?;
         }
         if self.dry_run {
