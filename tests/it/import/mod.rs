@@ -327,6 +327,22 @@ fn rotate_duplicate_delete_and_export_treat_them_as_other_keys() {
 }
 
 #[test]
+fn what_a_file_holds_of_an_imported_key_still_verifies() {
+    let sandbox = imported();
+    let paths = [ONE, TWO, THREE].map(|text| file(&sandbox, &format!("secret-{}", &text[7..10]), text));
+    for (name, path) in ["one", "two", "three"].into_iter().zip(&paths) {
+        let output = sandbox.run(&format!("create {name} --ensure --secret-file {path} --json"));
+        assert_eq!((output.code, &output.json()["outcome"]), (0, &json!("unchanged")), "{name}: {output}");
+        assert_silent(&output);
+    }
+    let output = sandbox.run(&format!("create two --ensure --secret-file {}", paths[0]));
+    assert!(output.code == 1 && output.stderr.contains("the file holds a secret of one, not of two"), "{output}");
+    sandbox.run("rotate one");
+    let output = sandbox.run(&format!("create one --ensure --secret-file {}", paths[0]));
+    assert!(output.code == 1 && output.stderr.contains("the file holds no working secret of one"), "{output}");
+}
+
+#[test]
 fn a_backup_keeps_them_and_a_restore_does_not_bring_back_what_was_rotated() {
     let sandbox = imported();
     let backup = sandbox.path("backup.db").display().to_string();

@@ -7,11 +7,11 @@ use keyward_core::rules::imported::ImportedText;
 use keyward_core::rules::key::{Key, SecretState, State};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::token::{Id, Secret};
-use keyward_core::store::{CompareError, Presented, Store, View};
+use keyward_core::store::{Presented, Store, View};
 use keyward_core::verifier::VerifyError;
 use zeroize::Zeroizing;
 
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::session::Session;
 
 /// What the store knows of a secret.
@@ -99,9 +99,5 @@ impl Lookup {
 /// The imported secret that this one is.
 fn imported(view: &View<'_>, secret: &Secret, memory: &mut Memory) -> Result<Option<Presented>, Error> {
     let Ok(text) = ImportedText::new(Zeroizing::new(secret.expose().to_owned())) else { return Ok(None) };
-    view.imported(&text, memory).map_err(|error| match error {
-        CompareError::Hash(error) => VerifyError::from(error).into(),
-        CompareError::Store(error) => error.into(),
-        error => Error::new(Code::StoreCorrupt, error.to_string()),
-    })
+    Ok(view.imported(&text, None, memory).map_err(VerifyError::from)?)
 }

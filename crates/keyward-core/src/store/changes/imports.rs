@@ -83,15 +83,24 @@ impl View<'_> {
         Ok(None)
     }
 
-    /// The imported secret that this text is, where its text is known. Takes an Argon2id for each secret in its bucket, which
-    /// are few.
+    /// The imported secret that this text is, of those whose text is known, and of those of the key with this name. Takes an
+    /// Argon2id for each of its bucket and of that key, which are few.
     ///
     /// # Errors
     /// Where the store cannot be read, a hash not be computed, or the key is damaged.
-    pub fn imported(&self, text: &ImportedText, memory: &mut Memory) -> Result<Option<Presented>, CompareError> {
+    pub fn imported(
+        &self,
+        text: &ImportedText,
+        name: Option<&Name>,
+        memory: &mut Memory,
+    ) -> Result<Option<Presented>, CompareError> {
         let Imports::Some { key, .. } = self.settings()?.imports else { return Ok(None) };
         let key = key.ok_or_else(|| self.no_lookup_key())?;
-        for found in self.in_bucket(key.bucket(&text.sha256()))? {
+        let mut all = self.in_bucket(key.bucket(&text.sha256()))?;
+        if let Some(name) = name {
+            all.extend(self.of_unknown_text(name.as_str())?);
+        }
+        for found in all {
             if found.hash.matches_in(text, memory)? {
                 self.check_whole(&found.key)?;
                 return Ok(Some(found));
