@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Error};
-use crate::formats::import::{Format, Line, ReadError, Records};
+use crate::formats::import::{Format, Line, MOST_BYTES, ReadError, Records};
 use crate::platform::{OtherUsers, file_in_memory};
 use crate::session::Session;
 use crate::text::shell_path;
@@ -143,7 +143,7 @@ fn kept(mut from: Box<dyn Read + Send>) -> io::Result<Source> {
     let mut buffer = Zeroizing::new(vec![0; BUFFER]);
     let mut file = file_in_memory();
     let mut bytes = Zeroizing::new(vec![]);
-    let mut length = 0;
+    let (mut length, mut has_line_end) = (0, false);
     loop {
         let count = match from.read(&mut buffer) {
             Ok(0) => break,
@@ -152,6 +152,11 @@ fn kept(mut from: Box<dyn Read + Send>) -> io::Result<Source> {
             Err(error) => return Err(error),
         };
         length += count as u64;
+        has_line_end |= buffer[..count].contains(&b'\n');
+        if !has_line_end && length > MOST_BYTES as u64 {
+            // A device without an end is not to fill the memory first.
+            return Err(io::Error::other(ReadError::TooLong(1).to_string()));
+        }
         match &mut file {
             Some(file) => file.write_all(&buffer[..count])?,
             None => bytes.extend_from_slice(&buffer[..count]),
