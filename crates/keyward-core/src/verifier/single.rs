@@ -164,7 +164,8 @@ impl Verifier {
         salt: impl FnOnce() -> Option<[u8; SALT_BYTES]>,
     ) -> Result<Option<Renewed>, VerifyError> {
         let Some(renewal) = answer.renewal() else { return Ok(None) };
-        if !self.store.view()?.may_renew_hashes()? {
+        let view = self.store.view()?;
+        if !view.may_renew_hashes()? || !renewal.is_due(&view, self.settings.hash_cost)? {
             return Ok(None);
         }
         salt().map(|salt| Ok(renewal.compute(salt, self.settings.hash_cost)?)).transpose()
