@@ -76,8 +76,7 @@ fn each_kind_of_record_becomes_a_key() {
     let sandbox = Sandbox::empty();
     let path = file(&sandbox, "keys.jsonl", three());
     let planned = sandbox.run(&format!("import {path} --dry-run --json"));
-    let expected =
-        json!({"outcome": "planned", "keys": 3, "secret": 1, "sha256": 1, "phc": 1, "guessable": 0, "warnings": []});
+    let expected = json!({"outcome": "planned", "keys": 3, "secret": 1, "sha256": 1, "phc": 1, "guessable": 0, "warnings": ["other_hash_parameters"]});
     assert_eq!((planned.code, planned.json()), (0, expected.clone()), "{planned}");
     assert!(!sandbox.store().exists());
     let output = sandbox.run(&format!("import {path} --json"));
@@ -246,6 +245,20 @@ fn a_guessable_text_and_a_file_that_others_read_are_warned_about() {
         "{output}"
     );
     assert!(!output.stderr.contains("battery"));
+}
+
+/// A refusal costs one hash of every cost that there is.
+#[test]
+fn hashes_of_other_parameters_are_warned_about() {
+    let sandbox = Sandbox::new();
+    sandbox.run("settings set hash-parameters m=1024,t=2,p=1");
+    let records = lines(&[json!({"name": "three", "phc": phc(THREE)}), json!({"name": "one", "secret": ONE})]);
+    let planned = sandbox.run_with("import - --dry-run --json", &records);
+    assert_eq!(planned.json()["warnings"], json!(["other_hash_parameters"]), "{planned}");
+    let output = sandbox.run_with("import -", &records);
+    let says = "1 parameter set that the store does not use (m=1024,t=1,p=1)";
+    assert!(output.code == 0 && output.stderr.contains(says), "{output}");
+    assert_silent(&output);
 }
 
 #[test]

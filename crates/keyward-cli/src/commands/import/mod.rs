@@ -99,8 +99,11 @@ impl Import {
         let keys = count(survey.total(), "key");
         if session.json() {
             let of = Origin::ALL.map(|origin| survey.of(origin));
-            let warnings =
-                applying(&[(survey.guessable() > 0, "guessable_secrets"), (input.is_exposed(), "input_exposed")]);
+            let warnings = applying(&[
+                (survey.guessable() > 0, "guessable_secrets"),
+                (survey.has_other_costs(), "other_hash_parameters"),
+                (input.is_exposed(), "input_exposed"),
+            ]);
             session.terminal.print_json(&json!({
                 "outcome": if self.dry_run { "planned" } else { "imported" },
                 "keys": survey.total(),
