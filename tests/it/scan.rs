@@ -138,6 +138,23 @@ fn a_text_with_the_id_of_a_key_stops_nothing() {
     }
 }
 
+/// Who moves from one store to another one imports secrets of our own form.
+#[test]
+fn a_secret_that_was_imported_from_another_store_is_known() {
+    let sandbox = Sandbox::new();
+    let tree = folder(&sandbox);
+    let (moved, unknown) = (foreign(1), foreign(2));
+    let record = json!({"name": "moved", "secret": moved});
+    assert_eq!(sandbox.run_with("import -", format!("{record}\n")).code, 0);
+    put(&tree, "a", format!("{moved}\n{unknown}\n{moved}\n"));
+    let output = sandbox.run(&format!("scan {tree} --json"));
+    let expected = [json!(["moved", "active", true]), json!([null, null, null]), json!(["moved", "active", true])];
+    assert_eq!(told(&output, &["key", "state", "genuine"]), expected, "{output}");
+    assert_silent(&output, &[&moved, &unknown]);
+    assert_eq!(sandbox.run(&format!("scan {tree} --disable --yes")).code, 0);
+    assert_eq!(sandbox.reason("", &moved), "key_disabled");
+}
+
 #[test]
 fn exit_codes_and_what_is_refused_before_any_work() {
     let sandbox = Sandbox::new();

@@ -77,7 +77,7 @@ fn each_kind_of_record_becomes_a_key() {
     let sandbox = Sandbox::empty();
     let path = file(&sandbox, "keys.jsonl", three());
     let planned = sandbox.run(&format!("import {path} --dry-run --json"));
-    let expected = json!({"outcome": "planned", "keys": 3, "secret": 1, "sha256": 1, "phc": 1, "guessable": 0});
+    let expected = json!({"outcome": "planned", "keys": 3, "secret": 1, "sha256": 1, "phc": 1, "guessable": 0, "warnings": ["other_hash_parameters"]});
     assert_eq!((planned.code, planned.json()), (0, expected.clone()), "{planned}");
     assert!(!sandbox.store().exists());
     let output = sandbox.run(&format!("import {path} --json"));
@@ -146,6 +146,18 @@ fn all_or_nothing_and_every_mistake_with_its_line() {
     assert_eq!(sandbox.run("list --json").stdout, before);
     let dry = sandbox.run(&format!("import {path} --dry-run"));
     assert_eq!((dry.code, dry.stderr), (1, output.stderr));
+}
+
+/// A column with the wrong heading.
+#[test]
+fn what_the_store_says_of_a_secret_in_the_wrong_field_does_not_repeat_it() {
+    let sandbox = Sandbox::new();
+    for field in ["group", "owner", "role", "tenant"] {
+        let output = sandbox.run_with("import -", lines(&[json!({"name": "a", field: ONE, "secret": TWO})]));
+        assert_eq!(output.code, 1, "{output}");
+        assert!(output.stderr.contains("stdin:1: there is no") && output.stderr.contains("named …"), "{output}");
+        assert_silent(&output);
+    }
 }
 
 #[test]
@@ -224,6 +236,8 @@ fn a_guessable_text_and_a_file_that_others_read_are_warned_about() {
     ]);
     let path = file(&sandbox, "keys.jsonl", records);
     fs::set_permissions(Path::new(&path), fs::Permissions::from_mode(0o640)).unwrap();
+    let planned = sandbox.run(&format!("import {path} --dry-run --json"));
+    assert_eq!(planned.json()["warnings"], json!(["guessable_secrets", "input_exposed"]), "{planned}");
     let output = sandbox.run(&format!("import {path}"));
     assert_eq!(output.code, 0, "{output}");
     assert!(output.stderr.contains("warning: others can read") && output.stderr.contains("chmod 600"), "{output}");
@@ -232,6 +246,20 @@ fn a_guessable_text_and_a_file_that_others_read_are_warned_about() {
         "{output}"
     );
     assert!(!output.stderr.contains("battery"));
+}
+
+/// A refusal costs one hash of every cost that there is.
+#[test]
+fn hashes_of_other_parameters_are_warned_about() {
+    let sandbox = Sandbox::new();
+    sandbox.run("settings set hash-parameters m=1024,t=2,p=1");
+    let records = lines(&[json!({"name": "three", "phc": phc(THREE)}), json!({"name": "one", "secret": ONE})]);
+    let planned = sandbox.run_with("import - --dry-run --json", &records);
+    assert_eq!(planned.json()["warnings"], json!(["other_hash_parameters"]), "{planned}");
+    let output = sandbox.run_with("import -", &records);
+    let says = "1 parameter set that the store does not use (m=1024,t=1,p=1)";
+    assert!(output.code == 0 && output.stderr.contains(says), "{output}");
+    assert_silent(&output);
 }
 
 #[test]
@@ -310,6 +338,22 @@ fn rotate_duplicate_delete_and_export_treat_them_as_other_keys() {
     assert_eq!(sandbox.reason("", TWO), "key_disabled");
     sandbox.run("delete two --yes");
     assert_eq!(sandbox.reason("", TWO), "not_genuine");
+}
+
+#[test]
+fn what_a_file_holds_of_an_imported_key_still_verifies() {
+    let sandbox = imported();
+    let paths = [ONE, TWO, THREE].map(|text| file(&sandbox, &format!("secret-{}", &text[7..10]), text));
+    for (name, path) in ["one", "two", "three"].into_iter().zip(&paths) {
+        let output = sandbox.run(&format!("create {name} --ensure --secret-file {path} --json"));
+        assert_eq!((output.code, &output.json()["outcome"]), (0, &json!("unchanged")), "{name}: {output}");
+        assert_silent(&output);
+    }
+    let output = sandbox.run(&format!("create two --ensure --secret-file {}", paths[0]));
+    assert!(output.code == 1 && output.stderr.contains("the file holds a secret of one, not of two"), "{output}");
+    sandbox.run("rotate one");
+    let output = sandbox.run(&format!("create one --ensure --secret-file {}", paths[0]));
+    assert!(output.code == 1 && output.stderr.contains("the file holds no working secret of one"), "{output}");
 }
 
 #[test]

@@ -11,14 +11,17 @@ use super::views::{changes, offer_group};
 use crate::delivery::{Changed, Effect, Existing, Patience, Place, Proof, Sink, Told, print_outcomes};
 use crate::error::{Code, Error};
 use crate::session::Session;
+use keyward_core::rules::hashing::Memory;
+use keyward_core::rules::imported::ImportedText;
 use keyward_core::rules::key::{Key, SecretInfo, SecretState, State};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::SettingsPatch;
 use keyward_core::rules::setting::Setting;
 use keyward_core::rules::time::Duration;
 use keyward_core::rules::token::Id;
-use keyward_core::store::{Changes, Staging, Store, StoreError, Subject};
+use keyward_core::store::{Changes, Presented, Staging, Store, StoreError, Subject};
 use keyward_core::verifier::VerifyError;
+use zeroize::Zeroizing;
 
 /// What the place of a secret holds, from the point of view of a key.
 enum PlaceState {
@@ -198,15 +201,23 @@ fn proof_in(sink: &Sink) -> Result<Option<Proof>, Error> {
     Ok(sink.place().map(Place::proof).transpose()?.flatten())
 }
 
-/// Whether the place holds a working secret of this key. Computes one Argon2id hash.
+/// Whether the place holds a working secret of this key. Computes one Argon2id hash; for a secret that another system
+/// made, one for each secret that it may be.
 fn state_of_place(store: &Store, key: &Key, proof: Option<&Proof>, session: &Session) -> Result<PlaceState, Error> {
     let secret = match proof {
         None => return Ok(PlaceState::Good),
         Some(Proof::Nothing { .. }) => {
             return Ok(PlaceState::Bad(format!("the file holds no secret of {}", key.name)));
         }
-        Some(Proof::SomethingElse) => {
-            return Ok(PlaceState::Bad(format!("the file holds something else than a secret of {}", key.name)));
+        Some(Proof::SomethingElse(text)) => {
+            let found = match text {
+                Some(text) => imported(store, key, text)?,
+                None => None,
+            };
+            let Some(found) = found else {
+                return Ok(PlaceState::Bad(format!("the file holds something else than a secret of {}", key.name)));
+            };
+            return Ok(state_of_secret(&found, true, key, session));
         }
         // A reader may or may not accept it: it is not as it should be, but it must not be lost either.
         Some(Proof::Surrounded) => {
@@ -219,14 +230,31 @@ fn state_of_place(store: &Store, key: &Key, proof: Option<&Proof>, session: &Ses
         Some(Proof::Secret { secret, .. }) => secret,
     };
     let Some(found) = store.view()?.presented(secret.id())? else {
-        return Ok(PlaceState::Bad("the file holds no secret that keyward knows".to_owned()));
+        // It may have been imported from another store.
+        let text = ImportedText::new(Zeroizing::new(secret.expose().to_owned())).ok();
+        return match text.map_or(Ok(None), |text| imported(store, key, &text))? {
+            Some(found) => Ok(state_of_secret(&found, true, key, session)),
+            None => Ok(PlaceState::Bad("the file holds no secret that keyward knows".to_owned())),
+        };
     };
+    let is_it = found.key.id == key.id && found.hash.matches(secret).map_err(VerifyError::from)?;
+    Ok(state_of_secret(&found, is_it, key, session))
+}
+
+/// The imported secret that is in the place.
+fn imported(store: &Store, key: &Key, text: &ImportedText) -> Result<Option<Presented>, Error> {
+    let view = store.view()?;
+    Ok(view.imported(text, Some(&key.name), &mut Memory::default()).map_err(VerifyError::from)?)
+}
+
+/// Whether a secret that was found is one of this key that works. `is_it` says whether it is what is in the place.
+fn state_of_secret(found: &Presented, is_it: bool, key: &Key, session: &Session) -> PlaceState {
     if found.key.id != key.id {
-        return Ok(PlaceState::Bad(format!("the file holds a secret of {}, not of {}", found.key.name, key.name)));
+        return PlaceState::Bad(format!("the file holds a secret of {}, not of {}", found.key.name, key.name));
     }
     let is_retired = found.secret.state(session.now()) == SecretState::Retired;
-    if is_retired || !found.hash.matches(secret).map_err(VerifyError::from)? {
-        return Ok(PlaceState::Bad(format!("the file holds no working secret of {}", key.name)));
+    if is_retired || !is_it {
+        return PlaceState::Bad(format!("the file holds no working secret of {}", key.name));
     }
-    Ok(if found.secret.staged { PlaceState::Staged(secret.id().clone()) } else { PlaceState::Good })
+    if found.secret.staged { PlaceState::Staged(found.secret.id.clone()) } else { PlaceState::Good }
 }

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::formats::dotenv::{self, Variable};
 use crate::session::Session;
 use keyward_core::rules::credential::trimmed;
+use keyward_core::rules::imported::ImportedText;
 use keyward_core::rules::token::{Id, Secret};
 use keyward_core::store::files_beside;
 
@@ -60,8 +61,8 @@ pub enum Proof {
         /// The whole content.
         content: Zeroizing<Vec<u8>>,
     },
-    /// Something that keyward never put there.
-    SomethingElse,
+    /// Something that keyward never put there: perhaps a secret that another system made.
+    SomethingElse(Option<ImportedText>),
     /// A secret with something around it that readers may or may not take as part of it.
     Surrounded,
     /// A secret of this or another key, current or former.
@@ -126,14 +127,14 @@ impl Place {
         let text = match (std::str::from_utf8(&found.content), variable) {
             (Ok(text), None) => text,
             (Ok(text), Some(name)) => dotenv::get(text, name).unwrap_or_default(),
-            (Err(_), _) => return Ok(Some(Proof::SomethingElse)),
+            (Err(_), _) => return Ok(Some(Proof::SomethingElse(None))),
         };
         let text = trimmed(text);
         Ok(Some(match Secret::parse(text) {
             _ if text.trim().is_empty() => Proof::Nothing { content: found.content },
             Ok(secret) => Proof::Secret { secret, content: found.content },
             Err(_) if Secret::parse(text.trim_matches(is_around)).is_ok() => Proof::Surrounded,
-            Err(_) => Proof::SomethingElse,
+            Err(_) => Proof::SomethingElse(ImportedText::new(Zeroizing::new(text.to_owned())).ok()),
         }))
     }
 

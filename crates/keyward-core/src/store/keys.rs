@@ -170,14 +170,17 @@ pub(super) fn of_hash(conn: &Conn, hash: &HashedSecret) -> Result<Option<Name>, 
     )
 }
 
-/// The names of keys with a secret that has the same hash as another key's: both texts are the same.
-pub(super) fn of_same_hash(conn: &Conn) -> Result<Vec<(Name, Name)>, StoreError> {
+/// The names of keys with a secret that has the same hash as another key's: both texts are the same. Secrets that have
+/// ended at `now` do not count.
+pub(super) fn of_same_hash(conn: &Conn, now: Timestamp) -> Result<Vec<(Name, Name)>, StoreError> {
     conn.all(
         "SELECT k.name, other_key.name
            FROM secret s JOIN secret other ON other.bucket = s.bucket AND other.hash = s.hash AND other.id > s.id
            JOIN key k ON k.id = s.key JOIN key other_key ON other_key.id = other.key
-          WHERE s.bucket >= 0 ORDER BY k.name, other_key.name LIMIT 1000",
-        &[],
+          WHERE s.bucket >= 0 AND s.retired = 0 AND (s.expires_at IS NULL OR s.expires_at > ?1)
+            AND other.retired = 0 AND (other.expires_at IS NULL OR other.expires_at > ?1)
+          ORDER BY k.name, other_key.name LIMIT 1000",
+        &[now.into()],
         |row| Ok((row.parsed(0)?, row.parsed(1)?)),
     )
 }

@@ -122,7 +122,7 @@ fn import(store: &mut Store) -> Result<(), StoreError> {
         }
         assert_eq!(changes.of_unknown_text("imported-202")?.len(), 1);
         changes.renew_imported(&Id::from_random([201; 8]), &hash, bucket)?;
-        assert_eq!(changes.keys_with_same_secret()?, [(name("imported-200"), name("imported-201"))]);
+        assert_eq!(changes.keys_with_same_secret(at(0))?, [(name("imported-200"), name("imported-201"))]);
         assert!(matches!(changes.settings()?.imports, Imports::Some { key: Some(_), has_unknown: true }));
         Ok::<_, StoreError>(())
     })

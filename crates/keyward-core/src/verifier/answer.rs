@@ -71,7 +71,7 @@ pub(super) struct Renewed {
 
 impl Renewal {
     /// Whether it still has to be done.
-    fn is_due(&self, view: &View<'_>, cost: Cost) -> Result<bool, StoreError> {
+    pub(super) fn is_due(&self, view: &View<'_>, cost: Cost) -> Result<bool, StoreError> {
         let mut found = vec![];
         for secret in &self.secrets {
             match view.presented_or_damaged(secret)? {

@@ -17,10 +17,13 @@ use zeroize::Zeroizing;
 
 use super::Answer;
 use super::answer::{Plain, Renewal};
-use crate::rules::credential::{Credential, CredentialError, Credentials, Presentation, PresentedText, Texts};
+use crate::rules::credential::{
+    Credential, CredentialError, Credentials, PASSWORD_OF_BASIC, Presentation, PresentedText, Texts, USER_OF_BASIC,
+};
 use crate::rules::decision::{Facts, Reason, Request, decide};
 use crate::rules::hashing::{Cost, HashError, Memory, spend};
 use crate::rules::imported::{Bucket, LookupKey};
+use crate::rules::key::SecretState;
 use crate::rules::plain::PlainText;
 use crate::rules::token::{Id, Secret};
 use crate::store::{Imports, Presented, StoreError, StoreSettings, View};
@@ -43,6 +46,8 @@ enum What {
 pub(super) struct Reading<'c> {
     pub(super) plain: &'c dyn PlainText,
     pub(super) name: Option<&'c str>,
+    /// Whether that may be another name than that of the key.
+    pub(super) is_user: bool,
     presentation: Presentation,
 }
 
@@ -52,6 +57,8 @@ pub(super) enum Judgement {
     Genuine { reading: usize, row: usize },
     /// It is the secret of several keys, in these rows.
     Clash { reading: usize, rows: Vec<usize> },
+    /// It is the secrets of two keys, one as the user and one as the password of a Basic.
+    Two,
     /// It is none of them.
     NotGenuine,
 }
@@ -118,12 +125,12 @@ impl Claim {
         match &self.what {
             What::Own { secret, name, presentation } => {
                 let name = name.as_ref().map(|name| name.as_str());
-                (place == 0).then_some(Reading { plain: secret, name, presentation: *presentation })
+                (place == 0).then_some(Reading { plain: secret, name, is_user: false, presentation: *presentation })
             }
             What::Texts(texts) => {
-                let PresentedText { presentation, name, text, .. } = texts.get(place)?;
+                let PresentedText { presentation, name, is_user, text } = texts.get(place)?;
                 let name = name.as_ref().map(|name| name.as_str());
-                Some(Reading { plain: text, name, presentation: *presentation })
+                Some(Reading { plain: text, name, is_user: *is_user, presentation: *presentation })
             }
         }
     }
@@ -154,10 +161,12 @@ impl Claim {
     }
 
     /// What the rows say of it, as far as `matches` tells: of each row whether the secret in it was presented, as it is
-    /// read there. `None` where that is not told of all rows that matter.
+    /// read there. `None` where that is not told of all rows that matter. Of two keys that have it, one in which it is over
+    /// at `now` does not count.
     pub(super) fn judge<R: Borrow<Presented>>(
         &self,
         found: &[Found<R>],
+        now: Timestamp,
         mut matches: impl FnMut(Reading<'_>, usize) -> Option<bool>,
     ) -> Option<Judgement> {
         for (place, reading) in self.readings().enumerate() {
@@ -167,20 +176,30 @@ impl Claim {
                     rows.push((number, own.row.borrow()));
                 }
             }
+            let is_over = |(_, row): &(usize, &Presented)| row.secret.state(now) == SecretState::Retired;
+            if !rows.iter().all(is_over) {
+                rows.retain(|row| !is_over(row));
+            }
             let Some((number, first)) = rows.first() else { continue };
             if rows.iter().any(|(_, other)| other.key.id != first.key.id) {
                 let rows = rows.iter().map(|(number, _)| *number).collect();
                 return Some(Judgement::Clash { reading: place, rows });
             }
             // A wrong name costs what a wrong secret does.
-            let is_named = reading
-                .name
-                .is_none_or(|name| name == first.key.name.as_str() || reading.presentation == Presentation::Basic);
-            return Some(if is_named {
-                Judgement::Genuine { reading: place, row: *number }
-            } else {
-                Judgement::NotGenuine
-            });
+            let is_named = reading.name.is_none_or(|name| reading.is_user || name == first.key.name.as_str());
+            if !is_named {
+                return Some(Judgement::NotGenuine);
+            }
+            // Who reads the user may find another key than who reads the password.
+            for (number, other) in found.iter().enumerate().filter(|_| reading.is_user) {
+                if other.reading > place
+                    && other.row.borrow().key.id != first.key.id
+                    && matches(self.reading(other.reading)?, number)?
+                {
+                    return Some(Judgement::Two);
+                }
+            }
+            return Some(Judgement::Genuine { reading: place, row: *number });
         }
         Some(Judgement::NotGenuine)
     }
@@ -191,11 +210,12 @@ impl Claim {
         &self,
         found: &[Found<R>],
         settings: &StoreSettings,
+        now: Timestamp,
         memory: &mut Memory,
         mut tell: impl FnMut(Reading<'_>, usize, bool),
     ) -> Result<Judgement, HashError> {
         let (mut done, mut failed) = (vec![], None);
-        let judgement = self.judge(found, |reading, number| {
+        let judgement = self.judge(found, now, |reading, number| {
             let hash = &found[number].row.borrow().hash;
             let matched = match hash.matches_in(reading.plain, memory) {
                 Ok(matched) => matched,
@@ -252,6 +272,12 @@ impl Claim {
     pub(super) fn refuse(&self) -> Answer {
         let presentation = self.reading(0).map(|reading| reading.presentation);
         Answer::refusal(Reason::NotGenuine, Facts::None, presentation, self.in_query)
+    }
+
+    /// The answer to one that is the secrets of two keys.
+    pub(super) fn refuse_two() -> Answer {
+        let both = CredentialError::Ambiguous { one: PASSWORD_OF_BASIC, other: USER_OF_BASIC };
+        *unreadable(both)
     }
 
     /// The answer to one that is the secret of several keys. They get the same hash, if they do not have it yet: so it is

@@ -387,7 +387,8 @@ impl Front {
         let moment = self.moment(reader);
         let found = self.find(reader, &claim)?;
         let mut none = Memory::default();
-        let judgement = claim.judge(&found, |reading, number| self.verdict(reading, &found[number].row, &mut none));
+        let judgement =
+            claim.judge(&found, now, |reading, number| self.verdict(reading, &found[number].row, &mut none));
         let judgement = judgement.filter(|judgement| !matches!(judgement, Judgement::NotGenuine));
         let Some(judgement) = judgement else {
             let is_wrong = self.wrong.knows(&claim, moment);
@@ -411,6 +412,7 @@ impl Front {
         let imports = &settings.imports;
         match judgement {
             Judgement::NotGenuine => Ok(claim.refuse()),
+            Judgement::Two => Ok(Claim::refuse_two()),
             Judgement::Clash { reading, rows } => {
                 let secrets = rows.iter().map(|&row| found[row].row.presented.secret.id.clone()).collect();
                 Ok(claim.refuse_clash(reading, secrets, imports))
@@ -457,7 +459,7 @@ impl Front {
             Ok(answer) => return Ok(answer),
             Err(unknown) => unknown,
         };
-        let judgement = claim.prove(&found, &settings, memory, |reading, number, matches| {
+        let judgement = claim.prove(&found, &settings, now, memory, |reading, number, matches| {
             let row = &found[number].row;
             // A wrong keyward secret is remembered by the whole of what was presented.
             if matches || row.presented.secret.imported.is_some() {

@@ -77,7 +77,7 @@ pub use recorder::Recorder;
 pub use single::Verifier;
 
 use crate::rules::hashing::HashError;
-use crate::store::StoreError;
+use crate::store::{CompareError, StoreError};
 
 /// Why no decision could be made.
 #[derive(Debug, thiserror::Error)]
@@ -101,4 +101,13 @@ pub enum VerifyError {
     /// The system provides no thread for hashing.
     #[error("the system gives no thread to verify on: {0}")]
     NoThread(#[source] std::io::Error),
+}
+
+impl From<CompareError> for VerifyError {
+    fn from(error: CompareError) -> Self {
+        match error {
+            CompareError::Store(error) => Self::Store(error),
+            CompareError::Hash(error) => Self::Hash(error),
+        }
+    }
 }

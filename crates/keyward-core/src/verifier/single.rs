@@ -90,8 +90,9 @@ impl Verifier {
         };
         let imports = &self.settings.imports;
         let mut found = claim.find(imports, &mut self.store.view()?)?;
-        match claim.prove(&found, &self.settings, &mut self.memory.borrow_mut(), |_, _, _| ())? {
+        match claim.prove(&found, &self.settings, now, &mut self.memory.borrow_mut(), |_, _, _| ())? {
             Judgement::NotGenuine => Ok(claim.refuse()),
+            Judgement::Two => Ok(Claim::refuse_two()),
             Judgement::Clash { reading, rows } => {
                 let secrets = rows.iter().map(|&row| found[row].row.secret.id.clone()).collect();
                 Ok(claim.refuse_clash(reading, secrets, imports))
@@ -163,7 +164,8 @@ impl Verifier {
         salt: impl FnOnce() -> Option<[u8; SALT_BYTES]>,
     ) -> Result<Option<Renewed>, VerifyError> {
         let Some(renewal) = answer.renewal() else { return Ok(None) };
-        if !self.store.view()?.may_renew_hashes()? {
+        let view = self.store.view()?;
+        if !view.may_renew_hashes()? || !renewal.is_due(&view, self.settings.hash_cost)? {
             return Ok(None);
         }
         salt().map(|salt| Ok(renewal.compute(salt, self.settings.hash_cost)?)).transpose()

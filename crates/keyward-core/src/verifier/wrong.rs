@@ -71,6 +71,7 @@ impl Wrong {
                 mac.update(&(text.len() as u64).to_be_bytes());
                 mac.update(text.as_bytes());
             }
+            mac.update(&[reading.is_user.into()]);
         }
         mac.finalize_fixed().into()
     }

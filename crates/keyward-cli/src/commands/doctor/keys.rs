@@ -59,7 +59,7 @@ pub(super) fn imported(session: &Session, view: &View<'_>) -> Result<Vec<Diagnos
         let remedy = "leave the store as it is, and put the newest backup in its place".to_owned();
         return Ok(vec![Diagnosis::bad("imported", Severity::Problem, found, meaning, remedy)]);
     }
-    let renewed = format!("{} in the store, and all are kept as its own", count(total, "imported secret"));
+    let renewed = format!("{} in the store, and all that work are kept as its own", count(total, "imported secret"));
     let texts = [
         renewed.as_str(),
         "has an imported secret that is not renewed yet",
@@ -72,7 +72,7 @@ pub(super) fn imported(session: &Session, view: &View<'_>) -> Result<Vec<Diagnos
         "they are kept as they came until the first request that is allowed with each; who has the store can try fast what a SHA-256 is of",
         "wait until they were used, or rotate those that are not: keyward rotate KEY",
     );
-    let same = view.keys_with_same_secret()?;
+    let same = view.keys_with_same_secret(session.now())?;
     if same.is_empty() {
         return Ok(vec![waiting]);
     }

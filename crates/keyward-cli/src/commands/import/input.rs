@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Error};
-use crate::formats::import::{Format, Line, ReadError, Records};
+use crate::formats::import::{Format, Line, MOST_BYTES, ReadError, Records};
 use crate::platform::{OtherUsers, file_in_memory};
 use crate::session::Session;
 use crate::text::shell_path;
@@ -27,6 +27,8 @@ pub(super) struct Input {
     source: Source,
     format: Format,
     digest: Option<[u8; 32]>,
+    /// Whether others can read or change it.
+    is_exposed: bool,
 }
 
 enum Source {
@@ -42,6 +44,7 @@ impl Input {
     pub(super) fn open(session: &mut Session, path: &Path, format: Option<Format>) -> Result<Self, Error> {
         let is_stdin = path == Path::new("-");
         let name = shown(path);
+        let mut is_exposed = false;
         let source = if is_stdin {
             kept(session.terminal.take_stdin()).map_err(|error| unreadable(&name, &error))?
         } else {
@@ -51,14 +54,14 @@ impl Input {
                 return Err(unreadable(&name, &"it is a folder"));
             }
             if about.is_file() {
-                warn_of_readers(session, path, OtherUsers::of(&about));
+                is_exposed = warn_of_readers(session, path, OtherUsers::of(&about));
                 Source::File(file)
             } else {
                 kept(Box::new(file)).map_err(|error| unreadable(&name, &error))?
             }
         };
         let path = Some(path.to_owned()).filter(|_| !is_stdin);
-        let mut input = Self { path, source, format: Format::Jsonl, digest: None };
+        let mut input = Self { path, source, format: Format::Jsonl, digest: None, is_exposed };
         input.format = match format {
             Some(format) => format,
             None => input.look()?,
@@ -69,6 +72,11 @@ impl Input {
     /// Its path, where it is a file.
     pub(super) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// Whether others can read or change it.
+    pub(super) fn is_exposed(&self) -> bool {
+        self.is_exposed
     }
 
     /// Its name, for messages.
@@ -135,7 +143,7 @@ fn kept(mut from: Box<dyn Read + Send>) -> io::Result<Source> {
     let mut buffer = Zeroizing::new(vec![0; BUFFER]);
     let mut file = file_in_memory();
     let mut bytes = Zeroizing::new(vec![]);
-    let mut length = 0;
+    let (mut length, mut has_line_end) = (0, false);
     loop {
         let count = match from.read(&mut buffer) {
             Ok(0) => break,
@@ -144,6 +152,11 @@ fn kept(mut from: Box<dyn Read + Send>) -> io::Result<Source> {
             Err(error) => return Err(error),
         };
         length += count as u64;
+        has_line_end |= buffer[..count].contains(&b'\n');
+        if !has_line_end && length > MOST_BYTES as u64 {
+            // A device without an end is not to fill the memory first.
+            return Err(io::Error::other(ReadError::TooLong(1).to_string()));
+        }
         match &mut file {
             Some(file) => file.write_all(&buffer[..count])?,
             None => bytes.extend_from_slice(&buffer[..count]),
@@ -192,12 +205,14 @@ fn broken(name: &str, error: ReadError) -> Error {
     }
 }
 
-fn warn_of_readers(session: &mut Session, path: &Path, others: OtherUsers) {
+/// Says that others can read or change the file, and whether they can.
+fn warn_of_readers(session: &mut Session, path: &Path, others: OtherUsers) -> bool {
     let what = match others {
-        OtherUsers::Nothing => return,
+        OtherUsers::Nothing => return false,
         OtherUsers::Read => "read",
         OtherUsers::Write => "change",
     };
     let (shown, close) = (path.display(), shell_path(path));
     session.terminal.warn(&format!("others can {what} {shown}, which holds secrets; close it with: chmod 600 {close}"));
+    true
 }

@@ -18,6 +18,7 @@ use serde_json::json;
 use self::input::Input;
 use self::mistakes::Mistakes;
 use self::survey::Survey;
+use super::expiry::applying;
 use super::one_of;
 use crate::error::{Error, Exit};
 use crate::formats::import::Format;
@@ -103,6 +104,11 @@ impl Import {
         let keys = count(survey.total(), "key");
         if session.json() {
             let of = Origin::ALL.map(|origin| survey.of(origin));
+            let warnings = applying(&[
+                (survey.guessable() > 0, "guessable_secrets"),
+                (survey.has_other_costs(), "other_hash_parameters"),
+                (input.is_exposed(), "input_exposed"),
+            ]);
             session.terminal.print_json(&json!({
                 "outcome": if self.dry_run { "planned" } else { "imported" },
                 "keys": survey.total(),
@@ -110,6 +116,7 @@ impl Import {
                 "sha256": of[1],
                 "phc": of[2],
                 "guessable": survey.guessable(),
+                "warnings": warnings,
             }))?;
         }
         if self.dry_run {

@@ -10,13 +10,15 @@ use crate::formats::import::{Given, Record};
 use crate::session::Session;
 use crate::text::count;
 use crate::words::no_memory;
-use keyward_core::rules::hashing::{HashError, Memory};
+use keyward_core::rules::hashing::{Cost, HashError, Memory};
 use keyward_core::rules::imported::{LookupKey, Origin, is_guessable};
 use keyward_core::rules::plain::PlainText as _;
 use keyward_core::store::{CompareError, Head, Imports, KnownSecret, Store, View};
 
 /// The most keys of one import.
 const MOST: u64 = 10_000_000;
+/// How many parameters of hashes are told from each other.
+const MOST_COSTS: usize = 1_000;
 /// How many lines with a secret that can be guessed are told.
 const SHOWN: usize = 10;
 
@@ -26,6 +28,8 @@ pub(super) struct Survey {
     counts: [u64; 3],
     /// How many secrets can be guessed, and the lines of the first.
     guessable: (u64, Vec<u64>),
+    /// What the Argon2ids cost that came, where that is not what those of the store do.
+    costs: Vec<Cost>,
     /// The end of the history at that time.
     pub(super) head: Head,
 }
@@ -47,11 +51,13 @@ impl Survey {
         mistakes: &mut Mistakes,
     ) -> Result<Self, Error> {
         let view = store.view()?;
-        let known = match view.settings()?.imports {
+        let settings = view.settings()?;
+        let cost = settings.hash_cost;
+        let known = match settings.imports {
             Imports::Some { key, .. } => Some(key.ok_or_else(|| view.no_lookup_key())?),
             _ => None,
         };
-        let mut survey = Self { counts: [0; 3], guessable: (0, vec![]), head: view.head()? };
+        let mut survey = Self { counts: [0; 3], guessable: (0, vec![]), costs: vec![], head: view.head()? };
         let (keys, mut memory) = (RandomState::new(), Memory::default());
         let (mut names, mut secrets) = (Met::default(), Met::default());
         let _working = session.terminal.working("looking through the records");
@@ -63,7 +69,7 @@ impl Survey {
                     return Ok(());
                 }
             };
-            survey.count(&record, line.number)?;
+            survey.count(&record, line.number, cost)?;
             names.0.push((keys.hash_one(record.name.as_str()), line.number as u32));
             secrets.0.push((keys.hash_one(record.secret.fingerprint()), line.number as u32));
             if let Some(name) = other_key(&view, &record.secret, known.as_ref(), &mut memory)? {
@@ -79,11 +85,17 @@ impl Survey {
         Ok(survey)
     }
 
-    fn count(&mut self, record: &Record, line: u64) -> Result<(), Error> {
+    fn count(&mut self, record: &Record, line: u64, own: Cost) -> Result<(), Error> {
         self.counts[record.secret.origin() as usize] += 1;
         if self.total() > MOST {
             return Err(Error::new(Code::InvalidValue, format!("there are more than {MOST} keys in it"))
                 .hint("nothing was imported; import them in parts"));
+        }
+        if let Given::Phc(hash) = &record.secret
+            && self.costs.len() < MOST_COSTS
+            && let Some(cost) = hash.cost().filter(|cost| *cost != own && !self.costs.contains(cost))
+        {
+            self.costs.push(cost);
         }
         if let Given::Text(text) = &record.secret
             && is_guessable(text.expose())
@@ -116,8 +128,14 @@ impl Survey {
         self.guessable.0
     }
 
+    /// Whether Argon2ids came that cost something else than those of the store.
+    pub(super) fn has_other_costs(&self) -> bool {
+        !self.costs.is_empty()
+    }
+
     /// What is to be known of them before they are imported.
     pub(super) fn warn(&self, session: &mut Session, input: &Input) {
+        self.warn_of_costs(session);
         let (total, lines) = &self.guessable;
         if *total == 0 {
             return;
@@ -131,17 +149,34 @@ impl Survey {
         ));
     }
 
+    /// A refusal takes as long as the checks of all hashes of the store together, one of each cost.
+    fn warn_of_costs(&self, session: &mut Session) {
+        const SHOWN: usize = 3;
+        let Self { costs, .. } = self;
+        if costs.is_empty() {
+            return;
+        }
+        let shown: Vec<_> = costs.iter().take(SHOWN).map(ToString::to_string).collect();
+        let more = if costs.len() > SHOWN { ", …" } else { "" };
+        session.terminal.warn(&format!(
+            "the hashes that came have {} that the store does not use ({}{more}); each adds its time to every refusal until the keys with it were used or rotated",
+            count(costs.len() as u64, "parameter set"),
+            shown.join("; ")
+        ));
+    }
+
     /// What is still to happen to the keys.
     pub(super) fn in_words(&self) -> String {
         let to_renew = self.of(Origin::Sha256) + self.of(Origin::Phc);
-        match (to_renew, self.of(Origin::Phc)) {
-            (0, _) => String::new(),
-            (renew, 0) => format!("; {renew} came as a hash and are renewed at their first use"),
-            (renew, phc) => {
-                format!(
-                    "; {renew} came as a hash and are renewed at their first use, of which {phc} first as NAME:TEXT"
-                )
-            }
+        let renewed = match to_renew {
+            0 => return String::new(),
+            1 => "1 came as a hash and is renewed at its first use".to_owned(),
+            more => format!("{more} came as a hash and are renewed at their first use"),
+        };
+        match self.of(Origin::Phc) {
+            0 => format!("; {renewed}"),
+            1 => format!("; {renewed}; 1 has to be sent as NAME:TEXT until then"),
+            phc => format!("; {renewed}; {phc} have to be sent as NAME:TEXT until then"),
         }
     }
 }

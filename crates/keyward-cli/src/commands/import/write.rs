@@ -198,7 +198,8 @@ impl<'c, 'a> Records<'c, 'a> {
             Err(error) if is_about_the_record(&error) => {
                 let error = Error::from(error);
                 let hints: Vec<_> = error.hints().iter().map(|hint| format!("; {hint}")).collect();
-                mistakes.add(line, error.code(), format!("{}{}", error.message(), hints.concat()));
+                let what = format!("{}{}", error.message(), hints.concat());
+                mistakes.add(line, error.code(), record.hide_secrets_in(what));
                 Ok(())
             }
             Err(error) => Err(error.into()),

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use keyward_core::rules::hashing::Memory;
+use keyward_core::rules::imported::ImportedText;
 use keyward_core::rules::key::{Key, SecretState, State};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::token::{Id, Secret};
-use keyward_core::store::Store;
+use keyward_core::store::{Presented, Store, View};
 use keyward_core::verifier::VerifyError;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::session::Session;
@@ -21,8 +23,8 @@ pub(super) struct Known {
     pub(super) state: Option<&'static str>,
     /// Whether it is the key's secret, not only a text with its id; `None` if that is unknown.
     pub(super) genuine: Option<bool>,
-    /// The key, if the found secret opens something.
-    pub(super) live: Option<Box<Key>>,
+    /// The key, if the found secret opens something, and the id under which the key has this secret.
+    pub(super) live: Option<Box<(Key, Id)>>,
 }
 
 /// Looks secrets up, each text once.
@@ -55,7 +57,12 @@ impl Lookup {
             return Ok(known.clone());
         }
         let view = store.view()?;
-        let Some(found) = view.presented(secret.id())? else {
+        let found = match view.presented(secret.id())? {
+            // It may have been imported from another store.
+            None => imported(&view, &secret, &mut self.memory)?.map(|found| (found, Some(true))),
+            found => found.map(|found| (found, None)),
+        };
+        let Some((found, genuine)) = found else {
             let tells_history = match self.tells_history {
                 Some(known) => known,
                 None => *self.tells_history.insert(view.tells_history()?),
@@ -65,7 +72,10 @@ impl Lookup {
             return Ok(Known { name, state, ..Known::default() });
         };
         drop(view);
-        let genuine = found.hash.matches_in(&secret, &mut self.memory).map_err(VerifyError::from)?;
+        let genuine = match genuine {
+            Some(genuine) => genuine,
+            None => found.hash.matches_in(&secret, &mut self.memory).map_err(VerifyError::from)?,
+        };
         let is_over = found.secret.state(session.now()) == SecretState::Retired;
         let state = found.key.state(session.now());
         let is_live = genuine && !is_over && state == State::Active;
@@ -73,7 +83,7 @@ impl Lookup {
             name: Some(found.key.name.clone()),
             state: Some(if is_over && genuine { "retired" } else { state.as_str() }),
             genuine: Some(genuine),
-            live: is_live.then(|| Box::new(found.key)),
+            live: is_live.then(|| Box::new((found.key, found.secret.id))),
         };
         let id = secret.id().clone();
         if genuine {
@@ -85,4 +95,10 @@ impl Lookup {
         }
         Ok(known)
     }
+}
+
+/// The imported secret that this one is.
+fn imported(view: &View<'_>, secret: &Secret, memory: &mut Memory) -> Result<Option<Presented>, Error> {
+    let Ok(text) = ImportedText::new(Zeroizing::new(secret.expose().to_owned())) else { return Ok(None) };
+    Ok(view.imported(&text, None, memory).map_err(VerifyError::from)?)
 }

@@ -270,7 +270,6 @@ impl Sum<'_> {
         Sighting { secret, line, column }: Sighting,
     ) -> Result<(), Error> {
         let parts = (secret.prefix().to_owned(), secret.id().to_string());
-        let id = secret.id().clone();
         let mut known = match self.store.map(|store| self.lookup.look(session, store, secret)) {
             Some(Ok(known)) => Some(known),
             // A damaged key is not decided about, but the others are.
@@ -284,8 +283,8 @@ impl Sum<'_> {
         };
         let finding = Finding::new(Place { file, commit, line, column }, parts, known.as_ref());
         self.found += 1;
-        if let Some(key) = known.as_mut().and_then(|known| known.live.take()) {
-            let (_, found) = self.live.entry(key.id.clone()).or_insert_with(|| (*key, vec![]));
+        if let Some((key, id)) = known.as_mut().and_then(|known| known.live.take()).map(|live| *live) {
+            let (_, found) = self.live.entry(key.id.clone()).or_insert_with(|| (key, vec![]));
             if !found.contains(&id) {
                 found.push(id);
             }

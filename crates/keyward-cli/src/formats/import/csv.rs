@@ -179,8 +179,10 @@ fn columns(row: &ByteRecord) -> Result<Vec<String>, ReadError> {
     let mut mistakes = vec![];
     for (place, cell) in row.iter().enumerate() {
         let name = std::str::from_utf8(cell).unwrap_or_default().trim();
-        if columns.iter().any(|column| column == name) {
+        if !name.is_empty() && columns.iter().any(|column| column == name) {
             mistakes.push(format!("column {}: the field is named twice", place + 1));
+        } else if name.is_empty() {
+            mistakes.push(format!("column {}: it has no name: remove it", place + 1));
         } else if !known.contains(&name) {
             // Where the heading is missing, this is the first record, with its secret.
             let shown = if name.len() < SHORTEST { format!(" `{name}`") } else { String::new() };
@@ -190,9 +192,32 @@ fn columns(row: &ByteRecord) -> Result<Vec<String>, ReadError> {
         columns.push(name.to_owned());
     }
     if !columns.iter().any(|column| column == record::NAME) {
-        mistakes = vec!["the first line has to name the columns, such as name,secret,scopes".to_owned()];
+        mistakes = vec![no_heading(row).to_owned()];
     }
     if mistakes.is_empty() { Ok(columns) } else { Err(ReadError::Heading(mistakes.join("; "))) }
+}
+
+/// What is to be said of a first line that does not name the columns.
+fn no_heading(row: &ByteRecord) -> &'static str {
+    let first = row.get(0).unwrap_or_default();
+    let is_split_by = |separator: u8| row.len() == 1 && first.split(|byte| *byte == separator).any(is_name);
+    let is_name = |cell: &[u8]| is_name(cell.trim_ascii());
+    match () {
+        () if first.starts_with(&[0xff, 0xfe]) || first.starts_with(&[0xfe, 0xff]) => {
+            "this is UTF-16 text: save it as UTF-8"
+        }
+        () if is_split_by(b';') => "the columns are separated by semicolons: save it with commas between them",
+        () if is_split_by(b'\t') => "the columns are separated by tabs: save it with commas between them",
+        () if row.iter().any(is_name) => "write the names of the columns in lower case, such as name,secret,scopes",
+        () if first.starts_with(b"sep=") => {
+            "this line is for a spreadsheet only: remove it, so that the first line names the columns"
+        }
+        () => "the first line has to name the columns, such as name,secret,scopes",
+    }
+}
+
+fn is_name(cell: &[u8]) -> bool {
+    cell.eq_ignore_ascii_case(record::NAME.as_bytes())
 }
 
 /// What a cell says of a field.
@@ -207,7 +232,12 @@ fn value(column: &str, cell: &str, at: usize) -> Result<Value, &'static str> {
                 let (name, value) = item.split_once('=').ok_or("write labels as team=web,tier=1")?;
                 Ok::<_, &str>(Field { name: name.to_owned(), at, node: text(value) })
             };
-            Value::Table(items().map(label).collect::<Result<_, _>>()?)
+            let labels: Vec<Field> = items().map(label).collect::<Result<_, _>>()?;
+            let is_again = |(place, label): (usize, &Field)| labels[..place].iter().any(|one| one.name == label.name);
+            if labels.iter().enumerate().any(is_again) {
+                return Err("a label is set twice");
+            }
+            Value::Table(labels)
         }
         SettingSlot::Switch(_) => match cell {
             // Spreadsheets write them in capital letters.

@@ -49,7 +49,8 @@ impl<R: BufRead> Lines<R> {
 
 fn read_line(line: &[u8]) -> Result<Record, Vec<String>> {
     let Ok(text) = std::str::from_utf8(line) else { return Err(vec!["this is not text in UTF-8".to_owned()]) };
-    let record = from_json(text).and_then(|node| match node.value {
+    let read = from_json(text).map_err(|mistakes| mistakes.into_iter().map(record::of_syntax).collect());
+    let record = read.and_then(|node| match node.value {
         Value::Table(fields) => record::read(fields),
         _ => Err(vec![Mistake::new(node.at, "write one object a line, such as {\"name\": \"…\", \"secret\": \"…\"}")]),
     });

@@ -31,6 +31,25 @@ pub struct Record {
     pub secret: Given,
 }
 
+impl Record {
+    /// Takes out of a message what may be a secret that stands in the wrong field: of all fields but the name, the store
+    /// repeats only names.
+    pub fn hide_secrets_in(&self, mut message: String) -> String {
+        let Settings { group, owner, role, tenant, .. } = &self.draft.settings;
+        for name in [group, owner, role, tenant].into_iter().flatten() {
+            if may_be_secret(name.as_str()) {
+                message = message.replace(name.as_str(), "…");
+            }
+        }
+        message
+    }
+}
+
+/// Whether a text may be a secret, and not a word that people have thought of.
+fn may_be_secret(text: &str) -> bool {
+    ImportedText::has_form(text) && !is_guessable(text)
+}
+
 /// A secret, as another system hands it over.
 #[derive(Debug)]
 pub enum Given {
@@ -76,6 +95,17 @@ pub(super) fn no_such_field(name: &str) -> String {
         Some(question) => format!("{shown}; {question}"),
         None => format!("{shown}; known are {}", known.join(", ")),
     }
+}
+
+/// What is wrong with the syntax of a record. A field that is set twice is named only where its name is too short to be a
+/// secret.
+pub(super) fn of_syntax(mistake: Mistake) -> Mistake {
+    if let Some(name) = mistake.what.strip_suffix(" is set twice")
+        && name.len() >= SHORTEST
+    {
+        return Mistake::new(mistake.at, "this is set twice");
+    }
+    mistake
 }
 
 /// Makes a record of its fields.
@@ -192,7 +222,7 @@ fn hide(mistakes: &mut [Mistake], fields: &[Field]) {
     };
     for field in fields {
         each_text(&field.node, &mut |text| {
-            if ImportedText::has_form(text) && !is_guessable(text) {
+            if may_be_secret(text) {
                 hide(text);
             }
         });

@@ -139,6 +139,24 @@ fn csv() {
         ("name,secret\n", vec![]),
         ("a,{S}\n", vec!["line 1: the first line has to name the columns, such as name,secret,scopes"]),
         ("name,{S}\n", vec!["line 1: column 2: unknown field"]),
+        (
+            "name;secret\na;{T}\n",
+            vec!["line 1: the columns are separated by semicolons: save it with commas between them"],
+        ),
+        ("secret\tname\n{T}\ta\n", vec!["line 1: the columns are separated by tabs: save it with commas between them"]),
+        (
+            "Secret,Name\n{T},a\n",
+            vec!["line 1: write the names of the columns in lower case, such as name,secret,scopes"],
+        ),
+        (
+            "sep=,\nname,secret\na,\"{T}\"\n",
+            vec!["line 1: this line is for a spreadsheet only: remove it, so that the first line names the columns"],
+        ),
+        (
+            "name,secret,,\na,\"{T}\",,\n",
+            vec!["line 1: column 3: it has no name: remove it; column 4: it has no name: remove it"],
+        ),
+        ("name,secret,labels\na,\"{T}\",\"a=1,a=2\"\n", vec!["2 wrong: labels: a label is set twice"]),
         ("name,secrets\n", vec!["line 1: column 2: unknown field `secrets`; did you mean `secret`?"]),
         ("name,secret,name\n", vec!["line 1: column 3: the field is named twice"]),
         (
@@ -161,6 +179,8 @@ fn csv() {
         let expected: Vec<_> = expected.into_iter().map(fill).collect();
         assert_eq!(read(Format::Csv, fill(input).as_bytes()), expected, "{input}");
     }
+    let utf_16: Vec<u8> = "\u{feff}name,secret\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(read(Format::Csv, &utf_16), ["line 1: this is UTF-16 text: save it as UTF-8"]);
     assert_eq!(read(Format::Csv, b"name,secret\na,\xff\xfe\n"), ["2 wrong: secret: this is not text in UTF-8"]);
     for endless in [
         format!("name,secret\n\"{}", "x\n".repeat(MOST_BYTES)),
@@ -183,6 +203,8 @@ fn no_message_repeats_a_secret() {
             format!(r#"{{"{field}":"{secret} x"}}"#),
             format!(r#"{{"name":"a","secret":"{secret}","{field}":7}}"#),
             format!(r#"{{"{secret}":"{field}"}}"#),
+            format!(r#"{{"{secret}":"{field}","{secret}":"{field}"}}"#),
+            format!(r#"{{"{field}":{{"{secret}":"x","{secret}":"x"}}}}"#),
             format!(r#"{{"name":"a","secret":"{secret}" "{field}""#),
         ];
         for line in &lines {

@@ -12,6 +12,14 @@ use super::{Accepted, Presentation};
 use crate::rules::http::{BLANKS, list_items};
 use crate::rules::token::Secret;
 
+const NO_BASE64: &str = "Basic takes base64 (RFC 7617)";
+const NO_COLON: &str = "the Basic credential has no colon between user and password";
+const NO_SPACE: &str = "between a scheme and its credential stand spaces only";
+
+/// Where a part of a Basic stands, in words.
+pub(crate) const PASSWORD_OF_BASIC: &str = "the password of Authorization: Basic";
+pub(crate) const USER_OF_BASIC: &str = "the user of Authorization: Basic";
+
 /// To which scheme the next item belongs if it names none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
@@ -40,12 +48,22 @@ pub(super) fn read(search: &mut Search, value: &str, mut scheme: Scheme) {
 pub(super) fn other(value: &str, scheme: Scheme, accepted: Accepted) -> Option<Place> {
     let bearer =
         |text| Place::of(text, without_scheme(text), Presentation::Bearer, Some(Presentation::BearerNamed), accepted);
+    let (word, rest) = with_word(value);
+    let place = match () {
+        () if word.eq_ignore_ascii_case("bearer") => Some(Presentation::Bearer),
+        () if word.eq_ignore_ascii_case("basic") => Some(Presentation::Basic),
+        () => None,
+    };
+    // Without a header around it, it may be a text that begins so.
+    if let Some(presentation) = place.filter(|_| scheme == Scheme::None && !rest.starts_with([' ', ':'])) {
+        return Some(Place::flawed(rest.trim_matches(BLANKS), presentation, accepted, NO_SPACE));
+    }
     match value.split_once(' ') {
         Some((word, rest)) if word.eq_ignore_ascii_case("bearer") => Some(bearer(rest.trim_start_matches(' '))),
         Some((word, rest)) if word.eq_ignore_ascii_case("basic") => {
-            let decoded = Zeroizing::new(STANDARD.decode(rest.trim_start_matches(' ')).ok()?);
-            let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-            Some(Place::of_basic(user, password, accepted))
+            let (decoded, flaw) = decoded(rest.trim_start_matches(' '));
+            let (user, password) = user_and_password(&decoded);
+            Some(Place::of_basic(user, password, accepted, flaw))
         }
         _ => match value.split_once('=') {
             Some((word, rest)) if word.eq_ignore_ascii_case("rest_api_key") => {
@@ -71,10 +89,14 @@ fn without_scheme(list: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The word that a text begins with, and the rest.
+fn with_word(text: &str) -> (&str, &str) {
+    text.split_at(text.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-._".contains(b)).count())
+}
+
 /// Adds one item. Returns the scheme of what follows, unless that names its own.
 fn read_item(search: &mut Search, item: &str, before: Scheme) -> Scheme {
-    let length = item.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-._".contains(b)).count();
-    let (word, rest) = item.split_at(length);
+    let (word, rest) = with_word(item);
     let own = match () {
         () if word.eq_ignore_ascii_case("bearer") && !rest.starts_with(':') => Scheme::Bearer,
         () if word.eq_ignore_ascii_case("basic") && !rest.starts_with(':') => Scheme::Basic,
@@ -101,7 +123,7 @@ fn read_item(search: &mut Search, item: &str, before: Scheme) -> Scheme {
         None => {
             let found = Found::named_or_not(Presentation::Bearer, Presentation::BearerNamed, rest.trim_matches(BLANKS));
             let found = if own == Scheme::Basic { Found::new(Presentation::Basic, found.secret) } else { found };
-            search.add(&found.with_flaw("between a scheme and its credential stand spaces only"));
+            search.add(&found.with_flaw(NO_SPACE));
         }
     }
     own
@@ -131,23 +153,14 @@ fn add(search: &mut Search, scheme: Scheme, text: &str) {
 /// character set: neither the colon nor a secret depends on it. If neither part has the form of a secret, it is a
 /// password for another system.
 fn basic(search: &mut Search, encoded: &str) {
-    const NO_BASE64: &str = "Basic takes base64 (RFC 7617)";
-    const NO_COLON: &str = "the Basic credential has no colon between user and password";
-    let (decoded, flaw) = match STANDARD.decode(encoded) {
-        Ok(decoded) => (Zeroizing::new(decoded), None),
-        Err(_) => (decoded_anyhow(encoded), Some(NO_BASE64)),
-    };
-    let colon = decoded.iter().position(|&byte| byte == b':');
-    let (user, password) = colon.map_or((&decoded[..], &[][..]), |at| (&decoded[..at], &decoded[at + 1..]));
-    let flaw = flaw.or(if colon.is_none() { Some(NO_COLON) } else { None });
+    let (decoded, flaw) = decoded(encoded);
+    let (user, password) = user_and_password(&decoded);
     let mut is_ours = Secret::has_form(encoded);
     if is_ours {
         // As it is, not decoded.
         search.add(&Found::new(Presentation::Basic, encoded).with_flaw(NO_BASE64));
     }
-    for (part, place) in
-        [(password, "the password of Authorization: Basic"), (user, "the user of Authorization: Basic")]
-    {
+    for (part, place) in [(password, PASSWORD_OF_BASIC), (user, USER_OF_BASIC)] {
         if let Some(secret) = std::str::from_utf8(part).ok().filter(|part| Secret::has_form(part)) {
             search.add(&Found { place: Some(place), flaw, ..Found::new(Presentation::Basic, secret) });
             is_ours = true;
@@ -161,6 +174,22 @@ fn basic(search: &mut Search, encoded: &str) {
             ),
         });
     }
+}
+
+/// The bytes, and what is wrong with how they were written.
+fn decoded(encoded: &str) -> (Zeroizing<Vec<u8>>, Option<&'static str>) {
+    let (decoded, flaw) = match STANDARD.decode(encoded) {
+        Ok(decoded) => (Zeroizing::new(decoded), None),
+        Err(_) => (decoded_anyhow(encoded), Some(NO_BASE64)),
+    };
+    let flaw = flaw.or(if decoded.contains(&b':') { None } else { Some(NO_COLON) });
+    (decoded, flaw)
+}
+
+/// What stands in front of the first colon and behind it.
+fn user_and_password(decoded: &[u8]) -> (&[u8], &[u8]) {
+    let colon = decoded.iter().position(|&byte| byte == b':');
+    colon.map_or((decoded, &[]), |at| (&decoded[..at], &decoded[at + 1..]))
 }
 
 /// What a less strict reader would decode. No reader may find a secret here that keyward misses.

@@ -1,3 +1,5 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
 use super::*;
@@ -12,11 +14,10 @@ fn secret(byte: u8) -> String {
 
 /// Writes `S` and `T` for two made-up secrets, `B(x)` for the base64 of x.
 fn fill(template: &str) -> String {
-    use base64::Engine as _;
     let filled = template.replace("{S}", &secret(1)).replace("{T}", &secret(2));
     match (filled.find("B("), filled.find(')')) {
         (Some(start), Some(end)) => {
-            let encoded = base64::engine::general_purpose::STANDARD.encode(&filled[start + 2..end]);
+            let encoded = STANDARD.encode(&filled[start + 2..end]);
             format!("{}{encoded}{}", &filled[..start], &filled[end + 1..])
         }
         _ => filled,
@@ -343,6 +344,52 @@ fn several_places_with_secrets_of_other_systems() {
         let fields = &mut fields.iter().map(|(name, value)| (*name, value.as_bytes()));
         let found = texts(&parse_parts(fields, "/", Reading::default()).unwrap().credentials);
         assert_eq!(found, of_others(expected), "{expected}");
+    }
+}
+
+#[test]
+fn the_user_of_a_basic_is_nobodys_name() {
+    let named = format!("deploy:{B}");
+    let basic = of_others(&format!("Basic B(me:{B})"));
+    let fields = [("x-ignition-api-token", named.as_str()), ("authorization", basic.as_str())];
+    for fields in [fields, [fields[1], fields[0]]] {
+        let fields = &mut fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let found = parse_parts(fields, "/", Reading::default()).unwrap().credentials;
+        let Some(Texts::Candidates { texts, .. }) = found.texts.as_deref() else { panic!("{found:?}") };
+        let [text] = &texts[..] else { panic!("{found:?}") };
+        let name = text.name.as_ref().map(|name| name.as_str());
+        assert_eq!((text.text.expose(), name, text.is_user), (B, Some("deploy"), false));
+    }
+}
+
+#[test]
+fn a_basic_need_not_be_utf_8() {
+    let encoded = STANDARD.encode([b"m\xfcller:", B.as_bytes()].concat());
+    assert_eq!(texts(&parse_line(&format!("Authorization: Basic {encoded}"))), format!("basic |{B} / "));
+}
+
+#[test]
+fn a_text_that_others_may_see_is_not_passed_over() {
+    let basic = STANDARD.encode(format!("users:{A}"));
+    let unpadded = basic.trim_end_matches('=');
+    assert_ne!(unpadded, basic);
+    let no_colon = STANDARD.encode(B);
+    let weak = STANDARD.encode("ab:short-password");
+    for (value, expected) in [
+        (format!("Basic {unpadded}"), "malformed: Basic takes base64 (RFC 7617)"),
+        (format!("Basic {no_colon}"), "malformed: the Basic credential has no colon between user and password"),
+        (format!("Basic\t{basic}"), "malformed: between a scheme and its credential stand spaces only"),
+        (format!("Bearer\t{A}"), "malformed: between a scheme and its credential stand spaces only"),
+        (format!("Bearer={A}"), "malformed: between a scheme and its credential stand spaces only"),
+        (format!("Basic {}", weak.trim_end_matches('=')), "x_api_key |{B} / "),
+        ("Basic ???".to_owned(), "x_api_key |{B} / "),
+        (format!("Token {A}"), "x_api_key |{B} / "),
+        ("Bearer".to_owned(), "x_api_key |{B} / "),
+    ] {
+        let fields = [("x-api-key", B), ("authorization", value.as_str())];
+        let fields = &mut fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let found = texts(&parse_parts(fields, "/", Reading::default()).unwrap().credentials);
+        assert_eq!(found, of_others(expected), "{value}");
     }
 }
 

@@ -12,7 +12,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::{Accepted, Credential, CredentialError, Presentation};
+use super::{Accepted, Credential, CredentialError, Presentation, malformed};
 use crate::rules::imported::ImportedText;
 
 /// What counts, where secrets of other systems are known.
@@ -28,7 +28,7 @@ pub enum Texts {
         /// Whether any of it stood in a URL.
         in_query: bool,
     },
-    /// Several were presented that cannot be the same.
+    /// Several were presented that cannot be the same, or one that others may read in another way.
     Ambiguous(CredentialError),
 }
 
@@ -39,8 +39,17 @@ pub struct PresentedText {
     pub presentation: Presentation,
     /// The name of a key that came along.
     pub name: Option<Zeroizing<String>>,
+    /// Whether that is the user of a Basic, who may be called anything.
+    pub is_user: bool,
     /// The text.
     pub text: ImportedText,
+}
+
+impl PresentedText {
+    /// The name that the key has to have.
+    fn name_of_key(&self) -> Option<&str> {
+        self.name.as_ref().filter(|_| !self.is_user).map(|name| name.as_str())
+    }
 }
 
 impl fmt::Debug for PresentedText {
@@ -59,11 +68,13 @@ pub(super) struct Place {
     differs: bool,
     /// Whether only all of it together can be a secret.
     is_weak: bool,
+    /// What is wrong with it, where a reader that is less strict would see a text in it.
+    flaw: Option<&'static str>,
 }
 
 impl Place {
     fn new(presentation: Presentation, accepted: Accepted) -> Self {
-        Self { presentation, accepted, readings: vec![], differs: false, is_weak: false }
+        Self { presentation, accepted, readings: vec![], differs: false, is_weak: false, flaw: None }
     }
 
     /// A place that holds one text as it stands.
@@ -94,14 +105,36 @@ impl Place {
     }
 
     /// The user and the password of a Basic credential (RFC 7617). Either may be the secret, and so may both together.
-    pub(super) fn of_basic(user: &str, password: &str, accepted: Accepted) -> Self {
+    /// A part that is not UTF-8 is none, and the other one may be one all the same.
+    pub(super) fn of_basic(user: &[u8], password: &[u8], accepted: Accepted, flaw: Option<&'static str>) -> Self {
         let mut place = Self::new(Presentation::Basic, accepted);
-        place.add(&Zeroizing::new(format!("{user}:{password}")), Presentation::Basic, None);
+        let [user, password] = [user, password].map(|part| std::str::from_utf8(part).ok());
+        if let (Some(user), Some(password)) = (user, password) {
+            place.add(&Zeroizing::new(format!("{user}:{password}")), Presentation::Basic, None);
+        }
         let wholes = place.readings.len();
-        place.add(password, Presentation::Basic, Some(user).filter(|user| !user.is_empty()));
-        place.add(user, Presentation::Basic, None);
+        if let Some(password) = password {
+            place.add(password, Presentation::Basic, user.filter(|user| !user.is_empty()));
+        }
+        if let Some(user) = user {
+            place.add(user, Presentation::Basic, None);
+        }
         place.is_weak = place.readings.len() == wholes;
-        place
+        place.has_flaw(flaw)
+    }
+
+    /// A place that holds this text in a way that no client should write it.
+    pub(super) fn flawed(text: &str, presentation: Presentation, accepted: Accepted, flaw: &'static str) -> Self {
+        Self::whole(text, presentation, accepted).has_flaw(Some(flaw))
+    }
+
+    /// With a flaw, nothing of it is a credential; and where it would be one without, nobody is to pass it over.
+    fn has_flaw(mut self, flaw: Option<&'static str>) -> Self {
+        if flaw.is_some() {
+            self.flaw = flaw.filter(|_| !self.readings.is_empty() && !self.is_weak);
+            self.readings.clear();
+        }
+        self
     }
 
     /// First of all, it may be this text as it stands.
@@ -125,7 +158,8 @@ impl Place {
         }
         if let Ok(text) = ImportedText::new(Zeroizing::new(text.to_owned())) {
             let name = name.map(|name| Zeroizing::new(name.to_owned()));
-            self.readings.push(PresentedText { presentation, name, text });
+            let is_user = name.is_some() && presentation == Presentation::Basic;
+            self.readings.push(PresentedText { presentation, name, is_user, text });
         }
     }
 }
@@ -134,6 +168,9 @@ impl Place {
 pub(super) fn together(mut places: Vec<Place>) -> Option<Texts> {
     if places.iter().any(|place| place.differs && place.readings.is_empty()) {
         return None;
+    }
+    if let Some(flaw) = places.iter().find_map(|place| place.flaw) {
+        return Some(Texts::Ambiguous(malformed(flaw)));
     }
     places.retain(|place| !place.readings.is_empty());
     if places.iter().any(|place| !place.is_weak) {
@@ -148,12 +185,16 @@ pub(super) fn together(mut places: Vec<Place>) -> Option<Texts> {
     for other in others {
         texts.retain_mut(|reading| {
             let fits = |own: &&PresentedText| {
-                let names_differ = matches!((&own.name, &reading.name), (Some(one), Some(other)) if one != other);
+                let names_differ =
+                    matches!((own.name_of_key(), reading.name_of_key()), (Some(one), Some(other)) if one != other);
                 own.text == reading.text && !names_differ
             };
             let found = other.readings.iter().find(fits);
-            if let Some(PresentedText { name: Some(name), .. }) = found {
-                reading.name.get_or_insert(name.clone());
+            if let Some(PresentedText { name: Some(name), is_user, .. }) = found {
+                // Of a key and of a user, the name of the key counts.
+                if reading.name.is_none() || reading.is_user && !is_user {
+                    (reading.name, reading.is_user) = (Some(name.clone()), *is_user);
+                }
             }
             found.is_some()
         });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Changes, Subject, as_json, leases};
@@ -15,7 +16,7 @@ use crate::rules::plain::PlainText as _;
 use crate::rules::token::Secret;
 use crate::store::error::StoreError;
 use crate::store::history::Appending;
-use crate::store::keys::{self, NewKey};
+use crate::store::keys::{self, NewKey, Presented};
 use crate::store::secrets::Imported;
 use crate::store::settings::{self, Imports, StoreSettings};
 use crate::store::view::View;
@@ -82,13 +83,39 @@ impl View<'_> {
         Ok(None)
     }
 
-    /// Pairs of keys that have the same secret: whoever presents it is neither. It is known of those with which somebody
-    /// tried. A thousand pairs at most.
+    /// The imported secret that this text is, of those whose text is known, and of those of the key with this name. Takes an
+    /// Argon2id for each of its bucket and of that key, which are few.
+    ///
+    /// # Errors
+    /// Where the store cannot be read, a hash not be computed, or the key is damaged.
+    pub fn imported(
+        &self,
+        text: &ImportedText,
+        name: Option<&Name>,
+        memory: &mut Memory,
+    ) -> Result<Option<Presented>, CompareError> {
+        let Imports::Some { key, .. } = self.settings()?.imports else { return Ok(None) };
+        let key = key.ok_or_else(|| self.no_lookup_key())?;
+        let mut all = self.in_bucket(key.bucket(&text.sha256()))?;
+        if let Some(name) = name {
+            all.extend(self.of_unknown_text(name.as_str())?);
+        }
+        for found in all {
+            if found.hash.matches_in(text, memory)? {
+                self.check_whole(&found.key)?;
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Pairs of keys that have the same secret at `now`: whoever presents it is neither. It is known of those with which
+    /// somebody tried. A thousand pairs at most.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn keys_with_same_secret(&self) -> Result<Vec<(Name, Name)>, StoreError> {
-        keys::of_same_hash(self.conn())
+    pub fn keys_with_same_secret(&self, now: Timestamp) -> Result<Vec<(Name, Name)>, StoreError> {
+        keys::of_same_hash(self.conn(), now)
     }
 }
 
