@@ -263,6 +263,23 @@ fn hashes_of_other_parameters_are_warned_about() {
 }
 
 #[test]
+fn hashes_of_too_many_parameters_are_refused() {
+    let sandbox = Sandbox::new();
+    let record = |number: u32| {
+        let text = ImportedText::new(format!("{ONE}-{number}").into()).unwrap();
+        let cost = Cost { memory_kib: Cost::FLOOR.memory_kib + number, ..Cost::FLOOR };
+        json!({"name": format!("k{number}"), "phc": HashedSecret::new(&text, [7; 16], cost).unwrap().as_phc()})
+    };
+    let records: Vec<_> = (0..9).map(record).collect();
+    let output = sandbox.run_with("import -", lines(&records));
+    assert_eq!(output.code, 1, "{output}");
+    assert!(output.stderr.contains("stdin:9: the parameters m=1032,t=1,p=1 are one set too many"), "{output}");
+    assert!(!output.stderr.contains("stdin:8:"), "{output}");
+    assert_eq!(sandbox.run_with("import -", lines(&records[..8])).code, 0);
+    assert_eq!(sandbox.run_with("import -", lines(&records[8..])).code, 1);
+}
+
+#[test]
 fn a_person_is_asked() {
     let sandbox = Sandbox::empty();
     let path = file(&sandbox, "keys.jsonl", three());

@@ -158,12 +158,33 @@ pub fn from_json(text: &str) -> Result<Node, Vec<Mistake>> {
         allow_non_finite_numbers: false,
         allow_extended_string_escapes: false,
     };
+    if let Some(at) = strange_blank(text) {
+        return Err(vec![Mistake::new(at, "JSON has no other white space than blanks, tabs and line ends")]);
+    }
     let parsed = parse_to_ast(text, &CollectOptions::default(), &strict)
         .map_err(|error| vec![Mistake::new(error.range().start, error.kind().to_string().to_lowercase())])?;
     let Some(value) = parsed.value else { return Err(vec![Mistake::new(0, "there is nothing in it")]) };
     let mut mistakes = vec![];
     let node = json_node(value, &mut mistakes);
     if mistakes.is_empty() { Ok(node) } else { Err(mistakes) }
+}
+
+/// Where white space stands outside of a string that JSON does not know (RFC 8259 section 2), and the parser does.
+fn strange_blank(text: &str) -> Option<usize> {
+    if text.is_ascii() {
+        return None;
+    }
+    let (mut is_in_string, mut is_escaped) = (false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_in_string => is_escaped = true,
+            '"' => is_in_string = !is_in_string,
+            c if !is_in_string && !c.is_ascii() && (c.is_whitespace() || c == '\u{feff}') => return Some(at),
+            _ => {}
+        }
+    }
+    None
 }
 
 fn json_node(value: ast::Value<'_>, mistakes: &mut Vec<Mistake>) -> Node {
@@ -245,6 +266,8 @@ mod tests {
             ("{\"a\": 1} // x", "1:10 "),
             ("{\"a\": +1}", "1:7 "),
             ("{} {}", "1:4 "),
+            ("{\u{85}}", "1:2 JSON has no other white space"),
+            ("{\"ü\\\"\u{a0}\":\u{2003}1}", "1:8 JSON has no other white space"),
         ] {
             let found = located(from_json(source).unwrap_err(), source);
             assert!(found[0].starts_with(says), "{source}: {found:?}");

@@ -482,6 +482,12 @@ const SHAPES: &[Shape] = &[
             ("sha256", Number, "how many came as a SHA-256"),
             ("phc", Number, "how many came as an Argon2id"),
             ("guessable", Number, "how many texts can perhaps be guessed: rotate their keys soon"),
+            (
+                "warnings",
+                Texts,
+                "input_exposed: others can read the file; guessable_secrets; other_hash_parameters: hashes that cost \
+                 another amount, which every refused credential then costs too",
+            ),
         ]),
     },
     Shape {

@@ -17,8 +17,8 @@ use keyward_core::store::{CompareError, Head, Imports, KnownSecret, Store, View}
 
 /// The most keys of one import.
 const MOST: u64 = 10_000_000;
-/// How many parameters of hashes are told from each other.
-const MOST_COSTS: usize = 1_000;
+/// How many different parameters the hashes of a store may have after an import: a refusal computes one hash of each.
+const MOST_COSTS: usize = 8;
 /// How many lines with a secret that can be guessed are told.
 const SHOWN: usize = 10;
 
@@ -52,7 +52,7 @@ impl Survey {
     ) -> Result<Self, Error> {
         let view = store.view()?;
         let settings = view.settings()?;
-        let cost = settings.hash_cost;
+        let present = [settings.former_costs.as_slice(), &[settings.hash_cost]].concat();
         let known = match settings.imports {
             Imports::Some { key, .. } => Some(key.ok_or_else(|| view.no_lookup_key())?),
             _ => None,
@@ -69,7 +69,10 @@ impl Survey {
                     return Ok(());
                 }
             };
-            survey.count(&record, line.number, cost)?;
+            survey.count(&record, line.number)?;
+            if let Err(what) = survey.take_cost(&record, &present) {
+                mistakes.add(line.number, Code::InvalidValue, what);
+            }
             names.0.push((keys.hash_one(record.name.as_str()), line.number as u32));
             secrets.0.push((keys.hash_one(record.secret.fingerprint()), line.number as u32));
             if let Some(name) = other_key(&view, &record.secret, known.as_ref(), &mut memory)? {
@@ -85,17 +88,27 @@ impl Survey {
         Ok(survey)
     }
 
-    fn count(&mut self, record: &Record, line: u64, own: Cost) -> Result<(), Error> {
+    /// Takes in what an Argon2id costs that came.
+    fn take_cost(&mut self, record: &Record, present: &[Cost]) -> Result<(), String> {
+        let Given::Phc(hash) = &record.secret else { return Ok(()) };
+        let Some(cost) = hash.cost().filter(|cost| !present.contains(cost) && !self.costs.contains(cost)) else {
+            return Ok(());
+        };
+        if present.len() + self.costs.len() >= MOST_COSTS {
+            return Err(format!(
+                "the parameters {cost} are one set too many: every refusal computes a hash of each set, so a store has at \
+                 most {MOST_COSTS}; give the text or its SHA-256"
+            ));
+        }
+        self.costs.push(cost);
+        Ok(())
+    }
+
+    fn count(&mut self, record: &Record, line: u64) -> Result<(), Error> {
         self.counts[record.secret.origin() as usize] += 1;
         if self.total() > MOST {
             return Err(Error::new(Code::InvalidValue, format!("there are more than {MOST} keys in it"))
                 .hint("nothing was imported; import them in parts"));
-        }
-        if let Given::Phc(hash) = &record.secret
-            && self.costs.len() < MOST_COSTS
-            && let Some(cost) = hash.cost().filter(|cost| *cost != own && !self.costs.contains(cost))
-        {
-            self.costs.push(cost);
         }
         if let Given::Text(text) = &record.secret
             && is_guessable(text.expose())
