@@ -267,7 +267,7 @@ mod tests {
             ("{\"a\": +1}", "1:7 "),
             ("{} {}", "1:4 "),
             ("{\u{85}}", "1:2 JSON has no other white space"),
-            ("{\"ü\\\"\u{a0}\":\u{2003}1}", "1:8 JSON has no other white space"),
+            ("{\"ü\\\"\u{a0}\":\u{2003}1}", "1:9 JSON has no other white space"),
         ] {
             let found = located(from_json(source).unwrap_err(), source);
             assert!(found[0].starts_with(says), "{source}: {found:?}");

@@ -8,7 +8,6 @@
 //! What may break here is time: a verification that fails must take as long whichever secret it met, and whether it
 //! met any. So a claim that is not genuine costs one Argon2id of every cost that the store's hashes have, at least.
 
-use std::borrow::Borrow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::Answer;
 use super::answer::{Plain, Renewal};
+use super::rows::Row;
 use crate::rules::credential::{
     Credential, CredentialError, Credentials, PASSWORD_OF_BASIC, Presentation, PresentedText, Texts, USER_OF_BASIC,
 };
@@ -64,19 +64,53 @@ pub(super) enum Judgement {
 }
 
 /// A row that was found for one of the readings of a claim.
-pub(super) struct Found<R> {
+pub(super) struct Found {
     pub(super) reading: usize,
-    pub(super) row: R,
+    pub(super) row: Row,
+}
+
+/// Mostly one of a kind, which then takes no allocation.
+pub(super) struct Several<T> {
+    first: Option<T>,
+    more: Vec<T>,
+}
+
+impl<T> Default for Several<T> {
+    fn default() -> Self {
+        Self { first: None, more: vec![] }
+    }
+}
+
+impl<T> Several<T> {
+    fn push(&mut self, one: T) {
+        match self.first {
+            None => self.first = Some(one),
+            Some(_) => self.more.push(one),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn first(&self) -> Option<&T> {
+        self.first.as_ref()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.first.iter().chain(&self.more)
+    }
+
+    fn into_iter(self) -> impl Iterator<Item = T> {
+        self.first.into_iter().chain(self.more)
+    }
 }
 
 /// Where rows are found.
 pub(super) trait Shelf {
-    /// What is known of a secret.
-    type Row: Borrow<Presented>;
-
-    fn by_id(&mut self, secret: &Id) -> Result<Option<Self::Row>, StoreError>;
-    fn in_bucket(&mut self, bucket: Bucket) -> Result<Vec<Self::Row>, StoreError>;
-    fn of_unknown_text(&mut self, key: &str) -> Result<Vec<Self::Row>, StoreError>;
+    fn by_id(&mut self, secret: &Id) -> Result<Option<Row>, StoreError>;
+    fn in_bucket(&mut self, bucket: Bucket) -> Result<Vec<Row>, StoreError>;
+    fn of_unknown_text(&mut self, key: &str) -> Result<Vec<Row>, StoreError>;
     fn no_lookup_key(&self) -> StoreError;
 }
 
@@ -139,10 +173,12 @@ impl Claim {
     ///
     /// # Errors
     /// Where they cannot be read.
-    pub(super) fn find<S: Shelf>(&self, imports: &Imports, source: &mut S) -> Result<Vec<Found<S::Row>>, StoreError> {
-        let mut found = vec![];
-        if let What::Own { secret, .. } = &self.what {
-            found.extend(source.by_id(secret.id())?.map(|row| Found { reading: 0, row }));
+    pub(super) fn find(&self, imports: &Imports, source: &mut dyn Shelf) -> Result<Several<Found>, StoreError> {
+        let mut found = Several::default();
+        if let What::Own { secret, .. } = &self.what
+            && let Some(row) = source.by_id(secret.id())?
+        {
+            found.push(Found { reading: 0, row });
         }
         let Imports::Some { key, has_unknown } = imports else { return Ok(found) };
         // Who moves from one store of keyward to another one may have imported secrets of our form, too.
@@ -155,7 +191,9 @@ impl Claim {
             if let Some(name) = reading.name.filter(|_| *has_unknown) {
                 rows.extend(source.of_unknown_text(name)?);
             }
-            found.extend(rows.into_iter().map(|row| Found { reading: place, row }));
+            for row in rows {
+                found.push(Found { reading: place, row });
+            }
         }
         Ok(found)
     }
@@ -163,24 +201,22 @@ impl Claim {
     /// What the rows say of it, as far as `matches` tells: of each row whether the secret in it was presented, as it is
     /// read there. `None` where that is not told of all rows that matter. Of two keys that have it, one in which it is over
     /// at `now` does not count.
-    pub(super) fn judge<R: Borrow<Presented>>(
+    pub(super) fn judge(
         &self,
-        found: &[Found<R>],
+        found: &Several<Found>,
         now: Timestamp,
-        mut matches: impl FnMut(Reading<'_>, usize) -> Option<bool>,
+        matches: &mut dyn FnMut(Reading<'_>, &Row) -> Option<bool>,
     ) -> Option<Judgement> {
         for (place, reading) in self.readings().enumerate() {
-            let mut rows = vec![];
+            let (mut live, mut over) = (Several::default(), Several::default());
             for (number, own) in found.iter().enumerate().filter(|(_, own)| own.reading == place) {
-                if matches(reading, number)? {
-                    rows.push((number, own.row.borrow()));
+                if matches(reading, &own.row)? {
+                    let is_over = own.row.presented.secret.state(now) == SecretState::Retired;
+                    (if is_over { &mut over } else { &mut live }).push((number, &*own.row.presented));
                 }
             }
-            let is_over = |(_, row): &(usize, &Presented)| row.secret.state(now) == SecretState::Retired;
-            if !rows.iter().all(is_over) {
-                rows.retain(|row| !is_over(row));
-            }
-            let Some((number, first)) = rows.first() else { continue };
+            let rows = if live.is_empty() { over } else { live };
+            let Some(&(number, first)) = rows.first() else { continue };
             if rows.iter().any(|(_, other)| other.key.id != first.key.id) {
                 let rows = rows.iter().map(|(number, _)| *number).collect();
                 return Some(Judgement::Clash { reading: place, rows });
@@ -191,32 +227,32 @@ impl Claim {
                 return Some(Judgement::NotGenuine);
             }
             // Who reads the user may find another key than who reads the password.
-            for (number, other) in found.iter().enumerate().filter(|_| reading.is_user) {
+            for other in found.iter().filter(|_| reading.is_user) {
                 if other.reading > place
-                    && other.row.borrow().key.id != first.key.id
-                    && matches(self.reading(other.reading)?, number)?
+                    && other.row.presented.key.id != first.key.id
+                    && matches(self.reading(other.reading)?, &other.row)?
                 {
                     return Some(Judgement::Two);
                 }
             }
-            return Some(Judgement::Genuine { reading: place, row: *number });
+            return Some(Judgement::Genuine { reading: place, row: number });
         }
         Some(Judgement::NotGenuine)
     }
 
     /// Whether the claim is genuine: one Argon2id for each row where it is, and one of every cost where it is not. `tell`
     /// learns of each row that was tried whether it matched.
-    pub(super) fn prove<R: Borrow<Presented>>(
+    pub(super) fn prove(
         &self,
-        found: &[Found<R>],
+        found: &Several<Found>,
         settings: &StoreSettings,
         now: Timestamp,
         memory: &mut Memory,
-        mut tell: impl FnMut(Reading<'_>, usize, bool),
+        tell: &mut dyn FnMut(Reading<'_>, &Row, bool),
     ) -> Result<Judgement, HashError> {
         let (mut done, mut failed) = (vec![], None);
-        let judgement = self.judge(found, now, |reading, number| {
-            let hash = &found[number].row.borrow().hash;
+        let judgement = self.judge(found, now, &mut |reading, row| {
+            let hash = &row.presented.hash;
             let matched = match hash.matches_in(reading.plain, memory) {
                 Ok(matched) => matched,
                 Err(error) => {
@@ -225,7 +261,7 @@ impl Claim {
                 }
             };
             done.extend(hash.cost());
-            tell(reading, number, matched);
+            tell(reading, row, matched);
             Some(matched)
         });
         let judgement = judgement.unwrap_or(Judgement::NotGenuine);
@@ -245,12 +281,42 @@ impl Claim {
         }
     }
 
+    /// The answer to a claim that was judged, for the store at `path`.
+    ///
+    /// # Errors
+    /// Where the key is damaged.
+    pub(super) fn rule(
+        self,
+        found: Several<Found>,
+        judgement: Judgement,
+        (path, settings): (&Path, &StoreSettings),
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Answer, StoreError> {
+        let imports = &settings.imports;
+        match judgement {
+            Judgement::NotGenuine => Ok(self.refuse()),
+            Judgement::Two => Ok(Self::refuse_two()),
+            Judgement::Clash { reading, rows } => {
+                let is_one = |(number, _): &(usize, &Found)| rows.contains(number);
+                let all = found.iter().enumerate().filter(is_one);
+                let secrets = all.map(|(_, found)| found.row.presented.secret.id.clone()).collect();
+                Ok(self.refuse_clash(reading, secrets, imports))
+            }
+            Judgement::Genuine { reading, row } => {
+                let Some(Found { row, .. }) = found.into_iter().nth(row) else { return Ok(self.refuse()) };
+                let is_old = row.is_old(settings.hash_cost);
+                self.decide((path, imports), (reading, row.presented), is_old, request, now)
+            }
+        }
+    }
+
     /// The answer to a claim that is genuine by this reading, on a key of the store at `path`. `is_old` says whether the
     /// hash is to be renewed.
     ///
     /// # Errors
     /// Where the key is damaged. Only here: nothing about a key is told before its secret has matched.
-    pub(super) fn decide(
+    fn decide(
         self,
         (path, imports): (&Path, &Imports),
         (reading, presented): (usize, Arc<Presented>),
@@ -275,14 +341,14 @@ impl Claim {
     }
 
     /// The answer to one that is the secrets of two keys.
-    pub(super) fn refuse_two() -> Answer {
+    fn refuse_two() -> Answer {
         let both = CredentialError::Ambiguous { one: PASSWORD_OF_BASIC, other: USER_OF_BASIC };
         *unreadable(both)
     }
 
     /// The answer to one that is the secret of several keys. They get the same hash, if they do not have it yet: so it is
     /// known of them from then on.
-    pub(super) fn refuse_clash(self, reading: usize, secrets: Vec<Id>, imports: &Imports) -> Answer {
+    fn refuse_clash(self, reading: usize, secrets: Vec<Id>, imports: &Imports) -> Answer {
         let mut answer = self.refuse();
         answer.renew_with(self.renewal(reading, secrets, true, imports));
         answer
@@ -318,18 +384,16 @@ fn unreadable(error: CredentialError) -> Box<Answer> {
 
 /// A view, without a memory.
 impl Shelf for View<'_> {
-    type Row = Presented;
-
-    fn by_id(&mut self, secret: &Id) -> Result<Option<Presented>, StoreError> {
-        self.presented_or_damaged(secret)
+    fn by_id(&mut self, secret: &Id) -> Result<Option<Row>, StoreError> {
+        Ok(self.presented_or_damaged(secret)?.map(Row::unsealed))
     }
 
-    fn in_bucket(&mut self, bucket: Bucket) -> Result<Vec<Presented>, StoreError> {
-        View::in_bucket(self, bucket)
+    fn in_bucket(&mut self, bucket: Bucket) -> Result<Vec<Row>, StoreError> {
+        Ok(View::in_bucket(self, bucket)?.into_iter().map(Row::unsealed).collect())
     }
 
-    fn of_unknown_text(&mut self, key: &str) -> Result<Vec<Presented>, StoreError> {
-        View::of_unknown_text(self, key)
+    fn of_unknown_text(&mut self, key: &str) -> Result<Vec<Row>, StoreError> {
+        Ok(View::of_unknown_text(self, key)?.into_iter().map(Row::unsealed).collect())
     }
 
     fn no_lookup_key(&self) -> StoreError {

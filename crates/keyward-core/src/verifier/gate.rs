@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::claim::{Claim, Found, Judgement, Reading};
+use super::claim::{Claim, Found, Judgement, Reading, Several};
 use super::connections::Connections;
 use super::hashing::{Hashing, Promise};
 use super::matches::{KEY_BYTES, Matches};
@@ -32,7 +32,7 @@ use crate::rules::decision::Request;
 use crate::rules::hashing::Memory;
 use crate::rules::limits::Moment;
 use crate::rules::names::Name;
-use crate::store::{BUSY_TIMEOUT, Exposure, Store, StoreError, StoreSettings, View};
+use crate::store::{BUSY_TIMEOUT, Exposure, Store, StoreError, View};
 
 /// How much a gate may do at once.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +91,7 @@ struct Front {
 }
 
 /// A claim of which nothing is known yet, and the rows that it may match.
-type Unknown = (Claim, Vec<Found<Row>>);
+type Unknown = (Claim, Several<Found>);
 
 /// A question waiting for a hash.
 struct Question {
@@ -360,7 +360,7 @@ impl Front {
     }
 
     /// The rows that a claim may match.
-    fn find(&self, reader: &mut Reader, claim: &Claim) -> Result<Vec<Found<Row>>, StoreError> {
+    fn find(&self, reader: &mut Reader, claim: &Claim) -> Result<Several<Found>, StoreError> {
         let settings = Arc::clone(reader.settings());
         let Self { matches, connections, .. } = self;
         let source = &mut Remembering { reader, matches, rows: &connections.rows, commits: &connections.commits };
@@ -373,7 +373,7 @@ impl Front {
         if hash.is_fast() {
             return hash.matches_in(reading.plain, memory).ok();
         }
-        self.matches.verdict(reading.plain, &row.seal)
+        row.seal.as_ref().and_then(|seal| self.matches.verdict(reading.plain, seal))
     }
 
     /// The answer to a claim known to be right or wrong, or the claim with the rows that it may match.
@@ -387,43 +387,16 @@ impl Front {
         let moment = self.moment(reader);
         let found = self.find(reader, &claim)?;
         let mut none = Memory::default();
-        let judgement =
-            claim.judge(&found, now, |reading, number| self.verdict(reading, &found[number].row, &mut none));
+        let judgement = claim.judge(&found, now, &mut |reading, row| self.verdict(reading, row, &mut none));
         let judgement = judgement.filter(|judgement| !matches!(judgement, Judgement::NotGenuine));
         let Some(judgement) = judgement else {
             let is_wrong = self.wrong.knows(&claim, moment);
             return Ok(if is_wrong { Ok(claim.refuse()) } else { Err((claim, found)) });
         };
         let settings = Arc::clone(reader.settings());
-        let mut answer = self.rule((claim, found), judgement, &settings, request, now)?;
+        let mut answer = claim.rule(found, judgement, (&self.connections.path, &settings), request, now)?;
         self.reckon(&mut answer, reader, request, now)?;
         Ok(Ok(answer))
-    }
-
-    /// The answer to a claim that was judged.
-    fn rule(
-        &self,
-        (claim, mut found): (Claim, Vec<Found<Row>>),
-        judgement: Judgement,
-        settings: &StoreSettings,
-        request: &Request,
-        now: Timestamp,
-    ) -> Result<Answer, StoreError> {
-        let imports = &settings.imports;
-        match judgement {
-            Judgement::NotGenuine => Ok(claim.refuse()),
-            Judgement::Two => Ok(Claim::refuse_two()),
-            Judgement::Clash { reading, rows } => {
-                let secrets = rows.iter().map(|&row| found[row].row.presented.secret.id.clone()).collect();
-                Ok(claim.refuse_clash(reading, secrets, imports))
-            }
-            Judgement::Genuine { reading, row } => {
-                let row = found.swap_remove(row).row;
-                let is_old = row.is_old(settings.hash_cost);
-                let genuine = (reading, row.presented);
-                claim.decide((&self.connections.path, imports), genuine, is_old, request, now)
-            }
-        }
     }
 
     /// Adds the result of the limits to an answer.
@@ -459,18 +432,17 @@ impl Front {
             Ok(answer) => return Ok(answer),
             Err(unknown) => unknown,
         };
-        let judgement = claim.prove(&found, &settings, now, memory, |reading, number, matches| {
-            let row = &found[number].row;
+        let judgement = claim.prove(&found, &settings, now, memory, &mut |reading, row, matches| {
             // A wrong keyward secret is remembered by the whole of what was presented.
-            if matches || row.presented.secret.imported.is_some() {
-                self.matches.remember(reading.plain, &row.seal, matches);
+            if let Some(seal) = row.seal.as_ref().filter(|_| matches || row.presented.secret.imported.is_some()) {
+                self.matches.remember(reading.plain, seal, matches);
             }
         })?;
         if matches!(judgement, Judgement::NotGenuine) {
             self.wrong.remember(&claim, moment);
             return Ok(claim.refuse());
         }
-        let mut answer = self.rule((claim, found), judgement, &settings, request, now)?;
+        let mut answer = claim.rule(found, judgement, (&self.connections.path, &settings), request, now)?;
         let reader = self.connections.take()?;
         let reckoned = self.reckon(&mut answer, &reader, request, now);
         self.connections.give_back(reader);

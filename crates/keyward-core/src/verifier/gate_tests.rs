@@ -16,7 +16,7 @@ use crate::rules::key::Settings;
 use crate::rules::key::tests::at;
 use crate::rules::names::Prefix;
 use crate::rules::token::{Id, Secret};
-use crate::store::{NewKey, NewSecret, Stamp};
+use crate::store::{NewKey, NewSecret, Stamp, StoreSettings};
 use crate::verifier::epoch::Written;
 
 /// Threads of the pool that are blocked until this is dropped, even if the test fails.

@@ -211,8 +211,6 @@ pub(super) struct Remembering<'r> {
 }
 
 impl Shelf for Remembering<'_> {
-    type Row = Row;
-
     fn by_id(&mut self, secret: &Id) -> Result<Option<Row>, StoreError> {
         self.reader.row(secret, self.matches, self.rows, self.commits)
     }
@@ -232,5 +230,5 @@ impl Shelf for Remembering<'_> {
 }
 
 fn row(presented: Presented, matches: &Matches) -> Row {
-    Row { seal: matches.seal(&presented.hash), cost: presented.hash.cost(), presented: Arc::new(presented) }
+    Row { seal: Some(matches.seal(&presented.hash)), cost: presented.hash.cost(), presented: Arc::new(presented) }
 }

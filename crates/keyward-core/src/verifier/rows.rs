@@ -8,7 +8,6 @@
 //! What may break: a row that was read before a change and is kept after it. A reader reads only after it has checked
 //! the store, so a row is at least as new as the state that it is kept for. While a recorder writes, no row is kept.
 
-use std::borrow::Borrow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashlink::LruCache;
@@ -45,21 +44,21 @@ impl State {
 #[derive(Clone)]
 pub(super) struct Row {
     pub(super) presented: Arc<Presented>,
-    pub(super) seal: Seal,
+    /// `None` for a row that no cache knows.
+    pub(super) seal: Option<Seal>,
     /// The cost of its hash, if that may be computed.
     pub(super) cost: Option<Cost>,
 }
 
 impl Row {
+    /// A row for one question.
+    pub(super) fn unsealed(presented: Presented) -> Self {
+        Self { seal: None, cost: presented.hash.cost(), presented: Arc::new(presented) }
+    }
+
     /// Whether the hash was made at a cost other than `present`, or by another system.
     pub(super) fn is_old(&self, present: Cost) -> bool {
         self.cost.is_some_and(|own| own != present) || self.presented.secret.is_to_be_renewed()
-    }
-}
-
-impl Borrow<Presented> for Row {
-    fn borrow(&self) -> &Presented {
-        &self.presented
     }
 }
 
@@ -186,7 +185,7 @@ mod tests {
         let secret = SecretInfo::new(id.clone(), at(0));
         let subjects = crate::store::Subjects { key: 1, user: None, tenant: None };
         let presented = Presented { key, hash: HashedSecret::from_stored(String::new()), secret, subjects };
-        let seal = Matches::new([0; 32]).seal(&presented.hash);
+        let seal = Some(Matches::new([0; 32]).seal(&presented.hash));
         (id, Row { presented: Arc::new(presented), seal, cost: None })
     }
 

@@ -1,12 +1,11 @@
 //! One verification after another, on one thread: `verify` does it once. Nothing is remembered in between.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::answer::Renewed;
-use super::claim::{Claim, Judgement};
+use super::claim::Claim;
 use super::{Answer, VerifyError, limits};
 use crate::rules::credential::Credentials;
 use crate::rules::decision::Request;
@@ -88,22 +87,9 @@ impl Verifier {
             Ok(claim) => claim,
             Err(refusal) => return Ok(*refusal),
         };
-        let imports = &self.settings.imports;
-        let mut found = claim.find(imports, &mut self.store.view()?)?;
-        match claim.prove(&found, &self.settings, now, &mut self.memory.borrow_mut(), |_, _, _| ())? {
-            Judgement::NotGenuine => Ok(claim.refuse()),
-            Judgement::Two => Ok(Claim::refuse_two()),
-            Judgement::Clash { reading, rows } => {
-                let secrets = rows.iter().map(|&row| found[row].row.secret.id.clone()).collect();
-                Ok(claim.refuse_clash(reading, secrets, imports))
-            }
-            Judgement::Genuine { reading, row } => {
-                let presented = found.swap_remove(row).row;
-                let is_old = presented.is_old(self.settings.hash_cost);
-                let genuine = (reading, Arc::new(presented));
-                Ok(claim.decide((self.store.path(), imports), genuine, is_old, request, now)?)
-            }
-        }
+        let found = claim.find(&self.settings.imports, &mut self.store.view()?)?;
+        let judgement = claim.prove(&found, &self.settings, now, &mut self.memory.borrow_mut(), &mut |_, _, _| ())?;
+        Ok(claim.rule(found, judgement, (self.store.path(), &self.settings), request, now)?)
     }
 
     /// Whether an allowed request counts against any limit: then [`Verifier::admit`] decides.
