@@ -10,6 +10,8 @@ use std::process::Command;
 use jiff::ToSpan as _;
 use serde_json::Value;
 
+use keyward_core::rules::fingerprint::{sha256, to_hex};
+
 use crate::harness::{Output, Sandbox, binary, finish, finish_with, words};
 
 fn sql(store: &Path, statements: &str) {
@@ -636,6 +638,7 @@ fn a_planted_hash_costs_nothing_and_says_nothing() {
         ("scrypt", format!("$scrypt$ln=16,r=8,p=1${salt}${hash}")),
         ("bcrypt", "$2b$12$LQv3c1yqBWVHxkd0LHAkCOYz6TtxMQJqhN8/LewdBPj4J/HS.iK8i".to_owned()),
         ("the secret itself", secret.clone()),
+        ("its SHA-256", format!("$sha256${}", to_hex(&sha256(secret.trim())))),
         ("empty", String::new()),
         ("a dollar", "$".to_owned()),
         ("no salt", format!("$argon2id$v=19$m=1024,t=1,p=1$${hash}")),

@@ -25,10 +25,8 @@ use super::plain::PlainText;
 
 /// Random bytes of salt in each hash, as RFC 9106 section 3.1 recommends.
 pub const SALT_BYTES: usize = 16;
-/// Bytes of output in each hash that keyward makes.
+/// Bytes of output in each hash, whichever system made it: another length in the store is damage.
 const OUTPUT_BYTES: usize = 32;
-/// Bytes of output in a hash that another system made: anything shorter proves too little.
-const OUTPUTS: std::ops::RangeInclusive<usize> = 16..=64;
 /// What stands before the hex digits of a SHA-256.
 const FAST: &str = "$sha256$";
 /// The version of Argon2 that RFC 9106 describes: 0x13.
@@ -183,9 +181,8 @@ impl HashedSecret {
             return Ok(sha256(secret.expose()).ct_eq(&expected).into());
         }
         let (salt, expected, cost) = self.checked()?;
-        let mut output = [0; *OUTPUTS.end()];
-        let output = &mut output[..expected.len()];
-        compute(secret, salt.as_ref(), cost, output, memory)?;
+        let mut output = [0; OUTPUT_BYTES];
+        compute(secret, salt.as_ref(), cost, &mut output, memory)?;
         Ok(output.ct_eq(expected.as_bytes()).into())
     }
 
@@ -193,7 +190,7 @@ impl HashedSecret {
     fn checked(&self) -> Result<(Salt, Output, Cost), HashError> {
         let (hash, cost) = self.parse()?;
         match (hash.salt, hash.hash) {
-            (Some(salt), Some(output)) if OUTPUTS.contains(&output.len()) => Ok((salt, output, cost)),
+            (Some(salt), Some(output)) if output.len() == OUTPUT_BYTES => Ok((salt, output, cost)),
             _ => Err(HashError::NotArgon2id),
         }
     }
@@ -257,7 +254,7 @@ fn compute(
     secret: &dyn PlainText,
     salt: &[u8],
     cost: Cost,
-    output: &mut [u8],
+    output: &mut [u8; OUTPUT_BYTES],
     memory: &mut Memory,
 ) -> Result<(), HashError> {
     #[cfg(all(test, feature = "sqlite"))]
@@ -265,7 +262,7 @@ fn compute(
     if !cost.is_acceptable() {
         return Err(HashError::OutOfRange(cost));
     }
-    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(output.len()))
+    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(OUTPUT_BYTES))
         .map_err(|_| HashError::OutOfRange(cost))?;
     let blocks = memory.blocks(params.block_count()).ok_or(HashError::NoMemory(cost))?;
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)

@@ -1,11 +1,11 @@
-//! Secrets that another system made and that go on working: their form, and what they are found by.
+//! Secrets that another system made and that keep working: their form, and how they are found.
 //!
-//! The text of an imported secret says nothing about itself: no id, no checksum. So it is found by 24 bits that a keyed
-//! hash makes of it ([`Bucket`]), and what is found is checked by Argon2id like any other. 24 bits tell nobody who has the
-//! store what the text is; a whole fast hash would let them try guesses as fast as a machine can.
+//! The text of an imported secret has no id and no checksum. So it is found by 24 bits of a keyed hash ([`Bucket`]), and
+//! then checked by Argon2id like any other secret. The 24 bits do not reveal the text to someone who has the store; a
+//! complete fast hash would let them test guesses at full speed.
 //!
-//! What may break: a text that people could have thought of. Whoever has the store, and with it the key of the buckets,
-//! sorts out all but one of 16 million guesses before the first Argon2id. So only generated texts should be imported;
+//! What may break: a text that a person thought of. Someone who has the store also has the key of the buckets, and can
+//! discard all but one in 16 million guesses before the first Argon2id. So only generated texts should be imported;
 //! [`is_guessable`] finds most others.
 
 use std::fmt;
@@ -19,22 +19,22 @@ use super::fingerprint::{from_hex, push_hex, sha256};
 use super::names::InvalidText;
 use super::plain::PlainText;
 
-/// How many characters an imported secret has at least.
+/// The least number of characters in an imported secret.
 pub const SHORTEST: usize = 16;
-/// And at most.
+/// The greatest number.
 pub const LONGEST: usize = 512;
-/// How many different characters it has at least.
+/// The least number of different characters.
 pub const LEAST_DIFFERENT: usize = 8;
 
-/// The plain text of a secret that another system made. It is wiped when dropped, and shows nothing of itself.
+/// The plain text of a secret that another system made. It is wiped when dropped, and its `Debug` output hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ImportedText(Zeroizing<String>);
 
 impl ImportedText {
-    /// Takes the text, if it has the form of one: 16 to 512 visible characters of ASCII, of which at least 8 differ.
+    /// Takes the text if it has the right form: 16 to 512 visible ASCII characters, at least 8 of them different.
     ///
     /// # Errors
-    /// Says what is wrong, and repeats nothing of it.
+    /// The message says what is wrong, and repeats none of the text.
     pub fn new(text: Zeroizing<String>) -> Result<Self, InvalidText> {
         check(&text).map(|()| Self(text))
     }
@@ -96,7 +96,7 @@ impl Origin {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Secret, Self::Sha256, Self::Phc];
 
-    /// The word for it: the field of a record, and in JSON.
+    /// Its name: as the field of a record, and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Secret => "secret",
@@ -115,13 +115,13 @@ impl FromStr for Origin {
     }
 }
 
-/// How a secret came into the store, where another system made it.
+/// How the secret of another system came into the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Import {
-    /// As what it came.
+    /// The form in which it came.
     pub origin: Origin,
-    /// Whether it is kept as any other by now: an Argon2id of its text, found by its bucket. One that came as a text is so
-    /// from the start; the others are at the first request that is allowed with them.
+    /// Whether the store now keeps it like its own secrets: as an Argon2id hash, found by its bucket. A secret that came
+    /// as a text is kept so from the start; the others are from the first allowed request on.
     pub is_renewed: bool,
 }
 
@@ -140,7 +140,7 @@ impl LookupKey {
 
     /// The bucket of the text with this SHA-256: the first 24 bits of its HMAC-SHA-256 (RFC 2104).
     pub fn bucket(&self, sha256: &[u8; 32]) -> Bucket {
-        // A key that is shorter than a block is filled up with zeros (RFC 2104 section 2).
+        // A key shorter than a block is padded with zeros (RFC 2104 section 2).
         let mut block = Zeroizing::new([0; 64]);
         block[..LOOKUP_KEY_BYTES].copy_from_slice(&*self.0);
         let mut mac = Hmac::<Sha256>::new(&(*block).into());
@@ -173,7 +173,7 @@ impl fmt::Debug for LookupKey {
     }
 }
 
-/// What a text is found by: 24 bits.
+/// The 24 bits by which a text is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Bucket(u32);
 
@@ -184,11 +184,11 @@ impl Bucket {
     }
 }
 
-/// Bits below which a text counts as one that could be guessed.
+/// A text with fewer bits than this counts as guessable.
 const FEW_BITS: f64 = 64.0;
 
-/// Whether somebody may have thought of this text, rather than a generator. An estimate, and no proof: words count by the
-/// letter as in a language, runs like `1234` and repetitions for next to nothing.
+/// Whether a person, not a generator, may have made this text. This is an estimate, not a proof: letters of words count
+/// as little as they do in a language, and runs like `1234` and repetitions count for almost nothing.
 ///
 /// ```
 /// use keyward_core::rules::imported::is_guessable;
@@ -217,7 +217,7 @@ fn bits(text: &str) -> f64 {
     while start < bytes.len() {
         let letters = bytes[start..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
         if !is_hex && is_word(&bytes[start..start + letters]) {
-            // About what a letter tells in English.
+            // About the information in a letter of English.
             bits += 1.5 * f64::from(u16::try_from(letters).unwrap_or(u16::MAX));
             start += letters;
             continue;
@@ -233,8 +233,8 @@ fn bits(text: &str) -> f64 {
     bits
 }
 
-/// Whether letters look like a word: long enough, in one case but for the first letter, and with as many vowels as words
-/// have.
+/// Whether letters look like a word: long enough, in one case except for the first letter, and with as many vowels as
+/// words usually have.
 fn is_word(letters: &[u8]) -> bool {
     let vowels = letters.iter().filter(|letter| b"aeiouyAEIOUY".contains(letter)).count();
     let rest = letters.get(1..).unwrap_or_default();
@@ -268,7 +268,7 @@ mod tests {
         }
     }
 
-    /// Computed apart from this code, with `openssl dgst -sha256 -mac HMAC`. The text is made up.
+    /// Computed independently of this code, with `openssl dgst -sha256 -mac HMAC`. The text is made up.
     #[test]
     fn a_bucket_is_the_start_of_an_hmac() {
         let text = ImportedText::new(Zeroizing::new("made-up-text-for-a-test-0001".to_owned())).unwrap();

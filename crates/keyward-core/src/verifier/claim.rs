@@ -1,12 +1,12 @@
-//! What a credential claims, and the proof of it: the rules of who is genuine, for one thread and for many.
+//! What a credential claims, and how that is proved, for one thread and for many.
 //!
-//! A secret of our own says by its id which hash it must match. A text that another system made does not: it is looked up
-//! by its bucket, and each secret of the bucket is tried. So a claim has readings ([`Reading`]), each reading finds rows,
-//! and the first reading of which a row matches is the one that counts. A text that matches the secrets of two keys is
-//! nobody's.
+//! The id in a keyward secret names the hash that the secret must match. The text of another system names nothing: it is
+//! looked up by its bucket, and each secret in the bucket is tried. So a claim has readings ([`Reading`]), each reading
+//! finds rows, and the first reading with a matching row counts. A text that matches the secrets of two keys belongs to
+//! neither.
 //!
-//! What may break here is time: a verification that fails must take as long whichever secret it met, and whether it
-//! met any. So a claim that is not genuine costs one Argon2id of every cost that the store's hashes have, at least.
+//! What may break is timing: a failed verification must take the same time whichever secret it found, or if it found
+//! none. So a claim that is not genuine costs at least one Argon2id of every cost that the hashes in the store have.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,48 +28,48 @@ use crate::rules::plain::PlainText;
 use crate::rules::token::{Id, Secret};
 use crate::store::{Imports, Presented, StoreError, StoreSettings, View};
 
-/// What has the form of a credential.
+/// Something that has the form of a credential.
 pub(super) struct Claim {
     what: What,
     in_query: bool,
 }
 
 enum What {
-    /// A secret of our own form.
+    /// A secret in keyward's own form.
     Own { secret: Secret, name: Option<Zeroizing<String>>, presentation: Presentation },
     /// Texts that may be secrets of another system.
     Texts(Vec<PresentedText>),
 }
 
-/// One way to read what was presented.
+/// One reading of what was presented.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'c> {
     pub(super) plain: &'c dyn PlainText,
     pub(super) name: Option<&'c str>,
-    /// Whether that may be another name than that of the key.
+    /// Whether the name may differ from the name of the key.
     pub(super) is_user: bool,
     presentation: Presentation,
 }
 
-/// What the rows say that were found for a claim.
+/// The result of comparing a claim with the rows found for it.
 pub(super) enum Judgement {
-    /// It is the secret in this row, read in this way.
+    /// It is the secret in this row, by this reading.
     Genuine { reading: usize, row: usize },
     /// It is the secret of several keys, in these rows.
     Clash { reading: usize, rows: Vec<usize> },
-    /// It is the secrets of two keys, one as the user and one as the password of a Basic.
+    /// It holds the secrets of two keys: one as the user and one as the password of a Basic credential.
     Two,
     /// It is none of them.
     NotGenuine,
 }
 
-/// A row that was found for one of the readings of a claim.
+/// A row found for a reading of a claim.
 pub(super) struct Found {
     pub(super) reading: usize,
     pub(super) row: Row,
 }
 
-/// Mostly one of a kind, which then takes no allocation.
+/// A list that usually has one item, and then needs no allocation.
 pub(super) struct Several<T> {
     first: Option<T>,
     more: Vec<T>,
@@ -106,7 +106,7 @@ impl<T> Several<T> {
     }
 }
 
-/// Where rows are found.
+/// A source of rows.
 pub(super) trait Shelf {
     fn by_id(&mut self, secret: &Id) -> Result<Option<Row>, StoreError>;
     fn in_bucket(&mut self, bucket: Bucket) -> Result<Vec<Row>, StoreError>;
@@ -115,7 +115,7 @@ pub(super) trait Shelf {
 }
 
 impl Claim {
-    /// What can be said without a look at the secrets of the store: a claim, or a refusal.
+    /// The result of reading the credentials alone: a claim, or a refusal.
     pub(super) fn of(credentials: Credentials, settings: &StoreSettings) -> Result<Self, Box<Answer>> {
         let Credentials { own, texts, .. } = credentials;
         let texts = texts.filter(|_| settings.imports.are_there()).map(|texts| *texts);
@@ -140,7 +140,7 @@ impl Claim {
         }
     }
 
-    /// The refusal of what stood in the query of a URL, where the store accepts none.
+    /// Refuses a credential in the query of a URL if the store accepts none there.
     fn check_place(&self, settings: &StoreSettings) -> Result<(), Box<Answer>> {
         if self.in_query && !settings.query_credentials {
             let presentation = self.reading(0).map(|reading| reading.presentation);
@@ -150,7 +150,7 @@ impl Claim {
         Ok(())
     }
 
-    /// Its readings, in the order in which they are tried.
+    /// Its readings, in the order of trial.
     pub(super) fn readings(&self) -> impl Iterator<Item = Reading<'_>> {
         (0..).map_while(|place| self.reading(place))
     }
@@ -172,7 +172,7 @@ impl Claim {
     /// The rows that it may match, by its readings.
     ///
     /// # Errors
-    /// Where they cannot be read.
+    /// If the rows cannot be read.
     pub(super) fn find(&self, imports: &Imports, source: &mut dyn Shelf) -> Result<Several<Found>, StoreError> {
         let mut found = Several::default();
         if let What::Own { secret, .. } = &self.what
@@ -181,7 +181,7 @@ impl Claim {
             found.push(Found { reading: 0, row });
         }
         let Imports::Some { key, has_unknown } = imports else { return Ok(found) };
-        // Who moves from one store of keyward to another one may have imported secrets of our form, too.
+        // The keys of another keyward store may have been imported with their secrets.
         if !found.is_empty() {
             return Ok(found);
         }
@@ -198,9 +198,9 @@ impl Claim {
         Ok(found)
     }
 
-    /// What the rows say of it, as far as `matches` tells: of each row whether the secret in it was presented, as it is
-    /// read there. `None` where that is not told of all rows that matter. Of two keys that have it, one in which it is over
-    /// at `now` does not count.
+    /// Compares the claim with the rows. `matches` says whether a reading is the secret in a row; the result is `None` if
+    /// it does not know that of every row that matters. Of two keys with the same secret, one whose secret has ended at
+    /// `now` does not count.
     pub(super) fn judge(
         &self,
         found: &Several<Found>,
@@ -226,7 +226,7 @@ impl Claim {
             if !is_named {
                 return Some(Judgement::NotGenuine);
             }
-            // Who reads the user may find another key than who reads the password.
+            // A service that reads the user may find a different key from one that reads the password.
             for other in found.iter().filter(|_| reading.is_user) {
                 if other.reading > place
                     && other.row.presented.key.id != first.key.id
@@ -240,8 +240,8 @@ impl Claim {
         Some(Judgement::NotGenuine)
     }
 
-    /// Whether the claim is genuine: one Argon2id for each row where it is, and one of every cost where it is not. `tell`
-    /// learns of each row that was tried whether it matched.
+    /// Proves the claim: with one Argon2id for each row if it is genuine, and with one of every cost if it is not. `tell`
+    /// is called with each row that was tried, and whether it matched.
     pub(super) fn prove(
         &self,
         found: &Several<Found>,
@@ -253,7 +253,7 @@ impl Claim {
         let (mut done, mut failed) = (vec![], None);
         let judgement = self.judge(found, now, &mut |reading, row| {
             let hash = &row.presented.hash;
-            let matched = match hash.matches_in(reading.plain, memory) {
+            let matched = match row.matches(reading.plain, memory) {
                 Ok(matched) => matched,
                 Err(error) => {
                     failed = Some(error);
@@ -275,16 +275,16 @@ impl Claim {
             plain.map_or(Ok(()), |plain| spend(plain, cost, memory))?;
         }
         match (failed, judgement) {
-            // The secret may be that of the damaged hash.
+            // The damaged hash may be the hash of this secret.
             (Some(error), Judgement::NotGenuine) => Err(error),
             (_, judgement) => Ok(judgement),
         }
     }
 
-    /// The answer to a claim that was judged, for the store at `path`.
+    /// The answer to a judged claim, for the store at `path`.
     ///
     /// # Errors
-    /// Where the key is damaged.
+    /// If the key is damaged.
     pub(super) fn rule(
         self,
         found: Several<Found>,
@@ -311,11 +311,10 @@ impl Claim {
         }
     }
 
-    /// The answer to a claim that is genuine by this reading, on a key of the store at `path`. `is_old` says whether the
-    /// hash is to be renewed.
+    /// The answer to a claim that is genuine by this reading. `is_old` says whether the hash must be renewed.
     ///
     /// # Errors
-    /// Where the key is damaged. Only here: nothing about a key is told before its secret has matched.
+    /// If the key is damaged. Nothing about a key is revealed before its secret has matched.
     fn decide(
         self,
         (path, imports): (&Path, &Imports),
@@ -334,20 +333,20 @@ impl Claim {
         Ok(Answer::about(decision, presentation, in_query, presented, renewal.flatten()))
     }
 
-    /// The answer to one that is not.
+    /// The answer to a claim that is not genuine.
     pub(super) fn refuse(&self) -> Answer {
         let presentation = self.reading(0).map(|reading| reading.presentation);
         Answer::refusal(Reason::NotGenuine, Facts::None, presentation, self.in_query)
     }
 
-    /// The answer to one that is the secrets of two keys.
+    /// The answer to a claim with the secrets of two keys.
     fn refuse_two() -> Answer {
         let both = CredentialError::Ambiguous { one: PASSWORD_OF_BASIC, other: USER_OF_BASIC };
         *unreadable(both)
     }
 
-    /// The answer to one that is the secret of several keys. They get the same hash, if they do not have it yet: so it is
-    /// known of them from then on.
+    /// The answer to a claim on the secret of several keys. These keys get the same hash, by which the clash is known from
+    /// then on.
     fn refuse_clash(self, reading: usize, secrets: Vec<Id>, imports: &Imports) -> Answer {
         let mut answer = self.refuse();
         answer.renew_with(self.renewal(reading, secrets, true, imports));
@@ -372,7 +371,7 @@ fn bucket_of(plain: &dyn PlainText, key: &LookupKey) -> Bucket {
     key.bucket(&crate::rules::fingerprint::sha256(plain.expose()))
 }
 
-/// The refusal of what cannot be read as one credential.
+/// The refusal of something that cannot be read as one credential.
 fn unreadable(error: CredentialError) -> Box<Answer> {
     let reason = match &error {
         CredentialError::Missing(_) | CredentialError::NotAccepted(_) => Reason::NoCredential,
@@ -382,7 +381,7 @@ fn unreadable(error: CredentialError) -> Box<Answer> {
     Box::new(Answer::refusal(reason, Facts::Credential(error), None, false))
 }
 
-/// A view, without a memory.
+/// A view, which remembers nothing.
 impl Shelf for View<'_> {
     fn by_id(&mut self, secret: &Id) -> Result<Option<Row>, StoreError> {
         Ok(self.presented_or_damaged(secret)?.map(Row::unsealed))

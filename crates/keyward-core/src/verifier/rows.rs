@@ -14,8 +14,9 @@ use hashlink::LruCache;
 
 use super::epoch::Written;
 use super::matches::Seal;
-use crate::rules::hashing::Cost;
+use crate::rules::hashing::{Cost, HashError, Memory};
 use crate::rules::imported::Bucket;
+use crate::rules::plain::PlainText;
 use crate::rules::token::Id;
 use crate::store::{Head, Presented, Uses};
 
@@ -54,6 +55,18 @@ impl Row {
     /// A row for one question.
     pub(super) fn unsealed(presented: Presented) -> Self {
         Self { seal: None, cost: presented.hash.cost(), presented: Arc::new(presented) }
+    }
+
+    /// Whether this is the secret: one Argon2id, or next to nothing for an imported SHA-256.
+    ///
+    /// # Errors
+    /// If the hash cannot be checked. A keyward secret never has a SHA-256: somebody else put that into the store.
+    pub(super) fn matches(&self, plain: &dyn PlainText, memory: &mut Memory) -> Result<bool, HashError> {
+        let Presented { hash, secret, .. } = &*self.presented;
+        if hash.is_fast() && secret.imported.is_none() {
+            return Err(HashError::NotArgon2id);
+        }
+        hash.matches_in(plain, memory)
     }
 
     /// Whether the hash was made at a cost other than `present`, or by another system.

@@ -1,7 +1,7 @@
-//! What is imported: a file, or what comes out of a pipe.
+//! The input of an import: a file or a pipe.
 //!
-//! It is read several times, so what can be read only once is kept, in memory that is no file on any disk: texts of
-//! secrets are in it.
+//! It is read several times. What can be read only once is kept in memory and never on a disk, because it holds texts of
+//! secrets.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek as _, Write as _};
@@ -16,12 +16,12 @@ use crate::platform::{OtherUsers, file_in_memory};
 use crate::session::Session;
 use crate::text::shell_path;
 
-/// The most bytes that come out of a pipe.
+/// The most bytes that a pipe may bring.
 const MOST: u64 = 4 << 30;
 /// How much is read at once.
 const BUFFER: usize = 64 * 1024;
 
-/// The input, and what it was the first time that it was read.
+/// The input, and the hash of its content when it was first read.
 pub(super) struct Input {
     path: Option<PathBuf>,
     source: Source,
@@ -37,10 +37,10 @@ enum Source {
 }
 
 impl Input {
-    /// Opens it, and looks what it is.
+    /// Opens it, and finds out its format.
     ///
     /// # Errors
-    /// Where it cannot be read, or is neither of the formats.
+    /// If it cannot be read, or has neither format.
     pub(super) fn open(session: &mut Session, path: &Path, format: Option<Format>) -> Result<Self, Error> {
         let is_stdin = path == Path::new("-");
         let name = shown(path);
@@ -69,7 +69,7 @@ impl Input {
         Ok(input)
     }
 
-    /// Its path, where it is a file.
+    /// Its path, if it is a file.
     pub(super) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
@@ -115,7 +115,7 @@ impl Input {
     /// Calls `f` with each record, in order.
     ///
     /// # Errors
-    /// What `f` returns, where the input cannot be read to its end, and where it is another one than the first time.
+    /// The error of `f`; also if the input cannot be read to its end, or differs from the first time.
     pub(super) fn each(&mut self, f: &mut dyn FnMut(Line) -> Result<(), Error>) -> Result<(), Error> {
         let (name, format) = (self.name(), self.format);
         let reader = self.read().map_err(|error| unreadable(&name, &error))?;
@@ -137,7 +137,7 @@ impl Input {
     }
 }
 
-/// Keeps what can be read only once.
+/// Keeps input that can be read only once.
 fn kept(mut from: Box<dyn Read + Send>) -> io::Result<Source> {
     let mut from = (&mut from).take(MOST + 1);
     let mut buffer = Zeroizing::new(vec![0; BUFFER]);
@@ -154,7 +154,7 @@ fn kept(mut from: Box<dyn Read + Send>) -> io::Result<Source> {
         length += count as u64;
         has_line_end |= buffer[..count].contains(&b'\n');
         if !has_line_end && length > MOST_BYTES as u64 {
-            // A device without an end is not to fill the memory first.
+            // An endless device must not fill the memory first.
             return Err(io::Error::other(ReadError::TooLong(1).to_string()));
         }
         match &mut file {
@@ -168,7 +168,7 @@ fn kept(mut from: Box<dyn Read + Send>) -> io::Result<Source> {
     Ok(file.map_or(Source::Memory(bytes), Source::File))
 }
 
-/// Hashes what is read.
+/// Hashes everything that is read.
 struct Hashing<'h, R> {
     input: R,
     digest: &'h mut Sha256,
@@ -182,7 +182,7 @@ impl<R: Read> Read for Hashing<'_, R> {
     }
 }
 
-/// What is to be said where it is another input than before.
+/// The error for input that has changed.
 pub(super) fn changed(name: &str) -> Error {
     Error::new(Code::Conflict, format!("{name} was changed while it was read"))
         .hint("nothing was imported; try again when nobody writes to it any more")
@@ -205,7 +205,7 @@ fn broken(name: &str, error: ReadError) -> Error {
     }
 }
 
-/// Says that others can read or change the file, and whether they can.
+/// Warns if others can read or change the file. Returns whether they can.
 fn warn_of_readers(session: &mut Session, path: &Path, others: OtherUsers) -> bool {
     let what = match others {
         OtherUsers::Nothing => return false,

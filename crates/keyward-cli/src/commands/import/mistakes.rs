@@ -1,4 +1,4 @@
-//! What is wrong with an import, by its lines.
+//! The mistakes in an import, by line.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use super::input::Input;
 use crate::error::{Code, Error};
 use crate::text::count;
 
-/// How many mistakes are told.
+/// The most mistakes that are reported.
 const MOST: usize = 10_000;
 
-/// Mistakes, by the lines on which their records begin.
+/// Mistakes, by the line on which their record begins.
 #[derive(Default)]
 pub(super) struct Mistakes {
     by_line: BTreeMap<u64, Vec<String>>,
@@ -28,7 +28,7 @@ impl Mistakes {
         }
     }
 
-    /// Adds all that is wrong with the form of a record.
+    /// Adds all mistakes in the form of a record.
     pub(super) fn add_all(&mut self, line: u64, wrong: Vec<String>) {
         for what in wrong {
             self.add(line, Code::InvalidValue, what);
@@ -39,15 +39,15 @@ impl Mistakes {
         self.total == 0
     }
 
-    /// Whether there is one on this line already.
+    /// Whether this line already has one.
     pub(super) fn is_on(&self, line: u64) -> bool {
         self.by_line.contains_key(&line)
     }
 
-    /// Tells all of them, if there are any.
+    /// Reports all of them.
     ///
     /// # Errors
-    /// If there are: of their kind, where all are of one.
+    /// If there are any: with their code if all have the same.
     pub(super) fn check(&self, input: &Input) -> Result<(), Error> {
         if self.is_empty() {
             return Ok(());

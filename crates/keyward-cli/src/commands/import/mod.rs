@@ -1,8 +1,8 @@
 //! `keyward import`
 //!
-//! The input is read as often as it takes: once to find everything that is wrong with it, once for the hashes of texts,
-//! and once to write the keys. So it may be as long as it likes, nothing of it is kept in memory but what is hashed, and
-//! no lock is held while hashes are computed. Where it is another input the second time, nothing is written.
+//! The input is read several times: to find all mistakes, to hash the texts, and to write the keys. So its length does not
+//! matter, only hashes are kept in memory, and no lock is held while they are computed. If the input changes between two
+//! readings, nothing is written.
 
 mod input;
 mod mistakes;
@@ -68,7 +68,7 @@ impl Import {
     /// Imports the keys.
     ///
     /// # Errors
-    /// For mistakes in the input, what the store says, and where the person says no; then nothing was imported.
+    /// For mistakes in the input, for errors of the store, and if the person declines; then nothing was imported.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let mut input = Input::open(session, &self.file, self.format)?;
         let found = session.store_to_plan()?;

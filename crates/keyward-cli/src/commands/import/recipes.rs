@@ -1,8 +1,8 @@
 //! What `keyward help import` shows behind the flags' explanation: examples, and recipes for other systems.
 //!
-//! A test takes each recipe out of this text and runs it on what the other system exports. Where a system can hold
-//! something in the place of a text (a reference, another hash, a name that stands for a login), the recipe leaves it
-//! out or the import refuses it: as a secret, it could be known to anybody.
+//! A test takes each recipe out of this text and runs it on an export of the other system. If a system can hold something
+//! other than a text (a reference, another kind of hash, a login name), the recipe leaves it out or the import refuses it:
+//! as a secret, it could be known to anybody.
 
 /// The examples and the recipes.
 pub(super) const EXAMPLES: &str = r#"Examples:

@@ -1,5 +1,5 @@
-//! The first look at an import: how many keys there are, and all that can be wrong without a look at names and settings
-//! of the store: the form of the records, the same name or secret twice, and secrets that a key has already.
+//! The first reading of an import. It counts the keys, and finds mistakes in the form of the records, names and secrets
+//! that occur twice, and secrets that a key in the store already has.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -15,35 +15,35 @@ use keyward_core::rules::imported::{LookupKey, Origin, is_guessable};
 use keyward_core::rules::plain::PlainText as _;
 use keyward_core::store::{CompareError, Head, Imports, KnownSecret, Store, View};
 
-/// The most keys of one import.
+/// The most keys in one import.
 const MOST: u64 = 10_000_000;
 /// How many different parameters the hashes of a store may have after an import: a refusal computes one hash of each.
 const MOST_COSTS: usize = 8;
-/// How many lines with a secret that can be guessed are told.
+/// The most lines with a guessable secret that are reported.
 const SHOWN: usize = 10;
 
 /// What is in the input.
 pub(super) struct Survey {
-    /// How many of each origin, in their order.
+    /// How many keys have each origin, in the order of the origins.
     counts: [u64; 3],
-    /// How many secrets can be guessed, and the lines of the first.
+    /// How many secrets are guessable, and the lines of the first ones.
     guessable: (u64, Vec<u64>),
-    /// What the Argon2ids cost that came, where that is not what those of the store do.
+    /// The costs of imported hashes that the store does not have yet.
     costs: Vec<Cost>,
     /// The end of the history at that time.
     pub(super) head: Head,
 }
 
-/// What was met before, in 64 bits each: of two that differ, one in 10^19 is taken for the other, and another run, with
-/// other bits, does not repeat that.
+/// What was met before, as 64 bits of a hash with a random key. Two different values are confused once in 10^19 times, and
+/// another run, with another key, does not repeat that.
 #[derive(Default)]
 struct Met(Vec<(u64, u32)>);
 
 impl Survey {
-    /// Looks at all of it.
+    /// Reads all of the input.
     ///
     /// # Errors
-    /// Where the input or the store cannot be read.
+    /// If the input or the store cannot be read.
     pub(super) fn make(
         session: &mut Session,
         input: &mut Input,
@@ -88,7 +88,7 @@ impl Survey {
         Ok(survey)
     }
 
-    /// Takes in what an Argon2id costs that came.
+    /// Notes the cost of an imported hash.
     fn take_cost(&mut self, record: &Record, present: &[Cost]) -> Result<(), String> {
         let Given::Phc(hash) = &record.secret else { return Ok(()) };
         let Some(cost) = hash.cost().filter(|cost| !present.contains(cost) && !self.costs.contains(cost)) else {
@@ -121,12 +121,12 @@ impl Survey {
         Ok(())
     }
 
-    /// How many keys came so.
+    /// How many keys have this origin.
     pub(super) fn of(&self, origin: Origin) -> u64 {
         self.counts[origin as usize]
     }
 
-    /// How many texts have to be hashed.
+    /// How many texts must be hashed.
     pub(super) fn texts(&self) -> u64 {
         self.of(Origin::Secret)
     }
@@ -136,17 +136,17 @@ impl Survey {
         self.counts.iter().sum()
     }
 
-    /// How many secrets can be guessed.
+    /// How many secrets are guessable.
     pub(super) fn guessable(&self) -> u64 {
         self.guessable.0
     }
 
-    /// Whether Argon2ids came that cost something else than those of the store.
+    /// Whether there are hashes with a cost that the store does not have yet.
     pub(super) fn has_other_costs(&self) -> bool {
         !self.costs.is_empty()
     }
 
-    /// What is to be known of them before they are imported.
+    /// Warns about what a person should know before the import.
     pub(super) fn warn(&self, session: &mut Session, input: &Input) {
         self.warn_of_costs(session);
         let (total, lines) = &self.guessable;
@@ -162,7 +162,7 @@ impl Survey {
         ));
     }
 
-    /// A refusal takes as long as the checks of all hashes of the store together, one of each cost.
+    /// A refusal takes as long as one hash of each cost in the store.
     fn warn_of_costs(&self, session: &mut Session) {
         const SHOWN: usize = 3;
         let Self { costs, .. } = self;
@@ -178,7 +178,7 @@ impl Survey {
         ));
     }
 
-    /// What is still to happen to the keys.
+    /// What will still happen to the keys.
     pub(super) fn in_words(&self) -> String {
         let to_renew = self.of(Origin::Sha256) + self.of(Origin::Phc);
         let renewed = match to_renew {
@@ -194,7 +194,7 @@ impl Survey {
     }
 }
 
-/// The key that has this secret already.
+/// The key that already has this secret.
 pub(super) fn other_key(
     view: &View<'_>,
     secret: &Given,
@@ -215,7 +215,7 @@ pub(super) fn other_key(
 }
 
 impl Met {
-    /// Calls `f` with each line on which something stands again, and the first line on which it does.
+    /// Calls `f` with each line that repeats something, and the line where it first occurs.
     fn twice(mut self, mut f: impl FnMut(u64, u64)) {
         self.0.sort_unstable();
         for same in self.0.chunk_by(|one, other| one.0 == other.0) {

@@ -1,4 +1,4 @@
-//! The keys of an import, written in one transaction; and the same tried out before, with stand-ins for hashes.
+//! Writes the keys of an import in one transaction, and rehearses that with placeholders for the hashes.
 
 use super::input::{Input, changed};
 use super::mistakes::Mistakes;
@@ -16,13 +16,13 @@ use keyward_core::rules::time::When;
 use keyward_core::rules::token::{ID_BYTES, Id};
 use keyward_core::store::{Changes, Imported, Importing, NewKey, NewSecret, Stamp, Store, StoreError};
 
-/// How many texts are hashed at once.
+/// How many texts are hashed in one batch.
 const PART: usize = 4_096;
 
-/// Finds out what the store has against it.
+/// Finds the mistakes that only the store knows.
 ///
 /// # Errors
-/// Where the input or the store cannot be read.
+/// If the input or the store cannot be read.
 pub(super) fn rehearse(
     session: &mut Session,
     input: &mut Input,
@@ -54,7 +54,7 @@ pub(super) fn rehearse(
 /// The hashes of all texts, in their order.
 ///
 /// # Errors
-/// Where the input cannot be read, or the system gives no memory for a hash.
+/// If the input cannot be read, or there is not enough memory for a hash.
 pub(super) fn hash(
     session: &mut Session,
     input: &mut Input,
@@ -91,7 +91,7 @@ pub(super) fn hash(
 /// Writes the keys.
 ///
 /// # Errors
-/// Where anything is wrong with them, or the store cannot be written: then none is there.
+/// If a key has a mistake or the store cannot be written; then no key was written.
 pub(super) fn write(
     session: &mut Session,
     input: &mut Input,
@@ -135,7 +135,7 @@ pub(super) fn write(
 struct Records<'c, 'a> {
     changes: &'a Changes<'c>,
     keys: Importing<'a, 'c>,
-    /// Whether there may be secrets by now that the survey did not see.
+    /// Whether the store may have secrets that the survey did not see.
     has_changed: bool,
     memory: Memory,
 }
@@ -146,7 +146,7 @@ impl<'c, 'a> Records<'c, 'a> {
         Ok(Self { changes, keys: changes.import(offered)?, has_changed, memory: Memory::default() })
     }
 
-    /// Makes the key of a record. `hash` is that of its text, where it came as one.
+    /// Makes the key of a record. `hash` is the hash of its text, if it came as a text.
     fn take(
         &mut self,
         line: u64,
@@ -207,7 +207,7 @@ impl<'c, 'a> Records<'c, 'a> {
     }
 }
 
-/// Whether other records may be right all the same.
+/// Whether the error concerns only this record.
 fn is_about_the_record(error: &StoreError) -> bool {
     matches!(
         error,

@@ -1,5 +1,5 @@
-//! CSV (RFC 4180): a line that names the columns, and a record a line. Lists stand in one cell, with commas between their
-//! items; labels as `a=b,c=d`. An empty cell says nothing.
+//! CSV (RFC 4180): the first line names the columns, and each following line is a record. A list is one cell with commas
+//! between its items; labels are written `a=b,c=d`. An empty cell says nothing.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
@@ -23,25 +23,25 @@ pub(super) struct Rows<R> {
     has_ended: bool,
 }
 
-/// What is known of the bytes that were read.
+/// Facts about the bytes that were read.
 #[derive(Default)]
 struct Guard {
-    /// How many more may be read before the present record has to have ended.
+    /// How many more bytes may be read before the current record must end.
     left: Cell<usize>,
-    /// How many quotation marks there were.
+    /// How many quotation marks were read.
     quotes: Cell<usize>,
-    /// Whether its end was met.
+    /// Whether the end of the input was reached.
     has_ended: Cell<bool>,
 }
 
-/// Input that ends with an error where a record is too long.
+/// Input that fails if a record is too long.
 struct Guarded<R> {
     input: R,
     guard: Rc<Guard>,
     is_first: bool,
 }
 
-/// As much as the reader may have read ahead.
+/// The most bytes that the reader may have read ahead.
 const AHEAD: usize = 64 * 1024;
 
 impl<R: BufRead> Read for Guarded<R> {
@@ -67,7 +67,7 @@ impl<R: BufRead> Rows<R> {
     pub(super) fn new(input: R) -> Result<Self, ReadError> {
         let guard = Rc::new(Guard::default());
         let input = Guarded { input, guard: Rc::clone(&guard), is_first: true };
-        // With a carriage return as a part of the end of a line, the lines could not be counted.
+        // If the carriage return were part of the line end, lines could not be counted.
         let mut builder = ReaderBuilder::new();
         builder.has_headers(false).flexible(true).buffer_capacity(AHEAD).terminator(Terminator::Any(b'\n'));
         let reader = builder.from_reader(input);
@@ -98,7 +98,7 @@ impl<R: BufRead> Rows<R> {
         let inside: usize = self.row.iter().map(|cell| memchr_iter(b'\n', cell).count()).sum();
         let behind = u64::from(!self.guard.has_ended.get());
         let number = self.reader.position().line().saturating_sub(inside as u64 + behind);
-        // The last record swallows what follows a quotation mark that is not closed.
+        // A quotation mark that is not closed makes the rest of the input part of the last record.
         let is_open = self.guard.has_ended.get() && self.guard.quotes.get() % 2 == 1;
         let read = if is_open { Err(vec!["a quotation mark is not closed".to_owned()]) } else { self.record() };
         Some(Ok(Line { number, read }))
@@ -143,7 +143,7 @@ impl<R: BufRead> Rows<R> {
             if cell.is_empty() {
                 continue;
             }
-            // Where a mistake is, by its column; 0 is the record.
+            // The place of a mistake: the number of its column, or 0 for the record.
             let at = place + 1;
             match value(column, cell, at) {
                 Ok(value) => {
@@ -172,7 +172,7 @@ impl<R: BufRead> Rows<R> {
     }
 }
 
-/// The columns that the first row names.
+/// The columns named by the first row.
 fn columns(row: &ByteRecord) -> Result<Vec<String>, ReadError> {
     let known = record::fields();
     let mut columns: Vec<String> = vec![];
@@ -184,7 +184,7 @@ fn columns(row: &ByteRecord) -> Result<Vec<String>, ReadError> {
         } else if name.is_empty() {
             mistakes.push(format!("column {}: it has no name: remove it", place + 1));
         } else if !known.contains(&name) {
-            // Where the heading is missing, this is the first record, with its secret.
+            // If there is no heading, this is the first record, with its secret.
             let shown = if name.len() < SHORTEST { format!(" `{name}`") } else { String::new() };
             let hint = did_you_mean_quoted(&known, name).map_or_else(String::new, |question| format!("; {question}"));
             mistakes.push(format!("column {}: unknown field{shown}{hint}", place + 1));
@@ -197,7 +197,7 @@ fn columns(row: &ByteRecord) -> Result<Vec<String>, ReadError> {
     if mistakes.is_empty() { Ok(columns) } else { Err(ReadError::Heading(mistakes.join("; "))) }
 }
 
-/// What is to be said of a first line that does not name the columns.
+/// The message for a first line that does not name the columns.
 fn no_heading(row: &ByteRecord) -> &'static str {
     let first = row.get(0).unwrap_or_default();
     let is_split_by = |separator: u8| row.len() == 1 && first.split(|byte| *byte == separator).any(is_name);
@@ -220,7 +220,7 @@ fn is_name(cell: &[u8]) -> bool {
     cell.eq_ignore_ascii_case(record::NAME.as_bytes())
 }
 
-/// What a cell says of a field.
+/// The value that a cell gives to a field.
 fn value(column: &str, cell: &str, at: usize) -> Result<Value, &'static str> {
     let text = |text: &str| Node { at, value: Value::Text(text.to_owned()) };
     let items = || cell.split(',').map(str::trim).filter(|item| !item.is_empty());

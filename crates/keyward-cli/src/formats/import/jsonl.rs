@@ -1,4 +1,4 @@
-//! JSON lines: an object a line, and nothing else. Empty lines are passed over.
+//! JSON lines: one object on each line. Empty lines are ignored.
 
 use std::io::{BufRead, Read as _};
 

@@ -1,10 +1,10 @@
-//! Keys of another system on their way into a store: JSON lines, or CSV (RFC 4180).
+//! Keys of another system, to be imported: JSON lines or CSV (RFC 4180).
 //!
-//! [`Records`] reads one record after the other, whatever the size of the input is, and says of each what is wrong with
-//! it. What it says repeats no secret, not even one that stands in the wrong field.
+//! [`Records`] reads one record after another, from input of any size, and reports all mistakes of each. The messages
+//! repeat no secret, not even one in the wrong field.
 //!
-//! What may break: input that is none of all this, without an end and without a line end. So a record has a greatest
-//! length, and what is longer ends the reading.
+//! What may break: input without an end and without a line end. So records have a greatest length, and a longer one ends
+//! the reading.
 
 mod csv;
 mod jsonl;
@@ -18,23 +18,23 @@ pub use record::{Given, Record};
 
 use keyward_core::rules::names::InvalidText;
 
-/// The most bytes of a record. One with every setting that there can be is far shorter.
+/// The most bytes in a record. A record with every possible setting is far shorter.
 pub const MOST_BYTES: usize = 256 * 1024;
 
-/// How the records are written.
+/// The format of the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A JSON object a line.
+    /// One JSON object on each line.
     Jsonl,
-    /// A line that names the columns, and a record a line.
+    /// A line with the names of the columns, then one record on each line.
     Csv,
 }
 
 impl Format {
-    /// All of them, by their words.
+    /// All formats, with their names.
     pub const ALL: [(&'static str, Self); 2] = [("jsonl", Self::Jsonl), ("csv", Self::Csv)];
 
-    /// What a text is that begins so: JSON lines begin with a brace. `None` for a JSON document of another kind.
+    /// The format of a text with this beginning: JSON lines begin with a brace. `None` for another kind of JSON document.
     pub fn of(start: &[u8]) -> Option<Self> {
         let start = start.strip_prefix("\u{feff}".as_bytes()).unwrap_or(start);
         match start.trim_ascii_start().first() {
@@ -59,11 +59,11 @@ impl FromStr for Format {
 pub struct Line {
     /// The line on which it begins, from 1.
     pub number: u64,
-    /// The record, or all that is wrong with it, each for a person.
+    /// The record, or all its mistakes, in words for a person.
     pub read: Result<Record, Vec<String>>,
 }
 
-/// Why there is nothing more to be read.
+/// Why reading ended early.
 #[derive(Debug)]
 pub enum ReadError {
     /// The input failed.
@@ -102,7 +102,7 @@ impl<R: BufRead> Records<R> {
     /// Reads records of this format.
     ///
     /// # Errors
-    /// Where a CSV does not name its columns.
+    /// If a CSV does not name its columns.
     pub fn new(format: Format, input: R) -> Result<Self, ReadError> {
         Ok(Self(match format {
             Format::Jsonl => Kind::Jsonl(jsonl::Lines::new(input)),

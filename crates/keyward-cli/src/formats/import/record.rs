@@ -207,7 +207,8 @@ fn of_phc(text: &str, error: &HashError) -> String {
             "this is bcrypt, and only Argon2id is taken; give the text, or its SHA-256".to_owned()
         }
         HashError::NotArgon2id => {
-            "this is not an Argon2id PHC string, such as $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH".to_owned()
+            "this is not an Argon2id PHC string with a hash of 32 bytes, such as $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH"
+                .to_owned()
         }
         error => error.to_string(),
     }
@@ -220,11 +221,11 @@ fn hide(mistakes: &mut [Mistake], fields: &[Field]) {
             mistake.what = mistake.what.replace(text, "…");
         }
     };
+    // A value may hold one among other things.
+    let is_between = |c: char| c.is_whitespace() || "\"'{}[],:;\\".contains(c);
     for field in fields {
         each_text(&field.node, &mut |text| {
-            if may_be_secret(text) {
-                hide(text);
-            }
+            std::iter::once(text).chain(text.split(is_between)).filter(|text| may_be_secret(text)).for_each(&mut hide);
         });
     }
 }

@@ -201,6 +201,7 @@ fn no_message_repeats_a_secret() {
             format!(r#"{{"{field}":["{secret}"]}}"#),
             format!(r#"{{"{field}":{{"{secret}":"{secret}"}}}}"#),
             format!(r#"{{"{field}":"{secret} x"}}"#),
+            format!(r#"{{"{field}":["is {secret}","10/{secret}"]}}"#),
             format!(r#"{{"name":"a","secret":"{secret}","{field}":7}}"#),
             format!(r#"{{"{secret}":"{field}"}}"#),
             format!(r#"{{"{secret}":"{field}","{secret}":"{field}"}}"#),

@@ -1,12 +1,12 @@
 //! What a request presents to a store that has secrets of other systems.
 //!
-//! Each place of a request (a header, a parameter, a line) holds one text. It may be a secret as it stands, whatever
-//! colons and commas it holds; and where no such secret is known, it may be a secret with something around it: a name in
-//! front, or the same one twice. So a place has readings, which are tried in their order. Where several places hold texts,
-//! only what all of them can be read as counts.
+//! Each place in a request (a header, a parameter, a line) holds one text. The whole text may be a secret, with any colons
+//! and commas in it. If no such secret is known, the text may be a secret with something around it: with a name in front,
+//! or written twice. So a place has several readings, which are tried in order. If several places hold texts, only a
+//! reading that all of them share counts.
 //!
-//! What may break here: that a request is let in by one text, and whoever comes after the guard looks at another one. So
-//! texts that cannot be read alike are ambiguous, like two credentials of our own.
+//! What may break: the guard admits a request because of one text, and the service behind it looks at another. So texts
+//! without a common reading are ambiguous, like two different keyward secrets.
 
 use std::fmt;
 
@@ -15,38 +15,38 @@ use zeroize::Zeroizing;
 use super::{Accepted, Credential, CredentialError, Presentation, malformed};
 use crate::rules::imported::ImportedText;
 
-/// What counts, where secrets of other systems are known.
+/// What counts if secrets of other systems are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Texts {
-    /// There is a credential of our own form: it counts, and what is none is passed over.
+    /// There is a credential in keyward's form: it counts, and other texts are ignored.
     Own(Result<Credential, CredentialError>),
-    /// Texts that may be a secret of another system.
+    /// Texts that may be the secret of another system.
     Candidates {
-        /// The texts, in the order in which they are looked up. There is at least one.
+        /// The texts in the order of look-up: at least one.
         texts: Vec<PresentedText>,
-        /// Whether any of it stood in a URL.
+        /// Whether any of them was in a URL.
         in_query: bool,
     },
-    /// Several were presented that cannot be the same, or one that others may read in another way.
+    /// Several different texts were presented, or one that another reader may read differently.
     Ambiguous(CredentialError),
 }
 
-/// A text that may be a secret of another system.
+/// A text that may be the secret of another system.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PresentedText {
     /// How it was presented.
     pub presentation: Presentation,
-    /// The name of a key that came along.
+    /// The name of a key that was presented with it.
     pub name: Option<Zeroizing<String>>,
-    /// Whether that is the user of a Basic, who may be called anything.
+    /// Whether that name is the user of a Basic credential, which may be any text.
     pub is_user: bool,
     /// The text.
     pub text: ImportedText,
 }
 
 impl PresentedText {
-    /// The name that the key has to have.
+    /// The name that the key must have.
     fn name_of_key(&self) -> Option<&str> {
         self.name.as_ref().filter(|_| !self.is_user).map(|name| name.as_str())
     }
@@ -62,13 +62,13 @@ impl fmt::Debug for PresentedText {
 pub(super) struct Place {
     presentation: Presentation,
     accepted: Accepted,
-    /// The ways to read it, in order.
+    /// Its readings, in order.
     readings: Vec<PresentedText>,
-    /// Whether it holds different secrets, if it is read as a list.
+    /// Whether it holds different secrets when read as a list.
     differs: bool,
-    /// Whether only all of it together can be a secret.
+    /// Whether only the whole text can be a secret, and none of its parts.
     is_weak: bool,
-    /// What is wrong with it, where a reader that is less strict would see a text in it.
+    /// What is wrong with it, if a less strict reader would find a text in it.
     flaw: Option<&'static str>,
 }
 
@@ -77,15 +77,15 @@ impl Place {
         Self { presentation, accepted, readings: vec![], differs: false, is_weak: false, flaw: None }
     }
 
-    /// A place that holds one text as it stands.
+    /// A place whose whole content is one text.
     pub(super) fn whole(text: &str, presentation: Presentation, accepted: Accepted) -> Self {
         let mut place = Self::new(presentation, accepted);
         place.add(text, presentation, None);
         place
     }
 
-    /// A place that holds `text`, or a list of these items. What is in front of the first colon may be the name of a key
-    /// where there is a presentation with a name.
+    /// A place that holds `text`, or a list of these items. If there is a presentation with a name, the part before the
+    /// first colon may be the name of a key.
     pub(super) fn of<'t>(
         text: &str,
         mut items: impl Iterator<Item = &'t str>,
@@ -104,8 +104,8 @@ impl Place {
         place
     }
 
-    /// The user and the password of a Basic credential (RFC 7617). Either may be the secret, and so may both together.
-    /// A part that is not UTF-8 is none, and the other one may be one all the same.
+    /// The user and the password of a Basic credential (RFC 7617). Either part, or both together, may be the secret.
+    /// A part that is not UTF-8 cannot be a secret; the other part still can.
     pub(super) fn of_basic(user: &[u8], password: &[u8], accepted: Accepted, flaw: Option<&'static str>) -> Self {
         let mut place = Self::new(Presentation::Basic, accepted);
         let [user, password] = [user, password].map(|part| std::str::from_utf8(part).ok());
@@ -123,12 +123,12 @@ impl Place {
         place.has_flaw(flaw)
     }
 
-    /// A place that holds this text in a way that no client should write it.
+    /// A place that holds this text in a spelling that no client should use.
     pub(super) fn flawed(text: &str, presentation: Presentation, accepted: Accepted, flaw: &'static str) -> Self {
         Self::whole(text, presentation, accepted).has_flaw(Some(flaw))
     }
 
-    /// With a flaw, nothing of it is a credential; and where it would be one without, nobody is to pass it over.
+    /// A flawed text is no credential, but it must not be ignored if it would be one without the flaw.
     fn has_flaw(mut self, flaw: Option<&'static str>) -> Self {
         if flaw.is_some() {
             self.flaw = flaw.filter(|_| !self.readings.is_empty() && !self.is_weak);
@@ -137,7 +137,7 @@ impl Place {
         self
     }
 
-    /// First of all, it may be this text as it stands.
+    /// Adds a first reading: this whole text.
     pub(super) fn is_first(&mut self, text: &str, presentation: Presentation, accepted: Accepted) {
         let whole = Self::whole(text, presentation, accepted);
         if self.readings.iter().all(|reading| whole.readings.iter().all(|whole| whole.text != reading.text)) {
@@ -164,7 +164,7 @@ impl Place {
     }
 }
 
-/// What several places say together; nothing, where there are none, or where one of them holds different secrets.
+/// What several places present together: nothing if there are none, or if one of them holds different secrets.
 pub(super) fn together(mut places: Vec<Place>) -> Option<Texts> {
     if places.iter().any(|place| place.differs && place.readings.is_empty()) {
         return None;
@@ -191,7 +191,7 @@ pub(super) fn together(mut places: Vec<Place>) -> Option<Texts> {
             };
             let found = other.readings.iter().find(fits);
             if let Some(PresentedText { name: Some(name), is_user, .. }) = found {
-                // Of a key and of a user, the name of the key counts.
+                // The name of a key counts more than the user of a Basic credential.
                 if reading.name.is_none() || reading.is_user && !is_user {
                     (reading.name, reading.is_user) = (Some(name.clone()), *is_user);
                 }

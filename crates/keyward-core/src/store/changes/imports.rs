@@ -21,7 +21,7 @@ use crate::store::secrets::Imported;
 use crate::store::settings::{self, Imports, StoreSettings};
 use crate::store::view::View;
 
-/// What is known of a secret that is about to be imported.
+/// What is known about a secret that will be imported.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum KnownSecret<'k> {
@@ -33,7 +33,7 @@ pub enum KnownSecret<'k> {
     Hash(&'k HashedSecret),
 }
 
-/// Why it could not be found out whether a secret is there already.
+/// Why it is unknown whether the store already has a secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompareError {
@@ -46,12 +46,12 @@ pub enum CompareError {
 }
 
 impl View<'_> {
-    /// The name of a key that has this secret already, as far as that can be known: two hashes with different salts say
-    /// nothing of each other. Takes an Argon2id for each other secret in the bucket of a text, which are few. `key` is
-    /// what the buckets of this store are made with; `None` where there are none.
+    /// The name of a key that already has this secret, as far as that can be known: two hashes with different salts cannot
+    /// be compared. Takes one Argon2id for each other secret in the bucket of a text, of which there are few. `key` makes
+    /// the buckets of this store; `None` if it has none.
     ///
     /// # Errors
-    /// Where the store cannot be read, or a hash not be computed.
+    /// If the store cannot be read, or a hash cannot be computed.
     pub fn key_with_secret(
         &self,
         known: KnownSecret<'_>,
@@ -63,7 +63,7 @@ impl View<'_> {
             KnownSecret::Sha256(sha256) => (None, *sha256),
             KnownSecret::Hash(hash) => return Ok(keys::of_hash(self.conn(), hash)?),
         };
-        // A text of our own form is looked up by its id first, whatever else there is.
+        // A text in keyward's own form is always looked up by its id first.
         if let Some(Ok(own)) = text.map(|text| Secret::parse(text.expose()))
             && let Some(found) = self.presented_or_damaged(own.id())?
         {
@@ -83,11 +83,11 @@ impl View<'_> {
         Ok(None)
     }
 
-    /// The imported secret that this text is, of those whose text is known, and of those of the key with this name. Takes an
-    /// Argon2id for each of its bucket and of that key, which are few.
+    /// The imported secret with this text, among those found by a bucket and those of the key with this name. Takes one
+    /// Argon2id for each secret in the bucket and each of that key, of which there are few.
     ///
     /// # Errors
-    /// Where the store cannot be read, a hash not be computed, or the key is damaged.
+    /// If the store cannot be read, a hash cannot be computed, or the key is damaged.
     pub fn imported(
         &self,
         text: &ImportedText,
@@ -109,8 +109,8 @@ impl View<'_> {
         Ok(None)
     }
 
-    /// Pairs of keys that have the same secret at `now`: whoever presents it is neither. It is known of those with which
-    /// somebody tried. A thousand pairs at most.
+    /// Pairs of keys with the same secret at `now`, which opens neither. A pair is known once somebody has presented the
+    /// secret. At most a thousand pairs.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -120,7 +120,7 @@ impl View<'_> {
 }
 
 impl<'c> Changes<'c> {
-    /// Begins to import keys. A store that has nothing yet to make buckets with takes the key that is offered.
+    /// Begins to import keys. A store without a key for buckets takes the one that is offered.
     ///
     /// # Errors
     /// Where the store cannot be read or written.
@@ -137,14 +137,14 @@ impl<'c> Changes<'c> {
     }
 }
 
-/// Keys that are being imported, in one transaction. What is looked up for one of them is known for the next.
+/// Keys that are being imported in one transaction. What was looked up for one key is known for the next.
 pub struct Importing<'a, 'c> {
     changes: &'a Changes<'c>,
     settings: StoreSettings,
     key: LookupKey,
     has_leases: bool,
     history: Appending,
-    /// What settings refer to and is there.
+    /// The groups, users, roles and tenants that were found.
     known: BTreeSet<(&'static str, Name)>,
 }
 
@@ -160,16 +160,16 @@ impl Importing<'_, '_> {
         &self.settings
     }
 
-    /// What the buckets of the store are made with.
+    /// The key that makes the buckets of the store.
     pub fn key(&self) -> &LookupKey {
         &self.key
     }
 
-    /// Makes a key whose secret another system made. Whether another key has it already is for [`View::key_with_secret`]
-    /// to tell.
+    /// Makes a key whose secret another system made. It does not check whether another key has the same secret: see
+    /// [`View::key_with_secret`].
     ///
     /// # Errors
-    /// As [`Changes::insert_key`]. Where the key is refused, others can be made all the same.
+    /// As [`Changes::insert_key`]. After a refusal, other keys can still be made.
     pub fn add(&mut self, new: &NewKey<'_>, imported: Imported) -> Result<(), StoreError> {
         let changes = self.changes;
         changes.check_authority(None, Some(new.settings))?;
@@ -211,7 +211,7 @@ impl Importing<'_, '_> {
         Ok(())
     }
 
-    /// Tells the history of all of them. Without it, they cannot be kept.
+    /// Writes the new end of the history. Without this call, the transaction must not be committed.
     ///
     /// # Errors
     /// Where the store cannot be written.
