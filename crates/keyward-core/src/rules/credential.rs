@@ -41,6 +41,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+#[cfg(feature = "sqlite")]
 pub(crate) use authorization::{PASSWORD_OF_BASIC, USER_OF_BASIC};
 pub use line::{parse_line, parse_line_for, trimmed, trimmed_bytes};
 pub use parts::{Reading, RequestParts, parse_parts};
