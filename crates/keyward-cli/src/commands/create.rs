@@ -49,7 +49,7 @@ impl Create {
     /// Mints the key.
     ///
     /// # Errors
-    /// Errors of the store or the sink; then there is no key.
+    /// If the store or the sink fails. No key is made then.
     pub fn run(mut self, session: &mut Session) -> Result<Exit, Error> {
         if let Some(name) = self.name.as_ref().filter(|_| self.ensure) {
             ensure(session, name, &self.settings, &self.delivery, self.rotate_if_missing)?;

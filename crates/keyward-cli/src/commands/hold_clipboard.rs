@@ -17,7 +17,7 @@ impl HoldClipboard {
     /// Holds it.
     ///
     /// # Errors
-    /// If there is no clipboard.
+    /// If no clipboard can be reached.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         // The process that started the keeper reads its standard output, and tells the person what is wrong.
         hold_clipboard(session, self.seconds).inspect_err(|error| {

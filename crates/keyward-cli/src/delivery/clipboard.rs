@@ -182,7 +182,7 @@ enum End {
 /// once if more input arrives.
 ///
 /// # Errors
-/// If there is no clipboard.
+/// If no clipboard can be reached.
 pub fn hold(session: &mut Session, seconds: u64) -> Result<(), Error> {
     let no_clipboard =
         |error: &dyn std::fmt::Display| Error::new(Code::NotDelivered, format!("there is no clipboard: {error}"));

@@ -115,7 +115,7 @@ fn settle(
     }
 }
 
-/// As much of the page as fits. Every secret is shown whole: if that is impossible, there is no page.
+/// The most detailed page that fits on the screen with every secret in full; `None` if none does.
 fn page(size: (u16, u16), secrets: &[Revealed<'_>], note: &str) -> Option<Zeroizing<String>> {
     let pages = [full_page(secrets, note), page_with_note(secrets, note), short_page(secrets)];
     pages.into_iter().find(|page| fits(page, size))

@@ -108,7 +108,7 @@ fn value_at(text: &str, start: usize) -> Range<usize> {
         return from + 1..from + 1 + length;
     }
     let line = text[from..].lines().next().unwrap_or_default();
-    // A `#` begins a comment after white space, or if there is no value.
+    // A `#` starts a comment if it comes first or after a blank or a tab.
     let comment =
         line.char_indices().find(|(place, c)| *c == '#' && (*place == 0 || line[..*place].ends_with([' ', '\t'])));
     let value = line[..comment.map_or(line.len(), |(place, _)| place)].trim_end();

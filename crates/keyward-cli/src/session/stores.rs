@@ -64,7 +64,7 @@ impl Session {
     /// Opens the store for a command that changes what exists.
     ///
     /// # Errors
-    /// As [`Session::store_to_make`], and if there is no store.
+    /// If the store does not exist yet, and the errors of [`Session::store_to_make`].
     pub fn store_to_change(&mut self) -> Result<Store, Error> {
         let store = self.open(Way::Change)?;
         self.admit(store)

@@ -9,7 +9,7 @@ pub fn has_clipboard_without_display() -> bool {
 /// taken the clipboard over.
 ///
 /// # Errors
-/// If there is no clipboard, or it refuses the text.
+/// If no clipboard can be reached, or it does not take the text.
 #[cfg(not(target_os = "macos"))]
 pub fn keep_in_clipboard(text: &str) -> Result<(), arboard::Error> {
     use arboard::SetExtLinux as _;
@@ -19,7 +19,7 @@ pub fn keep_in_clipboard(text: &str) -> Result<(), arboard::Error> {
 /// Puts the text into the clipboard, marked as not for clipboard histories, and returns when something else is there.
 ///
 /// # Errors
-/// If there is no clipboard, or it refuses the text.
+/// If no clipboard can be reached, or it does not take the text.
 #[cfg(target_os = "macos")]
 pub fn keep_in_clipboard(text: &str) -> Result<(), arboard::Error> {
     use arboard::SetExtApple as _;
