@@ -82,6 +82,14 @@ impl Settings {
             prefix,
         }
     }
+
+    /// The entries of the directory that it names.
+    pub fn references(&self) -> impl Iterator<Item = (Kind, &Name)> {
+        let Self { group, owner, role, tenant, .. } = self;
+        [(Kind::Group, group), (Kind::User, owner), (Kind::Role, role), (Kind::Tenant, tenant)]
+            .into_iter()
+            .filter_map(|(kind, name)| Some((kind, name.as_ref()?)))
+    }
 }
 
 /// One setting: what it is called, what it is for, and where its value is.

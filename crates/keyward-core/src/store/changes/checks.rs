@@ -77,10 +77,7 @@ impl Changes<'_> {
 
     /// References by name: a name that is not in the directory is refused, never dropped.
     pub(super) fn check_references(&self, settings: &Settings) -> Result<(), StoreError> {
-        self.check_exists(Kind::Group, settings.group.as_ref())?;
-        self.check_exists(Kind::User, settings.owner.as_ref())?;
-        self.check_exists(Kind::Role, settings.role.as_ref())?;
-        self.check_exists(Kind::Tenant, settings.tenant.as_ref())
+        settings.references().try_for_each(|(kind, name)| self.check_exists(kind, Some(name)))
     }
 
     pub(super) fn check_exists(&self, kind: Kind, name: Option<&Name>) -> Result<(), StoreError> {

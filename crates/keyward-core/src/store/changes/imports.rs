@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Changes, Subject, as_json, leases};
-use crate::rules::directory::Kind;
+use crate::rules::fingerprint::sha256;
 use crate::rules::hashing::{HashError, HashedSecret, Memory};
 use crate::rules::imported::{ImportedText, LookupKey};
 use crate::rules::key::Settings;
 use crate::rules::names::Name;
 use crate::rules::patch::differences;
-use crate::rules::plain::PlainText as _;
+use crate::rules::plain::PlainText;
 use crate::rules::token::Secret;
 use crate::store::error::StoreError;
 use crate::store::history::Appending;
@@ -90,13 +90,13 @@ impl View<'_> {
     /// If the store cannot be read, a hash cannot be computed, or the key is damaged.
     pub fn imported(
         &self,
-        text: &ImportedText,
+        text: &dyn PlainText,
         name: Option<&Name>,
         memory: &mut Memory,
     ) -> Result<Option<Presented>, CompareError> {
         let Imports::Some { key, .. } = self.settings()?.imports else { return Ok(None) };
         let key = key.ok_or_else(|| self.no_lookup_key())?;
-        let mut all = self.in_bucket(key.bucket(&text.sha256()))?;
+        let mut all = self.in_bucket(key.bucket(&sha256(text.expose())))?;
         if let Some(name) = name {
             all.extend(self.of_unknown_text(name.as_str())?);
         }
@@ -195,13 +195,7 @@ impl Importing<'_, '_> {
     }
 
     fn check_references(&mut self, settings: &Settings) -> Result<(), StoreError> {
-        for (kind, name) in [
-            (Kind::Group, &settings.group),
-            (Kind::User, &settings.owner),
-            (Kind::Role, &settings.role),
-            (Kind::Tenant, &settings.tenant),
-        ] {
-            let Some(name) = name else { continue };
+        for (kind, name) in settings.references() {
             let reference = (kind.as_str(), name.clone());
             if !self.known.contains(&reference) {
                 self.changes.check_exists(kind, Some(name))?;
