@@ -12,16 +12,15 @@ use crate::delivery::{Changed, Effect, Existing, Patience, Place, Proof, Sink, T
 use crate::error::{Code, Error};
 use crate::session::Session;
 use keyward_core::rules::hashing::Memory;
-use keyward_core::rules::imported::ImportedText;
 use keyward_core::rules::key::{Key, SecretInfo, SecretState, State};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::patch::SettingsPatch;
+use keyward_core::rules::plain::PlainText;
 use keyward_core::rules::setting::Setting;
 use keyward_core::rules::time::Duration;
 use keyward_core::rules::token::Id;
 use keyward_core::store::{Changes, Presented, Staging, Store, StoreError, Subject};
 use keyward_core::verifier::VerifyError;
-use zeroize::Zeroizing;
 
 /// What the place of a secret holds, from the point of view of a key.
 enum PlaceState {
@@ -231,8 +230,7 @@ fn state_of_place(store: &Store, key: &Key, proof: Option<&Proof>, session: &Ses
     };
     let Some(found) = store.view()?.presented(secret.id())? else {
         // It may have been imported from another store.
-        let text = ImportedText::new(Zeroizing::new(secret.expose().to_owned())).ok();
-        return match text.map_or(Ok(None), |text| imported(store, key, &text))? {
+        return match imported(store, key, secret)? {
             Some(found) => Ok(state_of_secret(&found, true, key, session)),
             None => Ok(PlaceState::Bad("the file holds no secret that keyward knows".to_owned())),
         };
@@ -242,7 +240,7 @@ fn state_of_place(store: &Store, key: &Key, proof: Option<&Proof>, session: &Ses
 }
 
 /// The imported secret that is in the place.
-fn imported(store: &Store, key: &Key, text: &ImportedText) -> Result<Option<Presented>, Error> {
+fn imported(store: &Store, key: &Key, text: &dyn PlainText) -> Result<Option<Presented>, Error> {
     let view = store.view()?;
     Ok(view.imported(text, Some(&key.name), &mut Memory::default()).map_err(VerifyError::from)?)
 }

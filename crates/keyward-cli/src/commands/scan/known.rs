@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use keyward_core::rules::hashing::Memory;
-use keyward_core::rules::imported::ImportedText;
 use keyward_core::rules::key::{Key, SecretState, State};
 use keyward_core::rules::names::Name;
 use keyward_core::rules::token::{Id, Secret};
-use keyward_core::store::{Presented, Store, View};
+use keyward_core::store::Store;
 use keyward_core::verifier::VerifyError;
-use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::session::Session;
@@ -59,7 +57,10 @@ impl Lookup {
         let view = store.view()?;
         let found = match view.presented(secret.id())? {
             // It may have been imported from another store.
-            None => imported(&view, &secret, &mut self.memory)?.map(|found| (found, Some(true))),
+            None => {
+                let found = view.imported(&secret, None, &mut self.memory).map_err(VerifyError::from)?;
+                found.map(|found| (found, Some(true)))
+            }
             found => found.map(|found| (found, None)),
         };
         let Some((found, genuine)) = found else {
@@ -95,10 +96,4 @@ impl Lookup {
         }
         Ok(known)
     }
-}
-
-/// The imported secret that this one is.
-fn imported(view: &View<'_>, secret: &Secret, memory: &mut Memory) -> Result<Option<Presented>, Error> {
-    let Ok(text) = ImportedText::new(Zeroizing::new(secret.expose().to_owned())) else { return Ok(None) };
-    Ok(view.imported(&text, None, memory).map_err(VerifyError::from)?)
 }
