@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 use jiff::Timestamp;
 
 use keyward_core::issuer::{Minted, Seed, mint_many};
-use keyward_core::rules::hashing::{HashError, Memory};
+use keyward_core::rules::hashing::Memory;
 use keyward_core::rules::key::{Key, SecretInfo, Settings};
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::time::{Duration, When};
@@ -22,7 +22,7 @@ use crate::error::{Code, Error};
 use crate::formats::dotenv::Variable;
 use crate::formats::runner::{OutputName, StepVariable};
 use crate::session::Session;
-use crate::words::no_memory;
+use crate::words::not_hashed;
 
 /// Where the secret goes.
 #[derive(Debug, Clone, Default, Args)]
@@ -145,10 +145,10 @@ pub fn mint_all(session: &mut Session, store: &Store, prefixes: Vec<Prefix>) -> 
         seeds.push((fresh_seed(session, store)?, prefix));
     }
     if let [(seed, prefix)] = &seeds[..] {
-        return Ok(vec![Minted::new(seed, prefix, cost, &mut Memory::default()).map_err(|error| bad_cost(&error))?]);
+        return Ok(vec![Minted::new(seed, prefix, cost, &mut Memory::default()).map_err(|error| not_hashed(&error))?]);
     }
     let mut progress = session.terminal.progress("hashing the new secrets", seeds.len() as u64);
-    mint_many(&seeds, cost, |done| progress.at(done)).map_err(|error| bad_cost(&error))
+    mint_many(&seeds, cost, |done| progress.at(done)).map_err(|error| not_hashed(&error))
 }
 
 /// A seed with unused ids. Sixty random bits almost never collide with another id; the store would refuse a collision,
@@ -161,14 +161,6 @@ fn fresh_seed(session: &mut Session, store: &Store) -> Result<Seed, Error> {
             return Ok(seed);
         }
     }
-}
-
-fn bad_cost(error: &HashError) -> Error {
-    if matches!(error, HashError::NoMemory(_)) {
-        return no_memory(error);
-    }
-    Error::new(Code::InvalidValue, format!("the store's hash parameters cannot be used: {error}"))
-        .hint("set others with: keyward settings set hash-parameters m=19456,t=2,p=1")
 }
 
 /// A key that is about to be made.
@@ -191,7 +183,7 @@ pub struct Creation<'c> {
 /// Mints a key and delivers its secret.
 ///
 /// # Errors
-/// Errors of the store or the sink; then there is no key.
+/// If the store or the sink fails. No key is made then.
 pub fn mint_key(session: &mut Session, store: &mut Store, creation: Creation<'_>) -> Result<Key, Error> {
     let Creation { name, settings, end, source, sink, patience } = creation;
     if store.view()?.find(name.as_str())?.is_some() {

@@ -151,6 +151,15 @@ pub fn no_memory(error: &HashError) -> Error {
     )
 }
 
+/// The error for a new secret that cannot be hashed with the parameters of the store.
+pub fn not_hashed(error: &HashError) -> Error {
+    if matches!(error, HashError::NoMemory(_)) {
+        return no_memory(error);
+    }
+    Error::new(Code::InvalidValue, format!("the store's hash parameters cannot be used: {error}"))
+        .hint("set others with: keyward settings set hash-parameters m=19456,t=2,p=1")
+}
+
 /// A value that must exist, because a check mentions it.
 fn text<T: fmt::Display>(value: Option<&T>) -> Text<'_, T> {
     Text(value)

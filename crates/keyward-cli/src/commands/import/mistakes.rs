@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::input::Input;
 use crate::error::{Code, Error};
+use crate::formats::import::{Line, Record};
 use crate::text::count;
 
 /// The most mistakes that are reported.
@@ -28,11 +29,10 @@ impl Mistakes {
         }
     }
 
-    /// Adds all mistakes in the form of a record.
-    pub(super) fn add_all(&mut self, line: u64, wrong: Vec<String>) {
-        for what in wrong {
-            self.add(line, Code::InvalidValue, what);
-        }
+    /// The record of a line; if it has mistakes, they are added.
+    pub(super) fn take(&mut self, Line { number, read }: Line) -> Option<Record> {
+        let add = |wrong: Vec<String>| wrong.into_iter().for_each(|what| self.add(number, Code::InvalidValue, what));
+        read.map_err(add).ok()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -62,21 +62,16 @@ impl Survey {
         let (mut names, mut secrets) = (Met::default(), Met::default());
         let _working = session.terminal.working("looking through the records");
         input.each(&mut |line| {
-            let record = match line.read {
-                Ok(record) => record,
-                Err(wrong) => {
-                    mistakes.add_all(line.number, wrong);
-                    return Ok(());
-                }
-            };
-            survey.count(&record, line.number)?;
+            let number = line.number;
+            let Some(record) = mistakes.take(line) else { return Ok(()) };
+            survey.count(&record, number)?;
             if let Err(what) = survey.take_cost(&record, &present) {
-                mistakes.add(line.number, Code::InvalidValue, what);
+                mistakes.add(number, Code::InvalidValue, what);
             }
-            names.0.push((keys.hash_one(record.name.as_str()), line.number as u32));
-            secrets.0.push((keys.hash_one(record.secret.fingerprint()), line.number as u32));
+            names.0.push((keys.hash_one(record.name.as_str()), number as u32));
+            secrets.0.push((keys.hash_one(record.secret.fingerprint()), number as u32));
             if let Some(name) = other_key(&view, &record.secret, known.as_ref(), &mut memory)? {
-                mistakes.add(line.number, Code::NameTaken, format!("the key {name} has this secret already"));
+                mistakes.add(number, Code::NameTaken, format!("the key {name} has this secret already"));
             }
             Ok(())
         })?;
@@ -172,7 +167,8 @@ impl Survey {
         let shown: Vec<_> = costs.iter().take(SHOWN).map(ToString::to_string).collect();
         let more = if costs.len() > SHOWN { ", …" } else { "" };
         session.terminal.warn(&format!(
-            "the hashes that came have {} that the store does not use ({}{more}); each adds its time to every refusal until the keys with it were used or rotated",
+            "the hashes that came have {} that the store does not use ({}{more}); each adds its time to every refusal \
+             until the keys with it were used or rotated",
             count(costs.len() as u64, "parameter set"),
             shown.join("; ")
         ));

@@ -5,14 +5,13 @@ use super::mistakes::Mistakes;
 use super::survey::{Survey, other_key};
 use crate::error::{Code, Error};
 use crate::formats::import::{Given, Record};
-use crate::formats::manifest::end_named;
+use crate::formats::manifest::{end_named, is_over_at_once};
 use crate::session::Session;
-use crate::words::no_memory;
+use crate::words::not_hashed;
 use keyward_core::issuer::hash_many;
 use keyward_core::rules::authority::Denied;
-use keyward_core::rules::hashing::{HashError, HashedSecret, Memory, SALT_BYTES};
+use keyward_core::rules::hashing::{HashedSecret, Memory, SALT_BYTES};
 use keyward_core::rules::imported::{ImportedText, LookupKey};
-use keyward_core::rules::time::When;
 use keyward_core::rules::token::{ID_BYTES, Id};
 use keyward_core::store::{Changes, Imported, Importing, NewKey, NewSecret, Stamp, Store, StoreError};
 
@@ -70,10 +69,8 @@ pub(super) fn hash(
     let mut waiting: Vec<(ImportedText, [u8; SALT_BYTES])> = vec![];
     let mut hash = |waiting: &mut Vec<_>| {
         let before = done.len() as u64;
-        let hashed = hash_many(waiting, cost, |number| progress.at(before + number)).map_err(|error| match error {
-            HashError::NoMemory(_) => no_memory(&error),
-            error => Error::new(Code::InvalidValue, format!("the store's hash parameters cannot be used: {error}")),
-        })?;
+        let hashed =
+            hash_many(waiting, cost, |number| progress.at(before + number)).map_err(|error| not_hashed(&error))?;
         waiting.clear();
         done.extend(hashed);
         Ok::<_, Error>(())
@@ -109,17 +106,12 @@ pub(super) fn write(
         let mut import = Records::new(changes, survey, offered)?;
         let mut number = 0;
         input.each(&mut |line| {
-            let record = match line.read {
-                Ok(record) => record,
-                Err(wrong) => {
-                    mistakes.add_all(line.number, wrong);
-                    return Ok(());
-                }
-            };
+            let line_number = line.number;
+            let Some(record) = mistakes.take(line) else { return Ok(()) };
             let hash = if matches!(record.secret, Given::Text(_)) { hashes.next() } else { None };
             let random = [session.random::<ID_BYTES>()?, session.random()?];
             let ids = random.map(|random| Id::in_order(number, survey.total(), random));
-            import.take(line.number, &record, ids, hash, &mut mistakes)?;
+            import.take(line_number, &record, ids, hash, &mut mistakes)?;
             number += 1;
             progress.at(number);
             Ok(())
@@ -165,9 +157,7 @@ impl<'c, 'a> Records<'c, 'a> {
         }
         let when = draft.expires.map(|(_, when)| when);
         let end = match end_named(when, self.keys.settings(), now) {
-            Ok(end) if !matches!(when, Some(When::At(_))) && end.is_some_and(|end| end <= now) => {
-                Err("expires_at: this time is in the past".to_owned())
-            }
+            Ok(end) if is_over_at_once(when, end, now) => Err("expires_at: this time is in the past".to_owned()),
             end => end.map_err(|error| format!("expires_at: {error}")),
         };
         let end = match end {

@@ -14,7 +14,7 @@ mod write;
 
 use std::path::PathBuf;
 
-pub use plan::{Action, Present, Step, Subject, end_named, plan};
+pub use plan::{Action, Present, Step, Subject, end_named, is_over_at_once, plan};
 pub use read::read;
 pub use write::{key_to_json, key_to_toml, to_json, to_toml};
 

@@ -168,8 +168,7 @@ fn key_step(
     Ok(Some(Step { action, subject, differences, at: Some(wanted.at) }))
 }
 
-/// When a new key ends that is made at `now`: as stated in the manifest, or else by the store's default. An expired key
-/// may be recreated elsewhere as it is.
+/// When a new key ends that is made at `now`: as stated in the manifest, or else by the store's default.
 ///
 /// # Errors
 /// If the time lies beyond the year 9999.
@@ -177,10 +176,16 @@ pub fn end_named(when: Option<When>, store: &StoreSettings, now: Timestamp) -> R
     when.map_or_else(|| Ok(store.end_of_new(now)), |when| when.resolve(now))
 }
 
+/// Whether a new key with this end could never be used, by mistake. A stated date is none: an expired key may be recreated
+/// elsewhere as it is.
+pub fn is_over_at_once(when: Option<When>, end: Option<Timestamp>, now: Timestamp) -> bool {
+    !matches!(when, Some(When::At(_))) && end.is_some_and(|end| end <= now)
+}
+
 fn end_of_new(wanted: &ManifestKey, store: &StoreSettings, now: Timestamp) -> Result<Option<Timestamp>, Mistake> {
     let (at, when) = wanted.draft.expires.map_or((wanted.at, None), |(at, when)| (at, Some(when)));
     let end = end_named(when, store, now).map_err(|error| Mistake::new(at, error.to_string()))?;
-    if !matches!(when, Some(When::At(_))) && end.is_some_and(|end| end <= now) {
+    if is_over_at_once(when, end, now) {
         return Err(is_over(at));
     }
     store.check_end(end, now).map_err(|error| Mistake::new(at, error.to_string()))?;
