@@ -108,6 +108,11 @@ pub fn shell_path(path: &Path) -> String {
     shell_word(&path.display().to_string()).into_owned()
 }
 
+/// What messages call an input: its path, or stdin for `-`.
+pub fn input_name(path: &Path) -> String {
+    if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ use crate::error::{Code, Error, Exit};
 use crate::formats::manifest::{Action, KINDS, Manifest, Present, Step, Subject as Target, end_named, plan, read};
 use crate::formats::tree::{Mistake, locate};
 use crate::session::{Enter, Session};
-use crate::text::{count, gather};
+use crate::text::{count, gather, input_name};
 use jiff::Timestamp;
 use keyward_core::issuer::Minted;
 use keyward_core::rules::directory::{Draft, Entry};
@@ -192,7 +192,7 @@ impl Apply {
 
     /// The file, for messages.
     fn source(&self) -> String {
-        if self.file == Path::new("-") { "stdin".to_owned() } else { self.file.display().to_string() }
+        input_name(&self.file)
     }
 
     /// All mistakes, each with its file, line and column, in the format of compilers.

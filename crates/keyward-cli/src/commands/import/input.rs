@@ -14,7 +14,7 @@ use crate::error::{Code, Error};
 use crate::formats::import::{Format, Line, MOST_BYTES, ReadError, Records};
 use crate::platform::{OtherUsers, file_in_memory};
 use crate::session::Session;
-use crate::text::shell_path;
+use crate::text::{input_name, shell_path};
 
 /// The most bytes that a pipe may bring.
 const MOST: u64 = 4 << 30;
@@ -43,7 +43,7 @@ impl Input {
     /// If it cannot be read, or has neither format.
     pub(super) fn open(session: &mut Session, path: &Path, format: Option<Format>) -> Result<Self, Error> {
         let is_stdin = path == Path::new("-");
-        let name = shown(path);
+        let name = input_name(path);
         let mut is_exposed = false;
         let source = if is_stdin {
             kept(session.terminal.take_stdin()).map_err(|error| unreadable(&name, &error))?
@@ -81,7 +81,7 @@ impl Input {
 
     /// Its name, for messages.
     pub(super) fn name(&self) -> String {
-        self.path.as_deref().map_or_else(|| "stdin".to_owned(), |path| path.display().to_string())
+        input_name(self.path.as_deref().unwrap_or(Path::new("-")))
     }
 
     /// The format that it seems to have.
@@ -186,10 +186,6 @@ impl<R: Read> Read for Hashing<'_, R> {
 pub(super) fn changed(name: &str) -> Error {
     Error::new(Code::Conflict, format!("{name} was changed while it was read"))
         .hint("nothing was imported; try again when nobody writes to it any more")
-}
-
-fn shown(path: &Path) -> String {
-    if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() }
 }
 
 fn unreadable(name: &str, why: &dyn std::fmt::Display) -> Error {

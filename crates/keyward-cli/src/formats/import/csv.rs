@@ -11,7 +11,6 @@ use memchr::memchr_iter;
 use super::{Line, MOST_BYTES, ReadError, Record, record};
 use crate::formats::tree::{Field, Node, Value};
 use crate::text::did_you_mean_quoted;
-use keyward_core::rules::imported::SHORTEST;
 use keyward_core::rules::names::Prefix;
 use keyward_core::rules::setting::{Setting, SettingSlot, Settings};
 
@@ -184,10 +183,10 @@ fn columns(row: &ByteRecord) -> Result<Vec<String>, ReadError> {
         } else if name.is_empty() {
             mistakes.push(format!("column {}: it has no name: remove it", place + 1));
         } else if !known.contains(&name) {
-            // If there is no heading, this is the first record, with its secret.
-            let shown = if name.len() < SHORTEST { format!(" `{name}`") } else { String::new() };
+            // Without a heading, this cell belongs to the first record, and may be its secret.
+            let unknown = record::unknown_field(name);
             let hint = did_you_mean_quoted(&known, name).map_or_else(String::new, |question| format!("; {question}"));
-            mistakes.push(format!("column {}: unknown field{shown}{hint}", place + 1));
+            mistakes.push(format!("column {}: {unknown}{hint}", place + 1));
         }
         columns.push(name.to_owned());
     }

@@ -35,8 +35,7 @@ impl Record {
     /// Takes out of a message what may be a secret that stands in the wrong field: of all fields but the name, the store
     /// repeats only names.
     pub fn hide_secrets_in(&self, mut message: String) -> String {
-        let Settings { group, owner, role, tenant, .. } = &self.draft.settings;
-        for name in [group, owner, role, tenant].into_iter().flatten() {
+        for (_, name) in self.draft.settings.references() {
             if may_be_secret(name.as_str()) {
                 message = message.replace(name.as_str(), "…");
             }
@@ -87,10 +86,14 @@ pub(super) fn fields() -> Vec<&'static str> {
     [NAME].into_iter().chain(secrets).chain(Setting::ALL.iter().map(|setting| setting.name)).collect()
 }
 
-/// What is wrong with a field that there is not. Its name is repeated only where it is too short to be a secret.
-pub(super) fn no_such_field(name: &str) -> String {
-    let known = fields();
-    let shown = if name.len() < SHORTEST { format!("unknown field `{name}`") } else { "unknown field".to_owned() };
+/// An unknown field, in words. Its name is repeated only where it is too short to be a secret.
+pub(super) fn unknown_field(name: &str) -> String {
+    if name.len() < SHORTEST { format!("unknown field `{name}`") } else { "unknown field".to_owned() }
+}
+
+/// What is wrong with an unknown field.
+fn no_such_field(name: &str) -> String {
+    let (known, shown) = (fields(), unknown_field(name));
     match did_you_mean_quoted(&known, name) {
         Some(question) => format!("{shown}; {question}"),
         None => format!("{shown}; known are {}", known.join(", ")),
@@ -132,7 +135,7 @@ pub(super) fn read(mut fields: Vec<Field>) -> Result<Record, Vec<Mistake>> {
             })
         };
         if let Err(wrong) = read {
-            mistakes.extend(wrong.into_iter().map(|mistake| Mistake::new(mistake.at, mistake.what)));
+            mistakes.extend(wrong);
         }
     }
     let is_there = |name: &str| fields.iter().any(|field| field.name == name);
