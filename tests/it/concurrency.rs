@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use keyward_core::store::{Stamp, Store, StoreError};
 
-use crate::harness::{Sandbox, finish_with};
+use crate::harness::{Over, Sandbox, finish_with};
 use crate::surroundings::lengthen;
 
 #[test]
@@ -150,13 +150,14 @@ fn what_is_checked_while_others_write_is_of_one_moment() {
     };
     let (mut outputs, mut during) = (vec![], 0);
     std::thread::scope(|scope| {
+        let over = Over(&is_over);
         let writer = scope.spawn(write);
         for line in ["history --check", "doctor --json --fail-if-any", "history --check"].iter().cycle().take(21) {
             let before = number.load(Ordering::SeqCst);
             outputs.push((line, sandbox.run(line)));
             during += u32::from(number.load(Ordering::SeqCst) > before);
         }
-        is_over.store(true, Ordering::SeqCst);
+        drop(over);
         writer.join().unwrap().unwrap();
     });
     assert!(during > 10, "nothing was written meanwhile");

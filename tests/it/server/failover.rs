@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::postgres::{OWNER, Server};
-use super::{Over, Site, is_full, start};
-use crate::harness::finish;
+use super::{Site, is_full, start};
+use crate::harness::{Over, finish};
 use crate::serve::{Guard, Wire, eventually, question};
 
 /// How long after the promotion it may take until changes are made again.

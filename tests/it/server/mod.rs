@@ -35,7 +35,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use lan::{Host, Lan, SERVER};
 use postgres::{Authority, OWNER, PASSWORD, Server, Validity};
@@ -186,15 +186,6 @@ fn slow_down(server: &Server) {
 /// How many commits wait for a standby that is not there: they are made, and nobody is told.
 fn unheard(server: &Server) -> usize {
     server.sql(OWNER, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").parse().unwrap()
-}
-
-/// Ends other threads with the one that it is in, also where that fails.
-pub struct Over<'o>(pub &'o AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 fn encoded(path: &Path) -> String {

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Over, Site, is_full, start, tell};
+use super::{Site, is_full, start, tell};
+use crate::harness::Over;
 use crate::serve::{Answer, Guard, Wire, eventually, question};
 
 /// What clients were told.

@@ -11,7 +11,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::postgres::OWNER;
-use super::{Over, Site, is_full, start, unheard};
+use super::{Site, is_full, start, unheard};
+use crate::harness::Over;
 use crate::serve::{Guard, eventually, question};
 
 const HOSTS: usize = 4;

@@ -11,7 +11,7 @@ use keyward_core::store::{Store, StoreError, Surroundings};
 use keyward_core::verifier::{Gate, Options, VerifyError};
 
 use super::{Scene, full_store};
-use crate::harness::{Output, binary, finish, finish_with, words};
+use crate::harness::{Output, Over, binary, finish, finish_with, words};
 
 const KEYS: u32 = 2_000;
 
@@ -21,10 +21,12 @@ fn move_below_writers(scene: &Scene, from: &str, to: &str, secret: &str) {
     let keyward = |line: &str| binary(Path::new(from), &words(line));
     let before = use_count(scene, from);
     let (made, used) = thread::scope(|scope| {
+        let _over = Over(&is_over);
         let makers: Vec<_> = (0..2)
             .map(|maker| {
                 let (is_over, keyward, works) = (&is_over, &keyward, &works[maker]);
                 scope.spawn(move || {
+                    let _over = Over(is_over);
                     let (mut made, mut number) = (BTreeSet::new(), 0);
                     while !is_over.load(Ordering::Relaxed) {
                         let name = format!("made-{maker}-{number}");
@@ -41,6 +43,7 @@ fn move_below_writers(scene: &Scene, from: &str, to: &str, secret: &str) {
             })
             .collect();
         let user = scope.spawn(|| {
+            let _over = Over(&is_over);
             let mut used = 0;
             while !is_over.load(Ordering::Relaxed) {
                 let output = finish_with(&mut keyward("verify --json"), secret.as_bytes());
@@ -54,12 +57,10 @@ fn move_below_writers(scene: &Scene, from: &str, to: &str, secret: &str) {
             used
         });
         while !works.iter().all(|works| works.load(Ordering::Relaxed)) {
+            assert!(!is_over.load(Ordering::Relaxed), "one of them has failed");
             thread::sleep(std::time::Duration::from_millis(10));
         }
         let moved = finish(&mut keyward(&format!("store move --to {to}")));
-        if moved.code != 0 {
-            is_over.store(true, Ordering::Relaxed);
-        }
         assert_eq!(moved.code, 0, "{moved}");
         // Everybody notices.
         let made: Vec<_> = makers.into_iter().map(|maker| maker.join().unwrap()).collect();

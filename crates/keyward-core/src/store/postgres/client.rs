@@ -92,16 +92,19 @@ impl Client {
         let begin_to_write = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}", settings(schema, true));
         // The store's lock: there is one writer at a time. Nothing else in the row is needed.
         let begin_to_change = format!("{begin_to_write}; SELECT seq FROM \"{schema}\".history_head FOR UPDATE");
+        // Every transaction uses `history_head` before any other table: then a migration that has this table for itself
+        // gets the others too, because no one holds one of them and waits for the next.
+        let arrive = format!("LOCK TABLE \"{schema}\".history_head IN ACCESS SHARE MODE");
         let begin_to_count = format!(
-            "{begin_to_write}; SET LOCAL lock_timeout = '{SHORT_WAIT}ms'; \
+            "{begin_to_write}; SET LOCAL lock_timeout = '{SHORT_WAIT}ms'; {arrive}; \
              LOCK TABLE \"{schema}\".key_use IN ROW EXCLUSIVE MODE"
         );
         // A count takes its table lock before anything is read: a move of the store waits for such locks, and a count
-        // after the move reads that it happened. A read transaction holds no lock, and may take as long as reading the
-        // history.
+        // after the move reads that it happened. A read transaction keeps no one from writing, and may take as long as
+        // reading the history.
         let begin_to_read = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = \"{schema}\", pg_temp; \
-             SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
+             SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; {arrive}"
         );
         Self {
             session: RefCell::new(Some(session)),

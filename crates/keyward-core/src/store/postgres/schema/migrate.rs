@@ -1,10 +1,12 @@
 //! Upgrading a store on a server while others use it.
 //!
-//! It is all one transaction, which takes the store's lock first: no change is half made when a table is altered.
-//! Readers do not take the store's lock, but each statement that alters a table waits until no one reads it, and makes
-//! all others wait meanwhile. So such a wait is kept short: shorter than the time after which a server looks for
-//! deadlocks (`deadlock_timeout`, 1 s) and ends one of the transactions, which might be a request. If the wait was too
-//! short, the attempt is rolled back and repeated a moment later.
+//! It is all one transaction, which first takes `history_head` for itself. Every transaction of keyward uses that table
+//! before any other one, so that the migration waits until those that have begun are over, later ones wait until it is
+//! over, and no one holds a table for which the migration waits while waiting for one that the migration has.
+//!
+//! Everyone waits while it waits. So it waits only shortly, also because of others than keyward: less than the time
+//! after which a server looks for deadlocks (`deadlock_timeout`, 1 s) and ends one of the transactions, which might be a
+//! request. If the wait was too short, the attempt is rolled back and repeated a moment later.
 //!
 //! **The rule of compatibility.** A migration adds tables, columns with a constant default, and indexes. It does not
 //! rewrite a table: a transaction that began to read before would find it empty. It does not drop or rename anything
@@ -71,7 +73,7 @@ fn attempt(client: &Client, server: &Server, migrations: &[&str], known: Known) 
         return done(found.schema, found.schema);
     }
     check_owner(client, server)?;
-    client.query_each("SELECT seq FROM history_head FOR UPDATE", &[], |_| Ok::<_, StoreError>(()))?;
+    client.execute("LOCK TABLE history_head IN ACCESS EXCLUSIVE MODE", &[])?;
     // Another process may just have done it; then nothing is left to do, and the number stays.
     let found = versions_of(client, server)?;
     may_change(found)?;

@@ -5,6 +5,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use super::schema::with_store;
 use super::server::{OWNER, Signal, signal_to};
 use super::*;
 use crate::store::postgres::{CommitError, Deadlines};
@@ -73,7 +74,7 @@ fn a_silent_host_does_not_keep_anybody_from_the_next() {
 #[test]
 #[ignore = "needs postgresql"]
 fn each_wait_for_a_silent_session_ends_and_closes_the_connection() {
-    let postgres = Postgres::start();
+    let postgres = with_store();
     postgres.sql("keyward", "CREATE TABLE t (a bigint); GRANT ALL ON t TO ann");
     let stopped = |prepare: &dyn Fn(&Client)| {
         let client = over_socket(&postgres);
@@ -118,7 +119,7 @@ fn each_wait_for_a_silent_session_ends_and_closes_the_connection() {
 #[test]
 #[ignore = "needs postgresql"]
 fn rows_that_stop_coming_end_the_wait() {
-    let postgres = Postgres::start();
+    let postgres = with_store();
     let client = over_socket(&postgres);
     let pid = backend(&client);
     in_short(&client);

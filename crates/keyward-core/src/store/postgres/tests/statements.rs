@@ -4,17 +4,19 @@ use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::schema::with_store;
 use super::server::{OWNER, free_port, unprivileged};
 use super::*;
 use crate::store::db::Value;
-use crate::store::postgres::CommitError;
+use crate::store::postgres::{CommitError, Deadlines};
 
 fn with_table() -> Postgres {
     let postgres = Postgres::start();
     postgres.sql(
         "keyward",
         "CREATE SCHEMA keyward AUTHORIZATION ann; CREATE TABLE keyward.t (n bigint PRIMARY KEY, t text COLLATE \"C\", b bytea); \
-         ALTER TABLE keyward.t OWNER TO ann",
+         ALTER TABLE keyward.t OWNER TO ann; \
+         CREATE TABLE keyward.history_head (); ALTER TABLE keyward.history_head OWNER TO ann",
     );
     postgres
 }
@@ -200,6 +202,41 @@ fn a_session_begins_with_its_settings_and_so_does_each_transaction() {
     assert_eq!(setting(&client, "synchronous_commit"), "remote_apply");
     client.begin_write().unwrap();
     assert_eq!(setting(&client, "synchronous_commit"), "remote_apply");
+}
+
+/// A migration locks one table after the other. No transaction keeps it from that while it waits for the migration: all
+/// wait for it at the same table, before they hold another one.
+#[test]
+#[ignore = "needs postgresql"]
+fn every_transaction_takes_the_head_of_the_history_first() {
+    let postgres = with_store();
+    let client = over_socket(&postgres);
+    let held = || {
+        let sql = "SELECT coalesce(string_agg(relation::regclass::text || ' ' || mode, ', ' ORDER BY relation::regclass::text), '')
+                     FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation >= 16384";
+        tell(&client, sql)
+    };
+    client.begin_read().unwrap();
+    assert_eq!(held(), "history_head AccessShareLock");
+    client.rollback();
+    client.begin_copy(true).unwrap();
+    assert_eq!(held(), "history_head AccessShareLock");
+    client.rollback();
+    client.begin_count().unwrap();
+    assert_eq!(held(), "history_head AccessShareLock, key_use RowExclusiveLock");
+    client.rollback();
+    client.begin_change().unwrap();
+    assert_eq!(held(), "history_head RowShareLock, history_head_pkey RowShareLock");
+    client.rollback();
+    // And waits there while a migration has it.
+    let migration = over_socket(&postgres);
+    migration.begin_write().unwrap();
+    migration.execute("LOCK TABLE history_head IN ACCESS EXCLUSIVE MODE", &[]).unwrap();
+    for begin in [Client::begin_read, Client::begin_count, Client::begin_change] {
+        client.set_deadlines(Deadlines { statement: Duration::from_millis(100), ..Deadlines::default() });
+        assert!(begin(&client).is_err());
+        assert_eq!(postgres.sql(OWNER, "SELECT 1"), "1");
+    }
 }
 
 #[test]
