@@ -55,19 +55,20 @@ impl Presented {
     }
 }
 
+/// The row of the key with this name, with this id, or with a secret of this public id, in that order.
+const NAMED: &str = "coalesce((SELECT id FROM key WHERE name = ?1),
+                              (SELECT id FROM key WHERE public_id = ?1),
+                              (SELECT key FROM secret WHERE public_id = ?1))";
+
 /// The key with this name, with this id, or with a secret of this public id, in that order.
 pub(super) fn find(conn: &Conn, text: &str) -> Result<Option<Key>, StoreError> {
-    for condition in [
-        "WHERE k.name = ?1",
-        "WHERE k.public_id = ?1",
-        "WHERE k.id = (SELECT s.key FROM secret s WHERE s.public_id = ?1)",
-    ] {
-        let found = conn.optional(&select_key("", condition), &[text.into()], rows::key)?;
-        if found.is_some() {
-            return Ok(found);
-        }
-    }
-    Ok(None)
+    conn.optional(&select_key("", &format!("WHERE k.id = {NAMED}")), &[text.into()], rows::key)
+}
+
+/// The id of the key that [`find`] finds.
+pub(super) fn id_of(conn: &Conn, text: &str) -> Result<Option<Id>, StoreError> {
+    let sql = format!("SELECT public_id FROM key WHERE id = {NAMED}");
+    conn.optional(&sql, &[text.into()], |row| row.parsed(0))
 }
 
 /// The key with this name, even if it equals another key's id.
@@ -146,17 +147,6 @@ pub(super) fn id_is_taken(conn: &Conn, id: &Id) -> Result<bool, StoreError> {
         "SELECT CASE WHEN EXISTS (SELECT 1 FROM key WHERE public_id = ?1 OR name = ?1)
                        OR EXISTS (SELECT 1 FROM secret WHERE public_id = ?1) THEN 1 ELSE 0 END",
         &[id.into()],
-        |row| row.flag(0),
-    )
-}
-
-/// Whether a key has this name, or a key or a secret has it as its id.
-pub(super) fn names_something(conn: &Conn, name: &Name) -> Result<bool, StoreError> {
-    conn.alone(
-        "SELECT CASE WHEN EXISTS (SELECT 1 FROM key WHERE name = ?1)
-                       OR EXISTS (SELECT 1 FROM key WHERE public_id = ?1)
-                       OR EXISTS (SELECT 1 FROM secret WHERE public_id = ?1) THEN 1 ELSE 0 END",
-        &[name.into()],
         |row| row.flag(0),
     )
 }

@@ -55,8 +55,8 @@ impl Changes<'_> {
 
     pub(super) fn check_name_is_free(&self, name: &Name, own: Option<&Key>) -> Result<(), StoreError> {
         // An existing id counts as taken too: a key named like another key's id would be found instead of it.
-        match self.find(name.as_str())? {
-            Some(other) if own.is_none_or(|own| own.id != other.id) => {
+        match keys::id_of(self.conn(), name.as_str())? {
+            Some(other) if own.is_none_or(|own| own.id != other) => {
                 Err(StoreError::NameTaken { kind: "key", name: name.clone() })
             }
             _ => Ok(()),
