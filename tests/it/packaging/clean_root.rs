@@ -1,7 +1,7 @@
 //! The Debian package in a root where nothing else is: installed, used, upgraded, removed and purged.
 //!
-//! `tests/run` makes the root with debootstrap, once. No systemd runs in it; a stand-in for systemctl writes down what it
-//! is asked, where a test says that systemd runs.
+//! `tests/run` makes the root with debootstrap, once. No systemd runs in it (see `booted` for that); a stand-in for
+//! systemctl writes down what it is asked, where a test says that systemd runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,12 +10,12 @@ use super::{configuration_in_force, repository, stripped, target};
 use crate::harness::{Output, finish};
 
 /// A copy of the root, which goes when the test ends.
-struct Root {
+pub struct Root {
     folder: tempfile::TempDir,
 }
 
 /// A command as root: the tests may run as somebody who can become it.
-fn as_root(program: &str) -> Command {
+pub fn as_root(program: &str) -> Command {
     if rustix::process::geteuid().is_root() {
         return Command::new(program);
     }
@@ -24,7 +24,7 @@ fn as_root(program: &str) -> Command {
     command
 }
 
-fn done(command: &mut Command) -> Output {
+pub fn done(command: &mut Command) -> Output {
     let output = finish(command);
     assert_eq!(output.code, 0, "{command:?}: {output}");
     output
@@ -32,14 +32,19 @@ fn done(command: &mut Command) -> Output {
 
 impl Root {
     fn new() -> Self {
-        let made = target().join("tools/root");
+        Self::copy_of("root")
+    }
+
+    /// A copy of a root that `tests/run` has made.
+    pub fn copy_of(name: &str) -> Self {
+        let made = target().join("tools").join(name);
         assert!(made.join("var/lib/dpkg/status").exists(), "tests/run makes {}", made.display());
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         done(as_root("cp").arg("-a").arg(made).arg(folder.path().join("root")));
         Self { folder }
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    pub fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join("root").join(path.trim_start_matches('/'))
     }
 
@@ -75,7 +80,7 @@ chmod 755 /usr/local/bin/systemctl"#);
         self.sh("cat /asked; : > /asked")
     }
 
-    fn bring(&self, from: &Path, to: &str) {
+    pub fn bring(&self, from: &Path, to: &str) {
         done(as_root("cp").arg(from).arg(self.path(to)));
     }
 }
@@ -88,7 +93,7 @@ impl Drop for Root {
 }
 
 /// The package, as packaging/release builds it, but for the binary of the tests and quick compression.
-fn build(folder: &Path) -> PathBuf {
+pub fn build(folder: &Path) -> PathBuf {
     let package = folder.join("keyward.deb");
     let built = folder.join("built");
     std::fs::create_dir_all(built.join("release")).unwrap();

@@ -11,6 +11,8 @@ use crate::harness::{Sandbox, finish};
 use crate::ports::free_port;
 
 mod archive;
+#[cfg(target_os = "linux")]
+mod booted;
 mod clean_root;
 mod install;
 

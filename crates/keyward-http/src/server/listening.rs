@@ -82,6 +82,11 @@ pub(super) fn addresses(sockets: &[Listening]) -> Vec<String> {
     all.into_iter().map(|listening| listening.socket.shown(&listening.address)).collect()
 }
 
+/// Where it listens, as a sentence for systemd.
+pub(super) fn listens_at(sockets: &[Listening]) -> String {
+    format!("listening at {}", addresses(sockets).join(", "))
+}
+
 /// What is served, for the log.
 pub(super) fn served(sockets: &[Listening], config: &Config) -> Vec<(&'static str, Value)> {
     let with = |is_meant: fn(Duty) -> bool| {

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::config::{Address, Config};
 use super::listen::{Inherited, ListenError, Socket};
-use super::listening::{Duty, Listening, places, served};
+use super::listening::{Duty, Listening, listens_at, places, served};
 use super::loops::Loops;
 use super::settings::read_settings;
 use super::shared::Shared;
@@ -35,15 +35,17 @@ pub(super) fn reload(
             Err(error) => shared.log.event("error", "log_error", &[("message", error.to_string().into())]),
         }
     }
+    let mut status = listens_at(sockets);
     match result {
         Ok(()) => shared.log.event("info", "reload", &served(sockets, &shared.settings().config)),
         Err(message) => {
             shared.config_failures.fetch_add(1, Ordering::Relaxed);
             let fields = [("message", message.into()), ("kept", "the former configuration".into())];
             shared.log.event("error", "reload", &fields);
+            status.push_str("; the former configuration is still used, see the log");
         }
     }
-    systemd::ready("serving");
+    systemd::ready(&status);
 }
 
 /// What a reload does to the sockets. Everything that can fail is done while planning.

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::config::Config;
 use super::listen::Inherited;
-use super::listening::{Listening, addresses, places, served};
+use super::listening::{Listening, addresses, listens_at, places, served};
 use super::loops::{Loop, Loops, turn};
 use super::reload::reload;
 use super::settings::{read_secret, read_settings};
@@ -141,7 +141,7 @@ impl Server {
             fields.push(("stale_for_seconds", stale_for.as_secs_f64().into()));
         }
         shared.log.event("info", "start", &fields);
-        systemd::ready(&format!("listening at {}", addresses(&sockets).join(", ")));
+        systemd::ready(&listens_at(&sockets));
 
         let control = event_loop()?;
         let mut is_hurried = control.block_on(async {
