@@ -11,7 +11,7 @@ use jiff::ToSpan as _;
 use keyward_core::rules::token::{Id, Secret};
 use serde_json::{Value, json};
 
-use crate::harness::{Output, Sandbox, finish, finish_with};
+use crate::harness::{Output, Sandbox, finish, finish_with, words};
 use crate::pty::Screen;
 
 /// A folder to look through, beside the store.
@@ -476,6 +476,10 @@ fn what_is_not_looked_into_is_told() {
     put(&tree, "b.zip", b"PK\x03\x04rest");
     let output = sandbox.run(&format!("scan {tree}"));
     assert!(output.stderr.contains("2 compressed files were not looked into"), "{output}");
+    let output = sandbox.run_args(&words("scan -"), b"\x1f\x8b\x08rest");
+    assert!(output.stderr.contains("warning: standard input is compressed; unpack it first: "), "{output}");
+    let output = sandbox.run_args(&words("scan - --json"), b"\x1f\x8b\x08rest");
+    assert!(output.stderr.starts_with(r#"{"warning":{"code":"compressed","message":""#), "{output}");
     let output = sandbox.run(&format!("scan {tree} {tree}/nosuch --json"));
     assert!(output.stderr.starts_with(r#"{"warning":{"code":"unread","message":""#), "{output}");
     assert_eq!((output.code, output.stdout.as_str()), (1, "[]\n"));

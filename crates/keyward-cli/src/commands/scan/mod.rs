@@ -301,9 +301,16 @@ impl Sum<'_> {
             if told.is_ok() { Ok(()) } else { Err(ErrorKind::Other.into()) }
         });
         told?;
-        read.map(drop).map_err(|error| {
+        let is_compressed = read.map_err(|error| {
             Error::new(Code::InvalidValue, format!("standard input cannot be read: {error}"))
                 .hint("what was found before that was told; name a file instead of -")
-        })
+        })?;
+        if is_compressed {
+            session.terminal.warn_with_code(
+                "compressed",
+                "standard input is compressed; unpack it first: zcat FILE | keyward scan -",
+            );
+        }
+        Ok(())
     }
 }
