@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Span, Timestamp};
@@ -43,6 +43,7 @@ fn server() -> Option<String> {
 
 #[cfg(feature = "postgres")]
 fn schema() -> String {
+    use std::sync::atomic::AtomicU32;
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("s{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
