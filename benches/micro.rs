@@ -1,5 +1,4 @@
-//! The pieces of a verification, one by one: `cargo bench --bench micro`, or with the name of a piece for only that
-//! one.
+//! The pieces of a verification, one by one: `cargo bench --bench micro`; add the name of a piece to run only that.
 
 use std::hint::black_box;
 
@@ -25,7 +24,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// One Argon2id at the default cost.
+/// One Argon2id hash at the default cost.
 fn hash(criterion: &mut Criterion, secret: &Secret) -> Result<()> {
     let hashed = HashedSecret::new(secret, [7; 16], Cost::default())?;
     let mut group = criterion.benchmark_group("hash");

@@ -117,7 +117,7 @@ pub fn request(data: &[u8]) -> &'static str {
     // The method is free text, and is meant to be seen.
     hidden(credential, &format!("{head:?}").replace(&format!("{:?}", head.method), ""));
 
-    // Which of two credentials counts would depend on the reader.
+    // Otherwise, which of two credentials counts would depend on the reader.
     let other = if credential.expose() == "other" { "another" } else { "other" };
     for place in [end.before, end.first_field] {
         let two = [&data[..place], format!("x-api-key: {other}\r\n").as_bytes(), &data[place..]].concat();
@@ -308,7 +308,7 @@ pub fn dotenv(data: &[u8]) -> &'static str {
         assert_eq!(added, format!("{end_of_text}{}={value}{end}", name.as_str()));
         return "added";
     };
-    // The text after the last value stays, and so does, in order, the text around the others.
+    // The text after the last value stays, and the text around the others stays in order.
     let place = last.as_ptr().addr() - text.as_ptr().addr();
     let behind = &text[place + last.len()..];
     let space = if behind.starts_with('#') { " " } else { "" };
@@ -529,7 +529,7 @@ fn empty(prefix: &str) -> Present {
     present
 }
 
-/// A store in which these steps were made.
+/// A store after these steps.
 fn made(steps: &[Step], now: Timestamp) -> Present {
     let mut present = empty("third");
     for step in steps {
@@ -552,7 +552,7 @@ fn written(present: &Present) -> [String; 2] {
     [toml, Value::Object(json).to_string()]
 }
 
-/// An address in the form that a network shows it.
+/// An address as a network prints it.
 fn single(address: &str) -> String {
     let address = address.parse::<IpAddr>().unwrap().to_canonical();
     format!("{address}/{}", number(address).1)

@@ -1,5 +1,5 @@
-//! What must be true of the guard's parsers (`crates/keyward-http`) for any input. As in `checks.rs`, each function
-//! panics if a property does not hold, and returns in one word how the input was read.
+//! What must hold for the guard's parsers (`crates/keyward-http`) with any input. As in `checks.rs`, each function
+//! panics if a property fails, and returns in one word how the input was read.
 
 use std::net::IpAddr;
 use std::str::from_utf8;
@@ -52,7 +52,7 @@ fn in_dialect(dialect: Dialect, rest: &str, single: &[&'static str], headers: &H
     let uri = Uri::from_static("/");
     let read = |headers: &HeaderMap| head(&uri, headers).facts(dialect, rest, &proxies).map(owned);
     let found = read(headers);
-    // Other headers do not count.
+    // Other headers are ignored.
     let mut other = headers.clone();
     for name in FOREIGN.into_iter().chain(SINGLE.iter().flat_map(|(_, names)| names.iter().copied())) {
         if !single.contains(&name) {
@@ -60,7 +60,7 @@ fn in_dialect(dialect: Dialect, rest: &str, single: &[&'static str], headers: &H
         }
     }
     assert_eq!(found, read(&other), "{dialect:?} reads what is the client's");
-    // A header that occurs twice is refused, whatever it is.
+    // A repeated header is refused, whatever its value.
     for name in single.iter().filter(|name| headers.contains_key(**name)) {
         let mut twice = headers.clone();
         twice.append(*name, headers[*name].clone());
@@ -106,8 +106,8 @@ fn owned(facts: Facts<'_>) -> Owned {
 }
 
 /// Checks the endpoints and [`Routes::policy`] with a host in the first line and a path in the second. The routes guard
-/// the host `admin.example.org` and the path `/admin`: a request with another policy is for neither, however it is
-/// read.
+/// the host `admin.example.org` and the path `/admin`: a request that gets another policy must reach neither, however
+/// it is read.
 pub fn routes(data: &[u8]) -> &'static str {
     let Ok(text) = from_utf8(data) else { return "not_utf8" };
     let (host, target) = text.split_once('\n').unwrap_or(("api.example.org", text));
@@ -185,7 +185,7 @@ fn decoded(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether the path leads to `/admin` or below it, when empty and dot segments are resolved.
+/// Whether the path, after resolving empty and dot segments, leads to `/admin` or below it.
 fn is_below_admin(path: &[u8]) -> bool {
     let mut segments: Vec<&[u8]> = vec![];
     for segment in path.split(|&byte| byte == b'/') {
@@ -205,7 +205,7 @@ pub fn configuration(data: &[u8]) -> &'static str {
     assert_eq!(found, Config::parse(text), "one text was read in two ways");
     match found {
         Ok(config) => {
-            // With an unknown table appended, it is refused.
+            // An unknown table makes it invalid.
             assert!(Config::parse(&format!("{text}\n[there_is_no_such_table]\n")).is_err());
             match config.check() {
                 Ok(()) => {

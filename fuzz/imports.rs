@@ -1,4 +1,4 @@
-//! What has to be true of the readers of `keyward import`.
+//! What must hold for the readers of `keyward import`.
 
 use std::io::{BufReader, Cursor};
 
@@ -7,7 +7,7 @@ use keyward_core::rules::imported::{ImportedText, is_guessable};
 use keyward_core::rules::plain::PlainText as _;
 use serde_json::Value;
 
-/// Checks the reader of JSON lines: a record says what the JSON of its line says to another parser.
+/// Checks the reader of JSON lines: a record says what another parser reads from its line.
 pub fn import_lines(data: &[u8]) -> &'static str {
     let lines: Vec<&[u8]> =
         data.strip_prefix("\u{feff}".as_bytes()).unwrap_or(data).split(|byte| *byte == b'\n').collect();
@@ -20,14 +20,14 @@ pub fn import_lines(data: &[u8]) -> &'static str {
     })
 }
 
-/// Checks the reader of tables: what a record says stands in the table, on the line that is told or behind it.
+/// Checks the reader of tables: what a record says is in the table, on the reported line or after it.
 pub fn import_table(data: &[u8]) -> &'static str {
     let starts: Vec<usize> = std::iter::once(0)
         .chain(data.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(place, _)| place + 1))
         .collect();
     read(Format::Csv, data, &|number, name, secret| {
         let start = starts[usize::try_from(number).unwrap() - 1];
-        // Quotation marks inside of a cell stand twice.
+        // Quotation marks inside a cell are doubled.
         let rest: Vec<u8> = data[start..].iter().copied().filter(|byte| *byte != b'"').collect();
         let stands = |text: &str| {
             let text: Vec<u8> = text.bytes().filter(|byte| *byte != b'"').collect();
@@ -83,10 +83,10 @@ fn told(format: Format, data: &[u8], check: &dyn Fn(u64, &str, Option<&str>)) ->
     (lines, how)
 }
 
-/// What a message shows as an example of a hash.
+/// The example hash that messages show.
 const EXAMPLE: &str = "$argon2id$v=19$m=19456,t=2,p=1$SALT$HASH";
 
-/// A message repeats no word of the input that may be a secret.
+/// A message never repeats a word of the input that may be a secret.
 fn silent(message: &str, data: &[u8]) {
     let message = message.replace(EXAMPLE, "");
     let words = data.split(|byte| !byte.is_ascii_graphic() || b"\"'{}[],:\\".contains(byte));

@@ -1,5 +1,5 @@
-//! What must be true, for any input, of the texts with the place of a store on a server and its password. As in
-//! `checks.rs`, each function panics if a property does not hold, and returns in one word how the input was read.
+//! What must hold, for any input, for the URL of a store on a server and for the password file. As in `checks.rs`, each
+//! function panics if a property does not hold, and returns in one word how the input was read.
 
 use std::str::from_utf8;
 
@@ -35,7 +35,7 @@ pub fn url(data: &[u8]) -> &'static str {
     if url.has_password() { "with_password" } else { "url" }
 }
 
-/// Checks the password file: a line that matches is found, whatever follows it, and others do not count. The first line
+/// Checks the password file: a matching line is found, whatever follows it, and other lines are ignored. The first line
 /// of the input is a password, and the rest is a file.
 pub fn passfile(data: &[u8]) -> &'static str {
     let url: ServerUrl = "postgres://ann@db.example.org:5433/keys".parse().unwrap();
@@ -48,7 +48,7 @@ pub fn passfile(data: &[u8]) -> &'static str {
     let escaped: Vec<u8> =
         password.iter().flat_map(|byte| if b":\\".contains(byte) { vec![b'\\', *byte] } else { vec![*byte] }).collect();
     let with = |fields: &str| [fields.as_bytes(), &escaped, b"\n", file].concat();
-    // A line may end as on other systems, and an empty password counts as none.
+    // A line may end with CRLF, and an empty password counts as none.
     let expected = password.strip_suffix(b"\r").unwrap_or(password);
     let expected = (!expected.is_empty()).then_some(expected);
     for fields in

@@ -1,4 +1,4 @@
-//! `verify --batch`: different credentials, one credential repeated, and a key that is disabled meanwhile.
+//! `verify --batch`: different credentials, one credential repeated, and a key that is disabled during the run.
 
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::process::{Command, Stdio};
@@ -84,7 +84,7 @@ fn beside_jq(stores: &Stores, report: &mut Report) -> Result<()> {
     let (store, jq) = (stores.store(0), ["jq", "-c", ".credential"]);
     let keyward = [KEYWARD, "--store", &store, "verify", "--batch"];
     let (mut ours, mut theirs) = (vec![], vec![]);
-    // In turns, so that other load on the machine affects both.
+    // Alternately, so that other load on the machine affects both.
     for _ in 0..5 {
         ours.push(run(&stores.folder, &keyward, Some(&questions))?.time.as_secs_f64() * 1_000.0);
         theirs.push(run(&stores.folder, &jq, Some(&questions))?.time.as_secs_f64() * 1_000.0);
@@ -95,7 +95,7 @@ fn beside_jq(stores: &Stores, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// How long after the end of a `disable` in another process the last allowed line comes.
+/// The time from the end of a `disable` in another process to the last allowed line.
 fn disabled(stores: &Stores, report: &mut Report) -> Result<()> {
     let what = "`disable` during it: until the last line that is still allowed";
     if !report.wants(what) {
@@ -125,7 +125,7 @@ fn one_delay(store: &str, question: &str) -> Result<Duration> {
         scope.spawn(|| {
             let mut stdin = BufWriter::new(stdin);
             while !over.load(Ordering::Relaxed) {
-                // The reader ends when it sees that no more comes.
+                // The reader ends when the input does.
                 if stdin.write_all(question.as_bytes()).is_err() {
                     break;
                 }

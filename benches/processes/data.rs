@@ -1,7 +1,7 @@
-//! Stores for measuring: the same in each run, made through the library, and without an Argon2id hash for each key.
+//! Stores for benchmarks: the same in each run, made through the library, without an Argon2id hash for each key.
 //!
-//! Everything is made up. The share of keys that a filter finds does not depend on their number: a hundred of a
-//! million, one of ten thousand, and so on.
+//! All data is made up. A filter matches the same share of keys at every size: a hundred in a million, one in ten
+//! thousand, and so on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,15 +20,15 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 /// The salt of every hash: printable, because Debian's argon2 takes it as an argument.
 pub(crate) const SALT: &str = "salt-of-benches!";
-/// Keys in one transaction.
+/// Keys per transaction.
 const AT_ONCE: usize = 50_000;
-/// When all of it is made: 2026-01-01.
+/// The creation time of everything: 2026-01-01.
 const MADE_AT: i64 = 1_767_225_600;
 /// Seconds in a week.
 const WEEK: i64 = 7 * 24 * 60 * 60;
 
-/// Makes the store at `path` with this many keys. The first `genuine` of them have verifiable secrets, which are
-/// returned; all others share a hash without a secret.
+/// Makes the store at `path` with this many keys, and returns the secrets of the first `genuine` ones. All others
+/// share a hash without a secret.
 pub(crate) fn make(path: &Path, keys: usize, genuine: usize) -> Result<Vec<Secret>> {
     let now = Timestamp::from_second(MADE_AT)?;
     let stamp = Stamp { now, actor: None };
@@ -71,8 +71,8 @@ pub(crate) fn name(number: usize) -> Result<Name> {
     Ok(format!("{kind}-{number:07}").parse()?)
 }
 
-/// What the key with this number may do: one in ten thousand has the scope `s`, and one in ten has an end, spread
-/// evenly over the weeks of twenty years. Verified keys have no other restrictions.
+/// The settings of the key with this number: one in ten thousand has the scope `s`, and one in ten expires, spread
+/// evenly over the weeks of twenty years. Genuine keys have no other restrictions.
 fn settings(number: usize, is_genuine: bool) -> Result<Settings> {
     let mut settings = Settings::with_prefix("kw".parse()?);
     settings.group = number.is_multiple_of(4).then(|| format!("group-{}", number % 16).parse()).transpose()?;

@@ -1,4 +1,4 @@
-//! Keys of another system: how fast they are taken over, and what it costs to verify one among a million.
+//! Keys from another system: how fast they are imported, and what it costs to verify one among a million.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,10 +22,10 @@ use crate::report::{Bound, Report};
 use crate::stores::Stores;
 use crate::writes::steady_hash;
 
-/// Texts that are hashed: a part of the hundred thousand of the promise, of which each costs the same.
+/// Texts to hash: a sample of the promised hundred thousand, each of which costs the same.
 const TEXTS: usize = 5_000;
 const MILLION: usize = 1_000_000;
-/// How many of the million are verified, and as many that nobody has.
+/// How many of the million are verified, and how many unknown ones.
 const ASKED: usize = 200;
 
 /// Measures the import, and the verifications.
@@ -75,8 +75,8 @@ fn texts(stores: &Stores, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// A store with a million imported keys, of which a few hundred are kept as an Argon2id of their text and all others as one
-/// of another text; and what the import took.
+/// A store with a million imported keys, and what the import took. A few hundred have an Argon2id hash of their own
+/// text, all others that of another text.
 fn million(stores: &Stores) -> Result<(PathBuf, Run)> {
     let (path, records) = (stores.folder.join("imported.db"), stores.folder.join("imported.jsonl"));
     let _ = fs::remove_file(&path);

@@ -1,6 +1,6 @@
-//! Measures what keyward promises about its speed: whole processes, each beside its peer in the same run.
+//! Measures what keyward promises about its speed: whole processes, each compared with its peer in the same run.
 //!
-//! `benches/run` starts it, with the peers installed, and says more. With words as arguments, it measures only rows
+//! `benches/run` starts it with the peers installed, and explains more. With words as arguments, it measures only rows
 //! whose names contain one of them, and reuses the stores of the last run.
 
 #![allow(
@@ -32,7 +32,7 @@ use anyhow::Result;
 use report::Report;
 use stores::Stores;
 
-/// The binary that is measured.
+/// The measured binary.
 const KEYWARD: &str = env!("CARGO_BIN_EXE_keyward");
 
 fn main() -> Result<()> {

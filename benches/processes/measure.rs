@@ -50,7 +50,7 @@ pub(crate) fn medians<const N: usize>(folder: &Path, times: Times, lines: [&Line
     let report = folder.join("hyperfine.json");
     let mut all = [const { vec![] }; N];
     for round in 0..times.rounds {
-        // Each of them comes first equally often, because the first one finds the machine in another state.
+        // Each comes first equally often, because the first one finds the machine in another state.
         let mut order: [usize; N] = std::array::from_fn(|place| place);
         order.rotate_left(round as usize % N);
         let mut hyperfine = Command::new("hyperfine");

@@ -1,4 +1,4 @@
-//! The tables: what was measured, beside what was promised.
+//! The tables: measurements next to their targets.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-/// What must be reached.
+/// The target for a measurement.
 #[derive(Clone, Copy)]
 pub(crate) enum Bound {
     /// At most this much.
@@ -24,7 +24,7 @@ impl Bound {
     }
 }
 
-/// The tables, as far as they are filled.
+/// The tables so far.
 #[derive(Default)]
 pub(crate) struct Report {
     wanted: Vec<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Empty tables, for rows whose names contain one of these words; without words, for all rows.
+    /// Empty tables for rows whose names contain one of these words, or for all rows if there are no words.
     pub(crate) fn new(wanted: Vec<String>) -> Self {
         Self { wanted, ..Self::default() }
     }
@@ -48,7 +48,7 @@ impl Report {
         wanted
     }
 
-    /// Adds a row: a number with its unit, its bound, and how it came about.
+    /// Adds a row: a number with its unit, its target, and how it was measured.
     pub(crate) fn row(&mut self, what: &str, measured: f64, unit: &str, bound: Bound, how: &str) {
         let sign = match bound {
             Bound::Most(_) => "≤",
@@ -63,13 +63,13 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Adds a row of two times and their ratio.
+    /// Adds a row with two times and their ratio.
     pub(crate) fn ratio(&mut self, what: &str, [own, peer]: [Duration; 2], most: f64) {
         let how = format!("{} : {}", milliseconds(own), milliseconds(peer));
         self.row(what, own.as_secs_f64() / peer.as_secs_f64(), "", Bound::Most(most), &how);
     }
 
-    /// Adds a row of times at growing sizes.
+    /// Adds a row of times at increasing sizes.
     pub(crate) fn grows(&mut self, what: &str, times: &[Duration]) {
         let times: Vec<String> = times.iter().map(|time| milliseconds(*time)).collect();
         let row = format!("| {what} | {} |", times.join(" | "));
@@ -77,7 +77,7 @@ impl Report {
         self.growth.push(row);
     }
 
-    /// Prints all of it as a Markdown document.
+    /// Prints the report as Markdown.
     pub(crate) fn print(&self) -> Result<()> {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let cpu = read("/proc/cpuinfo");
@@ -111,7 +111,7 @@ fn shown(number: f64, unit: &str) -> String {
     if number >= 1_000.0 { format!("{}{unit}", plain(number.round())) } else { format!("{number:.2}{unit}") }
 }
 
-/// A number with commas between its thousands.
+/// A number with thousands separators.
 fn plain(number: f64) -> String {
     let text = number.to_string();
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));

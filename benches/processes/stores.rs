@@ -1,4 +1,4 @@
-//! The locations of the stores for measuring.
+//! The locations of the stores to measure.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

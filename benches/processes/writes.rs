@@ -59,12 +59,12 @@ pub(crate) fn measure(stores: &Stores, report: &mut Report) -> Result<()> {
     apply(stores, report)
 }
 
-/// The peer, which prints only the hash: in this form it computes one, and in the others two.
+/// The peer, printing only the hash: in this form it computes one hash, in the others two.
 fn argon2(output: &str) -> [&str; 12] {
     ["argon2", SALT, "-id", "-t", "2", "-k", "19456", "-p", "1", "-l", "32", output]
 }
 
-/// Checks that the comparison is fair: the peer makes exactly the hash that is in the store.
+/// Checks that the comparison is fair: the peer computes exactly the hash in the store.
 fn check_peer(secret: &Path, store: &str) -> Result<()> {
     let made = Command::new("argon2").args(&argon2("-e")[1..]).stdin(std::fs::File::open(secret)?).output()?;
     let query = "SELECT hash FROM secret ORDER BY id LIMIT 1";

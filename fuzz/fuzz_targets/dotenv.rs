@@ -1,4 +1,4 @@
-//! Dotenv files: one variable is set, and everything else stays.
+//! Dotenv files: setting one variable leaves everything else unchanged.
 
 #![no_main]
 

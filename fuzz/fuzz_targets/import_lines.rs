@@ -1,4 +1,4 @@
-//! Records of keys of another system, as JSON lines.
+//! Another system's key records, as JSON lines.
 
 #![no_main]
 

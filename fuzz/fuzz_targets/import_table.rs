@@ -1,4 +1,4 @@
-//! Records of keys of another system, as a CSV.
+//! Key records of another system, as CSV.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Secrets in any bytes.
+//! Finding secrets in arbitrary bytes.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The file with passwords for servers.
+//! The password file for servers.
 
 #![no_main]
 

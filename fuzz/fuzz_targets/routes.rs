@@ -1,4 +1,4 @@
-//! Targets of the guard, and the hosts and paths that routes tell apart.
+//! Targets of the guard, and the hosts and paths that routes distinguish.
 
 #![no_main]
 

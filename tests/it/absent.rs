@@ -1,4 +1,4 @@
-//! Filters that name something that nothing has: the answer is empty, and says so.
+//! Filters for a value that nothing has: the result is empty, and a note says why.
 
 use crate::harness::{Output, Sandbox};
 
@@ -12,7 +12,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// What is said of the filter, in all forms.
+/// The notes about a filter, checked in all output forms.
 fn said(sandbox: &Sandbox, line: &str, is_history: bool) -> (Output, Vec<String>) {
     let output = sandbox.run(line);
     assert_eq!((output.code, output.stdout.as_str()), (0, ""), "{line}: {output}");
@@ -52,7 +52,7 @@ fn a_list_says_what_no_key_has() {
         ("--owner bob", &["no key has the owner bob"]),
         ("--group ci", &["no key has the group ci"]),
         ("--role viewer --scope res", &["no key has the role viewer", "no key has the scope res; did you mean rest?"]),
-        // Each of these is there; only no key has all of it, or none is in that state.
+        // Each of these values exists, but no key has all of them, or none is in that state.
         ("--scope rest --state disabled", &[]),
         ("--scope rest --label team=web --name d* --owner ann --state expired", &[]),
         ("--state suspended", &[]),
@@ -61,7 +61,7 @@ fn a_list_says_what_no_key_has() {
     ] {
         assert_eq!(said(&sandbox, &format!("list {flags}"), false).1, notes, "{flags}");
     }
-    // Nothing is said of what is found, and of nobody who is not there: that is an error.
+    // There are no notes about matches. An unknown owner is an error.
     for flags in ["", "--scope rest", "--level A", "--label team", "--owner ann", "--name dep*"] {
         let output = sandbox.run(&format!("list {flags}"));
         assert_eq!(
@@ -72,7 +72,7 @@ fn a_list_says_what_no_key_has() {
     }
     assert_eq!(sandbox.run("list --owner nobody --json").error()["code"], "not_found");
     assert_eq!(sandbox.run("list --scope res --fail-if-any").code, 0);
-    // An empty store has nothing to say about.
+    // An empty store gets no notes about the filter.
     let empty = Sandbox::new();
     let nothing = "there are no keys yet; make the first one with: keyward create first-key";
     assert_eq!(empty.run("list").stderr, empty.looked_at(nothing) + "\n");
@@ -108,7 +108,7 @@ fn a_history_says_what_nothing_tells_of() {
             "{flags}: {output}"
         );
     }
-    // Who did something and is gone by now is somebody all the same; an action that only another version knows is one.
+    // A deleted actor still counts as known, and so does an action from another version.
     sandbox.run("edit deploy --owner bob");
     sandbox.run("user delete ann");
     assert_eq!(sandbox.run("history --by ann").code, 0);

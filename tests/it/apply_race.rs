@@ -1,5 +1,4 @@
-//! `apply` beside others who write: it plans again where the plan is another by now, and is not held up by what is not
-//! in its manifest.
+//! `apply` next to other writers: it plans again if the plan has changed, and ignores changes outside its manifest.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::harness::{Output, Sandbox, binary, finish, words};
 use crate::pty::Screen;
 
-/// Runs `write` again and again on threads of their own until `read` is done; returns how often it ran.
+/// Runs `write` repeatedly on separate threads until `read` is done; returns how often it ran.
 fn beside<T>(writers: usize, write: impl Fn(usize, usize) + Sync, read: impl FnOnce() -> T) -> (T, usize) {
     let (over, count) = (AtomicBool::new(false), AtomicUsize::new(0));
     let work = |writer| {
@@ -70,7 +69,7 @@ fn what_others_change_that_is_not_in_the_manifest_holds_nothing_up() {
     }
 }
 
-/// Here others change what is in the manifest, too, so that the plan is another one again and again.
+/// Here others also change what is in the manifest, so that the plan keeps changing.
 #[test]
 fn a_plan_that_is_another_by_now_is_made_again() {
     let sandbox = Sandbox::new();
@@ -90,7 +89,7 @@ fn a_plan_that_is_another_by_now_is_made_again() {
     }
 }
 
-/// The same manifest by several at once: one makes the keys, and the others find them made.
+/// Several apply the same manifest at once: one creates the keys, and the others find them there.
 #[test]
 fn many_that_apply_one_manifest_at_once_all_succeed() {
     for deliver in
@@ -126,7 +125,7 @@ fn many_that_apply_one_manifest_at_once_all_succeed() {
 fn it_gives_up_after_five_more_plans_and_says_so() {
     let sandbox = Sandbox::new();
     sandbox.mint("shared");
-    // While the secret of another key is delivered, the store changes, each time.
+    // The store changes each time another key's secret is delivered.
     let keyward = sandbox.binary("").get_program().to_str().unwrap().to_owned();
     let count = sandbox.path("count").display().to_string();
     let command = format!(
@@ -150,7 +149,7 @@ fn a_failure_that_has_nothing_to_do_with_others_is_not_tried_again() {
     let count = sandbox.path("count").display().to_string();
     sandbox.mint("other");
     let keyward = sandbox.binary("").get_program().to_str().unwrap().to_owned();
-    // A second passes, and a duration still means the same moment.
+    // A second passes, but a duration still means the same moment.
     let command = format!("echo >>{count}; {keyward} edit other --description x; sleep 1.1; exit 3");
     let text = format!("[[key]]\nname = 'new'\nexpires_at = '90d'\ndeliver = {{ secret_to = '''{command}''' }}\n");
     let mut apply = sandbox.binary(&format!("apply {} --json", manifest(&sandbox, &text)));
@@ -185,14 +184,14 @@ fn who_confirmed_a_plan_is_shown_another_one_and_asked_again() {
     screen.wait_for("the store changed in the meantime");
     screen.wait_for("- delete key late");
     screen.wait_for("Delete 3 things permanently?");
-    // This changes nothing about the plan, so nobody is asked again. Nor does time.
+    // Neither this nor the time that passes changes the plan, so there is no second prompt.
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     in_between(&sandbox, "settings set query-credentials refuse");
     screen.press("y\r");
     assert_eq!(screen.end(), 0, "{}", screen.text());
     assert_eq!(sandbox.run("list -q").stdout, "kept\n");
 
-    // Who says no to the second has changed nothing.
+    // Answering no to the second prompt changes nothing.
     sandbox.mint("a");
     let mut screen = Screen::start(&sandbox.store(), &format!("apply {file} --prune"), 100);
     screen.wait_for("Delete 1 thing permanently?");

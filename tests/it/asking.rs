@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How many times it is looked whether something has happened, and how long it takes from one look to the next.
+/// How many times a condition is polled, and the interval between polls.
 const LOOKS: u32 = 400;
 const BETWEEN: Duration = Duration::from_millis(50);
-/// Longer than any answer takes, and short enough for a test that fails.
+/// Longer than any answer takes, yet short enough for a failing test.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where a server listens.
@@ -33,7 +33,7 @@ impl Running {
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 
-    /// Starts it, and waits until it takes connections.
+    /// Starts it, and waits until it accepts connections.
     pub fn start_at(command: &mut Command, at: At<'_>) -> Self {
         let mut running = Self::start(command);
         until("it listens", || {
@@ -50,7 +50,7 @@ impl Running {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// Waits for its end, and returns the exit code.
+    /// Waits until it exits, and returns the exit code.
     pub fn end(mut self) -> Option<i32> {
         until("it ends", || self.0.try_wait().unwrap().is_some());
         self.0.wait().unwrap().code()
@@ -64,7 +64,7 @@ impl Drop for Running {
     }
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..LOOKS {
         if is_so() {
@@ -75,7 +75,7 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     panic!("given up waiting until {what}");
 }
 
-/// What is answered to a GET with these header lines.
+/// The answer to a GET with these header lines.
 pub fn get(at: At<'_>, path: &str, headers: &[&str]) -> Answer {
     let lines: String = headers.iter().flat_map(|line| [*line, "\r\n"]).collect();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n");

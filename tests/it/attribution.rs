@@ -1,4 +1,4 @@
-//! A leak that is found later can be attributed: the history of keys that are gone, by whatever is known of them.
+//! A leak that is found later can be attributed: the history finds deleted keys by anything known about them.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ fn id_of(sandbox: &Sandbox, name: &str) -> String {
     sandbox.run(&format!("show {name} --json")).json()["id"].as_str().unwrap().to_owned()
 }
 
-/// The actions, and the ids of the keys that they are about.
+/// The actions, and the ids of their keys.
 fn told(sandbox: &Sandbox, text: &str) -> (Vec<String>, BTreeSet<String>) {
     let output = sandbox.run(&format!("history {text} --json"));
     assert_eq!(output.code, 0, "{text}: {output}");
@@ -50,13 +50,13 @@ fn a_key_that_is_gone_is_found_by_all_that_was_ever_known_of_it() {
     for text in known {
         let (actions, ids) = told(&sandbox, text);
         assert_eq!((actions.len(), &*actions[4], ids), (5, "key.delete", BTreeSet::from([id.clone()])), "{text}");
-        // A text that is no name of it says whose it is.
+        // If the text is not a name, the output says whose it is.
         let output = sandbox.run(&format!("history {text}"));
         assert_eq!(output.code, 0, "{output}");
         let says = output.stderr.contains(&format!("{text} is the public id of a secret of two ({id}), which is gone"));
         assert_eq!(says, ![&*id, "one", "two"].contains(&text), "{text}: {output}");
     }
-    // With filters, too; and what nobody ever had is still not there.
+    // It works with filters, too; unknown texts are still not found.
     assert_eq!(
         sandbox.run(&format!("history {} --action delete --json", known[3])).json().as_array().unwrap().len(),
         1
@@ -80,7 +80,7 @@ fn a_name_of_several_keys_shows_all_of_them_and_which_is_which() {
             _ => sandbox.run("disable deploy"),
         };
     }
-    // A name that a key has and that nothing was ever told of it under.
+    // One of the keys now has a name under which no event was recorded.
     let all: BTreeSet<_> = ids.iter().cloned().collect();
     let (actions, found) = told(&sandbox, "deploy");
     let expected = ["key.create", "key.delete", "key.create", "key.edit", "key.create", "key.disable"];
@@ -98,13 +98,13 @@ fn a_name_of_several_keys_shows_all_of_them_and_which_is_which() {
     check(sandbox.run("history deploy"));
     let narrow = StreamKinds { stdout_is_terminal: true, width: Some(60), ..StreamKinds::default() };
     check(sandbox.run_in(&words("history deploy --color never"), b"", &[], narrow));
-    // The later name of one of them is only its own.
+    // The later name of one of them finds only that one.
     let (actions, found) = told(&sandbox, "moved");
     assert_eq!((actions.len(), found), (2, BTreeSet::from([ids[1].clone()])));
     assert!(!sandbox.run("history moved").stdout.contains(&ids[1]));
 }
 
-/// One that is staged and of which nothing is told yet opens the door all the same.
+/// A staged secret works even before the history mentions it.
 #[test]
 fn a_secret_that_was_never_told_of_is_told_of_at_the_latest_with_the_end_of_its_key() {
     let sandbox = Sandbox::new();
@@ -123,7 +123,7 @@ fn a_secret_that_was_never_told_of_is_told_of_at_the_latest_with_the_end_of_its_
     drop(store);
     let id = secret.id().to_string();
     assert_eq!(told(&sandbox, &id).0, ["key.create"]);
-    // It is retired with the others, and nobody is told.
+    // It is retired with the others, without an event.
     assert_eq!(sandbox.run("rotate deploy").code, 0);
     assert_eq!(told(&sandbox, &id).0, ["key.create", "key.rotate"]);
     sandbox.run("delete deploy --yes");

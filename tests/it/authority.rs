@@ -2,7 +2,7 @@
 
 use crate::harness::{Output, Sandbox, words};
 
-/// Who acts, next to a key in the role editor (rank 20).
+/// The actors, compared with a key that has the role editor (rank 20).
 const ACTORS: [(&str, &str); 8] = [
     ("", "nobody: the owner of the store"),
     ("lower", "a role below the key's, which manages keys"),
@@ -16,7 +16,7 @@ const ACTORS: [(&str, &str); 8] = [
 
 /// verb | nobody lower equal higher manages-nothing disabled no-role unknown
 ///
-/// `+` done, `c` role_ceiling, `n` not_permitted.
+/// `+` allowed, `c` role_ceiling, `n` not_permitted.
 const TABLE: &str = "
 create new                            | + + + + n n n n
 create new --role viewer              | + + + + n n n n
@@ -82,7 +82,7 @@ role delete unused --with-keys --yes  | + n n + n n n n
 tenant delete acme --with-keys --yes  | + n n + n n n n
 ";
 
-/// A store with a key in the role editor, one without a role, and all kinds of users.
+/// A store with a key that has the role editor, one without a role, and all kinds of users.
 fn sandbox() -> (Sandbox, String) {
     let sandbox = Sandbox::new();
     for line in [
@@ -155,7 +155,7 @@ fn a_new_key_belongs_to_who_made_it() {
     assert_eq!((&key["owner"], &key["tenant"], &key["created_by"]), (&"equal".into(), &"acme".into(), &"equal".into()));
     let key = act(&sandbox, "create theirs --owner lower", "equal", "").json()["key"].clone();
     assert_eq!((&key["owner"], &key["tenant"]), (&"lower".into(), &"acme".into()));
-    // A duplicate keeps every setting but those that are named.
+    // A duplicate keeps every setting that is not given explicitly.
     let key = act(&sandbox, "duplicate theirs copy", "higher", "").json()["key"].clone();
     assert_eq!((&key["owner"], &key["created_by"]), (&"lower".into(), &"higher".into()));
     let key = sandbox.run("create nobodys --json").json()["key"].clone();
@@ -170,7 +170,7 @@ fn the_history_says_who_and_the_environment_can_say_it_too() {
     let events = sandbox.run("history target --json").json();
     let last = events.as_array().unwrap().last().unwrap();
     assert_eq!((&last["actor"], &last["action"]), (&"higher".into(), &"key.disable".into()));
-    // The flag is nearer than the environment.
+    // The flag takes precedence over the environment.
     let output = sandbox.run_env("enable target --as equal", &[("KEYWARD_AS", "unknown")]);
     assert_eq!(output.code, 0, "{output}");
     let output = sandbox.run_env("enable target --json", &[("KEYWARD_AS", "a b")]);

@@ -1,4 +1,4 @@
-//! What is wrong gets its own error with a next step and the right code, and the store stays as it was.
+//! Each bad input gets its own error with a next step and the right code, and the store is unchanged.
 
 use crate::harness::{Output, Sandbox, words};
 

@@ -1,4 +1,4 @@
-//! `verify --batch`: a question a line, an answer a line.
+//! `verify --batch`: one question per line, one answer per line.
 
 use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -58,7 +58,7 @@ fn every_line_is_answered_in_order_and_one_that_is_wrong_ends_nothing() {
     }
     assert_eq!(sandbox.run("show a --json").json()["use_count"], 2);
 
-    // The same document as that of a single verification, with its number in front.
+    // The same document as for a single verification, with the line number in front.
     let mut single =
         sandbox.run_with("verify --json --no-record --ip 10.1.2.3 --method GET --transport http", &secret).json();
     let (_, batch) =
@@ -135,7 +135,7 @@ impl Conversation {
 }
 
 impl Conversation {
-    /// Asks nothing more, and lets it come to its end.
+    /// Sends no more questions and waits for it to exit.
     pub(crate) fn end(mut self) {
         drop(self.questions.take());
         self.child.wait().unwrap();
@@ -151,7 +151,7 @@ impl Drop for Conversation {
 
 #[test]
 fn what_another_process_changes_counts_from_the_next_line_on() {
-    // Who can only read the store reads it without locks, and hears of nothing by itself.
+    // A process that can only read the store reads it without locks, and is not notified of changes.
     for may_write in [true, false] {
         let sandbox = Sandbox::new();
         sandbox.run("user create ann");
@@ -161,7 +161,7 @@ fn what_another_process_changes_counts_from_the_next_line_on() {
         }
         let nobody = || unprivileged(&sandbox, "verify --batch");
         let mut conversation = if may_write { Conversation::start(&sandbox) } else { Conversation::start_as(nobody()) };
-        // More often than there are threads: each of them has looked by now.
+        // More often than there are threads, so that each has read the store.
         for _ in 0..20 {
             assert_eq!(conversation.ask(&secret), "allowed");
         }
@@ -182,7 +182,7 @@ fn what_another_process_changes_counts_from_the_next_line_on() {
     }
 }
 
-/// In a batch many answers of one key wait for their turn to renew its hash.
+/// In a batch, many answers about one key wait to renew its hash.
 #[test]
 fn one_hash_is_renewed_once() {
     let sandbox = Sandbox::new();

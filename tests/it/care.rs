@@ -1,5 +1,5 @@
-//! Looking after a store: what the history tells and proves, what a backup holds, what the doctor finds, and what
-//! hashes that somebody planted can do.
+//! Looking after a store: what the history shows and proves, what a backup holds, what the doctor finds, and what
+//! planted hashes can do.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -19,7 +19,7 @@ fn sql(store: &Path, statements: &str) {
     conn.execute_batch(statements).unwrap();
 }
 
-/// Runs a command that has to succeed.
+/// Runs a command, which must succeed.
 fn run(sandbox: &Sandbox, line: &str) -> Output {
     let output = sandbox.run(line);
     assert_eq!(output.code, 0, "{line}: {output}");
@@ -29,7 +29,7 @@ fn run(sandbox: &Sandbox, line: &str) -> Output {
 #[test]
 fn the_filters_of_the_history_agree_in_json_and_in_the_table() {
     let sandbox = Sandbox::new();
-    // Every line an hour after the one before; rows 1 (the hash parameters) to 10.
+    // Each line runs an hour after the one before; rows 1 (the hash parameters) to 10.
     for line in [
         "user create ann --role editor",
         "create deploy",
@@ -46,9 +46,9 @@ fn the_filters_of_the_history_agree_in_json_and_in_the_table() {
     }
     for (flags, rows) in [
         ("", "1 2 3 4 5 6 7 8 9 10"),
-        // A name that a key has now, that it had once, and an id.
+        // A key's current name.
         ("web", "4 6"),
-        // Of a name that two keys had, both.
+        // Former names, too; if two keys had the name, both are shown.
         ("deploy", "3 5 7 9 10"),
         ("release", "3 5 7 9"),
         ("--since 2h", "8 9 10"),
@@ -109,7 +109,7 @@ fn the_check_of_the_history_finds_every_change_and_says_what_it_cannot_find() {
     let columns = "at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id";
     let swap = "UPDATE history SET seq = -seq WHERE seq IN (2, 3);
                 UPDATE history SET seq = 5 + seq WHERE seq < 0";
-    // The first row that does not follow. Five rows: the settings and four keys.
+    // The check names the first row that breaks the chain. Five rows: the settings and four keys.
     for (what, change, row, says) in [
         ("changed: who", "UPDATE history SET actor = 'x' WHERE seq = 2", 2, "changed"),
         ("changed: when", "UPDATE history SET at = at - 1 WHERE seq = 5", 5, "changed"),
@@ -153,12 +153,12 @@ fn the_check_of_the_history_finds_every_change_and_says_what_it_cannot_find() {
         assert_eq!(error["code"], "store_corrupt", "{what}");
         let message = error["message"].as_str().unwrap();
         assert!(message.contains(&format!("at row {row},")) && message.contains(says), "{what}: {message}");
-        // The doctor finds the same, and the keys go on working.
+        // The doctor finds the same, and the keys can still be listed.
         let found = copy.run("doctor --json --fail-if-any");
         assert_eq!((found.code, finding(&found, "history")["level"].as_str()), (8, Some("problem")), "{what}");
         assert_eq!(copy.run("list -q").stdout, "a\nb\nc\nd\n", "{what}");
     }
-    // Who may write the file can write another chain, and that is said.
+    // Anyone who can write the file can replace the whole chain, and the output says so.
     let copy = sandbox.copy();
     sql(&copy.store(), "DELETE FROM history; DELETE FROM history_head");
     let output = run(&copy, "history --check");
@@ -166,7 +166,7 @@ fn the_check_of_the_history_finds_every_change_and_says_what_it_cannot_find() {
     assert!(output.stderr.contains("not detected: replacement of the whole history"), "{output}");
 }
 
-/// What the doctor says about one thing.
+/// The doctor's finding for one check.
 fn finding(output: &Output, check: &str) -> Value {
     let findings = output.json();
     let found = findings.as_array().unwrap().iter().find(|finding| finding["check"] == check);
@@ -191,7 +191,7 @@ const CHECKS: [&str; 15] = [
     "reserved_names",
 ];
 
-/// A store in which the doctor finds nothing: the default parameters, and a key that ends.
+/// A store in which the doctor finds nothing: default parameters, and a key that expires.
 fn healthy() -> Sandbox {
     let sandbox = Sandbox::empty();
     for line in ["user create ann", "tenant create acme", "create deploy --expires 60d --owner ann --tenant acme"] {
@@ -218,7 +218,7 @@ fn the_doctor_finds_nothing_in_a_fresh_and_in_a_healthy_store() {
     }
 }
 
-/// What brings a finding about.
+/// What causes a finding.
 enum Cause {
     Lines(&'static [&'static str]),
     Sql(&'static str),
@@ -226,7 +226,7 @@ enum Cause {
     Days(i64),
 }
 
-/// The check, how bad it is, a part of what is found and of what is to be done, and the cause.
+/// The check, its level, parts of the finding and of the remedy, and the cause.
 const FINDINGS: &[(&str, &str, &str, &str, Cause)] = &[
     ("permissions", "problem", "mode 644", "chmod 600", Cause::Mode("keys.db", 0o644)),
     ("permissions", "problem", "mode 660", "chmod 600", Cause::Mode("keys.db", 0o660)),
@@ -236,7 +236,7 @@ const FINDINGS: &[(&str, &str, &str, &str, Cause)] = &[
         "problem",
         "missing from index",
         "backup",
-        // What stands in the index is no longer what it is for.
+        // The content of the index no longer matches its definition.
         Cause::Sql(
             "PRAGMA writable_schema = ON;
              UPDATE sqlite_schema SET sql = replace(sql, 'created_at', 'name') WHERE name = 'key_by_creation'",
@@ -309,7 +309,7 @@ fn the_doctor_finds_each_thing_and_nothing_else() {
         assert!(found["remedy"].as_str().unwrap().contains(remedy) && found["meaning"].is_string(), "{check}: {found}");
         let names = if found["count"] == 1 { serde_json::json!(["deploy"]) } else { serde_json::json!([]) };
         assert_eq!(found["keys"], names, "{check}");
-        // What the cause brings about as well; everything else is found alone.
+        // Some causes bring a second finding; all others bring only their own.
         let also = match *check {
             "expired" => "unused",
             "unused" => "expired",
@@ -372,7 +372,7 @@ fn a_setting_takes_what_it_says_and_nothing_else() {
     ] {
         run(&sandbox, &format!("settings set {name} {value}"));
         assert_eq!(shown(field), json, "{name} {value}");
-        // What `list` shows in words, `set` takes.
+        // `set` accepts the words that `list` shows.
         let listed = run(&sandbox, "settings list").stdout;
         let line = listed.lines().find(|line| line.starts_with(name)).unwrap();
         assert_eq!(line.split_whitespace().nth(1), Some(value), "{listed}");
@@ -412,7 +412,7 @@ fn a_setting_takes_what_it_says_and_nothing_else() {
         }
     }
     assert_eq!((run(&sandbox, "settings list --json"), run(&sandbox, "history --json")), before);
-    // What is set twice is told once.
+    // Setting the same value twice is recorded once.
     run(&sandbox, "settings set prefix app");
     let told = || run(&sandbox, "history --action settings --json").json().as_array().unwrap().len();
     let once = told();
@@ -474,7 +474,7 @@ fn a_backup_while_others_write_is_of_one_moment() {
         let part = run(&sandbox, &at(path, "history --json")).json();
         let (part, whole) = (part.as_array().unwrap(), whole.as_array().unwrap());
         assert_eq!(part[..], whole[..part.len()], "the beginning of what happened");
-        // The keys are those of that moment: each creation that is told, and no other.
+        // The keys are those of that moment: exactly those whose creation the history shows.
         let told: Vec<_> = part
             .iter()
             .filter(|event| event["action"] == "key.create")
@@ -530,8 +530,8 @@ fn a_backup_replaces_nothing_and_leaves_nothing_unfinished() {
     assert_eq!((fs::read(path("file")).unwrap(), path("nothing").exists()), (b"mine".to_vec(), false));
     run(&sandbox, &format!("backup {}", path("linked/copy").display()));
     fs::remove_file(path("linked/copy")).unwrap();
-    // What a killed one left is no obstacle; nor is it followed.
-    // Of a process that has ended, and of one that has this number by now.
+    // Leftovers of a killed backup do not get in the way, and a link among them is not followed: one with the id of
+    // a process that has ended, and one with the id of a running process.
     fs::write(path("folder/.copy.keyward-4194305"), "half").unwrap();
     let other = format!(".other.keyward-{}", std::process::id());
     symlink(path("file"), path(&other)).unwrap();
@@ -544,7 +544,7 @@ fn a_backup_replaces_nothing_and_leaves_nothing_unfinished() {
         assert_eq!(fs::metadata(path(name)).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(run(&sandbox, &at(&path(name), "list -q")).stdout, "deploy\n");
     }
-    // A history that somebody changed does not keep a backup from being made; damage does.
+    // A backup is made even if the history was tampered with, but not if the store is damaged.
     sql(&sandbox.store(), "UPDATE history SET at = 0");
     run(&sandbox, &format!("backup {}", path("broken").display()));
     assert_eq!(sandbox.run(&at(&path("broken"), "history --check")).code, 6);
@@ -556,7 +556,7 @@ fn a_backup_is_restored_by_hand_as_the_manual_says() {
     let kept = sandbox.mint("kept");
     run(&sandbox, &format!("backup {}", sandbox.path("copy").display()));
     run(&sandbox, "disable kept");
-    // What is beside the store when a process that had it open was killed.
+    // The files left beside the store when a process that had it open was killed.
     let aside = sandbox.path("aside");
     fs::create_dir(&aside).unwrap();
     let held = rusqlite::Connection::open(sandbox.store()).unwrap();
@@ -587,8 +587,8 @@ fn a_backup_is_restored_by_hand_as_the_manual_says() {
     run(&sandbox, &at(&restored, "create new"));
     assert_eq!(finding(&run(&sandbox, &at(&restored, "doctor --json")), "integrity")["level"], "ok");
 
-    // Who forgets the second half of it: SQLite would take the stale log for that of the file beside it, and mix the two.
-    // It is noticed before that, the backup is as it was, and doing it right helps.
+    // Without the second half of it, SQLite would apply the stale log to the restored file, and mix the two. keyward
+    // notices before that and leaves the backup unchanged; restoring it correctly then works.
     let mixed = restore("mixed", false);
     for line in ["list --json", "doctor --json", "verify --json", "create x --json"] {
         let refused = sandbox.run(&at(&mixed, line));
@@ -602,7 +602,7 @@ fn a_backup_is_restored_by_hand_as_the_manual_says() {
     assert_eq!(sandbox.run_with(&at(&mixed, "verify -q"), &kept).code, 0);
 }
 
-/// Hashes that somebody wrote into the store. Whatever they ask for, there is no answer, soon and without memory.
+/// Hashes that someone planted in the store. Whatever they ask for, keyward refuses quickly and with little memory.
 #[test]
 #[ignore = "needs prlimit"]
 fn a_planted_hash_costs_nothing_and_says_nothing() {
@@ -659,7 +659,7 @@ fn a_planted_hash_costs_nothing_and_says_nothing() {
     }
     let limited = |line: &str, input: &str| {
         let mut command = Command::new("timeout");
-        // Five seconds of the processor, and less memory than two of these hashes ask for.
+        // Five seconds of CPU time, and less memory than two of these hashes ask for.
         command.args(["20", "prlimit", "--as=300000000", "--cpu=5"]).arg(sandbox.binary("").get_program());
         finish_with(command.args(words(line)).env("KEYWARD_STORE", sandbox.store()), input.as_bytes())
     };
@@ -678,7 +678,7 @@ fn a_planted_hash_costs_nothing_and_says_nothing() {
             assert_eq!(limited(line, "").code, 0, "{what}: {line}");
         }
     }
-    // The way out that the message names.
+    // The remedy that the message suggests.
     let output = run(&sandbox, "rotate deploy");
     assert_eq!(limited("verify -q", output.stdout.trim_end()).code, 0);
 }

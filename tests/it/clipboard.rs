@@ -60,7 +60,7 @@ fn the_reveal_copies_and_the_keeper_outlives_the_command() {
     let secret = server.pasted();
     assert_eq!(sandbox.reason("", &secret), "allowed");
 
-    // Another program's copy ends the keeper, and is left alone.
+    // When another program copies something, the keeper ends and leaves it there.
     let mut other = server.xclip(&["-in", "-loops", "1"]).stdin(Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut other.stdin.take().unwrap(), b"something else").unwrap();
     std::thread::sleep(Duration::from_millis(500));
@@ -107,7 +107,7 @@ fn what_was_copied_and_discarded_is_cleared_at_once() {
 
 #[test]
 fn a_display_that_never_answers_is_no_clipboard() {
-    // An X server's socket on which nobody reads. Linux has the name without a file.
+    // An X server's socket that nothing reads. On Linux, an abstract name needs no file.
     use std::os::linux::net::SocketAddrExt as _;
     let number = 40_000 + std::process::id() % 10_000;
     let address = std::os::unix::net::SocketAddr::from_abstract_name(format!("/tmp/.X11-unix/X{number}")).unwrap();
@@ -143,7 +143,7 @@ fn copy_delivers_to_the_clipboard_alone() {
     let secret = server.pasted();
     assert_eq!(sandbox.reason("", &secret), "allowed");
     assert!(!output.stdout.contains(&secret) && !output.stderr.contains(&secret));
-    // Nothing of it is in the arguments or the environment of the keeper.
+    // The secret is not in the keeper's arguments or environment.
     let keepers =
         Command::new("sh").args(["-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null"]).output().unwrap();
     assert!(String::from_utf8_lossy(&keepers.stdout).contains("hold-clipboard"), "the keeper is there to be looked at");
@@ -192,7 +192,7 @@ fn what_the_terminal_took_is_asked_for() {
     }
 }
 
-/// A Wayland compositor without a screen, that ends with the test.
+/// A headless Wayland compositor that ends with the test.
 struct Wayland {
     process: Child,
     folder: tempfile::TempDir,
@@ -200,7 +200,7 @@ struct Wayland {
 
 impl Wayland {
     fn start() -> Self {
-        /// Nobody. sway refuses to run as root.
+        /// The user `nobody`: sway refuses to run as root.
         const NOBODY: u32 = 65_534;
         let folder = tempfile::tempdir().unwrap();
         let mut command = if rustix::process::geteuid().is_root() {
@@ -261,7 +261,7 @@ fn wayland_keeps_the_secret_and_loses_it_in_time() {
     std::thread::sleep(Duration::from_millis(4500));
     assert_eq!(wayland.pasted(&["--no-newline"]), "");
 
-    // What another program copied is left alone.
+    // Another program's clipboard content stays.
     let output = finish(wayland.here(&mut sandbox.binary("rotate new --copy --clear-after 4s")));
     assert_eq!(output.code, 0, "{output}");
     let mut other = Command::new("wl-copy");

@@ -1,8 +1,7 @@
 //! A clipboard manager does not get the secret, under a real X server.
 //!
-//! The one here does what those of the desktops do: it keeps what is copied, except what is marked
-//! as a password (as Klipper does), and it takes over what a program that ends hands to it
-//! (freedesktop.org, "Clipboard Manager").
+//! This one acts like desktop clipboard managers: it keeps what is copied, except what is marked as a password (like
+//! Klipper), and takes over the clipboard from a program that exits (freedesktop.org, "Clipboard Manager").
 
 use std::process::Stdio;
 use std::sync::mpsc::{self, Receiver};
@@ -34,7 +33,7 @@ x11rb::atom_manager! {
     }
 }
 
-/// A program with a window, which is what can own a selection and ask for one.
+/// A program with a window, needed to own or request a selection.
 struct Peer {
     connection: RustConnection,
     window: Window,
@@ -51,7 +50,7 @@ impl Peer {
         Self { connection, window, atoms }
     }
 
-    /// What the owner of a selection answers, where there is one and it has that.
+    /// The answer of a selection's owner, if there is one and it offers this target.
     fn ask(&self, selection: Atom, target: Atom) -> Option<GetPropertyReply> {
         let Self { connection, window, atoms } = self;
         connection.convert_selection(*window, selection, target, atoms.ANSWER, CURRENT_TIME).ok()?;
@@ -87,9 +86,9 @@ enum Step {
     SawNoOwner,
 }
 
-/// Starts a manager, which ends with the server, and returns its steps.
+/// Starts a manager that ends with the server, and returns its steps.
 fn start_manager(server: &XServer) -> Receiver<Step> {
-    // It asks over a connection of its own, so that no event is lost while it waits for an answer.
+    // It asks over a separate connection, so that no event is lost while it waits for an answer.
     let (manager, reader) = (Peer::start(server), Peer::start(server));
     let Peer { connection, window, atoms } = manager;
     let every_change = SelectionEventMask::SET_SELECTION_OWNER
@@ -140,17 +139,17 @@ fn copy(server: &XServer, text: &str) {
 fn a_clipboard_manager_does_not_get_the_secret() {
     let server = XServer::start();
     let steps = start_manager(&server);
-    // All steps in their order: what is not named here did not happen.
+    // All steps in order: nothing else happened.
     let next = || steps.recv_timeout(Duration::from_secs(20)).unwrap();
 
-    // An ordinary copy it gets in both ways.
+    // It gets an ordinary copy both ways.
     copy(&server, "before");
     assert_eq!(next(), Step::Recorded("before".to_owned()));
     let other = Peer::start(&server);
     other.ask(other.atoms.CLIPBOARD_MANAGER, other.atoms.SAVE_TARGETS).unwrap();
     assert_eq!(next(), Step::TookOver("before".to_owned()));
 
-    // The keeper's time runs out.
+    // The keeper times out.
     let sandbox = Sandbox::new();
     let output = finish(sandbox.binary("create new --copy --clear-after 4s").env("DISPLAY", &server.display));
     assert_eq!(output.code, 0, "{output}");

@@ -1,4 +1,4 @@
-//! Clocks that are wrong by any amount: no command panics, none says "a bug", and none lets in what has ended.
+//! Clocks that are wrong by any amount: no command panics, reports "a bug", or accepts an expired key.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use keyward_core::rules::time::rfc3339;
 
 use crate::harness::{Output, Sandbox, finish, finish_with};
 
-/// What is done at such a time; each may be refused, and none is a bug.
+/// Commands to run at such a time; any may be refused, but none may hit a bug.
 const COMMANDS: [&str; 30] = [
     "create new",
     "create new2 --expires 90d --json",
@@ -47,7 +47,7 @@ fn is_sound(output: &Output, what: &str) {
     assert!(!output.stderr.contains("panic"), "{what}: {output}");
 }
 
-/// A store with keys of which one never expires, and one has ended for every clock behind 2026.
+/// A store with two keys: one never expires, and one has expired for every clock later than 2026.
 fn prepared() -> (Sandbox, String, String) {
     let sandbox = Sandbox::new();
     let never = sandbox.mint("eternal");
@@ -97,7 +97,7 @@ fn a_clock_at_either_end_of_all_times_is_no_bug() {
     }
 }
 
-/// What would be found within some days of an end of all times is what lies there, and not everything.
+/// A window of days at either end of the time range matches what lies in it, and not everything.
 #[test]
 fn a_window_that_reaches_beyond_all_times_is_still_a_window() {
     let (sandbox, ..) = prepared();
@@ -111,7 +111,7 @@ fn a_window_that_reaches_beyond_all_times_is_still_a_window() {
     assert_eq!((&soon["level"], &soon["count"]), (&"ok".into(), &0.into()));
 }
 
-/// A clock for real programs: every second that the system's own type can tell.
+/// A clock for real programs: any second that the system's type can hold.
 const SHIM: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -144,7 +144,7 @@ fn the_real_binary_takes_any_clock() {
     let at = |command: &mut Command, second: i64| {
         command.env("LD_PRELOAD", &library).env("CLOCK_SECOND", second.to_string());
     };
-    // The shim works, or this proves nothing.
+    // Without a working shim, this proves nothing.
     let sandbox = Sandbox::empty();
     let mut create = sandbox.binary("create a --json --expires 90d");
     at(&mut create, 1_000_000_000);

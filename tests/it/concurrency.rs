@@ -126,7 +126,7 @@ impl Paths {
     }
 }
 
-/// A long history takes a while to check, and there is a change in nearly every such while.
+/// A long history takes a while to check, and nearly every check meets a change.
 #[test]
 fn what_is_checked_while_others_write_is_of_one_moment() {
     let sandbox = Sandbox::new();

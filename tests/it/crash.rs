@@ -1,8 +1,8 @@
-//! A process is killed at any moment (SIGKILL, the OOM killer): what it leaves is whole, and the next run goes
-//! on from there. A power cut is another matter: it needs a disk that forgets.
+//! A process may be killed at any moment (SIGKILL, the OOM killer): what it leaves is consistent, and the next run
+//! continues from there. Power cuts are not tested here: they need a disk that loses writes.
 //!
-//! The kills come at random moments, spread over the time that a command takes when it is left alone. The
-//! generator is seeded, the machine is not: a failure tells what was killed, and when, and keeps the folder.
+//! The kills come at random moments, spread over the time that an undisturbed command takes. The generator is
+//! seeded, but timing still varies: a failure reports what was killed, and when, and keeps the folder.
 //! `KEYWARD_CRASH_SEED` chooses other moments.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,35 +23,35 @@ use serde_json::{Value, json};
 
 use crate::harness::{Output, binary, finish, finish_with, words};
 
-/// The lowest cost of a hash, so that the moments between the steps are hit and not the hash alone.
+/// The lowest hash cost, so that kills also hit the moments between the steps, not only the hashing.
 const CHEAP: &str = "settings set hash-parameters m=1024,t=1,p=1";
 const WORKERS: u64 = 2;
 
 static SECRET: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("[a-z][a-z0-9]*_([0-9a-hjkmnp-tv-z]{12})_[0-9A-Za-z]{49}").unwrap());
 
-/// A store, and who kills what works on it.
+/// A store, and what is needed to kill the commands that use it.
 struct Bench {
     folder: tempfile::TempDir,
     store: PathBuf,
     seed: u64,
     random: ChaCha20Rng,
-    /// How long a command takes, by its kind, and how often it was struck since that was found out.
+    /// How long each kind of command takes, and how many kills were tried since that was measured.
     times: HashMap<&'static str, (Duration, u32)>,
     spread: Spread,
     last: String,
 }
 
-/// Where in their work the processes were.
+/// How far the processes had got.
 #[derive(Debug, Default, Clone, Copy)]
 struct Spread {
-    /// They came to their end before the kill, or were left alone to learn how long they take.
+    /// They finished before the kill, or were not killed, to measure how long they take.
     finished: u32,
-    /// Nothing had been changed.
+    /// Nothing had changed yet.
     before: u32,
-    /// The secret was on its way, and the store as it had been.
+    /// The secret was being delivered, and the store was unchanged.
     between: u32,
-    /// The store had been changed.
+    /// The store had changed.
     after: u32,
 }
 
@@ -80,7 +80,7 @@ impl Spread {
     }
 }
 
-/// What became of a command that was to be killed.
+/// How a command that was to be killed ended.
 struct Struck {
     killed: bool,
     stdout: String,
@@ -116,21 +116,21 @@ impl Bench {
         &from[self.below(from.len())]
     }
 
-    /// Runs a line to its end, which must be a good one.
+    /// Runs a line, which must succeed.
     fn must(&self, line: &str) -> Output {
         let output = finish(&mut binary(&self.store, &words(line)));
         assert_eq!(output.code, 0, "{line}: {output}");
         output
     }
 
-    /// Runs a command, and kills it at some moment. Now and then, it is left alone.
+    /// Runs a command and kills it at a random moment. Now and then it is left to finish.
     fn strike(&mut self, kind: &'static str, mut command: Command) -> Struck {
         let (out, err) = (self.path("out"), self.path("err"));
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap()).process_group(0);
         let delay = match self.times.get_mut(kind) {
             Some((time, strikes @ 0..6)) => {
                 *strikes += 1;
-                // Most of them behind the start of the process; sometimes later than its end.
+                // Mostly after the process has started; sometimes after it has finished.
                 let first = if strikes.is_multiple_of(3) { 0.0 } else { 0.5 };
                 let part = f64::from(self.random.next_u32()) / f64::from(u32::MAX);
                 Some(time.mul_f64(first + part * (1.2 - first)))
@@ -150,14 +150,14 @@ impl Bench {
         }
         let killed = status.signal() == Some(9);
         assert!(killed || status.success(), "{status}: {}", fs::read_to_string(&err).unwrap());
-        // What the process had started lives on.
+        // Processes that it started may still be running.
         while killed && is_alive(child.id()) {
             thread::sleep(Duration::from_millis(1));
         }
         Struck { killed, stdout: fs::read_to_string(&out).unwrap() }
     }
 
-    /// Opens the store as the next command would, checks it, and returns the keys and how many events there are.
+    /// Opens the store as the next command would, checks it, and returns the keys and the number of events.
     fn look(&self) -> (Vec<Value>, i64) {
         self.must("history --check");
         let keys = self.must("list --json").json();
@@ -186,7 +186,7 @@ impl Drop for Bench {
     }
 }
 
-/// Whether anything of this process group is left, other than what nobody has waited for.
+/// Whether this process group still has a process that is not a zombie.
 fn is_alive(group: u32) -> bool {
     let group = group.to_string();
     fs::read_dir("/proc").unwrap().flatten().any(|process| {
@@ -211,11 +211,11 @@ enum Form {
     File,
     /// As `KEY`, between other lines, in a file of mode 0600.
     Dotenv,
-    /// Behind what was there, between two lines that nobody can guess.
+    /// Appended, between two lines that cannot be guessed.
     Step,
-    /// Alone.
+    /// The secret and nothing else.
     Bare,
-    /// One a line, as each run printed it.
+    /// One per line, as each run printed it.
     Printed,
 }
 
@@ -223,7 +223,7 @@ const DOTENV: &str = "# ours\nA=1\nKEY=none\nB='2 3'\n";
 const STEP: &str = "X=1\n";
 
 impl Form {
-    /// What is there before any key is.
+    /// What the file holds before there is a key.
     fn start(self) -> Option<&'static str> {
         match self {
             Self::Dotenv => Some(DOTENV),
@@ -232,7 +232,7 @@ impl Form {
         }
     }
 
-    /// The secrets in a file of this form, which is complete or not there.
+    /// The secrets in a file of this form, which is complete or does not exist.
     fn secrets(self, path: &Path) -> Vec<String> {
         let Ok(text) = fs::read_to_string(path) else {
             assert_eq!(self.start(), None, "{} is gone", path.display());
@@ -254,10 +254,10 @@ impl Form {
     }
 }
 
-/// A command to be killed. In its lines, `{k}` is a key that was not there before, and `{d}` a new folder.
+/// A command to be killed. In its lines, `{k}` is a key that did not exist before, and `{d}` a new folder.
 struct Case {
     what: &'static str,
-    /// Run first; the secret of the key is in its place or in `old` then.
+    /// Run first; it leaves the key's secret in its place or in `old`.
     first: &'static str,
     line: &'static str,
     /// What a person would run next.
@@ -434,7 +434,7 @@ impl Scene<'_> {
         self.case.places.iter().map(|(suffix, file, form)| (format!("{}{suffix}", self.key), self.fill(file), *form))
     }
 
-    /// Nothing else is in the folder, and the neighbours are whole.
+    /// Nothing else is in the folder, and the neighbours are complete.
     fn check_files(&self) -> Vec<String> {
         let places: BTreeMap<_, _> = self.places().map(|(_, file, form)| (file, form)).collect();
         let mut leftovers = vec![];
@@ -498,7 +498,7 @@ fn act(bench: &mut Bench, case: &Case, number: u32) {
         let secrets = form.secrets(&scene.folder.join(&file));
         assert!(bench.opens(secrets.last().unwrap(), &key), "what is in {file} does not open {key}");
         let stored = keys.iter().find(|stored| stored["name"] == *key).unwrap()["secrets"].as_array().unwrap();
-        // What a killed rotation staged may be there for a while: a rotation that is at work looks the same.
+        // What a killed rotation staged may stay for a while: a rotation in progress looks the same.
         assert_eq!(stored.iter().filter(|secret| secret["state"] == "current").count(), 1, "{stored:?}");
     }
     let names: Vec<_> = keys.iter().map(|key| key["name"].as_str().unwrap()).collect();
@@ -551,7 +551,7 @@ struct Model {
 }
 
 impl Model {
-    /// The names of the keys that `f` lets through.
+    /// The names of the keys that match `f`.
     fn keys(&self, f: impl Fn(&Value) -> bool) -> Vec<String> {
         self.keys.iter().filter(|(_, key)| f(key)).map(|(name, _)| name.clone()).collect()
     }
@@ -569,7 +569,7 @@ impl Model {
     }
 }
 
-/// Something to do, and what comes of it.
+/// A command, and its effect.
 struct Step {
     kind: &'static str,
     line: String,
@@ -585,14 +585,14 @@ fn new_key(description: &str, group: &Value) -> Value {
     json!({"description": description, "group": group, "enabled": true, "use_count": 0, "secrets": 1})
 }
 
-/// The secrets that were delivered, by their public ids.
+/// The delivered secrets, by public id.
 type Held = HashMap<String, String>;
 
 fn hold(held: &mut Held, text: &str) {
     held.extend(SECRET.captures_iter(text).map(|found| (found[1].to_owned(), found[0].to_owned())));
 }
 
-/// What the store tells, and the current secret of each key, which somebody must have.
+/// What the store reports, and the current secret of each key, which must have been delivered.
 fn read(bench: &Bench, held: &Held) -> (Model, BTreeMap<String, String>, i64) {
     let (keys, events) = bench.look();
     let mut model = Model { settings: bench.must("settings list --json").json(), ..Model::default() };
@@ -618,7 +618,7 @@ fn read(bench: &Bench, held: &Held) -> (Model, BTreeMap<String, String>, i64) {
     (model, current, events)
 }
 
-/// The next thing to do.
+/// The next command.
 #[allow(clippy::too_many_lines, reason = "one arm a command")]
 fn next(bench: &mut Bench, model: &Model, current: &BTreeMap<String, String>, number: usize) -> Step {
     let fresh = format!("n{number}");
@@ -752,7 +752,7 @@ fn whatever_is_killed_is_done_or_not_and_what_was_reported_is_done() {
             }
             let (found, secrets, told) = read(&bench, &held);
             bench.spread.count(&struck, false, found != model);
-            // A use is counted, not told.
+            // A use is counted; it is no event.
             assert_eq!(told > events, found != model && step.kind != "verify", "{}: {events}, {told}", step.line);
             if !struck.killed || found != model {
                 (step.effect)(&mut model);

@@ -1,5 +1,5 @@
-//! Rows that a tool removed which heeds no reference: what they were may have been a restriction, so every command
-//! that decides or changes by such a key ends as a store that is damaged, and what only looks or stops goes on.
+//! Rows removed by a tool that ignores foreign keys: they may have been restrictions, so every command that decides by
+//! such a key or changes it fails with a damaged store. Commands that only show or stop it still work.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::Sandbox;
 
-/// What is removed, and what is said of the key `deploy` then.
+/// What is removed, and what is then reported about the key `deploy`.
 const LOSSES: [(&str, &str); 10] = [
     ("DELETE FROM user; DELETE FROM tenant", "its owner is missing, its tenant is missing"),
     ("DELETE FROM user", "its owner is missing"),
@@ -28,7 +28,7 @@ struct Scene {
     other: String,
 }
 
-/// The key `deploy`, restricted in every way, of a user who is disabled; and `other`, to which nothing happens.
+/// The key `deploy` of a disabled user, restricted in every way; and `other`, which stays intact.
 fn scene() -> Scene {
     let sandbox = Sandbox::new();
     for line in
@@ -45,7 +45,7 @@ fn scene() -> Scene {
 }
 
 impl Scene {
-    /// A copy of the store from which rows were removed.
+    /// A copy of the store without these rows.
     fn after(&self, loss: &str) -> Sandbox {
         let copy = self.sandbox.copy();
         let conn = rusqlite::Connection::open(copy.store()).unwrap();
@@ -84,7 +84,7 @@ fn no_command_decides_or_changes_by_a_damaged_key() {
             assert!(message.contains("the key deploy: ") && message.contains(what), "{loss}: {line}: {message}");
         }
         assert_eq!(sandbox.run("show deploy --json").json(), before, "{loss}");
-        // Who does not have the secret learns nothing of it.
+        // Without the secret, a client learns nothing of it.
         let id = Secret::parse(scene.secret.trim()).unwrap().id().clone();
         let guessed = Secret::build(&"kw".parse().unwrap(), id, &[7; 32]);
         assert_eq!(sandbox.reason("", guessed.expose()), "not_genuine", "{loss}");
@@ -133,7 +133,7 @@ fn lists_and_exports_go_on_and_name_what_is_damaged() {
         }
         assert_eq!(sandbox.run("list --name other").code, 0, "{loss}: what is not listed is not told");
     }
-    // A user without the role that they had is not passed over in silence either.
+    // A user whose role is missing is reported too.
     let sandbox = scene.after("DELETE FROM role WHERE name = 'admin'; DELETE FROM key");
     let output = sandbox.run("export");
     assert_eq!(output.code, 6, "{output}");
@@ -155,7 +155,7 @@ fn a_damaged_key_can_be_looked_at_stopped_and_deleted() {
         assert_eq!((doctor.code, found["level"].as_str()), (8, Some("problem")), "{loss}: {doctor}");
         assert_eq!((&found["count"], &found["keys"]), (&json!(1), &json!(["deploy"])), "{loss}: {doctor}");
         assert!(found["finding"].as_str().unwrap().contains(what), "{loss}: {found}");
-        // What was removed is not made permanent: where it comes back, the key is as it was.
+        // The loss is not made permanent: if the rows come back, the key is as it was.
         let reference = "SELECT owner, tenant, key_group, role, scope_count, address_count FROM key";
         let row = |sandbox: &Sandbox| {
             let conn = rusqlite::Connection::open(sandbox.store()).unwrap();

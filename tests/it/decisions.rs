@@ -1,9 +1,8 @@
 //! What `verify` decides, as a table: a key, a request, every check that fails, and the status.
 //!
-//! The rules themselves have a smaller table beside them, in `crates/keyward-core/src/rules/decision_tests.rs`. This
-//! one goes through the command line: flags of `create` and `verify`, the directory, rotation, the
-//! settings of the store, and every way to present a secret. After the table come the properties
-//! that need flags.
+//! The rules have a smaller table of their own in `crates/keyward-core/src/rules/decision_tests.rs`. This one goes
+//! through the command line: flags of `create` and `verify`, the directory, rotation, store settings, and every way to
+//! present a secret. Properties that need flags follow the table.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,13 +16,12 @@ use proptest::sample::{Index, select};
 
 use crate::harness::{Sandbox, words};
 
-/// flags of `create` > commands that follow | flags of `verify` | what is presented | every failing
-/// check | status
+/// flags of `create` > commands that follow | flags of `verify` | what is presented | every failing check | status
 ///
-/// Presented are `{S}`, the secret that `create` gave; `{N}`, the one that the last `rotate` gave;
-/// `{T}`, that of another key; and three that were never given (see [`Holder::fill`]). `{NAME}` is
-/// the name of the key, and `B(…)` is the base64 of `…`. With `--request`, ` ; ` ends a line of the
-/// head in CRLF, or in LF after the word `LF`; a line that starts with a space is folded.
+/// What is presented: `{S}`, the secret from `create`; `{N}`, the one from the last `rotate`; `{T}`, another key's
+/// secret; and three that were never issued (see [`Holder::fill`]). `{NAME}` is the name of the key; `B(…)` is the
+/// base64 of `…`. With `--request`, ` ; ` ends a header line with CRLF, or with LF after the word `LF`; a line that
+/// starts with a space is folded.
 const TABLE: &str = r#"
 # What was presented, before any key is looked at.
  |                             |                                                              | no_credential        | 401
@@ -413,7 +411,7 @@ everything                                   | --transport http                 
 everything                                   | --transport http                                     | wrong:{S}  | not_genuine                                      | 401
 "#;
 
-/// The settings of a key with which everything is wrong: `everything` in the table.
+/// The settings of a key that fails every check: `everything` in the table.
 const EVERYTHING: &str = "--disabled --expires 1h --owner bob --tenant closed --allow-ip 10.0.0.0/8 --read-only \
                           --scope rest --level A --role admin > rotate";
 
@@ -427,7 +425,7 @@ struct Holder {
 }
 
 impl Holder {
-    /// What is presented, from a cell of the table.
+    /// Fills in a cell of the table to get what is presented.
     fn fill(&self, template: &str) -> String {
         let damaged = match self.secret.strip_suffix('0') {
             Some(start) => format!("{start}1"),
@@ -438,11 +436,11 @@ impl Holder {
             ("{S}", self.secret.as_str()),
             ("{N}", self.rotated.as_deref().unwrap_or("there was no rotation")),
             ("{T}", &self.stranger),
-            // One character is wrong, and so is the checksum.
+            // One wrong character, so the checksum is wrong too.
             ("{DAMAGED}", &damaged),
-            // The id of this key, a right checksum, and a secret that nobody was given.
+            // The id of this key and a valid checksum, with a secret that was never issued.
             ("{FORGED}", &made_up(id_of(&self.secret))),
-            // The same for an id that no key has.
+            // The same with the id of no key.
             ("{UNKNOWN}", &made_up("0123456789ab")),
             ("{NAME}", &self.name),
             ("{SP}", " "),
@@ -457,7 +455,7 @@ impl Holder {
         }
     }
 
-    /// The same as the head of a request.
+    /// The same, as the head of a request.
     fn fill_head(&self, template: &str) -> String {
         let (template, end) = match template.strip_prefix("LF ") {
             Some(rest) => (rest, "\n"),
@@ -477,7 +475,7 @@ fn made_up(id: &str) -> String {
     Secret::build(&"kw".parse().unwrap(), id, &[7; 32]).expose().to_owned()
 }
 
-/// A store with a directory, and the keys that were made in it so far, by their flags.
+/// A store with a directory, and the keys made in it so far, by their flags.
 struct Scene {
     sandbox: Sandbox,
     stranger: String,
@@ -507,7 +505,7 @@ impl Scene {
         Self { sandbox, stranger, keys: RefCell::default() }
     }
 
-    /// The key of these flags, made when it is first asked for.
+    /// The key with these flags, made on first use.
     fn key(&self, line: &str) -> Holder {
         let next = format!("key-{}", self.keys.borrow().len());
         self.keys.borrow_mut().entry(line.to_owned()).or_insert_with(|| self.mint(&next, line)).clone()
@@ -529,7 +527,7 @@ impl Scene {
         Holder { name: name.to_owned(), secret, rotated, stranger: self.stranger.clone() }
     }
 
-    /// Every failing check, for the secret of this key.
+    /// Every check that fails for the secret of this key.
     fn reasons(&self, key: &str, flags: &str) -> String {
         self.sandbox.reason(&format!("--no-record {flags}"), &self.key(key).secret)
     }
@@ -575,7 +573,7 @@ fn table() {
     assert!(count >= 120, "{count} rows");
 }
 
-/// `--at` asks what the clock will say: the clock has to agree.
+/// `--at` predicts a decision: the real clock must agree.
 #[test]
 fn the_clock_decides_as_at_foretells() {
     let scene = Scene::new();
@@ -589,7 +587,7 @@ fn the_clock_decides_as_at_foretells() {
         assert_eq!(&found, foretold, "{moment}");
         scene.sandbox.pass(1.second());
     }
-    // A grace ends with its key.
+    // A grace period ends with its key.
     assert_eq!(foretold[0], ["allowed", "allowed", "secret_retired key_expired", "key_disabled"]);
     assert_eq!(
         foretold[1],
@@ -597,8 +595,8 @@ fn the_clock_decides_as_at_foretells() {
     );
 }
 
-/// Settings of a key, each row from what allows most to what allows least. The first user or tenant
-/// that is disabled ends its row: no request gets past it.
+/// Settings of a key, each row from the most to the least permissive. A row ends at its first disabled user or tenant:
+/// no request gets past it.
 const SETTINGS: &[&[&str]] = &[
     &["", "--disabled"],
     &["", "--expires 2h", "--expires 1h"],
@@ -618,10 +616,10 @@ const SETTINGS: &[&[&str]] = &[
     &["--role admin", "--role editor", "--role viewer", "--role auditor", ""],
 ];
 
-/// What became of the presented secret, from what allows most to what allows least.
+/// What happened to the presented secret, from the most to the least permissive.
 const ROTATIONS: [&str; 4] = ["", "> rotate --grace 2h", "> rotate --grace 1h", "> rotate"];
 
-/// What a request demands, each row from what asks least to what asks most.
+/// What a request demands, each row from the least to the most.
 const DEMANDS: &[&[&str]] = &[
     &["", "--at 2026-01-31T12:59:59Z", "--at 2026-01-31T13:00:00Z", "--at 2026-01-31T14:00:00Z"],
     &["--transport https", "--transport http"],
@@ -631,17 +629,17 @@ const DEMANDS: &[&[&str]] = &[
     &["", "--role auditor", "--role viewer", "--role editor", "--role admin", "--role nosuch"],
 ];
 
-/// Who asks: of these, none asks for more than another.
+/// The callers: none of them asks for more than another.
 const CALLERS: &[&[&str]] = &[
     &["--ip 10.1.1.1", "--ip 10.2.2.2", "--ip 2001:db8::1", "--ip ::ffff:192.0.2.1", "--ip 203.0.113.9", ""],
     &["--tenant acme", "--tenant closed", ""],
 ];
 
-/// One of each row, by its place there.
+/// An index into each row.
 type Choice = Vec<usize>;
 
-/// The first of almost every row. With more than a few restrictions at once nothing would ever be
-/// allowed, and a property that sees refusals alone shows nothing.
+/// Picks the first entry of almost every row. With many restrictions at once nothing would ever be allowed, and a
+/// property that sees only refusals proves nothing.
 fn choice(rows: &'static [&'static [&'static str]]) -> impl Strategy<Value = Choice> {
     prop::collection::vec((0..rows.len(), any::<Index>()), 0..=3).prop_map(move |changes| {
         let mut choice = vec![0; rows.len()];
@@ -652,7 +650,7 @@ fn choice(rows: &'static [&'static [&'static str]]) -> impl Strategy<Value = Cho
     })
 }
 
-/// A row and two places in it, the lesser first.
+/// A row and two indexes into it, the smaller first.
 fn step(rows: &'static [&'static [&'static str]]) -> impl Strategy<Value = (usize, usize, usize)> {
     let pairs = |length: usize| (1..length).flat_map(|more| (0..more).map(move |less| (less, more)));
     let steps = rows.iter().enumerate();
@@ -660,7 +658,7 @@ fn step(rows: &'static [&'static [&'static str]]) -> impl Strategy<Value = (usiz
     select(steps.collect::<Vec<_>>())
 }
 
-/// The same choice but for one row.
+/// The same choice, except in one row.
 fn but(choice: &Choice, row: usize, place: usize) -> Choice {
     let mut choice = choice.clone();
     choice[row] = place;
@@ -671,7 +669,7 @@ fn flags(rows: &[&[&str]], choice: &Choice) -> String {
     rows.iter().zip(choice).map(|(row, place)| row[*place]).collect::<Vec<_>>().join(" ")
 }
 
-/// Each flag with its value, in any order.
+/// Each flag with its value, shuffled.
 fn in_any_order(line: String) -> impl Strategy<Value = String> {
     let mut flags: Vec<String> = vec![];
     for word in words(&line) {
@@ -683,7 +681,7 @@ fn in_any_order(line: String) -> impl Strategy<Value = String> {
     Just(flags).prop_shuffle().prop_map(|flags| flags.join(" "))
 }
 
-/// What is asked with one key: to make a key takes longer than to ask about it.
+/// Several requests per key, because making a key takes longer than asking about it.
 fn requests() -> impl Strategy<Value = Vec<(Choice, Choice)>> {
     prop::collection::vec((choice(DEMANDS), choice(CALLERS)), 6)
 }
@@ -692,7 +690,7 @@ fn request((demands, caller): &(Choice, Choice)) -> String {
     format!("{} {}", flags(DEMANDS, demands), flags(CALLERS, caller))
 }
 
-/// A failure is shown, and not kept in a file.
+/// A failure is shown but not saved to a file.
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -735,7 +733,7 @@ fn another_demand_never_turns_a_refusal_into_an_allowance() {
     });
 }
 
-/// Few enough to try all of them: each key that needs context, in each context and in each part of it.
+/// Few enough to try them all: each key that needs context, in each context and in each part of that context.
 #[test]
 fn a_refused_request_stays_refused_when_context_is_removed() {
     let scene = Scene::new();
@@ -761,7 +759,7 @@ fn a_refused_request_stays_refused_when_context_is_removed() {
     }
 }
 
-/// One of each row, in every way.
+/// Every combination of one entry from each row.
 fn combinations<'a>(rows: &[&[&'a str]]) -> Vec<Vec<&'a str>> {
     rows.iter().fold(vec![vec![]], |begun, row| {
         begun.iter().flat_map(|begun| row.iter().map(move |next| [&begun[..], &[*next]].concat())).collect()

@@ -8,7 +8,7 @@ use keyward_cli::world::StreamKinds;
 
 use crate::harness::{Output, Recorder, Sandbox, finish, words};
 
-/// A stream that takes so many bytes and then fails.
+/// A stream that accepts this many bytes and then fails.
 pub struct Failing {
     pub left: usize,
     pub with: io::ErrorKind,
@@ -57,7 +57,7 @@ fn if_stdout_fails_at_any_byte_there_is_no_key_and_no_new_secret() {
     assert_eq!(sandbox.reason("", &secret), "allowed");
 }
 
-/// Runs the real binary with this in the place of stdout; returns its exit code and stderr.
+/// Runs the real binary with this as stdout; returns its exit code and stderr.
 fn into(sandbox: &Sandbox, line: &str, stdout: impl Into<Stdio>) -> Output {
     let child = sandbox.binary(line).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
     let output = child.wait_with_output().unwrap();
@@ -96,7 +96,7 @@ fn a_closed_stdout_is_no_delivery() {
     };
     assert_eq!(shell(">&-").code, 7);
     assert_eq!(sandbox.run("list -q").stdout, "");
-    // stderr and stdin have no part in the delivery.
+    // stderr and stdin do not affect the delivery.
     assert_eq!(shell("2>&- <&- >/dev/null").code, 0);
     assert_eq!(sandbox.run("list -q").stdout, "new\n");
 }

@@ -4,7 +4,7 @@ use expect_test::expect;
 
 use crate::harness::{Sandbox, words};
 
-/// What a new entry of each kind is in JSON, beyond what all have.
+/// The JSON of a new entry of each kind, beyond the common fields.
 const KINDS: [(&str, &str); 4] = [
     ("group", r#"{}"#),
     ("user", r#"{"role":null,"tenant":null,"enabled":true,"limits":[]}"#),
@@ -125,7 +125,7 @@ fn what_is_in_use_is_not_deleted() {
         ("role delete editor", "in use by 1 key"),
         ("role delete admin", "in use by 1 user"),
         ("tenant delete acme", "1 key and 1 user"),
-        // Its users would make keys for every tenant if it were gone.
+        // Without the tenant, its users could create keys for every tenant.
         ("tenant delete acme --with-keys --yes", "1 key and 1 user"),
     ] {
         let error = sandbox.run(&format!("{line} --json")).error();

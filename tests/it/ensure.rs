@@ -1,4 +1,4 @@
-//! `create --ensure`: the same command, said again, whatever happened to the one before.
+//! `create --ensure`: the same command again, whatever happened to the previous run.
 
 use std::fs;
 
@@ -36,12 +36,12 @@ env  deleted  | = . r . | + .
 env  stray    | = . r . | + .
 ";
 
-/// A secret that the store has never heard of, as a crash between delivery and commit leaves it.
+/// A secret unknown to the store, as left by a crash between delivery and commit.
 fn stray() -> Secret {
     Secret::build(&"kw".parse().unwrap(), Id::from_random([9; 8]), &[7; 32])
 }
 
-/// A store with the key `deploy` (or where it was), and a place that holds what the row says.
+/// A store with the key `deploy` (or after its deletion), and a place that holds what the row says.
 fn prepared(place: &str, holds: &str, with_key: bool) -> Sandbox {
     let sandbox = Sandbox::new();
     let another = sandbox.mint("another");
@@ -93,7 +93,7 @@ fn delivered(sandbox: &Sandbox, place: &str) -> String {
     line.split_once('=').unwrap().1.trim_end_matches(" # ours").trim_matches('\'').to_owned()
 }
 
-/// How many secrets the key has, and the ids of those that no other took the place of.
+/// How many secrets the key has, and the current ones.
 fn secrets(sandbox: &Sandbox) -> (usize, Vec<Value>) {
     let shown = sandbox.run("show deploy --json");
     if shown.code != 0 {
@@ -144,7 +144,7 @@ fn check(row: &str) {
         assert!(secret.contains(current[0]["id"].as_str().unwrap()), "{what}");
         assert_eq!(sandbox.reason("--no-record", &secret), "allowed", "{what}");
         assert!(minted == 1 || sandbox.files() == before, "{what}");
-        // Again, and once more: nothing is left to do.
+        // Run twice more: nothing is left to do.
         let done = sandbox.files();
         for _ in 0..2 {
             let again = sandbox.run(&line);
@@ -191,7 +191,7 @@ fn settings_that_differ_are_named_and_no_secret_is_minted_for_them() {
         stderr: it expires in 89 days (2026-05-01)
     "#]]
     .assert_eq(&run("--scope ui,rest --read-only --expires 90d"));
-    // What is not named stays.
+    // Settings that are not named stay.
     expect![[r#"
         code: 0
         stderr: deploy is unchanged
@@ -219,7 +219,7 @@ fn a_command_gets_a_secret_once() {
         assert_eq!(output.json()["outcome"], outcome, "{output}");
         assert_eq!(sandbox.reason("--no-record", &fs::read_to_string(&taken).unwrap()), "allowed");
     }
-    // Where it does not take it, there is no key, and the next run makes it.
+    // If the delivery command fails, there is no key, and the next run creates it.
     args[4] = "exit 3".to_owned();
     args[1] = "other".to_owned();
     assert_eq!(sandbox.run_args(&args, b"").code, 7);
@@ -235,7 +235,7 @@ fn a_duration_counts_from_when_the_key_was_made() {
         (0, "90d", "created", "2026-05-01T12:00:00Z"),
         (30, "90d", "unchanged", "2026-05-01T12:00:00Z"),
         (30, "2026-05-01T12:00:00Z", "unchanged", "2026-05-01T12:00:00Z"),
-        // The end that it has may be over by now.
+        // The expiry that it has may have passed by now.
         (60, "90d", "unchanged", "2026-05-01T12:00:00Z"),
         (0, "1y", "updated", "2027-01-31T12:00:00Z"),
         (1, "1y", "unchanged", "2027-01-31T12:00:00Z"),
@@ -244,7 +244,7 @@ fn a_duration_counts_from_when_the_key_was_made() {
         let document = run(expires).json();
         assert_eq!((&document["outcome"], &document["key"]["expires_at"]), (&outcome.into(), &end.into()), "{expires}");
     }
-    // Another end that is over is refused, whatever it is counted from.
+    // Any other expiry in the past is refused, whatever it is counted from.
     let before = sandbox.files();
     for expires in ["60d", "2026-02-01"] {
         assert_eq!((run(expires).code, run(expires).error()["code"].as_str()), (1, Some("invalid_value")), "{expires}");
@@ -313,11 +313,11 @@ fn what_is_refused_changes_nothing() {
         assert_eq!((output.code, output.error()["code"].as_str()), (code, Some(error)), "{line}: {output}");
         assert!(sandbox.files() == before, "{line}");
     }
-    // Whoever may do it, does.
+    // An actor with permission succeeds.
     assert_eq!(sandbox.run("create deploy --ensure --as ed --scope ui").code, 0);
     let key = sandbox.run("create theirs --ensure --json --expires 30d --as ed").json()["key"].clone();
     assert_eq!((&key["owner"], &key["created_by"]), (&"ed".into(), &"ed".into()));
-    // A default is for a new key: the same command by somebody else does not take it away.
+    // A default is for new keys: when someone else runs the same command, the owner stays.
     assert_eq!(sandbox.run("create theirs --ensure --json --expires 30d").json()["outcome"], "unchanged");
 }
 
@@ -372,7 +372,7 @@ fn a_secret_of_a_key_that_is_stopped_is_not_passed_over_in_silence() {
     }
 }
 
-/// Stages a secret as a rotation does that is killed before its end.
+/// Stages a secret, as a rotation that is killed midway does.
 fn stage(sandbox: &Sandbox) -> Secret {
     let secret = stray();
     let hash = HashedSecret::new(&secret, [3; 16], Cost::FLOOR).unwrap();
@@ -412,7 +412,7 @@ fn a_rotation_that_was_killed_before_its_delivery_leaves_the_old_secret_in_place
     let sandbox = prepared("file", "good", true);
     let staged = stage(&sandbox);
     assert_eq!(sandbox.run(&command(&sandbox, "file", "--rotate-if-missing")).json()["outcome"], "unchanged");
-    // Where the file is gone too, a third secret ends both.
+    // If the file is gone too, a third secret ends both.
     fs::remove_file(sandbox.path("secret")).unwrap();
     assert_eq!(sandbox.run(&command(&sandbox, "file", "--rotate-if-missing")).json()["outcome"], "rotated");
     assert_eq!(sandbox.reason("", staged.expose()), "secret_retired");

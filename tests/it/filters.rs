@@ -1,4 +1,4 @@
-//! `list`: what each filter lets through, in which order.
+//! `list`: which keys each filter selects, and in which order.
 
 use std::process::Command;
 
@@ -120,7 +120,7 @@ fn a_value_that_nothing_has_is_named_also_where_keys_are_found() {
     }
 }
 
-/// What comes of it is read by another program.
+/// Another program reads the output.
 #[test]
 #[ignore = "needs python3"]
 fn csv_has_the_fields_of_json() {
@@ -179,7 +179,7 @@ fn a_long_list_is_one_table() {
     let number = 2_345;
     // Imported, because that makes many keys quickly on a server too.
     let key = |n: usize| {
-        // What is wide, or there at all, stands behind the first thousand.
+        // The only owner, which is wide, comes after the first thousand.
         let owner = if n == 2_000 { r#", "owner": "someone-with-a-long-name""# } else { "" };
         format!(
             "{{\"name\": \"key-{n:04}\", \"scopes\": [\"rest\", \"area-{}\"], \"sha256\": \"{n:064x}\"{owner}}}\n",

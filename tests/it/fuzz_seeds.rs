@@ -1,5 +1,5 @@
-//! The seeds of the fuzz targets (`fuzz/`), run by the same checks without a fuzzer: what once was
-//! found stays found, and the seeds go on reaching every way in which an input can be read.
+//! The seeds of the fuzz targets (`fuzz/`), run through the same checks without a fuzzer: bugs that were found once
+//! stay fixed, and the seeds still reach every way to read an input.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::Path;
 #[path = "../../fuzz/checks.rs"]
 mod checks;
 
-/// Runs all seeds of a target, and tells in what ways they were read.
+/// Runs all seeds of a target, and returns the ways in which they were read.
 fn seeds(target: &str, check: fn(&[u8]) -> &'static str) -> BTreeSet<&'static str> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -17,7 +17,7 @@ fn seeds(target: &str, check: fn(&[u8]) -> &'static str) -> BTreeSet<&'static st
     read
 }
 
-/// The presentations that a whole request can have, and those of a line that it cannot.
+/// The presentations possible in a whole request; below, those possible only in a line.
 const IN_A_REQUEST: [&str; 11] = [
     "bearer",
     "bearer_named",

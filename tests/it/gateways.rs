@@ -1,5 +1,5 @@
-//! What real clients and gateways make of a request: the head that `verify --request` reads was on no wire, or holds
-//! what somebody added on the way.
+//! What real clients and gateways make of a request: the head that `verify --request` reads was never on the wire, or
+//! contains what a proxy added on the way.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::systems::capture::{Call, Client, NO_PROXY, answer, capture, curl, pyt
 struct Server(Child);
 
 impl Server {
-    /// Starts it, and waits until it takes connections.
+    /// Starts it, and waits until it accepts connections.
     fn start(command: &mut Command, address: &str, port: u16) -> Self {
         let server = Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
         for _ in 0..200 {
@@ -37,7 +37,7 @@ impl Drop for Server {
     }
 }
 
-/// The head that a service behind nginx gets of a request of curl's. `lines` are those of the location.
+/// The head of a curl request as a service behind nginx receives it. `lines` go into the location block.
 fn through_nginx(folder: &Path, lines: &str, address: &str, args: &[&str]) -> Option<Vec<u8>> {
     let port = free_port_at(address.parse().unwrap())?;
     let service = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -93,13 +93,13 @@ fn behind_nginx_only_what_nginx_writes_counts() {
     };
     let ours = head(&both, "127.0.0.1", &secret).unwrap();
     assert_eq!(reason("--trust-forwarded=for,proto", &ours), "allowed");
-    // nginx hands the client's own Forwarded on, and the two do not agree.
+    // nginx passes the client's own Forwarded on, and the two disagree.
     assert_eq!(reason("--trust-forwarded", &ours), "ip_not_allowed");
     assert_eq!(reason("", &ours), "ip_not_allowed");
     let theirs = head(&both, "127.0.0.1", &outside).unwrap();
     let failed = sandbox.reason("--request --trust-forwarded=for,proto", &String::from_utf8_lossy(&theirs));
     assert_eq!(failed, "insecure_transport ip_not_allowed");
-    // The bare flag believes what the client says where nginx says nothing; a list of headers does not.
+    // Where nginx sets nothing, the bare flag trusts the client's headers; a list of headers does not.
     let theirs = String::from_utf8(head(one, "127.0.0.1", &outside).unwrap()).unwrap();
     let without_forwarded: Vec<_> = theirs.split("\r\n").filter(|line| !line.starts_with("Forwarded")).collect();
     let without_forwarded = without_forwarded.join("\r\n");
@@ -108,7 +108,7 @@ fn behind_nginx_only_what_nginx_writes_counts() {
         sandbox.reason("--request --trust-forwarded=for", &without_forwarded),
         "insecure_transport ip_not_allowed"
     );
-    // What nginx adds to a list that the client began.
+    // nginx appends to a list that the client started.
     let appended = one.replace("$remote_addr", "$proxy_add_x_forwarded_for");
     let theirs = String::from_utf8(head(&appended, "127.0.0.1", &outside).unwrap()).unwrap();
     assert!(theirs.contains("X-Forwarded-For: 10.1.1.1, 127.0.0.1"), "{theirs}");
@@ -125,7 +125,7 @@ fn a_cgi_script_of_lighttpd_hands_on_a_request_that_came_by_http_2() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("deploy");
     let folder = sandbox.path("");
-    // What gateways do: the head is made again of the variables of CGI (RFC 3875 section 4.1).
+    // As gateways do, rebuild the head from the CGI variables (RFC 3875 section 4.1).
     let script = format!(
         "printf 'Content-Type: application/json\\r\\n\\r\\n'\n\
          {{ printf '%s %s %s\\r\\n' \"$REQUEST_METHOD\" \"$REQUEST_URI\" \"$SERVER_PROTOCOL\"\n\
@@ -152,7 +152,7 @@ fn a_cgi_script_of_lighttpd_hands_on_a_request_that_came_by_http_2() {
     {
         for (args, presentation) in [
             (vec![format!("x-api-key: {secret}")], "x_api_key"),
-            // Two lines of one name are one variable, with a comma in between.
+            // Two header lines with one name become one variable, joined with a comma.
             (vec![format!("x-api-key: {secret}"), format!("X-API-KEY: {secret}")], "x_api_key"),
             (vec![format!("authorization: Bearer deploy:{secret}"), "x-api-key:".to_owned()], "bearer_named"),
         ] {
@@ -202,7 +202,7 @@ fn a_password_that_a_client_found_by_itself_is_in_nobodys_way() {
 fn a_user_that_is_not_ascii_stands_beside_a_secret_in_any_charset() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("deploy");
-    // requests writes Latin-1, curl what it was given: UTF-8.
+    // requests writes Latin-1, curl the UTF-8 that it was given.
     for (client, user) in [(Client::Requests, "ü"), (Client::Curl, "ü"), (Client::Requests, ""), (Client::Curl, "日本")]
     {
         for call in [Call::get("/a").login(user, &secret), Call::get("/a").login(&secret, user)] {
@@ -261,7 +261,7 @@ fn the_co_process_of_the_help_answers_for_as_long_as_it_lives() {
     assert_eq!(output.stdout, "allowed\nno_credential\nallowed\n", "{output}");
 }
 
-/// As services of Envoy's and of AWS's see a request: fields as pairs, the target apart.
+/// A request as Envoy and AWS services see it: fields as pairs, the target separate.
 #[test]
 fn a_gateway_that_has_no_head_hands_over_what_it_has() {
     let sandbox = Sandbox::new();

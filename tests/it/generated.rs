@@ -1,4 +1,4 @@
-//! Files that are made from the definition of the command line: they are committed, and not stale.
+//! Files generated from the definition of the command line: they are committed and up to date.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +20,7 @@ fn files_in(folder: &str) -> Vec<String> {
     files
 }
 
-/// The file that each shell looks for.
+/// The file that each shell loads.
 const SCRIPTS: [(&str, &str); 5] = [
     ("bash", "keyward.bash"),
     ("elvish", "keyward.elv"),
@@ -121,7 +121,7 @@ fn sandbox() -> (Sandbox, PathBuf) {
     (sandbox, folder)
 }
 
-/// Words so far, the last one being typed | what it may become
+/// Words so far, the last one incomplete | its completions
 const CANDIDATES: [(&str, &str); 11] = [
     ("show al", "alpha alpine"),
     ("show zzz", ""),
@@ -136,7 +136,7 @@ const CANDIDATES: [(&str, &str); 11] = [
     ("dis", "disable"),
 ];
 
-/// Keeps the names among the candidates: flags come with them where nothing has been typed.
+/// Keeps only the names among the candidates: flags are offered, too, if nothing has been typed.
 fn names(output: &Output) -> String {
     let candidates = output.stdout.split_whitespace().filter(|candidate| !candidate.starts_with('-'));
     let mut candidates: Vec<_> = candidates.collect();
@@ -197,7 +197,7 @@ fn bash_and_fish_complete() {
     }
 }
 
-/// What is typed | what it becomes, in every shell that has a terminal.
+/// What is typed | what it becomes, in every shell with a terminal.
 const TYPED: [(&str, &str); 13] = [
     ("show ann@ex", "show ann@example.org"),
     ("list --group=c", "list --group=ci"),
@@ -214,7 +214,7 @@ const TYPED: [(&str, &str); 13] = [
     ("history --by an", "history --by ann"),
 ];
 
-/// A store with names that shells take apart, and a file beside it.
+/// A store with names that shells split, and a file beside it.
 fn sandbox_with_hard_names() -> Sandbox {
     let (sandbox, _) = sandbox();
     for line in ["create ann@example.org", "create off --disabled --label team=web", "tenant create acme"] {
@@ -224,7 +224,7 @@ fn sandbox_with_hard_names() -> Sandbox {
     sandbox
 }
 
-/// Types a command and a tab, and sees to it that this stands there then.
+/// Types a command and a tab, and checks that the line becomes this.
 fn completes(screen: &mut Screen, typed: &str, whole: &str) {
     screen.press(&format!("\x15keyward {typed}\t"));
     screen.wait_for(&format!("> keyward {whole}"));
@@ -249,12 +249,12 @@ fn a_fish_completes_hard_names_and_paths() {
     }
 }
 
-/// The one candidate, which may be a flag with its value.
+/// The only candidate, which may be a flag with its value.
 fn names_or_flag(output: &Output) -> String {
     output.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A bash in a terminal takes words apart at `=`, `@` and `:`, and replaces the last part by itself.
+/// In a terminal, bash splits words at `=`, `@` and `:`, and replaces only the last part.
 #[test]
 #[ignore = "needs bash"]
 fn a_bash_in_a_terminal_completes_what_it_takes_apart() {
@@ -272,7 +272,7 @@ fn a_bash_in_a_terminal_completes_what_it_takes_apart() {
         ("list --scope '!u", "list --scope '!ui'"),
         ("list --scope \"!u", "list --scope \"!ui\""),
         ("--store k", "--store k"),
-        // It stands there already.
+        // It is there already.
         ("show alpine alpi", "show alpine alpi"),
         ("enable alp", "enable alp"),
     ];
@@ -283,7 +283,7 @@ fn a_bash_in_a_terminal_completes_what_it_takes_apart() {
     screen.end();
 }
 
-/// zsh completes only where there is a terminal.
+/// zsh completes only in a terminal.
 #[test]
 #[ignore = "needs zsh"]
 fn zsh_completes() {

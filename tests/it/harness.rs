@@ -20,22 +20,22 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use regex::Regex;
 
-/// A folder with a store in it, a clock and a generator. The store hashes at the lowest cost that
-/// is allowed, which a new store of the real binary does not.
+/// A folder with a store, a clock and a generator. The store hashes at the lowest allowed cost, unlike a new store of
+/// the real binary.
 pub struct Sandbox {
     folder: tempfile::TempDir,
-    /// The schema that its store is in, where the tests are run with a database (`tests/on_a_server`).
+    /// The schema of its store, if the tests run with a database (`tests/on_a_server`).
     #[cfg(feature = "postgres")]
     schema: Option<String>,
     now: Arc<Mutex<Timestamp>>,
-    /// Seconds that pass at each look at the clock.
+    /// Seconds that pass each time the clock is read.
     tick: Cell<i64>,
     random: Rc<RefCell<ChaCha20Rng>>,
-    /// Whether the system has no random numbers to give.
+    /// Whether the system's random source fails.
     pub has_no_random: Rc<Cell<bool>>,
 }
 
-/// The database that stores are made in, each in a schema of its own.
+/// The database for stores, each in its own schema.
 #[cfg(feature = "postgres")]
 fn server() -> Option<String> {
     std::env::var("KEYWARD_TEST_SERVER").ok()
@@ -48,7 +48,7 @@ fn schema() -> String {
     format!("s{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// What a run left behind.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     pub code: u8,
@@ -68,7 +68,7 @@ impl Sandbox {
         sandbox
     }
 
-    /// Without one.
+    /// Without a store.
     pub fn empty() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
@@ -81,7 +81,7 @@ impl Sandbox {
         }
     }
 
-    /// Another one with a copy of this one's store, which nobody may have open.
+    /// Another sandbox with a copy of this one's store, which must not be open.
     pub fn copy(&self) -> Self {
         let copy = Self::empty();
         std::fs::copy(self.store(), copy.store()).unwrap();
@@ -89,7 +89,7 @@ impl Sandbox {
         copy
     }
 
-    /// What names the store on a command line: a file, or a database.
+    /// The name of the store on a command line: a file or a database.
     pub fn name(&self) -> OsString {
         #[cfg(feature = "postgres")]
         if let (Some(server), Some(schema)) = (server(), &self.schema) {
@@ -115,13 +115,13 @@ impl Sandbox {
         self.folder.path().join(name)
     }
 
-    /// What is said of nothing: with the store that was looked at.
+    /// The message for an empty result, with the store that was searched.
     pub fn looked_at(&self, what: &str) -> String {
         let name = self.name().into_string().unwrap();
         format!("{what} (looked at the store {})", name.split('?').next().unwrap_or_default())
     }
 
-    /// Everything in the folder, the store too, so that a test can say that nothing at all was changed.
+    /// Everything in the folder, including the store, so that a test can check that nothing changed.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         fn add(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
             for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -132,7 +132,7 @@ impl Sandbox {
                 }
             }
         }
-        // What stands in a log that a use left counts as if it stood in the store.
+        // Data left in a write-ahead log counts as if it were in the store.
         if self.path("keys.db-wal").exists() {
             let conn = rusqlite::Connection::open(self.store()).unwrap();
             conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).unwrap();
@@ -142,7 +142,7 @@ impl Sandbox {
         files
     }
 
-    /// The present.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         *self.now.lock().unwrap()
     }
@@ -153,7 +153,7 @@ impl Sandbox {
         *self.now.lock().unwrap() = later.timestamp();
     }
 
-    /// Lets this many seconds pass at each look at the clock, from now on.
+    /// From now on, this many seconds pass each time the clock is read.
     pub fn tick(&self, seconds: i64) {
         self.tick.set(seconds);
     }
@@ -168,7 +168,7 @@ impl Sandbox {
         self.run_args(&words(line), b"")
     }
 
-    /// The same with something on stdin.
+    /// The same with input on stdin.
     pub fn run_with(&self, line: &str, input: impl AsRef<[u8]>) -> Output {
         self.run_args(&words(line), input.as_ref())
     }
@@ -189,14 +189,14 @@ impl Sandbox {
         Output { code: exit.0, stdout: stdout.text(), stderr: stderr.text() }
     }
 
-    /// A run whose stdout fails in the way that `stdout` does.
+    /// A run whose stdout fails the way `stdout` does.
     pub fn run_into(&self, line: &str, stdout: Box<dyn Write>) -> Output {
         let stderr = Recorder::default();
         let exit = keyward_cli::run(self.world(&words(line), b"", &[], StreamKinds::default(), stdout, &stderr));
         Output { code: exit.0, stdout: String::new(), stderr: stderr.text() }
     }
 
-    /// A run that waits for so long before it gets its input.
+    /// A run that waits this long before it gets its input.
     pub fn run_slowly(&self, line: &str, input: &str, span: Span) -> Output {
         let (stdout, stderr) = (Recorder::default(), Recorder::default());
         let mut world = self.world(&words(line), b"", &[], StreamKinds::default(), Box::new(stdout.clone()), &stderr);
@@ -254,7 +254,7 @@ impl Sandbox {
         output.stdout.trim_end().to_owned()
     }
 
-    /// Verifies a credential and returns the reason and the status that JSON tells.
+    /// Verifies a credential and returns the reason and the status from the JSON.
     pub fn reason(&self, flags: &str, credential: &str) -> String {
         let output = self.run_with(&format!("verify --json {flags}"), credential);
         let answer = output.json();
@@ -285,14 +285,14 @@ impl Sandbox {
     }
 }
 
-/// The real binary on a store, in an environment that says nothing else.
+/// The real binary on a store, in an otherwise empty environment.
 pub fn binary(store: &Path, args: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
     command.args(args).env_clear().env("KEYWARD_STORE", store).env("TERM", "xterm-256color").stdin(Stdio::null());
     command
 }
 
-/// Runs a command of the real binary to its end.
+/// Runs the real binary and waits until it ends.
 pub fn finish(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     Output {
@@ -302,10 +302,10 @@ pub fn finish(command: &mut Command) -> Output {
     }
 }
 
-/// Runs it with something on stdin.
+/// Runs it with input on stdin.
 pub fn finish_with(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A program that needs none of its input may close it: that is no failure of the test.
+    // A program that needs no input may close it; that is not a test failure.
     let _ = child.stdin.take().unwrap().write_all(input);
     let (mut stdout, mut stderr) = (String::new(), String::new());
     child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
@@ -314,7 +314,7 @@ pub fn finish_with(command: &mut Command, input: &[u8]) -> Output {
     Output { code, stdout, stderr }
 }
 
-/// A pipe that takes nothing before somebody reads it: it is full of `x`.
+/// A pipe that accepts nothing until someone reads it: it is full of `x`.
 pub fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
     let (reader, mut writer) = io::pipe().unwrap();
     rustix::io::ioctl_fionbio(&writer, true).unwrap();
@@ -340,7 +340,7 @@ impl Output {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
     }
 
-    /// The error object on stderr, which must be all that is there.
+    /// The error object, which must be all of stderr.
     pub fn error(&self) -> serde_json::Value {
         let document: serde_json::Value =
             serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self}"));
@@ -374,7 +374,7 @@ impl Read for SlowInput {
     }
 }
 
-/// A stream that remembers what was written.
+/// A stream that records what is written.
 #[derive(Clone, Default)]
 pub struct Recorder(Rc<RefCell<Vec<u8>>>);
 
@@ -395,7 +395,7 @@ impl Write for Recorder {
     }
 }
 
-/// Ends other threads with the one that it is in, also where that fails.
+/// Ends other threads when its own ends, even if that one fails.
 pub struct Over<'o>(pub &'o AtomicBool);
 
 impl Drop for Over<'_> {

@@ -1,4 +1,4 @@
-//! Help: found from everywhere, and complete.
+//! Help: reachable from everywhere, and complete.
 
 use clap::CommandFactory as _;
 use keyward_cli::cli::Cli;
@@ -18,7 +18,7 @@ fn exit_codes_are_explained_in_the_help_and_by_name() {
     }
 }
 
-/// Calls `f` with the words of each command that has no further ones.
+/// Calls `f` with the words of each command without subcommands.
 fn each_command(command: &clap::Command, before: &str, f: &mut impl FnMut(&str)) {
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
         let words = format!("{before}{} ", verb.get_name());
@@ -39,7 +39,7 @@ fn every_command_has_a_summary_and_examples_before_its_flags() {
         let example = help.stdout.find("\nExample").unwrap_or_else(|| panic!("{verb}: {help}"));
         let flags = ["\nOptions:", "\nArguments:"].into_iter().filter_map(|heading| help.stdout.find(heading)).min();
         assert!(example < flags.unwrap(), "{verb}: {help}");
-        // The flags of all commands are one line, which says where to read of them.
+        // The global flags take one line, which says where to read about them.
         assert!(help.stdout.contains("\nGlobal: --store --json") && !help.stdout.contains("--store <PATH>"), "{verb}");
         let short = sandbox.run(&format!("{verb} -h"));
         assert_eq!(short.code, 0);
@@ -88,7 +88,7 @@ fn every_error_code_is_explained_in_the_help_and_in_the_manual() {
         assert!(section.contains(&format!("\\fB{code}\\fR")) && section.contains(meaning), "{code}: {section}");
         told.push(code);
     }
-    // And no other.
+    // And no others.
     let listed: Vec<_> = codes.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(listed, told);
 }

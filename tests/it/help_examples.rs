@@ -1,4 +1,4 @@
-//! Every example of every help is run as it stands there, by a real bash, in a store that has what it speaks of.
+//! Runs every example of every help text unchanged, in a real bash, with a store that has what the example mentions.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use keyward_cli::cli::Cli;
 
 use crate::harness::{Sandbox, finish};
 
-/// What the examples speak of.
+/// Creates what the examples mention.
 const THERE: &[&str] = &[
     "role create auditor --rank 5",
     "user create bob --role editor",
@@ -21,7 +21,7 @@ const THERE: &[&str] = &[
     "create old-deploy",
 ];
 
-/// Those that are not run here, and why.
+/// Examples that are not run here, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("keyward create ", "the form; the tests of the terminal fill it in"),
     ("keyward edit deploy ", "the editor; the tests of the terminal open it"),
@@ -33,7 +33,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("keyward store ", "what names no store means the server of KEYWARD_STORE"),
 ];
 
-/// The lines of the examples in a help, each without its comment.
+/// The example lines of a help text, without their comments.
 fn examples(help: &str) -> Vec<String> {
     let (_, rest) = help.split_once("\nExample").unwrap();
     let lines = rest.lines().skip(1).take_while(|line| line.is_empty() || line.starts_with("  "));
@@ -52,14 +52,14 @@ fn verbs(command: &clap::Command, before: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Puts a command into the way of others that does nothing but take its input.
+/// Adds a stand-in for a command that only reads its input.
 fn stand_in(folder: &Path, name: &str) {
     let path = folder.join(name);
     fs::write(&path, "#!/bin/sh\nexec cat > /dev/null\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// A store that the examples can be run in, and the variables that they read.
+/// A store to run the examples in, and the variables that they read.
 fn scene() -> (Sandbox, Vec<(&'static str, String)>) {
     let sandbox = Sandbox::new();
     for line in ["tenant create acme", "user create ann --role editor", "group create pipelines"] {
@@ -102,7 +102,7 @@ fn scene() -> (Sandbox, Vec<(&'static str, String)>) {
     (sandbox, variables)
 }
 
-/// What an example makes is not there yet.
+/// Removes what an example will create.
 fn remove_what_is_made(sandbox: &Sandbox, line: &str) {
     let words: Vec<&str> = line.split([' ', ')']).collect();
     let Some(place) = words.iter().position(|word| *word == "create") else { return };
@@ -116,7 +116,7 @@ fn remove_what_is_made(sandbox: &Sandbox, line: &str) {
     }
 }
 
-/// The places of a machine, in the sandbox.
+/// The line with the machine's paths moved into the sandbox.
 fn moved(line: &str, folder: &Path) -> String {
     let places = [
         ("/run/secrets/", "run/"),
@@ -182,7 +182,7 @@ fn every_example_of_every_help_does_what_it_says() {
                 finish(bash.env("PATH", &path).env("KEYWARD_STORE", sandbox.store()).env("HOME", &folder))
             };
             let mut output = bash(&line);
-            // A person is asked here.
+            // This one prompts a person.
             if output.code == 5 && output.stderr.contains("add --yes") {
                 output = bash(&format!("{line} --yes"));
             }

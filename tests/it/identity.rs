@@ -1,4 +1,4 @@
-//! Which file is the store: one with two paths is refused, and one that was put in the place of an open one is noticed.
+//! Which file is the store: one with two paths is refused, and replacing an open one is noticed.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ fn sql(store: &Path, statements: &str) {
     rusqlite::Connection::open(store).unwrap().execute_batch(statements).unwrap();
 }
 
-/// Ends with 6 because of how the store lies there, and says what to do.
+/// It ends with 6 because of where the store is, and says what to do.
 fn assert_refused(output: &Output, says: &str, what: &str) {
     assert_eq!((output.code, output.error()["code"].as_str()), (6, Some("store_insecure")), "{what}: {output}");
     assert!(output.stderr.contains(says), "{what}: {output}");
@@ -56,7 +56,7 @@ fn a_name_that_is_added_while_the_store_is_open_is_noticed() {
     assert_eq!(conversation.ask(&secret), "allowed");
 }
 
-/// Runs a script as root in a place of its own, where it may mount what it wants.
+/// Runs a script as root in its own mount namespace.
 fn mounted(sandbox: &Sandbox, script: &str) -> Output {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-euc", script]).current_dir(sandbox.path(""));
@@ -76,7 +76,7 @@ fn a_store_that_is_mounted_as_a_file_is_refused_by_that_name() {
             assert_refused(&mounted(&sandbox, &script), "mount the folder", line);
         }
     }
-    // The folder is what has to be mounted, and the name by which a file was mounted does not show from the first one.
+    // The folder must be mounted; from its original name, a file does not show that it is mounted elsewhere.
     fs::create_dir(sandbox.path("volume")).unwrap();
     for script in [
         "mount --bind . volume; exec \"$keyward\" --store volume/keys.db list -q",
@@ -133,7 +133,7 @@ fn a_store_that_was_replaced_is_read_anew_from_the_next_line_on() {
         two.copy_to("other.db");
         sql(&two.sandbox.path("other.db"), ANOTHER);
         let mut conversation = Conversation::start_as(two.sandbox.binary(&format!("verify --batch{flags}")));
-        // More often than there are threads: each of them has looked by now.
+        // More often than there are threads, so that each has read the store by now.
         for _ in 0..20 {
             assert_eq!(two.ask(&mut conversation), "allowed");
         }
@@ -141,7 +141,7 @@ fn a_store_that_was_replaced_is_read_anew_from_the_next_line_on() {
         for _ in 0..20 {
             assert_eq!(two.ask(&mut conversation), "key_disabled", "{flags}");
         }
-        // It is a store as any other from now on.
+        // From now on it is a store like any other.
         two.sandbox.run("enable a");
         for _ in 0..20 {
             assert_eq!(two.ask(&mut conversation), "allowed", "{flags}");
@@ -159,7 +159,7 @@ fn what_was_counted_by_then_stays_with_the_store_that_was_replaced() {
     for _ in 0..5 {
         assert_eq!(two.ask(&mut conversation), "allowed");
     }
-    // The uses stand in the log, a second later.
+    // A second later, the uses are in the log.
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     assert_eq!(two.ask(&mut conversation), "allowed");
     let used = |store: &Path| finish(&mut binary(store, &words("show a --json"))).json()["use_count"].as_u64().unwrap();
@@ -220,7 +220,7 @@ fn an_older_state_that_was_put_in_place_is_no_answer_until_the_program_starts_ag
         for _ in 0..20 {
             assert_eq!(two.ask(&mut conversation), "store_rewound", "{way}");
         }
-        // What is added to it makes it no better.
+        // Later changes to it do not help.
         for name in ["c", "d", "e"] {
             let created = finish(&mut two.sandbox.binary(&format!("create {name}")));
             assert_eq!(created.code, 0, "{way}: {created}");
@@ -246,7 +246,7 @@ fn another_store_that_was_copied_over_it_is_noticed() {
     }
 }
 
-/// What SQLite knows of the pages of the one does not hold for the other.
+/// What SQLite has cached of one file's pages is wrong for the other.
 #[test]
 fn a_copy_of_another_size_is_noticed() {
     let many = |place: &Path, verb: &str| {
@@ -260,7 +260,7 @@ fn a_copy_of_another_size_is_noticed() {
         let two = Two::new();
         let other = two.sandbox.path("other.db");
         if is_smaller {
-            // What was deleted leaves room in the file, and none in a backup.
+            // Deleted keys leave free pages in the file, but not in a backup.
             many(&two.sandbox.store(), "create");
             many(&two.sandbox.store(), "delete");
         }
@@ -281,7 +281,7 @@ fn a_copy_of_another_size_is_noticed() {
         }
         fs::copy(&other, two.sandbox.store()).unwrap();
         if flags.is_empty() {
-            // With what stands in the log, nobody can tell any more which of both is meant.
+            // With the log's contents, it is no longer clear which of the two stores is meant.
             let answer = two.ask(&mut conversation);
             assert!(["key_disabled", "store_insecure"].contains(&answer.as_str()), "{answer}");
             continue;
@@ -307,7 +307,7 @@ fn a_log_that_was_removed_while_the_store_is_open_is_noticed() {
 fn what_was_decided_about_one_store_is_not_done_to_another() {
     for (replace, code) in [
         ("mv other.db keys.db", (1, "conflict")),
-        // What was reserved stands in the log, which does not fit to the copy.
+        // The reservation is in the log, which does not match the copy.
         ("cp other.db keys.db", (6, "store_insecure")),
         ("rm keys.db", (6, "store_missing")),
         ("mv newer.db keys.db", (1, "conflict")),
@@ -326,7 +326,7 @@ fn what_was_decided_about_one_store_is_not_done_to_another() {
                 binary(&two.sandbox.store(), &args).current_dir(two.sandbox.path("")).env("PATH", "/usr/bin:/bin"),
             );
             let error = output.error();
-            // A rotation has several connections to it, and gives up.
+            // A rotation has several connections to the store, and may give up.
             let gave_up = replace.starts_with("cp") && verb == "rotate a" && error["code"] == "conflict";
             assert!(
                 gave_up || (output.code, error["code"].as_str()) == (code.0, Some(code.1)),
@@ -341,7 +341,7 @@ fn what_was_decided_about_one_store_is_not_done_to_another() {
     }
 }
 
-/// The commits of a store that came to the path are its own, whatever a program does that has the former one open.
+/// A store moved to the path keeps its commits, whatever a program does that still has the former one open.
 #[test]
 fn what_is_committed_to_the_new_store_is_not_taken_along_with_the_former_one() {
     for flags in ["", " --no-record"] {
@@ -365,7 +365,7 @@ fn what_is_committed_to_the_new_store_is_not_taken_along_with_the_former_one() {
     }
 }
 
-/// What a program that lost its log or its shared memory has in it is not written over what others did since.
+/// A program that lost its log or its shared memory does not overwrite what others have done since.
 #[test]
 fn a_program_that_lost_its_log_overwrites_nothing() {
     for lost in [&["keys.db-wal"][..], &["keys.db-shm"], &["keys.db-wal", "keys.db-shm"]] {
@@ -390,7 +390,7 @@ fn a_program_that_lost_its_log_overwrites_nothing() {
 fn a_copy_over_the_store_is_noticed_with_a_commit_behind_it() {
     for flags in ["", " --no-record"] {
         let two = Two::new();
-        // So many keys that they do not stand on one page.
+        // More keys than fit on one page.
         let text = (0..400).map(|number| format!("[[key]]\nname = 'k{number}'\n")).collect::<Vec<_>>().concat();
         let line = format!("apply - --secrets-dir {}", two.sandbox.path("secrets").display());
         assert_eq!(two.sandbox.run_with(&line, text).code, 0);
@@ -409,7 +409,7 @@ fn a_copy_over_the_store_is_noticed_with_a_commit_behind_it() {
     }
 }
 
-/// A store that was replaced by a restore does not come back but as an older copy.
+/// A store that a restore replaced can only come back as an older copy.
 #[test]
 fn a_former_identity_is_no_other_store() {
     let two = Two::new();
@@ -426,7 +426,7 @@ fn a_former_identity_is_no_other_store() {
     }
 }
 
-/// Other programs may write to the store by way of SQLite.
+/// Other programs may write to the store through SQLite.
 #[test]
 #[ignore = "needs sqlite3"]
 fn what_others_do_by_way_of_sqlite_is_no_alarm() {

@@ -1,4 +1,4 @@
-//! What is printed with `--json` has exactly the fields that are documented, of their types.
+//! `--json` prints exactly the documented fields, with the documented types.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use crate::harness::Sandbox;
 
-/// Which objects were seen, so that none is documented and never printed.
+/// The objects seen, to find any that are documented but never printed.
 #[derive(Default)]
 struct Seen {
     shapes: BTreeSet<&'static str>,
-    /// Fields that were seen with a value, where they may be null.
+    /// Nullable fields that were seen with a value.
     filled: BTreeSet<(&'static str, &'static str)>,
 }
 
@@ -149,7 +149,7 @@ fn every_output_has_exactly_the_documented_fields() {
     std::fs::create_dir(sandbox.path("tree")).unwrap();
     std::fs::write(sandbox.path("tree/leak"), secret).unwrap();
     seen.check_all("leak", &json(&format!("scan {}", sandbox.path("tree").display())));
-    // Of a history, which needs git.
+    // Only in a git history, which needs git.
     seen.filled.insert(("leak", "commit"));
     seen.check("backup", &json(&format!("backup {}", sandbox.path("backup.db").display())));
     #[cfg(feature = "postgres")]
@@ -173,7 +173,7 @@ fn every_output_has_exactly_the_documented_fields() {
     seen.filled.insert(("line", "allowed"));
     let error = sandbox.run("show nothing --json").error();
     seen.check("error", &error);
-    // Only a network that is cut makes one.
+    // Only a broken connection causes one.
     let unknown = Error::new(Code::UnknownOutcome, "no answer").hint("ask").of_unknown_outcome(&"01234567");
     let unknown: Value = serde_json::from_str(&unknown.render_json()).unwrap();
     seen.check("error of an unknown outcome", &unknown["error"]);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Output, Sandbox, words};
 use crate::terminal::edit_with;
 
-/// The limits of a key, a user or a tenant, in the words of the command line.
+/// The limits of a key, a user or a tenant, as the command line writes them.
 fn limits(sandbox: &Sandbox, what: &str) -> String {
     let document = sandbox.run(&format!("{what} --json")).json();
     let in_words = |limit: &Value| {

@@ -17,14 +17,14 @@ fn ok(sandbox: &Sandbox, line: &str) -> Output {
     output
 }
 
-/// How many of so many verifications are allowed. The others are refused for this reason.
+/// How many of `number` verifications are allowed. The others are refused for this reason.
 fn allowed(sandbox: &Sandbox, secret: &str, number: usize, reason: &str) -> usize {
     let reasons: Vec<_> = (0..number).map(|_| sandbox.reason("--method GET", secret)).collect();
     assert!(reasons.iter().all(|found| found == "allowed" || found == reason), "{reasons:?}");
     reasons.iter().filter(|found| *found == "allowed").count()
 }
 
-/// The two checks of limits: each outcome with what it says.
+/// The two limit checks: each outcome with its detail.
 fn checks(answer: &Value) -> [String; 2] {
     let checks = &answer["checks"].as_array().unwrap()[13..];
     [("rate_limited", 0), ("quota_exceeded", 1)].map(|(name, place)| {
@@ -50,10 +50,10 @@ fn sixteen_processes_at_once_get_exactly_as_many_as_there_are() {
         });
         assert!(codes.iter().all(|code| [0, 9].contains(code)), "{codes:?}");
         let passed = codes.into_iter().filter(|code| *code == 0).collect::<Vec<_>>().len();
-        // One more comes back every 36 seconds.
+        // The rate allows one more every 36 seconds.
         assert!((100..=most).contains(&passed) && start.elapsed() < Duration::from_secs(36), "{passed}");
     }
-    // What was counted is what was allowed.
+    // Only allowed requests were counted.
     assert_eq!(sandbox.run("show quota --json").json()["use_count"], 100);
 }
 
@@ -87,7 +87,7 @@ fn a_rate_and_a_quota_come_back_with_time() {
     );
     sandbox.pass(12.hours());
     assert_eq!(allowed(&sandbox, &secret, 3, "rate_limited"), 3);
-    // The clock goes back: nobody gets more of the day that had ended, or waits longer than a period.
+    // The clock goes back: no one gets more of the day that had ended, or waits longer than a period.
     sandbox.set_clock("2026-01-31T12:00:00Z".parse().unwrap());
     assert_eq!(sandbox.reason("", &secret), "rate_limited quota_exceeded");
     assert!(checks(&sandbox.run_with("verify --json", &secret).json())[0].ends_with("may come in 1 s"));
@@ -111,7 +111,7 @@ fn keys_share_the_limits_of_their_user_and_their_tenant() {
     assert_eq!([&c, &c, &c, &c].map(|secret| ask(secret)), ["allowed", "allowed", "allowed", "quota_exceeded"]);
     let answer = sandbox.run_with("verify --tenant acme --json", &c).json();
     assert_eq!(checks(&answer)[0], "pass: 97 left of the limit 100/1h of the key", "a refusal takes nothing");
-    // Both are used up for this one.
+    // Both limits are used up for this key.
     assert_eq!(ask(&a), "rate_limited quota_exceeded");
     assert_eq!(sandbox.reason("", &d), "allowed");
     ok(&sandbox, "tenant edit acme --limit 8/1d");
@@ -150,7 +150,7 @@ fn what_is_refused_or_only_asked_about_takes_nothing() {
     assert_eq!(sandbox.reason("--method GET", &secret), "allowed");
     let output = sandbox.run_with("verify --json --no-record --method GET", &secret);
     assert_eq!((output.code, output.json()["reason"].as_str()), (9, Some("rate_limited")), "{output}");
-    // Of another month, whatever happened in this one.
+    // Another month, whatever happened in this one.
     assert_eq!(left("--at 2026-02-01")[1], "pass: 2 left of the limit 2/1mo of the key");
     assert_eq!(sandbox.run("show a --json").json()["use_count"], 2);
 }
@@ -225,7 +225,7 @@ fn the_exit_code_of_a_batch_is_that_of_the_worst_line() {
 #[test]
 fn what_is_deleted_takes_with_it_what_it_had_used() {
     let sandbox = Sandbox::new();
-    // The row of what is deleted is given to the next one.
+    // The next one reuses the deleted one's row.
     for round in 0..3 {
         let secret = sandbox.mint(&format!("k{round} --limit 1/1h,1/1d"));
         assert_eq!(allowed(&sandbox, &secret, 2, "rate_limited quota_exceeded"), 1, "{round}");
@@ -274,7 +274,7 @@ fn restore_gives_nothing_back_of_what_was_used_since() {
         assert_eq!([batch.ask(&c), batch.ask(&c)], ["allowed", "quota_exceeded"]);
         ok(&sandbox, &format!("restore {} --yes {flags}", sandbox.path("backup.db").display()));
         assert_eq!([&a, &b].map(|secret| sandbox.reason("", secret)), ["quota_exceeded", "quota_exceeded"], "{flags}");
-        // The row of the key that is gone is not that of a new one.
+        // A new key does not inherit the row of the one that is gone.
         let d = sandbox.mint("d --limit 1/1mo");
         assert_eq!([batch.ask(&d), batch.ask(&d)], ["allowed", "quota_exceeded"], "{flags}");
     }

@@ -161,7 +161,7 @@ fn list_leaves_empty_columns_out() {
 #[test]
 fn without_a_store_a_list_is_empty_and_verify_an_error() {
     let sandbox = Sandbox::empty();
-    // Nobody named a store: KEYWARD_STORE is empty, so the default applies.
+    // No store is named: KEYWARD_STORE is empty, so the default applies.
     let unnamed = |line: &str| sandbox.run_env(line, &[("KEYWARD_STORE", "")]);
     expect![[r#"
         code: 0
@@ -427,7 +427,7 @@ fn no_key_can_be_named_like_the_id_of_another() {
             assert_eq!((output.code, output.error()["code"].as_str()), (1, Some("name_taken")), "{line}");
         }
     }
-    // Its own id is nobody else's.
+    // Its own id belongs to no other key.
     assert_eq!(sandbox.run(&format!("edit victim --name {}", key["id"].as_str().unwrap())).code, 0);
 }
 

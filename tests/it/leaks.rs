@@ -1,4 +1,4 @@
-//! A secret is in the output that minted it, and nowhere else.
+//! A secret appears in the output of the command that minted it, and nowhere else.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::harness::Sandbox;
 #[test]
 fn no_minted_secret_is_in_the_store_or_in_any_other_output() {
     let sandbox = Sandbox::new();
-    // Held open, so that the log is not written back and removed.
+    // Held open so that the WAL is not checkpointed and removed.
     let reader = rusqlite::Connection::open(sandbox.store()).unwrap();
     reader.query_row("SELECT count(*) FROM key", [], |row| row.get::<_, i64>(0)).unwrap();
     let mut secrets = vec![sandbox.mint("deploy --scope rest")];

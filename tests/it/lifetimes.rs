@@ -1,4 +1,4 @@
-//! How long keys and secrets live: durations, `max-lifetime` and grace, while the clock runs on, stands still and goes
+//! How long keys and secrets live: durations, `max-lifetime` and grace, with a clock that runs, stands still or goes
 //! back.
 
 use std::fs;
@@ -21,7 +21,7 @@ fn show(sandbox: &Sandbox, key: &str) -> Value {
     output.json()
 }
 
-/// What `duration` after a time of the key is.
+/// The time `duration` after this field of the key.
 fn after(key: &Value, field: &str, duration: &str) -> Value {
     let end = duration.parse::<Duration>().unwrap().after(time(&key[field])).unwrap();
     json!(keyward_core::rules::time::rfc3339(end).to_string())
@@ -44,7 +44,7 @@ fn refused(output: &Output, code: &str) -> String {
     format!("{} {}", output.error()["message"].as_str().unwrap(), output.error()["hint"].as_str().unwrap_or_default())
 }
 
-/// Each look at the clock tells another time, whatever a command does between two looks.
+/// Each reading of the clock differs, whatever a command does in between.
 #[test]
 fn a_duration_counts_from_the_moment_that_is_stamped() {
     for tick in [1, 61, 86_400, -5] {
@@ -75,12 +75,12 @@ fn a_duration_counts_from_the_moment_that_is_stamped() {
             let key = show(&sandbox, name);
             assert_eq!(key["expires_at"], after(&key, "created_at", "90d"), "{name}, {tick}: {key:#}");
         }
-        // What was printed is what is kept.
+        // What is printed is what is stored.
         let printed = ok(&sandbox, "create printed --json --expires 90d").json()["key"].clone();
         assert_eq!(printed, show(&sandbox, "printed"));
         let again = apply(&sandbox, "--json", &manifest);
         assert_eq!(again.json()["outcome"], "unchanged", "{tick}: {again}");
-        // And of what is changed.
+        // The same goes for edits.
         ok(&sandbox, "edit line --expires 30d");
         let key = show(&sandbox, "line");
         assert_eq!(key["expires_at"], after(&key, "updated_at", "30d"), "{tick}");
@@ -98,7 +98,7 @@ fn what_an_application_says_of_new_keys_is_what_they_are() {
     assert_eq!(end["new"], show(&sandbox, "a")["expires_at"]);
 }
 
-/// The same again, after whatever was done to the key meanwhile that did not say anything else about its end.
+/// The same command again, after changes to the key that give it no other expiry.
 #[test]
 fn the_same_duration_again_changes_nothing() {
     let line = "create a --ensure --json --expires 90d";
@@ -111,7 +111,7 @@ fn the_same_duration_again_changes_nothing() {
             "rotate a --grace 1h",
             "disable a",
             "edit a --name b",
-            // Given once more by hand: the same duration, counted from then.
+            // The same duration again by hand, counted from then.
             "edit a --expires 90d",
         ] {
             let sandbox = Sandbox::new();
@@ -119,7 +119,7 @@ fn the_same_duration_again_changes_nothing() {
             ok(&sandbox, line);
             sandbox.pass(10.days());
             ok(&sandbox, between);
-            // What else is changed later leaves it as it is.
+            // Later changes to other settings leave it as it is.
             sandbox.pass(1.hour());
             let name = if between.ends_with("--name b") { "b" } else { "a" };
             ok(&sandbox, &format!("edit {name} --label x=y"));
@@ -141,7 +141,7 @@ fn the_same_duration_again_changes_nothing() {
     }
 }
 
-/// Another duration counts from when the key was made, and one that is over then is refused with what it counts from.
+/// Another duration counts from the key's creation. If it is already over, the refusal says what it counts from.
 #[test]
 fn another_duration_counts_from_when_the_key_was_made() {
     let sandbox = Sandbox::new();
@@ -160,7 +160,7 @@ fn another_duration_counts_from_when_the_key_was_made() {
     assert!(says.contains("in the past"), "{says}");
 }
 
-/// Where nothing is said about its end, a key keeps the one that it has, and `export` says which.
+/// A key keeps its expiry if nothing is said about it, and `export` shows it.
 #[test]
 fn an_end_that_nobody_names_stays() {
     let sandbox = Sandbox::new();
@@ -202,7 +202,7 @@ fn no_secret_outlives_max_lifetime() {
     ok(&sandbox, "create old");
     ok(&sandbox, "create late --expires 300d");
     ok(&sandbox, "settings set max-lifetime 60d");
-    // What was made before the store said so keeps its end.
+    // Keys created before the setting keep their expiry.
     assert_eq!(show(&sandbox, "old")["expires_at"], Value::Null);
     ok(&sandbox, "edit late --description x");
     let created = json!("2026-04-01T12:00:00Z");
@@ -224,7 +224,7 @@ fn no_secret_outlives_max_lifetime() {
     for name in ["h", "i"] {
         assert_eq!(show(&sandbox, name)["expires_at"], created, "{name}");
     }
-    // More than that is refused, in whatever way it is said.
+    // More than that is refused, however it is given.
     let before = sandbox.files();
     for value in ["61d", "never", "2026-04-02", "2026-04-01T12:00:01Z"] {
         for output in [
@@ -260,7 +260,7 @@ fn a_new_key_ends_as_the_default_says_and_others_stay() {
     for name in ["a", "b", "c"] {
         assert_eq!(show(&sandbox, name)["expires_at"], end, "{name}");
     }
-    // What is said counts, and what is there stays as it is.
+    // An explicit expiry wins, and existing keys keep theirs.
     ok(&sandbox, "create e --expires never");
     ok(&sandbox, "create f --expires 60d");
     ok(&sandbox, "duplicate old g");
@@ -275,7 +275,7 @@ fn a_new_key_ends_as_the_default_says_and_others_stay() {
     assert_eq!(ok(&sandbox, "create a --ensure --json").json()["outcome"], "unchanged");
     assert_eq!(apply(&sandbox, "--json", &ok(&sandbox, "export").stdout).json()["outcome"], "unchanged");
 
-    // No new key could have a default beyond the maximum, whichever is set last.
+    // The default cannot exceed the maximum, whichever is set last.
     ok(&sandbox, "settings set max-lifetime 60d");
     let says = refused(&sandbox.run("settings set default-lifetime 61d --json"), "invalid_value");
     assert!(says.contains("61d") && says.contains("60d"), "{says}");
@@ -287,7 +287,7 @@ fn a_new_key_ends_as_the_default_says_and_others_stay() {
     refused(&sandbox.run("create i --expires never --json"), "invalid_value");
 }
 
-/// `edit` again and again ends where the secret has lived for as long as it may.
+/// Repeated edits cannot take a secret past its maximum lifetime.
 #[test]
 fn edit_does_not_stretch_the_life_of_a_secret() {
     let sandbox = Sandbox::new();
@@ -306,7 +306,7 @@ fn edit_does_not_stretch_the_life_of_a_secret() {
     }
     assert!(refusals > 0);
     assert_eq!(sandbox.reason("", &first), "key_expired");
-    // The end itself can be reached, and an expired key be brought back only by another secret.
+    // The limit itself can be reached; only a new secret brings an expired key back.
     let says = refused(&sandbox.run("edit a --json --expires 1d"), "invalid_value");
     assert!(says.contains("keyward rotate a"), "{says}");
     ok(&sandbox, "rotate a");
@@ -343,7 +343,7 @@ fn rotate_keeps_the_end_and_sets_one_where_there_was_none() {
     ok(&sandbox, "settings set max-lifetime unlimited");
     ok(&sandbox, "edit eternal --expires never");
     assert_eq!(ok(&sandbox, "rotate eternal --json").json()["key"]["expires_at"], Value::Null);
-    // A rotation that `--ensure` makes is one too.
+    // A rotation made by `--ensure` counts too.
     ok(&sandbox, "settings set max-lifetime 30d");
     let file = sandbox.path("secret").display().to_string();
     let line = format!("create eternal --ensure --rotate-if-missing --secret-file {file} --json");
@@ -393,7 +393,7 @@ fn doctor_advises_nothing_that_the_store_refuses() {
     }
 }
 
-/// A secret that was replaced without a grace is over, whatever any clock says, and whatever became of the key since.
+/// A secret replaced without grace stays retired, whatever the clock says and whatever happens to the key.
 #[test]
 fn no_grace_means_retired_at_any_time() {
     for first in ["rotate a", "rotate a --grace 0s", "rotate a --grace 30d"] {
@@ -424,7 +424,7 @@ fn no_grace_means_retired_at_any_time() {
                 assert_eq!(states, ["current", "retired", "retired"]);
                 let card = ok(&sandbox, "show a").stdout;
                 assert_eq!((card.matches("(retired").count(), card.matches("works until").count()), (2, 0), "{card}");
-                // No command takes it for one that works.
+                // No command takes it for a working one.
                 fs::write(sandbox.path("old"), &one).unwrap();
                 let line = format!("create a --ensure --json --secret-file {}", sandbox.path("old").display());
                 refused(&sandbox.run(&line), "conflict");
@@ -433,7 +433,7 @@ fn no_grace_means_retired_at_any_time() {
     }
 }
 
-/// Once the end of a grace was seen by a rotation, the clock does not bring it back either.
+/// Once a rotation has seen a grace end, turning the clock back does not revive it either.
 #[test]
 fn a_grace_that_has_ended_does_not_begin_again() {
     let sandbox = Sandbox::new();
@@ -469,7 +469,7 @@ fn a_grace_ends_with_its_key_and_that_is_said() {
         assert!(said.contains(&format!("the old secret works until {ends}")), "{said}");
         assert_eq!(said.contains(&format!("warning: b{n} expires then, so the grace is shorter than {grace}")), cut);
     }
-    // Also where max-lifetime has just cut that end, and where another sink takes the secret.
+    // Also if max-lifetime has just cut the expiry, and if another sink takes the secret.
     ok(&sandbox, "create c --expires 300d");
     ok(&sandbox, "settings set max-lifetime 60d");
     let line = "rotate c --grace 90d --json --secret-to";
@@ -477,7 +477,7 @@ fn a_grace_ends_with_its_key_and_that_is_said() {
     assert_eq!(rotated["warnings"], json!(["expiry_cut", "grace_cut"]));
     let key = &rotated["key"];
     assert_eq!(key["secrets"][1]["expires_at"], key["expires_at"]);
-    // Of a key that has expired, nothing goes on, also not when it gets another end.
+    // An expired key gets no grace, even if its expiry is extended later.
     let old = sandbox.mint("d --expires 1d");
     sandbox.pass(2.days());
     let said = ok(&sandbox, "rotate d --grace 7d").stderr;
@@ -490,7 +490,7 @@ fn a_grace_ends_with_its_key_and_that_is_said() {
     assert_eq!(sandbox.reason("", &old), "secret_retired");
 }
 
-/// A clock that goes back makes no use earlier, and no key younger than its secret allows.
+/// A clock that goes back neither backdates a use nor extends a secret's life.
 #[test]
 fn a_clock_that_steps_back_moves_nothing_else() {
     let sandbox = Sandbox::new();
@@ -502,7 +502,7 @@ fn a_clock_that_steps_back_moves_nothing_else() {
     assert_eq!(sandbox.reason("", &secret), "allowed");
     let key = show(&sandbox, "a");
     assert_eq!((&key["last_used_at"], &key["use_count"]), (&used, &json!(2)));
-    // Counted from its minting, which lies ahead now.
+    // Counted from its minting, now in the future.
     ok(&sandbox, "edit a --expires 2026-03-01");
     ok(&sandbox, "edit a --expires 2026-04-01T12:00:00Z");
     refused(&sandbox.run("edit a --json --expires 2026-04-01T12:00:01Z"), "invalid_value");
@@ -514,7 +514,7 @@ fn a_clock_that_steps_back_moves_nothing_else() {
     }
 }
 
-/// A person who takes a while to answer: what they agreed to counts from the moment that is stamped.
+/// If a person takes a while to answer, what they agreed to counts from the recorded moment.
 #[test]
 fn a_person_may_take_their_time() {
     let sandbox = Sandbox::new();
@@ -535,7 +535,7 @@ fn a_person_may_take_their_time() {
     assert_eq!(screen.end(), 0, "{}", screen.text());
     let key = show(&sandbox, "a");
     assert_eq!(key["expires_at"], after(&key, "updated_at", "30d"));
-    // A plan that is confirmed, and a command that takes the secret of a new key.
+    // A plan to confirm, and a command that receives a new key's secret.
     let text = "[[key]]\nname = 'b'\nexpires_at = '90d'\ndeliver = { secret_to = 'cat > /dev/null; sleep 1.3' }\n";
     fs::write(sandbox.path("m.toml"), text).unwrap();
     let line = format!("apply {} --prune", sandbox.path("m.toml").display());

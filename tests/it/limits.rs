@@ -1,12 +1,12 @@
-//! Limits that the system sets (`ulimit`): an answer is right, or there is an error of ours. No signal ends a command, and
-//! nothing that could not be checked is "not genuine".
+//! System limits (`ulimit`): a command answers correctly or fails with one of our errors. No signal ends a command, and
+//! a credential that could not be checked is never "not genuine".
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::harness::{Output, Sandbox, finish_with};
 
-/// A store with a key that works, one that does not, and one of another store's secrets.
+/// A store with a key that works and one that does not, and a secret from another store.
 struct Scene {
     sandbox: Sandbox,
     live: String,
@@ -35,7 +35,7 @@ const COMMANDS: [&str; 17] = [
 ];
 
 impl Scene {
-    /// With the default cost of hashing: that is the memory which is hard to get.
+    /// With the default hash cost, which needs the most memory.
     fn new() -> Self {
         let sandbox = Sandbox::empty();
         let live = sandbox.mint("live --scope rest");
@@ -48,7 +48,7 @@ impl Scene {
         Self { sandbox, live, off, foreign }
     }
 
-    /// The real binary below a limit that the shell sets.
+    /// Runs the real binary under a limit that the shell sets.
     fn run(&self, limit: &str, line: &str, input: &[u8]) -> (Output, Option<i32>) {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{limit} && exec \"$KEYWARD\" {line}")]);
@@ -60,12 +60,12 @@ impl Scene {
         (output, signal)
     }
 
-    /// Ends in one of the ways that are ours.
+    /// Checks that the command succeeds or fails with one of our errors.
     fn check(&self, limit: &str, line: &str, input: &[u8]) -> Output {
         let (output, signal) = self.run(limit, line, input);
         assert_eq!(signal, None, "{limit}: {line}: ended by a signal: {output}");
         let is_ours = match output.code {
-            // A backup, or what is printed, that cannot be written.
+            // A backup or output that cannot be written.
             1 => output.error()["code"] == "output_failed",
             code => matches!(code, 0 | 6 | 7),
         };
@@ -80,8 +80,8 @@ impl Scene {
         output
     }
 
-    /// What may be said about each credential, however little the system gives: the right thing, or that nothing can be
-    /// said.
+    /// Checks the answer about each credential, however tight the limit: it is correct, or an error says that keyward
+    /// cannot tell.
     fn check_answers(&self, limit: &str) {
         for (credential, right) in [(&self.live, 0), (&self.off, 3), (&self.foreign, 3)] {
             let (output, signal) = self.run(limit, "verify --json", credential.as_bytes());
@@ -115,7 +115,7 @@ impl Scene {
     }
 }
 
-/// The least number with which `works`, to within `step`.
+/// The smallest number for which `works` holds, to within `step`.
 fn least(mut below: u64, mut enough: u64, step: u64, works: impl Fn(u64) -> bool) -> u64 {
     assert!(works(enough));
     while enough - below > step {
@@ -136,14 +136,14 @@ fn too_little_memory_is_an_error_of_ours() {
         let limit = |kib: u64| format!("ulimit -c 0 -{flag} {kib}");
         let version = |kib| scene.run(&format!("ulimit -{flag} {kib}"), "--version", b"").0.code == 0;
         let least = least(1_000, 1_000_000, 16, version);
-        // From 4 MiB above on: closely where the first things fail, and then up to where nothing fails any more.
+        // Starts 4 MiB above: small steps where the first failures are, then larger ones until nothing fails.
         let close = (0..16).map(|step| 4_096 + 96 * step);
         let wide = (0..14).map(|step| 6_000 + 3_300 * step);
         for more in close.chain(wide) {
             let limit = limit(least + more).replace("-c 0 ", "");
             scene.check_all(&limit, least + more);
         }
-        // And with enough of it, all is well.
+        // With enough memory, everything works.
         let limit = limit(least + 600_000).replace("-c 0 ", "");
         assert_eq!(scene.check(&limit, "verify --json", scene.live.as_bytes()).code, 0);
         assert_eq!(scene.check(&limit, &format!("create enough-{flag} --json"), b"").code, 0);
@@ -151,7 +151,7 @@ fn too_little_memory_is_an_error_of_ours() {
     assert_eq!(scene.sandbox.run("history --check").code, 0);
 }
 
-/// No file may become longer than this: the store's, its log's, the shared memory's, or one with a secret.
+/// No file may grow beyond this: the store, its log, its shared memory, or a file with a secret.
 #[test]
 fn a_file_that_may_not_grow_is_an_error_of_ours() {
     for blocks in [0, 1, 4, 40, 64, 100, 160, 300] {
@@ -160,14 +160,14 @@ fn a_file_that_may_not_grow_is_an_error_of_ours() {
         scene.check_all(&limit, blocks);
         assert_eq!(scene.sandbox.run("history --check").code, 0, "{blocks}");
         assert_eq!(scene.sandbox.run_with("verify -q", &scene.live).code, 0, "{blocks}");
-        // Beside a process that has the store open, with a log that is not empty: what stands there counts.
+        // Another process has the store open, and the log is not empty: what is in the log counts.
         let held = rusqlite::Connection::open(scene.sandbox.store()).unwrap();
         held.query_row("SELECT count(*) FROM key", [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(scene.sandbox.run("disable live").code, 0);
         let (output, signal) = scene.run(&limit, "verify --json", scene.live.as_bytes());
         assert!(signal.is_none() && matches!(output.code, 3 | 6), "{blocks}: {output}");
     }
-    // What is printed into a file that is full.
+    // Output to a file that is full.
     let scene = Scene::new();
     for line in ["list --json >out", "verify --json >out", "create to-file >out", "man >out"] {
         std::fs::write(scene.sandbox.path("out"), vec![b'x'; 4096]).unwrap();
@@ -178,12 +178,12 @@ fn a_file_that_may_not_grow_is_an_error_of_ours() {
         assert!(!line.starts_with("create") || output.code != 0, "{line}: {output}");
     }
     assert_eq!(scene.sandbox.run("show to-file").code, 1);
-    // A program that is started from here has the limit as it always is.
+    // A program that keyward starts has the same limit.
     let line = "create command --json --secret-to 'head -c 300000 /dev/zero >big'";
     assert_eq!(scene.run("ulimit -f 400", line, b"").0.code, 7);
 }
 
-/// From as many files on as the command that says its version needs.
+/// Starts with as many files as `--version` needs.
 #[test]
 fn too_few_files_are_an_error_of_ours() {
     for files in 4..=14 {
@@ -201,7 +201,7 @@ fn too_few_files_are_an_error_of_ours() {
     }
 }
 
-/// Where the standard library itself gives up, no signal ends the command either.
+/// Even where the standard library would abort, no signal ends the command.
 #[test]
 fn a_manifest_for_which_there_is_no_memory_is_no_abort() {
     let scene = Scene::new();

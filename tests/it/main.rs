@@ -1,11 +1,11 @@
 //! All integration tests, in one binary.
 //!
-//! Most of them run commands in this process, in a world of their own ([`harness::Sandbox`]): a
-//! clock that stands still, a seeded generator, recorded streams. Where processes, pipes, signals,
-//! permissions or a terminal are what matters, they run the real binary.
+//! Most of them run commands in this process, each in its own world ([`harness::Sandbox`]): a stopped clock, a seeded
+//! generator, recorded streams. If processes, pipes, signals, permissions or a terminal matter, they run the real
+//! binary.
 //!
-//! A test that needs a tool which may not be installed is ignored with the reason `needs …`;
-//! `tests/run` installs the tools and runs those too.
+//! A test that needs a tool that may be missing is ignored with the reason `needs …`; `tests/run` installs the tools
+//! and runs those too.
 
 #![allow(unreachable_pub, reason = "one crate: nothing is reachable from outside")]
 #![allow(

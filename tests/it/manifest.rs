@@ -1,4 +1,4 @@
-//! `export` and `apply`: what a store should hold, as a text.
+//! `export` and `apply`: what a store should hold, as text.
 
 use std::fs;
 
@@ -54,7 +54,7 @@ pub fn apply(sandbox: &Sandbox, flags: &str, manifest: &str) -> Output {
     sandbox.run_with(&format!("apply - {flags}"), manifest)
 }
 
-/// What is said about each mistake: `line:column: what`.
+/// The report of each mistake: `line:column: what`.
 fn mistakes(output: &Output) -> Vec<String> {
     let lines = output.stderr.lines().filter_map(|line| line.strip_prefix("error: ").or(line.strip_prefix("  ")));
     lines.skip(1).map(|line| line.strip_prefix("stdin:").unwrap_or(line).to_owned()).collect()
@@ -86,7 +86,7 @@ fn what_is_exported_makes_the_same_store_elsewhere() {
         let output = apply(&new, &format!("--prune --yes --secrets-dir {}", new.path("s").display()), manifest);
         assert_eq!(output.code, 0, "{output}");
         assert_eq!((new.run("export").stdout, new.run("export --json").stdout), (toml.clone(), json.clone()));
-        // Where there is no store yet, applying makes one.
+        // If there is no store yet, applying creates one.
         let empty = Sandbox::empty();
         fs::create_dir(empty.path("s")).unwrap();
         assert_eq!(apply(&empty, "--dry-run --fail-if-any", manifest).code, 8);
@@ -224,7 +224,7 @@ fn pruning_is_asked_about_before_anything_is_changed() {
         assert_eq!(sandbox.run("list -q").stdout, if code == 0 { "new\nold\n" } else { "gone\nold\n" }, "{keys:?}");
         assert_eq!(sandbox.path("new").exists(), code == 0, "{keys:?}");
     }
-    // Where nothing goes, nobody is asked.
+    // With nothing to delete, there is no prompt.
     let mut screen = Screen::start(&sandbox.store(), &apply, 100);
     assert_eq!(screen.end(), 0, "{}", screen.text());
 }
@@ -232,7 +232,7 @@ fn pruning_is_asked_about_before_anything_is_changed() {
 #[test]
 fn what_goes_goes_in_an_order_that_works() {
     let sandbox = full();
-    // What is left of a file that was cut, or of a command that failed, is no wish to have nothing.
+    // A truncated file, or the output of a failed command, is not a request to delete everything.
     let before = sandbox.files();
     for nothing in ["", "# keyward\n", "{}", "key = []\n"] {
         for flags in ["--prune --yes", "--prune --dry-run"] {
@@ -268,7 +268,7 @@ fn what_a_manifest_refers_to_is_in_it_or_in_the_store() {
             "[[user]]\nname='u'\ntenant='x'\n",
             "3:8: there is no tenant named x; add a [[tenant]] with this name",
         ),
-        // A user is no group, and a group no user.
+        // A user is not a group, nor a group a user.
         ("group create x", "", "[[key]]\nname='k'\nowner='x'\n", "3:7: there is no user named x"),
         ("group create ci", "", "[[key]]\nname='k'\ngroup='ci'\n", ""),
         ("group create ci", "--prune", "[[key]]\nname='k'\ngroup='ci'\n", "3:7: there is no group named ci"),
@@ -454,7 +454,7 @@ fn a_text_that_is_no_manifest_is_refused_with_the_place() {
     assert!(latin.code == 1 && latin.stderr.contains("not text in UTF-8"), "{latin}");
     assert_eq!(sandbox.run("apply nosuch.toml").code, 1);
     assert!(sandbox.files() == before);
-    // Nothing is a manifest too.
+    // An empty text is a manifest too.
     for text in ["", "# nothing\n", "{}", "{\"key\": []}"] {
         assert_eq!(apply(&sandbox, "", text).code, 0, "{text}");
     }
@@ -515,7 +515,7 @@ fn a_duration_means_the_same_at_every_time() {
     let end = || sandbox.run("show a --json").json()["expires_at"].clone();
     for (days, text, changes, then) in [
         (30, text, false, "2026-05-01T12:00:00Z"),
-        // It is over by now, and still as the manifest says.
+        // It has expired by now, and still matches the manifest.
         (61, text, false, "2026-05-01T12:00:00Z"),
         (0, "[[key]]\nname = 'a'\nexpires_at = 2026-05-01T12:00:00Z\n", false, "2026-05-01T12:00:00Z"),
         (0, "[[key]]\nname = 'a'\nexpires_at = '1y'\n", true, "2027-01-31T12:00:00Z"),
@@ -538,7 +538,7 @@ fn a_duration_means_the_same_at_every_time() {
 #[test]
 fn a_plan_that_cannot_be_made_is_refused_by_a_dry_run_too() {
     let sandbox = Sandbox::new();
-    // A gate that looks for drift has no secrets to place.
+    // A CI gate that checks for drift has no secrets to deliver.
     let output = apply(&sandbox, "--dry-run", "[[key]]\nname = 'a'\n");
     assert!(output.code == 0 && output.stderr.contains("warning: nothing says where the secret of a goes"), "{output}");
     let place = sandbox.path("there").display().to_string();

@@ -1,4 +1,4 @@
-//! `apply`: the secrets of new keys, and what becomes of them where something fails.
+//! `apply`: the secrets of new keys, and what happens to them when something fails.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -41,7 +41,7 @@ fn a_secret_goes_where_the_manifest_says() {
     let (line, rest) = rest.split_once("' # ours\nC_KEY=").unwrap();
     let new = read("new.env");
     let new: Vec<_> = new.lines().map(|line| &line[2..]).collect();
-    // Before a value is a line that ends it, which nobody can guess.
+    // Each value has a random delimiter that cannot be guessed.
     let github = read("github");
     let step = github.strip_prefix("BEFORE=1\nSTEP_KEY<<keyward_").unwrap().lines().nth(1).unwrap();
     let outputs = read("outputs");
@@ -90,7 +90,7 @@ fn no_name_of_a_key_leaves_the_folder_of_secrets() {
     assert_eq!(found, expected);
 }
 
-/// A manifest with a key for each of these deliver tables.
+/// A manifest with one key for each of these deliver tables.
 fn keys(delivers: &[&str], sandbox: &Sandbox) -> String {
     let folder = sandbox.path("").display().to_string();
     let key = |(number, deliver): (usize, &&str)| {
@@ -115,12 +115,12 @@ fn a_place_that_cannot_take_a_secret_leaves_no_key_and_everything_as_it_was() {
         (&["github_output = 'a'"], "GITHUB_OUTPUT is not set"),
         (&["secret_to = 'exit 3'"], "it ended with exit code 3"),
         (&["secret_to = 'true'"], "without reading all of its standard input"),
-        // All that was placed before is taken back.
+        // Everything delivered before the failure is undone.
         (&["secret_file = 'DIR/new'", "secret_file = 'DIR/stray'", "secret_to = 'exit 3'"], "exit code 3"),
         (&["secret_file = 'DIR/new'", "secret_file = 'DIR/stray'", "env_file = 'DIR/.env', env_name = 'A'", FAILS], ""),
         (&["env_file = 'DIR/new.env', env_name = 'A'", "env_file = 'DIR/new.env', env_name = 'B'", FAILS], ""),
         (&["secret_to = 'cat > /dev/null'", FAILS], "what 1 command took opens nothing"),
-        // Two secrets cannot be in one place.
+        // Two secrets cannot share a place.
         (
             &["secret_file = 'DIR/new'", "secret_file = 'DIR/new'"],
             "the secrets of k0 and k1 would go to the same place",
@@ -135,7 +135,7 @@ fn a_place_that_cannot_take_a_secret_leaves_no_key_and_everything_as_it_was() {
     }
 }
 
-/// Passes the check before the work, and fails at it: no text, to which a variable could be added.
+/// Passes the checks up front, then fails: the file is not text, so no variable can be added.
 const FAILS: &str = "env_file = 'DIR/binary', env_name = 'A'";
 
 fn refused(delivers: &[&str], says: &str) {
@@ -169,7 +169,7 @@ fn refused(delivers: &[&str], says: &str) {
 fn files_but_links(sandbox: &Sandbox) -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
     fs::remove_file(sandbox.path("link")).unwrap();
     let mut files = sandbox.files();
-    // What is on its way into a file is announced in the store: its bytes differ, and what it says does not.
+    // The store records deliveries in progress: its bytes differ, but its content does not.
     files.retain(|path, _| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with("keys.db")));
     let said = ["export", "list --json", "history --json"].map(|line| sandbox.run(line).stdout).concat();
     files.insert("store".into(), said.into_bytes());
@@ -222,7 +222,7 @@ fn a_leftover_secret_is_replaced() {
         assert_eq!(sandbox.reason("", &fs::read_to_string(sandbox.path(name)).unwrap()), "allowed");
     }
     assert_eq!(fs::read_dir(sandbox.path("s")).unwrap().count(), 2, "no neighbours stay");
-    // A secret that opens something is none, and anything else neither.
+    // Neither a working secret nor any other content is overwritten.
     let working = fs::read(sandbox.path("s/folder")).unwrap();
     for (name, content) in [("working", &working[..]), ("text", b"x"), ("empty", b"")] {
         fs::write(sandbox.path("s").join(name), content).unwrap();
@@ -240,7 +240,7 @@ fn what_somebody_else_changes_in_the_meantime_is_planned_again_where_it_matters(
     for (line, plans) in [
         ("edit old --read-only", 2),
         ("delete old --yes", 2),
-        // What is not in the manifest, or changes nothing, is no reason to begin again.
+        // Changes outside the manifest, or without effect, do not cause a new plan.
         ("group create theirs", 1),
         ("create theirs -q --secret-to \"cat > /dev/null\"", 1),
         ("list", 1),
@@ -272,7 +272,7 @@ fn what_somebody_else_changes_in_the_meantime_is_planned_again_where_it_matters(
     }
 }
 
-/// Runs the real binary, and kills it when there are so many files in the folder; whether it was killed.
+/// Runs the real binary, and kills it once the folder has this many files. Returns whether it was killed.
 fn kill_at(sandbox: &Sandbox, line: &str, folder: &Path, files: usize) -> bool {
     let mut child = sandbox.binary(line).stdout(std::process::Stdio::null()).spawn().unwrap();
     loop {
@@ -300,7 +300,7 @@ fn a_thousand_keys_are_made_all_or_none_of_them() {
     fs::write(sandbox.path("keys.toml"), text).unwrap();
     let folder = sandbox.path("secrets");
     let line = format!("apply {} --secrets-dir {}", sandbox.path("keys.toml").display(), folder.display());
-    // Over nothing, then over what the one before left behind: secrets, and neighbours of those that were replaced.
+    // First over nothing, then over what the previous run left: secrets, and temporary files next to replaced ones.
     let mut killed = 0;
     for files in [0, 500, 1050] {
         killed += usize::from(kill_at(&sandbox, &line, &folder, files));

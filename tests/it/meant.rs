@@ -1,8 +1,8 @@
-//! What people type who know other tools, and mistakes of typing: the hint says what they meant.
+//! Commands from other tools, and typos: the hint says what was meant.
 
 use crate::harness::{Sandbox, words};
 
-/// The line, and what its hint has to say.
+/// The command line, and what its hint must contain.
 const MISTAKES: &[(&str, &str)] = &[
     ("add deploy", "keyward create NAME"),
     ("generate", "keyward create NAME"),
@@ -105,13 +105,13 @@ fn the_hint_says_what_was_meant() {
         assert_eq!(output.code, 2, "{line}: {output}");
         let hint = output.error()["hint"].as_str().unwrap_or_default().to_owned();
         assert!(hint.contains(says), "{line}: {hint}");
-        // Nobody wants to pass a flag as a value, and of two verbs the opposite is worse than none.
+        // No one wants to pass a flag as a value, and suggesting the opposite verb is worse than no hint.
         assert!(!hint.contains("-- -"), "{line}: {hint}");
     }
     assert_eq!(sandbox.reason("", &secret), "allowed");
 }
 
-/// What is told to be typed can be typed.
+/// What a hint tells users to type must exist.
 #[test]
 fn the_verbs_and_flags_in_the_hints_are_there() {
     let sandbox = Sandbox::new();

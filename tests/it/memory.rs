@@ -1,7 +1,7 @@
-//! What is left of a secret in the memory of the process that had it.
+//! What is left of a secret in the memory of the process that handled it.
 //!
-//! The process is held at its very end, in the middle of its last words, by a pipe that takes no more. By
-//! then its secret was delivered, or was presented and checked, and nothing of it is needed.
+//! A full pipe blocks the process just before it ends, while it writes its last output. By then its secret has been
+//! delivered, or presented and checked, and is no longer needed.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -14,7 +14,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::harness::Sandbox;
 
-/// A pipe into which nothing more goes, until somebody reads from its other end.
+/// A pipe that is full until its other end is read.
 fn full_pipe() -> (File, OwnedFd) {
     let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).unwrap();
     let mut filled = File::from(writer);
@@ -25,7 +25,7 @@ fn full_pipe() -> (File, OwnedFd) {
     (File::from(reader), writer)
 }
 
-/// A process that goes with the test, whatever comes of it.
+/// A process that is killed when the test ends, however it ends.
 struct Held(Child);
 
 impl Drop for Held {
@@ -39,7 +39,7 @@ impl Drop for Held {
 fn until_it_is_held(child: &Child) {
     let of_process = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default();
     for _ in 0..1000 {
-        // The number of write(2), on every architecture that the tests run on.
+        // The syscall number of write(2), on each architecture that the tests run on.
         let write = if cfg!(target_arch = "x86_64") { "1 " } else { "64 " };
         if of_process("syscall").starts_with(write) && of_process("wchan").contains("pipe") {
             return;
@@ -49,7 +49,7 @@ fn until_it_is_held(child: &Child) {
     panic!("it is not held: {} {}", of_process("syscall"), of_process("wchan"));
 }
 
-/// Where in the memory that the process can write these bytes stand.
+/// Where these bytes occur in the writable memory of the process.
 fn found(child: &Child, wanted: &[u8]) -> Vec<String> {
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", child.id())).unwrap();
     let mut memory = File::open(format!("/proc/{}/mem", child.id())).unwrap();
@@ -68,7 +68,7 @@ fn found(child: &Child, wanted: &[u8]) -> Vec<String> {
     places
 }
 
-/// The random part of a secret, as text and as the bytes that it was made of.
+/// The random part of a secret, as text and as the bytes that it encodes.
 fn traces(secret: &str) -> [Vec<u8>; 2] {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let text = &secret.trim().as_bytes()[16..59];
@@ -81,7 +81,7 @@ fn traces(secret: &str) -> [Vec<u8>; 2] {
             carry >>= 8;
         }
     }
-    // Less than all of it is a leak too.
+    // A part of it is a leak, too.
     [text[4..28].to_vec(), bytes[4..20].to_vec()]
 }
 
@@ -107,7 +107,7 @@ fn nothing_of_the_secret_is_left_at_the_end_of_create() {
             child.0.stdout.as_mut().unwrap().read_exact(&mut bytes).unwrap();
             String::from_utf8(bytes.to_vec()).unwrap()
         });
-        // The search itself finds what is there: the store's path, which the process still knows.
+        // The search works: it finds the store's path, which the process still holds.
         assert!(!found(&child.0, sandbox.store().to_str().unwrap().as_bytes()).is_empty());
         for trace in traces(&secret) {
             assert_eq!(found(&child.0, &trace), Vec::<String>::new(), "{line}");
@@ -146,14 +146,14 @@ fn nothing_of_the_credential_is_left_at_the_end_of_verify() {
 #[test]
 #[ignore = "needs root and setpriv"]
 fn no_core_is_dumped_and_nobody_looks_in() {
-    /// Nobody.
+    /// The user `nobody`.
     const NOBODY: &str = "65534";
     let (_reader, stdout) = full_pipe();
     let mut command = Command::new("setpriv");
     command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", env!("CARGO_BIN_EXE_keyward")]);
     let child = Held(command.args(["completions", "bash"]).current_dir("/").stdout(stdout).spawn().unwrap());
     until_it_is_held(&child.0);
-    // What a process has in /proc belongs to root where no core of it is dumped (proc(5)), and to its user else.
+    // The files of a process in /proc belong to root if it dumps no core (proc(5)), and otherwise to its user.
     let owner = std::fs::metadata(format!("/proc/{}/mem", child.0.id())).unwrap().uid();
     assert_eq!(owner, 0);
 }

@@ -1,4 +1,4 @@
-//! A store of an older schema: who changes it brings it up to date, who reads it leaves it as it is.
+//! A store with an older schema: a command that changes it upgrades it, one that only reads leaves it as it is.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +17,7 @@ fn version(store: &Path) -> i64 {
     rusqlite::Connection::open(store).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
 }
 
-/// A store of the third schema, and a secret that is in it.
+/// A store with the third schema, and a secret in it.
 fn older() -> (Sandbox, String) {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("a --scope rest --label team=web");
@@ -42,7 +42,7 @@ const READING: [&str; 12] = [
 
 #[test]
 fn who_only_reads_leaves_the_file_as_it_is() {
-    // As others may have left it, with the log switched on or off.
+    // As other programs may have left it, with the WAL on or off.
     for mode in ["wal", "delete"] {
         let (sandbox, secret) = older();
         sql(&sandbox.store(), &format!("PRAGMA journal_mode = {mode}"));

@@ -1,4 +1,4 @@
-//! Output that is longer than the screen goes through the pager of the person.
+//! Output longer than the screen goes through the user's pager.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn start(sandbox: &Sandbox, line: &str, variables: &[(&str, &str)]) -> Screen {
     Screen::start_with(&sandbox.store(), line, 100, &[&usual, variables].concat())
 }
 
-/// What a pager was given, and what it may do, where it writes both into a file.
+/// What a pager was given, and what it may do: it writes both to a file.
 fn given(sandbox: &Sandbox, line: &str, variable: &str, more: &[(&str, &str)]) -> Option<String> {
     let file = sandbox.path("given");
     let _ = fs::remove_file(&file);
@@ -37,7 +37,7 @@ fn a_long_list_is_read_in_less_and_its_end_is_told_behind_it() {
     let mut screen = start(&sandbox, "list", &[]);
     screen.wait_for("key-20");
     assert!(!screen.text().contains("key-40") && !screen.text().contains("60 keys"), "{}", screen.text());
-    // Ctrl-C is for the pager, and the store is free meanwhile.
+    // Ctrl-C goes to the pager, and the store is not locked meanwhile.
     screen.press("\x03");
     assert_eq!(sandbox.run("disable key-59").code, 0);
     screen.press("G").wait_for("key-59");
@@ -45,7 +45,7 @@ fn a_long_list_is_read_in_less_and_its_end_is_told_behind_it() {
     assert_eq!(screen.end(), 0);
     assert!(screen.text().contains("60 keys"), "{}", screen.text());
     screen.assert_restored();
-    // What fits is printed as it is.
+    // What fits is printed directly.
     let mut screen = start(&sandbox, "list --limit 5", &[]);
     assert_eq!(screen.end(), 0);
     assert!(screen.text().contains("key-04") && screen.text().contains("5 of 60 keys"), "{}", screen.text());
@@ -91,7 +91,7 @@ fn a_pager_that_cannot_be_started_is_none_and_one_that_ends_early_is_no_error() 
         assert_eq!(screen.end(), 0, "{pager}");
         assert!(!screen.text().contains("key-59") && screen.text().contains("60 keys"), "{pager}: {}", screen.text());
     }
-    // Without room for what does not fit, it is printed at once.
+    // If long output cannot be buffered, it is printed directly.
     let mut screen = start(&sandbox, "list", &[("TMPDIR", "/does/not/exist")]);
     assert_eq!(screen.end(), 0);
     assert!(screen.text().contains("key-59"), "{}", screen.text());

@@ -1,11 +1,11 @@
-//! The list to choose keys from, in terminals of all sizes.
+//! The key picker, in terminals of all sizes.
 
 use jiff::ToSpan as _;
 
 use crate::harness::Sandbox;
 use crate::pty::Screen;
 
-/// Keys with short names and a long one, in all states, and many more.
+/// Keys with short names and a long one, in every state, and many more.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     for line in [
@@ -35,14 +35,14 @@ fn one_screen_at_any_width() {
         screen.wait_for("Delete which keys?").wait_for("Enter: choose");
         let text = screen.text();
         let lines: Vec<&str> = text.lines().collect();
-        // The question, what was typed, the list, and the keys: each on one line of its own.
+        // The question, the input, the list and the key help: each on its own lines.
         assert!(lines[0].starts_with("Delete which keys?") && lines[1].starts_with("> _  (45)"), "{columns}: {text}");
         assert_eq!(lines.len(), 24, "{columns}: {text}");
         assert!(lines[2..23].iter().all(|line| line.starts_with("  [ ] ") || line.starts_with("❯ [ ] ")), "{text}");
         assert_eq!(lines.iter().filter(|line| line.starts_with('❯')).count(), 1, "{columns}: {text}");
         assert!(lines[23].starts_with("Enter: choose"), "{columns}: {text}");
         assert_eq!(text.contains("of ann"), columns >= 120, "{columns}: {text}");
-        // A key does not move the screen away.
+        // Pressing a key does not scroll the screen.
         for (keys, at) in [("\x1b[B", 3), ("\x1b[B\x1b[B", 5), ("\x1b[A", 4)] {
             screen.press(keys);
             std::thread::sleep(std::time::Duration::from_millis(100));
@@ -66,9 +66,9 @@ fn words_in_any_order_find_and_what_is_not_found_is_said() {
     for (keys, count, first) in [
         ("prod dep", "(1 of 45)", "deploy-prod"),
         ("\x15", "(45)", "a-name-that-is"),
-        // Also by what stands beside the name.
+        // The columns next to the name match too.
         ("bob", "(1 of 45)", "deploy-staging"),
-        // The other key of ann has expired, and both were never used.
+        // ann's other key has expired, and neither was ever used.
         ("\x15ANN nev", "(2 of 45)", "backup/nightly"),
         ("\x17\x7f expires", "(1 of 45)", "backup/nightly"),
         ("\x15service 07", "(1 of 45)", "service-07"),
@@ -78,12 +78,12 @@ fn words_in_any_order_find_and_what_is_not_found_is_said() {
         screen.wait_for(count).wait_for(first);
         assert!(screen.text().lines().nth(2).unwrap().contains(first), "{keys:?}: {}", screen.text());
     }
-    // Enter takes nothing where nothing is offered.
+    // Enter does nothing when nothing matches.
     screen.press("\r");
     screen.wait_for("no match");
     screen.press("\x7f");
     screen.wait_for("service-07");
-    // What was typed is marked.
+    // The match is highlighted.
     assert!(screen.raw().contains("\u{1b}[1m\u{1b}[4mservice"), "{:?}", screen.raw());
     screen.press("\r");
     assert_eq!(screen.end(), 0);
@@ -96,16 +96,16 @@ fn several_are_marked_and_taken_together() {
     let sandbox = sandbox();
     let mut screen = Screen::start(&sandbox.store(), "disable", 80);
     screen.wait_for("Disable which keys?");
-    // What is disabled already is not offered.
+    // Keys that are already disabled are not offered.
     screen.wait_for("(44)");
-    // Marks stay while something else is searched for; the second Tab there takes the mark back.
+    // Marks stay during another search; a second Tab on the same key unmarks it.
     screen.press("service-0\t\t");
     screen.wait_for("2 marked");
     screen.press("\x15prod\t");
     screen.wait_for("3 marked");
     screen.press("\x15service-00\t");
     screen.wait_for("2 marked");
-    // All that were found, and none of them.
+    // All matches, then none.
     screen.press("\x15service\x01");
     screen.wait_for("41 marked");
     screen.press("\x01");

@@ -1,4 +1,4 @@
-//! Where the store is: a mistyped place is noticed, and what is not there is said with the place that was looked at.
+//! Where the store is: a mistyped path is noticed, and "not found" messages name the path that was searched.
 
 use crate::harness::{Sandbox, finish, words};
 
@@ -19,7 +19,7 @@ fn a_new_store_is_said_with_its_place() {
         let quiet = Sandbox::empty();
         assert!(!quiet.run_with(&format!("{line} --quiet"), "[[group]]\nname = 'g'\n").stderr.contains("new store"));
     }
-    // A command that makes nothing makes no store.
+    // A command that creates nothing creates no store.
     for line in ["create 'a b'", "edit a --name b", "delete a --yes", "create a --owner nobody --dry"] {
         let sandbox = Sandbox::empty();
         let output = sandbox.run(line);
@@ -45,7 +45,7 @@ fn a_path_that_no_shell_has_replaced_is_refused() {
             }
         }
     }
-    // As the shell itself says it: a folder that is really called so.
+    // As in the shell, this means a folder that is really called `~`.
     std::fs::create_dir(sandbox.path("~")).unwrap();
     let output = finish(sandbox.binary("create a --store ./~/keys.db").current_dir(sandbox.path("")));
     assert_eq!(output.code, 0, "{output}");
@@ -75,14 +75,14 @@ fn what_is_not_there_is_said_with_the_place_that_was_looked_at() {
         assert_eq!((output.code, output.error()["code"].as_str()), (6, Some("store_missing")), "{line}: {output}");
         assert!(output.stderr.contains(&nowhere), "{line}: {output}");
     }
-    // Where nobody named a store, the default place is.
+    // If no store was given, the default path is named.
     let default = sandbox.path("data/keys.db").display().to_string();
     for line in ["list", "history", "export", "user list", "show x", "history x"] {
         let output = sandbox.run_env(line, &[("KEYWARD_STORE", "")]);
         assert!(output.stderr.contains(&default), "{line}: {output}");
         assert_eq!(output.code, u8::from(line.ends_with('x')), "{line}: {output}");
     }
-    // An empty answer of a store that is there names it as well.
+    // An empty result from an existing store names its path too.
     for line in ["list", "list --name x*", "history --action key.delete", "group list"] {
         assert!(sandbox.run(line).stderr.contains(&here), "{line}: {}", sandbox.run(line));
     }

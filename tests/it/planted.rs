@@ -1,4 +1,4 @@
-//! What somebody who can write the file puts into it: nothing of it is obeyed, and the doctor finds it.
+//! What an attacker who can write the file puts into it: keyward obeys none of it, and the doctor finds it.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::harness::{Output, Sandbox, binary, finish};
 
 fn sql(store: &Path, statements: &str) {
     let conn = rusqlite::Connection::open(store).unwrap();
-    // As an attacker would, who has SQLite's own shell.
+    // As an attacker with SQLite's own shell would.
     conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false).unwrap();
     conn.execute_batch(statements).unwrap_or_else(|error| panic!("{statements}: {error}"));
 }
@@ -26,7 +26,7 @@ fn triggers_and_views_are_not_obeyed() {
         "CREATE TRIGGER t BEFORE UPDATE ON key BEGIN SELECT raise(IGNORE); END",
         "CREATE TRIGGER t AFTER INSERT ON history BEGIN UPDATE key SET enabled = 1; END",
         "CREATE TRIGGER t BEFORE DELETE ON key BEGIN SELECT raise(IGNORE); END",
-        // A view instead of the table: what it tells is not read.
+        // A view in place of the table: its content is not read.
         "ALTER TABLE setting RENAME TO hidden;
          CREATE VIEW setting AS SELECT 'query_credentials' AS name, 'true' AS value",
     ] {
@@ -77,7 +77,7 @@ fn the_doctor_compares_the_whole_schema() {
     }
 }
 
-/// An index that leaves a row out, or has one that is not there, under the definition of keyward.
+/// An index that omits a row, or lists one that does not exist, under keyward's definition.
 #[test]
 fn an_index_that_hides_a_row_is_found() {
     let sandbox = Sandbox::new();
@@ -104,7 +104,7 @@ fn an_index_that_hides_a_row_is_found() {
             continue;
         }
         assert!(!definition.contains(" WHERE "), "{name} leaves rows out");
-        // Made without rows, and then given the definition of keyward.
+        // Built without rows, then given keyward's definition.
         let conn = rusqlite::Connection::open(copy.store()).unwrap();
         conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false).unwrap();
         conn.execute_batch(&format!("DROP INDEX {name}; {definition} WHERE 0; PRAGMA writable_schema = ON")).unwrap();
@@ -122,7 +122,7 @@ fn an_index_that_hides_a_row_is_found() {
     }
 }
 
-/// Takes the index out of the schema, changes the table, and puts it back.
+/// Removes the index from the schema, changes the table, and puts the index back.
 #[test]
 fn an_index_with_a_row_that_is_gone_is_found() {
     let sandbox = Sandbox::new();
@@ -211,12 +211,12 @@ fn a_candidate_from_the_store_is_one_word_to_the_shell() {
     }
 }
 
-/// A system that gives no random numbers is no bug of keyward, and no answer about a credential.
+/// A system without random numbers is neither a bug in keyward nor an answer about a credential.
 #[test]
 fn without_random_numbers_nothing_is_made_and_everything_else_goes_on() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("a");
-    // So that a verification would like to renew the hash.
+    // So that a verification tries to renew the hash.
     sandbox.run("settings set hash-parameters m=2048,t=1,p=1");
     sandbox.has_no_random.set(true);
     for (line, code) in [

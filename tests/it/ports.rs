@@ -1,20 +1,20 @@
-//! Ports for servers of the tests.
+//! Ports for the tests' servers.
 //!
-//! What listens at port 0 gets one of those that the system also gives to connections, and nobody else can have it. A server
-//! that has to be told its port, or to come back at it, gets one from below these: no connection takes it meanwhile, and no
-//! other test of this run is given it.
+//! A server that listens on port 0 gets an ephemeral port, and no one else can have it. A server that must be given its
+//! port, or reuse it, gets one from below that range: no connection takes it meanwhile, and no other test of this run
+//! gets it.
 
 use std::net::{IpAddr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Below what systems give to connections (ip(7): ip_local_port_range).
+/// Below the ephemeral ports of usual systems (ip(7): ip_local_port_range).
 const FIRST: u16 = 10_240;
 const LAST: u16 = 32_000;
 
-/// How many were given out, counted from a place that differs from one run to the next.
+/// How many were given out, counted from a start that differs between runs.
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// A port at which nobody listens, at this address; `None` where there is no such address.
+/// A free port at this address; `None` if this machine does not have the address.
 pub fn free_port_at(address: IpAddr) -> Option<u16> {
     let start = u16::try_from(std::process::id() % u32::from(LAST - FIRST)).unwrap();
     for _ in FIRST..LAST {
@@ -29,7 +29,7 @@ pub fn free_port_at(address: IpAddr) -> Option<u16> {
     panic!("all ports are taken");
 }
 
-/// A port at which nobody listens, on loopback.
+/// A free port on loopback.
 pub fn free_port() -> u16 {
     free_port_at(IpAddr::from([127, 0, 0, 1])).unwrap()
 }

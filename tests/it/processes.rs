@@ -1,6 +1,6 @@
-//! Many processes on one store: what one was told is true for all that start later, and no change is lost.
+//! Many processes on one store: what one reports is true for all that start later, and no change is lost.
 //!
-//! Everything runs the real binary, a process a command.
+//! Everything runs the real binary, one process per command.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,18 +18,18 @@ impl Here {
     }
 }
 
-/// How keyward is run on a store.
+/// How to run keyward on a store.
 pub struct At<'a>(pub Box<dyn Fn(&str) -> Command + Sync + 'a>);
 
 impl At<'_> {
     fn run_with(&self, line: &str, input: &str) -> Output {
         let output = finish_with(&mut (self.0)(line), input.as_bytes());
-        // Whoever has to wait waits: no process ever hears of the lock of another.
+        // A process that must wait just waits; it never reports another's lock.
         assert!(!output.stderr.contains("locked"), "{line}: {output}");
         output
     }
 
-    /// A command that has to succeed.
+    /// A command that must succeed.
     fn run(&self, line: &str) -> Output {
         let output = self.run_with(line, "");
         assert_eq!(output.code, 0, "{line}: {output}");
@@ -41,7 +41,7 @@ impl At<'_> {
     }
 }
 
-/// What a worker was told: it has to be true at the end.
+/// What a worker was told; it must be true at the end.
 #[derive(Default)]
 struct Told {
     /// Changes, each of which is a row of the history.
@@ -53,10 +53,10 @@ struct Told {
 }
 
 const WORKERS: usize = 16;
-/// In each, ten commands are run.
+/// Each runs ten commands.
 pub const ROUNDS: usize = 5;
 
-/// Ten commands a round, on a key of the worker's own and on one that all share.
+/// Ten commands per round, on the worker's own key and on a shared one.
 fn work(at: &At<'_>, worker: usize, rounds: usize, shared: &str) -> Told {
     let mut told = Told::default();
     let mut change = |line: &str| {
@@ -80,7 +80,7 @@ fn work(at: &At<'_>, worker: usize, rounds: usize, shared: &str) -> Told {
         } else {
             told.dead.push(second);
         }
-        // A reader sees whole changes: all keys that it was told of, and the whole history of its own.
+        // A reader sees whole changes: all keys it was told of, and the whole history of its own key.
         let listed = at.run("list -q").stdout;
         assert!(told.live.keys().all(|name| listed.lines().any(|line| line == name)), "{listed}");
         let actions = at.run(&format!("history {name} --json")).json();
@@ -101,7 +101,7 @@ fn sixteen_processes_at_once_lose_nothing_that_they_were_told() {
     assert_eq!(sandbox.run("doctor --json").json()[2]["level"], "ok");
 }
 
-/// Has workers work at the same time, spread over these places, and sees to it that all that they were told is true.
+/// Runs workers in parallel, spread over these places, and checks that everything they were told is true.
 pub fn all_work(places: &[At<'_>], rounds: usize, shared: &str) {
     let at = &places[0];
     let before = at.run("history --check --json").json()["rows"].as_u64().unwrap();
@@ -144,7 +144,7 @@ fn of_two_that_want_one_name_exactly_one_gets_it() {
     let lines = ["create same", "duplicate base same", "edit other --name same"];
     for round in 0..20 {
         let pair = [lines[round % 3], lines[(round / 3) % 3]];
-        // Twice the same edit is one change and a name that is not there any more.
+        // The same edit twice is one change and a name that no longer exists.
         let pair = if pair == [lines[2]; 2] { [lines[0]; 2] } else { pair };
         let children = pair.map(|line| {
             let mut command = sandbox.binary(&format!("{line} --json"));
@@ -177,7 +177,7 @@ fn of_two_that_want_one_name_exactly_one_gets_it() {
 
 #[test]
 fn what_starts_after_a_key_was_stopped_is_refused() {
-    // The command that stops it, and the exit code of every verification that starts after that command has ended.
+    // The command that stops it, and the exit code of every verification that starts after that command ends.
     for (stop, code) in [
         ("disable deploy", 3),
         ("delete deploy --yes", 3),
@@ -195,7 +195,7 @@ fn what_starts_after_a_key_was_stopped_is_refused() {
         let here = Here(sandbox.store());
         let (at, stopped, allowed) = (here.at(), AtomicBool::new(false), AtomicU64::new(0));
         let verify = || {
-            // Not for ever: where the other side fails, this ends too.
+            // Not for ever: if the other side fails, this ends too.
             for after in 0..200 {
                 let was_stopped = stopped.load(Ordering::SeqCst);
                 let found = at.run_with("verify -q --tenant acme --scope rest", &secret).code;
@@ -212,7 +212,7 @@ fn what_starts_after_a_key_was_stopped_is_refused() {
             for _ in 0..4 {
                 scope.spawn(verify);
             }
-            // So that some are allowed before, and many are on their way.
+            // Some must be allowed before, and many must be in flight.
             for _ in 0..1000 {
                 if allowed.load(Ordering::SeqCst) < 4 {
                     std::thread::sleep(std::time::Duration::from_millis(5));
@@ -228,14 +228,14 @@ fn what_starts_after_a_key_was_stopped_is_refused() {
     }
 }
 
-/// As many processes as a user may have, and each thread is one: what can do without another thread does.
+/// At the user's process limit, where each thread counts as one: whatever can do without another thread does.
 #[test]
 #[ignore = "needs root, prlimit and setpriv"]
 fn where_the_system_gives_no_thread_it_works_or_says_why() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("key");
     let manifest = "[[key]]\nname = \"one\"\n[[key]]\nname = \"two\"\n";
-    // Another user has to come to all of it.
+    // Another user must be able to reach all of it.
     let open = "chmod 755 . && chown -R 65432 . && cp \"$0\" keyward && chmod 755 keyward && cat > keys.toml";
     let mut shell = Command::new("sh");
     shell.args(["-c", open, env!("CARGO_BIN_EXE_keyward")]).current_dir(sandbox.path(""));
@@ -246,15 +246,15 @@ fn where_the_system_gives_no_thread_it_works_or_says_why() {
         ("verify --batch", format!("{{\"credential\":\"{}\"}}\n", secret.trim()), 6, "the system gives no thread"),
     ] {
         let mut command = Command::new("prlimit");
-        // A user that no other test is.
+        // A user that no other test uses.
         command.args(["--nproc=1", "setpriv", "--reuid", "65432", "--clear-groups", "./keyward", "--store", "keys.db"]);
         command.args(words(line)).current_dir(sandbox.path(""));
         let output = finish_with(&mut command, input.as_bytes());
         assert_eq!(output.code, code, "{line}: {output}");
         assert!(output.stdout.contains(said) || output.stderr.contains(said), "{line}: {output}");
     }
-    // A command to deliver to, what reads its words, and what looks after the reservation meanwhile: of these, some can
-    // be had and others not.
+    // Delivery needs a command, a reader of its output, and a keeper of the reservation: some of these can start and
+    // others cannot.
     let mut codes = vec![];
     for processes in 1..=6 {
         let mut command = Command::new("prlimit");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-/// A program in a terminal of its own.
+/// A program in its own terminal.
 pub struct Screen {
     child: Box<dyn Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
@@ -22,18 +22,18 @@ struct Shown {
 }
 
 impl Screen {
-    /// Starts keyward on `store` in a terminal of so many columns.
+    /// Starts keyward on `store` in a terminal with this many columns.
     pub fn start(store: &Path, args: &str, columns: u16) -> Self {
         Self::start_with(store, args, columns, &[("TERM", "xterm-256color")])
     }
 
-    /// The same with these environment variables and no others.
+    /// The same with only these environment variables.
     pub fn start_with(store: &Path, args: &str, columns: u16, variables: &[(&str, &str)]) -> Self {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_keyward"));
         command.args(args.split_whitespace());
         command.env_clear();
         command.env("KEYWARD_STORE", store);
-        // What is killed leaves its drafts there, and not beside those of others.
+        // A killed process leaves its drafts there, not beside those of others.
         if let Some(folder) = store.parent() {
             command.env("TMPDIR", folder);
         }
@@ -43,7 +43,7 @@ impl Screen {
         Self::run(command, columns, 24)
     }
 
-    /// The same in a terminal of so many lines.
+    /// The same in a terminal with this many lines.
     pub fn start_small(store: &Path, args: &str, columns: u16, rows: u16) -> Self {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_keyward"));
         command.args(args.split_whitespace());
@@ -104,7 +104,7 @@ impl Screen {
         panic!("no {text:?} on the screen:\n{}", self.text());
     }
 
-    /// Presses keys. Prompts throw away what was typed before they asked, so wait a little.
+    /// Presses keys. Prompts discard what was typed before they asked, so wait a little.
     pub fn press(&mut self, keys: &str) -> &mut Self {
         std::thread::sleep(Duration::from_millis(200));
         self.keyboard.write_all(keys.as_bytes()).unwrap();
@@ -118,7 +118,7 @@ impl Screen {
         self.keyboard.flush().unwrap();
     }
 
-    /// Gives the terminal another size.
+    /// Resizes the terminal.
     pub fn resize(&self, columns: u16, rows: u16) {
         self.shown.lock().unwrap().terminal.screen_mut().set_size(rows, columns);
         self.master.resize(PtySize { rows, cols: columns, ..PtySize::default() }).unwrap();
@@ -129,12 +129,12 @@ impl Screen {
         self.shown.lock().unwrap().terminal.screen().contents()
     }
 
-    /// Looks at the cells that the screen shows now.
+    /// Looks at the cells on the screen now.
     pub fn look<T>(&self, f: impl FnOnce(&vt100::Screen) -> T) -> T {
         f(self.shown.lock().unwrap().terminal.screen())
     }
 
-    /// Everything that can be seen by scrolling back, and the screen below it.
+    /// The scrollback, and the screen below it.
     pub fn scrollback(&self) -> String {
         let mut shown = self.shown.lock().unwrap();
         let screen = shown.terminal.screen_mut();
@@ -159,9 +159,9 @@ impl Screen {
         assert!(std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
-    /// Waits for the end and returns the exit code.
+    /// Waits for the program to end and returns the exit code.
     pub fn end(&mut self) -> u32 {
-        // A program that does not end is a failure, not a wait.
+        // A program that does not end must fail the test, not hang it.
         let ended = (0..3000).find_map(|_| {
             let ended = self.child.try_wait().unwrap();
             if ended.is_none() {
@@ -174,12 +174,12 @@ impl Screen {
             panic!("the program does not end:\n{}", self.text());
         };
         let code = ended.exit_code();
-        // What was written last may still be on its way through the terminal.
+        // The last output may still be on its way through the terminal.
         std::thread::sleep(Duration::from_millis(100));
         code
     }
 
-    /// Whether the terminal is as a shell left it: main screen, visible cursor, echo, line by line.
+    /// Asserts that the terminal is as a shell left it: main screen, visible cursor, echo, line mode.
     pub fn assert_restored(&self) {
         {
             let shown = self.shown.lock().unwrap();

@@ -1,4 +1,4 @@
-//! `-q` means the same everywhere: no notes, of lists only names, of checks only what is wrong. The secret is no note.
+//! `-q` means the same everywhere: no notes, only names in lists, only problems in checks. The secret is not a note.
 
 use crate::harness::Sandbox;
 
@@ -59,7 +59,7 @@ fn quiet_means_the_same_in_every_command() {
         assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{line}: {output}");
         let is_secret = stdout.ends_with("kw_") && output.stdout.starts_with(stdout);
         assert!(is_secret || output.stdout == stdout, "{line}: {output}");
-        // What goes wrong is told all the same.
+        // Errors are still reported.
     }
     let secret = sandbox.mint("used --disabled");
     for (line, code) in [("show nosuch", 1), ("history --action nosuch", 0), ("list --scope nosuch", 0)] {

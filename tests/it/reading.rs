@@ -1,5 +1,5 @@
-//! One rule for whatever keyward reads a credential from: a byte order mark at the start and line ends at the end are
-//! none of it, and nothing else is removed.
+//! One rule for every source of a credential: a byte order mark at the start and line ends at the end are not part of
+//! it, and nothing else is removed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::harness::{Sandbox, words};
 use crate::pty::Screen;
 
-/// `{S}` is the secret | whether every reader takes it.
+/// `{S}` is the secret | whether every reader accepts it.
 const TABLE: [(&str, bool); 19] = [
     ("{S}", true),
     ("{S}\n", true),
@@ -88,7 +88,7 @@ fn a_header_line_a_head_and_a_line_of_a_batch_may_have_a_mark_too() {
     let output = sandbox.run_with("verify --batch", format!("\u{feff}{question}\r\n\u{feff}\n{question}\r\n"));
     assert_eq!(output.code, 0, "{output}");
     assert_eq!(output.stdout.lines().count(), 2, "{output}");
-    // Inside a header, a mark is a part of the value.
+    // Inside a header, a mark is part of the value.
     for header in [format!("x-api-key: \u{feff}{secret}"), format!("Authorization: Bearer \u{feff}{secret}")] {
         assert_eq!(sandbox.reason("", &header), "malformed", "{header:?}");
     }
@@ -110,8 +110,8 @@ fn a_prompt_takes_what_is_pasted_by_the_same_rule() {
     }
 }
 
-/// What `verify` takes is a secret in its place for `--ensure`, what it refuses is none, and no rotation begins because
-/// of something around the secret.
+/// To `--ensure`, a place holds the secret exactly if `verify` would accept its content. Text around the secret never
+/// starts a rotation.
 #[test]
 fn ensure_reads_its_place_by_the_same_rule() {
     for (template, is_taken) in TABLE {
@@ -145,7 +145,7 @@ fn ensure_reads_its_place_by_the_same_rule() {
     }
 }
 
-/// A mark in front of a bare value, in the middle of a dotenv file, where a script has put a whole file behind the `=`.
+/// A mark before a bare value in the middle of a dotenv file, where a script has put a whole file after the `=`.
 #[test]
 fn the_value_of_a_variable_may_begin_with_a_mark() {
     let sandbox = Sandbox::new();

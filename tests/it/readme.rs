@@ -1,4 +1,4 @@
-//! The examples of the README and of the tour, run as they stand there.
+//! The examples of the README and of the tour, run as written.
 
 use std::process::Command;
 
@@ -32,7 +32,7 @@ fn prints_what_it_shows(session: &str) {
     let sandbox = Sandbox::empty();
     let mut script = "exec 2>&1\n".to_owned();
     for command in session.lines().filter_map(|line| line.strip_prefix("$ ")) {
-        // Printed as a prompt would print it, then run in the same shell, so that variables live on.
+        // Printed as a prompt would print it, then run in the same shell, so that variables persist.
         script.push_str(&format!("cat <<'END_OF_COMMAND'\n$ {command}\nEND_OF_COMMAND\n{command}\n"));
     }
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_keyward"));
@@ -48,7 +48,7 @@ fn prints_what_it_shows(session: &str) {
     assert_eq!(printed.lines().count(), shown.lines().count());
 }
 
-/// Ids, secrets and times differ from run to run, and the widths of columns do not matter.
+/// Ids, secrets and times differ from run to run, and column widths do not matter.
 fn comparable(text: &str) -> String {
     let replace =
         |text: &str, pattern: &str, with: &str| Regex::new(pattern).unwrap().replace_all(text, with).into_owned();
@@ -63,7 +63,7 @@ fn comparable(text: &str) -> String {
     replace(&text, r"(?m)[ ]+", " ")
 }
 
-/// All of them, in the order of the table of the program.
+/// All exit codes, in the order of the program's table.
 #[test]
 fn the_exit_codes_are_those_of_the_program() {
     let (_, codes) = README.split_once("[Exit codes](docs/manual/keyward.md#exit-codes): ").unwrap();

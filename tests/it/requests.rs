@@ -1,5 +1,5 @@
-//! What `verify` says about the requests that it is told of: which of two credentials stood where, which header of a
-//! proxy was not taken and why, and that a question of a batch is read as a request head is.
+//! What `verify` reports about requests: where each of two credentials was, which proxy header was ignored and why.
+//! Batch questions are parsed like request heads.
 
 use serde_json::{Value, json};
 
@@ -105,7 +105,7 @@ fn a_header_that_was_not_taken_is_named_with_the_reason() {
         (trusted, "X-Forwarded-For: 10.1.1.1, 203.0.113.9", &["203.0.113.9", "last entry of X-Forwarded-For"]),
         (trusted, "Forwarded: for=203.0.113.9", &["203.0.113.9", "last entry of Forwarded"]),
     ] {
-        // The transport is not what is looked at here.
+        // The transport does not matter here.
         sandbox.run("edit deploy --allow-insecure");
         let head = head(&format!("GET / HTTP/1.1 ; x-api-key: {secret} ; {fields}"));
         let output = sandbox.run_with(&format!("verify --request {flags}"), &head);
@@ -141,7 +141,7 @@ fn the_same_is_said_of_the_transport() {
             assert!(output.stdout.contains(word), "{flags} {fields}: {word}\n{output}");
         }
     }
-    // Where it was said how the request came, or nothing was there, nothing more is said.
+    // If the transport was given, or there was no header for it, nothing is added.
     for (flags, fields) in [("--transport http", "X-Forwarded-Proto: https"), ("", "Host: h")] {
         let head = head(&format!("GET / HTTP/1.1 ; x-api-key: {secret} ; {fields}"));
         let answer = sandbox.run_with(&format!("verify --json --request {flags}"), head).json();
@@ -213,7 +213,7 @@ fn which_headers_a_proxy_writes_is_said_in_these_words() {
     }
 }
 
-/// A question, without what may differ from one answer to the next.
+/// Asks a question, and drops what may differ between answers.
 fn ask(sandbox: &Sandbox, question: &Value) -> Value {
     let output = sandbox.run_with("verify --batch --no-record", question.to_string());
     let mut answer: Value = output.json();
@@ -313,7 +313,7 @@ fn what_is_no_question_about_a_request_gets_an_error() {
     }
     let output = sandbox.run_with("verify --batch", b"{\"credential\":\"\xff\"}\n");
     assert!(output.code == 1 && output.stdout.contains("UTF-8"), "{output}");
-    // Like a flag that is not given.
+    // These count as absent, like a flag that is not given.
     for question in [
         json!({"credential": secret, "trust_forwarded": false, "request": null, "headers": null, "accept": null}),
         json!({"credential": null, "request": head, "transport": "https", "method": "GET"}),
@@ -322,7 +322,7 @@ fn what_is_no_question_about_a_request_gets_an_error() {
     ] {
         assert_eq!(ask(&sandbox, &question)["reason"], "allowed", "{question}");
     }
-    // Header fields that no request can have: where one line ends is not for a value to say.
+    // Invalid header fields: a value must not contain a line break, for example.
     for fields in [
         json!([["x-api-key", format!("{secret}\r\nx: y")]]),
         json!([["x-api-key", format!("{secret}\u{0}")]]),
@@ -348,7 +348,7 @@ fn a_whole_batch_may_look_at_some_presentations_only() {
     assert_eq!(reasons, ["allowed", "malformed"], "{output}");
 }
 
-/// Latin-1 is what is left where a text is not UTF-8.
+/// Text that is not UTF-8 is read as Latin-1.
 #[test]
 fn a_basic_credential_may_hold_any_bytes_beside_the_secret() {
     let sandbox = Sandbox::new();
@@ -361,7 +361,7 @@ fn a_basic_credential_may_hold_any_bytes_beside_the_secret() {
             assert_eq!(sandbox.reason("", &format!("Authorization: Basic {encoded}")), "allowed", "{parts:?}");
         }
     }
-    // Neither another alphabet nor a missing padding hides a secret from us and shows it to somebody else.
+    // No base64 variant or padding may hide a secret from keyward that another reader would accept.
     let padded = basic(&format!("~~~?:{secret}"));
     let other = sandbox.mint("b");
     for encoded in

@@ -1,5 +1,5 @@
-//! Words that filters and `--by` read as something else: refused as new names, scopes and levels, while stores that have
-//! them already go on working.
+//! Words with a special meaning in filters and `--by`: refused as new names, scopes and levels, while stores that
+//! already contain them continue to work.
 
 use crate::harness::Sandbox;
 
@@ -38,7 +38,7 @@ fn they_are_refused_wherever_they_would_be_new() {
             "edit a --add-level=WORD",
             "duplicate a new --scope=WORD",
         ] {
-            // What stands behind `--` is last.
+            // Arguments after `--` must come last.
             let line = line.replace("WORD", word);
             let line = line.split_once(" -- ").map_or(line.clone(), |(verb, name)| format!("{verb} --json -- {name}"));
             if line.contains("--json") {
@@ -69,7 +69,7 @@ fn they_are_refused_wherever_they_would_be_new() {
         refused(&sandbox, &format!("create new --scope={scope}"), "");
         refused(&sandbox, &format!("edit a --add-scope={scope}"), "");
     }
-    // What only looks like them is taken.
+    // Similar words are accepted.
     for name in ["None", "nonesuch", "owners", "--", "never-ever"] {
         assert_eq!(
             sandbox.run(&format!("create -q --scope=x! --scope={name} --level={name}/none -- {name}")).code,
@@ -77,7 +77,7 @@ fn they_are_refused_wherever_they_would_be_new() {
             "{name}"
         );
     }
-    // A description or a label may say what it likes.
+    // Descriptions and labels may contain anything.
     assert_eq!(sandbox.run("create z -q --description none --label owner=none").code, 0);
 }
 
@@ -126,13 +126,13 @@ fn stores_that_have_them_go_on_working_and_the_doctor_names_them() {
     ] {
         assert_eq!(sandbox.run(line).code, 0, "{line}: {}", sandbox.run(line));
     }
-    // The same manifest changes nothing, and puts back what was changed.
+    // Applying the same manifest changes nothing, and later reverts a change.
     let manifest = sandbox.run("export").stdout;
     let output = sandbox.run_with("apply - --json", &manifest);
     assert_eq!((output.code, output.json()["outcome"].as_str()), (0, Some("unchanged")), "{output}");
     sandbox.run("edit none --description y");
     assert_eq!(sandbox.run_with("apply - --json", &manifest).json()["outcome"], "applied");
-    // And there is a way out.
+    // Renaming clears the finding.
     sandbox.run("edit none --name better --remove-scope=!ask --remove-level=never");
     sandbox.run("edit copy --remove-scope=!ask --remove-level=never");
     sandbox.run("user edit owner --name ann");

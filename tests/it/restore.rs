@@ -1,4 +1,4 @@
-//! `restore`: a backup becomes the store, and what was revoked since stays revoked.
+//! `restore`: a backup becomes the store, and later revocations stay in force.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A store with these keys, each a line as behind `create`.
+    /// A store with these keys, each given as arguments to `create`.
     fn new(keys: &[&str]) -> Self {
         let sandbox = Sandbox::new();
         for line in ["user create ann --role editor", "user create ben", "tenant create acme", "group create ci"] {
@@ -67,10 +67,10 @@ impl Scene {
     }
 }
 
-/// What somebody does to the bytes of a file.
+/// Damage to the bytes of a file.
 type BytesDamage = Box<dyn Fn(&mut Vec<u8>)>;
 
-/// What somebody does to a file.
+/// Damage to a file.
 type Damage = Box<dyn Fn(&Path)>;
 
 /// `kind name change fields`
@@ -145,14 +145,14 @@ fn what_was_revoked_since_stays_revoked() {
     }
     assert_eq!(scene.sandbox.reason("", &newer), "allowed", "the newer secret");
     assert_eq!(scene.sandbox.reason("", &later), "not_genuine");
-    // What takes nothing away is as the backup has it.
+    // Changes that revoke nothing are undone.
     assert_eq!(scene.sandbox.run("show kept --json").json()["description"], Value::Null);
     assert_eq!(scene.sandbox.run("user show eve").code, 1);
     assert_eq!(scene.sandbox.run("user show ben").code, 1);
-    // The history tells of all of it, and leads from the newer secret to its key.
+    // The history records all of this, and leads from the newer secret to its key.
     let history = scene.sandbox.run("history --json").json();
     let actions: Vec<_> = history.as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap()).collect();
-    // The last two: which secret of a key was made since, and the restore itself.
+    // The last two events: the key's newer secret, and the restore itself.
     assert!(actions.ends_with(&["store.restore", "store.restore"]), "{actions:?}");
     let id = newer.split('_').nth(1).unwrap();
     assert_eq!(scene.sandbox.run(&format!("history {id} --json")).json()[0]["subject_name"], "rotated");
@@ -185,10 +185,10 @@ fn the_former_store_is_kept_and_can_be_restored_itself() {
     assert_eq!(kept.parent(), scene.sandbox.store().parent());
     assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(scene.names(), "a\n");
-    // Again, in the same second: both are kept.
+    // Again in the same second: both old stores are kept.
     let again = scene.restored("");
     assert_ne!(again["kept"], document["kept"]);
-    // Its history is not that of the store any more: nothing can tell what was revoked since.
+    // Its history has diverged from the store's, so later revocations cannot be determined.
     let refused = scene.sandbox.run(&format!("restore --yes --json {}", kept.display()));
     assert_eq!((refused.code, refused.error()["code"].as_str()), (6, Some("store_corrupt")), "{refused}");
     assert!(refused.stderr.contains("--as-it-was"), "{refused}");
@@ -280,7 +280,7 @@ fn what_is_no_sound_backup_is_refused_and_nothing_is_changed() {
         assert_eq!((output.code, output.error()["code"].as_str()), (6, Some(code)), "{what}: {output}");
         assert!(scene.sandbox.files() == before, "{what}");
     }
-    // A store of somebody else, which is sound, has another history.
+    // Another, intact store has a different history.
     let other = Sandbox::new();
     other.mint("stranger");
     let output = scene.sandbox.run(&format!("restore --yes --json {}", other.store().display()));
@@ -318,11 +318,11 @@ fn backups_of_other_forms_are_taken_too() {
     scene.backup();
     scene.run(&["disable a"]);
     let backup = scene.sandbox.path("backup.db");
-    // A program that keeps backups links those that are alike.
+    // Backup programs hard-link identical files.
     fs::hard_link(&backup, scene.sandbox.path("linked.db")).unwrap();
     assert_eq!(told(&scene.restored(""), "made_again"), ["key a disabled enabled"]);
     fs::remove_file(scene.sandbox.path("linked.db")).unwrap();
-    // One of an older schema, and one that cannot be written.
+    // A backup with an older schema, and a read-only one.
     scene.run(&["enable a"]);
     rusqlite::Connection::open(&backup)
         .unwrap()
@@ -376,7 +376,7 @@ fn a_command_that_waited_meets_a_conflict() {
     assert_eq!(scene.names(), "a\n");
 }
 
-/// A name may have gone from one key to another, and an entry of the directory may have another name.
+/// A name may have moved from one key to another, and a directory entry may have been renamed.
 #[test]
 fn names_that_moved_are_where_they_are_now() {
     let scene = Scene::new(&["a", "b", "c --owner ann --role editor --tenant acme"]);
@@ -418,7 +418,7 @@ fn uses_are_not_forgotten() {
     assert_eq!(scene.sandbox.run("show a --json").json()["use_count"], 3);
 }
 
-/// A secret that turns up after a restore leads to its key, whatever became of both.
+/// A secret that turns up after a restore leads to its key, whatever happened to both.
 #[test]
 fn every_secret_that_there_ever_was_is_remembered() {
     for flags in ["", "--as-it-was"] {
@@ -438,7 +438,7 @@ fn every_secret_that_there_ever_was_is_remembered() {
     }
 }
 
-/// Whatever became of the directory since: what the present store refuses by it, the restored one refuses.
+/// What the current store refuses because of its directory, the restored one refuses too.
 #[test]
 fn the_directory_is_as_strict_as_it_was() {
     for (before, after, flags, refused) in [
@@ -566,7 +566,7 @@ fn a_damaged_store_is_put_aside_in_every_form() {
             assert!(fs::read(output.json()["kept"].as_str().unwrap()).unwrap() == bytes, "{what}");
         }
     }
-    // A log that does not fit, as after a copy by hand.
+    // A WAL that does not belong to the file, as after copying by hand.
     let scene = Scene::new(&["a"]);
     let backup = scene.backup();
     scene.run(&["disable a"]);
@@ -593,7 +593,7 @@ fn what_was_planted_is_not_restored() {
         let scene = Scene::new(&["a"]);
         scene.backup();
         scene.run(&["disable a"]);
-        // In the store: it is put aside where that is asked for.
+        // In the store: it is set aside only with `--as-it-was`.
         sql(&scene.sandbox.store(), planted);
         let refused = scene.restore("--yes --json");
         assert_eq!(
@@ -603,7 +603,7 @@ fn what_was_planted_is_not_restored() {
         );
         assert!(refused.stderr.contains("--as-it-was"), "{refused}");
         assert_eq!(scene.restore("--yes --as-it-was").code, 0, "{planted}");
-        // In the backup: it does not become a store.
+        // In the backup: never restored.
         sql(&scene.sandbox.path("backup.db"), planted);
         for flags in ["--yes --json", "--yes --json --as-it-was"] {
             let refused = scene.restore(flags);
@@ -630,7 +630,7 @@ fn two_restores_at_once_do_not_meet() {
         for child in all {
             let output = child.wait_with_output().unwrap();
             let error = String::from_utf8_lossy(&output.stderr);
-            // The history of a store that was restored meanwhile does not contain the changes since.
+            // If another restore ran in the meantime, the history lacks the later changes.
             assert!(matches!(output.status.code(), Some(0 | 1 | 6)), "{error}");
             assert!(!error.contains("internal"), "{error}");
         }

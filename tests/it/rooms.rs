@@ -1,4 +1,4 @@
-//! The house: who may know whom, read from the sources.
+//! The house: which room may use which, checked in the sources.
 
 #[path = "../../crates/keyward-core/tests/house/mod.rs"]
 #[expect(dead_code, reason = "tests at the end of a file count here")]
@@ -8,11 +8,11 @@ use std::path::Path;
 
 use house::{room, sources, words_behind};
 
-/// What only one operating system has, or speaks with it.
+/// What ties code to one operating system.
 const OF_ONE_SYSTEM: [&str; 7] =
     ["rustix", "std::os::", "signal_hook", "cfg(unix", "cfg(windows", "target_os", "Command::new(\"sh\")"];
 
-/// The rooms of the command line, the uppermost first. Each knows only rooms that stand below it.
+/// The rooms of the command line, the top one first. Each uses only rooms below it.
 const ORDER: [&str; 17] = [
     "run", "cli", "commands", "complete", "manual", "synopsis", "delivery", "session", "global", "world", "terminal",
     "formats", "errors", "words", "error", "text", "platform",
@@ -37,7 +37,7 @@ fn a_room_knows_only_those_below_it() {
     for path in sources(&house) {
         let room = room(&path, &house);
         let room = room.trim_end_matches("_tests");
-        // They put the others together: the library's map, and the program around it.
+        // These assemble the others: the library's map, and the program around it.
         if room == "lib" || room == "main" {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Several keys that are rotated together: all of them or none, and no secret is withdrawn that was delivered.
+//! Several keys rotated together: all or none, and no delivered secret is withdrawn.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,18 +9,18 @@ use crate::harness::{Output, Sandbox, finish, full_pipe};
 use crate::pty::Screen;
 use crate::sinks::NO_COMMIT;
 
-/// Keys of these names, and their secrets.
+/// Keys with these names, and their secrets.
 fn keys(sandbox: &Sandbox, names: &[&str]) -> BTreeMap<String, String> {
     names.iter().map(|name| ((*name).to_owned(), sandbox.mint(name))).collect()
 }
 
-/// The names and secrets that were printed, in their order.
+/// The printed names and secrets, in order.
 fn lines(output: &Output) -> Vec<(String, String)> {
     let line = |line: &str| line.split_once('\t').map(|(name, secret)| (name.to_owned(), secret.to_owned()));
     output.stdout.lines().map(|text| line(text).unwrap_or_else(|| panic!("{output}"))).collect()
 }
 
-/// What the store says that could differ after a command that changed nothing.
+/// What would show that a command changed something.
 fn state(sandbox: &Sandbox) -> (String, String) {
     (sandbox.run("list --json").stdout, sandbox.run("history --json").stdout)
 }
@@ -37,7 +37,7 @@ fn each_has_a_line_with_its_name_or_an_element_of_the_array() {
         assert_eq!(sandbox.reason("", &old[name]), "allowed", "in grace");
         assert!(output.stderr.contains(&format!("rotated the key {name}; the old secret works until")), "{output}");
     }
-    // The document of each is that of one.
+    // Each has the same document as a single rotation.
     let documents = sandbox.run("rotate a b --json").json();
     let one = sandbox.run("rotate c --json").json();
     for (document, name) in documents.as_array().unwrap().iter().zip(["a", "b"]) {
@@ -47,7 +47,7 @@ fn each_has_a_line_with_its_name_or_an_element_of_the_array() {
         assert_eq!(sandbox.reason("", document["secret"].as_str().unwrap()), "allowed");
     }
     assert_eq!(sandbox.reason("", &old["b"]), "secret_retired");
-    // Named twice, it is rotated once, and is still a list that was asked for.
+    // Named twice, a key is rotated once, and the output is still a list.
     let twice = sandbox.run("rotate a a");
     assert_eq!(lines(&twice).len(), 1, "{twice}");
     assert_eq!(sandbox.run("rotate a a --json").json().as_array().unwrap().len(), 1);
@@ -101,7 +101,7 @@ fn each_goes_into_a_file_of_its_own() {
     let rotate = format!("rotate a ci/b --secrets-dir {}", folder.display());
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     for round in 0..2 {
-        // The second time, the files hold secrets of these keys.
+        // The second time, the files already hold secrets of these keys.
         let output = sandbox.run(&rotate);
         assert_eq!((output.code, output.stdout.as_str()), (0, ""), "{round}: {output}");
         for (name, file) in [("a", "a"), ("ci/b", "ci%2Fb")] {
@@ -112,11 +112,11 @@ fn each_goes_into_a_file_of_its_own() {
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     let documents = sandbox.run(&format!("{rotate} --json")).json();
     assert!(documents.as_array().unwrap().iter().all(|document| document["secret"].is_null()), "{documents}");
-    // One key too, with a document of its own.
+    // A single key works too, and prints one document.
     let one = sandbox.run(&format!("rotate a --json --secrets-dir {}", folder.display())).json();
     assert_eq!((&one["key"]["name"], &one["secret"]), (&"a".into(), &serde_json::Value::Null));
 
-    // What is no secret of its key stays, and so does everything else.
+    // A file without a secret of its key stays, and nothing else changes.
     let (of_a, before) = (read("a"), state(&sandbox));
     for other in ["mine\n".to_owned(), of_a.clone()] {
         fs::write(folder.join("ci%2Fb"), &other).unwrap();
@@ -142,7 +142,7 @@ fn where_the_commit_fails_after_the_delivery_all_secrets_work() {
     for secret in old.values().chain(new.iter().map(|(_, secret)| secret)) {
         assert_eq!(sandbox.reason("", secret), "allowed");
     }
-    // Files are taken back, and with them the secrets that were in them.
+    // Files are removed again, and their secrets withdrawn.
     let folder = sandbox.path("secrets");
     let output = sandbox.run(&format!("rotate a b --secrets-dir {}", folder.display()));
     assert_ne!(output.code, 0, "{output}");
@@ -154,7 +154,7 @@ fn where_the_commit_fails_after_the_delivery_all_secrets_work() {
 fn a_key_that_is_gone_by_then_stops_the_rotation_and_the_others_keep_both_secrets() {
     let sandbox = Sandbox::new();
     let old = keys(&sandbox, &["a", "b"]);
-    // A pipe that is full holds the secrets up until somebody has deleted one of the keys.
+    // A full pipe holds up the secrets until one of the keys has been deleted.
     let (mut reader, writer) = full_pipe();
     let mut rotation = sandbox.binary("rotate a b");
     let child = rotation.stdout(writer).stderr(std::process::Stdio::piped()).spawn().unwrap();
@@ -200,7 +200,7 @@ fn a_person_sees_all_of_them_and_says_that_they_are_stored() {
         }
         assert!(old.values().all(|secret| sandbox.reason("", secret) == former), "{keys:?}");
     }
-    // Where not all of them fit, none is shown.
+    // If they do not all fit, none is shown.
     let mut screen = Screen::start_small(&sandbox.store(), "rotate a b", 80, 7);
     assert_eq!(screen.end(), 7, "{}", screen.text());
     assert!(screen.text().contains("--secrets-dir"), "{}", screen.text());
@@ -211,7 +211,7 @@ fn where_only_some_are_out_none_is_withdrawn() {
     for form in ["", "--json"] {
         let sandbox = Sandbox::new();
         let old = keys(&sandbox, &["a", "b"]);
-        // All of the first one, and a little of the second.
+        // All of the first, and part of the second.
         let first = if form.is_empty() { 75 } else { 900 };
         let output = sandbox.run_into(
             &format!("rotate a b {form}"),
@@ -225,7 +225,7 @@ fn where_only_some_are_out_none_is_withdrawn() {
             assert_eq!(sandbox.reason("", secret), "allowed");
             let secrets = sandbox.run(&format!("show {name} --json")).json()["secrets"].clone();
             assert_eq!((&secrets[0]["state"], &secrets[1]["state"]), (&"staged".into(), &"current".into()));
-            // Who finds one later finds out whose it is.
+            // A secret found later can be traced to its key.
             let id = secrets[0]["id"].as_str().unwrap().to_owned();
             assert!(sandbox.run(&format!("history {id}")).stdout.contains("key.stage"), "{name}");
         }
@@ -248,7 +248,7 @@ fn a_signal_waits_until_all_files_are_there() {
         std::thread::sleep(std::time::Duration::from_millis(delay));
         let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT);
         child.wait().unwrap();
-        // Nothing is left beside the files, and what is in them works.
+        // Only the files are left, and their secrets work.
         for entry in fs::read_dir(&folder).into_iter().flatten() {
             let path = entry.unwrap().path();
             let file = path.file_name().unwrap().to_str().unwrap().to_owned();

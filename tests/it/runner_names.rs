@@ -1,10 +1,10 @@
-//! Names that GitHub's runner keeps for itself: a secret that is written there is thrown away, so it is never minted.
+//! Names reserved by GitHub's runner: it would discard a secret written there, so none is minted.
 
 use keyward_cli::world::StreamKinds;
 
 use crate::harness::{Output, Sandbox, words};
 
-/// In every spelling that the runner takes for the same.
+/// In every spelling that the runner treats as the same.
 const KEPT: [&str; 11] = [
     "NODE_OPTIONS",
     "node_options",
@@ -61,7 +61,7 @@ fn a_name_that_the_runner_keeps_is_refused_before_any_work() {
                 let message = error["message"].as_str().unwrap();
                 assert!(message.contains("runner keeps") && message.contains("API_KEY"), "{output}");
             }
-            // Also where the key is there already, and nothing would be delivered this time.
+            // Even if the key already exists, and nothing would be delivered this time.
             for key in ["new", "old"] {
                 let field = flag.replace('-', "_");
                 let manifest = format!("[[key]]\nname = '{key}'\ndeliver = {{ {field} = '{name}' }}\n");
@@ -75,7 +75,7 @@ fn a_name_that_the_runner_keeps_is_refused_before_any_work() {
         }
         assert_eq!(step.0.files(), before, "{name}");
     }
-    // Where there is no store yet, none is made.
+    // If there is no store yet, none is created.
     let sandbox = Sandbox::empty();
     assert_eq!(sandbox.run_env("create new --github-env PATH", &[("GITHUB_ENV", "/dev/null")]).code, 2);
     assert!(sandbox.files().is_empty());
@@ -92,14 +92,14 @@ fn other_names_are_taken() {
             assert_eq!(step.run("apply -", &manifest).code, 0, "{flag} {name}");
         }
     }
-    // An output may have a hyphen, a variable of a dotenv file any name.
+    // An output may have a hyphen, and a dotenv variable any name.
     let step = Step::new();
     assert_eq!(step.run("create a --github-output ci-key", "").code, 0);
     let file = step.0.path("dotenv").display().to_string();
     assert_eq!(step.run(&format!("create b --env-file {file} --env-name CI"), "").code, 0);
 }
 
-/// The runner looks outputs up whatever their case: of two that differ in nothing else, one would be lost.
+/// The runner ignores the case of outputs: of two that differ only in case, one would be lost.
 #[test]
 fn outputs_that_differ_only_in_case_are_one_place() {
     let manifest = |field: &str| {

@@ -1,4 +1,4 @@
-//! Leaked secrets: found wherever they are, told by their public ids, and stopped only where they are genuine.
+//! Leaked secrets: found wherever they are, reported by public id, and disabled only if genuine.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::harness::{Output, Sandbox, finish, finish_with, words};
 use crate::pty::Screen;
 
-/// A folder to look through, beside the store.
+/// A folder to scan, beside the store.
 fn folder(sandbox: &Sandbox) -> String {
     let folder = sandbox.path("tree");
     fs::create_dir_all(&folder).unwrap();
@@ -27,18 +27,18 @@ fn put(folder: &str, name: &str, text: impl AsRef<[u8]>) {
     fs::write(path, text).unwrap();
 }
 
-/// Another secret with the same public id, and a right checksum: anybody can make one.
+/// A different secret with the same public id and a valid checksum: anyone can make one.
 fn forged(secret: &str) -> String {
     let id = Secret::parse(secret).unwrap().id().clone();
     Secret::build(&"kw".parse().unwrap(), id, &[5; 32]).expose().to_owned()
 }
 
-/// A secret of a store that is not this one.
+/// A secret of another store.
 fn foreign(number: u8) -> String {
     Secret::build(&"other_app".parse().unwrap(), Id::from_random([number; 8]), &[number; 32]).expose().to_owned()
 }
 
-/// Nothing that was printed holds more of a secret than its prefix and its id.
+/// Checks that the output shows no more of a secret than its prefix and id.
 fn assert_silent(output: &Output, secrets: &[&str]) {
     for secret in secrets {
         let hidden = &secret[secret.len() - 49..];
@@ -103,7 +103,7 @@ fn each_secret_is_told_with_its_place_and_what_is_known_of_it() {
     for form in ["", "--json", "--sarif", "-q", "--fail-if-any", "--disable --yes"] {
         assert_silent(&sandbox.run(&format!("scan {tree} {form}")), &secrets);
     }
-    // Only what was genuine, and worked, was stopped.
+    // Only genuine secrets that still worked were disabled.
     assert_eq!(sandbox.reason("", &live), "key_disabled");
     assert_eq!(sandbox.run("list --state disabled -q").stdout, "disabled\nlive\nrotated\n");
     let output = sandbox.run(&format!("scan {tree}"));
@@ -129,7 +129,7 @@ fn a_text_with_the_id_of_a_key_stops_nothing() {
     let output = sandbox.run(&format!("scan {tree} --disable --yes -q"));
     assert_eq!((output.code, output.stdout.as_str()), (0, ""));
     assert_eq!(sandbox.reason("", &live), "allowed");
-    // Beside the genuine one, in either order.
+    // Next to the genuine one, in either order.
     for text in [format!("{live}\n{}", forged(&live)), format!("{}\n{live}", forged(&live))] {
         put(&tree, "forged", text);
         let mut genuine = told(&sandbox.run(&format!("scan {tree} --json")), &["genuine"]);
@@ -138,7 +138,7 @@ fn a_text_with_the_id_of_a_key_stops_nothing() {
     }
 }
 
-/// Who moves from one store to another one imports secrets of our own form.
+/// Moving from one store to another imports secrets in keyward's own format.
 #[test]
 fn a_secret_that_was_imported_from_another_store_is_known() {
     let sandbox = Sandbox::new();
@@ -178,11 +178,11 @@ fn exit_codes_and_what_is_refused_before_any_work() {
             assert_eq!(output.error()["code"], error, "{line}: {output}");
         }
     }
-    // What cannot be read is not clean.
+    // A path that cannot be read is an error, not a clean result.
     let output = sandbox.run(&format!("scan {tree} {tree}/nosuch --fail-if-any"));
     assert_eq!((output.code, output.stdout.lines().count()), (1, 1), "{output}");
     assert!(!output.stderr.contains("os error"), "{output}");
-    // Nor is a store that cannot be read an answer.
+    // So is a store that cannot be read.
     fs::write(sandbox.store(), "no store").unwrap();
     let output = sandbox.run(&format!("scan {tree}"));
     assert_eq!((output.code, output.stdout.as_str()), (6, ""), "{output}");
@@ -200,8 +200,8 @@ fn without_a_store_secrets_are_found_all_the_same() {
     assert_eq!(told(&output, &["key", "genuine"]), [json!([null, null])]);
 }
 
-/// What the standard demands of a document, as far as it has these parts. All of it was validated against the schema of
-/// OASIS once, by hand.
+/// What the standard requires of the parts that we write. The whole document was once validated by hand against the
+/// OASIS schema.
 #[test]
 fn sarif_has_what_code_scanning_reads() {
     let sandbox = Sandbox::new();
@@ -244,9 +244,9 @@ fn links_pipes_and_git_folders_are_left_out_and_names_are_no_secrets() {
     rustix::fs::mkfifoat(rustix::fs::CWD, Path::new(&tree).join("pipe"), mode).unwrap();
     let output = sandbox.run(&format!("scan {tree} --json"));
     assert_eq!((output.code, told(&output, &["file"]).len()), (0, 0), "{output}");
-    // What was named is followed.
+    // Links named on the command line are followed.
     assert_eq!(told(&sandbox.run(&format!("scan {tree}/link {tree}/file --json")), &["key"]).len(), 2);
-    // The name of a file is told, but not where it is a secret; and no terminal obeys it.
+    // File names are shown, but with secrets and escape sequences removed.
     put(&tree, &format!("{live}.txt"), &live);
     put(&tree, "a\x1b[2J\nb", &live);
     for form in ["", "--json", "--sarif"] {
@@ -261,7 +261,7 @@ fn links_pipes_and_git_folders_are_left_out_and_names_are_no_secrets() {
 fn a_stream_is_looked_through_to_its_end() {
     let sandbox = Sandbox::new();
     let live = sandbox.mint("live");
-    // A line without an end, longer than what is read at once.
+    // A line longer than the read buffer.
     let text = "x.".repeat(1_500_000) + &live + &".y".repeat(1_500_000) + "\n" + &live;
     let output = sandbox.run_with("scan - --json", &text);
     assert_eq!(told(&output, &["file", "line", "column"]), [json!(["-", 1, 3_000_001]), json!(["-", 2, 1])]);
@@ -283,7 +283,7 @@ fn many_files_are_told_in_their_order() {
         put(&tree, &name, format!("{}\n", foreign(9)).repeat(secrets));
         expected.extend(vec![format!("{tree}/{name}"); secrets]);
     }
-    // One that holds the others up, and one with more than is passed on at once.
+    // One file that holds up the others, and one with more results than fit in one batch.
     put(&tree, "00/0000a", "x\n".repeat(4_000_000) + &foreign(9));
     put(&tree, "39/9999", format!("{}\n", foreign(9)).repeat(5_000));
     expected.push(format!("{tree}/00/0000a"));
@@ -313,7 +313,7 @@ fn in_a_terminal_what_works_can_be_stopped_at_once() {
     }
 }
 
-/// Runs git in a folder, as nobody in particular.
+/// Runs git in a folder, with a neutral identity.
 fn git(folder: &str, line: &str) {
     let mut git = Command::new("git");
     git.current_dir(folder).args([
@@ -366,7 +366,7 @@ fn all_that_a_history_ever_added_is_looked_through() {
     assert!(commits.contains(&json!(["src/a b.py", first.trim_end()])), "{output}");
     assert!(commits.iter().all(|finding| finding[1].as_str().is_some_and(|commit| commit.len() == 40)), "{output}");
     assert_silent(&output, &[&live, &other]);
-    // Of a range, only what it added.
+    // For a range, only what it added.
     let ranges = [("main~4..main~3", 0), ("main~3..main", 2), ("side", 3), ("main~4", 1)];
     for (range, number) in [("main..side", 0)].into_iter().chain(ranges) {
         let output = sandbox.run(&format!("scan {tree} --json --git {range}"));
@@ -375,7 +375,7 @@ fn all_that_a_history_ever_added_is_looked_through() {
             assert_eq!(told(&output, &["key"]).len(), number, "{range}: {output}");
         }
     }
-    // A range is no option, and what a configuration would run is not run.
+    // A range cannot pass an option, and programs named in the repository's configuration do not run.
     for range in ["--output=owned", "-h"] {
         let output = sandbox.run(&format!("scan {tree} --json --git={range}"));
         assert_eq!((output.code, output.error()["code"].as_str()), (1, Some("invalid_value")), "{range}: {output}");
@@ -388,7 +388,7 @@ fn all_that_a_history_ever_added_is_looked_through() {
     git(&tree, "config gpg.program touch${IFS}owned");
     assert_eq!(sandbox.run(&format!("scan {tree} --git --fail-if-any -q")).code, 8);
     assert!(!Path::new(&tree).join("owned").exists());
-    // An empty one, and none.
+    // Not a repository, and an empty one.
     let empty = sandbox.path("empty").display().to_string();
     fs::create_dir(&empty).unwrap();
     let output = sandbox.run(&format!("scan {empty} --git --json"));
@@ -418,13 +418,13 @@ fn a_history_that_is_not_whole_and_another_repository_are_told() {
     assert!(output.code == 0 && output.stderr.contains("is a shallow clone"), "{output}");
     let output = sandbox.run(&format!("scan {shallow} --git --json"));
     assert!(output.stderr.contains(r#"{"warning":{"code":"shallow""#), "{output}");
-    // A folder that is not there is no other one.
+    // A missing folder must not fall back to another one.
     let output = sandbox.run(&format!("scan {whole}x --git --json"));
     assert_eq!((output.code, output.stdout.as_str()), (1, "[]\n"), "{output}");
-    // What a hook says of its own repository is not about the one that was named.
+    // The environment that git sets for a hook does not redirect a scan of another repository.
     let mut scan = sandbox.binary(&format!("scan {whole} --git -q"));
     assert_eq!(finish(scan.env("GIT_DIR", format!("{other}/.git"))).stdout, "live\n");
-    // Complaints without an end hold nothing up.
+    // A flood of error messages does not block the scan.
     let alternates = (0..4_000).fold(String::new(), |text, number| text + &format!("/nonexistent/{number}\n"));
     put(&whole, ".git/objects/info/alternates", alternates);
     assert_eq!(finish(&mut sandbox.binary(&format!("scan {whole} --git -q"))).stdout, "live\n");
@@ -458,7 +458,7 @@ fn what_was_rotated_meanwhile_is_not_stopped() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
     let line = format!("scan {tree}/a {} --disable --yes", pipe.display());
     let child = sandbox.binary(&line).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    // It reads the pipe: the file before it was looked up, or is about to be.
+    // It is reading the pipe, so the file before it has been looked up, or is about to be.
     let writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(500));
     let new = sandbox.run("rotate live").stdout.trim_end().to_owned();
@@ -483,7 +483,7 @@ fn what_is_not_looked_into_is_told() {
     let output = sandbox.run(&format!("scan {tree} {tree}/nosuch --json"));
     assert!(output.stderr.starts_with(r#"{"warning":{"code":"unread","message":""#), "{output}");
     assert_eq!((output.code, output.stdout.as_str()), (1, "[]\n"));
-    // What was named is read; what the system makes up and was only come across is not.
+    // Virtual file systems are scanned only if named.
     assert!(
         keyward_cli::platform::is_made_up(Path::new("/proc")) && !keyward_cli::platform::is_made_up(Path::new("/"))
     );

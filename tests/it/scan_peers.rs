@@ -1,4 +1,4 @@
-//! What other scanners find with the expression of `help scan`, and what `scan` finds: the same, but for what is damaged.
+//! Other scanners, with the expression from `help scan`, find the same as `scan`, except for damaged secrets.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use proptest::test_runner::TestRunner;
 use crate::harness::{Sandbox, finish};
 use crate::recipes::services::tools;
 
-/// A file, a line of it, and the public id in it.
+/// A file, a line number, and the public id in that line.
 type Place = (String, u64, String);
 
 fn secret(prefix: &str, number: u64) -> String {
@@ -22,10 +22,10 @@ fn secret(prefix: &str, number: u64) -> String {
     Secret::build(&prefix.parse().unwrap(), Id::from_random(number.to_be_bytes()), &bytes).expose().to_owned()
 }
 
-/// A tree with secrets at many places, and with texts that are nearly secrets. Returns where the secrets are.
+/// A tree with secrets in many places, and with near-secrets. Returns where the secrets are.
 fn plant(folder: &Path) -> BTreeSet<Place> {
     let mut runner = TestRunner::deterministic();
-    // Its heuristics leave lines out that look like templates or references.
+    // The heuristics of detect-secrets skip lines that look like templates or references.
     let line = "[A-Z0-9 ,.]{0,60}";
     let noise = proptest::string::string_regex(line).unwrap();
     let mut some = || noise.new_tree(&mut runner).unwrap().current();
@@ -64,7 +64,7 @@ fn plant(folder: &Path) -> BTreeSet<Place> {
     planted
 }
 
-/// The expression of `help scan`.
+/// The expression from `help scan`.
 fn expression(sandbox: &Sandbox) -> String {
     let help = sandbox.run("help scan").stdout;
     help.lines().map(str::trim).find(|line| line.starts_with("[a-z][a-z0-9_]")).unwrap().to_owned()
@@ -96,7 +96,7 @@ fn other_scanners_find_the_same() {
     let mut rg = Command::new("rg");
     rg.args(["-a", "-uu", "--only-matching", "--with-filename", "--line-number", "--no-heading", "--color=never"]);
     let output = finish(rg.arg(&expression).arg(&folder));
-    // It does not look at the checksum.
+    // rg cannot check the checksum.
     let is_whole = |text: &str| (0..text.len() - 62).any(|start| Secret::parse(&text[start..]).is_ok());
     let mut of_rg: BTreeSet<Place> = BTreeSet::new();
     for line in output.stdout.lines() {
@@ -107,7 +107,7 @@ fn other_scanners_find_the_same() {
             of_rg.insert((file, line, text[text.len() - 62..text.len() - 50].to_owned()));
         }
     }
-    // What it cannot do: the second of two that touch, whose prefix it takes for the end of the first.
+    // It misses the second of two adjacent secrets: it takes the second's prefix for the end of the first.
     let touching =
         |place: &&Place| planted.iter().filter(|other| (&other.0, other.1) == (&place.0, place.1)).count() == 2;
     let missed: Vec<_> = planted.difference(&of_rg).filter(|place| !touching(place)).collect();
@@ -137,7 +137,7 @@ fn other_scanners_find_the_same() {
     let lines: BTreeSet<(String, u64)> = planted.iter().map(|(file, line, _)| (file.clone(), *line)).collect();
     let missed: Vec<_> = lines.difference(&of_peer).collect();
     assert!(missed.is_empty(), "it misses {missed:?}");
-    // It does not look at the checksum either: what it finds more than we do is damaged.
+    // detect-secrets does not check it either: anything that only it finds is damaged.
     let with_form = |(file, line): &&(String, u64)| {
         let text = fs::read_to_string(folder.join(file)).unwrap();
         let line = text.lines().nth(*line as usize - 1).unwrap().to_owned();

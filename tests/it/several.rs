@@ -1,4 +1,4 @@
-//! Several keys at once: all of them, or none, and in JSON an array in the order in which they were named.
+//! Several keys at once: all or nothing, and in JSON an array in the order given.
 
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ fn several_are_shown_in_the_order_in_which_they_were_named() {
     let id = sandbox.run("show b --json").json()["id"].as_str().unwrap().to_owned();
     assert_eq!(names(&sandbox.run(&format!("show c {id} a c --json"))), ["c", "b", "a"]);
     assert!(sandbox.run("show a --json").json().is_object());
-    // Named twice, it is still a list that was asked for.
+    // The same key twice still gives a list.
     assert_eq!(names(&sandbox.run("show a a --json")), ["a"]);
     let cards = sandbox.run("show c a").stdout;
     assert!(cards.find("name").unwrap() < cards.find("\n\nname").unwrap(), "{cards}");
@@ -55,7 +55,7 @@ fn several_are_edited_or_none() {
     let history = sandbox.run("history --json").stdout;
     for (line, code, error) in [
         ("edit a nosuch --owner boss", 1, "not_found"),
-        // The second one has a role above that of who acts.
+        // The second key's role is above the actor's.
         ("edit a b --description x --as mid", 1, "role_ceiling"),
         ("edit a b --name x", 2, "usage"),
         ("edit a b", 2, "usage"),
@@ -81,7 +81,7 @@ fn an_answer_is_short_unless_all_of_it_is_wanted() {
     assert_eq!((refused.code, refused.stdout.matches("FAIL").count()), (4, 2), "{refused}");
     assert!(!refused.stdout.contains("pass") && refused.stdout.contains("--add-scope"), "{refused}");
 
-    // What was checked has a name that its outcome does not turn into its opposite.
+    // The name of a check reads correctly with either outcome.
     let answer = sandbox.run_with("verify --scope ui --ip 10.0.0.1 --json", &secret).json();
     let outcome = |subject: &str| {
         let checks = answer["checks"].as_array().unwrap();

@@ -1,8 +1,8 @@
-//! What each place for a secret takes, and what is left where it takes nothing: each fault leaves the keys,
-//! their secrets and the folder of the place as they were.
+//! What each destination for a secret accepts, and what a failure leaves behind: keys, secrets and the destination's
+//! folder stay as they were.
 //!
-//! A row is a few lines for the shell, which runs the real binary in an empty folder: permissions, masks,
-//! mounts and redirections are what matters here.
+//! Each row is a few shell lines that run the real binary in an empty folder, because permissions, umasks, mounts and
+//! redirections matter here.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use crate::harness::{Output, Sandbox, finish, full_pipe};
 use crate::pty::Screen;
 
-/// The flags for a file `$T`, as the shell reads them. A variable in front is one of the environment.
+/// The flags for a file `$T`, as shell text. A leading assignment sets an environment variable.
 const FILE: &str = "keyward $VERB --json --secret-file $T";
 const FORCE: &str = "keyward $VERB --json --secret-file $T --force";
 const DOTENV: &str = "keyward $VERB --json --env-file $T --env-name API_KEY";
@@ -29,7 +29,7 @@ const FILES: &[&str] = &[FILE, FORCE, DOTENV, ENV, OUTPUT];
 
 const VERBS: [&str; 3] = ["create new", "duplicate old new", "rotate old"];
 
-/// A store with the key `old`, and beside it the folder in which rows run.
+/// A store with the key `old`, and next to it the folder in which the rows run.
 struct Scene {
     sandbox: Sandbox,
     /// The secret of `old`.
@@ -40,7 +40,8 @@ impl Scene {
     fn new() -> Self {
         let sandbox = Sandbox::new();
         let old = sandbox.mint("old --scope rest");
-        // The real binary has the real clock: whatever it does in a test is in the past of this sandbox.
+        // The real binary uses the real clock, so move this sandbox past it: whatever the binary does is then in the
+        // past.
         let (real, still) = (Timestamp::now().as_second(), "2026-01-31T12:00:00Z".parse::<Timestamp>().unwrap());
         sandbox.pass((real - still.as_second() + 1800).seconds());
         Self { sandbox, old }
@@ -67,8 +68,8 @@ impl Scene {
         names
     }
 
-    /// Runs `line` in an empty folder, after `before` has put things there. What the folder holds before and
-    /// after that line is told in two files beside it, because a mount is seen by this shell alone.
+    /// Runs `line` in an empty folder, after `before` has prepared it. Two files next to the folder list its contents
+    /// before and after `line`, because only this shell sees its mounts.
     fn shell(&self, before: &str, line: &str, verb: &str) -> Output {
         let (keyward, folder) = (self.sandbox.binary(""), self.folder());
         let script = format!(
@@ -85,7 +86,7 @@ impl Scene {
             look > ../after
             exit $code"#
         );
-        // What a row before left, with whatever permissions and owner.
+        // Left by an earlier row, with any permissions and owner.
         let _ = fs::set_permissions(self.folder(), fs::Permissions::from_mode(0o755));
         let _ = fs::remove_dir_all(self.folder());
         fs::create_dir(self.folder()).unwrap();
@@ -115,12 +116,12 @@ impl Scene {
         }
     }
 
-    /// What a script sees of the keys.
+    /// The keys as a script sees them.
     fn keys(&self) -> (Output, Output) {
         (self.sandbox.run("list --json"), self.sandbox.run("show old --json"))
     }
 
-    /// Runs a row that has to fail, with each verb.
+    /// Runs a row that must fail, with each verb.
     fn refuse(&self, row: &Fault, line: &str, verbs: &[&str]) {
         let keys = self.keys();
         for verb in verbs {
@@ -137,13 +138,13 @@ impl Scene {
 
     fn assert_refused(what: &str, row: &Fault, line: &str, output: &Output) {
         assert_eq!((output.code, output.stdout.as_str()), (7, ""), "{what}");
-        // The mask comes first, so it was due wherever the runner had named a file.
+        // The mask is written first, so it is expected wherever the runner named a file.
         let (mask, rest) = match output.stderr.split_once('\n') {
             Some((first, rest)) if STEPS.contains(&line) && first.starts_with("::add-mask::kw_") => (true, rest),
             _ => (false, output.stderr.as_str()),
         };
         assert_eq!(mask, STEPS.contains(&line), "{what}");
-        // Not even the beginning of one.
+        // Not even the start of a secret.
         assert!(!Regex::new("[a-z]_[0-9a-hjkmnp-tv-z]{12}_[0-9A-Za-z]").unwrap().is_match(rest), "a secret: {what}");
         let error = Output { stderr: rest.to_owned(), ..output.clone() }.error();
         assert_eq!(error["code"], "not_delivered", "{what}");
@@ -153,18 +154,18 @@ impl Scene {
     }
 }
 
-/// Something that keeps a secret from being delivered.
+/// A fault that prevents delivery of a secret.
 struct Fault {
     what: &'static str,
-    /// Brings it about.
+    /// Causes the fault.
     before: &'static str,
-    /// A part of the message, or one of several.
+    /// Part of the error message; `|` separates alternatives.
     says: &'static str,
-    /// The lines that meet it.
+    /// The lines that run into the fault.
     lines: &'static [&'static str],
 }
 
-/// What runs `keyward` as somebody who is not root. To them belongs the store, and nothing else.
+/// Runs `keyward` as a user other than root, who owns only the store.
 const AS_NOBODY: &str = "root && chown 65534 \"$KEYWARD_STORE\" ..; keyward() { nobody \"$@\"; }";
 
 const FAULTS: &[Fault] = &[
@@ -218,7 +219,7 @@ fn who_may_not_write_a_folder_or_a_file_makes_no_key() {
     }
 }
 
-/// Faults of a disk, each in a mount of the shell's own.
+/// Disk faults, each in a mount that only this shell sees.
 const DISKS: &[Fault] = &[
     Fault {
         what: "a full disk",
@@ -227,7 +228,7 @@ const DISKS: &[Fault] = &[
         lines: &[FILE, DOTENV],
     },
     Fault {
-        // There is room for a part of the line behind what is there.
+        // There is room for only part of the line after the existing content.
         what: "a full disk, and a file there",
         before: "mount -t tmpfs -o size=32k tmpfs . && cd \"$FOLDER\"; printf '%4050s' A=1 > key; head -c 4M /dev/zero > fill 2>/dev/null",
         says: "No space left",
@@ -245,7 +246,7 @@ const DISKS: &[Fault] = &[
         says: "Read-only",
         lines: &[FORCE, DOTENV, ENV, OUTPUT],
     },
-    // Mounted, so that no mistake can harm the real ones.
+    // Bind-mounted, so that no mistake can harm the real devices.
     Fault { what: "a full device", before: "touch key; mount --bind /dev/full key", says: "a device", lines: FILES },
     Fault { what: "no device", before: "touch key; mount --bind /dev/null key", says: "a device", lines: FILES },
 ];
@@ -319,7 +320,7 @@ const NO_COMMAND: &[Fault] = &[
             "'cat >&2; exit 3'",
             "'s=$(cat); echo \"{\\\"key\\\":\\\"$s\\\"}\"; exit 3'",
             "'cat | base64 -w0; exit 3'",
-            // More than is kept, which ends in the middle of the secret.
+            // More output than is kept; the cut falls inside the secret.
             "'s=$(cat); printf \"%16350s%s\" x $s; exit 3'",
         ],
     },
@@ -346,7 +347,7 @@ fn without_a_runner_that_can_be_told_there_is_no_key() {
             scene.refuse(&row, &format!("{variables} keyward $VERB --json {flags}"), &VERBS);
         }
     }
-    // What the runner cannot mask must not be in its file.
+    // A secret that the runner cannot mask must not reach its file.
     for (line, verb) in STEPS.iter().flat_map(|line| VERBS.map(|verb| (line, verb))) {
         let output = scene.shell("echo A=1 > key", &format!("{line} 2> /dev/full"), verb);
         assert_eq!((output.code, output.stdout.as_str()), (7, ""), "{output}");
@@ -356,7 +357,7 @@ fn without_a_runner_that_can_be_told_there_is_no_key() {
     assert!(scene.verifies(&scene.old));
 }
 
-// Slow: another process may have the folder for 10 seconds.
+// Slow: waits the 10 seconds for which another process may hold the folder.
 #[test]
 #[ignore = "needs flock, and 10 seconds"]
 fn a_folder_that_another_process_keeps_is_given_up_after_ten_seconds() {
@@ -375,12 +376,12 @@ fn a_folder_that_another_process_keeps_is_given_up_after_ten_seconds() {
     });
 }
 
-/// A command that has read the secret and hangs; `../pid` is its number. It would end by itself.
+/// A command that reads the secret and then hangs, with its process id in `../pid`. It would exit by itself later.
 const HANGS: &str = "echo $$ > PID; cat > /dev/null; exec sleep 20";
-/// The same, where it is a program that the command has started.
+/// The same for a program started by the command.
 const CHILD_HANGS: &str = "cat > /dev/null; sh -c \"echo \\$\\$ > PID; exec sleep 20\"; true";
 
-/// Waits for what a process does.
+/// Waits for another process to do something.
 fn until<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
     for _ in 0..500 {
         if let Some(value) = get() {
@@ -395,7 +396,7 @@ fn pid(path: &std::path::Path) -> Pid {
     until("pid", || Pid::from_raw(fs::read_to_string(path).ok()?.trim().parse().ok()?))
 }
 
-/// One that has ended and that nobody has asked about yet is not running.
+/// A zombie is not running.
 fn is_running(process: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
@@ -413,11 +414,11 @@ fn a_signal_without_a_terminal_ends_the_command_that_hangs_and_leaves_everything
         command.arg(hangs.replace("PID", path.to_str().unwrap())).env("PATH", "/usr/bin:/bin");
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let hanging = pid(&path);
-        // It reads, then hangs: the signal must not come before.
+        // The signal must come only after it has read the secret and hangs.
         std::thread::sleep(Duration::from_millis(100));
         kill_process(Pid::from_child(&child), signal).unwrap();
         let output = child.wait_with_output().unwrap();
-        // It was killed, and a busy system may take a moment to bury it.
+        // A killed process may take a moment to disappear on a busy system.
         let is_gone = |_| {
             std::thread::sleep(Duration::from_millis(10));
             !is_running(hanging)
@@ -452,7 +453,7 @@ fn a_signal_in_a_terminal_ends_the_command_that_hangs_and_leaves_everything_as_i
     }
 }
 
-/// Makes the commit fail, and nothing before it: a row that leads nowhere, which is looked at last.
+/// Makes only the commit fail: a row with a dangling reference, which is checked last.
 pub const NO_COMMIT: &str = "
     ALTER TABLE history ADD COLUMN nowhere INTEGER REFERENCES key (id) DEFERRABLE INITIALLY DEFERRED
         AS (CASE WHEN action IN ('key.create', 'key.duplicate', 'key.rotate') THEN -1 END);";
@@ -528,7 +529,7 @@ fn what_others_may_do_to_a_key_while_its_secret_is_on_its_way() {
     }
 }
 
-/// Where what was delivered cannot be taken back.
+/// Deliveries that cannot be undone.
 const FINAL: &[&str] = &["keyward $VERB | cat > sent", "keyward $VERB --secret-to 'cat > sent'"];
 
 #[test]
@@ -543,7 +544,7 @@ fn where_the_commit_of_a_rotation_fails_after_the_delivery_both_secrets_work() {
         let secrets = scene.sandbox.run("show old --json").json()["secrets"].clone();
         assert_eq!((&secrets[0]["state"], &secrets[1]["state"]), (&"staged".into(), &"current".into()), "{line}");
         assert_eq!(scene.sandbox.run("history --check").code, 0);
-        // A new key is not there, and nobody is told that it is.
+        // The new key does not exist, and nothing says that it does.
         let output = scene.shell("", line, "create new");
         assert!(output.stderr.contains("just delivered opens nothing"), "{line}: {output}");
         assert!(!scene.verifies(&scene.read("sent")), "{line}");
@@ -577,7 +578,7 @@ fn while_nobody_reads_the_secret_other_commands_do_not_wait() {
         let scene = Scene::new();
         let (mut reader, writer) = full_pipe();
         let mut child = scene.sandbox.binary(verb).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
-        // It has its reservation, and waits for the reader.
+        // It has made its reservation and waits for the reader.
         let store = scene.sandbox.store();
         until("the secret is on its way", || {
             let conn = rusqlite::Connection::open(&store).unwrap();
@@ -603,7 +604,7 @@ fn where_the_disk_of_the_store_is_full_at_any_moment_the_files_are_as_they_were(
         [("rm", FILE, "create new"), (":", DOTENV, "duplicate old new"), (":", FORCE, "rotate old")]
     {
         let (mut early, mut late, mut never) = (0, 0, 0);
-        // With so much left, it is full at the first write, at the commit, or not at all.
+        // With this much space left, the disk is full at the first write, at the commit, or never.
         for kilobytes in (0..240).step_by(8) {
             let before = format!(
                 "mkdir store files; mount -t tmpfs -o size=2m,mode=700 tmpfs store; cp \"$KEYWARD_STORE\" store/k.db
@@ -654,7 +655,7 @@ fn a_failure_leaves_no_file_beside_the_one_that_it_was_for() {
             lines: &[FILE, DOTENV],
         },
         Fault {
-            // What a container has of the host's `.env`.
+            // How a container sees the host's `.env`.
             what: "a file that is mounted",
             before: "echo A=1 > key; mount --bind key key",
             says: "busy",
@@ -681,11 +682,11 @@ fn a_failure_leaves_no_file_beside_the_one_that_it_was_for() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// What each verb makes: its name for people, and whether the old secret goes on working.
+/// Each verb, and whether the old secret still works afterwards.
 const DONE: [(&str, bool); 4] =
     [("create new", true), ("duplicate old new", true), ("rotate old", false), ("rotate old --grace 1h", true)];
 
-/// Runs a row that has to succeed; checks what all of them have in common, and returns what is on stderr.
+/// Runs a row that must succeed, checks what all such rows have in common, and returns stderr.
 fn deliver(
     scene: &Scene,
     before: &str,
@@ -708,13 +709,13 @@ fn deliver(
 
 #[test]
 fn a_secret_file_has_the_secret_on_its_line_and_is_private_from_the_first_moment() {
-    // The first line is that of a test; the others are as a person would write them.
+    // The first row is written as a test would, the others as a person would.
     for (umask, before, flags) in [
         ("000", "", "--secret-file $T"),
         ("0777", "", "--secret-file ./key --json"),
         ("022", "", "--secret-file \"$FOLDER/key\" --force"),
         ("0777", "echo mine > key; chmod 644 key", "--secret-file $T --force --json"),
-        // What a process left that was killed.
+        // Left by a process that was killed.
         ("000", "echo mine > key; chmod 666 key; echo x > .key.keyward", "--secret-file $T --force"),
     ] {
         for done in DONE {
@@ -754,7 +755,7 @@ fn a_dotenv_file_keeps_everything_but_the_value() {
             let text = scene.read("key");
             assert_eq!(value.replace_all(&text, "@"), after, "{before:?}");
             assert_eq!((scene.mode("key").0, scene.names()), (0o600, vec!["key".to_owned()]), "{before:?}");
-            // With --json nothing is noted; without, the change of the mode is.
+            // With --json, no notes are printed; without it, the change of mode is noted.
             assert!(!stderr.contains("kw_"), "{before:?}");
             let output = scene.shell(&prepare, "keyward rotate old --grace 1h --env-file ./key --env-name OTHER", "");
             let noted = output.stderr.contains(&format!("the mode of ./key was {mode:04o}; it is 0600 now"));
@@ -783,7 +784,7 @@ fn a_file_that_is_replaced_keeps_its_owner_and_its_group() {
             let before = format!("echo A=1 > key; chown {owner} key; chmod {mode} key");
             let secret = || scene.read("key").lines().last().unwrap().replace("API_KEY=", "");
             deliver(&scene, &before, line, DONE[2], secret);
-            // A file with nothing but the secret has the mode of a new one.
+            // A file that holds only the secret gets the mode of a new file.
             let kept = u32::from_str_radix(mode, 8).unwrap() & 0o700;
             let (user, own_group) = owner.split_once(':').unwrap();
             let mode = if line == FORCE { 0o600 } else { kept };
@@ -791,25 +792,25 @@ fn a_file_that_is_replaced_keeps_its_owner_and_its_group() {
             assert_eq!(group(&scene).to_string(), own_group, "{line} {owner}");
         }
         let before = "echo A=1 > key; chown 65534:65534 key; chmod 644 key";
-        // Where the delivery fails, the file is as it was.
+        // If the delivery fails, the file is unchanged.
         let scene = Scene::new();
         let full = "ulimit -f 0; ".to_owned() + line;
         let output = scene.shell(before, &full, DONE[2].0);
         assert_ne!(output.code, 0, "{line}: {output}");
         assert_eq!((scene.mode("key"), scene.read("key").as_str()), ((0o644, 65_534), "A=1\n"), "{line}");
-        // Whoever may not give the file to its group keeps it from the group.
+        // A user who may not assign the file to its group gets a file that the group cannot read.
         let scene = Scene::new();
         let before_nobody = format!("echo A=1 > key; chown 65534:0 key; chown 65534 .; chmod 660 key; {AS_NOBODY}");
         let output = scene.shell(&before_nobody, line, DONE[2].0);
         assert_eq!((output.code, scene.mode("key")), (0, (0o600, 65_534)), "{line}: {output}");
-        // Where everybody can put files, one of somebody else's is a trap.
+        // In a folder that anyone can write to, a file owned by another user is a trap.
         let scene = Scene::new();
         let output = scene.shell(&format!("{before}; chmod 1777 ."), line, DONE[2].0);
         assert!(output.code == 7 && output.stderr.contains("belongs to another user"), "{line}: {output}");
     }
 }
 
-/// The variables of a file as the runner of GitHub Actions reads it.
+/// Reads the variables of a file as the GitHub Actions runner does.
 fn runner(text: &str) -> Vec<(String, String)> {
     let (mut lines, mut variables) = (text.lines(), vec![]);
     while let Some(line) = lines.next() {
@@ -831,7 +832,7 @@ fn runner(text: &str) -> Vec<(String, String)> {
 #[test]
 fn a_step_of_github_actions_has_the_secret_masked_before_it_is_in_the_file() {
     for (line, name) in [(ENV, "API_KEY"), (OUTPUT, "api-key")] {
-        // The file is the runner's: its permissions are too.
+        // The file belongs to the runner, and so do its permissions.
         for (before, former) in [
             (r"printf '' > key", &[][..]),
             (r"printf 'A=1\n' > key", &[("A", "1")]),
@@ -871,14 +872,14 @@ fn a_command_gets_the_secret_on_its_stdin_and_nowhere_else() {
         assert!(seen.contains("--secret-to") && seen.contains("KEYWARD_STORE="), "it would be seen: {seen}");
         assert!(!seen.contains("kw_"), "{seen}");
         assert!(!stderr.contains("kw_"), "{stderr}");
-        // What it prints is for people.
+        // This output is for people.
         assert_eq!(stderr.contains("on stdout") && stderr.contains("on stderr"), flag.is_empty(), "{stderr}");
     }
 }
 
 #[test]
 fn many_that_deliver_to_one_dotenv_file_at_once_lose_no_line() {
-    // Each has a store of its own, which would make them wait for each other as well.
+    // Each has its own store; with a shared one they would also wait for each other.
     let before = "echo A=1 > key; for n in 1 2 3 4 5 6 7 8; do cp -p \"$KEYWARD_STORE\" ../$n.db; done";
     let line = "for n in 1 2 3 4 5 6 7 8; do
             KEYWARD_STORE=../$n.db keyward create new -q --env-file key --env-name KEY_$n &

@@ -46,10 +46,10 @@ fn status_tells_the_store_who_acts_and_how_the_keys_are() {
     ] {
         assert!(output.stdout.contains(says), "{says}: {output}");
     }
-    // What it tells to run shows as many.
+    // The command it suggests shows as many.
     assert_eq!(sandbox.run("list -q --state active --expires never").stdout, "d\n");
     assert!(sandbox.run("status").stdout.contains("the owner of the store (no --as): every change is allowed"));
-    // Who may change nothing is told why.
+    // A user who may change nothing learns why.
     assert_eq!(sandbox.run("user create vi --role viewer").code, 0);
     assert_eq!(sandbox.run("user create nell").code, 0);
     for (user, says) in [
@@ -94,7 +94,7 @@ fn the_words_that_people_try_first_work() {
         ("log", "history"),
     ] {
         assert_eq!(sandbox.run(&format!("help {word}")).stdout, sandbox.run(&format!("help {verb}")).stdout);
-        // They are not what is told of.
+        // The help does not list these words.
         assert!(!sandbox.run("--help").stdout.contains(&format!("  {word} ")), "{word}");
     }
 }

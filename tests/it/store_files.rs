@@ -1,4 +1,4 @@
-//! Files that are no store, not ours, or not safe: a clear error with code 6, and left as they were.
+//! Files that are not stores, not ours, or not safe: a clear error with code 6, and the file is left unchanged.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -202,7 +202,7 @@ fn a_disk_that_is_too_small_for_a_store_leaves_none() {
     }
 }
 
-/// The binary as a user who is not root: permissions mean nothing to root.
+/// The binary as a user other than root, because root ignores permissions.
 pub(crate) fn unprivileged(sandbox: &Sandbox, line: &str) -> Command {
     let keyward = sandbox.binary(line);
     let mut command = if rustix::process::geteuid().is_root() {

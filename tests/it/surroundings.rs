@@ -1,7 +1,7 @@
-//! Surroundings that turn against a store: disks, permissions, other processes, damage, clocks, streams, signals.
+//! Hostile environments: disks, permissions, other processes, damage, clocks, streams, signals.
 //!
-//! Everywhere the same holds: an answer is right or there is none, a secret that opens nothing is never allowed,
-//! nothing is lost, and no surroundings are a bug of keyward's (70).
+//! The rules are always the same: an answer is correct or there is none, an invalid secret is never allowed, nothing is
+//! lost, and the environment never counts as a bug in keyward (exit code 70).
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::harness::{Output, Sandbox, finish, finish_with, words};
 use crate::pty::Screen;
 
-/// Commands that change something, each possible in [`Scene`]'s store.
+/// Commands that write, each of which works in [`Scene`]'s store.
 const WRITES: &[&str] = &[
     "create new",
     "duplicate deploy new",
@@ -39,7 +39,7 @@ const WRITES: &[&str] = &[
     "apply ../manifest",
 ];
 
-/// Commands that only look.
+/// Commands that only read.
 const READS: &[&str] = &[
     "list",
     "show deploy",
@@ -53,7 +53,7 @@ const READS: &[&str] = &[
     "verify",
 ];
 
-/// A store with keys of all kinds, and copies of it in surroundings.
+/// A store with keys of all kinds, copied into each test environment.
 struct Scene {
     sandbox: Sandbox,
     secret: String,
@@ -75,9 +75,9 @@ impl Scene {
         self.sandbox.path("place/keys.db")
     }
 
-    /// Puts a copy of the store into an empty folder, has the shell change its surroundings (`before`), runs the
-    /// commands, each with the secret on its stdin, and has the shell change them back (`after`). `nobody` in the
-    /// place of `keyward` is the binary as a user who is not root.
+    /// Copies the store into an empty folder, changes its environment with a shell script (`before`), runs the
+    /// commands, each with the secret on stdin, and restores the environment (`after`). A command that starts with
+    /// `nobody` runs as a non-root user.
     fn runs(&self, before: &str, commands: &[impl AsRef<str>], after: &str) -> Vec<Output> {
         let (place, outputs) = (self.sandbox.path("place"), self.sandbox.path("outputs"));
         for folder in [&place, &outputs] {
@@ -130,14 +130,14 @@ impl Scene {
             .collect()
     }
 
-    /// Runs the commands and compares how each ends: `6 store_unwritable`, or `0` and warnings.
+    /// Runs the commands and checks how each ends: `6 store_unwritable`, or `0` and warnings.
     fn expect(&self, what: &str, before: &str, commands: &[impl AsRef<str>], ends: &str, after: &str) {
         for (line, output) in commands.iter().zip(self.runs(before, commands, after)) {
             assert_eq!(end(&output), ends, "{what}: {}: {output}", line.as_ref());
         }
     }
 
-    /// Everything that the store holds: nothing was lost, and nothing came.
+    /// Checks that the store's contents are the same: nothing lost, nothing added.
     fn assert_unchanged(&self, what: &str) {
         let copy = self.sandbox.path("outputs/keys.db");
         for line in ["list --json", "history --json", "export", "history --check --json"] {
@@ -147,7 +147,7 @@ impl Scene {
     }
 }
 
-/// Without what `verify` records, and without what is told about the file itself.
+/// Drops stderr, which is about the file itself, and the fields that `verify` updates.
 fn without_use(output: &Output) -> (u8, String) {
     let pattern = regex::Regex::new(r#""(last_used_at|use_count)":[^,]*,"#).unwrap();
     (output.code, pattern.replace_all(&output.stdout, "").into_owned())
@@ -168,7 +168,7 @@ fn end(output: &Output) -> String {
     text
 }
 
-/// A disk of one megabyte with the store on it, and then no room.
+/// Puts the store on a one-megabyte disk, to be filled up.
 const SMALL: &str = r#"cp keys.db ../spare; mount -t tmpfs -o size=1m,mode=755 tmpfs "$PLACE" && cd "$PLACE"
     cp ../spare keys.db; chmod 600 keys.db; "#;
 const FILL: &str = "cat /dev/zero > fill 2>/dev/null";
@@ -187,7 +187,7 @@ fn a_full_disk_loses_nothing() {
     assert_eq!(ends.join(" "), format!("{}0 use_not_recorded", "0 ".repeat(READS.len() - 1)));
     scene.assert_unchanged("full");
 
-    // Another process has the store open: there is a log already, and memory that is shared.
+    // Another process has the store open, so a WAL and shared memory already exist.
     let held = format!(
         r#"{SMALL} "$KEYWARD" create held --secret-to 'cat >/dev/null; touch ../held; exec sleep 20' >/dev/null 2>&1 & HELD=$!
         while [ ! -e ../held ]; do sleep 0.02; done; rm ../held; {FILL}"#
@@ -202,7 +202,7 @@ fn a_full_disk_loses_nothing() {
     scene.expect("held", &held, &["backup copy"], "1 output_failed", &format!("{free}; ! ls copy .copy* 2>/dev/null"));
 }
 
-/// With ever more room there comes a point at which a command succeeds: before it nothing was done, after it all.
+/// As space grows, a command starts to succeed at some point: below it nothing was done, above it everything.
 #[test]
 #[ignore = "needs unshare and mount"]
 fn a_disk_that_becomes_full_in_the_middle_leaves_all_or_nothing() {
@@ -241,14 +241,14 @@ fn a_disk_that_becomes_full_in_the_middle_leaves_all_or_nothing() {
             "{kilobytes}k: {output}"
         );
         let expected = if output.code == 0 { "copy\nkeys.db\n" } else { "keys.db\n" };
-        // Once a backup found no room, a log and shared memory may remain, with nothing in them.
+        // After a backup fails for lack of space, an empty WAL and shared memory may remain.
         assert_eq!(names.replace("keys.db-shm\n", "").replace("keys.db-wal\n", ""), expected, "{kilobytes}k: {output}");
         codes.push_str(&output.code.to_string());
     }
     assert!(codes.starts_with('1') && codes.ends_with('0'), "{codes}");
 }
 
-/// Writing commands that say so, readers that answer, and a store as it was.
+/// Checks that writes report the error, reads answer, and the store is unchanged.
 fn only_read(scene: &Scene, what: &str, before: &str, warning: &str) {
     let by = |commands: &[&str]| -> Vec<String> {
         let who = if before.contains("mount ") { "" } else { "nobody " };
@@ -271,7 +271,7 @@ fn who_may_not_write_the_store_can_still_ask_it() {
     let scene = Scene::new();
     for (what, before, warning) in [
         ("a file of others", "chmod 444 keys.db", " store_permissions"),
-        // Its own file, and no room for a log beside it.
+        // Owns the file but cannot create a WAL beside it.
         ("a folder of others", "chmod 600 keys.db; [ \"$(id -u)\" = 0 ] && chown 65534 keys.db; chmod 555 .", ""),
         ("both", "chmod 444 keys.db; chmod 555 .", " store_permissions"),
     ] {
@@ -293,7 +293,7 @@ fn a_disk_that_cannot_be_written_can_still_be_asked() {
     assert_eq!(verified.code, 0, "{verified}");
 }
 
-/// Who may read the store and write its folder would leave a log there that belongs to them.
+/// A user who can read the store and write its folder would leave a WAL that they own.
 #[test]
 #[ignore = "needs root and setpriv"]
 fn a_reader_does_not_lock_the_owner_out() {
@@ -311,7 +311,7 @@ fn a_reader_does_not_lock_the_owner_out() {
 
 #[test]
 fn what_a_killed_process_left_counts_or_there_is_no_answer() {
-    // A change that is in the log alone: the file beside it still says that the key may be used.
+    // A change that is only in the WAL: the main file still says that the key is valid.
     let scene = Scene::new();
     let spare = scene.sandbox.path("spare");
     fs::create_dir(&spare).unwrap();
@@ -341,7 +341,7 @@ fn what_a_killed_process_left_counts_or_there_is_no_answer() {
         );
         write!(script, "chmod {mode} keys.db*; {before}").unwrap();
         if mode == "666" {
-            // Its own files, in a folder that belongs to somebody else.
+            // Owns the files, but not the folder.
             script = script.replace("666", "600") + "; [ \"$(id -u)\" = 0 ] && chown 65534 keys.db*; true";
         }
         let lines: Vec<_> = commands.iter().map(|line| format!("{who} {line}").replace("keyward ", "")).collect();
@@ -357,13 +357,13 @@ fn what_a_killed_process_left_counts_or_there_is_no_answer() {
     drop(held);
 }
 
-/// A store with a key of each kind, to be damaged, and what is presented to it.
+/// A store to be damaged, with a key of each kind, and the secrets presented to it.
 struct Damaged {
     sandbox: Sandbox,
     bytes: Vec<u8>,
     id: String,
     genuine: String,
-    /// Secrets that open nothing: other bytes behind the same id, an id that nobody has, one that was replaced.
+    /// Invalid secrets: a known id with other bytes, an unknown id, and a replaced one.
     wrong: [String; 3],
 }
 
@@ -390,7 +390,7 @@ impl Damaged {
         Self { sandbox, bytes, id, genuine, wrong }
     }
 
-    /// Meets a store of these bytes with commands of all kinds; returns how they ended.
+    /// Runs commands of all kinds on a store with these bytes; returns their exit codes.
     fn meet(&self, bytes: &[u8], what: &str) -> Vec<u8> {
         let path = self.sandbox.path("damaged.db");
         let run = |line: &str, input: &str| {
@@ -402,7 +402,7 @@ impl Damaged {
             let output = self.sandbox.run_with(&format!("--store {} {line} --json", path.display()), input);
             let codes: &[&str] = match output.code {
                 0 | 3 => &[],
-                // What was damaged may be a name, or what a role may do.
+                // The damage may have hit a name or the rights of a role.
                 1 => &["not_found", "name_taken", "not_permitted", "invalid_value"],
                 6 => &["store_corrupt", "store_foreign", "store_newer", "store_missing", "store_unwritable"],
                 _ => panic!("{what}: {line}: {output}"),
@@ -414,7 +414,7 @@ impl Damaged {
         };
         let genuine = run("verify", &self.genuine);
         if genuine.code == 0 {
-            // Its name or its id may be damaged, but not both at once.
+            // The name or the id may be damaged, but not both.
             let key = &genuine.json()["key"];
             assert!(key["id"] == self.id.as_str() || key["name"] == "deploy", "{what}: another key: {genuine}");
         }
@@ -444,9 +444,9 @@ fn a_store_that_was_cut_off_answers_right_or_not_at_all() {
     assert_eq!(damaged.meet(&damaged.bytes, "whole"), [0; 10]);
     for length in [0, 1, 15, 16, 99, 100, 511, 512, 1024, 4095, 4096, 4097, 8192, whole / 2, whole - 4096, whole - 1] {
         let codes = damaged.meet(&damaged.bytes[..length], &format!("{length} bytes"));
-        // `create` takes an empty file for a place where a store can be made; all others have no answer.
+        // `create` makes a new store in an empty file; all other commands fail.
         let expected = if length == 0 { [&[6; 9][..], &[0]].concat() } else { vec![6; 10] };
-        // The last pages may be some that a command does not need.
+        // A command may not need the last pages.
         assert!(codes == expected || length > whole / 2, "{length} bytes: {codes:?}");
     }
 }
@@ -455,7 +455,7 @@ fn a_store_that_was_cut_off_answers_right_or_not_at_all() {
 fn a_store_with_a_flipped_bit_answers_right_or_not_at_all() {
     let damaged = Damaged::new();
     let mut random = ChaCha20Rng::seed_from_u64(20);
-    // Most of a small store is empty: there a bit says nothing.
+    // Most of a small store is empty, and flipping a bit there proves nothing.
     let used: Vec<_> = (0..damaged.bytes.len()).filter(|&at| damaged.bytes[at] != 0).collect();
     let mut noticed = 0;
     for _ in 0..200 {
@@ -468,7 +468,7 @@ fn a_store_with_a_flipped_bit_answers_right_or_not_at_all() {
     assert!(noticed > 20, "{noticed} of 200 were noticed: the flips hit something");
 }
 
-/// What is no store of this keyward's, for the commands that `store_files` does not try.
+/// Files that are not stores of this version, with the commands that `store_files` does not cover.
 #[test]
 fn what_is_not_ours_is_left_alone_by_all_commands() {
     let scene = Scene::new();
@@ -508,11 +508,11 @@ fn what_is_not_ours_is_left_alone_by_all_commands() {
         let expected = format!("{}0{warning} 0{warning}", "0 ".repeat(READS.len() - 2));
         assert_eq!(ends.join(" "), expected, "{what}");
     }
-    // A folder may be a link: who can change it is who can change what it stands in.
+    // A folder may be a link: write access to its parent decides who can change it.
     symlink(scene.sandbox.path("place"), scene.sandbox.path("linked")).unwrap();
     let before = "chmod 600 keys.db; KEYWARD_STORE=../linked/keys.db";
     scene.expect("a folder that is a link", before, &["edit deploy --description x", "verify"], "0", "");
-    // What the link points to counts, and not where it stands.
+    // The target's permissions count, not those of the folder that holds the link.
     scene.expect("a link to an open folder", &format!("{before}; chmod 777 ."), READS, "6 store_insecure", "");
 }
 
@@ -525,7 +525,7 @@ fn a_clock_that_was_set_back_loses_no_count_and_no_order() {
     sandbox.pass(2.hours());
     assert_eq!((sandbox.reason("", &secret), sandbox.reason("", &brief)), ("allowed".into(), "key_expired".into()));
     sandbox.pass((-10).days());
-    // Made and used in the future: usable now, and what was counted stays.
+    // Created and used in the future: works now, and keeps its use count.
     assert_eq!(sandbox.reason("", &secret), "allowed");
     let key = sandbox.run("show deploy --json").json();
     assert_eq!((key["use_count"].as_u64(), key["last_used_at"].as_str()), (Some(2), Some("2026-02-10T14:00:00Z")));
@@ -550,13 +550,13 @@ fn a_clock_that_was_set_back_loses_no_count_and_no_order() {
     ] {
         assert_eq!(sandbox.run(line).code, 0, "{line}");
     }
-    // A rotation retires the old secret now, although it was made later.
+    // A rotation retires the old secret now, although its creation time is later.
     let output = sandbox.run("rotate deploy --json");
     assert_eq!(output.code, 0, "{output}");
     assert_eq!(sandbox.reason("", &secret), "secret_retired");
     assert_eq!(sandbox.reason("", output.json()["secret"].as_str().unwrap()), "allowed");
     assert_eq!(sandbox.run("create late --expires 1h").code, 0);
-    // The order of the history is that of its rows, whatever their times.
+    // The history is ordered by row, whatever the timestamps.
     let events = sandbox.run("history --json").json();
     let numbers: Vec<_> = events.as_array().unwrap().iter().map(|event| event["seq"].as_u64().unwrap()).collect();
     assert!(numbers.is_sorted() && numbers.len() == 8, "{numbers:?}");
@@ -564,7 +564,7 @@ fn a_clock_that_was_set_back_loses_no_count_and_no_order() {
     assert_eq!(sandbox.run("history --limit 1 --json").json()[0]["subject_name"], "late");
 }
 
-/// Adds so many rows to the history as keyward would: the chain is a format, which any tool can follow.
+/// Adds this many rows to the history as keyward would: any tool can write the chain's documented format.
 pub fn lengthen(store: &Path, rows: i64) {
     use sha2::Digest as _;
     let mut conn = rusqlite::Connection::open(store).unwrap();
@@ -625,7 +625,7 @@ fn without_a_home_it_says_what_to_do() {
     let scene = Scene::new();
     let bare = |store: &str, line: &str| {
         let mut command = Command::new("setpriv");
-        // A user that the system knows nothing about, and no variable at all.
+        // A user unknown to the system, with an empty environment.
         command.args(["--reuid=54321", "--regid=54321", "--clear-groups"]).arg(scene.sandbox.binary("").get_program());
         command.args(words(store)).args(words(line)).env_clear();
         finish_with(&mut command, scene.secret.as_bytes())
@@ -634,7 +634,7 @@ fn without_a_home_it_says_what_to_do() {
         let output = bare("", &format!("{line} --json").replace("../", "/nosuch/"));
         let missing = output.error();
         let (code, hint) = (missing["code"].as_str().unwrap(), missing["hint"].as_str().unwrap());
-        // A manifest is read before a store is looked for.
+        // `apply` reads the manifest before it looks for the store.
         if !line.starts_with("apply") {
             assert_eq!((output.code, code), (6, "store_missing"), "{line}: {output}");
             assert!(hint.contains("--store PATH") && hint.contains("KEYWARD_STORE"), "{line}: {output}");
@@ -681,9 +681,9 @@ fn a_stream_that_is_closed_or_full_is_no_reason_to_lose_anything() {
             scene.secret.as_bytes(),
         )
     };
-    // The command, and its exit codes with stdin, stdout and stderr closed, and with a full stdout.
+    // The command and its exit codes with stdin, stdout or stderr closed, and with stdout full.
     for (line, codes) in [
-        // A closed stdout cannot be told from a /dev/null that a caller gave on purpose: only what must arrive minds.
+        // A closed stdout looks like a deliberate /dev/null, so only commands whose output must arrive fail.
         ("list", [0, 0, 0, 1]),
         ("list --json", [0, 0, 0, 1]),
         ("export", [0, 0, 0, 1]),
@@ -692,7 +692,7 @@ fn a_stream_that_is_closed_or_full_is_no_reason_to_lose_anything() {
         ("doctor", [0, 0, 0, 1]),
         ("create new", [0, 7, 0, 7]),
         ("rotate off", [0, 7, 0, 7]),
-        // The answer is the exit code.
+        // The exit code is the answer.
         ("verify", [3, 0, 0, 0]),
         ("verify --json", [3, 0, 0, 0]),
         ("backup copy", [0, 0, 0, 0]),
@@ -718,7 +718,7 @@ fn a_stream_that_is_closed_or_full_is_no_reason_to_lose_anything() {
             }
         }
     }
-    // A descriptor that is free must not become the store's: what is written to stderr would go there.
+    // The store must not get a free standard descriptor, or stderr output would end up in it.
     for line in ["create y <&- >&- 2>&-", "verify <&- >&- 2>&-", "list <&- >&- 2>&-"] {
         shell(line);
     }
@@ -729,7 +729,7 @@ fn a_stream_that_is_closed_or_full_is_no_reason_to_lose_anything() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let sandbox = Sandbox::new();
-    // More than a pipe holds.
+    // More than fits in a pipe.
     let manifest: String = (0..400).fold(String::new(), |text, n| {
         format!("{text}[[key]]\nname = \"k{n}\"\ndescription = \"{}\"\n", "x".repeat(200))
     });
@@ -799,7 +799,7 @@ fn a_signal_during_a_hidden_question_puts_the_terminal_back() {
     }
 }
 
-/// Ctrl-Z itself means nothing to a picker, which takes keys in raw mode; the signal of another process does.
+/// In raw mode Ctrl-Z is an ordinary key to the picker, but SIGTSTP from another process stops it.
 #[test]
 fn a_picker_can_be_put_aside_and_taken_up_again() {
     let sandbox = Sandbox::new();
@@ -812,19 +812,19 @@ fn a_picker_can_be_put_aside_and_taken_up_again() {
     let mut screen = Screen::start_program("sh", &["-i"], &sandbox.store(), Path::new(&home));
     screen.press("PS1=ready; clear\r").wait_for("ready");
     screen.press("sh -c 'echo $$ > pid; exec keyward rotate --yes'\r").wait_for("Rotate which");
-    // Its key stops it, and so does the signal.
+    // Both the key and the signal stop it.
     screen.press("\x1a").wait_for("Stopped");
     screen.press("clear; fg\r").wait_for("Rotate which");
     let process = wait_until(|| Pid::from_raw(fs::read_to_string(home.join("pid")).ok()?.trim().parse().ok()?));
     std::thread::sleep(Duration::from_millis(500));
     kill_process(process, Signal::TSTP).unwrap();
     screen.wait_for("Stopped");
-    // The shell has the terminal: it echoes and edits lines as it did.
+    // The shell has the terminal back, with echo and line editing as before.
     screen.press("echo put-$((40+2))-aside\r").wait_for("put-42-aside");
     screen.press("clear\r");
     wait_until(|| (!screen.text().contains("Rotate which")).then_some(()));
     screen.press("fg\r").wait_for("Rotate which");
-    // An echo of the stop is not taken for Ctrl-C for a moment, and then neither is Ctrl-C.
+    // The picker briefly ignores Ctrl-C after a stop, so that an echo of the stop is not mistaken for it.
     std::thread::sleep(Duration::from_millis(500));
     screen.press("\x03").wait_for("interrupted; nothing was changed");
     screen.press("echo code-$?\r").wait_for("code-130");
@@ -834,7 +834,7 @@ fn a_picker_can_be_put_aside_and_taken_up_again() {
     screen.assert_restored();
 }
 
-/// The words of the schema stand in the file like everything else.
+/// The schema text is stored in the file too, and can be damaged like any data.
 #[test]
 fn a_schema_with_a_letter_changed_is_damage() {
     for (table, old, new, line, ends) in [

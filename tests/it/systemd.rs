@@ -1,6 +1,6 @@
-//! The guard as a service of systemd: the units, the sockets that it is handed, and what it tells.
+//! The guard as a systemd service: the units, the sockets it is passed, and what it reports.
 //!
-//! No systemd runs here. What it would do is done by its own tools, and by tests that listen as it does.
+//! No systemd runs here. Its own tools, and tests that listen as it does, stand in for it.
 
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixDatagram;
@@ -22,7 +22,7 @@ const UNITS: [(&str, &str); 4] = [
 ];
 const USERS: &str = include_str!("../../packaging/systemd/keyward.sysusers");
 
-/// Writes the units into the sandbox, with the binary of the tests in the place of the installed one.
+/// Writes the units into the sandbox, with the test binary in place of the installed one.
 fn install(sandbox: &Sandbox) -> Vec<String> {
     let write = |(name, text): &(&str, &str)| {
         let path = sandbox.path(name);
@@ -42,7 +42,7 @@ fn systemd_understands_every_line_of_the_units() {
     let sandbox = Sandbox::empty();
     let files = install(&sandbox);
     let output = analyze(&["verify", "--man=no"], &files);
-    // systemd before 253 knows the type before it, and says so.
+    // systemd before 253 warns, and uses the type before it.
     let complaints: Vec<_> =
         output.stderr.lines().filter(|line| !line.ends_with("service type, ignoring: notify-reload")).collect();
     assert_eq!((output.code, complaints), (0, vec![]), "{output}");
@@ -56,7 +56,7 @@ fn systemd_understands_every_line_of_the_units() {
 fn the_services_can_do_little_to_their_machine() {
     let sandbox = Sandbox::empty();
     let files = install(&sandbox);
-    // systemd counts from 0 to 100: 100 is a service without any of it, 20 is where "OK" begins.
+    // systemd scores from 0 to 100: 100 is a service with no hardening, 20 is where "OK" begins.
     let weight = |file: &String| {
         analyze(&["security", "--no-pager", "--offline=true", "--threshold=15"], std::slice::from_ref(file))
     };
@@ -69,7 +69,7 @@ fn the_services_can_do_little_to_their_machine() {
     }
 }
 
-/// What is said last counts: a flag, then the file, then what systemd hands over, then the folder that it has made.
+/// In order of precedence: a flag, the file, the sockets that systemd passes, the folder that it made.
 #[test]
 fn it_listens_where_it_is_told_to() {
     let sandbox = Sandbox::new();
@@ -114,7 +114,7 @@ fn sockets_that_systemd_hands_over_are_guarded_and_left_where_they_are() {
     activate.arg(format!("--setenv=KEYWARD_STORE={}", sandbox.store().display()));
     activate.arg("--fdname=guard:admin").arg("-l").arg(&guard).arg("-l").arg(format!("127.0.0.1:{admin}"));
     activate.args([env!("CARGO_BIN_EXE_keyward"), "serve"]).stderr(Stdio::null());
-    // The first connection starts the guard, and is answered by it.
+    // The first connection starts the guard, which answers it.
     let running = Running::start(&mut activate);
     until("there is a socket", || guard.exists());
     let headers = [format!("Authorization: Bearer {secret}"), "X-Forwarded-Proto: https".to_owned()];
@@ -151,7 +151,7 @@ fn systemd_is_told_of_start_reload_life_and_end() {
         let length = socket.recv(&mut bytes).unwrap();
         String::from_utf8(bytes[..length].to_vec()).unwrap()
     };
-    // The watchdog barks in between, once a second.
+    // A watchdog ping comes in between, once a second.
     let wait_for = |state: &str| {
         for told in (0..10).map(|_| next()) {
             if told.lines().any(|line| line == state) {
@@ -182,7 +182,7 @@ fn systemd_is_told_of_start_reload_life_and_end() {
     wait_for("READY=1");
     running.tell(Signal::TERM);
     let stopping = wait_for("STOPPING=1");
-    // The drain, and three times five seconds at most. From here on, a sign of life would have systemd watch again.
+    // The drain, plus at most three times five seconds. A ping after this would make systemd watch again.
     assert!(stopping.contains("EXTEND_TIMEOUT_USEC=17000000\n"), "{stopping}");
     assert_eq!(running.end(), Some(0));
     socket.set_nonblocking(true).unwrap();
@@ -196,7 +196,7 @@ fn monotonic() -> u64 {
     u64::try_from(now.tv_sec).unwrap() * 1_000_000 + u64::try_from(now.tv_nsec).unwrap() / 1_000
 }
 
-/// The calls that the unit allows, as this systemd knows its sets.
+/// The system calls that the unit allows, by this systemd's sets.
 fn allowed_calls() -> BTreeSet<String> {
     fn add(set: &str, calls: &mut BTreeSet<String>) {
         let output = finish(Command::new("systemd-analyze").args(["syscall-filter", set]));
@@ -218,12 +218,12 @@ fn allowed_calls() -> BTreeSet<String> {
             allowed.append(&mut calls);
         }
     }
-    // They are allowed whatever a unit says.
+    // Always allowed, whatever a unit says.
     add("@default", &mut allowed);
     allowed
 }
 
-/// What systemd would refuse, the guard does not do: else it would end under systemd, and nowhere else.
+/// The guard does nothing that systemd would refuse: it would die under systemd, and only there.
 #[test]
 #[ignore = "needs strace and systemd-analyze"]
 fn the_guard_does_nothing_that_the_unit_forbids() {
@@ -231,10 +231,10 @@ fn the_guard_does_nothing_that_the_unit_forbids() {
     let secret = sandbox.mint("deploy");
     let (guard, trace) = (sandbox.path("guard.sock"), sandbox.path("trace"));
     let mut strace = Command::new("strace");
-    // With -D, the guard is a child of this test, and strace watches from aside.
+    // With -D, the guard itself is a child of this test, and strace a grandchild.
     strace.args(["-D", "--follow-forks", "--output"]).arg(&trace).arg(env!("CARGO_BIN_EXE_keyward"));
     strace.arg("--store").arg(sandbox.store()).arg("serve");
-    // "root" is the one group that every system has.
+    // Every system has the group "root".
     strace.arg("--listen").arg(format!("unix:{},group=root", guard.display())).args(["--admin", "127.0.0.1:0"]);
     let running = Running::start_at(strace.stderr(Stdio::null()), At::Path(&guard));
     let headers = [format!("Authorization: Bearer {secret}"), "X-Forwarded-Proto: https".to_owned()];

@@ -1,5 +1,5 @@
-//! The systems that keyward replaces, each told as the story of its API-key pages from the first
-//! key to the last, with the requests that its clients really send.
+//! The systems that keyward replaces. Each test follows the system's API-key pages from the first key to the last, with
+//! the requests that its clients really send.
 
 pub mod capture;
 mod story;

@@ -107,7 +107,7 @@ fn a_dumb_terminal_is_told_that_it_keeps_the_secret() {
     let mut screen = Screen::start_with(&sandbox.store(), "create new", 80, &[("TERM", "dumb")]);
     let secret = shown_secret(&screen);
     assert!(screen.text().contains("clear its scrollback"), "{}", screen.text());
-    // Nothing that such a terminal would have to obey, and answers that can be typed.
+    // No escape sequences, and answers can be typed.
     screen.press("7\r").wait_for("Number, 1 to 3: 7").wait_for("3) Discard");
     assert!(!screen.raw().contains('\x1b'), "{:?}", screen.raw());
     screen.press("1\r");
@@ -182,7 +182,7 @@ fn the_secret_is_drawn_anew_when_the_size_changes() {
     screen.wait_for("make it larger");
     screen.resize(120, 24);
     screen.wait_for(&format!("Authorization: Bearer new:{secret}"));
-    // Ctrl-Z does nothing here, and what is no key of the menu neither.
+    // Ctrl-Z does nothing here, nor do keys that the menu does not use.
     screen.press("\x1ax\x1b[C\x1b[B");
     screen.wait_for("❯ Copy it to the clipboard");
     screen.press("\x1b[A");
@@ -255,7 +255,7 @@ fn delete_asks_and_only_yes_deletes() {
         screen.assert_restored();
         assert_eq!(sandbox.run("list -q").stdout.is_empty(), code == 0, "{keys:?}");
     }
-    // A letter by itself is an answer, and one that was taken back is none.
+    // A single letter is an answer; a deleted one is not.
     for (keys, is_gone) in [("n\x7f\r", false), ("y\x7f\r", false), ("y", true)] {
         sandbox.run("create deploy");
         let mut screen = Screen::start(&sandbox.store(), "delete deploy", 80);
@@ -438,7 +438,7 @@ fn without_a_key_there_is_a_list_to_choose_from() {
     assert_eq!(sandbox.run("list -q").stdout, "alpha\ncopy\ngamma\n");
 }
 
-/// An editor that runs a script of sed on the text.
+/// An edit whose editor runs a sed script on the text.
 pub fn edit_with(sandbox: &Sandbox, editor: &str, columns: u16) -> Screen {
     Screen::start_with(
         &sandbox.store(),
@@ -492,7 +492,7 @@ fn an_unchanged_text_changes_nothing_and_a_failing_editor_neither() {
 fn mistakes_come_back_into_the_editor_with_their_lines_marked() {
     let sandbox = Sandbox::new();
     sandbox.mint("deploy");
-    // The first time it makes two mistakes, the second time it shows the marks and mends them.
+    // The first time it makes two mistakes; the second time it shows the marks and fixes them.
     let editor = sandbox.path("editor.sh");
     let script = r##"
 if grep -q '^#!' "$1"; then
@@ -515,7 +515,7 @@ fi
     screen.assert_restored();
 }
 
-/// What the store would refuse is said before the person is asked for a yes.
+/// What the store would refuse is reported before the confirmation prompt.
 #[test]
 fn what_the_store_refuses_is_said_before_the_question() {
     let sandbox = Sandbox::new();
@@ -538,7 +538,7 @@ fn what_the_store_refuses_is_said_before_the_question() {
 fn a_missing_group_is_offered_to_be_made() {
     let sandbox = Sandbox::new();
     sandbox.mint("deploy");
-    // Who declines is told that it is missing, and nothing is made.
+    // Declining reports that the group is missing, and creates nothing.
     for line in [
         "create other --group ci --yes",
         "duplicate deploy other --group ci --yes",
@@ -558,7 +558,7 @@ fn a_missing_group_is_offered_to_be_made() {
     screen.press("\r");
     assert_eq!(screen.end(), 0, "{}", screen.text());
     let editor = r#"sed -i 's/^group = .*/group = "web"/'"#;
-    // Who is interrupted there keeps what was written.
+    // Interrupting here keeps what was written.
     let mut screen = edit_with(&sandbox, editor, 100);
     screen.wait_for("There is no group web yet. Make it?");
     screen.press("\x03");
@@ -572,7 +572,7 @@ fn a_missing_group_is_offered_to_be_made() {
     assert_eq!(screen.end(), 0, "{}", screen.text());
     assert_eq!(sandbox.run("list -q --group ci").stdout, "other\n");
     assert_eq!(sandbox.run("list -q --group web").stdout, "deploy\n");
-    // A script is not asked.
+    // A script gets no prompt.
     assert_eq!(sandbox.run("edit deploy --group nosuch --json").error()["code"], "not_found");
 }
 
@@ -593,7 +593,7 @@ fn what_somebody_else_changed_in_the_meantime_is_not_overwritten() {
     assert_eq!(sandbox.run("show deploy --json").json()["description"], "theirs");
 }
 
-/// An editor acts on a key of rank 20; what happens while they are asked is seen when they answer.
+/// A user with the role editor acts on a key of rank 20; changes made during the prompt count at the answer.
 #[test]
 fn what_changed_while_a_person_was_asked_counts() {
     let sandbox = Sandbox::new();
@@ -668,7 +668,7 @@ fn the_form_shows_whose_key_it_will_be() {
     assert!(screen.text().contains("owner: ed") && screen.text().contains("tenant: acme"), "{}", screen.text());
     screen.press("n");
     assert_eq!(screen.end(), 5);
-    // Who may not is told before they answer anything.
+    // Users without permission are refused before any question.
     for line in ["--as vi create", "--as nobody create"] {
         let mut screen = Screen::start(&sandbox.store(), line, 100);
         assert_eq!(screen.end(), 1, "{line}: {}", screen.text());

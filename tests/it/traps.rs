@@ -1,4 +1,4 @@
-//! What somebody else put where keyward works.
+//! Traps: what others may leave where keyward works.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 

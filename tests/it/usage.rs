@@ -1,4 +1,4 @@
-//! How often keys were used: what is counted, and how it is told.
+//! How often keys were used: what is counted, and how it is reported.
 
 use jiff::{Timestamp, ToSpan as _};
 use keyward_cli::world::StreamKinds;
@@ -12,14 +12,14 @@ fn ok(sandbox: &Sandbox, line: &str) -> Output {
     output
 }
 
-/// Verifies so often.
+/// Verifies this many times.
 fn call(sandbox: &Sandbox, secret: &str, flags: &str, number: usize) {
     for _ in 0..number {
         sandbox.reason(flags, secret);
     }
 }
 
-/// Allowed, forbidden and limited calls of all periods.
+/// Allowed, forbidden and limited calls over all periods.
 fn total(sandbox: &Sandbox, key: &str) -> [u64; 3] {
     let usage = ok(sandbox, &format!("usage {key} --json")).json();
     let of = |calls: &Value| ["allowed", "forbidden", "limited"].map(|field| calls[field].as_u64().unwrap());
@@ -47,7 +47,7 @@ fn a_call_is_counted_by_what_came_of_it() {
     call(&sandbox, &secret, "--scope admin --ip 192.0.2.9", 2);
     call(&sandbox, &secret, "--ip ::ffff:198.51.100.7", 2);
     assert_eq!(total(&sandbox, "a"), [4, 2, 1]);
-    // What is nobody's, what only asks, and what does not work any more is no call.
+    // Unknown secrets, checks without recording, and keys that no longer work do not count as calls.
     call(&sandbox, &format!("{secret}x"), "", 1);
     call(&sandbox, &secret, "--no-record --scope admin", 1);
     call(&sandbox, &secret, "--at 2026-03-01", 1);
@@ -57,7 +57,7 @@ fn a_call_is_counted_by_what_came_of_it() {
     assert_eq!(total(&sandbox, "a"), [4, 2, 1]);
     let key = ok(&sandbox, "show a --json").json();
     assert_eq!((&key["use_count"], &key["last_used_from"]), (&json!(4), &json!("198.51.100.7")));
-    // A batch counts alike.
+    // A batch counts the same way.
     let line = |secret: &str, more: Value| {
         let mut question = json!({"credential": secret});
         question.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -73,7 +73,7 @@ fn a_call_is_counted_by_what_came_of_it() {
     assert_eq!(sandbox.run_with("verify --batch", lines.concat()).code, 4);
     assert_eq!((total(&sandbox, "a"), total(&sandbox, "b")), ([4, 2, 2], [2, 1, 0]));
     assert_eq!(total(&sandbox, ""), [6, 3, 2]);
-    // Where it came from is not known.
+    // The address of the caller is unknown.
     let key = ok(&sandbox, "show b --json").json();
     assert_eq!((&key["use_count"], &key["last_used_from"]), (&json!(2), &Value::Null));
     assert!(ok(&sandbox, "show a").stdout.contains("now from 198.51.100.7 (4 times in all)\n"));
@@ -124,7 +124,7 @@ fn periods_are_those_of_the_calendar_in_utc() {
     let (since, hours) = periods("usage --by hour --json");
     assert_eq!(since, "2026-02-28T03:00:00Z");
     assert_eq!(hours, ["2026-03-01T00:00:00Z 4", "2026-03-01T01:00:00Z 0", "2026-03-01T02:00:00Z 5"]);
-    // The period that a time is in is told whole.
+    // The period that `--since` falls in is reported whole.
     let (since, days) = periods("usage a --since 2026-01-30T12:00:00Z --json");
     assert_eq!((since.as_str(), days[0].as_str()), ("2026-01-30T00:00:00Z", "2026-01-30T00:00:00Z 1"));
     assert_eq!(periods("usage --since 2027-01-01 --json").1, [""; 0]);
@@ -205,7 +205,7 @@ fn what_is_left_of_limits_is_told() {
     ]);
     assert_eq!((&limits[0]["burst"], &limits[0]["retry_after"]), (&json!(3), &json!(1)));
     assert_eq!((&limits[1]["burst"], &limits[1]["retry_after"]), (&Value::Null, &json!(0)));
-    // An answer tells the same.
+    // `verify` reports the same limits.
     let answer = sandbox.run_with("verify --tenant acme --json", &secret).json();
     assert_eq!((&answer["reason"], &answer["limits"]), (&json!("rate_limited"), &json!(limits)));
     let card = ok(&sandbox, "show a").stdout;
@@ -227,7 +227,7 @@ fn what_is_left_of_limits_is_told() {
     ]);
 }
 
-/// A restore brings settings back, and takes no call back.
+/// A restore brings back settings, but undoes no calls.
 #[test]
 fn a_restore_forgets_no_call() {
     let sandbox = Sandbox::new();
@@ -282,7 +282,7 @@ fn usage_is_pruned_by_who_counts() {
 
 #[test]
 fn whoever_asks_for_nothing_is_told_so() {
-    // No store yet, and none that was named.
+    // No store exists yet, and none was named.
     let empty = Sandbox::empty();
     let at_home = |line: &str| finish(empty.binary(line).env_remove("KEYWARD_STORE").env("HOME", empty.path("")));
     let output = at_home("usage");
@@ -302,7 +302,7 @@ fn whoever_asks_for_nothing_is_told_so() {
     assert_eq!(ok(&sandbox, "usage deploy --csv").stdout, "start,allowed,forbidden,limited\r\n");
 }
 
-/// A terminal of so many columns.
+/// The output in a terminal of this width.
 fn seen(sandbox: &Sandbox, line: &str, width: u16, variables: &[(&str, &str)]) -> String {
     let streams = StreamKinds { stdout_is_terminal: true, width: Some(width), ..StreamKinds::default() };
     let output = sandbox.run_in(&words(&format!("{line} --color never")), b"", variables, streams);
@@ -345,7 +345,7 @@ fn bars_fit_into_every_terminal_and_are_in_proportion() {
             assert!(text.contains(&format!("{} allowed   {} forbidden   {} limited\n", ink[0], ink[1], ink[2])));
         }
     }
-    // A card is above them where one key is asked for.
+    // For a single key, its card comes above the bars.
     let text = seen(&sandbox, "usage a-key-with-a-name-of-some-length", 80, &[("TERM", "xterm")]);
     assert!(text.starts_with("name ") && text.contains("\nlimits ") && !text.contains("KEY"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! What it costs to count a use, and what it leaves.
+//! What counting a use costs, and what it leaves on disk.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::harness::{Sandbox, finish, finish_with};
 use crate::store_files::unprivileged;
 
-/// Stands between the program and the system, and adds a byte to a file whenever it waits for the disk.
+/// Intercepts libc calls, and adds a byte to a file whenever the program waits for the disk.
 const COUNTER: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -41,7 +41,7 @@ fn a_use_waits_for_no_disk() {
         fs::read(&count).map_or(0, |bytes| bytes.len())
     };
     assert!(waits("edit a --description x") > 0, "it counts");
-    // A log has to be begun, and is put away when it is long.
+    // The WAL has to be created, and is checkpointed when it grows long.
     let all: Vec<_> = (0..200).map(|_| waits("verify -q")).collect();
     let (those, total) = (all.iter().filter(|&&number| number > 0).count(), all.iter().sum::<usize>());
     assert!(those <= 1 + 2 * 3 && total < 40, "{all:?}");
@@ -50,7 +50,7 @@ fn a_use_waits_for_no_disk() {
         assert_eq!(waits(line), 0, "{line}: who only reads waits for nothing");
     }
     assert_eq!(sandbox.run("show a --json").json()["use_count"], 200);
-    // Whoever changes something puts it away.
+    // A change checkpoints and removes it.
     assert!(waits("edit a --description y") > 0);
     assert!(!sandbox.path("keys.db-wal").exists());
     assert_eq!(sandbox.run("show a --json").json()["use_count"], 200);
@@ -71,7 +71,7 @@ fn who_may_only_read_the_store_reads_it_with_the_log_that_uses_left() {
             let refused = ask();
             assert_eq!(refused.code, 6, "{refused}");
             assert!(refused.stderr.contains("give them the mode of the store"), "{refused}");
-            // The next one who may does it.
+            // The next process with write access fixes the mode.
             assert_eq!(finish_with(&mut sandbox.binary("verify -q"), secret.as_bytes()).code, 0);
         }
         let output = ask();
@@ -82,7 +82,7 @@ fn who_may_only_read_the_store_reads_it_with_the_log_that_uses_left() {
     }
 }
 
-/// Whoever uses the store is in its group, and what they make belongs to another one.
+/// The user belongs to the store's group, but their new files get a different group.
 #[test]
 #[ignore = "needs root and setpriv"]
 fn a_log_that_is_left_belongs_to_the_group_of_the_store() {

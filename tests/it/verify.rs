@@ -215,7 +215,7 @@ fn nothing_is_revealed_before_the_secret_has_matched() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("deploy --disabled --expires 1h --allow-ip 10.0.0.0/8");
     let other = sandbox.mint("other");
-    // The id of one key and the secret of another, with a right checksum.
+    // The id of one key and the secret of another, with a correct checksum.
     let id = secret.split('_').nth(1).unwrap();
     let forged = format!("kw_{id}_{}", &other.split('_').nth(2).unwrap()[..43]);
     let forged = format!("{forged}{}", base62(crc32fast::hash(forged.as_bytes())));
@@ -295,12 +295,12 @@ fn the_costs_of_all_hashes_are_known_when_the_parameters_change() {
     sandbox.mint("b");
     sandbox.run("settings set prefix app");
     assert_eq!(costs(), ["m=1024,t=1,p=1"], "another setting changes nothing about it");
-    // A wrong secret of a known id, an unknown id and a wrong name are answered alike, whatever they cost.
+    // A known id with a wrong secret, an unknown id and a wrong name get the same answer, whatever they cost.
     for credential in [secret.replace("kw_", "xx_"), format!("b:{secret}"), secret.clone()] {
         let reason = sandbox.reason("", &credential);
         assert_eq!(reason == "allowed", credential == secret, "{reason}");
     }
-    // It was renewed, and the next change finds no other hash.
+    // The hash was renewed, and the next change finds no other.
     sandbox.run("settings set hash-parameters m=1024,t=2,p=1");
     assert_eq!(costs(), ["m=2048,t=1,p=1"]);
 }

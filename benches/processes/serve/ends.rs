@@ -16,11 +16,11 @@ use crate::stores::Stores;
 
 /// The key that is presented.
 const KEY: &str = "service-0000000";
-/// How long there is load before the end.
+/// How long the load lasts before the guard is ended.
 const LOADED: Duration = Duration::from_millis(2_500);
 
 impl Scene {
-    /// Ends the guard with a signal, and compares its counts with what wrk got.
+    /// Ends the guard with a signal, and compares its counts with wrk's.
     pub(super) fn ended(&self, stores: &Stores, report: &mut Report) -> Result<()> {
         for (signal, what, bound, unit) in [
             ("KILL", "`kill -9` of `serve` under load: counts lost, in time", 1.0, " s"),
@@ -53,7 +53,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Disables the key in another process, and asks on a connection that has been open since before.
+    /// Disables the key in another process, and asks on a connection that was already open.
     pub(super) fn revoked(&self, stores: &Stores, report: &mut Report) -> Result<()> {
         const TIMES: u32 = 1_000;
         let what = "`disable` in another process: refused at the next request";
@@ -87,7 +87,7 @@ fn uses(store: &str) -> Result<u64> {
     key["use_count"].as_u64().context("no use_count")
 }
 
-/// How many answers wrk got until there were no more.
+/// How many answers wrk got before they stopped.
 fn told_by_wrk(url: &str, script: &Path) -> Result<u64> {
     let output =
         Command::new("wrk").args(["-t1", "-c32", "-d4s", "-s"]).arg(script).arg(url).output().context("wrk")?;

@@ -1,4 +1,4 @@
-//! Load from wrk, and what a server spent on it.
+//! Load from wrk, and what it cost the server.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result, bail};
 /// The result of a load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
-    /// Answers a second.
+    /// Answers per second.
     pub rate: f64,
-    /// The time within which 99 of 100 were answered, in milliseconds.
+    /// The 99th percentile of latency, in milliseconds.
     pub p99: f64,
-    /// Processor time per answer, in microseconds, of all watched processes.
+    /// CPU time per answer of all watched processes, in microseconds.
     pub cpu: f64,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Load {
 pub(crate) struct Server(Child);
 
 impl Server {
-    /// Starts it, and waits until it listens on its port or its path.
+    /// Starts it, and waits until it listens.
     pub(crate) fn start(command: &mut Command, is_there: impl Fn() -> bool) -> Result<Self> {
         let server = Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         for _ in 0..500 {
@@ -41,14 +41,14 @@ impl Server {
         Ok(())
     }
 
-    /// Its processes: itself, and its children.
+    /// The PIDs of the server and its children.
     fn pids(&self) -> Vec<u32> {
         let own = self.0.id();
         let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
         children.split_whitespace().filter_map(|pid| pid.parse().ok()).chain([own]).collect()
     }
 
-    /// The memory that it has now, in MiB.
+    /// Its current memory use, in MiB.
     pub(crate) fn memory(&self) -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
@@ -64,15 +64,15 @@ impl Drop for Server {
     }
 }
 
-/// Processor time of a process so far, in hundredths of a second (proc_pid_stat(5)).
+/// CPU time of a process so far, in hundredths of a second (proc_pid_stat(5)).
 fn ticks(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may contain blanks; what follows it does not.
+    // The name in parentheses may contain spaces; the fields after it do not.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     [11, 12].into_iter().filter_map(|place| fields.get(place)?.parse::<f64>().ok()).sum()
 }
 
-/// Puts load on a URL for this many seconds, with a wrk script, and returns what it cost the servers.
+/// Loads a URL for this many seconds with a wrk script, and returns what it cost the servers.
 pub(crate) fn load(url: &str, script: &Path, seconds: u32, servers: &[&Server]) -> Result<Load> {
     let pids: Vec<u32> = servers.iter().flat_map(|server| server.pids()).collect();
     let before: f64 = pids.iter().map(|pid| ticks(*pid)).sum();

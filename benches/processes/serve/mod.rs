@@ -1,4 +1,4 @@
-//! `keyward serve` under load: beside a server that does nothing, behind nginx, and beside guessers.
+//! `keyward serve` under load: compared with a server that does nothing, behind nginx, and while others guess.
 
 mod ends;
 pub(crate) mod load;
@@ -25,7 +25,7 @@ use load::{Load, Server, load};
 /// How long each load lasts.
 const SECONDS: u32 = 4;
 const ROUNDS: usize = 3;
-/// How many keys count as many.
+/// How many keys a large store has.
 const MANY: usize = 10_000;
 
 /// Measures the guard.
@@ -46,7 +46,7 @@ pub(crate) struct Scene {
     pub(crate) folder: PathBuf,
 }
 
-/// An address on which nothing listens.
+/// An address that nothing listens on.
 pub(crate) fn free() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
@@ -62,7 +62,7 @@ fn guard(store: &str, address: &str) -> Result<Server> {
 }
 
 impl Scene {
-    /// A wrk script that presents these secrets in turn, in the way that Caddy asks.
+    /// A wrk script that presents these secrets in turn, as Caddy would.
     fn script(&self, name: &str, secrets: &[&str]) -> Result<PathBuf> {
         let mut text = "local secrets = {\n".to_owned();
         for secret in secrets {
@@ -111,7 +111,7 @@ impl Scene {
         Ok(())
     }
 
-    /// The same key in two stores: in one of them with a limit that is never reached.
+    /// The same key in two stores, in one of them with a limit that is never reached.
     fn with_a_limit(&self, stores: &Stores, report: &mut Report) -> Result<()> {
         let what = "`serve`: a key with a limit : one without";
         if !report.wants(what) {
@@ -249,7 +249,7 @@ impl Scene {
         let example = String::from_utf8(example.stdout)?
             .replace("listen 80;", &format!("listen {guarded};"))
             .replace("127.0.0.1:3000", &service)
-            // There is no TLS here, and the key asks for it.
+            // There is no TLS here, and the key requires it.
             .replace("X-Forwarded-Proto $scheme", "X-Forwarded-Proto https");
         let nginx = self.nginx("guarded", &example, &guarded)?;
         let alone = format!(

@@ -1,4 +1,4 @@
-//! The minimum that a hyper server does: it answers 200 to everything, with one event loop per core.
+//! The least that a hyper server does: it answers 200 to everything, with one event loop per core.
 
 use std::convert::Infallible;
 use std::net::TcpListener;

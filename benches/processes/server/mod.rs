@@ -1,5 +1,5 @@
-//! A store on a real PostgreSQL on this machine, beside the same store in a file and beside PostgreSQL's own tools. The
-//! server waits for the disk, and requires passwords with SCRAM.
+//! A store on a real PostgreSQL on this machine, compared with the same store in a file and with PostgreSQL's own
+//! tools. The server waits for the disk, and requires SCRAM passwords.
 
 mod changes;
 mod copying;
@@ -48,7 +48,7 @@ impl Place {
         format!("postgres://ann@{}/keyward", self.server.socket_host())
     }
 
-    /// With the password, which is not on the command line.
+    /// A command that gets the password, but not on the command line.
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(KEYWARD);
         command.env("PGPASSWORD", postgres::PASSWORD).args(["--store", &self.url()]).args(words);
@@ -85,7 +85,7 @@ fn verify_once(stores: &Stores, report: &mut Report) -> Result<()> {
     }
     let place = Place::new()?;
     place.fill(&stores.store(0))?;
-    // Both start with the same words, so that starting costs the same.
+    // Both start the same way, so that starting costs the same.
     let password = format!("PGPASSWORD={}", postgres::PASSWORD);
     let verify = |store: &str| {
         line(["env", &password, KEYWARD, "--store", store, "verify", "--quiet", "--ip", "10.0.0.1"])
@@ -114,7 +114,7 @@ fn guarded(stores: &Stores, report: &mut Report, folder: &Path) -> Result<()> {
     for _ in 0..3 {
         rates.push(load(&url, &script, 4, &[&guard])?.rate);
     }
-    // The server counts its transactions a second late.
+    // The server's transaction count lags by a second.
     std::thread::sleep(std::time::Duration::from_secs(2));
     let reads = place.transactions()? - before;
     let decisions: f64 = rates.iter().map(|rate| rate * 4.0).sum();

@@ -1,4 +1,4 @@
-//! How often a question allocates: a binary of its own, because its allocator counts.
+//! How often a question allocates: a separate binary, because its allocator counts.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -13,7 +13,7 @@ use keyward_core::rules::token::{Id, Secret};
 use keyward_core::store::{NewKey, NewSecret, Stamp, Store};
 use keyward_core::verifier::{Gate, Options};
 
-/// Of one that is allowed, and whose row and secret are known.
+/// The limit for an allowed question with its row and secret in memory.
 const MOST: u64 = 4;
 
 fn at(second: i64) -> Timestamp {
@@ -60,11 +60,11 @@ fn a_request_that_is_allowed_and_known_allocates_next_to_nothing() {
         format!("X-API-Key: {}", secret.expose()),
     ];
     for line in &lines {
-        // The first time, a hash is computed and a row is read.
+        // The first time computes a hash and reads a row.
         for _ in 0..2 {
             assert!(gate.ask(parse_line(line), &request, at(10)).wait().unwrap().decision.is_allowed());
         }
-        // Each connection looks anew once it has seen that another one was opened.
+        // Each connection rereads once after it notices that another one was opened.
         let ask = || {
             let mut is_allowed = false;
             let counted = measure(|| {

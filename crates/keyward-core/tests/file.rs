@@ -96,12 +96,12 @@ fn an_older_store_is_brought_up_to_date() {
         let expected = [(Staged, None), (Current, None), (Grace, Some(at(2_000)))];
         assert_eq!(states, expected, "from {version}");
         assert_eq!(found.settings, settings);
-        // What was used when no hour was kept stands in that of the last use: nothing is missing in the sum.
+        // Uses from before hours were kept count in the hour of the last use, so the sum is complete.
         assert_eq!((found.use_count, found.last_used_at, found.last_used_from), (3, Some(at(7_203)), None));
         let query = UsageQuery { key: Some(&key.id), since: at(0), by: Unit::Hour, top: 1 };
         let usage = store.view().unwrap().usage(&query).unwrap();
         assert_eq!(usage.periods, [(at(7_200), Calls { allowed: 3, forbidden: 0, limited: 0 })]);
-        // What was written then proves as well as what is written now, and the columns say what the details say.
+        // Old events prove as much as new ones, and the columns match the details.
         assert_eq!(store.view().unwrap().check_history(|_| {}).unwrap(), ChainCheck::Intact { rows: 5 });
         assert!(store.view().unwrap().is_leftover(&secret(5).id).unwrap(), "the secret of {}", bare.name);
         assert!(
@@ -113,7 +113,7 @@ fn an_older_store_is_brought_up_to_date() {
     }
 }
 
-/// What ended without a grace in an older store is over at any time, and what has a grace still has it.
+/// A secret that ended without a grace period in an older store is over at any time; one with a grace period keeps it.
 #[test]
 fn what_an_older_store_kept_of_secrets_without_a_grace_stays_over() {
     let (_folder, path) = place();
@@ -128,7 +128,7 @@ fn what_an_older_store_kept_of_secrets_without_a_grace_stays_over() {
         number += 1;
         secret(number)
     };
-    // When each rotation was, and when the secret before it ends.
+    // When each rotation happened, and when the previous secret ends.
     let stories: [(&str, &[(i64, i64)]); 5] = [
         ("at-once", &[(2_000, 2_000)]),
         ("grace", &[(2_000, 3_000)]),

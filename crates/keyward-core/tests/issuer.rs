@@ -27,7 +27,7 @@ fn seed(number: u8) -> Seed {
     Seed::new([number; SEED_BYTES])
 }
 
-/// A store that hashes at the lowest cost that is allowed.
+/// A store that hashes at the lowest allowed cost.
 fn store(folder: &tempfile::TempDir) -> Store {
     let mut store = Store::create(&folder.path().join("keys.db"), now()).unwrap();
     let mut settings = StoreSettings::default();
@@ -125,7 +125,7 @@ fn a_lease_ends_by_itself_and_lasts_as_long_as_it_is_renewed() {
     assert!(lease.renew(&mut store, at(length - 1).now).unwrap());
     assert!(matches!(take(&mut store, at(length + 1), 2), Err(StoreError::Reserved { .. })));
     assert!(!lease.renew(&mut store, at(longest + 1).now).unwrap(), "it was renewed for long enough");
-    // It has ended by then, and another one takes its place; the first one does not come back.
+    // It has ended by then, and another takes its place; the first does not come back.
     let other = take(&mut store, at(longest + 1), 2).unwrap();
     lease.renew(&mut store, at(longest).now).unwrap();
     assert!(matches!(take(&mut store, at(longest + 2), 3), Err(StoreError::Reserved { .. })));

@@ -1,4 +1,4 @@
-//! The house: who may know whom, read from the sources.
+//! The house: which room may use which, read from the sources.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use house::{room, sources, without_tests, words_behind};
 
-/// The rooms, the uppermost first. Each knows only rooms that stand below it; neither of the first two knows the other.
+/// The rooms, from the top. Each knows only rooms below it; neither of the first two knows the other.
 const ORDER: [&str; 5] = ["issuer", "verifier", "store", "rules", "platform"];
 
-/// What only one operating system has, or speaks with it.
+/// What only one operating system has, or what talks to it.
 const OF_ONE_SYSTEM: [&str; 5] = ["rustix", "std::os::", "cfg(unix", "cfg(windows", "target_os"];
 
 fn root() -> PathBuf {
@@ -35,7 +35,7 @@ fn a_room_knows_only_those_below_it() {
     let floor = |room: &str| ORDER.iter().position(|known| *known == room);
     for path in sources(&root()) {
         let room = room(&path, &root());
-        // The map of the crate; and tests, which may look at their room from above.
+        // The crate root; and tests, which may use their room from above.
         if room == "lib" || path.parent().is_some_and(|folder| folder.ends_with("tests")) {
             continue;
         }
@@ -63,7 +63,7 @@ fn no_two_rules_know_each_other() {
         known.entry(rule.clone()).or_default().extend(others);
     }
     assert!(known.len() > 5, "{known:?}");
-    // Whatever knows nothing that is left can go; what can never go is part of a circle.
+    // Remove what knows nothing that is left; what can never be removed is part of a cycle.
     while let Some(lowest) =
         known.iter().find(|(_, others)| others.iter().all(|other| !known.contains_key(other))).map(|(rule, _)| rule)
     {

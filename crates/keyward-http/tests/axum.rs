@@ -1,4 +1,4 @@
-//! The example for axum, run as it stands there: a process of its own, with a real store and real keys.
+//! The axum example, run unchanged: its own process, with a real store and real keys.
 
 #![allow(
     clippy::unwrap_used,
@@ -103,7 +103,7 @@ fn the_example_lets_a_key_in_until_another_process_disables_it() {
         assert!(started.elapsed() < Duration::from_secs(30), "{} uses are counted", uses());
         std::thread::sleep(Duration::from_millis(50));
     }
-    // This process is another one than that of the service.
+    // The service runs in another process.
     let key = store.view().unwrap().find("reader").unwrap().unwrap();
     store.write(stamp(), |changes| changes.switch_key(&key, false)).unwrap();
     let (status, body) = service.get(&reader);

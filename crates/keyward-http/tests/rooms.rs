@@ -1,4 +1,4 @@
-//! The house: who may know whom, read from the sources.
+//! The house: which room may use which, read from the sources.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use house::{room, sources, without_tests, words_behind};
 
-/// The rooms, the uppermost first. Each knows only rooms that stand below it; neither of the first two knows the other.
+/// The rooms, top first. Each may use only rooms below it; the first two must not use each other.
 const ORDER: [&str; 9] = ["server", "tower", "observe", "guard", "answer", "policy", "facts", "refusal", "clock"];
 
 fn root() -> PathBuf {
@@ -28,7 +28,7 @@ fn a_room_knows_only_those_below_it() {
         let own = floor(&room).unwrap_or_else(|| panic!("the room {room} has no place in the order"));
         for (other, line) in words_behind(&without_tests(&path), "crate::") {
             let is_pair = room == "server" && other == "tower";
-            // What the crate's front page names is known by its own name.
+            // A name re-exported at the crate root stands for its room.
             let other = match other.as_str() {
                 "Refusal" | "" if line.contains("Refusal") => "refusal".to_owned(),
                 "" | "Policy" | "PolicyName" | "Policies" => "policy".to_owned(),

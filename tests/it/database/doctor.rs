@@ -1,10 +1,10 @@
-//! What the doctor says of a server.
+//! What the doctor reports about a server.
 
 use serde_json::Value;
 
 use super::Database;
 
-/// The findings, by what was looked at.
+/// The findings of all checks.
 fn doctor(database: &Database, user: &str) -> Vec<Value> {
     database.must(user, "doctor --json").json().as_array().unwrap().clone()
 }
@@ -13,7 +13,7 @@ fn finding<'f>(findings: &'f [Value], check: &str) -> &'f Value {
     findings.iter().find(|finding| finding["check"] == check).unwrap_or_else(|| panic!("{check}: {findings:?}"))
 }
 
-/// Nothing but this is wrong.
+/// Only this is wrong.
 fn assert_only(database: &Database, user: &str, check: &str, level: &str, words: &str) {
     let findings = doctor(database, user);
     let found = finding(&findings, check);
@@ -26,7 +26,7 @@ fn assert_only(database: &Database, user: &str, check: &str, level: &str, words:
     assert!(bad.is_empty(), "{bad:?}");
 }
 
-/// A server that loses nothing when the power fails, which others in these tests do not mind.
+/// A server that loses nothing in a power failure; other tests here do not need that.
 fn sound() -> Database {
     let database = Database::new();
     database.server.set("fsync = on");
@@ -124,7 +124,7 @@ fn what_is_wrong_with_a_server_is_told_with_a_remedy() {
         assert_only(&database, "boss", check, level, words);
         database.sql(right);
     }
-    // What cannot be looked at ends nothing that can.
+    // A check that cannot run does not stop the others.
     database.sql("REVOKE SELECT ON secret FROM keyward_verify");
     assert_only(&database, "guard", "rights", "problem", "lacks rights that keyward_verify has: SELECT on secret");
     database.sql("GRANT SELECT ON secret TO keyward_verify");
@@ -133,7 +133,7 @@ fn what_is_wrong_with_a_server_is_told_with_a_remedy() {
     assert_eq!(finding(&findings, "collation")["level"], "problem", "{findings:?}");
     assert!(finding(&findings, "collation")["finding"].as_str().unwrap().contains("key_label.label"), "{findings:?}");
     database.sql("ALTER TABLE key_label ALTER label TYPE text COLLATE \"C\"");
-    // Rows that somebody brought along with their numbers.
+    // Rows inserted with explicit ids.
     database.sql("INSERT INTO key_group (id, name, created_at, updated_at) VALUES (1, 'a', 0, 0)");
     assert_only(&database, "ann", "sequences", "problem", "another one in key_group");
     let remedy = finding(&doctor(&database, "ann"), "sequences")["remedy"].as_str().unwrap().to_owned();

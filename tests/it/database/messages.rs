@@ -1,12 +1,12 @@
-//! What is said where something is wrong with a store in a database: what to do, in words that fit a database.
+//! Error messages for a store in a database: they say what to do, in database terms.
 
 use super::Database;
 use crate::harness::Output;
 
-/// Of a file, and of what is done with one.
+/// Words that only fit a file.
 const OF_FILES: [&str; 6] = ["the file", "fuser", "lsof", "chmod", "--store PATH", "create first-key"];
 
-/// The error as people read it.
+/// Checks the error as users see it.
 fn assert_says(output: &Output, code: u8, words: &[&str]) {
     assert_eq!(output.code, code, "{output}");
     assert_eq!(output.stdout, "", "{output}");
@@ -29,12 +29,12 @@ fn where_there_is_no_store_it_is_said_how_to_make_one() {
         let output = database.run_with("ann", line, "nothing");
         assert_says(&output, 6, &["there is no store at", "with the same --store: keyward store init"]);
     }
-    // Roles are made without a look at the server.
+    // Grants are printed without contacting the server.
     database.must("ann", "store grants");
     database.sql("CREATE ROLE stranger LOGIN");
     let output = database.run("stranger", "store init");
     assert_says(&output, 1, &["permission denied for database keyward", "CREATE SCHEMA keyward AUTHORIZATION"]);
-    // Where the schema was made for it, that is right enough.
+    // Owning the schema is enough.
     database.sql("CREATE SCHEMA keyward AUTHORIZATION stranger");
     database.must("stranger", "store init");
     let output = database.run("stranger", "store init");

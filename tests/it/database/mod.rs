@@ -1,4 +1,4 @@
-//! A store in a real PostgreSQL, as those who look after it see it: roles, what the doctor says, and messages.
+//! A store in a real PostgreSQL, as its administrators see it: roles, doctor findings, and messages.
 
 mod doctor;
 mod messages;
@@ -13,8 +13,8 @@ use postgres::{OWNER, Server, program, run, unprivileged};
 
 use crate::harness::{Output, binary, finish, finish_with, words};
 
-/// A server with a store that `ann` owns, the roles that `keyward store grants` prints, and one who signs in for each:
-/// `boss` manages keys, `guard` verifies, and nobody gave anything to `stranger`.
+/// A server with a store that `ann` owns, the roles from `keyward store grants`, and a login for each: `boss` manages
+/// keys, `guard` verifies, and `stranger` has no rights.
 pub struct Database {
     server: Server,
 }
@@ -32,7 +32,7 @@ impl Database {
         database
     }
 
-    /// Without a store and its roles.
+    /// A server without a store and its roles.
     pub fn without_store() -> Self {
         Self { server: Server::start() }
     }
@@ -47,7 +47,7 @@ impl Database {
         assert_eq!(run(&mut psql), "");
     }
 
-    /// How the store is shown.
+    /// The store as keyward shows it.
     pub fn shown(&self, user: &str) -> String {
         format!("postgres://{user}@{}/keyward", self.server.socket_host())
     }
@@ -61,19 +61,19 @@ impl Database {
         finish_with(&mut binary(Path::new(&self.shown(user)), &words(line)), input.as_bytes())
     }
 
-    /// The same, which has to end well.
+    /// The same for a line that must succeed.
     pub fn must(&self, user: &str, line: &str) -> Output {
         let output = self.run(user, line);
         assert_eq!(output.code, 0, "{line}: {output}");
         output
     }
 
-    /// Runs statements past keyward, as a superuser.
+    /// Runs statements as a superuser, bypassing keyward.
     pub fn sql(&self, statements: &str) -> String {
         self.server.sql("keyward", &format!("SET search_path = keyward; {statements}"))
     }
 
-    /// Every row of every table, in short.
+    /// A digest of every row of every table.
     pub fn rows(&self) -> String {
         let tables = self.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'keyward' ORDER BY 1");
         let sum = |table: &str| {

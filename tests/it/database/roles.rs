@@ -8,17 +8,17 @@ use keyward_cli::cli::Cli;
 use super::Database;
 use crate::harness::Output;
 
-/// What becomes of a line of somebody who may only verify.
+/// What a user who may only verify gets for a line.
 enum Fate {
     /// It works.
     Works,
-    /// The server says no to this table.
+    /// The server denies access to this table.
     Refused(&'static str),
 }
 
 use Fate::{Refused, Works};
 
-/// A line for every verb, for who may only verify.
+/// A line for every verb, for a user who may only verify.
 const VERBS: [(&str, Fate); 47] = [
     ("create new", Refused("history_head")),
     ("list", Works),
@@ -69,11 +69,11 @@ const VERBS: [(&str, Fate); 47] = [
     ("store move --to FOLDER/copy.db", Refused("history_head")),
 ];
 
-/// What asks no store, or is tested apart.
+/// Verbs that need no store or are tested elsewhere.
 const OTHERS: [&str; 10] =
     ["version", "apply", "import", "backup", "restore", "serve", "completions", "man", "help", "hold-clipboard"];
 
-/// All verbs, as they are called.
+/// All verbs, as typed.
 fn verbs() -> BTreeSet<String> {
     let mut root = Cli::command();
     root.build();
@@ -98,7 +98,7 @@ fn with_rows() -> (Database, String) {
     (database, secret)
 }
 
-/// The role, the table, what to do, and nothing else.
+/// The error names the role, the table and the remedy; nothing else is printed.
 fn assert_refused(output: &Output, role: &str, table: &str, line: &str) {
     let error = output.error();
     assert_eq!((output.code, error["code"].as_str()), (1, Some("not_permitted")), "{line}: {output}");
@@ -133,7 +133,7 @@ fn who_only_verifies_is_refused_every_change_and_leaves_nothing() {
         let output = database.run_with("guard", &format!("{line} --json"), &secret);
         match fate {
             Refused(table) => assert_refused(&output, "guard", table, line),
-            // There is one.
+            // A store exists already.
             Works if line == "store init" => assert_eq!(output.error()["code"], "name_taken", "{output}"),
             Works => assert_eq!(output.code, 0, "{line}: {output}"),
         }
@@ -149,7 +149,7 @@ fn who_only_verifies_is_refused_every_change_and_leaves_nothing() {
         assert_eq!(database.rows(), before, "{line}");
     }
     assert!(!file.exists());
-    // What is asked of the history on the way says nothing, and stops nothing.
+    // The lookup in the history on the way prints nothing and stops nothing.
     let absent = database.run("guard", "show nothing --json");
     assert_eq!((absent.code, absent.error()["code"].as_str()), (1, Some("not_found")), "{absent}");
 }
@@ -211,7 +211,7 @@ fn a_verification_that_the_server_refuses_is_no_refusal_of_the_credential() {
         assert!(error["message"].as_str().unwrap().ends_with(&format!("permission denied for {what}")), "{error}");
         assert_eq!(database.run_with(user, "verify --batch", &question).code, 6);
     }
-    // A use that cannot be counted is no reason to say no, where nothing is limited by it.
+    // A use that cannot be recorded is no reason to refuse, unless a limit depends on it.
     database.grant();
     let plain = database.must("ann", "create plain").stdout;
     database.sql("REVOKE INSERT, UPDATE ON key_use FROM keyward_verify");
@@ -226,14 +226,14 @@ fn a_verification_that_the_server_refuses_is_no_refusal_of_the_credential() {
 fn who_manages_keys_needs_nothing_else() {
     let (database, secret) = with_rows();
     let folder = tempfile::tempdir().unwrap();
-    // A store that was moved is not changed any more.
+    // A moved store can no longer be changed.
     let others = ["store init", "store move", "duplicate"];
     for (line, _) in VERBS.iter().filter(|(line, _)| !others.iter().any(|other| line.starts_with(other))) {
         let line = line.replace("FOLDER", folder.path().to_str().unwrap());
-        // What was deleted by then, or is in use, is not there.
+        // What an earlier line deleted, or what is in use, is not found.
         let output = database.run_with("boss", &format!("{line} --json"), &secret);
         let is_about_what_is_gone = output.code == 1 && output.error()["code"] == "not_found";
-        // By then, the secret was replaced.
+        // By then, the secret has been replaced.
         let is_no = line.starts_with("verify") && output.code == 3;
         assert!(output.code == 0 || is_about_what_is_gone || is_no, "{line}: {output}");
     }

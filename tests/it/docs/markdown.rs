@@ -1,4 +1,4 @@
-//! The manual in Markdown, from what `--help` and `keyward help TOPIC` are made from.
+//! The manual in Markdown, made from the same source as `--help` and `keyward help TOPIC`.
 //!
 //! It lives beside the tests because the program does not need it.
 
@@ -10,7 +10,7 @@ use keyward_cli::manual::{ENVIRONMENT, Part, TOPICS, Topic};
 
 /// A page.
 pub struct Page {
-    /// The name of its file: `keyward-create.md`.
+    /// The file name, such as `keyward-create.md`.
     pub file: String,
     /// What it is about, in a few words.
     pub summary: String,
@@ -18,7 +18,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// What a reader calls it: `keyward group create`, or the name of a topic.
+    /// The title for readers: `keyward group create`, or the name of a topic.
     pub fn title(&self) -> &str {
         self.text.lines().next().unwrap().trim_start_matches("# ")
     }
@@ -46,7 +46,7 @@ fn add_commands(command: &Command, name: &str, pages: &mut Vec<Page>) {
     let summary = command.get_about().unwrap().to_string();
     pages.push(Page { file: file(name), summary, text: render(command, name) });
     for verb in verbs(command) {
-        // What help says of each command would stand there once more.
+        // The help of each command would appear twice.
         if verb.get_name() != "help" || name == "keyward" {
             add_commands(verb, &format!("{name} {}", verb.get_name()), pages);
         }
@@ -64,7 +64,7 @@ fn render(command: &Command, name: &str) -> String {
         let _ = writeln!(text, "{}\n", escaped(&one_line(paragraph)));
     }
     let usage = command.clone().render_usage().to_string();
-    // Further lines stand below the first one.
+    // Align further lines with the first.
     let usage = usage.trim_start_matches("Usage: ").replace("\n       ", "\n");
     let _ = writeln!(text, "```text\n{usage}\n```");
     let examples = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
@@ -88,7 +88,7 @@ fn render(command: &Command, name: &str) -> String {
     text
 }
 
-/// Paragraphs of lines that are indented, each below the line that says what they are.
+/// Adds the examples: indented paragraphs, each below its heading line.
 fn add_examples(help: &str, text: &mut String) {
     if !help.starts_with("Example") {
         return;
@@ -96,7 +96,7 @@ fn add_examples(help: &str, text: &mut String) {
     let (mut is_open, mut lines) = (false, help.lines().peekable());
     while let Some(line) = lines.next() {
         if line.is_empty() {
-            // Between recipes, and not in front of a heading.
+            // Between recipes, but not before a heading.
             if lines.peek().is_some_and(|next| next.starts_with(' ')) {
                 text.push('\n');
             }
@@ -112,7 +112,7 @@ fn add_examples(help: &str, text: &mut String) {
     text.push_str("```\n");
 }
 
-/// Arguments and options, under their headings.
+/// Adds the arguments and options, under their headings.
 fn add_arguments(command: &Command, text: &mut String) {
     let mut sections: Vec<(&str, Vec<&Arg>)> = vec![];
     for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
@@ -200,7 +200,7 @@ fn one_line(paragraph: &str) -> String {
     paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The text with what Markdown would take for its own, outside of backquotes, told to be itself.
+/// The text with Markdown's special characters escaped, except between backquotes.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for (place, part) in text.split('`').enumerate() {

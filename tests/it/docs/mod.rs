@@ -1,5 +1,4 @@
-//! The documents: `docs/manual` is made from the definition of the command line and is not stale, and links lead
-//! somewhere.
+//! The documents: `docs/manual` is generated from the command line definition and up to date, and no link is broken.
 
 mod markdown;
 
@@ -13,7 +12,7 @@ use regex::Regex;
 
 use markdown::Page;
 
-/// The guides, which are written by hand: file, title, what is in it.
+/// The hand-written guides: file, title, summary.
 const GUIDES: [(&str, &str, &str); 2] = [
     ("tour.md", "A tour", "every command at work, with what it prints"),
     ("services.md", "Services that ask for themselves", "FastAPI and Express in fifteen lines each"),
@@ -45,7 +44,7 @@ fn index(topics: &[Page], commands: &[Page]) -> String {
         if page.file == "keyward.md" {
             text.push_str("\n### Commands\n\n");
         }
-        // Below the command that it is a part of.
+        // Below its parent command.
         let depth = if is_command { page.file.matches('-').count().saturating_sub(1) } else { 0 };
         let _ = writeln!(text, "{}- [{}](manual/{}): {}", "  ".repeat(depth), page.title(), page.file, page.summary);
     }
@@ -74,7 +73,7 @@ fn documents() -> Vec<PathBuf> {
     documents
 }
 
-/// The anchors of the headings, as GitHub makes them.
+/// The anchors of the headings, as GitHub generates them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchor = |line: &str| {

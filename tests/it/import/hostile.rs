@@ -1,4 +1,4 @@
-//! Input that was made to harm, or that harms by chance.
+//! Input that is harmful by design or by accident.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
@@ -75,7 +75,7 @@ fn a_file_that_changes_meanwhile_is_not_imported() {
     let sandbox = Sandbox::new();
     sandbox.mint("own");
     sandbox.run("settings set hash-parameters m=19456,t=2,p=1");
-    // As many texts as take a few seconds to hash.
+    // Enough secrets to take a few seconds to hash.
     let records: Vec<_> =
         (0..200).map(|number| json!({"name": format!("k{number}"), "secret": format!("{ONE}-{number}")})).collect();
     let path = file(&sandbox, "keys.jsonl", lines(&records));

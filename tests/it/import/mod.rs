@@ -1,4 +1,4 @@
-//! Keys of another system: what is taken over, what is refused, and that their secrets work and are told nowhere.
+//! Keys of another system: what is imported, what is refused, and that their secrets work and are never shown.
 
 mod hostile;
 mod model;
@@ -32,7 +32,7 @@ fn phc(text: &str) -> String {
     HashedSecret::new(&text, [7; 16], Cost::FLOOR).unwrap().as_phc().to_owned()
 }
 
-/// A file that only its owner reads.
+/// A file that only its owner can read.
 fn file(sandbox: &Sandbox, name: &str, text: impl AsRef<[u8]>) -> String {
     let path = sandbox.path(name);
     fs::write(&path, text).unwrap();
@@ -40,7 +40,7 @@ fn file(sandbox: &Sandbox, name: &str, text: impl AsRef<[u8]>) -> String {
     path.display().to_string()
 }
 
-/// A record a line.
+/// One record per line.
 fn lines(records: &[Value]) -> String {
     records.iter().map(|record| format!("{record}\n")).collect::<Vec<_>>().concat()
 }
@@ -65,7 +65,7 @@ fn secret_of(sandbox: &Sandbox, name: &str) -> Value {
     sandbox.run(&format!("show {name} --json")).json()["secrets"][0].clone()
 }
 
-/// None of the texts, and no hash that came, is in what was printed.
+/// The output contains none of the texts or imported hashes.
 fn assert_silent(output: &Output) {
     for secret in [ONE, TWO, THREE, &hex(TWO), &phc(THREE)] {
         assert!(!output.stdout.contains(secret) && !output.stderr.contains(secret), "{output}");
@@ -248,7 +248,7 @@ fn a_guessable_text_and_a_file_that_others_read_are_warned_about() {
     assert!(!output.stderr.contains("battery"));
 }
 
-/// A refusal costs one hash of every cost that there is.
+/// A refusal costs one hash for each distinct set of parameters.
 #[test]
 fn hashes_of_other_parameters_are_warned_about() {
     let sandbox = Sandbox::new();
@@ -318,7 +318,7 @@ fn lists_cards_and_the_doctor_tell_what_was_imported_and_what_waits() {
     assert_eq!(sandbox.reason("", &format!("three:{THREE}")), "allowed");
     assert_eq!(found("imported").unwrap()["level"], "ok");
     assert!(found("same_secret").is_none());
-    // The same text under two hashes that say nothing of each other.
+    // The same text under two hashes that cannot be compared.
     let again = lines(&[json!({"name": "again", "sha256": hex(ONE)})]);
     assert_eq!(sandbox.run_with("import -", again).code, 0);
     assert_eq!(sandbox.reason("", ONE), "not_genuine");
@@ -404,7 +404,7 @@ fn the_fast_hash_leaves_the_file_when_it_is_renewed() {
     };
     assert!(holds());
     assert_eq!(sandbox.reason("", TWO), "allowed");
-    // Whoever opens it last clears the log away.
+    // The last process to close the store clears the log.
     sandbox.run("settings set default-lifetime 90d");
     assert!(!holds());
     assert_eq!(sandbox.reason("", TWO), "allowed");

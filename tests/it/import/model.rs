@@ -1,4 +1,4 @@
-//! What verifies after an import is exactly what was in the file, in whichever format.
+//! What verifies after an import is exactly what was in the file, in any format.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{hex, lines, phc};
 use crate::harness::Sandbox;
 
-/// Texts that clients send. What stands in front of a colon could be a name.
+/// Texts that clients send. The part before a colon could be a name.
 fn text() -> impl Strategy<Value = String> {
     let any = "[!-~]{16,40}";
     let likely = "(k[0-4]:)?[a-z0-9]{16,24}([:,][a-z0-9]{1,17})?";
@@ -50,7 +50,7 @@ proptest! {
             told["key"]["name"].as_str().map(str::to_owned).filter(|_| told["allowed"] == true)
         };
         for (text, (name, origin)) in &keys {
-            // A damaged one opens nothing, whatever it was damaged to.
+            // A damaged one opens nothing, whatever the damage.
             let at = place.index(text.len());
             let other = if text.as_bytes()[at] == b'x' { "y" } else { "x" };
             let damaged = format!("{}{other}{}", &text[..at], &text[at + 1..]);
@@ -71,7 +71,7 @@ proptest! {
                 prop_assert_eq!(opens(&format!("x-api-key: {other}")), None, "{}", other);
             }
         }
-        // Each exactly once: the same file again is refused as a whole.
+        // Each is imported only once: the same file again is refused as a whole.
         let again = sandbox.run_with("import - --format jsonl", lines(&records));
         prop_assert_eq!(again.code, 1);
     }

@@ -1,4 +1,4 @@
-//! Imported secrets in every presentation, by every way that verifies.
+//! Imported secrets in every presentation, with every way to verify.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{ONE, THREE, TWO, imported, lines};
 use crate::harness::{Sandbox, finish_with};
 
-/// A line in every presentation, with the name of the presentation.
+/// A line for every presentation, with the presentation's name.
 fn presentations(text: &str, name: &str) -> Vec<(String, &'static str)> {
     let basic = |pair: String| format!("Authorization: Basic {}", STANDARD.encode(pair));
     vec![
@@ -58,14 +58,14 @@ fn every_presentation_is_read() {
 #[test]
 fn a_batch_answers_as_one_after_the_other() {
     let sandbox = imported();
-    // Its first request has to name the key; who writes hashes down takes a second.
+    // Its first request has to name the key; writing hashes takes a second.
     let mut questions = vec![];
     assert_eq!(sandbox.reason("", &format!("three:{THREE}")), "allowed");
     for (name, text) in [("one", ONE), ("two", TWO), ("three", THREE)] {
         questions.extend(presentations(text, name).into_iter().map(|(line, _)| line));
     }
     questions.extend(["nobody-knows-this-0001".to_owned(), "short".to_owned(), format!("{ONE},{THREE}")]);
-    // Whoever changes something clears the log away, of which a copy of the file knows nothing.
+    // A change checkpoints the log, which a copy of the file would not include.
     sandbox.run("group create g");
     let copy = sandbox.copy();
     let input = questions.iter().map(|line| format!("{}\n", json!({"credential": line}))).collect::<Vec<_>>().concat();

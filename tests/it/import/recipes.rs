@@ -1,5 +1,5 @@
-//! The recipes of `keyward help import`, run as they stand there on what the other systems export, which is made up.
-//! Stand-ins for `deck`, `curl` and `mysql` hand it out.
+//! The recipes of `keyward help import`, run verbatim on made-up exports of the other systems. Stand-ins for `deck`,
+//! `curl` and `mysql` supply them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,16 +14,16 @@ use serde_json::{Value, json};
 use super::hex;
 use crate::harness::{Output, Sandbox, finish_with};
 
-/// Hands out the files of the folder `answers`, as a server would that knows who asks.
+/// Serves the files of the folder `answers`, like a server that authenticates its clients.
 const CURL: &str = r#"url=${*: -1}
 [[ $* == *"-H @"*.header* ]] || exit 2
 answer=answers/$(tr -c 'A-Za-z0-9\n' _ <<< "${url#http://127.0.0.1:}")
 if [ -e "$answer" ]; then cat "$answer"; elif [[ $1 == *f* ]]; then exit 22; else echo '{"message":"Key not found"}'; fi"#;
 
-/// What the test hands out is what `deck` writes, and nothing else is asked of it.
+/// Prints what `deck` would, and refuses any other call.
 const DECK: &str = r#"[ "$*" = "gateway dump --format json -o -" ] || exit 2; cat kong.json"#;
 
-/// Answers out of a table in SQLite, which reads the same question.
+/// Answers from an SQLite table, which understands the same query.
 const MYSQL: &str = r#"[ "$1 $2" = "-NBr -e" ] || exit 2
 { echo "ATTACH ':memory:' AS unkey;"; cat unkey.sql; echo "$3;"; } | sqlite3 -batch -bail :memory:"#;
 
@@ -49,7 +49,7 @@ fn shell(sandbox: &Sandbox, script: &str, input: &str) -> Output {
     finish_with(bash.env("KEYWARD_STORE", sandbox.name()).env("HOME", sandbox.path("")), input.as_bytes())
 }
 
-/// The help of a section, without what its lines are indented by.
+/// The help of a section, without its indentation.
 fn section(heading: &str) -> String {
     let help = Sandbox::empty().run("help import").stdout;
     let (_, rest) = help.split_once(&format!("\n{heading}")).unwrap();
@@ -66,7 +66,7 @@ fn recipe(start: &str) -> String {
     found.to_owned()
 }
 
-/// Runs a recipe as it stands there, then without `--dry-run`.
+/// Runs a recipe verbatim, then without `--dry-run`.
 fn import(sandbox: &Sandbox, system: &str) -> Output {
     let script = format!("{}\n{}", recipe("Paste this"), recipe(system));
     let planned = shell(sandbox, &script, "");
@@ -77,7 +77,7 @@ fn import(sandbox: &Sandbox, system: &str) -> Output {
     output
 }
 
-/// What there is of each key: its name, the secret that opens it, and what its settings are.
+/// Checks each key: its name, the secret that opens it, and its settings.
 fn check(sandbox: &Sandbox, keys: &[(&str, &str, Value)]) {
     let listed = shell(sandbox, "keyward list --json", "").json();
     let mut names: Vec<_> = keys.iter().map(|(name, ..)| *name).collect();
@@ -169,7 +169,7 @@ fn tyk_text(id: &str) -> String {
     STANDARD.encode(format!(r#"{{"org":"madeup","id":"{id}","h":"sha256"}}"#))
 }
 
-/// What Tyk keeps of a key, where nothing is said.
+/// What Tyk stores for a key by default.
 fn tyk_session(alias: &str) -> Value {
     json!({
         "last_check": 0, "allowance": 1000, "rate": 1000, "per": 60, "expires": -1, "quota_max": -1,
@@ -203,7 +203,7 @@ fn tyk() {
     keys[0].1["tags"] = json!(["eu west", "beta"]);
     keys[0].1["expires"] = json!(7_260_840_000_u64);
     keys[1].1["is_inactive"] = json!(true);
-    // What can be known of a login is no secret.
+    // What is known of a login is not a key's secret.
     for (number, (field, value)) in [
         ("basic_auth_data", json!({"password": "made-up-hash", "hash_type": "bcrypt"})),
         ("jwt_data", json!({"secret": "made-up-secret-of-a-token"})),

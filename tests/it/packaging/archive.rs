@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{repository, stripped};
 use crate::harness::{Sandbox, finish};
 
-/// Packs in the folder of a repository, and returns where the archive is.
+/// Packs in a repository's folder, and returns the path of the archive.
 pub(super) fn pack(repository: &Path, binary: &Path, out: &Path) -> PathBuf {
     std::fs::create_dir_all(out).unwrap();
     let mut command = Command::new(repository.join("packaging/archive"));
@@ -15,7 +15,7 @@ pub(super) fn pack(repository: &Path, binary: &Path, out: &Path) -> PathBuf {
     PathBuf::from(output.stdout.trim_end())
 }
 
-/// What an archive is made of, somewhere else, with other times and modes.
+/// The parts of an archive, in another folder, with other times and modes.
 fn elsewhere(folder: &Path) {
     for part in ["Cargo.toml", "README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         std::fs::copy(repository().join(part), folder.join(part)).unwrap();
@@ -36,14 +36,14 @@ fn two_folders_pack_the_same_bytes() {
     let other = sandbox.path("a folder elsewhere");
     std::fs::create_dir(&other).unwrap();
     elsewhere(&other);
-    // A binary is a file like any other; that of the release is built twice by packaging/release.
+    // A binary is a file like any other; packaging/release builds the released one twice.
     let binary = sandbox.path("keyward");
     std::fs::copy("/bin/sh", &binary).unwrap();
     let here = pack(repository(), &binary, &sandbox.path("first"));
     let there = pack(&other, &binary, &sandbox.path("second"));
     assert_eq!(here.file_name(), there.file_name());
     assert!(std::fs::read(&here).unwrap() == std::fs::read(&there).unwrap(), "{} differs", here.display());
-    // The comparison can fail.
+    // Check that the comparison can fail.
     std::fs::write(other.join("man/keyward.1"), "changed").unwrap();
     let changed = pack(&other, &binary, &sandbox.path("third"));
     assert!(std::fs::read(&here).unwrap() != std::fs::read(changed).unwrap());

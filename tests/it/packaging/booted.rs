@@ -1,6 +1,6 @@
-//! The package under a systemd that was booted for it: what the units promise, with all that they forbid.
+//! The package under a systemd booted for the test: the units work as promised, with all their restrictions.
 //!
-//! `tests/run` makes a root with systemd, once. The test boots a copy of it in namespaces of its own, also of cgroups, so
+//! `tests/run` makes a root with systemd, once. The test boots a copy of it in its own namespaces, cgroups included, so
 //! that it shares nothing with the systemd of this machine.
 
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::clean_root::{Root, as_root, build};
 use super::configuration_in_force;
 use crate::harness::{Output, finish};
 
-/// Moves into a cgroup of its own, and from there into all the other namespaces.
+/// Moves into its own cgroup, and from there into new namespaces of every other kind.
 const OUTSIDE: &str = r#"
 cgroups=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
 mkdir "$cgroups/$2"
@@ -19,7 +19,7 @@ echo $$ >"$cgroups/$2/cgroup.procs"
 echo "$$ $cgroups/$2" >"$1.place"
 exec unshare --mount --pid --uts --ipc --net --cgroup --fork --kill-child sh -ec "$3" sh "$1""#;
 
-/// What a systemd finds when it is booted in a container.
+/// Sets up what systemd expects in a container, and boots it.
 const INSIDE: &str = r#"
 mount --make-rprivate /
 mount --bind "$1" "$1"
@@ -38,13 +38,13 @@ pivot_root . .former
 exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh -c \
     'umount -l /.former; exec /lib/systemd/systemd --system --unit=multi-user.target'"#;
 
-/// How long something may take that takes a second.
+/// The time limit for something that normally takes a second.
 const LONG: Duration = Duration::from_secs(60);
 
 struct Booted {
     root: Root,
     process: Child,
-    /// Of the process that ends all others with it, and the cgroup.
+    /// The id of the process whose end ends all others, and the cgroup.
     place: (String, PathBuf),
     init: String,
 }
@@ -64,12 +64,12 @@ impl Booted {
         let init = within(LONG, || read(&format!("/proc/{outer}/task/{outer}/children")));
         let place = (outer.to_owned(), PathBuf::from(cgroup));
         let booted = Self { root, process, place, init: init.trim_end().to_owned() };
-        // Before it runs, there is nobody to ask, or not yet in that root.
+        // Before systemd runs, `systemctl` fails, or the root is not switched yet.
         within(LONG, || (booted.run("systemctl is-system-running").stdout == "running\n").then_some(()));
         booted
     }
 
-    /// A script, beside that systemd, as root.
+    /// Runs a script as root next to that systemd.
     fn run(&self, script: &str) -> Output {
         let mut command = as_root("nsenter");
         command.args(["--target", &self.init, "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--"]);
@@ -83,12 +83,12 @@ impl Booted {
         output.stdout
     }
 
-    /// As an operator does with sudo.
+    /// Runs keyward as an operator does with sudo.
     fn keyward(&self, line: &str) -> String {
         self.sh(&format!("setpriv --reuid=keyward --regid=keyward --init-groups --reset-env keyward {line}"))
     }
 
-    /// The status of as many answers, one after the other.
+    /// Asks this many times, one after the other, and returns the statuses.
     fn ask(&self, policy: &str, secret: &str, times: usize) -> Vec<String> {
         // The secret is in no argument.
         let script = format!(
@@ -148,7 +148,7 @@ fn the_units_do_under_a_booted_systemd_what_they_promise() {
     let secret = booted.keyward("create deploy --scope api").trim().to_owned();
     let ask = |policy: &str| booted.ask(policy, &secret, 1).concat();
 
-    // Without a policy it does not start, and nobody tries again and again.
+    // Without a policy it does not start, and systemd does not retry.
     assert_ne!(booted.run("systemctl start keyward.service").code, 0);
     assert_eq!((booted.property("ExecMainStatus"), booted.property("NRestarts")), ("2".to_owned(), "0".to_owned()));
     booted.sh("systemctl reset-failed keyward.service keyward.socket");
@@ -161,7 +161,7 @@ fn the_units_do_under_a_booted_systemd_what_they_promise() {
     assert_eq!(ask("default"), "401", "at the next request");
     booted.keyward("enable deploy");
 
-    // Another configuration is read where it is asked for; a broken one is not taken.
+    // A new configuration is read on request; a broken one is rejected.
     let again = "systemctl kill --signal=HUP keyward.service";
     assert_eq!(ask("second"), "500");
     booted.sh(&format!("printf '[policy.second]\\n' >>/etc/keyward/serve.toml; {again}"));
@@ -174,7 +174,7 @@ fn the_units_do_under_a_booted_systemd_what_they_promise() {
     within(LONG, || booted.property("StatusText").contains("the former configuration").then_some(()));
     booted.sh("cp /tmp/good /etc/keyward/serve.toml");
 
-    // Killed, it comes back; restarted, it lets nobody down; stopped, its socket starts it.
+    // Killed, it comes back; restarted, it drops no request; stopped, its socket starts it.
     let killed = booted.property("MainPID");
     booted.sh(&format!("kill -KILL {killed}"));
     within(LONG, || (!["0", &killed].contains(&booted.property("MainPID").as_str())).then_some(()));
@@ -193,7 +193,7 @@ fn the_units_do_under_a_booted_systemd_what_they_promise() {
     assert_ne!(booted.property("MainPID"), before);
     assert_eq!(ask("default"), "200");
 
-    // The unit of the timer fails while a key is about to expire, and the journal names it.
+    // The timer's unit fails while a key is about to expire, and the journal names the key.
     booted.sh("systemctl start keyward-expiring.service");
     booted.keyward("create soon --expires 3d");
     assert_ne!(booted.run("systemctl start keyward-expiring.service").code, 0);

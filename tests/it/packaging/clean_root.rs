@@ -1,7 +1,7 @@
-//! The Debian package in a root where nothing else is: installed, used, upgraded, removed and purged.
+//! The Debian package in an otherwise empty root: installed, used, upgraded, removed and purged.
 //!
-//! `tests/run` makes the root with debootstrap, once. No systemd runs in it (see `booted` for that); a stand-in for
-//! systemctl writes down what it is asked, where a test says that systemd runs.
+//! `tests/run` makes the root once, with debootstrap. No systemd runs in it (see `booted` for that); where a test
+//! pretends that systemd runs, a stub systemctl records its calls.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,12 +9,12 @@ use std::process::Command;
 use super::{configuration_in_force, repository, stripped, target};
 use crate::harness::{Output, finish};
 
-/// A copy of the root, which goes when the test ends.
+/// A copy of the root, removed when the test ends.
 pub struct Root {
     folder: tempfile::TempDir,
 }
 
-/// A command as root: the tests may run as somebody who can become it.
+/// A command as root: the tests may run as a user who can become root.
 pub fn as_root(program: &str) -> Command {
     if rustix::process::geteuid().is_root() {
         return Command::new(program);
@@ -48,7 +48,7 @@ impl Root {
         self.folder.path().join("root").join(path.trim_start_matches('/'))
     }
 
-    /// A script, in the root, as its root.
+    /// Runs a script in the root, as its root user.
     fn run(&self, script: &str) -> Output {
         let mut command = as_root("chroot");
         command.arg(self.path("")).args(["/usr/bin/env", "-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]);
@@ -61,12 +61,12 @@ impl Root {
         output.stdout
     }
 
-    /// As an operator does with sudo, which takes the home of the user as well, and says nothing of a store.
+    /// Runs keyward as an operator does with sudo, which also sets `HOME` to the user's, and names no store.
     fn as_keyward(&self, line: &str) -> Output {
         self.run(&format!("setpriv --reuid=keyward --regid=keyward --init-groups --reset-env keyward {line}"))
     }
 
-    /// From now on, systemd seems to run. What is asked of it is in /asked.
+    /// From now on, systemd seems to run. Calls of systemctl are recorded in /asked.
     fn pretend_systemd(&self) {
         self.sh(r#"mkdir -p /run/systemd/system; : > /asked; cat > /usr/local/bin/systemctl <<'END'
 #!/bin/sh
@@ -87,12 +87,12 @@ chmod 755 /usr/local/bin/systemctl"#);
 
 impl Drop for Root {
     fn drop(&mut self) {
-        // What belongs to the root's users, nobody else can remove.
+        // Files of the root's users can only be removed as root.
         let _ = as_root("rm").arg("-rf").arg(self.path("")).status();
     }
 }
 
-/// The package, as packaging/release builds it, but for the binary of the tests and quick compression.
+/// The package as packaging/release builds it, but with the tests' binary and fast compression.
 pub fn build(folder: &Path) -> PathBuf {
     let package = folder.join("keyward.deb");
     let built = folder.join("built");
@@ -104,7 +104,7 @@ pub fn build(folder: &Path) -> PathBuf {
     package
 }
 
-/// The package of a later version, which brings another configuration.
+/// The package of a later version, with a different configuration.
 fn later(package: &Path, folder: &Path) -> PathBuf {
     let (content, later) = (folder.join("content"), folder.join("later.deb"));
     done(Command::new("dpkg-deb").arg("--raw-extract").arg(package).arg(&content));
@@ -127,7 +127,7 @@ fn the_package_is_installed_used_upgraded_and_removed_and_the_keys_stay() {
     root.bring(&package, "/keyward.deb");
     root.bring(&later(&package, packages.path()), "/later.deb");
 
-    // Installed: everything is in its place, and nothing is enabled but the timer.
+    // Installed: everything is in its place, and only the timer is enabled.
     let said = root.run("dpkg -i /keyward.deb");
     assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{said}");
     let version = root.sh("keyward --version");
@@ -167,7 +167,7 @@ fn the_package_is_installed_used_upgraded_and_removed_and_the_keys_stay() {
     let checked = root.as_keyward(check);
     assert_eq!(checked.code, 0, "{checked}");
 
-    // Upgraded, while a guard runs: that one is restarted, its socket is not, and what is edited stays.
+    // Upgraded while a guard runs: the guard is restarted, its socket is not, and edited files stay.
     root.pretend_systemd();
     root.sh("cd /etc/systemd/system; ln -s /usr/lib/systemd/system/keyward.service multi-user.target.wants/");
     let edited = root.sh("cat /etc/keyward/serve.toml");
@@ -187,14 +187,14 @@ fn the_package_is_installed_used_upgraded_and_removed_and_the_keys_stay() {
     assert!(asked.contains("stop keyward-expiring.timer keyward.socket keyward.service\n"), "{asked}");
     assert_eq!(root.sh("cat /etc/keyward/serve.toml"), edited);
     assert_ne!(root.run("command -v keyward").code, 0);
-    // Purged: the configuration goes. The keys stay, and who they belong to.
+    // Purged: the configuration is removed. The keys and their owner stay.
     let purged = root.sh("dpkg -P keyward");
     assert!(purged.contains("the keys in /var/lib/keyward were kept"), "{purged}");
     assert_eq!(root.sh("stat -c '%a %U:%G' /var/lib/keyward/keys.db"), "600 keyward:keyward\n");
     let left = root.sh("find /etc /usr /var/lib/dpkg /var/lib/systemd -name '*keyward*' -o -path '/etc/keyward/*'");
     assert_eq!(left, "");
 
-    // Installed again: the same keys. Where there are none, a purge leaves no folder.
+    // Installed again: the same keys. Without keys, a purge leaves no folder.
     root.sh("dpkg -i /keyward.deb");
     assert_eq!(root.as_keyward(&verify).code, 0);
     let asked = root.asked();

@@ -18,7 +18,7 @@ fn unpacked(sandbox: &Sandbox) -> PathBuf {
 
 fn install(sandbox: &Sandbox, from: &Path, args: &[&str]) -> Output {
     let mut command = Command::new("sh");
-    // A home of its own, and nobody's umask.
+    // A home of its own, and a strict umask.
     command.arg("-c").arg("umask 077; exec \"$0\" \"$@\"").arg(from.join("install.sh")).args(args);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", sandbox.path("home"));
     finish(command.current_dir(sandbox.path("")))
@@ -51,7 +51,7 @@ fn it_installs_updates_and_removes() {
     let installed = std::fs::read_to_string(prefix.join("share/keyward/installed")).unwrap();
     assert_eq!(installed.lines().filter(|line| line.starts_with("share/man/")).count(), pages);
 
-    // The next version has a page less, and is installed while the program runs.
+    // The next version has one page fewer, and is installed while the program runs.
     std::fs::remove_file(from.join("man/keyward-usage.1")).unwrap();
     let mut running = Command::new(prefix.join("bin/keyward"))
         .args(["verify", "--batch"])

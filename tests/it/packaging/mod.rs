@@ -1,4 +1,4 @@
-//! What a release publishes: the archive with `install.sh`, the Debian package, and what both say about themselves.
+//! What a release publishes: the archive with `install.sh`, the Debian package, and the metadata of both.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -31,7 +31,7 @@ fn target() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_keyward")).ancestors().nth(2).unwrap()
 }
 
-/// The binary of the tests without its symbols: a twelfth of the bytes to pack.
+/// The test binary without symbols: a twelfth of the bytes to pack.
 fn stripped() -> &'static Path {
     static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
     STRIPPED.get_or_init(|| {
@@ -42,7 +42,7 @@ fn stripped() -> &'static Path {
     })
 }
 
-/// The configuration that is installed, with what it has commented out.
+/// The installed configuration, with its commented-out settings enabled.
 fn configuration_in_force() -> String {
     let uncommented = |line: &str| match line.strip_prefix('#') {
         Some(rest) if rest.starts_with(|first: char| first.is_ascii_lowercase() || first == '[') => rest.to_owned(),
@@ -58,7 +58,7 @@ fn the_changelogs_tell_of_this_version() {
     assert!(DEBIAN_CHANGELOG.starts_with(&format!("keyward ({version}-1) ")), "{DEBIAN_CHANGELOG}");
 }
 
-/// A guard would start with it, if somebody enabled it before they had written a policy.
+/// A guard would start with it if an administrator enabled it before writing a policy.
 #[test]
 fn the_configuration_that_is_installed_lets_nobody_in() {
     let sandbox = Sandbox::new();
@@ -99,7 +99,7 @@ fn its_example_of_a_policy_is_in_order_and_strict() {
     assert_eq!(get(At::Path(&guard), "/forward/default", &[&encoded, "X-Forwarded-Proto: https"]).0, 401);
 }
 
-/// The command of the timer, as the unit has it.
+/// Runs the timer's command as the unit defines it.
 #[test]
 fn the_timer_fails_while_a_key_expires_within_14_days() {
     let line = TIMER_SERVICE.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/keyward ")).unwrap();
@@ -117,7 +117,7 @@ fn the_timer_fails_while_a_key_expires_within_14_days() {
     assert!(["later", "endless", "off"].iter().all(|name| !told.stdout.contains(name)), "{told}");
     sandbox.run("edit soon --expires 90d");
     assert_eq!(sandbox.run(line).code, 0);
-    // Where there is no store, systemd does not run it, unless a store elsewhere is named.
+    // systemd skips it if there is no store, unless another store is configured.
     let store = TIMER_SERVICE.lines().find_map(|line| line.strip_prefix("Environment=KEYWARD_STORE=")).unwrap();
     assert!(TIMER_SERVICE.contains(&format!("\nConditionPathExists=|{store}\n")), "{store}");
 }

@@ -1,4 +1,4 @@
-//! The pictures of the README: what the real binary shows in a real terminal, drawn as SVG, and not stale.
+//! The pictures of the README: what the real binary shows in a real terminal, drawn as SVG and checked to be current.
 //!
 //! Secrets and ids differ each time, so made-up ones of the same length take their place.
 
@@ -13,7 +13,7 @@ use crate::harness::Sandbox;
 use crate::pty::Screen;
 use svg::Picture;
 
-/// Those of the README.
+/// The ones in the README.
 const SECRET: &str = "kw_81h3n2p0gq6c_UKeAHQvNDEIV9kPMoodPm9xv3lHUoj4gB6sSU5v16Q81Sr1k0";
 const ID: &str = "3w9ha0v2k7mf";
 
@@ -60,7 +60,7 @@ fn an_answer() {
     std::fs::write(sandbox.path("deploy.key"), secret).unwrap();
     let mut screen = Screen::start_program("bash", &["--norc", "-i"], &sandbox.store(), &sandbox.path(""));
     screen.press("PS1='\\[\\e[1;34m\\]$\\[\\e[0m\\] '; clear\r");
-    // What is typed before the prompt is there would be shown twice.
+    // Input typed before the prompt appears would show twice.
     wait_until(|| screen.text().trim() == "$");
     for (command, answer) in [
         ("keyward verify --from-file deploy.key --ip 10.1.2.3 --scope rest", "allowed: deploy"),

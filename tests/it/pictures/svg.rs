@@ -1,10 +1,10 @@
-//! A terminal as SVG: a window with a background of its own, so that it looks the same on light and dark pages.
+//! A terminal as SVG: a window with its own background, so that it looks the same on light and dark pages.
 
 use std::fmt::Write as _;
 
 use vt100::{Cell, Color};
 
-/// What a cell takes, in pixels: the letters of common monospaced fonts have this form at 14 pixels.
+/// The size of a cell in pixels: the letters of common monospaced fonts have this shape at 14 pixels.
 const CELL: (f32, f32) = (8.4, 20.0);
 /// From the edge of the window to the text.
 const EDGE: f32 = 18.0;
@@ -17,19 +17,19 @@ const COLOURS: [&str; 16] = [
     "#8b949e", "#ffa198", "#7ee787", "#f2cc60", "#a5d6ff", "#e2c5ff", "#8ddb8c", "#f0f6fc",
 ];
 const TEXT: &str = "#e6edf3";
-/// What the terminals of most platforms have.
+/// The terminal fonts of most platforms.
 const FONTS: &str = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace";
 
-/// What is written beside the screen.
+/// The text around the screen.
 pub struct Picture<'a> {
-    /// In the bar of the window.
+    /// In the title bar.
     pub title: &'a str,
-    /// For those who do not see it.
+    /// For readers who cannot see the picture.
     pub alt: &'a str,
 }
 
 impl Picture<'_> {
-    /// The screen without the empty lines at its end.
+    /// Draws the screen without its trailing empty lines.
     pub fn draw(&self, screen: &vt100::Screen) -> String {
         let (_, columns) = screen.size();
         let rows = screen.contents().trim_end().lines().count();
@@ -73,14 +73,14 @@ fn look(cell: &Cell) -> (&'static str, bool) {
     (colour, cell.bold())
 }
 
-/// Runs of cells that look the same, each as wide as its cells whatever the font is.
+/// Draws runs of cells that look the same, each as wide as its cells in any font.
 fn draw_row(screen: &vt100::Screen, row: u16, columns: u16, svg: &mut String) {
     let mut runs: Vec<(u16, (&str, bool), String)> = vec![];
     for column in 0..columns {
         let cell = screen.cell(row, column).unwrap();
         let letter = if cell.has_contents() { cell.contents() } else { " " };
         match runs.last_mut() {
-            // A blank looks like what it follows.
+            // A blank joins the run before it.
             Some((_, seen, text)) if *seen == look(cell) || letter == " " => text.push_str(letter),
             _ => runs.push((column, look(cell), letter.to_owned())),
         }

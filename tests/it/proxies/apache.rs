@@ -16,7 +16,7 @@ pub const PROXY: Proxy = Proxy {
     unanswered: [503, 503, 503, 503],
     has_bodies: true,
     asks: "GET /forward/default HTTP/1.1",
-    // As many as there are threads.
+    // One per thread.
     connections: 4,
     service_gets: "GET /orders?page=2 HTTP/1.1
 Accept: */*

@@ -15,7 +15,7 @@ pub const PROXY: Proxy = Proxy {
     h2c: 200,
     unanswered: [502, 502, 500, 504],
     has_bodies: true,
-    // With the query of the client.
+    // With the client's query.
     asks: "GET /forward/default?page=2 HTTP/1.1",
     connections: 1,
     service_gets: "GET /orders?page=2 HTTP/1.1
@@ -40,7 +40,7 @@ fn prepare(example: &Example<'_>) -> Command {
     };
     let addresses = [(":80 {", site), ("127.0.0.1:3000", example.service.to_string())];
     let file = example.write("guarded", &addresses);
-    // Of the test: without certificates, and HTTP/2 without TLS.
+    // For the test only: no automatic certificates, and HTTP/2 without TLS.
     let main = format!(
         "{{\n\tadmin off\n\tauto_https off\n\tservers {{\n\t\tprotocols h1 h2 h2c\n\t}}\n}}\nimport {}\n",
         file.display()

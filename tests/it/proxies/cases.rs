@@ -1,4 +1,4 @@
-//! What holds behind every proxy.
+//! What is true behind every proxy.
 
 use std::net::SocketAddr;
 
@@ -7,29 +7,29 @@ use super::client::{Answer, Ask, fetch, requests};
 use super::lab::{Lab, Place};
 use super::{Fate, Http, Proxy};
 
-/// A request, and what becomes of it.
+/// A request and its outcome.
 struct Case {
     what: &'static str,
-    /// The policy that the guard asks, in flags.
+    /// The guard's policy, as flags.
     policy: &'static [&'static str],
     http: Http,
     ask: fn(&Lab) -> Ask,
     outcome: fn(&Proxy) -> Outcome,
-    /// What the client sees beside it.
+    /// What else the client sees.
     sees: fn(&Answer) -> bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// The service gets it, with whose it is and without the credential.
+    /// The service gets it, with the caller's identity and without the credential.
     Allowed,
-    /// The service gets nothing. The reason is in the body, where there is one.
+    /// The service gets nothing. The reason is in the body, if there is one.
     Refused(u16, &'static str),
 }
 
 use Outcome::{Allowed, Refused};
 
-/// Sends a key, and tells the status.
+/// Sends a key and returns the status.
 type Client = fn(SocketAddr, &str) -> u16;
 
 const CASE: Case = Case {
@@ -41,7 +41,7 @@ const CASE: Case = Case {
     sees: |_| true,
 };
 
-/// In the order of their policies: for each other one, the guard is started again.
+/// Ordered by policy: the guard restarts when the policy changes.
 const CASES: &[Case] = &[
     Case { what: "a key", ..CASE },
     Case { what: "a key, in a HEAD", ask: |lab| Ask::with(&lab.secret).args(&["--head"]), ..CASE },
@@ -279,7 +279,7 @@ pub fn run(proxy: &Proxy, place: Place) {
     others(proxy, &lab, proxies[0].1);
 }
 
-/// Other clients, and a policy that tells other things.
+/// Other clients, and a policy that passes other headers to the service.
 fn others(proxy: &Proxy, lab: &Lab, address: SocketAddr) {
     let guard = lab.guard(&[]);
     let clients: [(&str, Client); 2] = [("requests", requests), ("fetch", fetch)];

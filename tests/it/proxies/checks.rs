@@ -1,14 +1,14 @@
-//! Whether a service can rely on what it gets.
+//! Whether a service can trust what it receives.
 
 use super::lab::Lab;
 use super::recorder::Request;
 
-/// What clients write to pass for somebody else. Nothing of it may arrive.
+/// What clients send to impersonate someone else. None of it may arrive.
 pub const FORGED: &str = "forged-value";
-/// Where the key "inside" may come from.
+/// The address that the key "inside" may come from.
 pub const INSIDE: &str = "203.0.113.9";
 
-/// What the service is told of "deploy", where the policy does not say what.
+/// The headers that the service gets about "deploy" by default.
 pub fn usual(lab: &Lab) -> Vec<String> {
     let others = [("owner", "-"), ("policy", "default"), ("role", "-"), ("scopes", "rest"), ("tenant", "-")];
     let mut usual = told("deploy", &others);
@@ -24,8 +24,8 @@ pub fn told(name: &str, others: &[(&str, &str)]) -> Vec<String> {
     all
 }
 
-/// Whether the service can rely on what it gets: every header of ours is there once, and says what keyward knows; the
-/// credential is gone, and so is what the client made up.
+/// Checks that the service can trust what it receives: each of our headers appears once, with the right value, and
+/// neither the credential nor anything forged arrives.
 pub fn is_guarded(lab: &Lab, request: &Request, expected: &[String], told: &str) {
     let told = format!("{told}\nthe service got: {}", request.head);
     let folded = |name: &str| name.to_lowercase().replace(['.', '_'], "-");
@@ -47,16 +47,16 @@ pub fn is_guarded(lab: &Lab, request: &Request, expected: &[String], told: &str)
     }
     assert_eq!(request.values("x-forwarded-proto"), ["http"], "{told}");
     assert_eq!(request.values("x-forwarded-for").len(), 1, "{told}");
-    // Whoever comes next would remove what Connection names.
+    // The next hop would remove any header that Connection names.
     assert!(!request.values("connection").join(",").to_lowercase().contains("keyward"), "{told}");
-    // On a connection of another kind, nobody would ask about what follows.
+    // On a connection upgraded to anything else, later requests would not be checked.
     assert!(request.values("upgrade").iter().all(|kind| *kind == "websocket"), "{told}");
     if !request.values("upgrade").is_empty() {
         assert!(request.values("connection").iter().any(|value| value.eq_ignore_ascii_case("upgrade")), "{told}");
     }
 }
 
-/// The head without the headers of ours, in order, with what differs from run to run named.
+/// The head without our headers, in order, with placeholders for values that differ between runs.
 pub fn plainly(request: &Request) -> String {
     let host = request.values("host")[0];
     let named = |line: &str| match line.split_once(": ") {

@@ -10,7 +10,7 @@ use super::lab::Lab;
 use crate::harness::finish_with;
 use crate::systems::capture::{NO_PROXY, python};
 
-/// A request of curl's.
+/// A curl request.
 pub struct Ask {
     path: &'static str,
     args: Vec<String>,
@@ -42,7 +42,7 @@ impl Ask {
         self
     }
 
-    /// With `[1-40]` in it, as many requests; the last answer counts.
+    /// A path with `[1-40]` sends that many requests; the last answer counts.
     pub fn path(mut self, path: &'static str) -> Self {
         self.path = path;
         self
@@ -70,7 +70,7 @@ impl Ask {
         }
         let output = finish_with(curl.arg(format!("{scheme}://{proxy}{}", self.path)), b"");
         assert_eq!(output.code, 0, "{output}");
-        // Before the last one, there may be "100 Continue".
+        // A "100 Continue" may come before the final response.
         let last = output.stdout.rfind("HTTP/").unwrap_or_else(|| panic!("{output}"));
         let (head, body) = output.stdout[last..].split_once("\r\n\r\n").unwrap_or_else(|| panic!("{output}"));
         let status = head.split(' ').nth(1).unwrap().trim().parse().unwrap();
@@ -86,7 +86,7 @@ impl Answer {
     }
 }
 
-/// The status that python's requests gets.
+/// The status that Python's requests gets.
 pub fn requests(proxy: SocketAddr, key: &str) -> u16 {
     let script = "import sys, requests
 print(requests.post(sys.argv[1], headers={'X-Api-Key': sys.stdin.read()}, data=b'abc', timeout=10).status_code)";
@@ -96,7 +96,7 @@ print(requests.post(sys.argv[1], headers={'X-Api-Key': sys.stdin.read()}, data=b
     output.stdout.trim().parse().unwrap_or_else(|_| panic!("{output}"))
 }
 
-/// The status that node's fetch gets.
+/// The status that Node's fetch gets.
 pub fn fetch(proxy: SocketAddr, key: &str) -> u16 {
     const SCRIPT: &str = "
         const [url, key] = JSON.parse(require('fs').readFileSync(0));

@@ -12,7 +12,7 @@ pub const PROXY: Proxy = Proxy {
     alias: Fate::Refused,
     nominated_header: Fate::Dropped,
     two_credentials: 401,
-    // A Connection that names X-Forwarded-For is no request for Envoy.
+    // Envoy rejects a Connection header that names X-Forwarded-For.
     nominated: 400,
     h2c: 200,
     unanswered: [503, 503, 503, 503],

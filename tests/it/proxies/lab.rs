@@ -28,9 +28,9 @@ pub struct Lab {
     /// Of the key "deploy".
     pub secret: String,
     pub id: String,
-    /// Of the key "inside", which may come from 203.0.113.0/24 only, and by HTTPS only.
+    /// Of the key "inside", allowed only from 203.0.113.0/24 and over HTTPS.
     pub inside: String,
-    /// Of the key "secure", which may come by HTTPS only.
+    /// Of the key "secure", allowed only over HTTPS.
     pub secure: String,
     listen: String,
 }
@@ -41,7 +41,7 @@ pub struct Running {
     log: PathBuf,
 }
 
-/// What `serve example` printed, and the addresses that it gets.
+/// What `serve example` printed, and the addresses to put in.
 pub struct Example<'l> {
     pub text: String,
     pub folder: &'l Path,
@@ -100,12 +100,12 @@ impl Lab {
         guard
     }
 
-    /// Somebody else in the place of the guard.
+    /// Something else in place of the guard.
     pub fn impostor(&self, answer: super::recorder::Answer) -> Recorder {
         Recorder::start(self.listen.parse().unwrap(), answer)
     }
 
-    /// Starts a proxy with its example, in which only addresses are others.
+    /// Starts a proxy with its example, changing only addresses.
     pub fn proxy(&self, proxy: &Proxy, http: Http) -> (Running, SocketAddr) {
         let folder = self.sandbox.path(&format!("{}-{http:?}", proxy.name));
         std::fs::create_dir_all(&folder).unwrap();
@@ -118,7 +118,7 @@ impl Lab {
     }
 }
 
-/// The service: it greets WebSockets (RFC 6455 section 1.3), and says "ok" to all others.
+/// The service: it greets WebSockets (RFC 6455 section 1.3), and answers all other requests "ok".
 fn serve(request: &Request) -> Vec<u8> {
     let answer = if request.values("upgrade") == ["websocket"] {
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -130,8 +130,8 @@ fn serve(request: &Request) -> Vec<u8> {
 }
 
 impl Example<'_> {
-    /// Writes the files of the example: the first under this name, the others under their own. Each pair of texts is an
-    /// address, and what stands in its place; an address that is not there is a mistake of the test.
+    /// Writes the example's files: the first under this name, the others under their own. Each pair is an address and
+    /// its replacement; a missing address is a bug in the test.
     pub fn write(&self, first: &str, addresses: &[(&str, String)]) -> PathBuf {
         let mut text = self.text.clone();
         for (from, to) in addresses {
@@ -196,7 +196,7 @@ impl Running {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Ends it as a service manager does; returns its exit code.
+    /// Stops it as a service manager does; returns its exit code.
     pub fn stop(mut self) -> Option<i32> {
         self.end()
     }

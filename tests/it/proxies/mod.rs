@@ -1,7 +1,7 @@
-//! The printed examples, in the real proxies that they are for: between real clients, the guard, and a service that
-//! keeps what arrives byte for byte. Only addresses are put in the place of others.
+//! The printed examples, in the real proxies they are for: between real clients, the guard, and a service that records
+//! every byte it receives. Only addresses are replaced.
 //!
-//! One list of cases is for all proxies (`cases`); in what a proxy differs is data, in a file of its own.
+//! All proxies share one list of cases (`cases`); how a proxy differs is data, in its own file.
 
 mod cases;
 mod checks;
@@ -22,35 +22,35 @@ use std::process::Command;
 
 use lab::{Example, Place};
 
-/// A proxy, and in what it differs from others.
+/// A proxy, and how it differs from others.
 pub struct Proxy {
     /// What `serve example` calls it.
     name: &'static str,
-    /// Writes the files, and says how to start it.
+    /// Writes the files, and returns the command to start it.
     prepare: fn(&Example<'_>) -> Command,
-    /// What becomes of headers that some services take for ours.
+    /// What happens to headers that some services take for ours.
     alias: Fate,
-    /// What becomes of a header of ours that a client sends, and names in Connection.
+    /// What happens to a header of ours that a client sends and names in Connection.
     nominated_header: Fate,
     /// The status of a request with two Authorization headers.
     two_credentials: u16,
     /// The status of a request whose Connection names our headers.
     nominated: u16,
-    /// The status of a request that would go on in HTTP/2 (RFC 7540 section 3.2).
+    /// The status of a request to upgrade to HTTP/2 (RFC 7540 section 3.2).
     h2c: u16,
-    /// The status where the guard is down, hangs up, answers 500, and answers after more than five seconds.
+    /// The status if the guard is down, hangs up, answers 500, or answers after more than five seconds.
     unanswered: [u16; 4],
     /// Whether clients get the body of a refusal.
     has_bodies: bool,
     /// The first line of the question about a POST of `/orders?page=2`.
     asks: &'static str,
-    /// As many connections to the guard are enough for ten requests, one after the other.
+    /// How many connections to the guard are enough for ten requests in sequence.
     connections: usize,
-    /// What the service gets of a plain request, without the headers of ours: the first line, and the others in order.
+    /// What the service gets of a plain request, without our headers: the first line, then the others in order.
     service_gets: &'static str,
 }
 
-/// What becomes of a header that a client has no business to send.
+/// What happens to a header that a client has no business sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// The guard sees it, and refuses.

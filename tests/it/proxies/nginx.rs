@@ -8,7 +8,7 @@ use super::{Fate, Http, Proxy};
 pub const PROXY: Proxy = Proxy {
     name: "nginx",
     prepare,
-    // nginx drops headers with such names before anybody sees them.
+    // nginx drops headers with such names before anything sees them.
     alias: Fate::Dropped,
     nominated_header: Fate::Refused,
     two_credentials: 400,
@@ -31,7 +31,7 @@ X-Forwarded-Uri: /orders?page=2
 };
 
 fn prepare(example: &Example<'_>) -> Command {
-    // Before 1.25.1, an address speaks one or the other.
+    // Before nginx 1.25.1, an address speaks either HTTP/1 or HTTP/2.
     let listen = match example.http {
         Http::One => format!("listen {};", example.public),
         Http::Two => format!("listen {} http2;", example.public),

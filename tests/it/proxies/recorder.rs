@@ -1,4 +1,4 @@
-//! A server that keeps, byte for byte, what arrives.
+//! A server that records, byte for byte, what it receives.
 
 use crate::serve::eventually;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// A request as it came.
+/// A request as received.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The head, with its blank line.
+    /// The head, including its blank line.
     pub head: String,
-    /// The body, without the lengths of chunks.
+    /// The body, without chunk sizes.
     pub body: Vec<u8>,
 }
 
@@ -33,10 +33,10 @@ impl Request {
     }
 }
 
-/// What is answered: bytes; without any, the connection is closed.
+/// The bytes to answer with; if there are none, the connection is closed.
 pub type Answer = fn(&Request) -> Vec<u8>;
 
-/// The server, which ends with the test.
+/// The server, which stops when the test ends.
 pub struct Recorder {
     pub address: SocketAddr,
     state: Arc<State>,
@@ -52,9 +52,9 @@ struct State {
 }
 
 impl Recorder {
-    /// Listens at an address. With port 0, at a free one.
+    /// Listens on an address; port 0 picks a free port.
     pub fn start(address: SocketAddr, answer: Answer) -> Self {
-        // One that was there before may take a moment to go.
+        // The port's previous user may take a moment to release it.
         let listener = eventually(|| TcpListener::bind(address).ok()).unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
@@ -73,19 +73,19 @@ impl Recorder {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 shared.open.lock().unwrap().push(stream.try_clone().unwrap());
                 let shared = Arc::clone(&shared);
-                // Clients that go away end it.
+                // It ends when the client disconnects.
                 std::thread::spawn(move || shared.serve(stream).ok());
             }
         });
         Self { address, state, accepting: Some(accepting) }
     }
 
-    /// What has arrived since the last look.
+    /// The requests since the last call.
     pub fn take(&self) -> Vec<Request> {
         std::mem::take(&mut *self.state.requests.lock().unwrap())
     }
 
-    /// How many connections there were.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
@@ -94,7 +94,7 @@ impl Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         self.state.is_over.store(true, Ordering::SeqCst);
-        // Its address is free again afterwards.
+        // Once the thread has ended, the address is free again.
         let _ = TcpStream::connect(self.address);
         let _ = self.accepting.take().unwrap().join();
         for stream in self.state.open.lock().unwrap().drain(..) {

@@ -1,4 +1,4 @@
-//! How a request came is a fact that only the proxy knows.
+//! Only the proxy knows whether a request arrived over a secure connection.
 
 use super::client::Ask;
 use super::lab::{Lab, Place};

@@ -1,4 +1,4 @@
-//! What a proxy asks, and what it does where it gets no answer, or another one than a moment before.
+//! What a proxy asks, and what it does if the guard does not answer or its answer changes.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use super::lab::{Lab, Place};
 use super::recorder::{Answer, Request};
 use super::{Http, Proxy};
 
-/// What the guard says of an allowed request, as somebody else could say it.
+/// The guard's answer to an allowed request, forged by another server.
 const YES: &str = "HTTP/1.1 200 OK\r\nX-Keyward-Name: deploy\r\nContent-Length: 0\r\n\r\n";
 
-/// No answers. Longer than five seconds, no proxy waits.
+/// Failures to answer. No proxy waits longer than five seconds.
 const NO_ANSWERS: [Answer; 3] = [
     |_| vec![],
     |_| b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n".to_vec(),
@@ -34,7 +34,7 @@ pub fn run(proxy: &Proxy) {
 
     asks_well(proxy, &lab, address);
 
-    // What an administrator does holds at the next request, on connections that are open.
+    // Administrative changes apply from the next request, even on open connections.
     let guard = lab.guard(&[]);
     assert_eq!(status(), 200, "{}", proxy.name);
     lab.keyward("disable deploy");
@@ -46,7 +46,7 @@ pub fn run(proxy: &Proxy) {
     assert_eq!(status(), down, "{}", proxy.name);
 }
 
-/// What a proxy asks: with its own facts, without the body, on connections that it keeps.
+/// A proxy asks with its own facts, without the body, over reused connections.
 fn asks_well(proxy: &Proxy, lab: &Lab, address: std::net::SocketAddr) {
     let impostor = lab.impostor(|_| YES.as_bytes().to_vec());
     let facts = ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Method", "X-Forwarded-Proto", "X-Forwarded-Uri"];
@@ -67,7 +67,7 @@ fn asks_well(proxy: &Proxy, lab: &Lab, address: std::net::SocketAddr) {
     assert_eq!(question.values("authorization"), [format!("Bearer {}", lab.secret)]);
     let told = facts.map(|name| question.values(name).join(" and "));
     if proxy.asks.contains("/envoy/") {
-        // Method and path are those of the question.
+        // Envoy's method and path are those of the question itself.
         assert_eq!(told[1..], ["", "", "http", ""], "{}", question.head);
         assert!(told[0].parse::<std::net::IpAddr>().is_ok(), "{}", question.head);
     } else {

@@ -1,4 +1,4 @@
-//! The recipes of the README and of `docs/`, run as they stand there, with stand-ins for what runs them.
+//! The recipes of the README and `docs/`, run verbatim, with stand-ins for what runs them.
 
 pub mod services;
 
@@ -11,12 +11,12 @@ const CHECKING: &str = include_str!("../../../docs/manual/checking.md");
 const LIMITS: &str = include_str!("../../../docs/manual/limits.md");
 const PROVISIONING: &str = include_str!("../../../docs/manual/provisioning.md");
 
-/// The one block of the page in this language.
+/// The page's only block in this language.
 fn block(page: &'static str, language: &str) -> &'static str {
     block_with(page, language, "")
 }
 
-/// The one block of the page in this language that has this in it.
+/// The page's only block in this language that contains `part`.
 fn block_with(page: &'static str, language: &str, part: &str) -> &'static str {
     let start = format!("```{language}\n");
     let blocks = page.split(&start).skip(1).map(|rest| rest.split("```").next().unwrap());
@@ -26,7 +26,7 @@ fn block_with(page: &'static str, language: &str, part: &str) -> &'static str {
     block
 }
 
-/// A command in the folder of the sandbox, with keyward in its path.
+/// A command in the sandbox's folder, with keyward in its path.
 fn command(sandbox: &Sandbox, program: &str) -> Command {
     let folder = std::path::Path::new(env!("CARGO_BIN_EXE_keyward")).parent().unwrap();
     let mut command = Command::new(program);
@@ -53,7 +53,7 @@ fn a_step_of_github_actions() {
     }
     let output = finish(step.env("GITHUB_RUN_ID", "42"));
     assert_eq!((output.code, output.stdout.as_str()), (0, ""), "{output}");
-    // What a runner does: it masks first, then reads the file, line by line.
+    // As a runner does: it masks first, then reads the file line by line.
     let masked = output.stderr.lines().next().unwrap().strip_prefix("::add-mask::").unwrap();
     let file = std::fs::read_to_string(sandbox.path("env")).unwrap();
     let lines: Vec<_> = file.lines().collect();
@@ -71,7 +71,7 @@ fn a_service_of_systemd() {
         let mut lines = unit.lines().filter_map(|line| line.strip_prefix(&format!("{name}=")));
         lines.next().unwrap().to_owned()
     };
-    // The service itself: it prints the key that it was given.
+    // The service itself: it prints the key it was given.
     std::fs::create_dir(sandbox.path("bin")).unwrap();
     std::fs::write(sandbox.path("bin/reports"), "#!/bin/sh\ntest \"$1\" = --key-file && cat \"$2\"\n").unwrap();
     assert_eq!(shell(&sandbox, "chmod +x bin/reports; mkdir etc run").code, 0);
@@ -114,7 +114,7 @@ fn a_target_of_a_makefile() {
 fn a_line_for_cron_is_silent_until_there_is_something_to_say() {
     let sandbox = Sandbox::new();
     let line = block(PROVISIONING, "cron").trim().splitn(6, ' ').nth(5).unwrap();
-    // The real binary knows the real time.
+    // The real binary uses the real clock.
     finish(&mut sandbox.binary("create far --expires 90d"));
     assert_eq!(shell(&sandbox, line), Output { code: 0, stdout: String::new(), stderr: String::new() });
     finish(&mut sandbox.binary("create near --expires 9d"));

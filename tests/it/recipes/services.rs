@@ -1,4 +1,4 @@
-//! Services behind the guard and beside it: the recipes of the README, of the topic `protect` and of `docs/services.md`.
+//! Services behind the guard and beside it: the recipes of the README, the topic `protect` and `docs/services.md`.
 
 use std::process::{Command, Stdio};
 
@@ -10,13 +10,13 @@ use crate::ports::free_port;
 const PROTECT: &str = include_str!("../../../docs/manual/protect.md");
 const SERVICES: &str = include_str!("../../../docs/services.md");
 
-/// Where `tests/run` puts the frameworks.
+/// Where `tests/run` installs the frameworks.
 pub fn tools() -> std::path::PathBuf {
-    // The folder of the build: target/debug/keyward lies in it.
+    // The build folder, which contains debug/keyward.
     std::path::Path::new(env!("CARGO_BIN_EXE_keyward")).ancestors().nth(2).unwrap().join("tools")
 }
 
-/// Keys, and how a client behind a proxy that ends TLS presents them.
+/// Keys, as a client presents them behind a proxy that terminates TLS.
 struct Clients {
     reader: String,
     writer: String,
@@ -29,7 +29,7 @@ impl Clients {
         Self { reader, writer: header(sandbox.mint("writer --scope write")) }
     }
 
-    /// Asks a service that guards itself with the scope `read`, and disables the key at the end.
+    /// Calls a service that requires the scope `read`, and disables the key at the end.
     fn try_out(&self, sandbox: &Sandbox, service: At<'_>) {
         let status = |headers: &[&str]| get(service, "/", headers).0;
         let https = "X-Forwarded-Proto: https";
@@ -44,12 +44,12 @@ impl Clients {
     }
 }
 
-/// A guard with the scope `read`, until the end of the test.
+/// A guard that requires the scope `read`, until the test ends.
 fn guard(sandbox: &Sandbox, listen: &str, at: At<'_>) -> Running {
     Running::start_at(sandbox.binary(&format!("serve --scope read --listen {listen}")).stderr(Stdio::null()), at)
 }
 
-/// Runs a block that starts a guard in the background, and ends the guard.
+/// Runs a block that starts a guard in the background, and then stops the guard.
 fn run_with_guard(sandbox: &Sandbox, script: &str) -> Output {
     let port = free_port();
     let script = if script.contains("--listen") {
@@ -58,7 +58,7 @@ fn run_with_guard(sandbox: &Sandbox, script: &str) -> Output {
         script.replace("keyward serve", "keyward serve --listen 127.0.0.1:9180")
     };
     let script = script.replace("127.0.0.1:9180", &format!("127.0.0.1:{port}")).replace("curl ", "curl --silent ");
-    // A person reads between the lines.
+    // A person takes longer than the guard needs to start; a script must wait.
     let wait = format!(" &\nuntil curl --silent http://127.0.0.1:{port}/healthz; do sleep 0.1; done\n");
     let output = shell(sandbox, &format!("{}kill %1; wait %1", script.replace(" &\n", &wait)));
     assert_eq!(output.code, 0, "{output}");
@@ -75,7 +75,7 @@ fn five_minutes_to_a_guard() {
     let lines: Vec<_> =
         output.stdout.lines().filter(|line| line.starts_with("HTTP/") || line.starts_with("x-keyward-name")).collect();
     assert_eq!(lines, ["HTTP/1.1 200 OK", "x-keyward-name: demo", "HTTP/1.1 401 Unauthorized"], "{output}");
-    // With the key that is there now.
+    // With the key that exists by now.
     let script = block_with(README, "sh", "/v1/verify");
     let output = run_with_guard(&sandbox, script);
     assert!(output.stdout.contains("{\"allowed\":true,"), "{output}");
@@ -90,7 +90,7 @@ fn nginx_asks_in_ten_lines() {
     let lines = block(README, "nginx");
     assert!(lines.lines().count() <= 10);
     let lines = lines.replace("127.0.0.1:9180", &format!("127.0.0.1:{asked}")).replace(":3000", &format!(":{service}"));
-    // As if TLS ended here where the client says so, beside the recipe as it is; the service repeats what it is told.
+    // TLS seems to end here if the client says so; a second server has the unchanged recipe. The service echoes.
     let secure = lines.replace("$scheme", "$http_x_forwarded_proto");
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let folders = kinds.map(|kind| format!("{kind}_temp_path {kind};")).join(" ");
@@ -116,7 +116,7 @@ fn nginx_asks_in_ten_lines() {
     clients.try_out(&sandbox, At::Port(port));
 }
 
-/// The example is run by a test of its crate; this is its middle.
+/// A test of its crate runs the example; the recipe is the middle of it.
 #[test]
 fn axum_is_guarded_in_ten_lines() {
     const EXAMPLE: &str = include_str!("../../../crates/keyward-http/examples/axum.rs");

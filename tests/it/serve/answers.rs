@@ -1,4 +1,4 @@
-//! Every endpoint, and every answer that it has: the status, the headers and the body, to the letter.
+//! Every endpoint and every answer it gives: the status, the headers and the body, to the letter.
 
 use super::world::World;
 use super::{Answer, FACTS, Wire, head};
@@ -122,7 +122,7 @@ fn every_reason_at_every_endpoint() {
         if endpoint != "envoy" {
             assert_eq!(at("reads", &plain, &posted), (403, "method_not_allowed".to_owned()), "{endpoint}");
             assert_eq!(at("default", &reader, &posted), (403, "method_not_allowed".to_owned()), "{endpoint}");
-            // What is not said is not known, and what needs it refuses.
+            // What is not stated is unknown, and rules that need it refuse.
             let unsaid = [("X-Forwarded-Method", "-"), ("X-Original-Method", "-")];
             assert_eq!(at("reads", &plain, &unsaid), (403, "method_not_allowed".to_owned()), "{endpoint}");
         }
@@ -183,7 +183,7 @@ fn a_service_is_told_everything_that_is_asked_for_and_nothing_is_empty() {
 #[test]
 fn a_name_that_reads_as_none_is_no_yes() {
     let world = World::new();
-    // Perhaps no key may be called so any more. One that is called so already is another matter.
+    // New keys may no longer be allowed this name, but an existing key may still have it.
     let secret = world.sandbox.mint("dash");
     let conn = rusqlite::Connection::open(world.sandbox.store()).unwrap();
     conn.execute_batch("UPDATE key SET name = '-', name_folded = '-' WHERE name = 'dash'")
@@ -195,7 +195,7 @@ fn a_name_that_reads_as_none_is_no_yes() {
     assert!(["name_unusable", "store_unusable"].contains(&answer.reason()), "{answer:?}");
     assert_eq!(answer.only("retry-after"), "1");
     assert_eq!(answer.all("x-keyward-name"), [""; 0]);
-    // Nor is it a use: nobody was let through. The one that follows is.
+    // Nor does it count as a use: nothing was let through. The next one does.
     assert_eq!(world.at("forward", "few", Some(&secret), &[]).status, 200, "its name is not told there");
     let (sandbox, mut guard) = (world.sandbox, world.guard);
     guard.stop();
@@ -230,7 +230,7 @@ fn only_what_a_policy_accepts_is_a_credential() {
         assert_eq!(ask(policy, headers, "/").both(), (status, reason), "{policy} {headers:?}");
     }
     assert_ne!(ask("default", &[("Authorization", &two)], "/").status, 200);
-    // Only where Basic is looked at, it is offered.
+    // Basic is offered only where it is accepted.
     let answer = ask("basic", &[], "/");
     let offers = answer.all("www-authenticate");
     assert_eq!(offers, ["Bearer realm=\"basic\"", "Basic realm=\"basic\", charset=\"UTF-8\""]);
@@ -276,7 +276,7 @@ fn other_paths_and_methods() {
         let answer = world.guard.ask(path, &[]);
         assert_eq!((answer.status, &answer.json()["status"]), (404, &404.into()), "{path}");
         assert_eq!(answer.only("content-type"), "application/problem+json");
-        // A proxy that asks there is mistaken, and somebody has to find that out.
+        // A proxy that asks there is misconfigured, and the log must show it.
         let told = world.guard.line(|line| line["event"] == "problem" && line["path"] == path);
         assert_eq!((&told["status"], &told["reason"]), (&404.into(), &"not_found".into()), "{told}");
     }

@@ -1,4 +1,4 @@
-//! What guessers cost, and whom they do not hold up.
+//! What guessing costs, and who is not held up by it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use keyward_core::rules::token::{Id, Secret};
 use super::{Answer, Guard, Wire, eventually, head, question};
 use crate::harness::{Over, Sandbox};
 
-/// A secret with a right checksum that no store has.
+/// A secret with a valid checksum that is in no store.
 fn forged(number: u32) -> String {
     let mut random = [7; 32];
     random[..4].copy_from_slice(&number.to_be_bytes());
     Secret::build(&"kw".parse().unwrap(), Id::from_random([9; 8]), &random).expose().to_owned()
 }
 
-/// Asks as a client at this address; without one, as nobody that is known.
+/// Asks as a client at this address; without one, as an unknown client.
 fn from(wire: &mut Wire, client: Option<&str>, secret: &str) -> Answer {
     let credential = format!("Bearer {secret}");
     let mut headers = vec![("X-Forwarded-Proto", "https"), ("Authorization", credential.as_str())];
@@ -32,7 +32,7 @@ fn who_fails_too_often_waits_and_others_do_not() {
     let client = Some("203.0.113.9");
     assert_eq!(from(&mut wire, client, &known).status, 200);
     for number in 0..30 {
-        // Half of them have the form of a secret, and half have none.
+        // Half of them look like secrets, half do not.
         let secret = if number % 2 == 0 { forged(number) } else { format!("nothing-{number}") };
         assert_eq!(from(&mut wire, client, &secret).both(), (401, "not_genuine"), "{number}");
     }
@@ -42,7 +42,7 @@ fn who_fails_too_often_waits_and_others_do_not() {
         assert!((1..=6).contains(&answer.only("retry-after").parse().unwrap()), "{answer:?}");
         assert_eq!(answer.all("www-authenticate"), [""; 0]);
     }
-    // What matched before passes, from there too; others are others; what is no failure counts as none.
+    // A secret that matched before still passes from there; other clients are not affected; only failures count.
     assert_eq!(from(&mut wire, client, &known).status, 200);
     assert_eq!(
         wire.ask(&head("GET", "/forward/default", &[("X-Forwarded-For", "203.0.113.9")])).reason(),
@@ -51,7 +51,7 @@ fn who_fails_too_often_waits_and_others_do_not() {
     assert_eq!(from(&mut wire, Some("203.0.113.10"), &forged(0)).status, 401);
     assert_eq!(from(&mut wire, Some("203.0.113.10"), &fresh).status, 200);
     assert_eq!(from(&mut wire, client, &fresh).status, 200, "it is known by now");
-    // At the endpoints for nginx it is 403, and says what is meant.
+    // The endpoints for nginx answer 403, and name the real status.
     let credential = format!("Bearer {}", forged(2_000));
     let answer =
         wire.ask(&head("GET", "/nginx/default", &[("X-Forwarded-For", "203.0.113.9"), ("Authorization", &credential)]));
@@ -70,7 +70,7 @@ fn a_subscriber_has_one_network() {
     }
     assert_eq!(from(&mut wire, Some("2001:db8:0:1:ffff::1"), &forged(100)).status, 429);
     assert_eq!(from(&mut wire, Some("2001:db8:0:2::1"), &forged(100)).status, 401);
-    // Whoever writes more entries in front is the same client.
+    // A client that adds entries in front is still the same client.
     assert_eq!(from(&mut wire, Some("192.0.2.1, 2001:db8:0:1::1"), &forged(101)).status, 429);
 }
 
@@ -105,11 +105,11 @@ fn a_wrong_credential_is_hashed_once() {
         assert_eq!(from(&mut wire, Some(&format!("10.0.0.{number}")), &forged(1)).both(), (401, "not_genuine"));
     }
     assert_eq!(hashed(), 1);
-    // Until something changes: a key with this secret may have come.
+    // Until something changes: a key with this secret may have been added.
     assert_eq!(sandbox.run("group create ci").code, 0);
     assert_eq!(from(&mut wire, Some("10.0.1.1"), &forged(1)).status, 401);
     assert_eq!(hashed(), 2);
-    // A genuine one with a letter more, or another one, is never known for the one that it resembles.
+    // A secret that resembles a known one, such as by an extra letter, is never taken for it.
     let secret = sandbox.mint("deploy");
     assert_eq!(from(&mut wire, Some("10.0.1.2"), &secret).status, 200);
     assert_eq!(from(&mut wire, Some("10.0.1.3"), &format!("{secret}0")).status, 401);
@@ -157,7 +157,7 @@ fn a_flood_overloads_nobody_but_itself() {
         assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     });
     assert!(overloaded.into_inner() > 0, "the queue was never full");
-    // Two places on a queue are given back.
+    // All places in the queue are given back.
     eventually(|| guard.admin("/metrics").body.contains("\nkeyward_hash_queue 0\n").then_some(())).unwrap();
 }
 

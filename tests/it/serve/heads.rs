@@ -11,12 +11,12 @@ use serde_json::Value;
 use super::{FACTS, Guard, Wire, eventually, head, question};
 use crate::harness::Sandbox;
 
-/// A guard with one key, and the secret.
+/// A guard with one key, and the key's secret.
 fn guarded(config: &str) -> (Sandbox, Guard, String) {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("deploy --allow-insecure");
     let guard = Guard::configured(&sandbox, config);
-    // Known from here on.
+    // From here on, the guard has the secret cached.
     assert_eq!(guard.with("default", &secret).status, 200);
     (sandbox, guard, secret)
 }
@@ -33,10 +33,10 @@ fn what_is_too_large_is_told_so() {
         headers.extend((0..number).map(|_| ("X-Filler", filler.as_str())));
         guard.connect().ask(&head("GET", "/forward/default", &headers)).status
     };
-    // Host and Authorization are two of a hundred.
+    // Host and Authorization count towards the hundred.
     assert_eq!((with_lines(98, 1), with_lines(99, 1), with_lines(150, 1)), (200, 431, 431));
     assert_eq!((with_lines(1, 60_000), with_lines(1, 70_000), with_lines(2, 40_000)), (200, 431, 431));
-    // One line without an end is not read without an end either.
+    // A line that never ends is not read forever.
     let mut wire = guard.connect();
     wire.send("GET /forward/default HTTP/1.1\r\nX-A: ");
     let mut sent = 0;
@@ -51,14 +51,14 @@ fn what_is_too_large_is_told_so() {
     assert!(!told.to_string().contains("xxxx"), "{told}");
 }
 
-/// The line of the log about a connection that ended otherwise than it should.
+/// The log line about a connection that ended abnormally.
 fn is_told(guard: &Guard, reason: &str) -> Value {
     let line = guard.line(|line| line["event"] == "connection" && line["reason"] == reason);
     assert_eq!((line["level"].as_str(), line["peer"].as_str()), (Some("warn"), Some("127.0.0.1")), "{line}");
     line
 }
 
-/// Long before a connection is closed that says nothing, which takes two minutes; a busy machine may take its time.
+/// Well below the two minutes after which an idle connection is closed, with room for a busy machine.
 const CUT_OFF_BY: Duration = Duration::from_secs(60);
 
 #[test]
@@ -80,14 +80,14 @@ fn a_head_that_takes_its_time_is_cut_off() {
     let end = end.expect("it was waited for");
     assert!((Duration::from_secs(5)..CUT_OFF_BY).contains(&end), "{end:?}");
     is_told(&guard, "head_too_slow");
-    // One that has begun together with a whole one has no more time.
+    // A head that starts right behind a complete one gets no extra time.
     let start = Instant::now();
     let mut behind = guard.connect();
     behind.wait_for(CUT_OFF_BY);
     assert_eq!(behind.ask(&(head.clone() + "GET /forward/def")).status, 401);
     assert_eq!(behind.end_of_it(), Ok(()));
     assert!((Duration::from_secs(5)..CUT_OFF_BY).contains(&start.elapsed()), "{:?}", start.elapsed());
-    // Whoever has said nothing yet may take longer.
+    // A connection that has sent nothing yet may wait longer.
     assert_eq!(idle.ask(&super::head("GET", "/healthz", &[])).status, 200);
 }
 
@@ -124,7 +124,7 @@ fn what_is_malformed_is_refused() {
     }
     let told = is_told(&guard, "head_malformed");
     assert!(!told["message"].as_str().unwrap().is_empty() && !guard.text().contains(&secret), "{told}");
-    // What follows is no request: where it was cut off, nobody knows.
+    // What follows is not read as a request: its start cannot be determined.
     let mut wire = guard.connect();
     wire.send(format!("GET /a b HTTP/1.1\r\n\r\n{}", question("default", &secret)));
     assert_eq!(wire.answer(false).unwrap().status, 400);
@@ -164,7 +164,7 @@ fn what_could_mean_two_things_is_refused() {
         }
     }
     assert_eq!(with("/forward/default", &[("X-Keywards", "x")]).status, 200);
-    // The next proxy on the way would take away what is named there.
+    // The next proxy would strip the headers that `Connection` names.
     for names in ["X-Keyward-Id", "keep-alive, x_keyward.name"] {
         for path in ["/forward/default", "/nginx/default", "/original/default", "/envoy/default/"] {
             assert_eq!(with(path, &[("Connection", names)]).both(), (403, "forged_header"), "{path} {names}");
@@ -187,19 +187,19 @@ fn a_body_that_is_announced_is_not_waited_for() {
             assert!(wire.is_closed());
         }
     }
-    // Whoever sends all of a large body at once gets the answer, too.
+    // A client that sends a large body at once also gets its answer.
     for _ in 0..20 {
         let mut wire = guard.connect();
         wire.send(question.replace("Host: guard", "Content-Length: 300000\r\nHost: guard"));
         wire.try_send(vec![b'x'; 300_000]);
         assert_eq!(wire.answer(false).map(|answer| answer.status), Some(200));
     }
-    // What is in a body is not a request.
+    // A body is not read as a request.
     let mut wire = guard.connect();
     wire.send(question.replace("Host: guard", &format!("Content-Length: {}\r\nHost:", question.len())) + &question);
     assert_eq!(wire.answer(false).unwrap().status, 200);
     assert!(wire.answer(false).is_none());
-    // No body is none.
+    // An empty body is like no body.
     let mut wire = guard.connect();
     assert!(!wire.ask(&question.replace("Host: guard", "Content-Length: 0\r\nHost: guard")).closes());
     for ignored in [
@@ -230,7 +230,7 @@ fn requests_that_come_together_are_answered_in_order() {
         let answer = wire.answer(false).unwrap();
         assert_eq!(answer.status, [200, 403, 401][number % 3], "{number}");
     }
-    // A client that goes in the middle disturbs nobody.
+    // A client that disconnects mid-request disturbs no others.
     for cut in [1, 20, 100, all.len() / 2] {
         let mut gone = guard.connect();
         gone.send(&all[..cut]);
@@ -262,7 +262,7 @@ fn who_reads_no_answers_is_not_read_any_more() {
 fn who_says_nothing_and_goes_is_no_news() {
     let (_sandbox, guard, secret) = guarded(PLAIN);
     for _ in 0..3 {
-        // As checks of health do, and proxies that have no more use for a connection.
+        // As health checks do, and proxies that no longer need a connection.
         drop(guard.connect());
         let mut ended = guard.connect();
         ended.end();
@@ -307,7 +307,7 @@ fn the_client_is_whom_the_last_proxy_names() {
         let credential = format!("Bearer {secret}");
         let mut headers = FACTS[..4].to_vec();
         headers.push(("Authorization", credential.as_str()));
-        // What an other reader might believe.
+        // Headers that other software might trust.
         headers.extend([("X-Real-IP", "192.0.2.7"), ("Forwarded", "for=192.0.2.7"), ("X-Client-IP", "192.0.2.7")]);
         headers.extend(lines.iter().map(|line| ("X-Forwarded-For", *line)));
         let expected = if is_inside { (200, "allowed") } else { (403, "ip_not_allowed") };
@@ -369,7 +369,7 @@ fn no_spelling_of_a_path_or_host_leads_around_a_route() {
         let answer = through("api.example.org", uri);
         assert_eq!(answer.status, 403, "{uri}: {answer:?}");
     }
-    // Envoy tells the path in that of the question, which ends before a `#` for whoever reads it here.
+    // Envoy sends the path within the question's path, which the HTTP parser here cuts at a `#`.
     let by_envoy = |wire: &mut Wire, uri: &str| {
         let facts = [("X-Forwarded-Proto", "https"), ("Authorization", credential.as_str())];
         wire.ask(&head("GET", &format!("/envoy/routes{uri}"), &facts))
@@ -382,7 +382,7 @@ fn no_spelling_of_a_path_or_host_leads_around_a_route() {
         let answer = by_envoy(&mut guard.connect(), uri);
         assert_eq!((answer.both(), answer.closes()), ((403, "ambiguous_path"), true), "{uri}: {answer:?}");
     }
-    // Of requests that come together, those that come first are the ones that pay.
+    // When requests arrive together, an earlier one is refused in place of the ambiguous one.
     let mut wire = guard.connect();
     assert_eq!(by_envoy(&mut wire, "/admin").status, 403);
     wire.send(head("GET", "/envoy/routes/public", &[]) + &head("GET", "/envoy/routes/public#x", &[]));
@@ -415,7 +415,7 @@ fn many_idle_connections_keep_nobody_from_being_answered() {
     let (_sandbox, guard, secret) = guarded(PLAIN);
     let mut busy = guard.connect();
     assert_eq!(busy.ask(&question("default", &secret)).status, 200);
-    // Both processes need this many files, and this one some more.
+    // Both processes need this many open files, and this one a few more.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let most = 10_000_usize;
     assert!(limit >= 10_300, "this test needs 10,300 open files, and the system gives {limit}: ulimit -Hn");
@@ -434,7 +434,7 @@ fn many_idle_connections_keep_nobody_from_being_answered() {
             assert_eq!(busy.ask(&question("default", &secret)).status, 200);
         }
     }
-    // The system takes connections in before the guard does.
+    // The system accepts connections before the guard does.
     eventually(|| (connections() == most).then_some(())).unwrap();
     let mut one_more = TcpStream::connect(&guard.address).unwrap();
     one_more.set_read_timeout(Some(super::LONG)).unwrap();
@@ -468,7 +468,7 @@ fn no_mutation_of_a_head_is_a_yes_without_the_credential() {
     runner
         .run(&edits, |edits| {
             let mut bytes = good.clone().into_bytes();
-            // At least one letter of the secret is another one.
+            // At least one letter of the secret is changed.
             let letter = place + 20 + usize::from(edits[0].1) % 30;
             bytes[letter] = if bytes[letter] == b'x' { b'y' } else { b'x' };
             for (index, byte, kind) in &edits[1..] {

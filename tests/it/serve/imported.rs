@@ -1,4 +1,4 @@
-//! Keys of another system behind the guard: with the secrets that their clients have.
+//! Another system's keys behind the guard, with the secrets that their clients already have.
 
 use std::thread;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn sha256(text: &str) -> String {
 #[test]
 fn an_imported_secret_opens_every_endpoint_and_is_renewed() {
     let world = World::new();
-    // The guard is up already: what is imported counts from the next request on.
+    // The guard is already running: imported keys count from the next request on.
     for endpoint in ["forward", "nginx", "original", "envoy"] {
         assert_eq!(world.at(endpoint, "default", Some(TEXT), &[]).status, 401);
     }

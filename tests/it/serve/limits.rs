@@ -1,11 +1,11 @@
-//! Limits as the guard enforces them: who is let through, what the proxy is told, and what a restart remembers.
+//! Limits as the guard enforces them: which requests pass, what the proxy is told, and what survives a restart.
 
 use serde_json::Value;
 
 use super::{Answer, FACTS, Guard, Wire, eventually, head};
 use crate::harness::Sandbox;
 
-/// Runs a command by the real binary, which has the real time.
+/// Runs a command with the real binary, which uses the real time.
 fn run(sandbox: &Sandbox, line: &str) -> String {
     let output = sandbox.binary(line).output().unwrap();
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
@@ -21,7 +21,7 @@ fn ask(wire: &mut Wire, path: &str, secret: &str) -> Answer {
     wire.ask(&head("GET", path, &[&FACTS[..], &[("X-Api-Key", secret)]].concat()))
 }
 
-/// The statuses of so many requests, as they are meant.
+/// The statuses of this many requests.
 fn statuses(wire: &mut Wire, secret: &str, number: usize) -> Vec<u16> {
     (0..number).map(|_| ask(wire, "/forward/default", secret).status).collect()
 }
@@ -46,7 +46,7 @@ fn a_key_is_let_through_as_often_as_its_limit_says() {
     assert!(refused.only("ratelimit").starts_with(&format!("\"1h\";r=0;t={wait}")), "{refused:?}");
     let body: Value = serde_json::from_str(&refused.body).unwrap();
     assert_eq!((&body["reason"], &body["checks"][0]), (&"rate_limited".into(), &"rate_limited".into()));
-    // nginx knows 403 only; what is meant stands beside it.
+    // nginx knows only 403; the actual status is in a header.
     let original = [("X-Original-URL", "https://api.example.org/"), ("X-Api-Key", secret.as_str())];
     for (path, headers) in [("/nginx/default", None), ("/original/default", Some(&original[..]))] {
         let refused = match headers {
@@ -102,7 +102,7 @@ fn a_restart_and_a_command_beside_it_know_what_was_used() {
     assert!(guard.stop().success());
     let mut guard = Guard::start(&sandbox, "");
     assert_eq!(statuses(&mut guard.connect(), &secret, 2), [200, 200]);
-    // Within a second it is written.
+    // The guard writes it within a second.
     std::fs::write(sandbox.path("secret"), &secret).unwrap();
     let line = format!("verify --from-file {} --no-record --json", sandbox.path("secret").display());
     let left = eventually(|| {

@@ -1,4 +1,4 @@
-//! `keyward help serve.toml` knows everything that a guard reads, answers, counts and logs.
+//! `keyward help serve.toml` covers everything that a guard reads, answers, counts and logs.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::harness::Sandbox;
 /// The terms under a heading.
 fn terms(topic: &str, heading: &str) -> BTreeSet<String> {
     let (_, rest) = topic.split_once(&format!("\n\n{heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
-    // A heading is a short line of its own; what is between it and the terms has a full stop or a colon.
+    // A heading is a short line of its own; text between it and the terms ends in a full stop or a colon.
     let is_heading =
         |line: &str| line.starts_with(char::is_uppercase) && line.len() < 40 && !line.ends_with(['.', ':']);
     let lines = rest.lines().take_while(|line| !is_heading(line));
@@ -24,13 +24,13 @@ fn terms(topic: &str, heading: &str) -> BTreeSet<String> {
     lines.filter_map(term).flat_map(|term| term.split(", ").map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// The first word of what stands there, for terms that are longer than their column.
+/// The first word of each term, for terms longer than their column.
 fn words(topic: &str, heading: &str) -> BTreeSet<String> {
     let words = |term: String| term.split(' ').next().unwrap_or_default().to_owned();
     terms(topic, heading).into_iter().map(words).collect()
 }
 
-/// The fields of a table, as the parser has them.
+/// The fields of a table in the parser.
 fn fields(table: &str) -> BTreeSet<String> {
     let source = include_str!("../../../crates/keyward-http/src/server/config/file.rs");
     let (_, rest) = source.split_once(&format!("struct {table} {{")).unwrap();
@@ -49,7 +49,7 @@ fn the_topic_has_every_field_of_the_configuration() {
     assert_eq!(words(&topic, "Fields"), whole);
     assert_eq!(words(&topic, "Fields of a policy"), fields("PolicyTable"));
     assert_eq!(words(&topic, "Fields of a route"), fields("RouteTable"));
-    // The example is one.
+    // The example is a valid configuration.
     let (_, example) = topic.split_once("\n    listen").unwrap();
     let example = format!("listen{}", example.split("\n\n").next().unwrap());
     keyward_http::server::Config::parse(&example.replace("\n    ", "\n")).unwrap().check().unwrap();
@@ -63,7 +63,7 @@ fn the_topic_has_every_reason_header_metric_and_line() {
         assert!(reasons.contains(refusal.as_str()), "{refusal:?}");
         assert!(topic.contains(&format!("{} ", refusal.status())));
     }
-    // All of those of `verify`, in their order: each check is named by the reason that its failure has.
+    // All checks of `verify`, in order: each is named after the reason it fails with.
     let world = World::new();
     let secret = world.sandbox.mint("deploy --limit 9/1m");
     std::fs::write(world.sandbox.path("secret"), &secret).unwrap();

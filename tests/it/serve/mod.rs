@@ -1,7 +1,7 @@
-//! `keyward serve`, as those meet it who want it to say yes when it should not, to hang, or to fall over.
+//! `keyward serve` against attackers who want a wrong yes, a hang or a crash.
 //!
-//! The real binary serves a store of a sandbox on a port that the system chooses. It tells the port in its first line of
-//! log, and is killed by its number when the test is over.
+//! The real binary serves a sandbox's store on a port that the system chooses. It logs the port in its first line, and
+//! is killed by PID when the test is over.
 
 mod answers;
 mod floods;
@@ -30,7 +30,7 @@ use serde_json::Value;
 
 use crate::harness::Sandbox;
 
-/// Longer than anything that is waited for here may take.
+/// Longer than any wait here may take.
 pub const LONG: Duration = Duration::from_secs(10);
 
 /// A guard that serves until the test is over.
@@ -44,18 +44,18 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Serves the store of the sandbox with these flags, at a free port and with a free port for operators.
+    /// Serves the sandbox's store with these flags, on one free port for proxies and one for operators.
     pub fn start(sandbox: &Sandbox, flags: &str) -> Self {
         Self::spawn(sandbox.binary(&format!("serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 {flags}")))
     }
 
-    /// The same with a configuration, which names no address.
+    /// The same with a configuration that names no address.
     pub fn configured(sandbox: &Sandbox, config: &str) -> Self {
         std::fs::write(sandbox.path("serve.toml"), config).unwrap();
         Self::start(sandbox, &format!("--config {}", sandbox.path("serve.toml").display()))
     }
 
-    /// Runs this command, which serves, and waits until it says where.
+    /// Runs this serving command, and waits until it reports its addresses.
     pub fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -73,30 +73,30 @@ impl Guard {
         guard
     }
 
-    /// What was logged so far, line by line.
+    /// The log so far, line by line.
     pub fn log(&self) -> Vec<Value> {
         let lines = self.lines.lock().unwrap();
         let read = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         lines.iter().map(read).collect()
     }
 
-    /// What was logged so far, as it stands there.
+    /// The log so far, verbatim.
     pub fn text(&self) -> String {
         self.lines.lock().unwrap().join("\n")
     }
 
-    /// The first line of this event; it is waited for.
+    /// Waits for the first line of this event.
     pub fn event(&self, event: &str) -> Value {
         self.line(|line| line["event"] == event)
     }
 
-    /// The first line like this; it is waited for.
+    /// Waits for the first line that matches.
     pub fn line(&self, is_it: impl Fn(&Value) -> bool) -> Value {
         eventually(|| self.log().into_iter().find(|line| is_it(line)))
             .unwrap_or_else(|| panic!("not logged: {}", self.text()))
     }
 
-    /// How many lines of the log are like this.
+    /// How many log lines match.
     pub fn count(&self, is_it: impl Fn(&Value) -> bool) -> usize {
         self.log().iter().filter(|line| is_it(line)).count()
     }
@@ -111,7 +111,7 @@ impl Guard {
         self.connect().ask(&head("GET", path, headers))
     }
 
-    /// A request about one for `/`, of a client at 203.0.113.9 over TLS, with this credential.
+    /// Asks about a request for `/` from a client at 203.0.113.9 over TLS, with this credential.
     pub fn with(&self, policy: &str, secret: &str) -> Answer {
         self.ask(
             &format!("/forward/{policy}"),
@@ -119,7 +119,7 @@ impl Guard {
         )
     }
 
-    /// A look at what operators see.
+    /// A request to the operators' address.
     pub fn admin(&self, path: &str) -> Answer {
         Wire::to(&self.admin).ask(&head("GET", path, &[]))
     }
@@ -132,7 +132,7 @@ impl Guard {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// Has it read its configuration again, and returns what it logs about that.
+    /// Makes it reload its configuration, and returns what it logs about that.
     pub fn reload(&self) -> Value {
         let is_reload = |line: &Value| line["event"] == "reload";
         let before = self.count(is_reload);
@@ -140,13 +140,13 @@ impl Guard {
         eventually(|| self.log().into_iter().filter(is_reload).nth(before)).unwrap()
     }
 
-    /// Ends it with SIGTERM, and waits for that.
+    /// Sends SIGTERM, and waits until it exits.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.ended()
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     pub fn ended(&mut self) -> ExitStatus {
         eventually(|| self.child.try_wait().unwrap()).unwrap_or_else(|| panic!("it does not end: {}", self.text()))
     }
@@ -159,7 +159,7 @@ impl Drop for Guard {
     }
 }
 
-/// What `look` finds, as soon as it does.
+/// Polls `look` until it finds something.
 pub fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     while start.elapsed() < LONG {
@@ -171,7 +171,7 @@ pub fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-/// What a proxy says of a request for `/` of a client at 203.0.113.9 over TLS.
+/// What a proxy says about a request for `/` from a client at 203.0.113.9 over TLS.
 pub const FACTS: [(&str, &str); 5] = [
     ("X-Forwarded-Method", "GET"),
     ("X-Forwarded-Uri", "/"),
@@ -186,7 +186,7 @@ pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: guard\r\n{lines}\r\n")
 }
 
-/// The head of a request about one for `/`, with this credential.
+/// The head of a question about a request for `/`, with this credential.
 pub fn question(policy: &str, secret: &str) -> String {
     let credential = format!("Bearer {secret}");
     head("GET", &format!("/forward/{policy}"), &[&FACTS[..], &[("Authorization", &credential)]].concat())
@@ -195,7 +195,7 @@ pub fn question(policy: &str, secret: &str) -> String {
 /// A connection, byte by byte.
 pub struct Wire {
     stream: Box<dyn Stream>,
-    /// What came and was not looked at yet.
+    /// Bytes received but not yet parsed.
     rest: Vec<u8>,
 }
 
@@ -249,12 +249,12 @@ impl Wire {
         Ok(Self { stream, rest: vec![] })
     }
 
-    /// Waits this long for what comes, and no longer.
+    /// Sets the timeout for reads and writes.
     pub fn wait_for(&self, time: Duration) {
         self.stream.wait_for(time);
     }
 
-    /// Says that nothing more is sent.
+    /// Closes the sending side.
     pub fn end(&self) {
         self.stream.end();
     }
@@ -274,8 +274,8 @@ impl Wire {
         self.answer(head.starts_with("HEAD ")).unwrap_or_else(|| panic!("no answer to {head}"))
     }
 
-    /// The next answer; `None` where the connection ended without one, or nothing came for too long. What comes is read
-    /// strictly: whatever is no answer ends the test.
+    /// The next answer; `None` if the connection ended without one, or nothing came in time. Parsing is strict:
+    /// anything that is not an answer fails the test.
     pub fn answer(&mut self, is_head: bool) -> Option<Answer> {
         let end = loop {
             if let Some(end) = self.rest.windows(4).position(|part| part == b"\r\n\r\n") {
@@ -306,7 +306,7 @@ impl Wire {
         Some(answer)
     }
 
-    /// Reads what there is. Returns whether that was anything.
+    /// Reads what is there. Returns whether anything was.
     fn read(&mut self) -> bool {
         let mut bytes = [0; 4096];
         let number = self.read_some(&mut bytes).unwrap_or(0);
@@ -314,12 +314,12 @@ impl Wire {
         number > 0
     }
 
-    /// Whether the other end has closed the connection, and said nothing before; it is waited for.
+    /// Waits for the other end to close the connection; false if it sent something first.
     pub fn is_closed(&mut self) -> bool {
         self.end_of_it().is_ok()
     }
 
-    /// The same, or what came instead.
+    /// The same; the error says what came instead.
     pub fn end_of_it(&mut self) -> Result<(), String> {
         let mut byte = [0];
         match self.read_some(&mut byte) {
@@ -331,8 +331,8 @@ impl Wire {
         }
     }
 
-    /// A read with a time limit ends early where the process was stopped or a signal came, whatever its handler
-    /// (signal(7)); nothing was read then, and nothing is over.
+    /// A read with a timeout ends early if the process was stopped or a signal came, whatever its handler (signal(7)).
+    /// Nothing was read then, and the connection is still open.
     fn read_some(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
         loop {
             match self.stream.read(bytes) {
@@ -349,19 +349,19 @@ impl Answer {
         self.headers.iter().filter(|(own, _)| own == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    /// The value of a header that must be there once.
+    /// The value of a header that must occur exactly once.
     pub fn only(&self, name: &str) -> &str {
         let all = self.all(name);
         assert_eq!(all.len(), 1, "{name}: {self:?}");
         all[0]
     }
 
-    /// Why, in the header.
+    /// The reason in the header.
     pub fn reason(&self) -> &str {
         self.only("x-keyward-reason")
     }
 
-    /// The status with the reason.
+    /// The status and the reason.
     pub fn both(&self) -> (u16, &str) {
         (self.status, self.reason())
     }
@@ -370,7 +370,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Whether the connection ends with it.
+    /// Whether it closes the connection.
     pub fn closes(&self) -> bool {
         self.all("connection").contains(&"close")
     }

@@ -1,4 +1,4 @@
-//! What operators do to a guard that serves: reload, stop, scrape, read the log.
+//! What operators do to a running guard: reload, stop, scrape, read the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use super::{FACTS, Guard, Wire, eventually, head, question};
 use crate::harness::{Sandbox, finish};
 
-/// A guard whose configuration a test changes. It listens at Unix sockets in the sandbox.
+/// A guard whose configuration the test changes. It listens on Unix sockets in the sandbox.
 fn serve(sandbox: &Sandbox, config: &str) -> Guard {
     write(sandbox, config);
     Guard::spawn(sandbox.binary(&format!("serve --config {}", sandbox.path("serve.toml").display())))
@@ -57,10 +57,10 @@ fn a_reload_opens_and_closes_listeners() {
     assert!(Wire::try_to(&b).is_err() && !sandbox.path("b").exists(), "it is removed");
     let mode = |name: &str| fs::metadata(sandbox.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("a"), mode("c")), (0o600, 0o660));
-    // A connection of a listener that stays goes on; one of a listener that is gone ends.
+    // Connections of a kept listener stay open; those of a removed one are closed.
     assert_eq!(on_a.ask(&head("GET", "/healthz", &[])).status, 200);
     assert!(on_b.is_closed());
-    // The same place with another duty.
+    // The same address with a different role.
     let verify = head("GET", "/v1/verify", &[]);
     assert_eq!(on_a.ask(&verify).status, 404);
     write(&sandbox, "listen = [{ address = \"unix:FOLDER/a\", api = true }, \"unix:FOLDER/c\"]\n[policy.default]\n");
@@ -100,7 +100,7 @@ fn a_reload_that_fails_changes_nothing_at_all() {
     let failures = [
         "listen = [\"unix:FOLDER/a\"]\n[policy.other]\nscope = []",
         "this is no TOML",
-        // What is wrong comes last: what stands before it must not have happened.
+        // The error comes last: nothing before it may have taken effect.
         "listen = [{ address = \"unix:FOLDER/a\", api = true }, \"unix:FOLDER/c\", \"unix:FOLDER/plain\"]\n[policy.other]",
         "listen = [\"unix:FOLDER/a,mode=0600\", \"unix:FOLDER/b,group=nobody-has-this-name\"]\n[policy.other]",
         "listen = [\"unix:FOLDER/a\"]\nproxy_secret_file = \"FOLDER/nowhere\"\n[policy.other]",
@@ -133,7 +133,7 @@ fn a_reload_that_fails_changes_nothing_at_all() {
         );
     }
     assert_eq!(fs::read_to_string(sandbox.path("plain")).unwrap(), "no socket");
-    // The file is mended, and everything is as it says.
+    // Once the file is fixed, all of it takes effect.
     write(&sandbox, "listen = [\"unix:FOLDER/a\"]\n[policy.other]");
     assert_eq!(guard.reload()["level"], "info");
     assert_eq!(Wire::to(&a).ask(&question("other", &secret)).status, 200);
@@ -163,7 +163,7 @@ fn a_log_file_is_opened_anew_by_a_reload() {
     assert_eq!((lines(&file, "decision"), lines(&moved, "decision"), lines(&file, "stopped")), (1, 1, 1));
 }
 
-/// A process that is killed with the test.
+/// A process that is killed when the test ends.
 struct Killed(std::process::Child);
 
 impl Drop for Killed {
@@ -179,7 +179,7 @@ fn a_log_that_nobody_reads_holds_up_nobody() {
     let secret = sandbox.mint("deploy");
     let pipe = sandbox.path("log");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    // It is open to be read, so that it can be opened to be written; and nobody reads.
+    // Opened for reading so that the guard can open it for writing; nothing reads from it.
     let _reader = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
     let listen = unix(&sandbox, "a");
     write(&sandbox, "log = \"all\"\n[policy.default]");
@@ -189,7 +189,7 @@ fn a_log_that_nobody_reads_holds_up_nobody() {
     let mut child = Killed(child);
     let mut wire = eventually(|| Wire::try_to(&listen).ok()).unwrap();
     wire.wait_for(Duration::from_secs(3));
-    // More lines than a pipe holds and than may wait.
+    // More lines than the pipe and the guard's queue can hold.
     let question = question("default", &secret);
     for _ in 0..5_000 {
         assert_eq!(wire.ask(&question).status, 200);
@@ -221,7 +221,7 @@ fn what_operators_look_at_is_there_alone() {
     assert_eq!((&ready["status"], &ready["checks"]), (&"ready".into(), &checks));
 }
 
-/// The samples of an exposition by name and labels, read strictly as the text format 0.0.4 has it.
+/// The samples of an exposition by name and labels, parsed strictly as text format 0.0.4.
 fn metrics(text: &str) -> BTreeMap<(String, String), f64> {
     let is_name = |text: &str| {
         !text.starts_with(|c: char| c.is_ascii_digit())
@@ -302,13 +302,13 @@ fn metrics_are_what_prometheus_reads_and_all_there() {
         ("keyward_unrecorded_uses", "", 0.0),
         ("keyward_config_load_failures_total", "", 0.0),
         ("keyward_build_info", &format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1.0),
-        // A key of this name and all the others that have no series of their own are one series.
+        // A key named `other` shares a series with all keys that have none of their own.
         ("keyward_key_requests_total", "name=\"other\",outcome=\"allowed\"", 3.0),
         ("keyward_key_requests_total", "name=\"other\",outcome=\"refused\"", 1.0),
     ] {
         assert_eq!(value(name, labels), Some(expected), "{name}{{{labels}}}");
     }
-    // A thread may still be putting away what it has hashed.
+    // A thread may still be storing a finished hash.
     eventually(|| guard.admin("/metrics").body.contains("\nkeyward_hash_queue 0\n").then_some(())).unwrap();
     let names: BTreeSet<&str> = found.keys().map(|(name, _)| name.as_str()).collect();
     for name in [
@@ -322,7 +322,7 @@ fn metrics_are_what_prometheus_reads_and_all_there() {
     }
     assert!(value("keyward_connections", "").unwrap() >= 1.0);
     assert!(guard.admin("/metrics").body.contains("# TYPE keyward_store_errors_total counter"));
-    // Nothing but the key's name names a key.
+    // Keys are identified only by name.
     assert!(!guard.admin("/metrics").body.contains(&secret));
 }
 
@@ -353,7 +353,7 @@ fn the_log_says_what_the_contract_says_and_nothing_secret() {
     let wrong = format!("{}{}", &secret[..secret.len() - 1], if secret.ends_with('0') { '1' } else { '0' });
     assert_eq!((ask("default", &secret), ask("admin", &secret)), (200, 403));
     assert_eq!((ask("default", "PLANTED-text"), ask("default", &wrong), ask("nobody", &secret)), (401, 401, 500));
-    // One that is short enough to be written whole, but for its query.
+    // A path short enough to be logged in full, except for its query.
     guard.ask("/forward/default", &[("X-Forwarded-Uri", "/short?PLANTED-query=1"), ("X-Forwarded-Proto", "https")]);
     guard.line(|line| line["path"] == "/short" && line["reason"] == "no_credential");
     assert_eq!(guard.event("unknown_policy")["asked"], "/forward/nobody");
@@ -399,7 +399,7 @@ fn equal_refusals_are_counted_and_told_later() {
     let sandbox = Sandbox::new();
     let mut guard = Guard::start(&sandbox, "");
     let mut wire = guard.connect();
-    // They may fall into two seconds.
+    // They may span two seconds.
     for _ in 0..500 {
         assert_eq!(wire.ask(&head("GET", "/forward/default", &FACTS)).status, 401);
     }
@@ -410,7 +410,7 @@ fn equal_refusals_are_counted_and_told_later() {
     assert_eq!(decisions as u64 + suppressed, 500);
 }
 
-/// The command with a socket that it gets as systemd hands one over, by the name `guard`.
+/// The command, which inherits a socket named `guard` as from systemd.
 fn with_socket(sandbox: &Sandbox, socket: &TcpListener, flags: &str) -> Command {
     rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap();
     let number = socket.as_raw_fd();
@@ -440,7 +440,7 @@ fn a_socket_that_is_handed_over_is_trusted_like_any_other_and_can_be_had_again()
     let healthy = || Wire::to(&address).ask(&head("GET", "/healthz", &[])).status;
     assert_eq!(healthy(), 200);
     for _ in 0..2 {
-        // Whether it is put away for a while, or would have been by a reload that fails, it is there again.
+        // The socket survives a reload that drops it, and one that fails.
         write(&sandbox, "listen = [\"unix:FOLDER/a\"]\n[policy.default]");
         assert_eq!(guard.reload()["level"], "info");
         write(&sandbox, "listen = [\"fd:guard\", \"unix:/nowhere/a\"]\n[policy.default]");

@@ -1,7 +1,7 @@
-//! A guard in use, while everything else goes on beside it: changes of all kinds, reloads, backups, `apply`. An oracle
-//! knows at each moment what may be answered, and no answer is another one.
+//! A guard under load during changes of all kinds, reloads, backups and `apply`. An oracle knows the permitted answers
+//! at each moment, and every answer must be one of them.
 //!
-//! It takes ten seconds here. For as long as is wanted: `KEYWARD_SOAK_SECONDS=600 cargo test --test it -- soak`.
+//! It takes ten seconds by default. To run longer: `KEYWARD_SOAK_SECONDS=600 cargo test --test it -- soak`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use super::{Guard, question};
 use crate::harness::Sandbox;
 
-/// What is answered to a key: 200, or why not.
+/// The answer to a key: the status and the reason.
 type Right = (u16, &'static str);
 
 const YES: Right = (200, "allowed");
@@ -21,11 +21,11 @@ const DISABLED: Right = (401, "key_disabled");
 const NO_SCOPE: Right = (403, "scope_missing");
 const WRONG: Right = (401, "not_genuine");
 
-/// What may be answered about each secret, and since when.
+/// The permitted answers for each secret, and since when.
 #[derive(Default)]
 struct Oracle(Mutex<HashMap<String, Vec<State>>>);
 
-/// It may hold from the moment on at which the change began, and no longer than until the next one has ended.
+/// A permitted answer: from the start of the change that causes it until the end of the next change.
 struct State {
     right: Right,
     from: Instant,
@@ -38,7 +38,7 @@ impl Oracle {
         self.0.lock().unwrap().insert(secret.to_owned(), vec![state]);
     }
 
-    /// Makes a change, after which another answer is right.
+    /// Makes a change that leads to a different answer.
     fn change(&self, secret: &str, right: Right, change: impl FnOnce()) {
         let state = State { right, from: Instant::now(), until: None };
         self.0.lock().unwrap().get_mut(secret).unwrap().push(state);
@@ -47,14 +47,14 @@ impl Oracle {
         let states = all.get_mut(secret).unwrap();
         let before = states.len() - 2;
         states[before].until = Some(Instant::now());
-        // A request is on its way for less than this.
+        // No request takes this long.
         states.retain(|state| state.until.is_none_or(|until| until.elapsed() < Duration::from_secs(60)));
         drop(all);
-        // For a while, only the new answer is right.
+        // For a while, only the new answer is permitted.
         std::thread::sleep(Duration::from_millis(20));
     }
 
-    /// Whether this could be answered to a question that was asked between these moments.
+    /// Whether this answer was permitted between these two moments.
     fn allows(&self, secret: &str, answer: (u16, &str), asked: Instant, answered: Instant) -> bool {
         let all = self.0.lock().unwrap();
         all[secret].iter().any(|state| {
@@ -114,7 +114,7 @@ fn no_answer_is_wrong_while_everything_changes() {
                     let answer = wire.ask(&question("rest", secret));
                     let now = Instant::now();
                     let (status, reason) = (answer.status, answer.only("x-keyward-reason"));
-                    // Guessers are held up; everybody else is told what is right.
+                    // Guessing is rate-limited; every other answer is exact.
                     let is_held_up = secret == all.last().unwrap() && reason == "too_many_failures";
                     let is_right = is_held_up || oracle.allows(secret, (status, reason), asked, now);
                     assert!(is_right, "{status} {reason} for key {}", turn % all.len());
@@ -161,7 +161,7 @@ fn no_answer_is_wrong_while_everything_changes() {
     assert!(round > 2 && answered.load(Ordering::Relaxed) > 100, "{round} rounds, {answered:?} answers");
     assert!(late <= early + early / 5 + 2_048, "{early} KiB became {late} KiB in {round} rounds, {answered:?} answers");
     assert!(guard.stop().success());
-    // What was allowed is what was counted.
+    // The use counts match the allowed requests.
     let keys: serde_json::Value = serde_json::from_str(&run("list --json")).unwrap();
     let counted: u64 = keys.as_array().unwrap().iter().map(|key| key["use_count"].as_u64().unwrap()).sum();
     assert_eq!(counted, allowed.load(Ordering::Relaxed));

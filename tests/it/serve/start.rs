@@ -1,4 +1,4 @@
-//! What a start refuses, with which code, and what is left then.
+//! What makes a start fail, with which code, and what it leaves behind.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use crate::harness::{Output, Sandbox, finish};
 
 const PLAIN: &str = "[policy.default]\n";
 
-/// A start that is expected to be refused: its exit code, and the error.
+/// A start that must be refused: its exit code and the error.
 fn refused(sandbox: &Sandbox, flags: &str) -> (u8, String, String) {
     let output = finish(&mut sandbox.binary(&format!("--json serve {flags}")));
     let error = output.error();
@@ -71,7 +71,7 @@ fn who_can_be_reached_from_elsewhere_names_whom_it_trusts() {
         assert_eq!((exit, code.as_str()), (2, "usage"), "{address}: {message}");
         assert!(message.contains("no peer is trusted"), "{message}");
     }
-    // Operators are told what keys are called, and that is for nobody else either.
+    // The admin listener tells operators the names of keys; no one else may read those either.
     let (exit, code, message) = refused(&sandbox, "--listen 127.0.0.1:0 --admin 0.0.0.0:0");
     assert_eq!((exit, code.as_str()), (2, "usage"), "{message}");
     assert!(message.contains("no peer is trusted"), "{message}");
@@ -90,14 +90,14 @@ fn who_can_be_reached_from_elsewhere_names_whom_it_trusts() {
 #[test]
 #[ignore = "needs an address of this machine that is not loopback"]
 fn strangers_are_refused_and_take_no_room_from_proxies() {
-    // Nothing is sent: the system says by which address it would be.
+    // Nothing is sent: this only asks the system which local address it would use.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect("192.0.2.1:9").unwrap();
     let own = socket.local_addr().unwrap().ip();
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("deploy");
     let guard = Guard::start(&sandbox, "--listen 0.0.0.0:0 --trust 198.51.100.0/24");
-    // The second guard listener, behind that of the helper.
+    // The second guard listener, after the helper's.
     let start = guard.event("start");
     let open = start["listen"]
         .as_array()
@@ -113,7 +113,7 @@ fn strangers_are_refused_and_take_no_room_from_proxies() {
     }
     assert_eq!(Wire::to(&theirs).ask(&super::question("default", &secret)).status, 403);
     assert_eq!(Wire::to(&format!("127.0.0.1:{port}")).ask(&super::question("default", &secret)).status, 200);
-    // Whoever says nothing is let go after five seconds: on a machine that is too busy to ask by then, they come again.
+    // Idle connections are closed after five seconds. If the machine is too busy to ask by then, they are opened again.
     let idle = super::eventually(|| {
         let idle: Vec<_> = (0..64).map(|_| Wire::to(&theirs)).collect();
         (Wire::to(&theirs).ask(&head("GET", "/healthz", &[])).status == 503).then_some(idle)
@@ -148,7 +148,7 @@ fn a_socket_is_replaced_only_where_nobody_answers() {
     let path = sandbox.path("guard.sock");
     let listen = format!("--listen unix:{}", path.display());
     let serve = || Guard::spawn(sandbox.binary(&format!("serve {listen}")));
-    // Left over from a process that was killed.
+    // Left behind by a killed process.
     drop(UnixListener::bind(&path).unwrap());
     let mut guard = serve();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
@@ -157,7 +157,7 @@ fn a_socket_is_replaced_only_where_nobody_answers() {
     assert_eq!(guard.ask("/healthz", &[]).status, 200, "the first one goes on");
     assert_eq!(guard.stop().code(), Some(0));
     assert!(!path.exists(), "it is removed at the end");
-    // One that somebody else has put there meanwhile stays.
+    // A socket that someone else put there meanwhile stays.
     let mut guard = serve();
     fs::remove_file(&path).unwrap();
     let other = UnixListener::bind(&path).unwrap();
@@ -169,7 +169,7 @@ fn a_socket_is_replaced_only_where_nobody_answers() {
     let (exit, code, _) = refused(&sandbox, &listen);
     assert_eq!((exit, code.as_str()), (1, "address_in_use"));
     assert_eq!(fs::read_to_string(&path).unwrap(), "something");
-    // One at which somebody listens who does not accept.
+    // A socket whose listener does not accept.
     fs::remove_file(&path).unwrap();
     let silent = UnixListener::bind(&path).unwrap();
     rustix::net::listen(&silent, 0).unwrap();
@@ -200,7 +200,7 @@ fn a_place_that_others_can_write_to_is_refused() {
     let (exit, _, message) = refused(&sandbox, &format!("--config {}", inside.display()));
     assert_eq!(exit, 2);
     assert!(message.contains("anybody can put another file in its place"), "{message}");
-    // A link in a folder that is closed leads there all the same.
+    // A link in a protected folder still leads there.
     let link = sandbox.path("link.toml");
     std::os::unix::fs::symlink(&inside, &link).unwrap();
     let (exit, _, message) = refused(&sandbox, &format!("--config {}", link.display()));
@@ -222,7 +222,7 @@ fn a_place_that_others_can_write_to_is_refused() {
     assert!(message.contains("anybody can change it"), "{message}");
 }
 
-/// Whoever opens a pipe waits for the other end. A guard that waited would answer nobody, and could not be ended.
+/// Opening a pipe waits for the other end. A guard that waited would answer no one and could not be stopped.
 #[test]
 fn no_pipe_is_waited_for() {
     let sandbox = Sandbox::new();
@@ -232,7 +232,7 @@ fn no_pipe_is_waited_for() {
         assert_eq!(refused(&sandbox, &format!("--listen 127.0.0.1:0 --{flag} {}", pipe.display())).0, 2, "{flag}");
     }
     assert_eq!(refused(&sandbox, &format!("--listen 127.0.0.1:0 --log-file {}", pipe.display())).0, 1);
-    // Nor at a reload.
+    // Not on a reload either.
     let secret = sandbox.mint("deploy");
     let mut guard = Guard::configured(&sandbox, PLAIN);
     fs::rename(&pipe, sandbox.path("serve.toml")).unwrap();
@@ -340,7 +340,7 @@ fn a_check_says_what_would_be_served() {
     assert_eq!(json("")["listen"][0], "127.0.0.1:9180");
     let run = |folders: &str| sandbox.run_env("serve --check --json", &[("RUNTIME_DIRECTORY", folders)]).json();
     assert_eq!(run("/run/keyward:/run/other")["listen"][0], "unix:/run/keyward/guard.sock");
-    // Nothing is opened, and what is taken is no matter.
+    // Nothing is opened, so an address in use does not matter.
     let guard = Guard::start(&sandbox, "");
     assert_eq!(check(&format!("--listen {}", guard.address)).code, 0);
     assert_eq!(Wire::to(&guard.address).ask(&head("GET", "/healthz", &[])).status, 200);
@@ -373,7 +373,7 @@ fn who_still_waits_at_the_end_is_told_that_it_ends() {
     assert_eq!(idle.ask(&head("GET", "/healthz", &[])).status, 200);
     guard.signal(rustix::process::Signal::TERM);
     guard.event("stop");
-    // It may take its time, unless somebody is in a hurry.
+    // Draining may take its time, unless a second signal comes.
     guard.signal(rustix::process::Signal::TERM);
     let answer = late.answer(false).unwrap();
     assert_eq!((answer.both(), answer.only("retry-after"), answer.closes()), ((503, "draining"), "1", true));

@@ -1,5 +1,5 @@
-//! What becomes of the store while the guard serves: it is never a yes that should not be, never a wait without an end,
-//! and it is well again when the store is.
+//! What happens to the store while the guard serves: the guard never wrongly allows, never hangs, and recovers when the
+//! store does.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,7 +16,7 @@ use crate::harness::{Sandbox, finish};
 /// Longer than any answer may take.
 const MOST: Duration = Duration::from_secs(10);
 
-/// Asks on a connection of its own, and sees to it that the answer is soon there.
+/// Asks on its own connection, and checks that the answer comes soon.
 fn soon(guard: &Guard, secret: &str) -> Answer {
     let start = Instant::now();
     let answer = guard.with("default", secret);
@@ -24,7 +24,7 @@ fn soon(guard: &Guard, secret: &str) -> Answer {
     answer
 }
 
-/// A guard with a key that it knows already.
+/// A guard with a key that it already knows.
 fn guarded() -> (Sandbox, Guard, String) {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("deploy");
@@ -33,7 +33,7 @@ fn guarded() -> (Sandbox, Guard, String) {
     (sandbox, guard, secret)
 }
 
-/// It cannot be checked: that is said, logged and told to operators.
+/// The key cannot be checked: the answer, the log and the admin endpoints say so.
 fn is_unusable(guard: &Guard, secret: &str, code: &str) {
     for _ in 0..20 {
         let answer = soon(guard, secret);
@@ -76,14 +76,14 @@ fn a_store_that_is_gone_and_comes_back() {
 fn another_store_at_its_path_has_its_own_keys() {
     let (sandbox, mut guard, secret) = guarded();
     let other = Sandbox::new();
-    // The generators of both begin alike, and so does the first secret.
+    // Both generators start with the same seed, so their first secrets are equal.
     other.mint("first");
     assert_eq!(other.run("delete first --yes").code, 0);
     let theirs = other.mint("other");
-    // Uses that wait to be written are of keys that the other store does not have.
+    // The uses still to be written are of a key that the other store does not have.
     assert_eq!(soon(&guard, &secret).status, 200);
     fs::rename(other.store(), sandbox.store()).unwrap();
-    // It counts at once: the very next question. Too many would be those of a guesser.
+    // It takes effect at the very next question. More questions than this would look like guessing.
     for _ in 0..15 {
         assert_ne!(soon(&guard, &secret).status, 200);
     }
@@ -107,7 +107,7 @@ fn a_restore_revokes_at_the_next_question() {
     assert_eq!(output.code, 0, "{output}");
     assert_ne!(soon(&guard, &new).status, 200);
     eventually(|| (soon(&guard, &old).status == 200).then_some(())).unwrap_or_else(|| panic!("{}", guard.text()));
-    // An older state that is copied over the present one is none that is believed.
+    // An older state copied over the current one is not trusted.
     let (sandbox, guard, secret) = guarded();
     let copy = sandbox.path("copy.db");
     assert_eq!(sandbox.run(&format!("backup {}", copy.display())).code, 0);
@@ -141,7 +141,7 @@ fn a_store_that_is_no_store_any_more() {
         assert_eq!(soon(&guard, &secret).both(), (503, "store_unusable"));
     }
     assert_eq!(guard.admin("/readyz").status, 503);
-    // A guard that meets it at the start does not start.
+    // A guard does not start with such a store.
     let output = finish(&mut sandbox.binary("serve --listen 127.0.0.1:0"));
     assert_eq!(output.code, 6, "{output}");
     fs::write(sandbox.store(), &good).unwrap();
@@ -163,7 +163,7 @@ fn a_store_that_is_cut_off_or_damaged_inside_is_restored_from_a_backup() {
         }
         fs::write(sandbox.store(), bytes).unwrap();
         let _ = fs::write(sandbox.path("keys.db-wal"), "");
-        // What was not read before cannot be read now.
+        // A key that was not read before cannot be read now.
         for _ in 0..5 {
             let answer = soon(&guard, &other);
             assert_eq!(answer.both(), (503, "store_unusable"), "{what}: {answer:?}");
@@ -234,7 +234,7 @@ fn what_a_policy_asks_for_may_go_while_it_serves() {
     assert_eq!(guard.with("guest", &guest).status, 200);
     assert_eq!(sandbox.run("role delete guest --yes").code, 0);
     assert_eq!(guard.with("guest", &guest).both(), (403, "role_too_low"));
-    // The configuration cannot be read again as it stands, and that is told.
+    // The configuration can no longer be loaded, and the reload reports it.
     assert_eq!(guard.reload()["level"], "error");
     assert_eq!(sandbox.run("role create guest --rank 5").code, 0);
     assert_eq!(guard.with("guest", &guest).status, 200);
@@ -242,7 +242,7 @@ fn what_a_policy_asks_for_may_go_while_it_serves() {
 
 #[test]
 fn a_store_that_may_not_be_read() {
-    // The system lets root read everything.
+    // Root can read everything.
     if geteuid().is_root() {
         return a_folder_that_others_can_write_to();
     }
@@ -253,7 +253,7 @@ fn a_store_that_may_not_be_read() {
     is_well(&guard, &secret);
 }
 
-/// What root meets in its place.
+/// The counterpart for root.
 fn a_folder_that_others_can_write_to() {
     let (sandbox, guard, secret) = guarded();
     let link = sandbox.path("second");
@@ -263,7 +263,7 @@ fn a_folder_that_others_can_write_to() {
     is_well(&guard, &secret);
 }
 
-/// Holds the lock of the store for writing: to the guard, this process is another one.
+/// Holds the store's write lock: to the guard, this is another process.
 fn hold(sandbox: &Sandbox) -> Connection {
     let conn = Connection::open(sandbox.store()).unwrap();
     conn.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -275,7 +275,7 @@ fn a_store_that_somebody_writes_to_for_long_is_read_meanwhile() {
     let (sandbox, mut guard, secret) = guarded();
     let holder = hold(&sandbox);
     let allowed = std::cell::Cell::new(1);
-    // Longer than the writing waits: then it is known that it does not work.
+    // This outlasts the wait of a write, so the guard knows that writing fails.
     let ready = |status: &str| {
         eventually(|| {
             assert_eq!(soon(&guard, &secret).status, 200);
@@ -299,7 +299,7 @@ fn a_store_that_somebody_writes_to_for_long_is_read_meanwhile() {
 #[test]
 fn a_locked_store_does_not_hold_up_the_end() {
     let (sandbox, mut guard, secret) = guarded();
-    // What was counted before is written.
+    // Earlier uses are written.
     eventually(|| (sandbox.run("show deploy --json").json()["use_count"] == 1).then_some(())).unwrap();
     let holder = hold(&sandbox);
     assert_eq!(soon(&guard, &secret).status, 200);
@@ -347,7 +347,7 @@ fn kill_loses_a_second_and_the_store_stays_sound() {
     let killed = Instant::now();
     guard.ended();
     let counted = sandbox.run("show deploy --json").json()["use_count"].as_u64().unwrap();
-    // A second, and the time that a writing takes on a busy machine.
+    // One second, plus the time a write takes on a busy machine.
     let late = recent.iter().filter(|at| killed.duration_since(**at) < Duration::from_millis(1_400)).count() as u64;
     assert!(counted <= all && counted + late >= all, "{counted} of {all}, {late} of them late");
     let doctor = finish(&mut sandbox.binary("doctor"));
@@ -361,11 +361,11 @@ fn a_stop_under_load_answers_what_it_took_in_and_counts_it() {
     let (allowed, is_over) = (AtomicUsize::new(1), AtomicBool::new(false));
     let address = guard.address.clone();
     std::thread::scope(|scope| {
-        // Proxies keep their connections, and let go of one when an answer says that it ends.
+        // Proxies keep connections alive, and drop one when an answer says `Connection: close`.
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Ok(mut wire) = Wire::try_to(&address) {
-                    // Until the first answer is there, the system may have taken the connection, and nobody else.
+                    // Before the first answer, perhaps only the kernel has accepted the connection.
                     let mut is_first = true;
                     loop {
                         let answer = if wire.try_send(&question) { wire.answer(false) } else { None };
@@ -384,13 +384,13 @@ fn a_stop_under_load_answers_what_it_took_in_and_counts_it() {
                 assert!(is_over.load(Ordering::Relaxed), "nobody listens, and nobody has asked it to stop");
             });
         }
-        // Others come anew each time.
+        // Others open a new connection each time.
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Ok(mut wire) = Wire::try_to(&address) {
                     let answer = if wire.try_send(&question) { wire.answer(false) } else { None };
                     let Some(answer) = answer else {
-                        // It came too late: nobody had let it in.
+                        // It came too late: the guard had not accepted it.
                         assert!(is_over.load(Ordering::Relaxed));
                         continue;
                     };
@@ -417,7 +417,7 @@ fn who_waits_at_the_door_at_the_end_is_let_in() {
     let mut other = Guard::spawn(sandbox.binary(&format!("serve --listen unix:{}", path.display())));
     assert_eq!(other.with("default", &secret).status, 200);
     for guard in [&mut guard, &mut other] {
-        // While it stands still, the system lets them in, and the order to stop arrives.
+        // While the guard is stopped, the kernel accepts them, and the signal to stop arrives.
         guard.signal(Signal::STOP);
         let mut waiting: Vec<_> = (0..900).map(|_| guard.connect()).collect();
         for wire in &mut waiting {
@@ -440,7 +440,7 @@ fn a_full_disk_loses_no_count() {
     let secret = sandbox.mint("deploy");
     let small = sandbox.path("small");
     fs::create_dir(&small).unwrap();
-    // The mount is seen by the shell and the guard alone, so the shell fills the disk and empties it.
+    // Only the shell and the guard see the mount, so the shell fills the disk and empties it.
     let script = "mount -t tmpfs -o size=1m,mode=700 tmpfs small && cp keys.db small/ && chmod 600 small/keys.db
         \"$KEYWARD\" --store small/keys.db serve --listen unix:$PWD/g --admin unix:$PWD/a & guard=$!
         trap 'kill $guard 2>/dev/null' EXIT

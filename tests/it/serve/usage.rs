@@ -1,4 +1,4 @@
-//! What the guard counts: all of it, by what came of it, and what a limit lets through under load.
+//! What the guard counts: every request, by result, and what a limit allows under load.
 
 use std::process::Command;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{FACTS, Guard, question};
 use crate::harness::{Sandbox, finish};
 
-/// The calls of a key, as `usage` tells them.
+/// The calls of a key, as `usage` reports them.
 fn calls(sandbox: &Sandbox, key: &str) -> [u64; 3] {
     let usage = sandbox.run(&format!("usage {key} --since 2020-01-01 --json")).json();
     ["allowed", "forbidden", "limited"].map(|field| usage["total"][field].as_u64().unwrap())
@@ -20,7 +20,7 @@ fn four_who_ask_without_a_break_are_counted_exactly() {
     let sandbox = Sandbox::new();
     let (deploy, reader) = (sandbox.mint("deploy --scope rest --limit 40000/1mo"), sandbox.mint("reader"));
     let mut guard = Guard::configured(&sandbox, "[policy.open]\n[policy.rest]\nscopes = [\"rest\"]\n");
-    // Two are allowed until the limit is used up, one is, and one is not.
+    // Two are allowed until the limit is used up, one always, and one never.
     let writers = [("open", &deploy), ("rest", &deploy), ("open", &reader), ("rest", &reader)];
     let told: Vec<[u64; 3]> = std::thread::scope(|scope| {
         let ask = |(policy, secret): (&str, &String)| {
@@ -51,14 +51,14 @@ fn four_who_ask_without_a_break_are_counted_exactly() {
     }
 }
 
-/// A rate is kept under more load than it lets through, and what was refused is counted too.
+/// A rate limit holds under more load than it allows, and refused requests are counted too.
 #[test]
 #[ignore = "needs wrk"]
 fn a_rate_lets_through_what_it_says_under_load() {
     let sandbox = Sandbox::new();
     let secret = sandbox.mint("deploy --limit 1000/1s");
     let mut guard = Guard::start(&sandbox, "");
-    // The first one pays for its hash.
+    // The first request pays for the hash.
     assert_eq!(guard.with("default", &secret).status, 200);
     let mut wrk = Command::new("wrk");
     wrk.args(["-t1", "-c8", "-d10s", "-H", &format!("Authorization: Bearer {secret}")]);
@@ -76,11 +76,11 @@ fn a_rate_lets_through_what_it_says_under_load() {
     };
     let (all, refused) = (number(r"(\d+) requests in"), number(r"Non-2xx or 3xx responses: (\d+)"));
     let [allowed, forbidden, limited] = calls(&sandbox, "deploy");
-    // The burst, and a thousand in each second: of both, one hundredth may be missing.
+    // The burst plus a thousand per second; one percent of both may be missing.
     let most = 1_000.0 * (1.0 + seconds) + 1.0;
     let passed = f64::from(u32::try_from(allowed).unwrap());
     assert!((0.99 * 11_000.0..=most).contains(&passed), "{passed} in {seconds} s, at most {most}");
-    // At its end wrk lets go of answers that were on their way.
+    // When wrk ends, it drops answers in flight.
     assert!(
         (all..=all + 8).contains(&(allowed + limited - 1)) && limited + 8 >= refused,
         "{allowed} {limited} {output}"

@@ -101,7 +101,7 @@ fn a_body_has_its_measure() {
         wire.try_send(&body);
         assert_eq!(wire.answer(false).map(|answer| answer.status), Some(413));
     }
-    // In parts, and with the answer that is waited for before the body.
+    // In chunks, then a whole body on the same connection.
     let mut wire = world.guard.connect();
     let body = padded(300);
     wire.send(head("POST", "/v1/verify", &[json[0], ("Transfer-Encoding", "chunked")]));
@@ -117,7 +117,7 @@ fn a_body_has_its_measure() {
         200,
         "it goes on"
     );
-    // One that does not come.
+    // A body that never arrives in full.
     let mut late = world.guard.connect();
     let start = Instant::now();
     late.send(head("POST", "/v1/verify", &[json[0], ("Content-Length", "300")]));
@@ -174,7 +174,7 @@ fn a_body_adds_to_a_policy_and_takes_nothing_away() {
         question.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         assert_eq!(ask(&world, &question), (status, reason.to_owned()), "{policy} {more}");
     }
-    // Silence is no https where the policy asks for it, and is what a batch takes it for elsewhere.
+    // An unstated transport is not HTTPS if the policy requires it; otherwise, it is read as in a batch.
     let silent = |policy: &str| ask(&world, &json!({ "credential": full, "policy": policy, "method": "GET" }));
     assert_eq!(silent("secure"), (403, "insecure_transport".to_owned()));
     assert_eq!(silent("default"), (200, "allowed".to_owned()));
@@ -193,7 +193,7 @@ fn it_is_there_only_where_it_was_asked_for() {
     assert_eq!((answer.status, answer.closes()), (404, true));
     let mut admin = super::Wire::to(&guard.admin);
     assert_eq!(admin.ask(&head("GET", "/v1/verify", &[])).status, 404);
-    // What is asked there is counted as everything else is, and guessers are stopped alike.
+    // Questions there are counted like all others, and guessing is stopped too.
     let world = World::with_api();
     for number in 0..31 {
         let question = json!({ "credential": format!("x{number}"), "policy": "default", "ip": "203.0.113.9" });

@@ -1,4 +1,4 @@
-//! A store with people in it, and a guard with a policy of every kind.
+//! A store with users, and a guard with a policy of every kind.
 
 use super::{Answer, FACTS, Guard};
 use crate::harness::Sandbox;
@@ -47,7 +47,7 @@ impl World {
         Self::listening_at("127.0.0.1:0")
     }
 
-    /// For services that ask themselves, too.
+    /// Also for services that ask directly.
     pub fn with_api() -> Self {
         Self::listening_at("127.0.0.1:0,api")
     }
@@ -65,7 +65,7 @@ impl World {
         Self { sandbox, guard }
     }
 
-    /// Asks at an endpoint about a request that is described for all dialects.
+    /// Asks an endpoint about a request, in the headers that it reads.
     pub fn at(&self, endpoint: &str, policy: &str, secret: Option<&str>, changes: &[(&str, &str)]) -> Answer {
         let is_envoy = endpoint == "envoy";
         let path = format!("/{endpoint}/{policy}{}", if is_envoy { "/orders" } else { "" });

@@ -1,4 +1,4 @@
-//! A `verify --batch` that goes on, and is asked now and then.
+//! A `verify --batch` that keeps running, and is asked now and then.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -23,7 +23,7 @@ impl Batch {
         Self { process, questions, answers: BufReader::new(answers).lines() }
     }
 
-    /// What it says of this secret.
+    /// Its answer for this secret.
     pub fn ask(&mut self, secret: &str) -> Value {
         writeln!(self.questions, "{}", json!({ "credential": secret })).unwrap();
         serde_json::from_str(&self.answers.next().unwrap().unwrap()).unwrap()

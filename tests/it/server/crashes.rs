@@ -1,5 +1,5 @@
-//! The server is killed while something is changed: what was delivered works, what was not is not there, or keyward says
-//! that it does not know; and then the same command again brings both to one.
+//! The server is killed during a change: a delivered secret works, an undelivered one does not exist, or keyward
+//! reports an unknown outcome, which running the same command again resolves.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,16 +16,16 @@ use super::{Site, end, is_full, slow_down, start, unheard};
 use crate::harness::{Output, finish};
 use crate::serve::eventually;
 
-/// A command that is struck. In its lines, `{k}` is a key that was not there before.
+/// A command to interrupt. In its lines, `{k}` is a new key.
 struct Case {
-    /// Run first, and left alone.
+    /// Run first, without interruption.
     first: &'static str,
     line: &'static str,
-    /// What a person runs next, where it did not end well.
+    /// What a user runs next if it failed.
     again: &'static str,
-    /// The keys that it makes, or gives another secret, and the files that these go to.
+    /// The keys that it creates or rotates, and the files that receive their secrets.
     keys: &'static [(&'static str, &'static str)],
-    /// Whether a secret can be taken back from there.
+    /// Whether a delivered secret can be taken back.
     can_take_back: bool,
 }
 
@@ -87,7 +87,7 @@ fn is_unknown(output: &Output) -> bool {
     output.code == 6 && output.error()["code"] == "unknown_outcome"
 }
 
-/// What is there after a command that was struck is what it said.
+/// Checks that the state after an interrupted command is what it reported.
 fn check(site: &Site, case: &Case, key: &str, output: &Output) {
     let old = secret_in(site.path(&format!("old-{key}")));
     for (name, file) in case.keys {
@@ -114,7 +114,7 @@ fn check(site: &Site, case: &Case, key: &str, output: &Output) {
     }
 }
 
-/// After the same command again, which ends well, all that is delivered works, and all that is there was delivered.
+/// Repeats the command, which succeeds: now every delivered secret works, and every key's secret was delivered.
 fn settle(site: &Site, case: &Case, key: &str) {
     let output = finish(&mut site.on(1, &case.again.replace("{k}", key)));
     if case.keys.is_empty() {
@@ -138,7 +138,7 @@ fn prepare(site: &Site, case: &Case, key: &str) {
     }
 }
 
-/// Waits until keyward waits for the answer to its COMMIT, and not for ever.
+/// Waits, up to a limit, until keyward is waiting for the answer to its COMMIT.
 const IN_COMMIT: &str = "DO $$ BEGIN FOR i IN 1..5000 LOOP
     PERFORM pg_stat_clear_snapshot();
     EXIT WHEN EXISTS (SELECT FROM pg_stat_activity WHERE usename = 'ann' AND query = 'COMMIT' AND state = 'active');
@@ -173,7 +173,7 @@ fn the_server_is_killed_at_any_moment() {
         if kill % 3 == 0 {
             watcher.run(IN_COMMIT);
         } else {
-            // Most of them behind the sign-in; some later than the end.
+            // Usually after the sign-in; sometimes after the command has ended.
             thread::sleep(time.mul_f64(0.3 + 1.1 * f64::from(random.next_u32()) / f64::from(u32::MAX)));
         }
         server.kill();
@@ -194,7 +194,7 @@ fn the_server_is_killed_at_any_moment() {
     site.must("history --check");
 }
 
-/// Has the commit of a command made, but not heard of, and the server gone. The command stands where it has a secret.
+/// Kills the server after it has committed but before it answers; the command already has a secret.
 fn with_a_commit_that_nobody_hears_of(server: &mut Server, site: &Site, key: &str) -> Child {
     let mut create = site.on(1, &format!("create {key} --json --secret-to"));
     create.arg(format!("touch begun-{key}; while [ ! -e go-{key} ]; do sleep 0.02; done; cat >to-{key}"));
@@ -226,7 +226,7 @@ fn a_commit_that_nobody_heard_of_is_looked_for() {
     assert_eq!((output.code, &error["code"]), (6, &"unknown_outcome".into()), "{output}");
     let (id, delivered) = (secret.split('_').nth(1).unwrap(), true);
     assert_eq!((&error["secret_id"], &error["delivered"]), (&id.into(), &delivered.into()), "{output}");
-    // It is left as it is, and the same again finds both.
+    // Nothing was undone, and running it again finds both key and secret.
     let again = finish(site.on(1, "create late --ensure --secret-to").arg("cat >to-late"));
     assert_eq!(again.code, 0, "{again}");
     assert!(site.opens(&secret_in(site.path("to-late")).unwrap(), "late"), "{again}");

@@ -1,4 +1,4 @@
-//! Sixteen processes on four hosts at once: what one was told is true for all that start later, and no change is lost.
+//! Sixteen processes on four hosts at once: what one reported holds for all that start later, and no change is lost.
 
 use super::{is_full, start};
 use crate::processes::{At, ROUNDS, all_work};

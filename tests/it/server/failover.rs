@@ -1,5 +1,5 @@
-//! A standby takes over. Where it has all that was acknowledged, all goes on; where it does not, nobody who knows more
-//! believes it.
+//! A standby takes over. If it has everything that was acknowledged, work continues; if not, processes that know more
+//! do not trust it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,10 +13,10 @@ use super::{Site, is_full, start};
 use crate::harness::{Over, finish};
 use crate::serve::{Guard, Wire, eventually, question};
 
-/// How long after the promotion it may take until changes are made again.
+/// How soon after the promotion changes must work again.
 const SERVICE: Duration = Duration::from_secs(3);
 
-/// Two servers, of which the second takes over what the first one writes, and hosts that know both.
+/// Two servers, the second a standby of the first, and hosts that know both.
 fn pair(hosts: u32) -> (Server, Server, Site) {
     let (primary, mut site) = start(hosts);
     let standby = primary.standby();
@@ -24,20 +24,20 @@ fn pair(hosts: u32) -> (Server, Server, Site) {
     (primary, standby, site)
 }
 
-/// How far the first server has written, and the second one has taken it over.
+/// Whether the standby has replayed everything that the primary has written.
 fn has_all(primary: &Server, standby: &Server) -> bool {
     let end = primary.sql(OWNER, "SELECT pg_current_wal_lsn()");
     standby.sql(OWNER, &format!("SELECT pg_last_wal_replay_lsn() >= '{end}'")) == "t"
 }
 
-/// What a worker was told: the keys that were made, and those of which it was not told.
+/// What a worker knows: the keys reported as created, and how often the result was unknown.
 #[derive(Default)]
 struct Told {
     made: Vec<String>,
     failed: usize,
 }
 
-/// Makes keys until it is over; one that could not be made is made again.
+/// Creates keys until it is over, and retries those that failed.
 fn work(site: &Site, host: usize, is_over: &AtomicBool, made: &AtomicUsize) -> Told {
     let mut told = Told::default();
     while !is_over.load(SeqCst) {
@@ -69,7 +69,7 @@ fn what_was_acknowledged_is_there_after_a_failover() {
     let (is_over, made) = (AtomicBool::new(false), AtomicUsize::new(0));
     let at_least = |number: usize| {
         let first = made.load(SeqCst);
-        // However many they are, a dozen has its time.
+        // The time limit is for each dozen, however many there are.
         for goal in (first + 1..=first + number).step_by(12).chain([first + number]) {
             eventually(|| (made.load(SeqCst) >= goal).then_some(())).unwrap_or_else(|| panic!("{made:?}, not {goal}"));
         }
@@ -104,7 +104,7 @@ fn what_was_acknowledged_is_there_after_a_failover() {
         made.into_inner()
     );
     assert!(changes <= SERVICE && decisions <= SERVICE, "{changes:?}, {decisions:?}");
-    // All that was acknowledged is there, and works; nothing is there twice, and nothing else is.
+    // Every acknowledged key is there once and works, and there is no other.
     let listed = site.must("list --json").json();
     let listed: Vec<_> =
         listed.as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap().to_owned()).collect();
@@ -128,7 +128,7 @@ fn status(guard: &Guard, secret: &str) -> u16 {
     Wire::to(&guard.address).ask(&question("default", secret)).status
 }
 
-/// The second server has not heard that the key was disabled when it takes over. Whoever has does not believe it, also
+/// The standby does not know that the key was disabled when it takes over. Processes that do know do not trust it, even
 /// when its history has become longer since.
 #[test]
 #[ignore = "needs PostgreSQL, openssl, root and ip netns"]
@@ -140,7 +140,7 @@ fn a_server_that_lost_what_was_acknowledged_is_not_believed() {
     assert_eq!(batch.ask(&secret)["allowed"], true);
     let told = |wanted| guards.iter().all(|guard| status(guard, &secret) == wanted);
     assert!(told(200));
-    // Many at once: each of its connections to the store knows the key as it was, and not all of them see it disabled.
+    // Many at once: every connection to the store knows the key as it was, and not all of them see it disabled.
     let at_once = |guard: &Guard| {
         let mut wires = [(); 16].map(|()| guard.connect());
         for wire in &mut wires {
@@ -152,7 +152,7 @@ fn a_server_that_lost_what_was_acknowledged_is_not_believed() {
         assert_eq!(at_once(guard), [200; 16], "{}", guard.text());
     }
     eventually(|| has_all(&primary, &standby).then_some(())).unwrap();
-    // From here on, it hears nothing more.
+    // From here on, the standby receives nothing.
     standby.set("primary_conninfo = ''");
     eventually(|| (primary.sql(OWNER, "SELECT count(*) FROM pg_stat_replication") == "0").then_some(())).unwrap();
     site.must("disable deploy");
@@ -163,7 +163,7 @@ fn a_server_that_lost_what_was_acknowledged_is_not_believed() {
     for guard in &guards {
         assert_eq!(at_once(guard), [503; 16], "{}", guard.text());
     }
-    // A process that begins now cannot know. It is what it is to whom that matters.
+    // A process that starts now cannot know. The processes that do know must notice.
     assert_eq!(site.verify(1, &secret), 0);
     let is_not_believed = |batch: &mut Batch| {
         let end = Instant::now() + Duration::from_secs(2);
@@ -181,13 +181,13 @@ fn a_server_that_lost_what_was_acknowledged_is_not_believed() {
         guard.line(|line| line["event"] == "store_error" && line["code"] == "store_rewound");
         assert_eq!(guard.admin("/readyz").json()["checks"]["store"], "store_rewound");
     }
-    // It has a longer history than they know of, which is another one.
+    // Its history becomes longer than the one they know, but it is a different one.
     for number in 0..5 {
         site.must(&format!("edit deploy --description {number}"));
     }
     is_not_believed(&mut batch);
     assert_eq!(batch.end(), Some(6));
-    // One that is started again believes what it finds.
+    // A guard that restarts trusts what it finds.
     let [mut guard, _] = guards;
     guard.stop();
     let guard = site.guard(2);

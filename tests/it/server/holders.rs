@@ -1,5 +1,5 @@
-//! A keyward that holds the lock of the store, and does nothing more: it is killed, stopped, or cut off. Those who wait
-//! for it go on in their time, and nothing of its change is made.
+//! A keyward that holds the lock of the store is killed, stopped, or cut off. Processes that wait for the lock
+//! continue in time, and no part of its change is made.
 
 use std::process::{Child, Stdio};
 use std::thread;
@@ -14,7 +14,7 @@ use super::{Site, end, is_full, slow_down, start};
 use crate::harness::{finish, finish_with};
 use crate::serve::{LONG, eventually};
 
-/// How many sessions of keyward wait for a row that somebody else has locked.
+/// The number of keyward sessions that wait for a row lock.
 fn waiting(server: &Server) -> usize {
     let those = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'ann' AND wait_event_type = 'Lock'";
     server.sql(OWNER, those).parse().unwrap()
@@ -41,7 +41,7 @@ enum Fate {
     CutOff,
 }
 
-/// It comes to its lock, and waits for a row that somebody else has: whatever it is that keeps it, it holds the lock.
+/// It takes the lock, then waits for a row that another session has locked: whatever blocks it, it holds the lock.
 #[test]
 #[ignore = "needs PostgreSQL, openssl, root and ip netns"]
 fn others_go_on_after_one_that_holds_the_lock() {
@@ -49,11 +49,11 @@ fn others_go_on_after_one_that_holds_the_lock() {
     let secret = site.mint("deploy");
     for (round, fate) in [Fate::Killed, Fate::Stopped, Fate::CutOff].into_iter().enumerate() {
         let mut other = Psql::at(&server);
-        // Not in the way of a row that names the key.
+        // Does not block rows that refer to the key.
         other.run("BEGIN; SELECT 1 FROM keyward.key WHERE name = 'deploy' FOR NO KEY UPDATE");
         let holder = begin(&site, 1, "edit deploy --description never --json");
         until_it_waits(&server, 1);
-        // Who reads and verifies needs no lock, also to count it.
+        // Reading and verifying need no lock, and neither does counting the use.
         assert_eq!(site.verify(2, &secret), 0, "{fate:?}");
         let shown = finish(&mut site.on(2, "show deploy --json")).json();
         assert_eq!(shown["use_count"], round + 1, "{fate:?}");
@@ -68,7 +68,7 @@ fn others_go_on_after_one_that_holds_the_lock() {
             let site = &site;
             let others: Vec<_> =
                 changes.iter().map(|line| scope.spawn(move || finish(&mut site.on(2, line)))).collect();
-            // They wait for it: only then may it go on.
+            // Only once they wait for it may it continue.
             until_it_waits(&server, 1 + changes.len());
             other.run("ROLLBACK");
             for other in others {
@@ -92,7 +92,7 @@ fn others_go_on_after_one_that_holds_the_lock() {
     site.must("history --check");
 }
 
-/// One that is stopped while it waits is given the lock, and does not know.
+/// A process that is stopped while it waits is given the lock without noticing.
 #[test]
 #[ignore = "needs PostgreSQL, openssl, root and ip netns"]
 fn others_go_on_after_one_that_gets_the_lock_and_is_stopped() {
@@ -114,7 +114,7 @@ fn others_go_on_after_one_that_gets_the_lock_and_is_stopped() {
     assert_eq!(site.must("show deploy --json").json()["description"], "done");
 }
 
-/// At any moment: others wait for it for less than their ten seconds, and it is done or it is not.
+/// At any moment: others wait less than their ten seconds, and the change is made completely or not.
 #[test]
 #[ignore = "needs PostgreSQL, openssl, root and ip netns"]
 fn others_go_on_after_one_that_ends_or_stands_still_at_any_moment() {
@@ -136,7 +136,7 @@ fn others_go_on_after_one_that_ends_or_stands_still_at_any_moment() {
             _ => format!("duplicate other new-{round} --secret-file new-{round}"),
         };
         let struck = begin(&site, 1, &line);
-        // Most of them behind the sign-in.
+        // Mostly after the sign-in.
         thread::sleep(time.mul_f64(0.3 + 0.7 * f64::from(random.next_u32()) / f64::from(u32::MAX)));
         let how = if round % 2 == 0 { Signal::STOP } else { Signal::KILL };
         signal(&struck, how);
@@ -147,7 +147,7 @@ fn others_go_on_after_one_that_ends_or_stands_still_at_any_moment() {
         assert!(start.elapsed() < LONG, "{round}, {how:?} of {line}: {:?}", start.elapsed());
         signal(&struck, Signal::KILL);
         after += u32::from(end(struck).code == 0);
-        // What it was in the middle of is whole.
+        // The interrupted change is complete or was not made.
         if let Ok(secret) = std::fs::read_to_string(site.path(&format!("new-{round}"))) {
             let name = format!("new-{round}");
             let is_there = finish(&mut site.on(2, &format!("show {name}"))).code == 0;

@@ -11,7 +11,7 @@ use crate::harness::words;
 /// Where a server listens: an address of the hub.
 pub const SERVER: &str = "198.18.0.1";
 
-/// Machines, which are gone with it.
+/// Machines, which are removed when it is dropped.
 pub struct Lan {
     hub: String,
     pub hosts: Vec<Host>,
@@ -22,12 +22,12 @@ pub struct Host {
     /// Its network namespace.
     pub name: String,
     hub: String,
-    /// The end of its cable in the hub.
+    /// The hub's end of its cable.
     cable: String,
 }
 
 impl Lan {
-    /// This many hosts.
+    /// Makes a hub with this many hosts.
     pub fn new(hosts: u32) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         assert!(rustix::process::geteuid().is_root(), "only root can make network namespaces");
@@ -43,7 +43,7 @@ impl Lan {
         for number in 1..=hosts {
             let host = Host { name: format!("{own}-{number}"), hub: hub.clone(), cable: format!("to{number}") };
             ip(&format!("netns add {}", host.name));
-            // From here on, it is removed with the others.
+            // From here on, it is removed with the `Lan`.
             let Host { name, hub, cable } = &host;
             ip(&format!("-n {name} link set lo up"));
             ip(&format!("-n {hub} link add {cable} type veth peer name eth0 netns {name}"));
@@ -70,7 +70,7 @@ impl Drop for Lan {
 }
 
 impl Host {
-    /// Runs a program on this machine, with nothing in its environment. The process that is started becomes the program.
+    /// Runs a program on this machine, with an empty environment. The started process becomes the program.
     pub fn run(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
@@ -78,17 +78,17 @@ impl Host {
         command
     }
 
-    /// Pulls its cable: there is no link any more, which the machine sees.
+    /// Unplugs its cable: the machine sees that the link is down.
     pub fn cut(&self) {
         ip(&format!("-n {} link set {} down", self.hub, self.cable));
     }
 
-    /// Puts it back.
+    /// Plugs it in again.
     pub fn join(&self) {
         ip(&format!("-n {} link set {} up", self.hub, self.cable));
     }
 
-    /// Sends all that is for the server to a machine that is not there: nothing arrives, and nothing is said about that.
+    /// Sends everything for the server to a machine that does not exist: it is lost without an error.
     pub fn lose(&self) {
         ip(&format!("-n {} neigh replace {SERVER} lladdr 02:00:00:00:00:01 dev eth0 nud permanent", self.name));
     }
@@ -99,13 +99,13 @@ impl Host {
     }
 }
 
-/// Runs `ip`, which has to do it.
+/// Runs `ip`, which must succeed.
 fn ip(line: &str) {
     let output = Command::new("ip").args(words(line)).output().unwrap_or_else(|error| panic!("ip: {error}"));
     assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Removes what tests have left that were killed.
+/// Removes what killed tests left behind.
 fn sweep() {
     for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();

@@ -1,22 +1,22 @@
-//! A store in a real PostgreSQL that several hosts share, through the real binary, when all goes wrong that can.
+//! A store in a real PostgreSQL that several hosts share, through the real binary, when everything goes wrong.
 //!
 //! The hosts are network namespaces ([`lan`]), the server listens with TLS in one of them, and keyward signs in with a
-//! password. What is promised is in the documentation of the store; here it is broken on purpose: processes are killed and
-//! stopped at any moment, on either side, networks are cut, a standby takes over.
+//! password. The documentation of the store says what it guarantees; these tests attack it: they kill and stop
+//! processes at any moment, on either side, cut networks, and let a standby take over.
 //!
 //! | file | what happens |
 //! |---|---|
-//! | `batch` | (a batch that the others ask) |
-//! | `crowd` | many processes on several hosts change things at once |
+//! | `batch` | (a batch that the other tests query) |
+//! | `crowd` | many processes on several hosts make changes at once |
 //! | `crashes` | the server is killed while something is changed |
 //! | `holders` | keyward is killed, stopped or cut off while others wait for it |
-//! | `silence` | the server, or the net, says nothing any more |
+//! | `silence` | the server or the network goes silent |
 //! | `failover` | a standby takes over |
-//! | `revocation` | a key is disabled on one host while others allow it |
+//! | `revocation` | a key is disabled on one host while others still allow it |
 //! | `uses` | keys are used on several hosts while the server is killed |
 //! | `passwords` | others look for the password |
 //!
-//! `tests/run` runs a short form of them. With `KEYWARD_PROOF=full`, they take their time.
+//! `tests/run` runs a short form of them. `KEYWARD_PROOF=full` runs the long one.
 
 mod batch;
 mod crashes;
@@ -47,25 +47,25 @@ use crate::serve::Guard;
 
 /// Hosts that use one store on a server.
 pub struct Site {
-    /// What is in a file of a host.
+    /// The files of the hosts.
     folder: tempfile::TempDir,
     pub authority: Authority,
-    /// What names the store.
+    /// The URL of the store.
     pub url: String,
     lan: Lan,
     sockets: AtomicU32,
 }
 
-/// The lowest cost of a hash that is allowed.
+/// The lowest hash cost allowed.
 const CHEAP: &str = "settings set hash-parameters m=1024,t=1,p=1";
 
-/// Whether the tests take their time.
+/// Whether the long form of the tests runs.
 pub fn is_full() -> bool {
     std::env::var("KEYWARD_PROOF").is_ok_and(|how| how == "full")
 }
 
-/// A server with an empty store, and this many hosts. The server is apart, so that it can be killed while the hosts are at
-/// work.
+/// A server with an empty store, and this many hosts. The server is separate, so that a test can kill it while the
+/// hosts work.
 pub fn start(hosts: u32) -> (Server, Site) {
     let lan = Lan::new(hosts);
     let settings = format!("listen_addresses = '127.0.0.1,{SERVER}'\nmax_connections = 200");
@@ -87,7 +87,7 @@ pub fn start(hosts: u32) -> (Server, Site) {
 }
 
 impl Site {
-    /// What names the store of servers at these ports.
+    /// The URL of the store on servers at these ports.
     pub fn url_of(&self, ports: &[u16]) -> String {
         let servers: Vec<_> = ports.iter().map(|port| format!("{SERVER}:{port}")).collect();
         format!(
@@ -98,7 +98,7 @@ impl Site {
         )
     }
 
-    /// The machine of this number, from 1 on.
+    /// The machine with this number, counted from 1.
     pub fn host(&self, number: usize) -> &Host {
         &self.lan.hosts[number - 1]
     }
@@ -115,14 +115,14 @@ impl Site {
         command
     }
 
-    /// Runs a line on the first host, which must end well.
+    /// Runs a line on the first host; it must succeed.
     pub fn must(&self, line: &str) -> Output {
         let output = finish(&mut self.on(1, line));
         assert_eq!(output.code, 0, "{line}: {output}");
         output
     }
 
-    /// Makes a key, and returns its secret.
+    /// Creates a key and returns its secret.
     pub fn mint(&self, line: &str) -> String {
         self.must(&format!("create {line}")).stdout.trim_end().to_owned()
     }
@@ -132,18 +132,18 @@ impl Site {
         finish_with(&mut self.on(host, "verify -q"), secret.as_bytes()).code
     }
 
-    /// Whether a secret is that of the key of this name, and works.
+    /// Whether a secret works and belongs to the key with this name.
     pub fn opens(&self, secret: &str, key: &str) -> bool {
         let output = finish_with(&mut self.on(1, "verify --no-record --json"), secret.as_bytes());
         output.code == 0 && output.json()["key"]["name"] == key
     }
 
-    /// A guard on this machine, which is asked through sockets in the file system.
+    /// A guard on this machine that listens on Unix sockets.
     pub fn guard(&self, host: usize) -> Guard {
         self.guard_of(host, &self.url)
     }
 
-    /// The same of the store that this URL names.
+    /// The same for the store at this URL.
     pub fn guard_of(&self, host: usize, url: &str) -> Guard {
         let number = self.sockets.fetch_add(1, Ordering::Relaxed);
         let place = |name: &str| format!("unix:{}", self.path(&format!("{name}{number}")).display());
@@ -152,19 +152,19 @@ impl Site {
         Guard::spawn(serve)
     }
 
-    /// A way to the server at this port that can be slow, and that is looked into.
+    /// A relay to the server at this port that can hold answers back, and sees what is sent.
     pub fn relay(&self, port: u16) -> Relay {
         Relay::start(self.lan.hub(), Some(port))
     }
 }
 
-/// Says what was measured.
+/// Prints what was measured.
 #[allow(clippy::print_stdout, reason = "figures of a test, which it shows with --nocapture")]
 fn tell(figures: &str) {
     println!("{figures}");
 }
 
-/// What a process left behind that has been started with pipes.
+/// The output of a process that was started with pipes.
 fn end(child: Child) -> Output {
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -172,7 +172,7 @@ fn end(child: Child) -> Output {
     Output { code, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// Makes every change take its time, both before its COMMIT and within it, so that it is struck in the middle more often.
+/// Slows every change down, before its COMMIT and within it, so that failures hit the middle of one more often.
 fn slow_down(server: &Server) {
     server.sql(
         "keyward",
@@ -183,7 +183,7 @@ fn slow_down(server: &Server) {
     );
 }
 
-/// How many commits wait for a standby that is not there: they are made, and nobody is told.
+/// How many commits wait for a standby that does not exist: they are made, but not acknowledged.
 fn unheard(server: &Server) -> usize {
     server.sql(OWNER, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").parse().unwrap()
 }

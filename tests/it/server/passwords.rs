@@ -1,5 +1,5 @@
-//! The password: nobody sees it on a command line, in what keyward says, or in what it leaves, and nobody gets it who does
-//! not prove to be the server.
+//! The password: it does not appear on a command line, in output, or in anything left behind, and it is sent only to a
+//! server that proves its identity.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,18 +14,18 @@ use super::{Site, encoded, start};
 use crate::harness::{Output, finish, finish_with};
 use crate::serve::eventually;
 
-/// The password as it stands in a URL.
+/// The password as written in a URL.
 const IN_URL: &str = "geheim%3Aw%5Cort%401%2F2";
 
-/// Neither of its forms, nor a part that tells enough.
+/// Whether a text contains the password in any form, or a revealing part of it.
 fn has_password(text: &str) -> bool {
     ["geheim", "w\\ort", "w\\\\ort", "w%5Cort", "ort@1/2", "ort%401"].iter().any(|part| text.contains(part))
 }
 
-/// Makes a command of a line.
+/// Builds a command from a line.
 type Keyward<'s> = Box<dyn Fn(&str) -> Command + 's>;
 
-/// The places that the password may come from: a file, a variable, and the URL in a variable.
+/// The sources of the password: a file, a variable, and the URL in a variable.
 fn sources(site: &Site) -> [Keyward<'_>; 3] {
     let without = site.url.split_once("&passfile=").unwrap().0.to_owned();
     let with = without.replace("ann@", &format!("ann:{IN_URL}@"));
@@ -50,7 +50,7 @@ fn sources(site: &Site) -> [Keyward<'_>; 3] {
 fn no_command_line_shows_it() {
     let (_server, site) = start(1);
     for (number, keyward) in sources(&site).iter().enumerate() {
-        // Looks while keyward runs, and is connected.
+        // Looks while keyward runs and is connected.
         let look =
             "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file 2>/dev/null; echo; done >seen; cat >/dev/null";
         let mut create = keyward(&format!("create to-{number} --json --secret-to"));
@@ -79,7 +79,7 @@ fn nothing_that_is_said_shows_it() {
         {
             run(&mut keyward(line), None);
         }
-        // The server refuses it: another password, another role, another database.
+        // The server refuses a wrong password, role or database.
         run(keyward("list --json").env("PGPASSWORD", format!("{PASSWORD}x")), None);
     }
     let other = |from: &str, to: &str| site.url.replace(from, to);
@@ -88,7 +88,7 @@ fn nothing_that_is_said_shows_it() {
             run(site.on(1, line).env("KEYWARD_STORE", &url), Some(6));
         }
     }
-    // What is no URL, or has a parameter that nobody knows.
+    // Not a URL, or a URL with an unknown parameter.
     for url in [other("ann@", &format!("ann:{IN_URL}@")) + "&x=y", format!("postgres://ann:{IN_URL}@[/keyward")] {
         for line in ["list", "list --json"] {
             run(site.on(1, line).env("KEYWARD_STORE", &url), Some(2));
@@ -102,7 +102,7 @@ fn nothing_that_is_said_shows_it() {
     }
 }
 
-/// What a process is not to leave: the memory of one that ends in the middle of something.
+/// A process that crashes must not leave its memory behind.
 #[test]
 #[ignore = "needs PostgreSQL, openssl, root and ip netns"]
 fn no_core_is_left() {
@@ -116,7 +116,7 @@ fn no_core_is_left() {
         limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command = limited;
         let mut child = command.current_dir(folder.path()).stdin(Stdio::piped()).spawn().unwrap();
-        // Until it has become the program, and waits.
+        // Until it has become the program and sleeps.
         let pid = child.id();
         eventually(|| {
             let file = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
@@ -168,7 +168,7 @@ fn where_others_could_read_it_it_is_refused() {
     assert_eq!(finish(site.on(1, "list --json").env("KEYWARD_STORE", &url)).code, 0);
 }
 
-/// Messages of TLS that are encrypted, by their lengths.
+/// The lengths of the encrypted TLS messages.
 fn encrypted(sent: &[u8]) -> Vec<usize> {
     // The request for TLS comes first, in the clear.
     let mut rest = sent.get(8..).unwrap_or_default();
@@ -183,7 +183,7 @@ fn encrypted(sent: &[u8]) -> Vec<usize> {
     lengths
 }
 
-/// An alert, the kind of what it is, and the tag of the cipher: what TLS 1.3 says of a certificate that it refuses.
+/// An alert, the content type and the authentication tag: what TLS 1.3 sends when it refuses a certificate.
 const ALERT: usize = 2 + 1 + 16;
 
 #[test]
@@ -210,9 +210,9 @@ fn who_does_not_prove_to_be_the_server_is_not_told() {
     is_not_told(&url, "has expired");
     server.set("ssl = off");
     refused(list(&url), 6, "store_unwritable", "it speaks no TLS");
-    // The request for TLS, and not a byte more.
+    // The request for TLS and nothing else.
     assert_eq!(relay.sent().concat(), [0, 0, 0, 8, 4, 210, 22, 47]);
-    // In the clear to another machine: not even a connection is made.
+    // Unencrypted to another machine: no connection is made.
     let nobody = Relay::start(site.lan.hub(), None);
     let plain = site
         .url_of(&[nobody.port])

@@ -1,11 +1,11 @@
-//! Somebody else at the database, who stays in a transaction.
+//! Another client of the database, which stays in a transaction.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::postgres::{OWNER, Server, program};
 
-/// A session of the superuser, which ends with it.
+/// A superuser session, which ends when this is dropped.
 pub struct Psql {
     child: Child,
     input: ChildStdin,

@@ -1,4 +1,4 @@
-//! A way to the server that keeps answers back, and that sees what is sent.
+//! A relay to the server that can hold answers back, and sees what is sent.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -15,7 +15,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use super::lan::SERVER;
 use crate::serve::eventually;
 
-/// A port of the hub behind which the server is.
+/// A port of the hub that leads to the server.
 pub struct Relay {
     pub port: u16,
     state: Arc<State>,
@@ -24,7 +24,7 @@ pub struct Relay {
 #[derive(Default)]
 struct State {
     is_over: AtomicBool,
-    /// Whether answers are kept back.
+    /// Whether answers are held back.
     holds: AtomicBool,
     connections: Mutex<Vec<Arc<Sent>>>,
 }
@@ -37,13 +37,13 @@ struct Sent {
 }
 
 impl Relay {
-    /// In this network namespace, to this port of the server; `None` to take what comes, and to answer nothing.
+    /// In this network namespace, to this port of the server; `None` to accept everything and answer nothing.
     pub fn start(hub: &str, server: Option<u16>) -> Self {
         let state = Arc::<State>::default();
         let (tell, told) = channel();
         let (hub, own) = (hub.to_owned(), Arc::clone(&state));
         thread::spawn(move || {
-            // What this thread makes is there from now on, and the threads that it starts are too.
+            // From now on, this thread and those it starts are in that namespace.
             let network = File::open(format!("/run/netns/{hub}")).unwrap();
             move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
             let listener = TcpListener::bind((SERVER, 0)).unwrap();
@@ -59,13 +59,13 @@ impl Relay {
         Self { port: told.recv().unwrap(), state }
     }
 
-    /// Keeps back what the server says from now on, or lets it go.
+    /// Holds back what the server says from now on, or releases it.
     pub fn hold(&self, holds: bool) {
         self.state.holds.store(holds, SeqCst);
     }
 
-    /// What each connection has sent, of those that were begun since the last time. Their clients have ended, and the last
-    /// that they sent is waited for.
+    /// What each connection opened since the last call has sent. Their clients have exited, and their last bytes are
+    /// waited for.
     pub fn sent(&self) -> Vec<Vec<u8>> {
         let connections = std::mem::take(&mut *self.state.connections.lock().unwrap());
         let all = connections.iter();
@@ -81,12 +81,12 @@ impl Drop for Relay {
 }
 
 impl State {
-    /// A connection that came.
+    /// Handles a new connection.
     fn take(self: &Arc<Self>, client: TcpStream, server: Option<u16>) {
         client.set_nonblocking(false).unwrap();
         let sent = Arc::<Sent>::default();
         self.connections.lock().unwrap().push(Arc::clone(&sent));
-        // Where the server is gone, this one is too.
+        // If the server is gone, this connection ends too.
         let Ok(server) = server.map(|port| TcpStream::connect((SERVER, port))).transpose() else {
             return sent.is_over.store(true, SeqCst);
         };
@@ -107,7 +107,7 @@ impl State {
     }
 }
 
-/// Passes on what comes, until nothing more does.
+/// Forwards bytes until no more come.
 fn pass(mut from: TcpStream, mut to: Option<TcpStream>, see: impl Fn(&[u8])) {
     let mut bytes = [0; 16_384];
     while let Ok(length @ 1..) = from.read(&mut bytes) {

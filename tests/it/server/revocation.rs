@@ -1,4 +1,4 @@
-//! What `disable` has reported holds on every host, for every request that comes after it.
+//! What `disable` has reported holds on every host, for every later request.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
@@ -11,13 +11,13 @@ use crate::serve::{Answer, Guard, Wire, eventually, question};
 /// What clients were told.
 #[derive(Default)]
 struct Told {
-    /// How often the key was disabled and enabled, by what has been reported: where it is odd, a request that begins must
-    /// not be allowed for as long as it stays.
+    /// How many times `disable` and `enable` have reported success. While it is odd, a request that begins must not be
+    /// allowed.
     switched: AtomicU64,
     is_over: AtomicBool,
-    /// Answers to requests that began after that, by guard.
+    /// Answers to requests that began after `disable`, by guard.
     after: [AtomicU64; 3],
-    /// Yeses since the key works again, by guard.
+    /// Allowed requests since the key was enabled again, by guard.
     allowed: [AtomicU64; 3],
 }
 
@@ -29,10 +29,10 @@ impl Told {
             let before = self.switched.load(SeqCst);
             let answer = wire.ask(&question);
             if self.switched.load(SeqCst) != before {
-                // It was on its way when the key was disabled, or is about to be enabled.
+                // It overlapped a `disable` or `enable`.
             } else if before % 2 == 1 {
                 assert_ne!(answer.status, 200, "guard {number}, asked after it was disabled: {answer:?}");
-                // On a very busy machine, it may be unable to tell.
+                // On a very busy machine, the guard may be unable to tell.
                 self.after[number].fetch_add(u64::from(answer.status == 401), SeqCst);
             } else if answer.status == 200 {
                 self.allowed[number].fetch_add(1, SeqCst);
@@ -40,7 +40,7 @@ impl Told {
             if answer.closes() {
                 wire = guard.connect();
             }
-            // Others have to come to their turn as well.
+            // Let the others have their turn.
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -51,7 +51,7 @@ impl Told {
     }
 }
 
-/// Disables the key this often, and counts what comes after it, by all guards together.
+/// Disables the key this often, and returns how many later answers all guards gave.
 fn revoke(site: &Site, guards: &[Guard; 3], secret: &str, clients: usize, rounds: u32, requests: u64) -> u64 {
     let told = Told::default();
     let (begun, mut counted) = (Instant::now(), 0);
@@ -67,7 +67,7 @@ fn revoke(site: &Site, guards: &[Guard; 3], secret: &str, clients: usize, rounds
         }
         let _over = Over(&told.is_over);
         for _ in 0..rounds {
-            // Their caches are warm.
+            // Now their caches are warm.
             Told::each_has(&told.allowed, 30);
             site.must("disable deploy");
             told.switched.fetch_add(1, SeqCst);
@@ -92,7 +92,7 @@ fn what_comes_after_disable_is_refused_on_every_host() {
     assert!(revoke(&site, &guards, &secret, 2, rounds, requests) >= 10_000);
 }
 
-/// An answer of the server that is on its way tells of the store as it was. Whoever asks meanwhile is not answered by it.
+/// A server answer already on its way reflects the old store. It must not answer requests that arrive meanwhile.
 #[test]
 #[ignore = "needs PostgreSQL, openssl, root and ip netns"]
 fn an_answer_that_was_on_its_way_is_not_for_those_who_asked_later() {
@@ -105,7 +105,7 @@ fn an_answer_that_was_on_its_way_is_not_for_those_who_asked_later() {
     let (mut rounds, mut old, wanted) = (0, 0, if is_full() { 50 } else { 5 });
     while old < wanted && rounds < 10 * wanted {
         rounds += 1;
-        // All of its connections are there and know the key.
+        // All its connections are open and know the key.
         eventually(|| {
             send_all(&mut others, &question);
             let told: Vec<_> = others.iter_mut().map(|wire| wire.answer(false).unwrap().status).collect();
@@ -114,13 +114,13 @@ fn an_answer_that_was_on_its_way_is_not_for_those_who_asked_later() {
         .unwrap_or_else(|| panic!("{}", guard.text()));
         relay.hold(true);
         first.send(&question);
-        // The server has answered by then, and nobody has heard it.
+        // The server has answered by then, but the answer is held back.
         thread::sleep(Duration::from_millis(30));
         site.must("disable deploy");
         send_all(&mut others, &question);
         thread::sleep(Duration::from_millis(30));
         relay.hold(false);
-        // The first one had asked before. Where it heard nothing for too long, it cannot tell.
+        // The first request came earlier. If it waited too long for the server, the guard cannot tell.
         old += u32::from(first.answer(false).unwrap().status == 200);
         for wire in &mut others {
             let answer = wire.answer(false).unwrap();
@@ -142,7 +142,7 @@ fn ask(guard: &Guard, secret: &str) -> Answer {
     Wire::to(&guard.address).ask(&question("default", secret))
 }
 
-/// A host that hears nothing of it says that it cannot tell, and learns of it before it says anything else.
+/// A host that is cut off says that it cannot tell, and learns of the change before it says anything else.
 #[test]
 #[ignore = "needs PostgreSQL, openssl, root and ip netns"]
 fn a_host_that_is_cut_off_allows_nothing_that_was_disabled_meanwhile() {

@@ -1,5 +1,5 @@
-//! A server that says nothing, or that nothing is heard of: every verb ends in its time, no guard says yes, and all are
-//! well again when it is.
+//! A server that stays silent or cannot be reached: every verb ends in time, no guard says yes, and everything recovers
+//! when the server does.
 
 use std::fs;
 use std::thread;
@@ -15,12 +15,12 @@ use crate::serve::{Guard, LONG, Wire, eventually, question};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long it waits for the answer to a statement.
 const STATEMENT: Duration = Duration::from_millis(10_500);
-/// The longest that a guard waits before it says that it cannot tell.
+/// The longest that a guard waits before it answers that it cannot tell.
 const ANSWER: Duration = Duration::from_secs(1);
-/// What a busy machine may add to each.
+/// What a busy machine may add to each of these.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// One line of each verb that needs the store. Of these, the last ones read a credential.
+/// One line for each verb that needs the store. The last ones read a credential.
 const VERBS: [&str; 24] = [
     "list",
     "show deploy",
@@ -48,16 +48,16 @@ const VERBS: [&str; 24] = [
     "verify",
 ];
 
-/// What can happen to a server, or to the way there.
+/// What can happen to a server, or to the network path to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Trouble {
-    /// It is stopped, and the system still takes connections for it.
+    /// It is stopped, but the system still accepts connections for it.
     Stopped,
-    /// What is sent to it goes nowhere.
+    /// Packets to it are lost.
     Lost,
     /// The cable is out.
     Cut,
-    /// It is gone: this is told at once.
+    /// It has exited: connections fail at once.
     Gone,
 }
 
@@ -81,7 +81,7 @@ impl Trouble {
     }
 }
 
-/// Every verb, all at once, on the first host: each ends with 6 before the deadline of a connection.
+/// Runs every verb at the same time on the first host: each exits with 6 within the connection deadline.
 fn every_verb_ends(site: &Site, trouble: Trouble, secret: &str) {
     thread::scope(|scope| {
         for verb in VERBS {
@@ -91,14 +91,14 @@ fn every_verb_ends(site: &Site, trouble: Trouble, secret: &str) {
                 let took = start.elapsed();
                 assert!(took < CONNECT + BUSY, "{trouble:?}, {verb}: {took:?}, {output}");
                 assert_eq!(output.code, 6, "{trouble:?}, {verb}: {output}");
-                // What to do next is said, and nothing was printed that somebody could take for an answer.
+                // It says what to do next, and prints nothing that could be taken for an answer.
                 assert!(output.stderr.contains("hint: ") && output.stdout.is_empty(), "{trouble:?}, {verb}: {output}");
             });
         }
     });
 }
 
-/// Asks a guard on several connections for this long. None of the answers is a yes, and each is there in its time.
+/// Asks a guard on several connections for this long. No answer is a yes, and each arrives in time.
 fn says_that_it_cannot_tell(guard: &Guard, trouble: Trouble, secret: &str, time: Duration) {
     let end = Instant::now() + time;
     let ask = || {
@@ -167,7 +167,7 @@ fn a_guard_says_that_it_cannot_tell_and_is_well_again() {
     for trouble in TROUBLES {
         is_well(&guard, &secret);
         trouble.begin(&mut server, &site, &[1]);
-        // Longer than a connection is tried, so that some ask while it is. One that is refused is tried again at once.
+        // Longer than a connection attempt takes, so that some ask during one. A refused attempt is repeated at once.
         let time = if trouble == Trouble::Gone { ANSWER } else { CONNECT + ANSWER };
         says_that_it_cannot_tell(&guard, trouble, &secret, time);
         trouble.end(&mut server, &site, &[1]);
@@ -175,7 +175,7 @@ fn a_guard_says_that_it_cannot_tell_and_is_well_again() {
     }
 }
 
-/// Each line is answered, with an error where it cannot be known, and the next one may be well again.
+/// Every line is answered, with an error if the answer cannot be known; the next line may work again.
 #[test]
 #[ignore = "needs PostgreSQL, openssl, root and ip netns"]
 fn a_batch_goes_on_when_the_server_does() {
@@ -188,7 +188,7 @@ fn a_batch_goes_on_when_the_server_does() {
         for _ in 0..2 {
             let start = Instant::now();
             let answer = batch.ask(&secret);
-            // A connection that was lost is made anew once for a line.
+            // A lost connection is reopened once per line.
             assert!(start.elapsed() < STATEMENT + CONNECT + BUSY, "{:?}: {answer}", start.elapsed());
             assert!(answer["error"].is_object() && answer["allowed"].is_null(), "{trouble:?}: {answer}");
         }
@@ -198,7 +198,7 @@ fn a_batch_goes_on_when_the_server_does() {
     }
 }
 
-/// In the middle of a change: its wait for an answer ends as well, and it says that nothing was changed.
+/// A server lost during a change: the wait for its answer also ends, and keyward says that nothing was changed.
 #[test]
 #[ignore = "needs PostgreSQL, openssl, root and ip netns"]
 fn a_change_that_is_under_way_ends_too() {
@@ -213,7 +213,7 @@ fn a_change_that_is_under_way_ends_too() {
         fs::write(site.path("go"), "").unwrap();
         let start = Instant::now();
         let output = change.join().unwrap();
-        // The wait for its turn, and the time to find nobody to ask about it.
+        // The wait for its turn, and the time to find that no server can be asked about the outcome.
         assert!(start.elapsed() < 2 * LONG + BUSY, "{:?}: {output}", start.elapsed());
         output
     });

@@ -1,4 +1,4 @@
-//! What was answered with 200 is counted, once, whatever becomes of the server meanwhile.
+//! Every 200 is counted exactly once, whatever happens to the server meanwhile.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::serve::{Guard, eventually, question};
 
 const HOSTS: usize = 4;
 
-/// What clients were told by all guards.
+/// What all guards answered.
 #[derive(Default)]
 struct Told {
     is_over: AtomicBool,
@@ -28,7 +28,7 @@ struct Told {
 }
 
 impl Told {
-    /// Asks a guard about these keys in turn, until it is over.
+    /// Asks a guard about these keys in turn until it is over.
     fn ask(&self, guard: &Guard, number: usize, keys: &[(String, String)]) {
         let (mut wire, mut counts) = (guard.connect(), BTreeMap::<&str, u64>::new());
         for (name, secret) in keys.iter().cycle() {
@@ -47,7 +47,7 @@ impl Told {
             if answer.is_none_or(|answer| answer.closes()) {
                 wire = guard.connect();
             }
-            // Others have to come to their turn as well.
+            // Give the others a turn.
             thread::sleep(Duration::from_millis(if is_allowed { 1 } else { 10 }));
         }
         let mut keys = self.keys.lock().unwrap();
@@ -56,7 +56,7 @@ impl Told {
         }
     }
 
-    /// Waits until every guard has allowed something since.
+    /// Waits until every guard has allowed another request.
     fn goes_on(&self) {
         let before: Vec<_> = self.allowed.iter().map(|count| count.load(SeqCst)).collect();
         let all = || self.allowed.iter().zip(&before).all(|(now, before)| now.load(SeqCst) > *before).then_some(());
@@ -88,14 +88,14 @@ fn what_is_answered_is_counted_once_while_the_server_is_killed() {
         let _over = Over(&told.is_over);
         for (number, guard) in guards.iter().enumerate() {
             let (told, keys) = (&told, &keys);
-            // Half of them all the same key, and half of them all keys.
+            // Half of them ask about the same key, half about all keys.
             scope.spawn(move || told.ask(guard, number, &keys[..1]));
             scope.spawn(move || told.ask(guard, number, keys));
         }
         for kill in 0..kills {
             told.goes_on();
             if kill % 2 == 0 {
-                // In the middle of a commit, which is made; the others wait for its rows.
+                // In the middle of a commit, which is made; the others wait for its row locks.
                 server.set("synchronous_standby_names = 'nobody'");
                 eventually(|| (unheard(&server) > 0).then_some(())).unwrap();
                 server.sql(OWNER, "ALTER SYSTEM RESET synchronous_standby_names");
@@ -107,7 +107,7 @@ fn what_is_answered_is_counted_once_while_the_server_is_killed() {
             thread::sleep(Duration::from_millis(random.next_u64() % 500));
             server.go_on();
         }
-        // For as long as every guard goes on.
+        // As long as every guard keeps answering.
         while told.allowed.iter().any(|count| count.load(SeqCst) < requests) {
             told.goes_on();
         }

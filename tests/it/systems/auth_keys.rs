@@ -22,7 +22,7 @@ fn the_story_of_an_auth_key() {
     story.end();
 }
 
-/// Whose bytes these are, and that a client encodes what a URL cannot hold.
+/// Checks which client sent the bytes, and that clients encode what a URL cannot hold.
 fn two_real_clients() {
     let requests = Call::get("/api/devices").query("filter", "Gerät & Ort = 1").by_each();
     for (request, agent) in requests.iter().zip(["user-agent: curl/", "user-agent: python-requests/"]) {
@@ -31,7 +31,7 @@ fn two_real_clients() {
     }
 }
 
-/// Header names match in any letter case: HTTP says so, and proxies rewrite them.
+/// Header names are case-insensitive: HTTP says so, and proxies rewrite them.
 fn headers(story: &Story, secret: &str) {
     for (header, presentation) in [
         ("x-auth-key", "x_auth_key"),
@@ -50,7 +50,7 @@ fn headers(story: &Story, secret: &str) {
     }
     let call = Call::get("/api/devices").header("x-auth-key", secret);
     assert_eq!(story.told_by_each("", &call), "x_auth_key: insecure_transport");
-    // A tool of the time before HTTP/1.1, and a request that writes.
+    // An HTTP/1.0 client, and a request that writes.
     let header = format!("x-auth-key: {secret}");
     for args in [vec!["--http1.0", "--header", &header], vec!["--data", "name=pump", "--header", &header]] {
         assert_eq!(story.verify(HTTPS, &curl("/api/devices", &args)).told(), "x_auth_key: allowed", "{}", args[0]);
@@ -63,19 +63,19 @@ fn headers(story: &Story, secret: &str) {
     assert_eq!(story.told_by_each(HTTPS, &call), "x_auth_key: malformed");
 }
 
-/// Possible, and discouraged: what stands in a URL stays in histories and access logs.
+/// Allowed but discouraged: URLs end up in histories and access logs.
 fn queries(story: &Story, secret: &str) {
     for (name, presentation) in [("_auth_key", "query_auth_key"), ("_api_auth", "query_api_auth")] {
         let allowed = format!("{presentation}: allowed (credential_in_query)");
         for call in [
             Call::get("/api/devices").query(name, secret),
             Call::get("/api/devices?page=2").query("filter", "Gerät & Ort = 1").query(name, secret),
-            // What a client has encoded is the value of another field, and no second credential.
+            // What the client has encoded is part of another field's value, not a second credential.
             Call::get("/api/devices").query("next", format!("/x?{name}=kw_other&y#{name}")).query(name, secret),
         ] {
             assert_eq!(story.told_by_each(HTTPS, &call), allowed);
         }
-        // By hand, as in the samples; with every character encoded; with a part that stays at home.
+        // By hand, as in the samples; with every character encoded; with a part that the client does not send.
         let encoded = secret.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
         for target in [
             format!("/api/devices?{name}={secret}&page=2"),
@@ -90,7 +90,7 @@ fn queries(story: &Story, secret: &str) {
         }
         let call = Call::get("/api/devices").query(name, secret);
         assert_eq!(story.told("", &call), format!("{presentation}: insecure_transport (credential_in_query)"));
-        // Fields of a query, unlike those of a head, are what they are to the letter.
+        // Query field names, unlike header names, must match exactly.
         for other in [name.to_uppercase(), name[1..].to_owned()] {
             let call = Call::get("/api/devices").query(&other, secret);
             assert_eq!(story.told_by_each(HTTPS, &call), "none: no_credential", "{other}");
@@ -102,7 +102,7 @@ fn queries(story: &Story, secret: &str) {
     assert!(said.stderr.contains("send it in a header"), "a person is told as well: {said}");
 }
 
-/// Which of two credentials counts would depend on who reads them.
+/// With two credentials, which one counts would depend on the reader.
 fn two_at_once(story: &Story, secret: &str) {
     let other = story.mint("create reports");
     let call = Call::get("/api/devices").header("x-auth-key", secret);
@@ -112,12 +112,12 @@ fn two_at_once(story: &Story, secret: &str) {
         call.clone().query("_auth_key", &other),
         Call::get("/api/devices").query("_auth_key", secret).query("_api_auth", &other),
         call.clone().login("admin", &other),
-        // Nor does a good one excuse one that is none.
+        // A valid credential does not excuse an invalid one.
         call.clone().header("x-api-key", "changeme"),
     ] {
         assert_eq!(story.told_by_each(HTTPS, &two), "none: ambiguous_credential");
     }
-    // The same one twice is one, by whatever ways it came; and an empty header is none.
+    // The same credential twice counts as one, however it was sent; an empty header counts as none.
     for same in [call.clone().header("x-api-key", secret), call.header("x-api-auth", "")] {
         assert_eq!(story.verify(HTTPS, &Client::Requests.sends(&same)).told(), "x_auth_key: allowed");
     }
@@ -140,7 +140,7 @@ fn a_store_without_queries(story: &Story, secret: &str) {
     }
     let call = Call::get("/api/devices").header("x-auth-key", secret);
     assert_eq!(story.told_by_each(HTTPS, &call), "x_auth_key: allowed");
-    // A header beside it does not take it out of the access log.
+    // A header as well does not remove it from the access log.
     let both = call.query("_auth_key", secret);
     assert_eq!(story.told_by_each(HTTPS, &both), "x_auth_key: no_credential (credential_in_query)");
     story.run_well("settings set query-credentials allow");
@@ -149,7 +149,7 @@ fn a_store_without_queries(story: &Story, secret: &str) {
     assert_eq!(story.told(HTTPS, &call), "query_auth_key: allowed (credential_in_query)");
 }
 
-/// It was in a URL, so it is in a log: a new secret, and then a look at who still sends the old one.
+/// It was in a URL, so it is in a log: rotate it, then see who still sends the old one.
 fn another_secret_and_the_end(story: &Story, secret: &str) {
     let new = story.mint("rotate monitoring --grace 1h");
     let (old, new) =

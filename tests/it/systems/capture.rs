@@ -13,10 +13,10 @@ use crate::harness::{Output, finish_with};
 /// The clients that the systems' own samples are written for.
 pub const CLIENTS: [Client; 2] = [Client::Curl, Client::Requests];
 
-/// Longer than any client here needs, and short enough for a test that fails.
+/// Longer than any client here needs, but short enough for a failing test.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a script that uses `requests` does with a call.
+/// How a script that uses `requests` makes a call.
 const SCRIPT: &str = r#"
 import json, sys, requests
 call = json.load(sys.stdin)
@@ -31,7 +31,7 @@ pub enum Client {
     Requests,
 }
 
-/// A request as its author thinks of it. What becomes of it on the wire is up to the client.
+/// A request as its author sees it. What goes over the wire is up to the client.
 #[derive(Clone)]
 pub struct Call {
     method: String,
@@ -78,7 +78,7 @@ impl Call {
 }
 
 impl Client {
-    /// Has this client send the request; returns the bytes of its head.
+    /// Sends the request with this client; returns the bytes of its head.
     pub fn sends(self, call: &Call) -> Vec<u8> {
         match self {
             Self::Curl => {
@@ -94,10 +94,10 @@ impl Client {
     }
 }
 
-/// A machine's own proxy would get the request instead of the listener.
+/// Without this, the machine's own proxy would get the request instead of the listener.
 pub const NO_PROXY: [(&str, &str); 2] = [("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")];
 
-/// Has curl send a request with these arguments; returns the bytes of its head.
+/// Runs curl with these arguments; returns the bytes of the request's head.
 pub fn curl(path: &str, args: &[&str]) -> Vec<u8> {
     capture(path, |url| {
         let mut curl = Command::new("curl");
@@ -124,8 +124,7 @@ fn curl_args(call: &Call) -> Vec<String> {
     args
 }
 
-/// The python that has `requests`: distributions install it for their own, which need not be the
-/// first on the path.
+/// The python that has `requests`: distributions install it for their own, which may not be first on the path.
 pub fn python() -> &'static str {
     static PYTHON: OnceLock<&str> = OnceLock::new();
     PYTHON.get_or_init(|| {
@@ -138,18 +137,18 @@ pub fn python() -> &'static str {
     })
 }
 
-/// Listens while `send` makes its request to the URL that it is given; returns the request's head.
+/// Listens while `send` makes its request to the given URL; returns the request's head.
 pub fn capture(path: &str, send: impl FnOnce(&str) -> Output) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}{path}", listener.local_addr().unwrap());
     let head = std::thread::spawn(move || answer(listener.accept().unwrap().0));
     let output = send(&url);
-    // A client that failed may never have connected: then there is nothing to wait for.
+    // A client that failed may never have connected, so there may be nothing to wait for.
     assert_eq!(output.code, 0, "the client failed: {output}");
     head.join().unwrap()
 }
 
-/// Reads the head of a request, and answers that all is well.
+/// Reads the head of a request, and answers with success.
 pub fn answer(mut connection: TcpStream) -> Vec<u8> {
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut head = vec![];

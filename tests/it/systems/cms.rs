@@ -1,4 +1,4 @@
-//! A CMS with organisation keys: a name, a role, and nobody hands out more than they have.
+//! A CMS with organisation keys: a name, a role, and no one grants more than they have.
 
 use serde_json::json;
 
@@ -49,7 +49,7 @@ fn who_may_create_what(story: &Story) {
     let owned = json!({"owner": "emil", "created_by": "emil", "role": "editor"});
     assert_fields(&story.key("emil-editor"), owned);
     story.refused("create x --role author", "not_found");
-    // Nor can a role be made to suit.
+    // Nor can a role be changed to fit.
     story.refused("role edit contributor --rank 30 --as cora", "not_permitted");
     story.refused("user edit emil --role admin --as emil", "not_permitted");
     story.refused("role create owner --rank 40 --as olga", "role_ceiling");
@@ -80,7 +80,7 @@ fn roles_at_work(story: &Story, secret: &str) {
     story.run_well("delete roleless --yes");
 }
 
-/// What one may not make, one may not make out of something else either, nor get at, nor take away.
+/// A key that users may not create, they may not copy, edit into being, rotate or delete either.
 fn the_ceiling_everywhere(story: &Story) {
     let publisher = story.mint("create publisher --role admin --as olga");
     let draft = story.mint("create draft-bot --role contributor --as cora");
@@ -91,7 +91,7 @@ fn the_ceiling_everywhere(story: &Story) {
         "edit publisher --role contributor",
         "edit publisher --owner cora",
         "duplicate publisher mine",
-        // A lower role would not take away what else the higher key may do.
+        // A lower role would not remove the higher key's other rights.
         "duplicate publisher mine --role contributor",
         "duplicate draft-bot mine --role admin",
         "rotate publisher",
@@ -106,7 +106,7 @@ fn the_ceiling_everywhere(story: &Story) {
     for line in ["edit draft-bot --name x", "rotate draft-bot", "disable draft-bot", "delete draft-bot --yes"] {
         story.refused(&format!("{line} --as vera"), "not_permitted");
     }
-    // Up to the ceiling everything works. A copy keeps everything but what is named.
+    // Up to the ceiling, everything works. A copy keeps every setting that is not named.
     let copy = story.mint("duplicate website-frontend copy --role contributor --as emil");
     assert_eq!(story.told(&format!("{HTTPS} --role editor"), &bearer(&copy)), "bearer: role_too_low");
     story.run_well("delete copy --yes --as emil");
@@ -123,7 +123,7 @@ fn the_ceiling_everywhere(story: &Story) {
     assert_eq!(story.told(HTTPS, &bearer(&rotated)), "bearer: not_genuine");
 }
 
-/// A key never does more than its owner may do at present, and comes back with them.
+/// A key never does more than its owner currently may, and regains its rights with them.
 fn an_owner_who_falls(story: &Story, secret: &str) {
     let request = bearer(secret).by_curl();
     let effective = |flags: &str| {
@@ -141,21 +141,21 @@ fn an_owner_who_falls(story: &Story, secret: &str) {
     story.run_well("user edit emil --role admin");
     assert_eq!(effective("--role editor"), "editor allowed");
     assert_eq!(effective("--role admin"), "editor role_too_low");
-    // A role that is itself moved takes everybody in it along.
+    // Moving a role moves everyone in it.
     story.run_well("role edit editor --rank 12");
     assert_eq!(effective("--role contributor"), "editor role_too_low");
     story.run_well("role edit editor --rank 20");
     story.run_well("user edit emil --role editor");
 }
 
-/// Nobody can look a key up again; one that is lost or leaked is replaced at once.
+/// No one can look a key up again; a lost or leaked one is replaced at once.
 fn lost_and_leaked(story: &Story, secret: &str) -> String {
     story.run_well("edit website-frontend --name website --as emil");
     story.refused("show website-frontend", "not_found");
     assert_eq!(story.told_by_each(HTTPS, &bearer(secret)), "bearer: allowed", "the name is only a name");
     assert_eq!(story.told(HTTPS, &bearer(&format!("website:{secret}"))), "bearer_named: allowed");
     assert_eq!(story.told(HTTPS, &bearer(&format!("website-frontend:{secret}"))), "bearer_named: not_genuine");
-    // None of these says it: the story would notice.
+    // None of these prints the secret: the story would notice.
     for line in ["show website", "show website --json", "list", "list --json", "history website", "history --json"] {
         story.run_well(line);
     }

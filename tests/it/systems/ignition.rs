@@ -16,7 +16,7 @@ fn bearer(credential: &str) -> Call {
     Call::get("/data/api/v1/projects").header("Authorization", format!("Bearer {credential}"))
 }
 
-/// Fills in the form in a terminal; returns the secret that the screen shows, with the screen.
+/// Fills in the form in a terminal; returns the screen, and the secret that it shows.
 fn form(story: &Story, line: &str) -> (Screen, String) {
     let screen = Screen::start(&story.sandbox.store(), line, 100);
     screen.wait_for("I have stored it");
@@ -83,7 +83,7 @@ fn use_by_clients(story: &Story, secret: &str) {
         ("X-Ignition-API-Token", named.clone(), "x_ignition_api_token: allowed"),
         ("x-ignition-api-token", named.clone(), "x_ignition_api_token: allowed"),
         ("X-IGNITION-API-TOKEN", named.clone(), "x_ignition_api_token: allowed"),
-        // The older header has always carried the name; without it, this is something else.
+        // The older header has always carried the name; without a name, it is malformed.
         ("X-Ignition-API-Token", secret.to_owned(), "none: malformed"),
     ] {
         let call = Call::get("/data/api/v1/projects").header(header, value);
@@ -109,7 +109,7 @@ fn use_by_clients(story: &Story, secret: &str) {
     assert_eq!(story.key("scada")["use_count"], 0);
 }
 
-/// Holding a level includes every level above it, and nothing beside it or below.
+/// Holding a level includes every level above it, and none beside or below it.
 fn security_levels(story: &Story, secret: &str) {
     let request = bearer(&format!("historian:{secret}")).by_curl();
     for (level, reason) in [
@@ -127,7 +127,7 @@ fn security_levels(story: &Story, secret: &str) {
     }
 }
 
-/// "Require secure connections" is on by default. Who ends TLS in front of the gateway says so.
+/// "Require secure connections" is on by default. A proxy that terminates TLS in front of the gateway says so.
 fn plain_http(story: &Story, secret: &str) {
     let call = bearer(&format!("historian:{secret}"));
     assert_eq!(story.told_by_each("", &call), "bearer_named: insecure_transport");
@@ -145,7 +145,7 @@ fn plain_http(story: &Story, secret: &str) {
     assert_eq!(story.told("", &call), "bearer_named: insecure_transport");
 }
 
-/// The list shows name, description and creation date; an edit leaves the key itself alone.
+/// The list shows name, description and creation date; an edit does not change the key's secret.
 fn list_and_edit(story: &Story, secret: &str) {
     let table = story.run_well("list").stdout;
     let heading = table.lines().next().unwrap();
@@ -165,7 +165,7 @@ fn list_and_edit(story: &Story, secret: &str) {
     assert_eq!(story.told(&flags, &call), "x_ignition_api_token: level_missing");
 }
 
-/// "Duplicate as New Key": all settings, another name, and a secret of its own.
+/// "Duplicate as New Key": all settings, a different name, and a secret of its own.
 fn duplicate_as_new_key(story: &Story, secret: &str) {
     let said = story.refused("duplicate historian scada", "name_taken");
     assert!(said.contains("scada"), "{said}");

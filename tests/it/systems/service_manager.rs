@@ -1,4 +1,4 @@
-//! A service manager: REST API keys in groups, for a tenant and for addresses.
+//! A service manager: REST API keys in groups, limited to a tenant and to addresses.
 
 use base64::Engine as _;
 use serde_json::json;
@@ -30,7 +30,7 @@ fn the_story_of_keys_in_groups() {
     story.end();
 }
 
-/// A group is made before its first key; the rest of the form has its defaults.
+/// A group is created before its first key; the rest of the form keeps its defaults.
 fn group_and_key(story: &Story) -> String {
     let create = "create import --group integrations --as dana --owner robot --role editor --disabled \
                   --description 'imports incidents' --allow-ip 192.0.2.0/24 --allow-ip 2001:db8:7::/48";
@@ -51,7 +51,7 @@ fn group_and_key(story: &Story) -> String {
     assert_eq!(story.listed("--group integrations"), "import");
     assert_eq!(story.json("group show integrations")["keys"], 1);
 
-    // The reference id is made by keyward, and names the key wherever its name does.
+    // keyward makes the reference id, which works wherever the name does.
     let call = rest_api_key(&secret);
     let context = "--transport https --tenant north --ip 192.0.2.7";
     assert_eq!(story.told_by_each(context, &call), "rest_api_key: key_disabled");
@@ -72,7 +72,7 @@ fn authorization(story: &Story, secret: &str) {
     assert_eq!(story.told_by_each(context, &bare), "none: malformed");
 }
 
-/// "Not authorized": the answer names everything that is wrong, and says what to do about it.
+/// "Not authorized": the answer names everything that is wrong, and how to fix it.
 fn not_authorized(story: &Story, secret: &str) {
     let call = rest_api_key(secret);
     for (context, reasons) in [
@@ -101,13 +101,13 @@ fn not_authorized(story: &Story, secret: &str) {
     }
 }
 
-/// The address that counts is the one that the proxy in front saw, and only where there is one.
+/// The address that counts is the one the front proxy saw, and only if there is a proxy.
 fn behind_a_proxy(story: &Story, secret: &str) {
     for (from, proto, reasons) in [
         ("192.0.2.7", "https", "allowed"),
         ("2001:db8:7::1", "https", "allowed"),
         ("203.0.113.9", "https", "ip_not_allowed"),
-        // A client wrote the first hop itself.
+        // The client wrote the first hop itself.
         ("192.0.2.7, 203.0.113.9", "https", "ip_not_allowed"),
         ("203.0.113.9, 192.0.2.7", "https", "allowed"),
         ("192.0.2.7", "http", "insecure_transport"),
@@ -138,11 +138,11 @@ fn questions_and_answers(story: &Story, secret: &str) {
     let by_hand = incidents().header("authorization", format!("bASIC {encoded}"));
     assert_eq!(story.told_by_each(context, &by_hand), "basic: allowed");
     for (user, password) in [("admin", "password"), ("import", &secret[..40])] {
-        // A password of somebody else's, or too little of a key to be one.
+        // Someone else's password, or too little of a key to be one.
         assert_eq!(story.told_by_each(context, &incidents().login(user, password)), "none: no_credential", "{user}");
     }
 
-    // Every client has a key of its own, so its calls can be told from everybody else's.
+    // Every client has its own key, so its calls can be told apart.
     let other = story.mint("create export --group integrations --as dana");
     for two in [
         incidents().login(secret, &other),
@@ -162,7 +162,7 @@ fn questions_and_answers(story: &Story, secret: &str) {
     assert_eq!(story.listed("--sort used --limit 1 --reverse").split(' ').count(), 1);
 }
 
-/// Within its group, a key is edited without its clients noticing.
+/// Within its group, a key can be edited without its clients noticing.
 fn edits(story: &Story, secret: &str) {
     let call = rest_api_key(secret);
     story.run_well("edit import --add-allow-ip 203.0.113.9 --remove-allow-ip 192.0.2.0/24 --description moved");
@@ -183,7 +183,7 @@ fn edits(story: &Story, secret: &str) {
     story.refused("list --group integrations", "not_found");
     assert_eq!(story.listed("--group partners"), "export import");
 
-    // In Role: never more than the user on whose behalf it acts may do by now.
+    // In Role: never more than the user it acts for may do now.
     let context = "--transport https --tenant south-east --role editor";
     assert_eq!(story.told(context, &call), "rest_api_key: allowed");
     story.run_well("user edit robot --role viewer");

@@ -1,18 +1,18 @@
-//! A service provider's console: keys that belong to the user of a company, and live as long.
+//! A service provider's console: keys that belong to a company's user, and live as long as the user.
 
 use serde_json::{Value, json};
 
 use super::capture::Call;
 use super::story::{Story, assert_fields, text};
 
-/// The console's API is asked over TLS, for the data of one company.
+/// The console's API is called over TLS, for one company's data.
 const CONTEXT: &str = "--transport https --tenant initech";
 
 fn bearer(method: &str, secret: &str) -> Call {
     Call::new(method, "/api/v2/identities").header("Authorization", format!("Bearer {secret}"))
 }
 
-/// Mints a key as the console's API answers: as one document. Returns the document and the secret.
+/// Mints a key as the console's API does, with one document. Returns the document and the secret.
 fn identity(story: &Story, line: &str) -> (Value, String) {
     let document = story.json(&format!("create {line}"));
     let secret = story.note_secret(text(&document["secret"]));
@@ -44,7 +44,7 @@ struct Secrets {
     other: String,
 }
 
-/// The answer to creation tells all that the console tells, and the key itself this one time.
+/// The answer to creation contains everything the console shows, and the key itself this once.
 fn creation(story: &Story) -> Secrets {
     let line = "reader --as peter@initech.example --description 'nightly report' --scope rest,ui --read-only";
     let (document, reader) = identity(story, line);
@@ -88,7 +88,7 @@ fn scopes(story: &Story, secrets: &Secrets) {
     assert_eq!(story.told(&format!("{CONTEXT} --scope rest"), &bearer("GET", &secrets.other)), "bearer: allowed");
 }
 
-/// The method is that of the request line, and no header makes another of it.
+/// The method is the one in the request line; no header overrides it.
 fn read_only_access(story: &Story, secrets: &Secrets) {
     for (method, reason) in [
         ("GET", "allowed"),
@@ -111,7 +111,7 @@ fn read_only_access(story: &Story, secrets: &Secrets) {
     assert_eq!(story.told(CONTEXT, &bearer("POST", &secrets.reader)), "bearer: method_not_allowed");
 }
 
-/// A key can be stopped for a while; so can all keys of a user, at once.
+/// A key can be stopped for a while; so can all of a user's keys at once.
 fn temporary_stops(story: &Story, secrets: &Secrets) {
     let calls = [&secrets.reader, &secrets.writer, &secrets.other].map(|secret| bearer("GET", secret));
     let assert_told = |reasons: [&str; 3]| {
@@ -137,14 +137,14 @@ fn temporary_stops(story: &Story, secrets: &Secrets) {
     let said = story.run("verify --tenant initech --no-record", secrets.reader.as_bytes());
     assert!(said.stdout.contains("keyward user enable peter@initech.example"), "{said}");
 
-    // Neither stop ends the other.
+    // Ending one stop does not end the other.
     story.run_well("user enable peter@initech.example");
     assert_told(["allowed", "key_disabled", "allowed"]);
     story.run_well("enable writer");
     assert_told(["allowed", "allowed", "allowed"]);
 }
 
-/// A company's keys work for its own data, whatever it is called.
+/// A company's keys work for its own data, whatever the company is called.
 fn the_company(story: &Story, secrets: &Secrets) {
     let call = bearer("GET", &secrets.reader);
     assert_eq!(story.told_by_each("--transport https --tenant hooli", &call), "bearer: tenant_mismatch");
@@ -162,7 +162,7 @@ fn the_company(story: &Story, secrets: &Secrets) {
     story.run_well("tenant edit initrode --name initech");
 }
 
-/// What is deleted is gone for good: a key; a user with all keys; never a user without a question.
+/// Deletion is permanent: of a key; of a user with all keys; never of a user without confirmation.
 fn permanent_stops(story: &Story, secrets: &Secrets) {
     let [reader, writer, other] =
         [&secrets.reader, &secrets.writer, &secrets.other].map(|secret| bearer("GET", secret));
@@ -180,7 +180,7 @@ fn permanent_stops(story: &Story, secrets: &Secrets) {
         assert_eq!(story.told_by_each(CONTEXT, call), "bearer: not_genuine");
     }
     assert_eq!((story.listed(""), story.told_by_each(CONTEXT, &other)), ("other".into(), "bearer: allowed".into()));
-    // Someone of the same name, later, gets none of it back.
+    // A later user of the same name gets none of it back.
     story.run_well("user create peter@initrode.example --role editor --tenant initech");
     assert_eq!(story.told(CONTEXT, &reader), "bearer: not_genuine");
     let history = story.run_well("history reader").stdout;

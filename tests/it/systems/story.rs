@@ -1,5 +1,5 @@
-//! Tells a system's story with the real binary, and watches over what must hold in each of them:
-//! no secret is ever said again, no refused change changes anything, and every use is counted.
+//! Tells a system's story with the real binary and checks what must hold in each of them: no secret is ever printed
+//! again, no refused change changes anything, and every use is counted.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::capture::Call;
 use crate::harness::{Output, Sandbox, binary, finish_with};
 
-/// A store and its past.
+/// A store and its history.
 pub struct Story {
     pub sandbox: Sandbox,
     secrets: RefCell<Vec<String>>,
@@ -25,7 +25,7 @@ impl Story {
         Self { sandbox: Sandbox::new(), secrets: RefCell::default(), uses: RefCell::default() }
     }
 
-    /// Runs a command, in which single quotes keep words together, whatever comes of it.
+    /// Runs a command and accepts any result. Single quotes keep words together.
     pub fn run(&self, line: &str, input: &[u8]) -> Output {
         let output = finish_with(&mut binary(&self.sandbox.store(), &arguments(line)), input);
         let said = format!("{}{}", output.stdout, output.stderr);
@@ -42,25 +42,25 @@ impl Story {
         output
     }
 
-    /// The document of a command that succeeds.
+    /// The JSON document from a command that succeeds.
     pub fn json(&self, line: &str) -> Value {
         self.run_well(&format!("{line} --json")).json()
     }
 
-    /// The secret of a command that mints one, and prints it alone.
+    /// The secret from a command that mints one and prints nothing else.
     pub fn mint(&self, line: &str) -> String {
         let secret = self.run_well(line).stdout;
         self.note_secret(secret.strip_suffix('\n').unwrap_or(&secret))
     }
 
-    /// From now on, nobody may say this secret again.
+    /// From now on, no output may contain this secret.
     pub fn note_secret(&self, secret: &str) -> String {
         assert!(!random_part(secret).is_empty());
         self.secrets.borrow_mut().push(secret.to_owned());
         secret.to_owned()
     }
 
-    /// Runs a command that is refused with this code, and changes nothing. Returns what it says.
+    /// Runs a command that is refused with this code and changes nothing. Returns the message.
     pub fn refused(&self, line: &str, code: &str) -> String {
         let before = self.json("history");
         let output = self.run(&format!("{line} --json"), b"");
@@ -72,7 +72,7 @@ impl Story {
         error["message"].as_str().unwrap().to_owned()
     }
 
-    /// What is known about a key; that includes how often it was used.
+    /// Everything known about a key, including how often it was used.
     pub fn key(&self, name: &str) -> Value {
         let key = self.json(&format!("show {name}"));
         let uses = self.uses.borrow().get(text(&key["id"])).copied().unwrap_or_default();
@@ -94,7 +94,7 @@ impl Story {
         };
         assert_eq!((allowed, status), (&expected.0.into(), &expected.1.into()), "{output}");
         assert_eq!(verdict.reasons().split(' ').next(), Some(reason), "{output}");
-        // Who is not who they say they are learns nothing about the key.
+        // A caller without a genuine credential learns nothing about the key.
         let key = &verdict.0["key"];
         let is_anonymous = matches!(reason, "no_credential" | "ambiguous_credential" | "malformed" | "not_genuine");
         assert_eq!(key.is_null(), is_anonymous, "{output}");
@@ -104,25 +104,24 @@ impl Story {
         verdict
     }
 
-    /// The same in brief, for a request that curl sends.
+    /// A short form of the same, for a request from curl.
     pub fn told(&self, flags: &str, call: &Call) -> String {
         self.verify(flags, &call.by_curl()).told()
     }
 
-    /// The same for a request that both clients send, and about which the verdict is the same.
+    /// The same for a request that both clients send and that must get the same verdict.
     pub fn told_by_each(&self, flags: &str, call: &Call) -> String {
         let [one, other] = call.by_each().map(|request| self.verify(flags, &request).told());
         assert_eq!(one, other, "curl and requests");
         one
     }
 
-    /// The names of the keys that a list shows.
+    /// The names of the listed keys.
     pub fn listed(&self, filters: &str) -> String {
         self.run_well(&format!("list -q {filters}")).stdout.lines().collect::<Vec<_>>().join(" ")
     }
 
-    /// Looks into the file: every secret that is still good for anything is there as a hash, and no
-    /// secret in any other form.
+    /// Checks the file: every usable secret is stored as a hash, and no secret in any other form.
     pub fn end(self) {
         let connection = rusqlite::Connection::open(self.sandbox.store()).unwrap();
         let mut statement = connection.prepare("SELECT hash FROM secret").unwrap();
@@ -140,7 +139,7 @@ impl Story {
 }
 
 impl Verdict {
-    /// All failing checks, or that the request is allowed.
+    /// All failing checks, or `allowed`.
     pub fn reasons(&self) -> String {
         let checks = self.0["checks"].as_array().unwrap().iter();
         let failing: Vec<_> =
@@ -161,19 +160,19 @@ impl Verdict {
     }
 }
 
-/// The text of a JSON value that is one.
+/// The text of a JSON string.
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-/// Asserts what some fields of an object are.
+/// Asserts the values of some fields of an object.
 pub fn assert_fields(object: &Value, expected: Value) {
     for (field, value) in expected.as_object().unwrap() {
         assert_eq!(object.get(field), Some(value), "{field}");
     }
 }
 
-/// Splits a command line at white space; what stands between single quotes stays in one piece.
+/// Splits a command line at white space; text in single quotes stays in one piece.
 fn arguments(line: &str) -> Vec<String> {
     let mut arguments = vec![];
     for (place, part) in line.split('\'').enumerate() {
@@ -186,7 +185,7 @@ fn arguments(line: &str) -> Vec<String> {
     arguments
 }
 
-/// The part of a secret that is secret: prefix and id stand before it, the checksum is its last part.
+/// The random part of a secret: without the prefix, the id and the checksum.
 fn random_part(secret: &str) -> &str {
     let random = secret.rsplit('_').next().unwrap_or_default();
     assert_eq!(random.len(), 49, "this is no secret");

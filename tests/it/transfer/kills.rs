@@ -1,7 +1,6 @@
-//! A move is killed at any moment, and finished by the same command.
+//! A move can be killed at any moment; the same command finishes it.
 //!
-//! The kills come at random moments, spread over the time that a move takes when it is left alone. `KEYWARD_KILLS` says
-//! how many.
+//! The kills come at random moments, spread over the time an undisturbed move takes. `KEYWARD_KILLS` says how many.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
@@ -49,13 +48,13 @@ fn a_move_that_is_killed_is_finished_by_the_same_command() {
             sleep(taken.mul_f64(f64::from(random.next_u32()) / f64::from(u32::MAX)));
             moving.kill().unwrap();
             let ended = moving.wait().unwrap();
-            // It was done: the machine has less to do than it had at first.
+            // It finished before the kill: the machine is less busy than at first.
             if ended.signal().is_none() {
                 *taken = begun.elapsed().min(*taken);
             }
             ended
         };
-        // Who is killed leaves a lock behind until the server has noticed.
+        // A killed client's lock stays until the server notices.
         let is_there = wait_for_the_server(&scene, from, to);
         if ended.signal().is_some() {
             let is_marked = scene.refused_or_made(from);
@@ -70,7 +69,7 @@ fn a_move_that_is_killed_is_finished_by_the_same_command() {
         let copy = scene.file(&format!("copy-{round}.db"));
         scene.done(to, &format!("store copy --to {copy}"));
         let mut now = rows(&copy);
-        // The probe told of itself.
+        // The probe left rows in the history.
         now.get_mut("history").unwrap().truncate(was["history"].len());
         now.insert("last_row".to_owned(), was["last_row"].clone());
         assert!(now == was, "round {round}");
@@ -82,7 +81,7 @@ fn a_move_that_is_killed_is_finished_by_the_same_command() {
     assert!(struck.iter().sum::<u32>() > kills / 4, "{struck:?}");
 }
 
-/// Whoever is killed between the commit of the target and the last mark of the source leaves this.
+/// What a kill between the target's commit and the source's last mark leaves.
 #[test]
 #[ignore = "needs postgresql"]
 fn a_move_that_was_committed_is_only_marked() {
@@ -100,7 +99,7 @@ fn a_move_that_was_committed_is_only_marked() {
         let output = scene.run(from, "create x --json");
         assert!(output.error()["message"].as_str().unwrap().contains("is being moved"), "{output}");
         assert!(output.error()["hint"].as_str().unwrap().contains("keyward store move --to"), "{output}");
-        // The target is used already.
+        // The target is already in use.
         scene.done(to, "create meanwhile");
         assert_eq!(scene.refused(from, &format!("store move --to {}", scene.file("elsewhere.db"))), "store_moved");
         let told = scene.told(to);
@@ -110,13 +109,13 @@ fn a_move_that_was_committed_is_only_marked() {
         assert!(output.error()["message"].as_str().unwrap().contains("was moved"), "{output}");
         scene.done(to, "delete meanwhile --yes");
     }
-    // The target cannot be reached: the mark of an earlier run stays, and that of this one goes.
+    // The target cannot be reached: an earlier run's mark stays, and this run's goes.
     let there = scene.url("s").replace("/keyward?", "/nowhere?");
     assert_eq!(scene.refused(&file, &format!("store move --to {there}")), "store_unwritable");
     scene.done(&file, "create goes-on");
 }
 
-/// Whether the store is at the target, when nothing of who was killed is left.
+/// Waits until the killed client is gone, and returns whether the store is at the target.
 fn wait_for_the_server(scene: &Scene, from: &str, to: &str) -> bool {
     let others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' \
                   AND datname = 'keyward' AND pid <> pg_backend_pid()";
@@ -126,7 +125,7 @@ fn wait_for_the_server(scene: &Scene, from: &str, to: &str) -> bool {
         }
         sleep(Duration::from_millis(50));
     }
-    // An empty store on a server has no keys; a file that was left behind is marked.
+    // An empty store on a server has no keys; a file left behind is marked.
     let keys = |store: &str| scene.run(store, "list -q").stdout.lines().count();
     assert!(keys(from) > 0);
     let newest =
@@ -135,7 +134,7 @@ fn wait_for_the_server(scene: &Scene, from: &str, to: &str) -> bool {
 }
 
 impl Scene {
-    /// Whether the store refuses a key because it is elsewhere or on its way. Else the key is made.
+    /// Whether the store refuses a key because it has moved or is moving. Otherwise, the key is created.
     fn refused_or_made(&self, store: &str) -> bool {
         let output = self.run(store, "create probe --json");
         assert!(output.code == 0 || output.error()["code"] == "store_moved", "{output}");

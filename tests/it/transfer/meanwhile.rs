@@ -1,4 +1,4 @@
-//! Others work with a store that is moved.
+//! Other processes use a store while it is moved.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::harness::{Output, Over, binary, finish, finish_with, words};
 
 const KEYS: u32 = 2_000;
 
-/// Two make keys and one uses one of them, while the store is moved. What was told as done is there.
+/// Two processes make keys and one uses a key while the store is moved. Everything reported as done is there.
 fn move_below_writers(scene: &Scene, from: &str, to: &str, secret: &str) {
     let (is_over, works) = (AtomicBool::new(false), [const { AtomicBool::new(false) }; 3]);
     let keyward = |line: &str| binary(Path::new(from), &words(line));
@@ -62,7 +62,7 @@ fn move_below_writers(scene: &Scene, from: &str, to: &str, secret: &str) {
         }
         let moved = finish(&mut keyward(&format!("store move --to {to}")));
         assert_eq!(moved.code, 0, "{moved}");
-        // Everybody notices.
+        // Every process notices.
         let made: Vec<_> = makers.into_iter().map(|maker| maker.join().unwrap()).collect();
         (made.concat_all(), user.join().unwrap())
     });
@@ -94,7 +94,7 @@ impl<T: Ord> ConcatAll<T> for Vec<BTreeSet<T>> {
     }
 }
 
-/// What is refused meanwhile says why, and the first of those who are refused because the store is elsewhere ends it.
+/// A refusal during the move says why; the first process refused because the store has moved ends the run.
 fn check_end(output: &Output, is_over: &AtomicBool) {
     if output.code == 0 {
         return;
@@ -121,8 +121,8 @@ fn who_writes_meanwhile_loses_nothing() {
     move_below_writers(&scene, &url, &file, &secrets[0]);
 }
 
-/// On a server, uses are counted without the lock of the store. One that is being counted when the store is marked is
-/// waited for and taken along; one that comes later is refused, and not counted in the former place.
+/// On a server, uses are counted without locking the store. A use being counted when the store is marked is waited for
+/// and moved; a later one is refused, and not counted in the old place.
 #[test]
 #[ignore = "needs postgresql"]
 fn a_use_is_counted_before_a_move_or_refused() {
@@ -166,7 +166,7 @@ fn a_use_is_counted_before_a_move_or_refused() {
     assert_eq!(use_count(&scene, &again), before);
 }
 
-/// A service that has the store open refuses at the next question, and goes on when the store has come back.
+/// A service with the store open refuses from the next request on, and continues when the store is back.
 #[test]
 #[ignore = "needs postgresql"]
 fn a_gate_refuses_what_was_moved_and_goes_on_when_it_is_back() {
@@ -207,7 +207,7 @@ fn a_gate_refuses_what_was_moved_and_goes_on_when_it_is_back() {
     ));
 }
 
-/// A server that is gone in the middle of it leaves the target empty and the file as it was.
+/// A server lost midway leaves the target empty and the file unchanged.
 #[test]
 #[ignore = "needs postgresql"]
 fn a_server_that_is_lost_in_the_middle_takes_nothing() {
@@ -217,7 +217,7 @@ fn a_server_that_is_lost_in_the_middle_takes_nothing() {
     let mut command = binary(Path::new(&file), &words(&format!("store move --to {url} --json")));
     let (ended, was_struck) = thread::scope(|scope| {
         let moving = scope.spawn(|| finish(&mut command));
-        // As soon as rows of keys are on their way.
+        // As soon as key rows are being copied.
         let strike = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                       WHERE query LIKE 'COPY %' AND query NOT LIKE 'COPY setting%' AND pid <> pg_backend_pid()";
         let mut was_struck = false;

@@ -34,7 +34,7 @@ impl Scene {
         Self { sandbox: Sandbox::empty(), server: Server::start() }
     }
 
-    /// A schema of this name, as a command line names the store in it. There is none yet.
+    /// The URL of the store in the schema of this name, which does not exist yet.
     fn url(&self, schema: &str) -> String {
         format!("postgres://{}@{}/keyward?schema={schema}", server::OWNER, self.server.socket_host())
     }
@@ -51,26 +51,26 @@ impl Scene {
     }
 
     fn run(&self, store: &str, line: &str) -> Output {
-        // A host whose clock is off changes nothing on a server.
+        // A wrong clock on the host changes nothing on a server.
         self.sandbox.set_clock(jiff::Timestamp::now());
         self.sandbox.run_args(&[vec!["--store".to_owned(), store.to_owned()], words(line)].concat(), b"")
     }
 
-    /// Runs it to a good end, and returns what it prints.
+    /// Runs it, expects success, and returns what it prints.
     fn done(&self, store: &str, line: &str) -> String {
         let output = self.run(store, line);
         assert_eq!(output.code, 0, "{line}: {output}");
         output.stdout
     }
 
-    /// Runs it to a bad end, and returns the code of the error.
+    /// Runs it, expects failure, and returns the code of the error.
     fn refused(&self, store: &str, line: &str) -> String {
         let output = self.run(store, &format!("{line} --json"));
         assert_ne!(output.code, 0, "{line}: {output}");
         output.error()["code"].as_str().unwrap().to_owned()
     }
 
-    /// What the store tells of all that is in it.
+    /// Everything that the store reports about its contents.
     fn told(&self, store: &str) -> BTreeMap<&'static str, Json> {
         let lines = [
             "list --json",
@@ -94,7 +94,7 @@ impl Scene {
             .collect()
     }
 
-    /// How the credentials are answered, by what is printed about each, without what is counted meanwhile.
+    /// The reason and the key printed for each credential, without counting these uses.
     fn answers(&self, store: &str, secrets: &[String]) -> Vec<(String, String)> {
         let args = [vec!["--store".to_owned(), store.to_owned()], words("verify --batch --no-record")].concat();
         let questions: Vec<_> = secrets.iter().map(|secret| format!("{{\"credential\":\"{secret}\"}}\n")).collect();
@@ -109,7 +109,7 @@ impl Scene {
     }
 }
 
-/// A store in a file with everything in it, and `keys` keys more. Returns the secrets of all.
+/// A store in a file with everything in it, and `keys` more keys. Returns all secrets.
 fn full_store(scene: &Scene, path: &str, keys: u32) -> Vec<String> {
     let now = jiff::Timestamp::now();
     let mut store = Store::create(Path::new(path), now).unwrap();
@@ -154,7 +154,7 @@ fn full_store(scene: &Scene, path: &str, keys: u32) -> Vec<String> {
             [vec!["--store".to_owned(), path.to_owned()], words("verify --ip 10.0.0.1 --tenant north -q")].concat();
         assert_eq!(scene.sandbox.run_args(&args, secrets[1].as_bytes()).code, 0);
     }
-    // Made up: what other systems made, in each of the three forms.
+    // Made-up secrets of other systems, in each of the three forms.
     let text = ["imported-one-9f8c1b7e42", "imported:two,3e5a77c0d1", "imported-three-b7d2904c"];
     let hex = to_hex(&sha256(text[1]));
     let third = ImportedText::new(text[2].to_owned().into()).unwrap();
@@ -172,8 +172,8 @@ fn full_store(scene: &Scene, path: &str, keys: u32) -> Vec<String> {
     secrets
 }
 
-/// Makes keys without a command line for each, and uses half of them. Some secrets are announced, one is staged, and a name
-/// is reserved.
+/// Makes keys without running a command for each, and uses half of them. Some secrets are announced, one is staged, and
+/// a name is reserved.
 fn many_keys(path: &str, now: jiff::Timestamp, keys: u32) -> Vec<String> {
     let mut store = Store::open(Path::new(path)).unwrap();
     let made = |number: u32, kind: u8| {
@@ -218,7 +218,7 @@ fn many_keys(path: &str, now: jiff::Timestamp, keys: u32) -> Vec<String> {
     plain
 }
 
-/// Every row of every table of a file that is copied, by the name of the table.
+/// All rows of the copied tables of a file, by table name.
 fn rows(path: &str) -> BTreeMap<String, Vec<Vec<Value>>> {
     let conn = Connection::open(path).unwrap();
     let mut tables = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();

@@ -1,4 +1,4 @@
-//! What is refused, and that nothing is left of it.
+//! What is refused, and leaves nothing behind.
 
 use rusqlite::Connection;
 
@@ -52,12 +52,12 @@ fn a_moved_store_is_only_read_and_says_where_it_is() {
     scene.done(&file, &format!("store copy --to {copy}"));
     assert_eq!(was, scene.done(&copy, "list --json"));
     scene.done(&copy, "create works");
-    // A backup of it becomes a store of its own again.
+    // A backup of it can become a separate store again.
     let restored = scene.file("restored.db");
     scene.done(&restored, &format!("restore {backup} --yes"));
     scene.done(&restored, "create works");
     assert_eq!(scene.refused(&file, &format!("restore {backup} --yes")), "store_moved");
-    // The same move once more has nothing to do; another one is refused.
+    // Repeating the same move does nothing; a different one is refused.
     scene.done(&file, &format!("store move --to {url}"));
     assert_eq!(scene.refused(&file, &format!("store move --to {}", scene.file("elsewhere.db"))), "store_moved");
 }
@@ -99,13 +99,13 @@ fn a_place_that_is_not_empty_is_refused_and_stays_as_it_is() {
     );
     assert!((rows(&file), rows(&other), scene.told(&url)) == was);
     scene.done(&file, "create still-here");
-    // A copy is the same store, and no place to come back to: it was not moved from there.
+    // A copy is the same store, but no target to move back to: the store was not moved from there.
     let copy = scene.file("copy.db");
     scene.done(&file, &format!("store copy --to {copy}"));
     let empty = scene.empty_store("empty");
     scene.done(&file, &format!("store move --to {empty}"));
     assert_eq!(scene.refused(&empty, &format!("store move --to {copy}")), "output_failed");
-    // Nor is a former place in which something was done since, past keyward.
+    // Nor is a former place that was changed since, behind keyward's back.
     let conn = Connection::open(&file).unwrap();
     conn.execute_batch("UPDATE history_head SET moved_to = NULL").unwrap();
     scene.done(&file, "create past-the-mark");
@@ -147,10 +147,10 @@ fn damage_is_not_taken_along() {
         assert_eq!(was, rows(&damaged), "{what}");
         assert_eq!(scene.server.sql("keyward", "SELECT count(*) FROM s.key"), "0", "{what}");
     }
-    // Nothing of it is left: a sound store goes there.
+    // Nothing of it is left: a sound store can move there.
     scene.done(&sound, &format!("store move --to {url}"));
     assert_eq!(scene.refused(&sound, "create x"), "store_moved");
-    // What a server has lost is noticed too.
+    // Rows lost on a server are noticed too.
     scene.server.sql("keyward", "SET session_replication_role = replica; DELETE FROM s.key_label WHERE label = 'a'");
     let to = scene.file("new.db");
     assert_eq!(scene.refused(&url, &format!("store copy --to {to}")), "store_corrupt");
@@ -188,7 +188,7 @@ fn a_disk_that_is_too_small_takes_nothing() {
     scene.done(&url, "create goes-on");
 }
 
-/// A target that keeps something else than what it is sent, in any table, does not get the store.
+/// A target that changes what it is sent, in any table, does not get the store.
 #[test]
 #[ignore = "needs postgresql"]
 fn what_arrives_differently_is_refused() {
@@ -216,7 +216,7 @@ fn what_arrives_differently_is_refused() {
         ("announced_secret", "at = NEW.at + 1"),
         ("history_head", "hash = decode(repeat('00', 32), 'hex')"),
     ] {
-        // The row is another one, or is not kept at all.
+        // The row is changed or dropped.
         for body in [&*format!("NEW.{change}; RETURN NEW"), "RETURN NULL"] {
             let on = if table == "history_head" { "UPDATE" } else { "INSERT" };
             scene.server.sql(

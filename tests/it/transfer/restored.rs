@@ -1,11 +1,11 @@
-//! A backup is restored on a server as it is in a file.
+//! Restoring a backup works the same on a server as in a file.
 
 use rusqlite::types::Value;
 use serde_json::Value as Json;
 
 use super::{Scene, full_store, rows};
 
-/// Two stores with the same rows, one in a file and one on a server, which have gone on since the backup.
+/// Two stores with the same rows, one in a file and one on a server, both changed since the backup.
 struct Two {
     scene: Scene,
     file: String,
@@ -33,7 +33,7 @@ fn two() -> Two {
         "create since --label a=b",
         "group create since",
     ] {
-        // A group that is in use stays.
+        // A group in use stays.
         let output = scene.run(&file, line);
         assert!(output.code == 0 || line.starts_with("group delete"), "{line}: {output}");
     }
@@ -47,7 +47,7 @@ fn two() -> Two {
     Two { scene, file, url, backup, secrets }
 }
 
-/// The rows, but for when events were written, and their hashes.
+/// The rows, without the times and hashes of events.
 fn comparable(path: &str) -> Vec<(String, Vec<Vec<Value>>)> {
     let mut tables: Vec<_> = rows(path).into_iter().collect();
     for (table, rows) in &mut tables {
@@ -62,7 +62,7 @@ fn comparable(path: &str) -> Vec<(String, Vec<Vec<Value>>)> {
     tables
 }
 
-/// A time that a restore has written.
+/// A time written by a restore.
 fn is_recent(value: &Value) -> bool {
     let now = jiff::Timestamp::now().as_second();
     matches!(value, Value::Integer(second) if (now - 600..=now + 1).contains(second))
@@ -94,7 +94,7 @@ fn a_backup_is_restored_as_in_a_file() {
         assert!(scene.done(&url, "history --check").starts_with("the history is intact"));
         assert!(scene.told(&url) != now_kept);
         scene.done(&url, "create goes-on");
-        // It is a store of its own from then on: what was moved to it once does not come back over it.
+        // From then on it is a separate store: what was once moved to it does not overwrite it later.
         let files = std::fs::read_dir(scene.sandbox.path("")).unwrap().map(|entry| entry.unwrap().file_name());
         let hidden: Vec<_> = files.filter(|name| name.to_string_lossy().starts_with('.')).collect();
         assert!(hidden.is_empty(), "{hidden:?}");
@@ -112,7 +112,7 @@ fn what_cannot_be_restored_changes_nothing() {
     assert_eq!(scene.refused(&url, &format!("restore {other} --yes")), "store_corrupt", "another store");
     assert_eq!(scene.refused(&url, &format!("--as bob restore {backup} --yes")), "not_permitted");
     assert_eq!(scene.refused(&scene.url("none"), &format!("restore {backup} --yes")), "store_missing");
-    // A role that manages keys may add to the history, and remove nothing of it.
+    // A role that manages keys may add to the history but remove nothing from it.
     let grants = "CREATE ROLE manager LOGIN; GRANT USAGE ON SCHEMA s TO manager;
                   GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA s TO manager;
                   GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA s TO manager;
@@ -127,7 +127,7 @@ fn what_cannot_be_restored_changes_nothing() {
     let new: Vec<_> = names.filter(|name| name.to_string_lossy().contains(".before-restore-")).collect();
     assert!(new.is_empty(), "{new:?}");
     scene.done(&file, &format!("restore {backup} --yes"));
-    // The same role may move a store back to where it was: events are only added.
+    // The same role may move a store back to where it was: this only adds events.
     let (third, fourth) = (scene.file("third.db"), scene.file("fourth.db"));
     scene.done(&as_manager, &format!("store move --to {third}"));
     scene.done(&third, "create meanwhile");

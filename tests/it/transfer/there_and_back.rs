@@ -1,4 +1,4 @@
-//! What is copied is the same there, and back again.
+//! A copy equals its source, there and back again.
 
 use serde_json::Value as Json;
 
@@ -26,7 +26,7 @@ fn a_store_is_the_same_on_a_server_and_back_in_a_file() {
     let newest: Json = serde_json::from_str(&scene.done(&url, "history --json --limit 1")).unwrap();
     assert_eq!((&newest[0]["action"], &newest[0]["detail"]["from"]), (&"store.move".into(), &first.as_str().into()));
 
-    // Numbers of new rows go on behind those that were copied.
+    // Numbers of new rows continue after the copied ones.
     for line in ["create new", "group create new", "role create new --rank 1", "rotate plain", "tenant create new"] {
         scene.done(&url, line);
     }
@@ -57,7 +57,7 @@ fn a_store_is_the_same_on_a_server_and_back_in_a_file() {
         );
     }
 
-    // Back to where it came from, with what was done meanwhile, and there again.
+    // Back to where it came from, with the changes made meanwhile, and there again.
     let back: Json = serde_json::from_str(&scene.done(&url, &format!("store move --to {first} --json"))).unwrap();
     assert_eq!(back["tables"], copied["tables"]);
     assert!(told == scene.told(&first), "the former file tells the same");
@@ -83,7 +83,7 @@ fn a_file_is_copied_to_a_file_and_a_server_to_a_server() {
     scene.done(&one, &format!("store move --to {other}"));
     assert!(scene.told(&first) == scene.told(&other));
     assert_eq!(scene.answers(&first, &secrets), scene.answers(&other, &secrets));
-    // Both files are one store, and another file is not.
+    // Both files are the same store; another file is not.
     let id = |store: &str| {
         let id: String = rusqlite::Connection::open(store)
             .unwrap()
@@ -94,7 +94,7 @@ fn a_file_is_copied_to_a_file_and_a_server_to_a_server() {
     assert_eq!(id(&first), id(&second));
 }
 
-/// The tables of both schemas are those that are copied, and those of which it is said why not.
+/// Every table of both schemas is either copied or listed with the reason why not.
 #[test]
 #[ignore = "needs postgresql"]
 fn no_table_and_no_column_is_forgotten() {
@@ -111,7 +111,7 @@ fn no_table_and_no_column_is_forgotten() {
     let select = "SELECT string_agg(table_name, ' ' ORDER BY table_name COLLATE \"C\") FROM information_schema.tables \
                   WHERE table_schema = 's'";
     assert_eq!(tables.join(" "), scene.server.sql("keyward", select));
-    // A column that is not copied would have its default there.
+    // A column that was not copied would have its default there.
     let conn = rusqlite::Connection::open(&file).unwrap();
     for table in copied["tables"].as_object().unwrap().keys() {
         let mut columns: Vec<String> = conn

@@ -1,4 +1,4 @@
-//! What was refused stays refused, by the decision itself.
+//! What was refused stays refused, according to the decision itself.
 
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -55,7 +55,7 @@ const REQUESTS: [&str; 17] = [
     "transport=https",
 ];
 
-/// The key with the merged settings, with the current directory.
+/// The key with the merged settings and the current directory.
 fn restored(before: &Key, now: &Key) -> Key {
     let mut key = before.clone();
     key.settings = as_strict(before, now);

@@ -1,5 +1,5 @@
-//! Every engine understands every statement: a test runs all of them, and compares the places that ran one with the
-//! places in the source that could.
+//! Every engine understands every statement: a test runs them all, and compares the places that ran one with all such
+//! places in the source.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,7 @@ use crate::rules::limits::{Meter, Whose};
 use crate::rules::token::{Id, Secret};
 use crate::rules::usage::Call;
 
-/// Rooms for only files, only servers, or the engine itself: none of their statements is for both. Copying between two
-/// engines has its own tests.
+/// Source paths for only one engine: none of their statements is shared. Copying between engines has its own tests.
 const OF_ONE_ENGINE: [&str; 5] = ["db/", "postgres/", "sqlite/", "restore/", "transfer/"];
 
 fn at(second: i64) -> Timestamp {
@@ -35,7 +34,7 @@ fn stamp() -> Stamp<'static> {
     Stamp { now: at(1_000), actor: None }
 }
 
-/// Reads and changes everything that a store allows.
+/// Runs every read and every change that a store allows.
 fn do_everything(store: &mut Store) -> Result<(), StoreError> {
     live_and_die(store)?;
     change(store)?;
@@ -45,7 +44,7 @@ fn do_everything(store: &mut Store) -> Result<(), StoreError> {
     ask(store)
 }
 
-/// What the life of one key has not covered yet.
+/// Changes that the life cycle of one key does not cover.
 fn change(store: &mut Store) -> Result<(), StoreError> {
     let (id, leased) = (Id::from_random([11; 8]), secret(12).id);
     let mut plain = settings();
@@ -66,7 +65,7 @@ fn change(store: &mut Store) -> Result<(), StoreError> {
     })
 }
 
-/// What happens after a rename, a change of parameters, a process that ends midway, or damage.
+/// What happens after a rename, a parameter change, a process that dies midway, or damage.
 fn change_seldom(store: &mut Store) -> Result<(), StoreError> {
     let real = Secret::build(&settings().prefix, Id::from_random([14; 8]), &[14; 32]);
     let hash = |cost| HashedSecret::new(&real, [1; 16], cost).unwrap();
@@ -85,7 +84,7 @@ fn change_seldom(store: &mut Store) -> Result<(), StoreError> {
         assert!(matches!(refused, Err(StoreError::ReservedWord { .. })), "{refused:?}");
         changes.reserve(&[(Subject::Name(name("leased")), &first.id)], at(1_060))
     })?;
-    // The process that holds the lease is not the one that now has its number.
+    // As if the PID of the lease holder now belonged to another process.
     store.conn.execute("UPDATE reservation SET holder = holder || '0'", &[])?;
     store.write(stamp(), |changes| changes.reserve(&[(Subject::Name(name("leased")), &secret(16).id)], at(1_060)))?;
     store.write(stamp(), |changes| {
@@ -96,7 +95,7 @@ fn change_seldom(store: &mut Store) -> Result<(), StoreError> {
     super::directory::switch(&store.conn, Kind::User, &name("later"), false, at(1_000))
 }
 
-/// Secrets that another system made.
+/// Secrets made by another system.
 fn import(store: &mut Store) -> Result<(), StoreError> {
     let text = ImportedText::new("made-up-text-0001".to_owned().into()).unwrap();
     let hash = HashedSecret::new(&text, [1; 16], Cost::FLOOR).unwrap();
@@ -217,7 +216,7 @@ fn ask(store: &Store) -> Result<(), StoreError> {
     super::history::has_been_at(&store.conn, &view.head()?).map(drop)
 }
 
-/// Each filter and each order by itself.
+/// Each filter and each sort order on its own.
 fn filters() -> Vec<Filter> {
     let changes: [fn(&mut Filter); 28] = [
         |_| (),
@@ -257,23 +256,23 @@ fn filters() -> Vec<Filter> {
     changes.iter().map(with).collect()
 }
 
-/// The statements that a store with this engine runs, by place.
+/// The statements that a store on this engine runs, by place.
 pub(super) fn all_statements(store: &mut Store) -> Seen {
     spy::take();
     do_everything(store).unwrap();
     spy::take()
 }
 
-/// Parts of the places that only a file has, or only a server.
+/// Text that marks a place as only for files, or only for servers.
 #[cfg(feature = "postgres")]
 const OF_A_FILE: [&str; 3] = ["?4, ?5 FROM {}", "{USED_AGAIN}", "{CALLED_AGAIN}"];
 const OF_A_SERVER: [&str; 2] = ["has_table_privilege", "use_batch"];
-/// What only a restore does, to a file.
+/// The same for restoring, which only works on files.
 const OF_A_RESTORE: [&str; 2] = ["randomblob", "ANOTHER_FILE"];
-/// Files of only a server.
+/// Source files only for servers.
 const FOR_MANY: &str = "/many.rs";
 
-/// The places in the sources that run a statement on a connection, as file and line, except those of another engine.
+/// The places in the source that run a statement on a connection, as file and line, except those of the other engine.
 fn places(others: &[&str]) -> BTreeSet<(String, u32)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
     let call = Regex::new(r"\bconn(\(\))?\s*\.(execute|each|all|optional|alone)\(").unwrap();
@@ -299,14 +298,14 @@ fn places(others: &[&str]) -> BTreeSet<(String, u32)> {
     places
 }
 
-/// The name of a source file of the store that serves every engine.
+/// The name of this source file, if it serves every engine.
 fn shared(path: &Path, root: &Path) -> Option<String> {
     let file = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
     let is_source = path.extension().is_some_and(|end| end == "rs") && !file.contains("tests");
     (is_source && !OF_ONE_ENGINE.iter().any(|room| file.starts_with(room))).then_some(file)
 }
 
-/// Checks that no place is left out.
+/// Checks that no place was missed.
 fn assert_complete(seen: &Seen, all: &BTreeSet<(String, u32)>) {
     let root = PathBuf::from("src/store");
     let ran: BTreeSet<_> = seen
@@ -326,7 +325,7 @@ fn sqlite_understands_every_statement() {
     let seen = all_statements(&mut Store::in_memory(at(0)).unwrap());
     let mut all = places(&OF_A_SERVER);
     all.retain(|(file, _)| !file.ends_with(FOR_MANY));
-    // Without servers, no store moves.
+    // Stores cannot move without server support.
     #[cfg(not(feature = "postgres"))]
     all.retain(|(file, _)| file != "moved.rs");
     assert_complete(&seen, &all);

@@ -1,4 +1,4 @@
-//! What the gate promises: tested without a clock, with pools that are blocked on purpose.
+//! What the gate guarantees, tested without a clock, with pools blocked on purpose.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::rules::token::{Id, Secret};
 use crate::store::{NewKey, NewSecret, Stamp, StoreSettings};
 use crate::verifier::epoch::Written;
 
-/// Threads of the pool that are blocked until this is dropped, even if the test fails.
+/// Blocks threads of the pool until dropped, even if the test fails.
 struct Held(Arc<Barrier>);
 
 impl Drop for Held {
@@ -173,7 +173,7 @@ fn what_is_not_genuine_is_hashed_once_until_something_changes() {
                 assert!(answer.key().is_none());
             }
         }
-        // The second time by a writer that records no history.
+        // The second time, the writer records no history.
         match round {
             0 => write(&scene.path(), |changes| {
                 changes.save_settings(&StoreSettings { query_credentials: false, ..changes.settings()? })
@@ -259,7 +259,7 @@ fn an_answer_can_be_awaited() {
     let mut poll = || Pin::new(&mut hashing).poll(&mut Context::from_waker(&waker));
     assert!(poll().is_pending() && poll().is_pending());
     drop(free);
-    // The one thread has reached this job when it has reached one behind it.
+    // Once the only thread has done a later job, it has done this one.
     drop(scene.answer(2));
     assert_eq!(count.0.load(SeqCst), 1);
     assert!(matches!(poll(), Poll::Ready(Ok(answer)) if answer.decision.is_allowed()));
@@ -279,7 +279,7 @@ fn what_others_change_counts_at_the_next_question() {
     assert_eq!(scene.answer(1).decision.reason(), Some(Reason::KeyDisabled));
     set(true);
     assert!(scene.answer(1).decision.is_allowed());
-    // Alongside the recorder's own commits too, whichever came first.
+    // The same next to the recorder's own commits, whichever comes first.
     let mut recorder = scene.gate.recorder(at(10)).unwrap();
     for flush_first in [true, false] {
         recorder.count(&scene.answer(1), None, at(11));
@@ -304,7 +304,7 @@ fn the_recorder_does_not_empty_the_cache_of_rows() {
     for round in 1..=40 {
         recorder.count(&scene.answer(1), None, at(10 + round));
         recorder.flush(at(10 + round)).unwrap();
-        // The unused row is the one that was read first, and the other one is counted up.
+        // The unused row is still the one first read, and the other one's count has increased.
         assert!(Arc::ptr_eq(&idle, &row(2)), "{round}");
         let key = &row(1).key;
         assert_eq!((key.use_count, key.last_used_at), (round.cast_unsigned(), Some(at(10 + round))));
@@ -312,7 +312,7 @@ fn the_recorder_does_not_empty_the_cache_of_rows() {
     assert_eq!(used.key.use_count, 0, "what was told stays as it was told");
     let stored = Store::open(&scene.path()).unwrap().view().unwrap().named(&"k1".parse().unwrap()).unwrap().unwrap();
     assert_eq!((stored.use_count, stored.last_used_at), (40, Some(at(50))));
-    // A change by another program is noticed, even if it makes no event and the recorder has written as well.
+    // Another program's change is noticed, even without an event and when the recorder has written too.
     let others = |sql: &str| rusqlite::Connection::open(scene.path()).unwrap().execute_batch(sql).unwrap();
     others("UPDATE key SET enabled = 0 WHERE name = 'k2'");
     assert_eq!(scene.answer(2).decision.reason(), Some(Reason::KeyDisabled));
@@ -417,7 +417,7 @@ fn nobody_waits_twice_for_a_store_that_stays_locked() {
     let other = scene.folder.path().join("other.db");
     std::fs::copy(scene.path(), &other).unwrap();
     std::fs::rename(&other, scene.path()).unwrap();
-    // The first one waits a second, and later ones would otherwise wait for it too.
+    // The first one waits a second; later ones must not wait too.
     let start = std::time::Instant::now();
     for _ in 0..50 {
         assert!(matches!(scene.gate.turn(), Err(StoreError::Locked(_))));

@@ -1,4 +1,4 @@
-//! Secrets that another system made, as one thread and as many verify them. All texts are made up.
+//! Secrets of another system, verified by one thread and by many. All texts are made up.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::rules::names::Prefix;
 use crate::rules::token::{Id, Secret};
 use crate::store::{Imported, NewKey, NewSecret, Stamp, Store, StoreError};
 
-/// What the store of a test has.
+/// A record in a test's store.
 #[derive(Debug, Clone)]
 struct Record {
     name: String,
@@ -49,7 +49,7 @@ fn stamp() -> Stamp<'static> {
     Stamp { now: at(0), actor: None }
 }
 
-/// A store with a key of our own, `own`, and these.
+/// A store with a key of our own, `own`, and these records.
 fn scene(records: &[Record]) -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::create(&folder.path().join("keys.db"), at(0)).unwrap();
@@ -98,7 +98,7 @@ impl Scene {
         Gate::new(Store::open(&self.path()).unwrap(), [7; 32], options).unwrap()
     }
 
-    /// The hash of the secret of a key.
+    /// The hash of a key's secret.
     fn hash(&self, name: &str) -> HashedSecret {
         let store = Store::open(&self.path()).unwrap();
         let view = store.view().unwrap();
@@ -117,7 +117,7 @@ fn request() -> Request {
     Request::over(Transport::Https)
 }
 
-/// The name of the key, or why not.
+/// The name of the key, or the reason for refusal.
 fn told(answer: &Answer) -> Result<String, Reason> {
     match answer.decision.reason() {
         None => Ok(answer.key().unwrap().name.to_string()),
@@ -125,7 +125,7 @@ fn told(answer: &Answer) -> Result<String, Reason> {
     }
 }
 
-/// By one thread: the answer, how many hashes it took, and what was renewed by it.
+/// Verifies on one thread and records it; returns the answer and how many hashes it took.
 fn one(verifier: &mut Verifier, line: &str) -> (Result<String, Reason>, usize) {
     counted::take();
     let answer = verifier.verify(parse_line(line), &request(), at(10)).unwrap();
@@ -146,7 +146,7 @@ fn three() -> Scene {
     ])
 }
 
-/// Yes, for this key.
+/// Allowed, for this key.
 #[expect(clippy::unnecessary_wraps, reason = "it is compared with what may be a no")]
 fn ok(name: &str) -> Result<String, Reason> {
     Ok(name.to_owned())
@@ -181,7 +181,7 @@ fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// In both orders of the headers, by a verifier and by a gate, which has seen the credentials before or has not.
+/// In both header orders, by a verifier and by a gate, which may or may not have seen the credentials before.
 fn assert_asked(scene: &Scene, fields: [(&str, String); 2], expected: Result<String, Reason>) {
     let gate = scene.gate();
     for fields in [&fields, &[fields[1].clone(), fields[0].clone()]] {
@@ -300,7 +300,7 @@ fn a_text_of_two_keys_is_nobodys_and_both_are_told() {
                 recorder.renew(&answer, [8; 16], at(10)).unwrap();
             }
         } else {
-            // Only the first one is written down.
+            // Only the first one is recorded.
             for hashes in [1, 0] {
                 assert_eq!(one(&mut scene.verifier(), ONE).0, Err(Reason::NotGenuine));
                 assert_eq!(counted::take().len(), hashes);
@@ -309,7 +309,7 @@ fn a_text_of_two_keys_is_nobodys_and_both_are_told() {
         assert_eq!(same(), [("one".parse().unwrap(), "other".parse().unwrap())]);
         assert!(!scene.hash("one").is_fast());
         assert_eq!(one(&mut scene.verifier(), &format!("one:{ONE}")).0, Err(Reason::NotGenuine));
-        // Until one of them has another secret.
+        // Until one of them gets another secret.
         let mut store = Store::open(&scene.path()).unwrap();
         let rotate = |store: &mut Store, name: &str, secret: u8| {
             let hash = HashedSecret::new(&own(secret), [1; 16], Cost::FLOOR).unwrap();
@@ -356,7 +356,7 @@ fn a_gate_decides_at_once_what_it_knows() {
     assert_eq!(told(&gate.ask(wrong.clone(), &request(), at(10)).wait().unwrap()), Err(Reason::NotGenuine));
     assert!(matches!(gate.ask(wrong, &request(), at(10)), Verdict::Ready(Ok(_))), "the second time");
     assert_eq!(told(&gate.ask(parse_line(THIRD), &request(), at(10)).wait().unwrap()), ok("third"));
-    // What others do counts at the next question.
+    // Changes by others count at the next question.
     let mut store = Store::open(&scene.path()).unwrap();
     let key = store.view().unwrap().named(&"one".parse().unwrap()).unwrap().unwrap();
     store.write(stamp(), |changes| changes.switch_key(&key, false)).unwrap();
@@ -393,7 +393,7 @@ fn a_damaged_hash_is_not_a_wrong_secret() {
     assert_eq!(counted::take().len(), 1);
 }
 
-/// Texts that can be taken for each other with a name in front, and names that may stand there.
+/// Texts that can be mistaken for each other with a name in front, and such names.
 fn texts() -> impl Strategy<Value = String> {
     let part = prop::sample::select(vec!["a", "b", "k1", "made-up-text-0001", "other-text-0002X"]);
     prop::collection::vec(part, 1..4)
@@ -432,7 +432,7 @@ proptest! {
     }
 }
 
-/// The key that a line opens. `known` are the records whose text somebody has presented or told.
+/// The key that a line opens. `known` marks the records that can be found by text, without a name.
 fn model(records: &[Record], known: &mut [bool], line: &str) -> Option<String> {
     let split = line.split_once(':').filter(|(_, rest)| ImportedText::has_form(rest));
     let readings = [Some((None, line)), split.map(|(name, rest)| (Some(name), rest))];

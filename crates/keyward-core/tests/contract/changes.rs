@@ -1,4 +1,4 @@
-//! Changes: all of them or none, each with its row in the history, and none that leaves half of something behind.
+//! Changes: all or none, each with its row in the history, and none leaves anything half done.
 
 use keyward_core::rules::directory::{Draft, Facts, Kind};
 use keyward_core::rules::key::SecretState;
@@ -94,7 +94,7 @@ pub(crate) fn every_setting_is_read_as_it_was_written<F: Fixture>() {
     let full = store.view().unwrap().find("full").unwrap().unwrap();
     assert_eq!((&full.settings, full.standing.tenant_enabled, full.damage.as_deref()), (&wanted, false, None));
     assert_eq!(full.standing.owner_role, Some((name("viewer"), 10)));
-    // The one becomes the other, and nothing of what was there is left.
+    // The two swap settings, and nothing of the old ones is left.
     let full = store.write(stamp(), |changes| changes.update_key(&full, &full.name, &bare.settings)).unwrap();
     let bare = store.write(stamp(), |changes| changes.update_key(&bare, &bare.name, &wanted)).unwrap();
     assert_eq!((&full.settings, &bare.settings), (&settings(), &wanted));
@@ -111,7 +111,7 @@ pub(crate) fn deleting_a_key_takes_everything_that_hangs_on_it<F: Fixture>() {
     assert!(!view.id_is_taken(&key.id).unwrap() && !view.id_is_taken(&secret(1).id).unwrap());
     assert_eq!(view.last_key_named("one").unwrap(), Some(key.id.clone()));
     drop(view);
-    // The use of a key that was deleted in the meantime is counted nowhere.
+    // A use of a key deleted in the meantime is not counted.
     store.write(stamp(), |changes| use_once(changes, &key)).unwrap();
     assert!(matches!(store.write(stamp(), |changes| changes.delete_key(&key)), Err(StoreError::KeyGone(_))));
     let again = store.write(stamp(), |changes| insert(changes, "one", 1)).unwrap();
@@ -131,7 +131,7 @@ pub(crate) fn a_rotation_has_one_current_secret_at_every_moment<F: Fixture>() {
     let mut store = place.open();
     store.write(stamp(), |changes| changes.promote_secret(&key, &secret(2).id)).unwrap();
     assert_eq!(states(NOW), [SecretState::Current, SecretState::Retired]);
-    // Whoever read the key before that rotates what is no longer there.
+    // A caller with the older key would rotate a secret that is no longer current.
     let late = store.write(stamp(), |changes| changes.replace_secret(&key, &secret(3), at(NOW)));
     assert!(matches!(late, Err(StoreError::SecretChanged(_))), "{late:?}");
     let key = store.view().unwrap().find("k").unwrap().unwrap();
@@ -141,7 +141,7 @@ pub(crate) fn a_rotation_has_one_current_secret_at_every_moment<F: Fixture>() {
     assert_eq!(states(NOW + 10), [SecretState::Current, SecretState::Retired, SecretState::Retired]);
 }
 
-/// Of two rotations at once, the one that comes second takes its own secret back, which the first has given an end.
+/// Of two concurrent rotations, the second withdraws its own secret, though the first has given it an expiry.
 pub(crate) fn a_staged_secret_goes_whatever_has_become_of_its_end<F: Fixture>() {
     let place = F::new();
     let mut store = place.open();
@@ -157,7 +157,7 @@ pub(crate) fn a_staged_secret_goes_whatever_has_become_of_its_end<F: Fixture>() 
     assert!(store.view().unwrap().presented(&secret(3).id).unwrap().is_some(), "the current one stays");
 }
 
-/// What was staged and taken away again cannot become the current secret: the key keeps the one that it has.
+/// A secret staged and then withdrawn cannot become current: the key keeps its own.
 pub(crate) fn what_is_no_longer_staged_is_not_promoted<F: Fixture>() {
     let place = F::new();
     let mut store = place.open();
@@ -207,7 +207,7 @@ pub(crate) fn who_acts_may_do_what_their_role_allows<F: Fixture>() {
     for (who, may_mint) in [("ed", true), ("vi", false), ("nobody", false)] {
         let minted = act(who, &|changes| changes.try_out(|changes| insert(changes, "k", 2)).map(drop));
         assert_eq!(minted.is_ok(), may_mint, "{who}: {minted:?}");
-        // A key of a higher role is out of reach, whatever would be done to it.
+        // A key with a higher role is out of reach for every change.
         for touched in [
             act(who, &|changes| changes.switch_key(&high, false).map(drop)),
             act(who, &|changes| changes.delete_key(&high)),

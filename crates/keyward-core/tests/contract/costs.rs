@@ -1,4 +1,4 @@
-//! Which costs a refusal spends: those that hashes of the store have, and no other.
+//! Which costs a refusal spends: only those of hashes in the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ fn cost(passes: u32) -> Cost {
     Cost { passes, ..Cost::FLOOR }
 }
 
-/// A made-up hash of a cost. Nobody computes it here.
+/// A made-up hash with this cost; it is never computed.
 fn hash(passes: u32) -> HashedSecret {
     let tail = "BwcHBwcHBwcHBwcHBwcHBw$BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
     HashedSecret::from_stored(format!("$argon2id$v=19${}${tail}", cost(passes)))
@@ -60,7 +60,7 @@ pub(crate) fn a_former_cost_ends_with_its_last_hash<F: Fixture>() {
     store.write(stamp(), |changes| (0..4).try_for_each(|number| insert(changes, number, 1))).unwrap();
     set_cost(&mut store, 2);
     assert_eq!(former(&store), costs(&[1]));
-    // Renewed, in no order; deleted; and replaced, where the old hash stays for whoever presents its secret.
+    // Renewed, in no order; deleted; and replaced, where the old hash stays in case its secret is presented.
     for number in [2, 0] {
         store.write(stamp(), |changes| changes.renew_hash(&secret_id(number), &hash(2))).unwrap();
         assert_eq!(former(&store), costs(&[1]), "{number}");
@@ -73,18 +73,18 @@ pub(crate) fn a_former_cost_ends_with_its_last_hash<F: Fixture>() {
     assert_eq!(former(&store), costs(&[1]));
     store.write(stamp(), |changes| changes.delete_key(&changes.find("k3")?.unwrap())).unwrap();
     assert_eq!(former(&store), costs(&[]));
-    // What ends by itself is nobody's doing.
+    // What ends by itself is not recorded as anyone's action.
     let rows = store.view().unwrap().count_events().unwrap();
     store.write(stamp(), |changes| changes.renew_hash(&secret_id(0), &hash(2))).unwrap();
     assert_eq!(store.view().unwrap().count_events().unwrap(), rows);
-    // A list from before costs were taken off is put in order too.
+    // A list from before costs were removed is cleaned up too.
     fixture.tamper("INSERT INTO setting VALUES ('former_costs', 'm=1024,t=7,p=1;m=1024,t=8,p=1')");
     store.write(stamp(), |changes| changes.delete_key(&changes.find("k2")?.unwrap())).unwrap();
     assert_eq!(former(&store), costs(&[]));
 }
 
-/// Whatever is done, a refusal spends exactly the costs of the hashes: one too few tells an unknown id from a known
-/// one, one too many is time for nothing.
+/// After any change, a refusal spends exactly the costs of the hashes: one too few tells an unknown id from a known
+/// one, one too many wastes time.
 pub(crate) fn the_former_costs_are_those_of_the_hashes_whatever_is_done<F: Fixture>() {
     let mut seed = 7_u64;
     let mut random = |below: u64| {
@@ -101,7 +101,7 @@ pub(crate) fn the_former_costs_are_those_of_the_hashes_whatever_is_done<F: Fixtu
     for step in 0..600 {
         let chosen = keys.keys().nth(random(keys.len().max(1) as u64) as usize).copied();
         next += 1;
-        // Somebody who has read the settings before they changed works with another cost.
+        // Someone who read the settings before they changed works with another cost.
         let passes = if random(8) == 0 { 1 + random(4) as u32 } else { present };
         match (random(12), chosen) {
             (0, _) => {
@@ -130,7 +130,7 @@ pub(crate) fn the_former_costs_are_those_of_the_hashes_whatever_is_done<F: Fixtu
                     .unwrap();
             }
             (8, Some(key)) => {
-                // Staged, and given back: for as long as it is there, its cost is.
+                // Staged, then unstaged: its cost counts only while it is staged.
                 let (new, named) = (secret(next, passes), format!("k{key}"));
                 let key = store.view().unwrap().find(&named).unwrap().unwrap();
                 store.write(stamp(), |changes| changes.stage_secret(&key, &new, Staging::Quiet)).unwrap();

@@ -1,5 +1,5 @@
-//! Rows that are missing. What a key refers to or counts and the store no longer has may have been a restriction, so
-//! nothing is decided by such a key, and nothing is made of it; it can be looked at, switched off and deleted.
+//! Missing rows. A missing row that a key refers to or counts may have been a restriction, so the key decides nothing
+//! and nothing is made from it; it can be viewed, disabled and deleted.
 
 use keyward_core::rules::directory::{Draft, Facts, Kind};
 use keyward_core::rules::key::{Key, Settings};
@@ -8,7 +8,7 @@ use keyward_core::store::{Filter, Staging, Store, StoreError};
 
 use crate::{Fixture, NOW, at, insert, insert_with, name, secret, settings, stamp};
 
-/// What a tool does that heeds no reference, and what is said of the key `k` then.
+/// What a tool that ignores references does, and what is then reported about the key `k`.
 const LOSSES: [(&str, &str); 10] = [
     ("DELETE FROM \"user\"; DELETE FROM tenant", "its owner is missing, its tenant is missing"),
     ("DELETE FROM \"user\"", "its owner is missing"),
@@ -22,7 +22,7 @@ const LOSSES: [(&str, &str); 10] = [
     ("DELETE FROM key_label WHERE label = 'team'", "it has 0 labels of 1"),
 ];
 
-/// Settings with something in every place.
+/// Settings with every field set.
 fn full() -> Settings {
     let mut settings = settings();
     settings.group = Some(name("g"));
@@ -36,7 +36,7 @@ fn full() -> Settings {
     settings
 }
 
-/// A store with the full key `k` and the key `other`, to which nothing happens.
+/// A store with the full key `k` and the key `other`, which stays intact.
 fn prepared<F: Fixture>(place: &F) -> (Store, Key) {
     let mut store = place.open();
     let ann = Facts::User { role: Some(name("admin")), tenant: None, enabled: false, limits: Limits::default() };
@@ -77,7 +77,7 @@ pub(crate) fn nothing_is_decided_or_made_of_a_damaged_key<F: Fixture>() {
         is_damage(store.write(stamp(), |changes| changes.promote_secret(&key, &secret(3).id)), what);
         is_damage(store.write(stamp(), |changes| changes.check_source(&before)), what);
         is_damage(store.write(stamp(), |changes| changes.switch_key(&key, true)), what);
-        // The others work as before.
+        // Other keys work as before.
         assert!(store.view().unwrap().presented(&secret(2).id).unwrap().is_some());
     }
 }
@@ -99,7 +99,7 @@ pub(crate) fn a_damaged_key_is_shown_switched_off_and_deleted<F: Fixture>() {
         assert_eq!(seen, [("k".to_owned(), Some(what.to_owned())), ("other".to_owned(), None)], "{loss}");
         let key = store.view().unwrap().find("k").unwrap().unwrap();
         let key = store.write(stamp(), |changes| changes.switch_key(&key, false)).unwrap();
-        // What was missing is still missing: switching off did not make it look whole.
+        // What was missing is still missing: disabling the key did not make it look intact.
         assert_eq!((key.settings.enabled, key.damage.as_deref()), (false, Some(what)), "{loss}");
         is_damage(store.write(stamp(), |changes| changes.switch_key(&key, true)), what);
         store.write(stamp(), |changes| changes.delete_key(&key)).unwrap();
@@ -123,7 +123,7 @@ pub(crate) fn switching_a_key_touches_nothing_else<F: Fixture>() {
         let mut expected = before.settings.clone();
         expected.enabled = enabled;
         assert_eq!((&after.settings, after.revision), (&expected, key.revision + 1));
-        // A second time, there is nothing to switch, and nothing to tell.
+        // The second time, nothing changes and nothing is recorded.
         let again = store.write(stamp(), |changes| changes.switch_key(&after, enabled)).unwrap();
         assert_eq!(again, after);
     }
@@ -159,7 +159,7 @@ pub(crate) fn nothing_is_made_of_a_user_whose_role_or_tenant_is_missing<F: Fixtu
         place.tamper(loss);
         let entry = store.view().unwrap().entry(Kind::User, &name("ann")).unwrap().unwrap();
         assert_eq!(entry.damage, Some(format!("its {what} is missing")));
-        // They may do nothing: what they make would belong to no tenant, or be bounded by no role.
+        // They may do nothing: what they make would have no tenant, or no role to restrict it.
         assert!(
             matches!(store.view().unwrap().authority(Some(&name("ann"))), Err(StoreError::Corrupt { .. })),
             "{loss}"

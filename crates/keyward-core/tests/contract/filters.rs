@@ -7,7 +7,7 @@ use keyward_core::store::{Filter, Names, Sort, Stamp, Store, StoreError, Tally};
 
 use crate::{Fixture, NOW, at, insert_with, name, settings, stamp, use_once};
 
-/// Keys that differ in everything that can be filtered by.
+/// Keys that differ in every field that filters use.
 fn prepared<F: Fixture>(place: &F) -> Store {
     let mut store = place.open();
     let made = store.write(stamp(), |changes| {
@@ -31,7 +31,7 @@ fn prepared<F: Fixture>(place: &F) -> Store {
         suspended.tenant = Some(name("acme"));
         suspended.scopes = ["rest".parse().unwrap()].into();
         insert_with(changes, "ci/suspended", 2, &suspended)?;
-        // Of what stops a key, the end of its time counts first.
+        // Of the reasons that a key does not work, expiry comes first.
         let mut expired = settings();
         (expired.expires_at, expired.enabled) = (Some(at(NOW)), false);
         insert_with(changes, "expired", 3, &expired)?;
@@ -175,7 +175,7 @@ pub(crate) fn keys_are_counted_by_their_states_a_part_at_a_time<F: Fixture>() {
         }
         assert_eq!(tally.expiring().collect::<Vec<_>>(), [0, 1]);
     }
-    // What others take away or add meanwhile holds up nobody, and nothing is counted twice.
+    // Concurrent deletions and additions block no one, and nothing is counted twice.
     let mut tally = Tally::new(at(NOW), []);
     assert!(store.view().unwrap().tally(&mut tally, 2).unwrap());
     let changed = store.write(stamp(), |changes| {

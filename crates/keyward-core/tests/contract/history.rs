@@ -1,10 +1,10 @@
-//! The history: a chain that shows every change to what it tells.
+//! The history: a hash chain that reveals every change to its rows.
 
 use keyward_core::store::{ChainCheck, EventFilter, Stamp, StoreError};
 
 use crate::{Fixture, NOW, at, insert, name, stamp, use_once};
 
-/// Every row that is changed, removed, inserted or moved is noticed.
+/// Every changed, removed, inserted or moved row is noticed.
 pub(crate) fn the_chain_notices_tampering<F: Fixture>() {
     const COLUMNS: &str = "at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id";
     let insert_copy = format!("INSERT INTO history (seq, {COLUMNS}) SELECT 4, {COLUMNS} FROM history WHERE seq = 3");
@@ -49,12 +49,12 @@ pub(crate) fn a_check_of_the_history_is_of_one_moment<F: Fixture>() {
     let mut seen = 0;
     let found = view.check_history(|row| {
         seen += 1;
-        // Somebody goes on writing meanwhile.
+        // Another connection keeps writing.
         let name = format!("more-{row}");
         other.write(stamp(), |changes| insert(changes, &name, 10 + seen)).unwrap();
     });
     assert_eq!((found.unwrap(), seen), (ChainCheck::Intact { rows: 3 }, 3));
-    // Of the same moment are all answers of a view.
+    // All answers of a view are from the same moment.
     assert_eq!((view.count_events().unwrap(), view.head().unwrap().seq), (3, 3));
     drop(view);
     assert_eq!(store.view().unwrap().check_history(|_| {}).unwrap(), ChainCheck::Intact { rows: 6 });

@@ -1,4 +1,4 @@
-//! Leases on names and keys for which a secret is on its way.
+//! Leases on names and keys while a secret is being delivered.
 
 use keyward_core::rules::key::Key;
 use keyward_core::rules::token::Id;
@@ -10,7 +10,7 @@ fn subject(named: &str) -> Subject {
     Subject::Name(name(named))
 }
 
-/// Takes a lease at `now`, for a hundred seconds.
+/// Takes a lease at `now` for a hundred seconds.
 fn reserve(store: &mut Store, now: i64, subject: &Subject, secret: &Id) -> Result<(), StoreError> {
     let stamp = keyward_core::store::Stamp { now: at(now), actor: None };
     store.write_lightly(stamp, |changes| changes.reserve(&[(subject.clone(), secret)], at(now + 100)))
@@ -26,10 +26,10 @@ pub(crate) fn of_two_who_want_a_name_the_second_is_refused<F: Fixture>() {
     reserve(&mut one, NOW, &subject("k"), &secret(1).id).unwrap();
     is_reserved(reserve(&mut other, NOW, &subject("k"), &secret(2).id), "k");
     reserve(&mut other, NOW, &subject("another"), &secret(2).id).unwrap();
-    // The first one may renew it, for as long as it likes.
+    // The first may renew it as long as it likes.
     reserve(&mut one, NOW + 90, &subject("k"), &secret(1).id).unwrap();
     is_reserved(reserve(&mut other, NOW + 150, &subject("k"), &secret(2).id), "k");
-    // Of several, none is taken where one cannot be.
+    // Of several, none is taken if one cannot be.
     let both = [(subject("third"), &secret(3).id), (subject("k"), &secret(3).id)];
     is_reserved(other.write(stamp(), |changes| changes.reserve(&both, at(NOW + 100))), "k");
     reserve(&mut one, NOW, &subject("third"), &secret(4).id).unwrap();
@@ -45,7 +45,7 @@ pub(crate) fn a_lease_ends_by_itself_or_is_given_back<F: Fixture>() {
     reserve(&mut store, NOW + 100, &subject("k"), &secret(3).id).unwrap();
 }
 
-/// The end of a lease that was taken before the clock went back lies far ahead: it would keep everybody away until then.
+/// A lease taken before the clock went back ends far in the future: it would lock everyone out until then.
 pub(crate) fn a_lease_of_a_clock_that_went_back_ends_too<F: Fixture>() {
     let place = F::new();
     let mut store = place.open();
@@ -56,7 +56,7 @@ pub(crate) fn a_lease_of_a_clock_that_went_back_ends_too<F: Fixture>() {
         assert!(!is_reserved, "{subject:?}");
         reserve(&mut store, NOW, &subject, &secret(2).id).unwrap();
     }
-    // A little is no step: two processes do not look at the clock at once.
+    // A small difference is not a step: processes read the clock at different moments.
     reserve(&mut store, NOW + 300, &subject("l"), &secret(3).id).unwrap();
     is_reserved(reserve(&mut store, NOW, &subject("l"), &secret(4).id), "l");
 }
@@ -95,12 +95,12 @@ pub(crate) fn what_was_minted_ends_its_lease<F: Fixture>() {
     reserve(&mut store, NOW, &subject("new"), &secret(5).id).unwrap();
     let subject = Subject::Key(key.id.clone());
     reserve(&mut store, NOW, &subject, &secret(6).id).unwrap();
-    // Staging is the middle of a rotation, and promoting its end.
+    // Staging is the middle of a rotation, and promotion its end.
     store.write(stamp(), |changes| changes.stage_secret(&key, &secret(6), Staging::Told)).unwrap();
     is_reserved(reserve(&mut store, NOW, &subject, &secret(7).id), "old");
     store.write(stamp(), |changes| changes.promote_secret(&key, &secret(6).id)).unwrap();
     reserve(&mut store, NOW, &subject, &secret(7).id).unwrap();
-    // Whatever has ended is no obstacle to what comes late.
+    // An expired lease does not block a late writer.
     let late = keyward_core::store::Stamp { now: at(NOW + 1_000), actor: None };
     store.write(late, |changes| insert(changes, "newer", 8)).unwrap();
     let key = store.view().unwrap().find("old").unwrap().unwrap();

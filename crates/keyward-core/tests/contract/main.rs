@@ -1,7 +1,7 @@
-//! What a store promises, whatever engine keeps it.
+//! What a store promises, whatever its engine.
 //!
-//! Each promise is a function that takes a [`Fixture`]. No promise knows of a file: what only files have is tested in
-//! `tests/file.rs`. A further engine is a further fixture, and one more line at the end of this file.
+//! Each promise is a function that takes a [`Fixture`] and knows nothing of files: `tests/file.rs` tests what only
+//! files have. A new engine needs a fixture and one more line at the end of this file.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
@@ -28,10 +28,10 @@ use keyward_core::store::{Changes, NewKey, NewSecret, Stamp, Store, StoreError, 
 pub(crate) trait Fixture {
     fn new() -> Self;
 
-    /// The store, opened anew: each is a connection of its own.
+    /// The store, on a new connection each time.
     fn open(&self) -> Store;
 
-    /// Changes rows as a tool would that knows nothing of keyward and checks no reference.
+    /// Changes rows as a tool would that ignores keyward and checks no references.
     fn tamper(&self, sql: &str);
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-/// The second at which the tests act, unless they say otherwise.
+/// The second at which the tests act by default.
 pub(crate) const NOW: i64 = 1_000;
 
 pub(crate) fn stamp() -> Stamp<'static> {
@@ -75,7 +75,7 @@ pub(crate) fn insert_with(
     changes.insert_key(&NewKey { id: &id, name: &name, settings, secret: &secret(byte) })
 }
 
-/// A request was allowed with the key.
+/// Records an allowed request with the key.
 pub(crate) fn use_once(changes: &Changes<'_>, key: &Key) -> Result<(), StoreError> {
     let mut uses = Uses::default();
     uses.add(&key.id, Call::Allowed, changes.now(), None);
@@ -109,7 +109,7 @@ impl Fixture for File {
     }
 }
 
-/// Each promise as a test of each engine.
+/// Makes each promise a test of each engine.
 macro_rules! promises {
     ($($room:ident: $($promise:ident)+;)+) => {
         mod in_a_file {

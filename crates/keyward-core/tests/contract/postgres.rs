@@ -1,4 +1,4 @@
-//! Stores in the databases of one real server, which is started for all tests of this binary.
+//! Stores in databases of one real server, shared by all tests of this binary.
 
 #[path = "../server/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
@@ -14,14 +14,14 @@ use keyward_core::store::{Store, Surroundings};
 use crate::{Fixture, at};
 use server::Server;
 
-/// A schema of its own in a database that all share.
+/// A separate schema in a shared database.
 pub(crate) struct OnServer {
     running: Arc<Running>,
     schema: String,
 }
 
-/// A server, which ends with the thread that started it: so that is not one of a test. It is stopped with the last test
-/// that uses it.
+/// A server ends with the thread that started it, so that is no test's thread. It stops with the last test that uses
+/// it.
 struct Running {
     host: String,
     jobs: Option<Sender<Job>>,

@@ -1,4 +1,4 @@
-//! Usage: how often, when last and from where, and how many calls in which hour.
+//! Usage: how often, when last and from where, and how many calls per hour.
 
 use jiff::Timestamp;
 use keyward_core::rules::calendar::Unit;
@@ -24,7 +24,7 @@ fn keys(store: &mut Store, names: &[&str]) -> Vec<Key> {
     names.iter().zip(numbers).map(insert).collect()
 }
 
-/// What is told of all keys since the beginning.
+/// A query for all keys since the beginning.
 fn all(by: Unit) -> UsageQuery<'static> {
     UsageQuery { key: None, since: Timestamp::MIN, by, top: 10 }
 }
@@ -33,7 +33,7 @@ fn usage(store: &Store, query: &UsageQuery<'_>) -> Usage {
     store.view().unwrap().usage(query).unwrap()
 }
 
-/// The beginnings of the periods, and allowed, forbidden and limited calls of each.
+/// The start of each period, and its allowed, forbidden and limited calls.
 fn periods(usage: &Usage) -> Vec<(String, [u64; 3])> {
     let numbers = |calls: &Calls| [calls.allowed, calls.forbidden, calls.limited];
     usage.periods.iter().map(|(start, calls)| (start.to_string(), numbers(calls))).collect()
@@ -52,17 +52,17 @@ pub(crate) fn uses_are_counted_and_the_last_one_stays_the_last<F: Fixture>() {
     let mut uses = Uses::default();
     uses.add(&key.id, Call::Allowed, at(NOW + 5), address("::ffff:192.0.2.7"));
     uses.add(&key.id, Call::Allowed, at(NOW + 3), address("192.0.2.8"));
-    // What was refused is no use.
+    // A refused request does not count as a use.
     uses.add(&key.id, Call::Forbidden, at(NOW + 9), address("192.0.2.9"));
     store.write(stamp(), |changes| changes.record_uses(&uses)).unwrap();
-    // A clock that was set back moves no use into the past.
+    // A clock that was set back does not move the last use into the past.
     store.write(stamp(), |changes| use_once(changes, &key)).unwrap();
     let stored = |store: &Store| {
         let key = store.view().unwrap().find("one").unwrap().unwrap();
         (key.use_count, key.last_used_at, key.last_used_from)
     };
     assert_eq!(stored(&store), (3, Some(at(NOW + 5)), address("192.0.2.7")));
-    // In the same second the later one counts, also where nobody knows where it came from.
+    // Within one second the later use wins, even if its address is unknown.
     record(&mut store, &[(&key, Call::Allowed, NOW + 5)]);
     assert_eq!(stored(&store), (4, Some(at(NOW + 5)), None));
 }
@@ -99,7 +99,7 @@ pub(crate) fn calls_are_kept_by_key_and_hour<F: Fixture>() {
     assert_eq!(store.view().unwrap().key(&two.id).unwrap().unwrap().use_count, 0);
     let of_two = usage(&store, &UsageQuery { key: Some(&two.id), ..all(Unit::Hour) });
     assert_eq!((periods(&of_two).len(), names(&of_two).as_str()), (1, "two 1"));
-    // What a key has used goes with it.
+    // Deleting a key deletes its usage.
     store.write(stamp(), |changes| changes.delete_key(one)).unwrap();
     assert_eq!(names(&usage(&store, &all(Unit::Hour))), "two 1");
 }
@@ -145,7 +145,7 @@ pub(crate) fn usage_is_told_by_period_and_by_key<F: Fixture>() {
     }
 }
 
-/// The rows of a few hours are found in another way than those of many.
+/// The rows of a few hours are looked up differently from those of many.
 pub(crate) fn few_hours_of_many_are_told_alike<F: Fixture>() {
     let place = F::new();
     let mut store = place.open();
@@ -190,8 +190,8 @@ pub(crate) fn usage_is_kept_as_long_as_it_is_said<F: Fixture>() {
     let left = usage(&store, &all(Unit::Day));
     assert_eq!(periods(&left)[0], ("1970-01-03T00:00:00Z".to_owned(), [1, 0, 0]));
     assert_eq!(prune(&mut store, Some("1d"), 9 * day, 100), 4);
-    // Before the first time that there is, nothing was used.
+    // A cutoff before the earliest possible time removes nothing.
     assert_eq!(prune(&mut store, Some("9000y"), 9 * day, 100), 4);
-    // How often a key was used in all is not forgotten.
+    // The total number of uses is kept.
     assert_eq!(store.view().unwrap().key(&keys[0].id).unwrap().unwrap().use_count, 10);
 }

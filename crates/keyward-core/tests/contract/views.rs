@@ -1,4 +1,4 @@
-//! Views: whatever others write, what a view tells is of one moment.
+//! Views: whatever others write, a view shows the state of one moment.
 
 use keyward_core::store::{ChainCheck, Filter, Freshness, StoreError};
 
@@ -14,7 +14,7 @@ pub(crate) fn a_view_is_of_one_moment<F: Fixture>() {
     assert_eq!((count(), view.head().unwrap().seq, view.count_events().unwrap()), (0, 0, 0));
     assert!(view.find("one").unwrap().is_none() && view.key(&key.id).unwrap().is_none());
     assert_eq!(view.check_history(|_| {}).unwrap(), ChainCheck::Intact { rows: 0 });
-    // Who looks again while the view lives is shown the same.
+    // A second view, opened while the first lives, shows the same.
     assert!(store.view().unwrap().find("one").unwrap().is_none());
     assert_eq!(count(), 0);
     drop(view);
@@ -29,7 +29,7 @@ pub(crate) fn a_view_hinders_nobody_and_waits_for_nobody<F: Fixture>() {
     other
         .write(stamp(), |changes| {
             insert(changes, "one", 1)?;
-            // A writer that has not come to its end is not seen.
+            // An unfinished write is not visible.
             assert!(view.find("one")?.is_none());
             assert!(place.open().view()?.find("one")?.is_none());
             Ok::<_, StoreError>(())

@@ -1,4 +1,4 @@
-//! A gate whose server is away.
+//! A gate whose server is unavailable.
 
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn guard(url: &str) -> Gate {
     Gate::new(store, [7; 32], options).unwrap()
 }
 
-/// Whether the credential is allowed; the error where it could not be checked.
+/// Whether the credential is allowed, or the error if it could not be checked.
 fn ask(gate: &Gate, secret: &str) -> Result<bool, VerifyError> {
     let verdict = gate.ask(credential(secret), &request(), at(2_000));
     verdict.wait().map(|answer| answer.decision.is_allowed())
@@ -77,7 +77,7 @@ fn a_silent_server_is_found_out_once_and_not_by_each_question() {
     assert!(ask(&gate, &secret).unwrap());
     scene.server.signal_all(Signal::STOP);
     assert!(is_away(&ask(&gate, &secret)));
-    // No question asks the server any more: where each did, these would take minutes.
+    // The gate no longer contacts the server for each question; if it did, these would take minutes.
     for _ in 0..500 {
         assert!(is_away(&ask(&gate, &secret)));
     }
@@ -122,7 +122,7 @@ fn far_away_is_not_away() {
     let (_, secret) = mint(&mut scene.open(), "one", "");
     cutter.set(Way::Slow);
     let gate = guard(&cutter.url());
-    // All of them want a connection, and each takes longer to make than anybody waits for a sign-in.
+    // They all want a connection, and each takes longer to open than anyone waits for a sign-in.
     thread::scope(|scope| {
         let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| ask(&gate, &secret))).collect();
         for asked in asking {
@@ -130,7 +130,7 @@ fn far_away_is_not_away() {
             assert!(matches!(asked, Ok(true)), "{asked:?}");
         }
     });
-    // And those that are closed are made again.
+    // Closed connections are opened again.
     scene.tell(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'keyward'",
     );

@@ -1,4 +1,4 @@
-//! The time of a change is that of the server.
+//! Changes have the server's time.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use keyward_core::store::{EventFilter, Stamp, Store, StoreError, Surroundings};
 
 use crate::{Scene, mint};
 
-/// The time of this machine, which is that of the server, too.
+/// The time of this machine, which is also the server's.
 #[expect(clippy::disallowed_methods, reason = "the server has no other")]
 fn now() -> Timestamp {
     Timestamp::now()
@@ -27,13 +27,13 @@ fn a_change_has_the_time_of_the_server_and_a_clock_that_is_off_is_told() {
     for (off, told) in [(0, None), (1, None), (5, Some(5)), (-30, Some(-30))] {
         let mut store = on_a_host(&scene, off);
         let (key, _) = mint(&mut store, &format!("key{off}"), "");
-        // Within what the test itself may take.
+        // Within the time the test itself may take.
         let age = now().duration_since(key.created_at);
         assert!(age.abs() < SignedDuration::from_secs(20), "{off}: {age:?}");
         let skew = store.take_news().clock_skew;
         match told {
             None => assert_eq!(skew, None, "{off}"),
-            // The seconds are those of two readings.
+            // The two clocks are read one after the other.
             Some(told) => assert!(skew.is_some_and(|skew| (skew - told).abs() <= 1), "{off}: {skew:?}"),
         }
     }

@@ -31,7 +31,7 @@ fn is_looked_for_and_found_or_not() {
     assert!(store.take_news().commit_confirmed_late, "it was made");
     assert!(!store.take_news().commit_confirmed_late, "told once");
     assert_eq!(scene.tell("SELECT count(*) FROM key"), "0");
-    // And it goes on with the connection that found it out.
+    // And it continues on the connection that found this out.
     mint(&mut store, "two", "");
 }
 
@@ -73,7 +73,7 @@ fn of_uses_is_counted_once() {
             used += 1;
         }
         cutter.set(way);
-        // One that had no answer may be found to be made by the very same call.
+        // The same call may find out that an unanswered commit was made.
         let flushed = recorder.flush(at(second));
         assert!(flushed.is_ok() || !is_counted, "{second}: {flushed:?}");
         if is_counted {
@@ -82,7 +82,7 @@ fn of_uses_is_counted_once() {
             assert_eq!(scene.tell("SELECT allowed FROM usage"), used.to_string(), "{second}");
         }
     }
-    // The server is away for longer, and more is counted meanwhile.
+    // The server stays away for longer, and more uses arrive meanwhile.
     let mut count = |times: u64, way, second| {
         let mut further = Uses::default();
         (0..times).for_each(|_| further.add(&key.id, Call::Allowed, at(second), None));

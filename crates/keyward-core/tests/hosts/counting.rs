@@ -12,7 +12,7 @@ use keyward_core::verifier::{Gate, Options, Verifier};
 
 use crate::{Scene, at, credential, mint, request, stamp};
 
-/// Verifies as `verify` does once, and says whether it was allowed.
+/// Verifies once, as `verify` does, and returns whether it was allowed.
 fn verify(store: Store, secret: &str, now: Timestamp) -> bool {
     let mut verifier = Verifier::new(store).unwrap();
     let mut answer = verifier.verify(credential(secret), &request(), now).unwrap();
@@ -31,7 +31,7 @@ fn counting_waits_for_no_change_and_no_change_for_it() {
     let (_, secret) = mint(&mut scene.open(), "one", "");
     let (_, limited) = mint(&mut scene.open(), "two", "10/1d");
     let counted = scene.open().write(stamp(), |_| {
-        // Who changes something holds the lock all the while.
+        // A change holds the lock the whole time.
         let (done, counted) = channel();
         let (one, two) = (scene.open(), scene.open());
         thread::spawn(move || done.send(verify(one, &secret, at(2_000)) && verify(two, &limited, at(2_000))));
@@ -92,7 +92,7 @@ fn many_who_count_many_keys_lose_nothing_and_do_not_wait_for_each_other_in_a_cir
                 for round in 0..10 {
                     let mut uses = Uses::default();
                     for number in 0..keys.len() {
-                        // Each thread begins elsewhere.
+                        // Each thread starts with a different key.
                         let key = &keys[(number + 31 * thread) % keys.len()];
                         uses.add(&key.id, Call::Allowed, at(2_000 + round), None);
                     }
@@ -150,7 +150,7 @@ fn guards_of_several_hosts_share_a_quota() {
             recorder.flush(now).unwrap();
         }
     }
-    // Each writes what it took, and reads what the others did then: of what they take meanwhile it does not know.
+    // Each writes its uses, and then reads those of the others; it does not know what they allow in between.
     assert!((20..=22).contains(&allowed), "{allowed}");
     assert_eq!(scene.tell("SELECT use_count FROM key_use"), allowed.to_string());
 }

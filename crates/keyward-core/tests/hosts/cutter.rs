@@ -1,4 +1,4 @@
-//! A way to the server that can be cut at the worst moment: when COMMIT was sent.
+//! A connection to the server that can be cut at the worst moment: when COMMIT was sent.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,19 +10,19 @@ use std::time::Duration;
 
 use crate::server::{OWNER, Server};
 
-/// What becomes of the connections.
+/// What happens to the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     Open,
-    /// What goes to the server takes its time.
+    /// Data to the server is delayed.
     Slow,
     /// The next COMMIT does not arrive.
     CutBefore,
-    /// The next COMMIT arrives, and its answer does not.
+    /// The next COMMIT arrives, but its answer does not.
     CutAfter,
-    /// As before, and nobody is let through afterwards.
+    /// The same, and no one is let through afterwards.
     CutAfterAndClose,
-    /// Nobody is let through.
+    /// No one is let through.
     Closed,
 }
 
@@ -84,7 +84,7 @@ fn carry(client: &TcpStream, socket: &PathBuf, way: &Mutex<Way>) {
                     *way.lock().unwrap() = if now == Way::CutAfter { Way::Open } else { Way::Closed };
                     close();
                     let _ = (&mut &server).write_all(bytes);
-                    // It is made whoever listens; that takes a moment.
+                    // The server commits even if no one is listening; that takes a moment.
                     thread::sleep(Duration::from_millis(200));
                     return;
                 }

@@ -1,5 +1,5 @@
-//! What a store on a server promises that one in a file cannot: about several hosts, their clocks, and a network between
-//! them that may be cut. Against a real server.
+//! What only a store on a server guarantees: about several hosts, their clocks, and a network between them that may
+//! fail. Tested against a real server.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
@@ -24,7 +24,7 @@ use keyward_core::rules::names::Prefix;
 use keyward_core::store::{Stamp, Store, StoreSettings, Surroundings};
 use server::{OWNER, Server};
 
-/// The second at which the tests act.
+/// The current time in the tests, in seconds.
 const NOW: i64 = 1_000;
 
 fn at(second: i64) -> Timestamp {
@@ -54,18 +54,18 @@ impl Scene {
         format!("postgres://{OWNER}@{}/keyward", self.server.socket_host())
     }
 
-    /// A connection of its own.
+    /// A new connection to the store.
     fn open(&self) -> Store {
         Store::connect(self.url().parse().unwrap(), Surroundings::default()).unwrap()
     }
 
-    /// What the tables say.
+    /// Queries the tables directly.
     fn tell(&self, sql: &str) -> String {
         self.server.sql("keyward", &format!("SET search_path = keyward; {sql}"))
     }
 }
 
-/// Makes a key, and returns it with its secret. The bytes of both come from the name.
+/// Makes a key, and returns it with its secret. The bytes of both are derived from the name.
 fn mint(store: &mut Store, name: &str, limits: &str) -> (Key, String) {
     let mut bytes = [0; SEED_BYTES];
     bytes.iter_mut().zip(name.bytes().cycle()).zip(1_u8..).for_each(|((byte, of), place)| *byte = of ^ place);

@@ -1,5 +1,5 @@
-//! Reads the sources of a crate: what is in which room, and whom it names. For the tests of the order of rooms, of every
-//! crate of the workspace.
+//! Reads a crate's sources: what is in which room, and which other rooms it names. For the room-order tests of every
+//! crate in the workspace.
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +17,13 @@ pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The room that `path` is in, or the file itself, below `folder`.
+/// The room below `folder` that `path` is in, or the file itself.
 pub(crate) fn room(path: &Path, folder: &Path) -> String {
     let first = path.strip_prefix(folder).unwrap().iter().next().unwrap();
     first.to_str().unwrap().trim_end_matches(".rs").to_owned()
 }
 
-/// The words that stand behind `before` in this code, and the lines that they stand in. Comments are left out.
+/// The words after `before` in this code, with their lines. Comments are left out.
 pub(crate) fn words_behind(code: &str, before: &str) -> Vec<(String, String)> {
     let mut found = vec![];
     for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::{Folder, give, run};
 
-/// Somebody who signs certificates.
+/// A certificate authority.
 pub(crate) struct Authority {
     /// Its own certificate.
     pub(crate) root: PathBuf,
@@ -15,7 +15,7 @@ pub(crate) struct Authority {
     folder: PathBuf,
 }
 
-/// How long a certificate is valid.
+/// When a certificate is valid.
 #[derive(Clone, Copy)]
 pub(crate) enum Validity {
     Now,
@@ -23,7 +23,7 @@ pub(crate) enum Validity {
 }
 
 impl Authority {
-    /// One with this name, whose files are in the folder.
+    /// An authority with this name and its files in the folder.
     pub(crate) fn new(folder: &Folder, name: &str) -> Self {
         let [root, key] = ["pem", "key"].map(|end| folder.path().join(format!("{name}.{end}")));
         let mut request = openssl(folder.path());
@@ -34,8 +34,8 @@ impl Authority {
         Self { root, key, folder: folder.path().to_owned() }
     }
 
-    /// A certificate for these names, such as `DNS:localhost`, and its key, in files with this name. The user of the
-    /// servers owns them.
+    /// A certificate for these names, such as `DNS:localhost`, and its key, in files with this name that the servers'
+    /// user owns.
     pub(crate) fn sign(&self, file: &str, subject: &str, names: &str, validity: Validity) -> (PathBuf, PathBuf) {
         let [certificate, key, request] = ["pem", "key", "csr"].map(|end| self.folder.join(format!("{file}.{end}")));
         let mut ask = openssl(&self.folder);

@@ -1,8 +1,8 @@
-//! A real PostgreSQL for a test: made in a temporary folder, on a port of its own, with TLS by an authority of the test,
-//! and gone with the test, also with one that fails.
+//! A real PostgreSQL server for a test: in a temporary folder, on its own port, with TLS from a test CA. It is removed
+//! when the test ends, even if it fails.
 //!
-//! The programs are those of Debian's `postgresql`, in `/usr/lib/postgresql/VERSION/bin`. The server does not run as
-//! root; where the test does, it runs as `nobody`.
+//! The binaries come from Debian's `postgresql`, in `/usr/lib/postgresql/VERSION/bin`. The server does not run as root:
+//! if the test does, the server runs as `nobody`.
 
 mod authority;
 mod standby;
@@ -21,14 +21,14 @@ use tempfile::TempDir;
 
 pub(crate) use authority::{Authority, Validity};
 
-/// The user that servers run as, where the test is root.
+/// The user that servers run as when the test runs as root.
 const NOBODY: u32 = 65_534;
-/// The superuser, who may sign in over the socket as he is.
+/// The superuser, who can sign in over the socket without a password.
 pub(crate) const OWNER: &str = "postgres";
 /// The password of every role that has one.
 pub(crate) const PASSWORD: &str = "geheim:w\\ort@1/2";
 
-/// A folder that belongs to the user of the servers.
+/// A folder owned by the server user.
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
@@ -43,7 +43,7 @@ impl Folder {
         self.0.path()
     }
 
-    /// A new file in it, of this mode.
+    /// Creates a file in it with this mode.
     pub(crate) fn file(&self, name: &str, text: &str, mode: u32) -> PathBuf {
         let path = self.path().join(name);
         fs::write(&path, text).unwrap();
@@ -56,14 +56,14 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Gives a file to the user of the servers.
+/// Makes the server user the owner of a file.
 pub(crate) fn give(path: &Path) {
     if is_root() {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
 }
 
-/// The program as the user of the servers runs it. It ends with the thread that started it.
+/// The program, run as the server user. It ends with the thread that started it.
 pub(crate) fn unprivileged(program: impl AsRef<Path>) -> Command {
     unprivileged_in(None, program)
 }
@@ -87,7 +87,7 @@ fn unprivileged_in(network: Option<&str>, program: impl AsRef<Path>) -> Command 
     command
 }
 
-/// A program of PostgreSQL, of the newest version that is installed.
+/// A PostgreSQL program, from the newest installed version.
 pub(crate) fn program(name: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").unwrap_or_else(|_| panic!("please install postgresql"));
     let number = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
@@ -95,12 +95,12 @@ pub(crate) fn program(name: &str) -> PathBuf {
     newest.unwrap().join("bin").join(name)
 }
 
-/// A port that nobody listens on.
+/// An unused port.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Runs it to its end, which has to be a good one.
+/// Runs it, and expects success.
 pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -108,23 +108,23 @@ pub(crate) fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A server, and where it keeps its rows.
+/// A server and its data folder.
 pub(crate) struct Server {
     pub(crate) folder: Folder,
     pub(crate) port: u16,
-    /// The network namespace that it is in, if it is in one of its own.
+    /// Its own network namespace, if it has one.
     network: Option<String>,
     process: Option<Child>,
 }
 
 impl Server {
-    /// A server with the database `keyward`, and the role `ann` with [`PASSWORD`]. Over TCP it asks for it by SCRAM; over
-    /// the socket it lets everybody in.
+    /// A server with the database `keyward`, and the role `ann` with [`PASSWORD`]. TCP requires the password (SCRAM);
+    /// the socket lets everyone in.
     pub(crate) fn start() -> Self {
         Self::start_in(None, "")
     }
 
-    /// The same in this network namespace, with these lines behind its settings.
+    /// The same in this network namespace, with these lines added to its settings.
     pub(crate) fn start_in(network: Option<&str>, more: &str) -> Self {
         let folder = Folder::new();
         let mut initdb = unprivileged(program("initdb"));
@@ -140,10 +140,10 @@ impl Server {
         server
     }
 
-    /// Starts one that has its files.
+    /// Starts a server whose data folder already exists.
     fn of(folder: Folder, network: Option<&str>) -> Self {
         let mut server = Self { folder, port: free_port(), network: network.map(str::to_owned), process: None };
-        // Somebody else may have taken the port meanwhile.
+        // Another process may have taken the port in the meantime.
         for _ in 0..3 {
             if server.begin() {
                 break;
@@ -157,7 +157,7 @@ impl Server {
 
     /// Starts it again after it was killed.
     pub(crate) fn go_on(&mut self) {
-        // What is left of its processes may take a moment to go, and their memory with them.
+        // Leftover processes and their shared memory may take a moment to go.
         let is_up = (0..20).any(|_| {
             self.begin() || {
                 sleep(Duration::from_millis(100));
@@ -167,7 +167,7 @@ impl Server {
         assert!(is_up, "the server does not start: {}", self.log());
     }
 
-    /// Starts it, and says whether it is up.
+    /// Starts it, and returns whether it is up.
     fn begin(&mut self) -> bool {
         let log = fs::File::options().append(true).create(true).open(self.folder.path().join("log")).unwrap();
         let mut postgres = unprivileged_in(self.network.as_deref(), program("postgres"));
@@ -186,27 +186,27 @@ impl Server {
         is_up
     }
 
-    /// What it has written to its log.
+    /// The contents of its log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// The number of its first process.
+    /// The PID of its main process.
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.process.as_ref().unwrap().id()).unwrap()
     }
 
-    /// Where its socket is, as a URL has it.
+    /// The host part of a URL for its socket.
     pub(crate) fn socket_host(&self) -> String {
         format!("{}:{}", self.folder.path().to_str().unwrap().replace('/', "%2F"), self.port)
     }
 
-    /// Runs statements in the database of this name, past keyward, and returns what they say.
+    /// Runs statements directly in this database, bypassing keyward, and returns their output.
     pub(crate) fn sql(&self, database: &str, statements: &str) -> String {
         run(&mut self.psql(database, statements)).trim_end().to_owned()
     }
 
-    /// The same, where it may fail: whether it did not.
+    /// The same for statements that may fail; returns whether they succeeded.
     pub(crate) fn try_sql(&self, database: &str, statements: &str) -> bool {
         self.psql(database, statements).output().unwrap().status.success()
     }
@@ -218,7 +218,7 @@ impl Server {
         psql
     }
 
-    /// Adds a setting, and has the server read all of them again.
+    /// Adds a setting, and has the server reload its configuration.
     pub(crate) fn set(&self, setting: &str) {
         append(&self.folder.path().join("data/postgresql.auto.conf"), &format!("{setting}\n"));
         self.read_settings();
@@ -237,7 +237,7 @@ impl Server {
         panic!("the server does not read its settings: {}", self.log());
     }
 
-    /// Says who is let in how: the lines of pg_hba.conf.
+    /// Sets the lines of pg_hba.conf, which decide who may sign in and how.
     pub(crate) fn let_in(&self, lines: &str) {
         let file = self.folder.path().join("data/pg_hba.conf");
         fs::write(&file, format!("local all {OWNER} trust\n{lines}\n")).unwrap();
@@ -248,19 +248,19 @@ impl Server {
         signal_to(self.pid(), signal);
     }
 
-    /// To all of its processes.
+    /// Sends a signal to all of its processes.
     pub(crate) fn signal_all(&self, signal: Signal) {
-        // The first one starts others as long as it goes on.
+        // The main process first, because it keeps starting others.
         self.signal(signal);
         for child in children(self.process.as_ref().unwrap().id()) {
             signal_to(child, signal);
         }
     }
 
-    /// As if the power were cut: every process of it is gone at once.
+    /// Kills all of its processes at once, as if the power were cut.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // What it starts after they were counted would live on, and keep its files.
+            // A child started after they were listed would survive and keep its files open.
             signal_to(i32::try_from(process.id()).unwrap(), Signal::STOP);
             for child in children(process.id()) {
                 signal_to(child, Signal::KILL);
@@ -274,7 +274,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
-            // At once, and it waits for its own processes, also for those that a test has stopped.
+            // An immediate shutdown, which waits for its children: so first continue those that a test has stopped.
             let pid = process.id();
             for pid in children(pid).into_iter().chain(i32::try_from(pid)) {
                 signal_to(pid, Signal::CONT);
@@ -293,11 +293,11 @@ impl Drop for Server {
 }
 
 pub(crate) fn signal_to(pid: i32, signal: Signal) {
-    // One that is gone needs none.
+    // The process may be gone already.
     let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
 }
 
-/// The processes that this one has started.
+/// The child processes of this one.
 fn children(pid: u32) -> Vec<i32> {
     let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     listed.split_whitespace().map(|child| child.parse().unwrap()).collect()

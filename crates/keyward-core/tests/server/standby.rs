@@ -1,9 +1,9 @@
-//! A second server that has all that the first one has, and takes its place.
+//! A second server that has all data of the first one, and can replace it.
 
 use super::{Folder, OWNER, Server, program, run, unprivileged};
 
 impl Server {
-    /// A server in the same network that takes over all that this one writes, as it is written, and lets nobody write.
+    /// A server in the same network that replicates this one's writes as they happen, and is read-only.
     pub(crate) fn standby(&self) -> Self {
         let folder = Folder::new();
         let mut copy = unprivileged(program("pg_basebackup"));
@@ -13,7 +13,7 @@ impl Server {
         Self::of(folder, self.network.as_deref())
     }
 
-    /// Makes a standby a server that changes are made on, and waits until it is one.
+    /// Promotes a standby to a primary, and waits until it is one.
     pub(crate) fn promote(&self) {
         let mut promote = unprivileged(program("pg_ctl"));
         run(promote.args(["promote", "--silent", "-D"]).arg(self.folder.path().join("data")));

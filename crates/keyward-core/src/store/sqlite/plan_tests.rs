@@ -1,7 +1,7 @@
-//! How SQLite finds what a command asks for: every statement that the store runs, as it runs it, and its plan.
+//! How SQLite finds what a command asks for: every statement that the store runs, with its plan.
 //!
-//! A table that grows with the keys is searched by an index. It is read whole only by commands about all keys, and then
-//! in the wanted order, so that nothing is sorted and a limit can end it early.
+//! Tables that grow with the number of keys are searched by index. Only commands about all keys read them whole, and
+//! then in the wanted order, so that nothing is sorted and a limit can end the read early.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// A store that records the statements that it runs.
+/// A store that records the statements it runs.
 fn watched() -> (Store, Statements) {
     let mut store = Store::in_memory(at(0)).unwrap();
     let seen = Statements::default();
@@ -42,7 +42,7 @@ fn watched() -> (Store, Statements) {
     (store, seen)
 }
 
-/// What the statements that `run` causes read whole.
+/// The full scans and sorts in the statements that `run` executes.
 fn read_whole(run: impl FnOnce(&mut Store)) -> Vec<String> {
     const GROWING: [&str; 17] = [
         "key",
@@ -197,7 +197,7 @@ fn completion_searches_by_what_was_typed() {
     }
 }
 
-/// A filter, and what it reads whole.
+/// A filter, and its full scans and sorts.
 #[test]
 fn lists_search_by_their_filters() {
     const BY_NAME: &str = "SCAN k USING INDEX sqlite_autoindex_key_2";

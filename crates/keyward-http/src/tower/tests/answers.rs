@@ -1,4 +1,4 @@
-//! Which requests are let in, and what the others are told.
+//! Which requests are allowed, and how the others are answered.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,7 +57,7 @@ fn every_refusal_is_told_as_the_server_tells_it() {
         (vec![("authorization", &expired)], unauthorized("key_expired", invalid)),
         (vec![("authorization", &good), ("x-api-key", &other)], unauthorized("ambiguous_credential", invalid)),
         (vec![("authorization", &narrow)], forbidden("scope_missing", scope)),
-        // The client's address was not given.
+        // The client's address is unknown.
         (vec![("authorization", &bound)], forbidden("ip_not_allowed", "")),
         (vec![("authorization", &good), ("x-keyward-name", "root")], own("forged_header")),
         (vec![("authorization", &good), ("X_Keyward.Name", "root")], own("forged_header")),

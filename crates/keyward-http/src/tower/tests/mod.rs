@@ -64,7 +64,7 @@ impl Scene {
         let mut settings = Settings::with_prefix("kw".parse().unwrap());
         settings.scopes.insert("read".parse().unwrap());
         change(&mut settings);
-        // Any other name gives other ids.
+        // Different names give different ids.
         let mut letters = name.bytes().cycle();
         let seed: [u8; SEED_BYTES] = std::array::from_fn(|_| letters.next().unwrap());
         let mut store = Store::open(&self.path()).unwrap();

@@ -21,7 +21,7 @@ fn a_hash_is_waited_for_by_nobody_but_its_request() {
     let mut service = scene.reading().layer(Named::default());
     make_ready(&mut service);
     let mut first = pin!(service.call(request(&[("authorization", &good)])));
-    // The ready service is kept for the request; the next one has yet to become ready.
+    // The request keeps the service that was ready; the next one must become ready first.
     make_ready(&mut service);
     let refused = wait(service.call(request(&[]))).unwrap();
     assert_eq!(refused.status(), 401);

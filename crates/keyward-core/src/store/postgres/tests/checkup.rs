@@ -1,4 +1,4 @@
-//! What the doctor finds out about a server by itself.
+//! What the doctor finds out about a server on its own.
 
 use std::thread::sleep;
 use std::time::Duration;

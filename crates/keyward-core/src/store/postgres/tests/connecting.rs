@@ -64,7 +64,7 @@ fn over_a_socket_and_over_tls_with_a_password() {
     assert!(told.contains("does not exist") && told.contains("createdb"), "{told}");
 }
 
-/// A relay of the sign-in has another certificate.
+/// A relay would have another certificate.
 #[test]
 #[ignore = "needs postgresql and openssl"]
 fn a_sign_in_over_tls_is_bound_to_the_certificate() {
@@ -149,7 +149,7 @@ fn without_tls_nothing_is_sent_to_who_speaks_none() {
     let (port, recorder) = listener(&[b"N"]);
     let told = detail(connect(&format!("postgres://ann@127.0.0.1:{port}/keyward"), with_password()));
     assert!(told.contains("it speaks no TLS"), "{told}");
-    // The request for TLS, and not one more byte.
+    // The TLS request, and not one more byte.
     assert_eq!(recorder.join().unwrap(), [0, 0, 0, 8, 4, 210, 22, 47]);
 }
 
@@ -167,7 +167,7 @@ fn a_password_that_is_asked_for_in_the_clear_is_not_sent() {
         let told = detail(connect(&url, with_password()));
         assert!(told.contains(what) && told.contains("scram-sha-256"), "{told}");
         let received = recorder.join().unwrap();
-        // Only the first message, which says how long it is.
+        // Only the first message, which starts with its length.
         assert_eq!(received.len(), u32::from_be_bytes(*received.first_chunk().unwrap()) as usize);
     }
 }

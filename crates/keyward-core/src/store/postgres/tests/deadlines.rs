@@ -1,4 +1,4 @@
-//! With a silent or lost server, each wait ends in time, and a connection in an unknown state is not used.
+//! If the server is silent or lost, every wait times out, and a connection in an unknown state is not reused.
 
 #![allow(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
 
@@ -60,7 +60,7 @@ fn a_server_that_is_stopped_is_left_and_used_again_when_it_goes_on() {
     }
 }
 
-/// The last host is up, and the others take no more than their time.
+/// Only the last host is up, and the others do not exceed their timeout.
 #[test]
 #[ignore = "needs postgresql"]
 fn a_silent_host_does_not_keep_anybody_from_the_next() {
@@ -88,7 +88,7 @@ fn each_wait_for_a_silent_session_ends_and_closes_the_connection() {
     let (client, pid) = stopped(&|_| ());
     let error = soon(|| client.execute("SELECT 1", &[])).unwrap_err();
     assert!(silent(&error) && !client.is_open(), "{error:?}");
-    // It stays closed, although the server runs again.
+    // It stays closed even when the server runs again.
     signal_to(pid, Signal::CONT);
     assert!(!client.is_open() && soon(|| client.begin_read()).is_err());
 
@@ -97,7 +97,7 @@ fn each_wait_for_a_silent_session_ends_and_closes_the_connection() {
     assert!(silent(&error) && !client.is_open(), "{error:?}");
     signal_to(pid, Signal::CONT);
 
-    // As far as is known, it waits for another change.
+    // As far as the client knows, the server is waiting for another change.
     let (client, pid) = stopped(&|client| client.begin_write().unwrap());
     let error = soon(|| client.execute("INSERT INTO public.t VALUES (1)", &[])).unwrap_err();
     assert!(matches!(error, StoreError::Locked(_)) && !client.is_open(), "{error:?}");
@@ -111,7 +111,7 @@ fn each_wait_for_a_silent_session_ends_and_closes_the_connection() {
     let error = soon(|| client.commit()).unwrap_err();
     assert!(matches!(&error, CommitError::Unheard(error) if silent(error)) && !client.is_open(), "{error:?}");
     signal_to(pid, Signal::CONT);
-    // It had been made after all, which is why keyward must not claim that it was not.
+    // The change was made after all, which is why keyward must not claim otherwise.
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(postgres.sql("keyward", "SELECT a FROM t"), "2");
 }
@@ -158,7 +158,7 @@ fn a_server_that_is_killed_is_an_error_and_a_new_client_finds_it_again() {
 #[ignore = "needs postgresql"]
 fn what_the_server_says_when_it_ends_a_session_is_told() {
     let postgres = Postgres::start();
-    // During a question, and before one.
+    // During a query, and before one.
     for pause in [0, 200] {
         let client = over_socket(&postgres);
         postgres.sql(OWNER, &format!("SELECT pg_terminate_backend({})", backend(&client)));
@@ -167,14 +167,14 @@ fn what_the_server_says_when_it_ends_a_session_is_told() {
         assert!(told.contains("terminating connection due to administrator command") && !client.is_open(), "{told}");
     }
 
-    // A connection that is known to be closed before anything is asked.
+    // A connection is known to be closed before the first query.
     let client = over_socket(&postgres);
     assert!(client.is_open());
     postgres.sql(OWNER, &format!("SELECT pg_terminate_backend({})", backend(&client)));
     std::thread::sleep(Duration::from_millis(200));
     assert!(!client.is_open());
 
-    // A change that waited too long for its own process is certainly not made.
+    // A change that timed out waiting for its own process was certainly not made.
     let client = over_socket(&postgres);
     client.begin_write().unwrap();
     client.execute("SET LOCAL idle_in_transaction_session_timeout = 100", &[]).unwrap();
@@ -190,7 +190,7 @@ fn a_client_goes_to_another_thread_and_works_in_a_runtime() {
     let client = over_socket(&postgres);
     let told = std::thread::spawn(move || tell(&client, "SELECT 'moved'")).join().unwrap();
     assert_eq!(told, "moved");
-    // A service opens its store at its start, inside its runtime: another runtime could not be entered there.
+    // A service opens its store at startup, inside its runtime, where no other runtime can be entered.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(async { tell(&over_socket(&postgres), "SELECT 'within'") }), "within");
 }

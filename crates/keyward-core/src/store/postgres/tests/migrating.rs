@@ -1,4 +1,4 @@
-//! A store is upgraded while others use it. There is no second schema yet, so one is made up.
+//! A store is upgraded while others use it. No second schema exists yet, so the test makes one up.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -18,8 +18,8 @@ use crate::store::postgres::schema::{KnownSchemas, MIGRATIONS, Migrated, migrate
 use crate::store::{NewKey, NewSecret, Stamp, Store};
 use crate::verifier::Verifier;
 
-/// What a later keyward could need: a column in a table that everybody reads and writes, a table, and an index, in an
-/// order different from the one in which requests use these tables.
+/// What a later keyward could need: a column in a table that everyone reads and writes, a table, and an index, in a
+/// different order from the one in which requests use these tables.
 const SECOND: &str = "
     -- Made up; nobody has it.
     ALTER TABLE usage ADD COLUMN made_up bigint NOT NULL DEFAULT 0;
@@ -65,7 +65,7 @@ fn again_and_again(stop: &AtomicBool, done: &AtomicU64, mut f: impl FnMut() -> R
     }
 }
 
-/// Ends other threads with the one that it is in, also where that fails.
+/// Stops the other threads when its own ends, even by a panic.
 struct Over<'o>(&'o AtomicBool);
 
 impl Drop for Over<'_> {
@@ -94,7 +94,7 @@ fn no_request_fails_while_a_store_is_brought_up_to_date() {
     };
     let write = || {
         again_and_again(&stop, &created, || {
-            // As a command does: opens it each time.
+            // Opens it each time, as a command does.
             let mut store = open(&postgres).map_err(|error| format!("{error:?}"))?;
             create(&mut store, next.fetch_add(1, Ordering::Relaxed)).map(drop).map_err(|error| format!("{error:?}"))
         });
@@ -111,7 +111,7 @@ fn no_request_fails_while_a_store_is_brought_up_to_date() {
                 thread::sleep(Duration::from_millis(1));
             }
         };
-        // Rolled back, so that it happens at several moments.
+        // Undone, so that it happens again at other moments.
         let mut back = "SET lock_timeout = '200ms'; BEGIN; LOCK TABLE keyward.history_head; \
                         UPDATE keyward.store SET schema = 1; DROP TABLE keyward.made_up;"
             .to_owned();
@@ -128,7 +128,7 @@ fn no_request_fails_while_a_store_is_brought_up_to_date() {
     });
     assert!(!postgres.log().contains("deadlock detected"), "{}", postgres.log());
     assert_eq!(bring_up(&postgres, "ann", SECOND).unwrap(), Migrated { from: 1, to: 2 });
-    // And this program continues with it.
+    // This program still works with it.
     create(&mut open(&postgres).unwrap(), u64::MAX).unwrap();
 }
 
@@ -137,7 +137,7 @@ fn no_request_fails_while_a_store_is_brought_up_to_date() {
 fn a_store_is_brought_up_to_date_once_by_its_owner_and_whole() {
     let postgres = with_store();
     let schema = || postgres.sql("keyward", "SELECT schema FROM keyward.store");
-    // Not by anyone else.
+    // No one else may.
     postgres.sql("keyward", "CREATE ROLE boss LOGIN; GRANT USAGE ON SCHEMA keyward TO boss; GRANT ALL ON ALL TABLES IN SCHEMA keyward TO boss");
     match bring_up(&postgres, "boss", SECOND) {
         Err(StoreError::Forbidden { role, detail, .. }) => {
@@ -145,12 +145,12 @@ fn a_store_is_brought_up_to_date_once_by_its_owner_and_whole() {
         }
         other => panic!("{other:?}"),
     }
-    // A failure in the middle leaves nothing.
+    // A failure midway leaves nothing behind.
     let broken = format!("{SECOND}; ALTER TABLE nothing ADD COLUMN n bigint");
     assert!(bring_up(&postgres, "ann", &broken).is_err());
     let strange = open(&postgres).unwrap().view().unwrap().strange_parts().unwrap();
     assert_eq!((schema().as_str(), strange), ("1", vec![]));
-    // Of several at once, only one does it.
+    // If several try at once, only one does it.
     let done: Vec<_> = thread::scope(|scope| {
         let all: Vec<_> = (0..4).map(|_| scope.spawn(|| bring_up(&postgres, "ann", SECOND).unwrap())).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
@@ -158,11 +158,11 @@ fn a_store_is_brought_up_to_date_once_by_its_owner_and_whole() {
     assert_eq!(done.iter().filter(|done| **done == Migrated { from: 1, to: 2 }).count(), 1, "{done:?}");
     assert_eq!(bring_up(&postgres, "ann", SECOND).unwrap(), Migrated { from: 2, to: 2 });
     assert_eq!(schema(), "2");
-    // This program knows one less, and has nothing to do.
+    // This program knows only schema 1, and has nothing to do.
     let present = Store::migrate(url(&postgres, "ann"), Surroundings::default()).unwrap();
     assert_eq!(present, Migrated { from: 2, to: 2 });
     assert_eq!(schema(), "2");
-    // A store that it must not write, it does not upgrade either.
+    // It does not upgrade a store that it must not write to.
     postgres.sql("keyward", "UPDATE keyward.store SET oldest_writer = 2");
     assert!(matches!(
         Store::migrate(url(&postgres, "ann"), Surroundings::default()),

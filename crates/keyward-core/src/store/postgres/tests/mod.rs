@@ -1,4 +1,4 @@
-//! Tests with a real server, except for what a real one never does.
+//! Tests with a real server, and with a fake one for what a real server never does.
 
 mod checkup;
 mod connecting;
@@ -20,7 +20,7 @@ use self::server::{Folder, PASSWORD, Server as Postgres};
 use super::{Client, Server, Surroundings};
 use crate::store::error::StoreError;
 
-/// With the password in `PGPASSWORD`.
+/// As with the password in `PGPASSWORD`.
 fn with_password() -> Surroundings {
     Surroundings { password: Some(Zeroizing::new(PASSWORD.as_bytes().to_vec())), ..Surroundings::default() }
 }
@@ -29,7 +29,7 @@ fn server(url: &str, around: Surroundings) -> Server {
     Server::new(url.parse().unwrap_or_else(|error| panic!("{url}: {error}")), around).unwrap()
 }
 
-/// The result of connecting. No error contains any part of the password or the parameters.
+/// Connects, and checks that no error contains any part of the password or the parameters.
 fn connect(url: &str, around: Surroundings) -> Result<Client, StoreError> {
     let connected = server(url, around).connect();
     if let Err(error) = &connected {

@@ -1,4 +1,4 @@
-//! The schema on a real server: its parts, what is strange about it, and what each role may do with it.
+//! The schema on a real server: its parts, unexpected changes to it, and the rights of each role.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::store::postgres::{rights, schema};
 use crate::store::{Freshness, ServerUrl, Stamp, Store, StoreSettings, grants};
 
-/// A server with a store in it, which `ann` owns.
+/// A server with a store owned by `ann`.
 pub(super) fn with_store() -> Postgres {
     let postgres = Postgres::start();
     Store::found(url(&postgres, "ann"), Surroundings::default(), Timestamp::UNIX_EPOCH).unwrap();
@@ -43,7 +43,7 @@ fn the_parts_of_a_new_store_are_those_that_are_written_down() {
         text == schema::PARTS,
         "schema/parts.txt is not that of the migrations; UPDATE_EXPECT=1 writes it:\n{text}"
     );
-    // In a schema of another name they are the same.
+    // They are the same in a schema with another name.
     postgres.sql("keyward", "ALTER SCHEMA keyward RENAME TO \"select\"");
     let client = connect(&format!("{}?schema=select", url_text(&postgres, "ann")), Surroundings::default()).unwrap();
     assert!(schema::parts_found(&client, "select").unwrap() == parts);
@@ -142,7 +142,7 @@ fn a_row_that_refers_to_nothing_is_found_in_every_table() {
     assert_eq!(store(&postgres, "ann").view().unwrap().damage().unwrap(), None);
 }
 
-/// Signs in as this role, which has the rights of one of the two.
+/// Creates a member of one of the two roles, and signs in as it.
 fn member(postgres: &Postgres, name: &str, of: &str) -> Client {
     postgres.sql("keyward", &format!("CREATE ROLE {name} LOGIN; GRANT {of} TO {name}"));
     connect(&url_text(postgres, name), Surroundings::default()).unwrap()
@@ -152,7 +152,7 @@ fn url_text(postgres: &Postgres, user: &str) -> String {
     format!("postgres://{user}@{}/keyward", postgres.socket_host())
 }
 
-/// Runs the output of `keyward store grants` with psql, as people do.
+/// Runs the output of `keyward store grants` with psql, as users do.
 fn grant(postgres: &Postgres, user: &str) {
     let file = postgres.folder.file("grants.sql", &grants(&url(postgres, "ann")), 0o644);
     let mut psql = server::unprivileged(server::program("psql"));
@@ -166,7 +166,7 @@ fn grant(postgres: &Postgres, user: &str) {
 fn the_roles_have_exactly_the_rights_that_are_written_down() {
     let postgres = with_store();
     grant(&postgres, OWNER);
-    // Again, as a role that may not make roles, and after one of the two was given too much.
+    // Again, as a role that cannot create roles, and after one of the two was given too many rights.
     postgres.sql(
         "keyward",
         "GRANT ALL ON ALL TABLES IN SCHEMA keyward TO keyward_verify; GRANT ALL ON SCHEMA keyward TO keyward_verify;
@@ -193,7 +193,7 @@ fn the_roles_have_exactly_the_rights_that_are_written_down() {
         assert_eq!(may(&format!("has_schema_privilege('{name}', 'keyward', 'USAGE')")), "t");
         assert_eq!(may(&format!("has_schema_privilege('{name}', 'keyward', 'CREATE')")), "f");
         assert_eq!(may(&format!("has_sequence_privilege('{name}', 'keyward.secret_id_seq', 'USAGE')")), "f");
-        // They get no rights on what is made later.
+        // They get no rights on tables created later.
         postgres.sql("keyward", "SET ROLE ann; CREATE TABLE keyward.later (n int)");
         assert_eq!(may(&format!("has_table_privilege('{name}', 'keyward.later', 'SELECT')")), "f");
         postgres.sql("keyward", "DROP TABLE keyward.later");
@@ -233,14 +233,14 @@ fn nobody_but_the_owner_rewrites_the_history_and_who_verifies_locks_nothing() {
             let statement = format!("SELECT 1 FROM {table} FOR {lock}");
             assert_eq!(refused(&guard, &statement), format!("guard: permission denied for table {table}"));
         }
-        // The weakest lock, which a reader may take, does not prevent changes of rows.
+        // A reader may take only the weakest lock, which does not block row changes.
         assert!(refused(&guard, &format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE")).contains("permission denied"));
     }
     for table in ["history", "reservation", "announced_secret"] {
         let told = refused(&guard, &format!("SELECT count(*) FROM {table}"));
         assert_eq!(told, format!("guard: permission denied for table {table}"));
     }
-    // A role without any rights learns that, not that there is no store.
+    // A role without rights is told so, not that there is no store.
     postgres.sql("keyward", "CREATE ROLE nobody_here LOGIN");
     match Store::connect(url(&postgres, "nobody_here"), Surroundings::default()) {
         Err(StoreError::Forbidden { role, detail, .. }) => {
@@ -268,7 +268,7 @@ fn who_may_not_read_the_history_sees_whether_it_goes_on() {
         assert_eq!(guard.refresh().unwrap(), Freshness::Changed);
         assert_eq!(guard.refresh().unwrap(), Freshness::Same);
     }
-    // A server that has lost the last change, and one that has another instead.
+    // A server that lost the last change, and one that has a different change instead.
     for lost in ["SET seq = 2, hash = (SELECT hash FROM keyward.history WHERE seq = 2)", "SET hash = sha256(hash)"] {
         let kept = postgres.sql("keyward", "SELECT seq, encode(hash, 'hex') FROM keyward.history_head");
         postgres.sql("keyward", &format!("UPDATE keyward.history_head {lost}"));

@@ -144,7 +144,7 @@ fn what_the_server_refuses_is_told_by_what_a_person_would_do() {
     assert!(client.is_open() && !client.was_conflict());
     client.rollback();
     other.rollback();
-    // Two that wait for each other: one of them must try again.
+    // A deadlock: one of the two must try again.
     insert(&client, 2).unwrap();
     postgres.set("deadlock_timeout = 100");
     let sql = "SELECT n FROM t WHERE n = $1 FOR UPDATE";
@@ -204,8 +204,8 @@ fn a_session_begins_with_its_settings_and_so_does_each_transaction() {
     assert_eq!(setting(&client, "synchronous_commit"), "remote_apply");
 }
 
-/// A migration locks one table after the other. No transaction keeps it from that while it waits for the migration: all
-/// wait for it at the same table, before they hold another one.
+/// A migration locks one table after another. A transaction that waits for it must not block it: all wait at the same
+/// table, before they lock another.
 #[test]
 #[ignore = "needs postgresql"]
 fn every_transaction_takes_the_head_of_the_history_first() {
@@ -228,7 +228,7 @@ fn every_transaction_takes_the_head_of_the_history_first() {
     client.begin_change().unwrap();
     assert_eq!(held(), "history_head RowShareLock, history_head_pkey RowShareLock");
     client.rollback();
-    // And waits there while a migration has it.
+    // And waits there while a migration holds the lock.
     let migration = over_socket(&postgres);
     migration.begin_write().unwrap();
     migration.execute("LOCK TABLE history_head IN ACCESS EXCLUSIVE MODE", &[]).unwrap();
@@ -261,14 +261,14 @@ fn rows_come_one_by_one_and_the_rest_can_be_left() {
         })
         .unwrap();
     assert_eq!(sum, 200_000 * 200_001 / 2);
-    // A statement inside would wait for its own rows to end.
+    // A nested statement would wait for its own rows to end.
     let nested = client.query_each(sql, &[3.into_value()], |_| client.execute("SELECT 1", &[]).map(drop));
     assert!(matches!(nested, Err(StoreError::Bug(_))), "{nested:?}");
     assert!(client.is_open());
     let left = client.query_each(sql, &[1000.into_value()], |_| Err::<(), _>(StoreError::Nowhere));
     assert!(matches!(left, Err(StoreError::Nowhere)));
     assert_eq!(count(&client), "0");
-    // If the rest takes too long, the connection is given up with it.
+    // If the rest takes too long, the connection is closed.
     let slow = "SELECT n, pg_sleep(0.001)::text FROM generate_series(1, 1000000) n";
     let left = client.query_each(slow, &[], |_| Err::<(), _>(StoreError::Nowhere));
     assert!(matches!(left, Err(StoreError::Nowhere)) && !client.is_open());
@@ -292,7 +292,7 @@ impl Drop for Pooler {
     }
 }
 
-/// Two connections to the server are shared: each transaction gets a free one.
+/// Two server connections are shared: each transaction gets a free one.
 pub(super) fn pooler(postgres: &Postgres) -> (Pooler, u16) {
     let port = free_port();
     let folder = postgres.folder.path().display();
