@@ -30,9 +30,9 @@ use keyward_core::store::Store;
 
 /// Take over keys that exist in another system
 ///
-/// Clients go on with the secrets that they have: each key of the other system becomes a key of this store. Each record
-/// has a `name`, any settings as in a manifest, and one of `secret` (the text that clients send), `sha256` (its SHA-256,
-/// in hex or base64) and `phc` (its Argon2id, as a PHC string); other hashes, such as bcrypt, cannot be imported. FILE has
+/// Clients keep the secrets that they have: each key of the other system becomes a key of this store. Each record has a
+/// `name`, any settings as in a manifest, and one of `secret` (the text that clients send), `sha256` (its SHA-256, in
+/// hex or base64) and `phc` (its Argon2id, as a PHC string); other hashes, such as bcrypt, cannot be imported. FILE has
 /// one JSON object per line, or is a CSV whose first line names the fields. In a CSV, a list is one cell with commas
 /// between its items, labels are a=b,c=d, a switch is true or false, and an empty cell says nothing.
 ///

@@ -167,8 +167,8 @@ impl Survey {
         let shown: Vec<_> = costs.iter().take(SHOWN).map(ToString::to_string).collect();
         let more = if costs.len() > SHOWN { ", …" } else { "" };
         session.terminal.warn(&format!(
-            "the hashes that came have {} that the store does not use ({}{more}); each adds its time to every refusal \
-             until the keys with it were used or rotated",
+            "the imported hashes have {} that the store does not use ({}{more}); each adds its time to every refusal \
+             until the keys that have it are used or rotated",
             count(costs.len() as u64, "parameter set"),
             shown.join("; ")
         ));
