@@ -752,7 +752,7 @@ fn whatever_is_killed_is_done_or_not_and_what_was_reported_is_done() {
             }
             let (found, secrets, told) = read(&bench, &held);
             bench.spread.count(&struck, false, found != model);
-            // A use is counted; it is no event.
+            // Uses are counted, but not recorded as events.
             assert_eq!(told > events, found != model && step.kind != "verify", "{}: {events}, {told}", step.line);
             if !struck.killed || found != model {
                 (step.effect)(&mut model);

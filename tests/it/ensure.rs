@@ -219,7 +219,7 @@ fn a_command_gets_a_secret_once() {
         assert_eq!(output.json()["outcome"], outcome, "{output}");
         assert_eq!(sandbox.reason("--no-record", &fs::read_to_string(&taken).unwrap()), "allowed");
     }
-    // If the delivery command fails, there is no key, and the next run creates it.
+    // A failed delivery command leaves no key behind; the next run creates it.
     args[4] = "exit 3".to_owned();
     args[1] = "other".to_owned();
     assert_eq!(sandbox.run_args(&args, b"").code, 7);

@@ -224,7 +224,7 @@ fn pruning_is_asked_about_before_anything_is_changed() {
         assert_eq!(sandbox.run("list -q").stdout, if code == 0 { "new\nold\n" } else { "gone\nold\n" }, "{keys:?}");
         assert_eq!(sandbox.path("new").exists(), code == 0, "{keys:?}");
     }
-    // With nothing to delete, there is no prompt.
+    // It only asks before it deletes something.
     let mut screen = Screen::start(&sandbox.store(), &apply, 100);
     assert_eq!(screen.end(), 0, "{}", screen.text());
 }

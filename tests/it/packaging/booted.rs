@@ -38,7 +38,8 @@ pivot_root . .former
 exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh -c \
     'umount -l /.former; exec /lib/systemd/systemd --system --unit=multi-user.target'"#;
 
-/// The time limit for something that normally takes a second.
+/// The time limit for something that normally takes a second, such as the boot. Longer than that of `eventually`, because
+/// other tests run at the same time.
 const LONG: Duration = Duration::from_secs(60);
 
 struct Booted {
@@ -59,13 +60,13 @@ impl Booted {
         command.args(["-ec", OUTSIDE, "sh", path, &cgroup, INSIDE]);
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let read = |path: &str| std::fs::read_to_string(path).ok().filter(|text| text.contains(' '));
-        let place = within(LONG, || read(&format!("{path}.place")));
+        let place = wait_for(|| read(&format!("{path}.place")));
         let (outer, cgroup) = place.trim_end().split_once(' ').unwrap();
-        let init = within(LONG, || read(&format!("/proc/{outer}/task/{outer}/children")));
+        let init = wait_for(|| read(&format!("/proc/{outer}/task/{outer}/children")));
         let place = (outer.to_owned(), PathBuf::from(cgroup));
         let booted = Self { root, process, place, init: init.trim_end().to_owned() };
         // Before systemd runs, `systemctl` fails, or the root is not switched yet.
-        within(LONG, || (booted.run("systemctl is-system-running").stdout == "running\n").then_some(()));
+        wait_for(|| (booted.run("systemctl is-system-running").stdout == "running\n").then_some(()));
         booted
     }
 
@@ -127,13 +128,13 @@ impl Drop for Booted {
 }
 
 #[track_caller]
-fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < limit, "not within {limit:?}");
+        assert!(start.elapsed() < LONG, "not within {LONG:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -165,19 +166,17 @@ fn the_units_do_under_a_booted_systemd_what_they_promise() {
     let again = "systemctl kill --signal=HUP keyward.service";
     assert_eq!(ask("second"), "500");
     booted.sh(&format!("printf '[policy.second]\\n' >>/etc/keyward/serve.toml; {again}"));
-    within(LONG, || (ask("second") == "200").then_some(()));
+    wait_for(|| (ask("second") == "200").then_some(()));
     booted.sh(&format!("cp /etc/keyward/serve.toml /tmp/good; echo nonsense >>/etc/keyward/serve.toml; {again}"));
-    within(LONG, || {
-        booted.sh("journalctl -u keyward -o cat").contains("\"event\":\"reload\",\"message\":").then_some(())
-    });
+    wait_for(|| booted.sh("journalctl -u keyward -o cat").contains("\"event\":\"reload\",\"message\":").then_some(()));
     assert_eq!(ask("second"), "200");
-    within(LONG, || booted.property("StatusText").contains("the former configuration").then_some(()));
+    wait_for(|| booted.property("StatusText").contains("the former configuration").then_some(()));
     booted.sh("cp /tmp/good /etc/keyward/serve.toml");
 
     // Killed, it comes back; restarted, it drops no request; stopped, its socket starts it.
     let killed = booted.property("MainPID");
     booted.sh(&format!("kill -KILL {killed}"));
-    within(LONG, || (!["0", &killed].contains(&booted.property("MainPID").as_str())).then_some(()));
+    wait_for(|| (!["0", &killed].contains(&booted.property("MainPID").as_str())).then_some(()));
     assert_eq!((ask("default").as_str(), booted.property("NRestarts").as_str()), ("200", "1"));
     let told = std::thread::scope(|scope| {
         let client = scope.spawn(|| booted.ask("default", &secret, 100));

@@ -104,7 +104,7 @@ fn what_was_acknowledged_is_there_after_a_failover() {
         made.into_inner()
     );
     assert!(changes <= SERVICE && decisions <= SERVICE, "{changes:?}, {decisions:?}");
-    // Every acknowledged key is there once and works, and there is no other.
+    // The store has exactly the acknowledged keys, each once, and they all work.
     let listed = site.must("list --json").json();
     let listed: Vec<_> =
         listed.as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap().to_owned()).collect();

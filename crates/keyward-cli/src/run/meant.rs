@@ -109,7 +109,7 @@ const FLAGS: &[(&[&str], &[&str], &str)] = &[
     (
         &["secret", "token", "value", "password"],
         &["create", "duplicate", "rotate"],
-        "leave it out, keyward makes the secret; say where it goes: --secret-file PATH, --secret-to COMMAND or --copy",
+        "leave it out: keyward makes the secret; choose where it goes: --secret-file PATH, --secret-to COMMAND or --copy",
     ),
     (&["out", "output-file", "file", "to-file", "save-to"], &["create", "duplicate", "rotate"], "--secret-file PATH"),
     (&["clipboard", "clip"], &["create", "duplicate", "rotate"], "--copy"),

@@ -168,7 +168,7 @@ impl Survey {
         let more = if costs.len() > SHOWN { ", …" } else { "" };
         session.terminal.warn(&format!(
             "the imported hashes have {} that the store does not use ({}{more}); each adds its time to every refusal \
-             until the keys that have it are used or rotated",
+             until its keys are used or rotated",
             count(costs.len() as u64, "parameter set"),
             shown.join("; ")
         ));

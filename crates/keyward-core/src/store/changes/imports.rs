@@ -175,9 +175,7 @@ impl Importing<'_, '_> {
         changes.check_authority(None, Some(new.settings))?;
         Changes::check_new_name(new.name)?;
         changes.check_new_words(new.settings)?;
-        if keys::id_of(changes.conn(), new.name.as_str())?.is_some() {
-            return Err(StoreError::NameTaken { kind: "key", name: new.name.clone() });
-        }
+        changes.check_name_is_free(new.name, None)?;
         if self.has_leases {
             changes.check_lease(&Subject::Name(new.name.clone()), None)?;
         }

@@ -4,9 +4,9 @@
 //! before any other one, so that the migration waits until those that have begun are over, later ones wait until it is
 //! over, and no one holds a table for which the migration waits while waiting for one that the migration has.
 //!
-//! Everyone waits while it waits. So it waits only shortly, also because of others than keyward: less than the time
-//! after which a server looks for deadlocks (`deadlock_timeout`, 1 s) and ends one of the transactions, which might be a
-//! request. If the wait was too short, the attempt is rolled back and repeated a moment later.
+//! Requests wait as long as it does, so each of its waits is short. Each is also shorter than the time after which a
+//! server looks for deadlocks (`deadlock_timeout`, 1 s) and ends one of the transactions, which might be a request: other
+//! programs do not keep to this order. If a wait was too short, the attempt is rolled back and repeated a moment later.
 //!
 //! **The rule of compatibility.** A migration adds tables, columns with a constant default, and indexes. It does not
 //! rewrite a table: a transaction that began to read before would find it empty. It does not drop or rename anything

@@ -240,7 +240,7 @@ fn nobody_but_the_owner_rewrites_the_history_and_who_verifies_locks_nothing() {
         let told = refused(&guard, &format!("SELECT count(*) FROM {table}"));
         assert_eq!(told, format!("guard: permission denied for table {table}"));
     }
-    // A role without rights is told so, not that there is no store.
+    // A role without rights gets an error about its rights, not a missing store.
     postgres.sql("keyward", "CREATE ROLE nobody_here LOGIN");
     match Store::connect(url(&postgres, "nobody_here"), Surroundings::default()) {
         Err(StoreError::Forbidden { role, detail, .. }) => {
