@@ -126,7 +126,8 @@ impl Paths {
     }
 }
 
-/// A long history takes a while to check, and nearly every check meets a change.
+/// A long history takes a while to check. It is checked again until changes came meanwhile, because a commit can take
+/// longer than several checks where many tests wait for one disk.
 #[test]
 fn what_is_checked_while_others_write_is_of_one_moment() {
     let sandbox = Sandbox::new();
@@ -141,10 +142,11 @@ fn what_is_checked_while_others_write_is_of_one_moment() {
                 let key = changes.find("deploy")?.unwrap();
                 changes.switch_key(&key, !key.settings.enabled)
             });
-            switched
-                .map(drop)
-                .or_else(|error| if matches!(error, StoreError::Locked(_)) { Ok(()) } else { Err(error) })?;
-            number.fetch_add(1, Ordering::SeqCst);
+            match switched {
+                Ok(_) => number.fetch_add(1, Ordering::SeqCst),
+                Err(StoreError::Locked(_)) => continue,
+                Err(error) => return Err(error),
+            };
         }
         Ok::<_, StoreError>(())
     };
@@ -152,7 +154,10 @@ fn what_is_checked_while_others_write_is_of_one_moment() {
     std::thread::scope(|scope| {
         let over = Over(&is_over);
         let writer = scope.spawn(write);
-        for line in ["history --check", "doctor --json --fail-if-any", "history --check"].iter().cycle().take(21) {
+        for line in ["history --check", "doctor --json --fail-if-any", "history --check"].iter().cycle() {
+            if during == 12 || writer.is_finished() {
+                break;
+            }
             let before = number.load(Ordering::SeqCst);
             outputs.push((line, sandbox.run(line)));
             during += u32::from(number.load(Ordering::SeqCst) > before);
@@ -160,7 +165,6 @@ fn what_is_checked_while_others_write_is_of_one_moment() {
         drop(over);
         writer.join().unwrap().unwrap();
     });
-    assert!(during > 10, "nothing was written meanwhile");
     for (line, output) in outputs {
         if line.starts_with("doctor") {
             let findings = output.json();
