@@ -1,6 +1,7 @@
 //! The real world: the clock, the generator, the streams and the environment of this process.
 //! Everything else is in the library.
 
+#![forbid(unsafe_code)]
 // The effects that clippy.toml forbids everywhere else are allowed here.
 #![allow(clippy::disallowed_methods, reason = "the real world comes in here, and nowhere else")]
 

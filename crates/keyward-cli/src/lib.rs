@@ -35,6 +35,8 @@
 //! **`verify`**: `commands::verify` reads the input; the core finds the credential in it, looks the public id up,
 //! computes one Argon2id hash, and decides about everything else; the answer is printed, and counted if it was yes.
 
+#![forbid(unsafe_code)]
+
 pub mod cli;
 pub mod commands;
 pub mod complete;

@@ -19,6 +19,8 @@
 //! One rule governs it: only an exact 200 ever means yes, and nothing that a client can write decides which policy
 //! applies.
 
+#![forbid(unsafe_code)]
+
 pub mod answer;
 pub mod clock;
 pub mod facts;

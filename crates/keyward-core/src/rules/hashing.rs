@@ -10,15 +10,15 @@
 //! [`HashedSecret::matches`] checks the numbers before it allocates anything, and refuses anything outside
 //! [`Cost::FLOOR`] and [`Cost::CEILING`]. The memory of a computation is wiped when it ends.
 
+mod memory;
+
 use std::fmt;
 use std::str::FromStr;
 
-use allocator_api2::vec::Vec;
-use argon2::{Algorithm, Argon2, Block, Params, Version};
-use hugealloc::HugeAlloc;
+use argon2::{Algorithm, Argon2, Params, Version};
+pub use memory::{Memory, Provision};
 use phc::{Ident, Output, ParamsString, PasswordHash, Salt};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize as _;
 
 use super::fingerprint::{from_hex, sha256, to_hex};
 use super::plain::PlainText;
@@ -288,53 +288,6 @@ pub(crate) mod counted {
     /// The costs since the last call.
     pub(crate) fn take() -> Vec<Cost> {
         DONE.take()
-    }
-}
-
-/// The memory for Argon2: our own, because the crate does not wipe its memory when dropped.
-///
-/// It is reused, and requested in huge pages: 19 MiB are 4,864 pages of 4 KiB, and the system takes about as long to
-/// provide that many as Argon2 takes to fill them. If there are no huge pages, only that time is lost.
-pub struct Memory(Vec<Block, HugeAlloc>);
-
-/// Blocks in a huge page of 2 MiB. The last page is requested whole: a part of it would be given in small pages.
-const HUGE_PAGE: usize = 2 * 1024 * 1024 / Block::SIZE;
-
-impl Memory {
-    /// Memory for hashes of `cost`, allocated now rather than when it is needed. If that fails now, it may succeed
-    /// later.
-    pub fn for_cost(cost: Cost) -> Self {
-        let mut memory = Self::default();
-        let _ = memory.blocks(cost.memory_kib as usize);
-        memory
-    }
-
-    fn blocks(&mut self, count: usize) -> Option<&mut [Block]> {
-        if self.0.len() < count {
-            *self = Self::default();
-            self.0.try_reserve_exact(count.next_multiple_of(HUGE_PAGE)).ok()?;
-            self.0.resize(count, Block::new());
-        }
-        Some(&mut self.0[..count])
-    }
-}
-
-impl Default for Memory {
-    /// No memory yet.
-    fn default() -> Self {
-        Self(Vec::new_in(HugeAlloc))
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        self.0.iter_mut().zeroize();
-    }
-}
-
-impl fmt::Debug for Memory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Memory(…)")
     }
 }
 

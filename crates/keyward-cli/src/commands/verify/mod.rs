@@ -193,8 +193,11 @@ impl Verify {
             return batch::run(session, self.accepted(), !self.no_record);
         }
         let said = self.said()?;
-        // Allocating the memory for a hash takes a millisecond; meanwhile the store can be opened.
-        let memory = elsewhere(|| Memory::for_cost(Cost::default()));
+        // The system takes three milliseconds to provide the memory for a hash. Meanwhile the store is opened, and the
+        // hash begun.
+        let memory = Memory::for_cost(Cost::default());
+        let provision = memory.provision();
+        let _ = elsewhere(|| provision.provide());
         let input = self.read(session)?;
         // Reading may have taken any time, and keys may have expired meanwhile.
         session.look_at_the_clock();
@@ -203,8 +206,7 @@ impl Verify {
         let at = self.at.unwrap_or(session.now());
         let records = !self.no_record && self.at.is_none();
         let store = if records { session.store_to_record()? } else { session.existing_store()? };
-        let verifier = Verifier::new(store)?;
-        let mut verifier = verifier.with_memory(memory.and_then(|thread| thread.join().ok()).unwrap_or_default());
+        let mut verifier = Verifier::new(store)?.with_memory(memory);
         if let Some(name) = &self.role {
             request.role = Some(WantedRole { name: name.clone(), rank: verifier.store().view()?.rank_of(name)? });
         }
