@@ -155,8 +155,13 @@ struct Unknown {
 }
 
 /// An error of a command. It never holds a secret.
+///
+/// It is one pointer: nearly every function returns it, and each `?` in the program moves it.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Facts>);
+
+#[derive(Debug)]
+struct Facts {
     code: Code,
     message: String,
     hints: Vec<String>,
@@ -164,13 +169,13 @@ pub struct Error {
     secret_is_out: bool,
     is_reserved: bool,
     exit: Option<Exit>,
-    unknown: Option<Box<Unknown>>,
+    unknown: Option<Unknown>,
 }
 
 impl Error {
     /// An error with a message: one sentence in lower case, without a full stop.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Facts {
             code,
             message: in_plain_words(message.into()),
             hints: vec![],
@@ -179,13 +184,14 @@ impl Error {
             is_reserved: false,
             exit: None,
             unknown: None,
-        }
+        }))
     }
 
     /// An error that no user can cause: a bug in keyward.
     pub fn bug(cause: anyhow::Error) -> Self {
-        Self { cause: Some(cause), ..Self::new(Code::Internal, "this is a bug in keyward") }
-            .hint("nothing was changed; please report it with the command that you ran and this message")
+        let mut error = Self::new(Code::Internal, "this is a bug in keyward");
+        error.0.cause = Some(cause);
+        error.hint("nothing was changed; please report it with the command that you ran and this message")
     }
 
     /// A panic at this place in the source. Its message is left out, because it may contain anything.
@@ -196,13 +202,13 @@ impl Error {
     /// The same error after secrets were delivered: another attempt would deliver new ones. `void` is how many of them
     /// open nothing. The new secrets of the `working` keys work, and so do those that they should have replaced.
     #[must_use]
-    pub fn after_delivery(self, void: usize, working: &[&Name]) -> Self {
-        let error = Self { secret_is_out: true, ..self };
+    pub fn after_delivery(mut self, void: usize, working: &[&Name]) -> Self {
+        self.0.secret_is_out = true;
         let error = match (void, working) {
-            (0, _) => error,
-            (1, []) => error.hint("the secret that was just delivered opens nothing: throw it away"),
-            (_, []) => error.hint("the secrets that were just delivered open nothing: throw them away"),
-            _ => error.hint("those of the other keys open nothing: throw them away"),
+            (0, _) => self,
+            (1, []) => self.hint("the secret that was just delivered opens nothing: throw it away"),
+            (_, []) => self.hint("the secrets that were just delivered open nothing: throw them away"),
+            _ => self.hint("those of the other keys open nothing: throw them away"),
         };
         let names = |between: &str| working.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(between);
         let which = match working {
@@ -217,58 +223,63 @@ impl Error {
 
     /// The same, if it is unknown whether the change for this delivered secret was made.
     #[must_use]
-    pub fn of_unknown_outcome(self, secret_id: &impl std::fmt::Display) -> Self {
-        let unknown = Unknown { secret_id: secret_id.to_string(), delivered: true };
-        Self { secret_is_out: true, unknown: Some(Box::new(unknown)), ..self }
+    pub fn of_unknown_outcome(mut self, secret_id: &impl std::fmt::Display) -> Self {
+        self.0.secret_is_out = true;
+        self.0.unknown = Some(Unknown { secret_id: secret_id.to_string(), delivered: true });
+        self
     }
 
     /// The same, if another process is about to mint for the same name or key: it passes by itself.
     #[must_use]
-    pub fn reserved(self) -> Self {
-        Self { is_reserved: true, ..self }
+    pub fn reserved(mut self) -> Self {
+        self.0.is_reserved = true;
+        self
     }
 
     /// The same, for a verification that could not be made: it must not look like a refusal of the credential.
     #[must_use]
-    pub fn neither_yes_nor_no(self) -> Self {
-        if self.code == Code::NotPermitted { Self { exit: Some(Exit::UNUSABLE), ..self } } else { self }
+    pub fn neither_yes_nor_no(mut self) -> Self {
+        if self.0.code == Code::NotPermitted {
+            self.0.exit = Some(Exit::UNUSABLE);
+        }
+        self
     }
 
     /// Whether it passes by itself as soon as the other process has minted.
     pub fn is_reserved(&self) -> bool {
-        self.is_reserved
+        self.0.is_reserved
     }
 
     /// Whether a secret was delivered before the error occurred.
     pub fn is_after_delivery(&self) -> bool {
-        self.secret_is_out
+        self.0.secret_is_out
     }
 
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+        self.0.hints.push(hint.into());
         self
     }
 
     /// What happened, without what to do next.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// What to do next.
     pub fn hints(&self) -> &[String] {
-        &self.hints
+        &self.0.hints
     }
 
     /// What kind of error it is.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// The exit code of the command that ends with it.
     pub fn exit(&self) -> Exit {
-        self.exit.unwrap_or_else(|| self.code.exit())
+        self.0.exit.unwrap_or_else(|| self.0.code.exit())
     }
 
     /// The error in the requested form.
@@ -278,11 +289,11 @@ impl Error {
 
     /// The error for people: a line for the message, and a line for each hint.
     pub fn render(&self) -> String {
-        let mut text = format!("error: {}\n", self.message);
-        if let Some(cause) = &self.cause {
+        let mut text = format!("error: {}\n", self.0.message);
+        if let Some(cause) = &self.0.cause {
             text.push_str(&format!("cause: {cause:#}\n"));
         }
-        for hint in &self.hints {
+        for hint in &self.0.hints {
             text.push_str(&format!("hint: {hint}\n"));
         }
         redact(&text).into_owned()
@@ -290,13 +301,13 @@ impl Error {
 
     /// The error in the form of `--json`: `{"error":{"code","message","hint"}}`.
     pub fn render_json(&self) -> String {
-        let hint = if self.hints.is_empty() { None } else { Some(redact(&self.hints.join("\n")).into_owned()) };
-        let message = match &self.cause {
-            Some(cause) => format!("{}: {cause:#}", self.message),
-            None => self.message.clone(),
+        let hint = if self.0.hints.is_empty() { None } else { Some(redact(&self.0.hints.join("\n")).into_owned()) };
+        let message = match &self.0.cause {
+            Some(cause) => format!("{}: {cause:#}", self.0.message),
+            None => self.0.message.clone(),
         };
         let error =
-            ErrorJson { code: self.code.row().0, message: &redact(&message), hint, unknown: self.unknown.as_deref() };
+            ErrorJson { code: self.0.code.row().0, message: &redact(&message), hint, unknown: self.0.unknown.as_ref() };
         // Three texts cannot fail to serialise.
         let document = serde_json::to_string(&ErrorDocument { error }).unwrap_or_default();
         format!("{document}\n")
