@@ -13,6 +13,7 @@ use keyward_core::rules::time::{Duration, When};
 use keyward_core::store::{Changes, NewKey, NewSecret, Store, StoreError, Subject};
 
 use super::expiry::{EXPIRES_SOON, EXPIRY_CUT, GRACE_CUT, applying, expires_soon, tell_cuts, tell_expiry};
+use super::hash_memory::for_one_hash;
 use super::setting_args::{check_expiry, end_of};
 use crate::delivery::{
     CLEAR_AFTER, Changed, Effect, Existing, Handover, Order, Patience, Place, Sink, StepFile, Told, hand_over,
@@ -140,12 +141,13 @@ const CLEAR_RANGE: std::ops::RangeInclusive<u64> = 1..=86_400;
 /// If the system provides no random bytes, or the store's hash parameters are out of range.
 pub fn mint_all(session: &mut Session, store: &Store, prefixes: Vec<Prefix>) -> Result<Vec<Minted>, Error> {
     let cost = store.view()?.settings()?.hash_cost;
+    let mut memory = if prefixes.len() == 1 { for_one_hash(cost) } else { Memory::default() };
     let mut seeds = vec![];
     for prefix in prefixes {
         seeds.push((fresh_seed(session, store)?, prefix));
     }
     if let [(seed, prefix)] = &seeds[..] {
-        return Ok(vec![Minted::new(seed, prefix, cost, &mut Memory::default()).map_err(|error| not_hashed(&error))?]);
+        return Ok(vec![Minted::new(seed, prefix, cost, &mut memory).map_err(|error| not_hashed(&error))?]);
     }
     let mut progress = session.terminal.progress("hashing the new secrets", seeds.len() as u64);
     mint_many(&seeds, cost, |done| progress.at(done)).map_err(|error| not_hashed(&error))

@@ -19,6 +19,7 @@ pub mod ensure;
 pub mod expiry;
 pub mod export;
 pub mod form;
+mod hash_memory;
 pub mod help;
 pub mod history;
 pub mod hold_clipboard;

@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 
 #[cfg(unix)]
 mod unix;
+use system::processors::Processor;
 #[cfg(unix)]
 use unix as system;
 
@@ -42,6 +43,19 @@ pub fn start_thread<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -
     } else {
         Err(io::ErrorKind::OutOfMemory.into())
     }
+}
+
+/// The same, on another processor if there are several: Linux may start a thread where its parent runs, and let one of
+/// them wait for the other for some milliseconds.
+///
+/// # Errors
+/// As [`start_thread`].
+pub fn start_thread_beside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
+    let here = Processor::current();
+    start_thread(move || {
+        here.leave();
+        f()
+    })
 }
 
 /// What the three standard streams are connected to.

@@ -18,15 +18,16 @@ use clap::builder::TypedValueParser;
 use clap::{ArgGroup, Args, ValueHint};
 use jiff::Timestamp;
 
+use super::hash_memory::for_one_hash;
 use super::one_of;
 use crate::error::{Error, Exit};
-use crate::platform::start_thread;
+use crate::platform::start_thread_beside;
 use crate::session::Session;
 use keyward_core::rules::address::parse_address;
 use keyward_core::rules::credential::{Accepted, Presentation};
 use keyward_core::rules::decision::{Method, Request, Transport, WantedRole};
 use keyward_core::rules::forwarded::Trust;
-use keyward_core::rules::hashing::{Cost, Memory};
+use keyward_core::rules::hashing::Cost;
 use keyward_core::rules::names::{InvalidText, Level, Name, Scope};
 use keyward_core::rules::time::parse_time;
 use keyward_core::verifier::{Answer, Verifier};
@@ -193,11 +194,7 @@ impl Verify {
             return batch::run(session, self.accepted(), !self.no_record);
         }
         let said = self.said()?;
-        // The system takes three milliseconds to provide the memory for a hash. Meanwhile the store is opened, and the
-        // hash begun.
-        let memory = Memory::for_cost(Cost::default());
-        let provision = memory.provision();
-        let _ = elsewhere(|| provision.provide());
+        let memory = for_one_hash(Cost::default());
         let input = self.read(session)?;
         // Reading may have taken any time, and keys may have expired meanwhile.
         session.look_at_the_clock();
@@ -222,7 +219,7 @@ impl Verify {
         }
         // Wiping it takes another millisecond; meanwhile the use can be recorded.
         let memory = verifier.take_memory();
-        let wiped = elsewhere(move || drop(memory));
+        let wiped = start_thread_beside(move || drop(memory));
         if verifier.store().exposure().is_some() {
             answer.warnings.push("store_permissions");
         }
@@ -237,6 +234,7 @@ impl Verify {
             // The exit code is the answer, even if the text could not be printed.
             session.terminal.report(&error, session.json());
         }
+        // Without a thread, it was wiped at once.
         let _ = wiped.map(JoinHandle::join);
         Ok(answer::exit_of(&answer.decision))
     }
@@ -245,11 +243,6 @@ impl Verify {
     fn accepted(&self) -> Accepted {
         if self.accept.is_empty() { Accepted::ALL } else { self.accept.iter().copied().collect() }
     }
-}
-
-/// Does something on another thread. If the system provides none, it is not done, and what it owns is dropped.
-fn elsewhere<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Option<JoinHandle<T>> {
-    start_thread(f).ok()
 }
 
 /// A use that cannot be recorded is reported, but does not change the answer: the store may be read-only.

@@ -5,6 +5,7 @@ pub(super) mod file_system;
 pub(super) mod files;
 pub(super) mod limits;
 pub(super) mod processes;
+pub(super) mod processors;
 pub(super) mod signals;
 pub(super) mod streams;
 pub(super) mod terminal;
