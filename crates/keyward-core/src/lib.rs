@@ -84,7 +84,6 @@
 #![cfg_attr(not(feature = "sqlite"), allow(rustdoc::broken_intra_doc_links))]
 
 pub mod issuer;
-#[cfg(feature = "sqlite")]
 mod platform;
 pub mod rules;
 #[cfg(feature = "sqlite")]

@@ -8,6 +8,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use zeroize::Zeroize as _;
 
 use super::Cost;
+use crate::platform::{provide_pages, want_huge_pages};
 
 /// The memory for Argon2: our own, because the crate does not wipe its memory when dropped.
 ///
@@ -55,11 +56,10 @@ impl Mapped {
     fn new(room: usize) -> Option<Self> {
         // The last page is requested whole: a part of it would be given in small pages.
         let length = room.checked_mul(Block::SIZE)?.checked_next_multiple_of(HUGE_PAGE)?;
-        let map = MmapOptions::new().len(length.checked_add(HUGE_PAGE)?).map_anon().ok()?;
+        let map = MmapRaw::from(MmapOptions::new().len(length.checked_add(HUGE_PAGE)?).map_anon().ok()?);
         let start = map.as_ptr().align_offset(HUGE_PAGE);
-        #[cfg(target_os = "linux")]
-        let _ = map.advise_range(memmap2::Advice::HugePage, start, length);
-        Some(Self { map: Arc::new(map.into()), start, room, used: 0 })
+        want_huge_pages(&map, start, length);
+        Some(Self { map: Arc::new(map), start, room, used: 0 })
     }
 
     /// The first `count` blocks, or all of them if there are fewer.
@@ -100,18 +100,13 @@ impl fmt::Debug for Memory {
 pub struct Provision(Option<(Arc<MmapRaw>, usize, usize)>);
 
 impl Provision {
-    /// Provides one huge page after another. Where the system cannot do this ahead (Linux can since 5.14), each page is
-    /// provided when it is first used.
+    /// Provides one huge page after another. Where the system cannot do this ahead, each page is provided when it is
+    /// first used.
     pub fn provide(self) {
-        #[cfg(target_os = "linux")]
-        if let Some((map, start, length)) = self.0 {
-            for page in (start..start + length).step_by(HUGE_PAGE) {
-                let length = HUGE_PAGE.min(start + length - page);
-                if map.advise_range(memmap2::Advice::PopulateWrite, page, length).is_err() {
-                    break;
-                }
-            }
-        }
+        let Some((map, start, length)) = self.0 else { return };
+        let mut pages = (start..start + length).step_by(HUGE_PAGE);
+        // The first that fails ends it.
+        let _ = pages.all(|page| provide_pages(&map, page, HUGE_PAGE.min(start + length - page)));
     }
 }
 
