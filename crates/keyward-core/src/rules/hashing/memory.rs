@@ -57,7 +57,8 @@ impl Mapped {
         // The last page is requested whole: a part of it would be given in small pages.
         let length = room.checked_mul(Block::SIZE)?.checked_next_multiple_of(HUGE_PAGE)?;
         let map = MmapRaw::from(MmapOptions::new().len(length.checked_add(HUGE_PAGE)?).map_anon().ok()?);
-        let start = map.as_ptr().align_offset(HUGE_PAGE);
+        // The offset may be unknown, according to its documentation.
+        let start = Some(map.as_ptr().align_offset(HUGE_PAGE)).filter(|start| *start < HUGE_PAGE)?;
         want_huge_pages(&map, start, length);
         Some(Self { map: Arc::new(map), start, room, used: 0 })
     }
