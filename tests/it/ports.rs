@@ -33,3 +33,35 @@ pub fn free_port_at(address: IpAddr) -> Option<u16> {
 pub fn free_port() -> u16 {
     free_port_at(IpAddr::from([127, 0, 0, 1])).unwrap()
 }
+
+/// A text with other addresses. Each pair is an address and its replacement; a missing address is a bug in the test.
+///
+/// All are replaced at once, so a port that was put in is not taken for one to replace, and `:3000` is not found in
+/// `:30001`.
+pub fn with_addresses(text: &str, addresses: &[(&str, String)]) -> String {
+    let whole = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_digit());
+    for (from, _) in addresses {
+        assert!(text.split(from).skip(1).any(whole), "{from} in {text}");
+    }
+    let (mut replaced, mut rest) = (String::new(), text);
+    while let Some(next) = rest.chars().next() {
+        let found =
+            addresses.iter().find_map(|(from, to)| Some((rest.strip_prefix(from).filter(|rest| whole(rest))?, to)));
+        if let Some((after, to)) = found {
+            replaced.push_str(to);
+            rest = after;
+        } else {
+            replaced.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
+    replaced
+}
+
+#[test]
+fn an_address_is_not_the_beginning_of_another() {
+    let addresses = [(":80 {", "10.0.0.1:30007 {".to_owned()), (":3000", ":45678".to_owned())];
+    let text = ":80 { ask 127.0.0.1:30005, then 127.0.0.1:3000 }";
+    let expected = "10.0.0.1:30007 { ask 127.0.0.1:30005, then 127.0.0.1:45678 }";
+    assert_eq!(with_addresses(text, &addresses), expected);
+}

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::recorder::{Recorder, Request};
 use super::{Http, Proxy};
 use crate::harness::{Output, Sandbox, binary, finish, words};
-use crate::ports::free_port;
+use crate::ports::{free_port, with_addresses};
 
 /// Where the guard listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,14 +130,9 @@ fn serve(request: &Request) -> Vec<u8> {
 }
 
 impl Example<'_> {
-    /// Writes the example's files: the first under this name, the others under their own. Each pair is an address and
-    /// its replacement; a missing address is a bug in the test.
+    /// Writes the example's files with these addresses: the first under this name, the others under their own.
     pub fn write(&self, first: &str, addresses: &[(&str, String)]) -> PathBuf {
-        let mut text = self.text.clone();
-        for (from, to) in addresses {
-            assert!(text.contains(from), "{from} in {text}");
-            text = text.replace(from, to);
-        }
+        let text = with_addresses(&self.text, addresses);
         let mut file = String::new();
         let mut name = first;
         for line in text.lines() {
@@ -219,7 +214,11 @@ impl Running {
 }
 
 impl Drop for Running {
+    #[expect(clippy::print_stderr, reason = "of a failed test, what its processes wrote is shown")]
     fn drop(&mut self) {
-        self.end();
+        let code = self.end();
+        if std::thread::panicking() {
+            eprintln!("{}, which ended with {code:?}: {}", self.log.display(), self.told());
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use super::{README, block, block_with, shell};
 use crate::asking::{At, Running, get};
 use crate::harness::{Output, Sandbox};
-use crate::ports::free_port;
+use crate::ports::{free_port, with_addresses};
 
 const PROTECT: &str = include_str!("../../../docs/manual/protect.md");
 const SERVICES: &str = include_str!("../../../docs/services.md");
@@ -89,7 +89,8 @@ fn nginx_asks_in_ten_lines() {
     let (asked, port, plain, service) = (free_port(), free_port(), free_port(), free_port());
     let lines = block(README, "nginx");
     assert!(lines.lines().count() <= 10);
-    let lines = lines.replace("127.0.0.1:9180", &format!("127.0.0.1:{asked}")).replace(":3000", &format!(":{service}"));
+    let addresses = [("127.0.0.1:9180", format!("127.0.0.1:{asked}")), (":3000", format!(":{service}"))];
+    let lines = with_addresses(lines, &addresses);
     // TLS seems to end here if the client says so; a second server has the unchanged recipe. The service echoes.
     let secure = lines.replace("$scheme", "$http_x_forwarded_proto");
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
