@@ -135,24 +135,17 @@ fn it_is_drawn_again_after_a_resize_and_a_stop() {
     screen.press("deploy");
     screen.wait_for("(2 of 45)");
     screen.resize(40, 10);
-    for _ in 0..100 {
-        if screen.text().lines().count() > 6 || screen.text().contains("of ann") {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-    }
-    let text = screen.text();
-    assert!(text.lines().count() == 5 && text.contains("> deploy_") && !text.contains("of ann"), "{text}");
+    screen.wait_until("narrow picker", |screen| {
+        let text = screen.text();
+        text.lines().count() == 5 && text.contains("> deploy_") && !text.contains("of ann")
+    });
     screen.resize(40, 2);
     screen.wait_for("Delete which");
     screen.resize(80, 24);
     screen.wait_for("(2 of 45)");
     // Ctrl-Z, as from a shell.
     screen.press("\x1a");
-    for _ in 0..300 {
-        if !screen.raw().ends_with("l\x1b[?25h") {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-    }
+    screen.wait_until("restored terminal", |screen| screen.raw().ends_with("l\x1b[?25h"));
     screen.assert_restored();
     screen.signal("CONT");
     screen.wait_for("(2 of 45)");

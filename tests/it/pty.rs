@@ -95,13 +95,18 @@ impl Screen {
 
     /// Waits until the screen shows `text`.
     pub fn wait_for(&self, text: &str) -> &Self {
+        self.wait_until(text, |screen| screen.text().contains(text))
+    }
+
+    /// Waits until this holds.
+    pub fn wait_until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> &Self {
         for _ in 0..1000 {
-            if self.text().contains(text) {
+            if holds(self) {
                 return self;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("no {text:?} on the screen:\n{}", self.text());
+        panic!("no {what:?} on the screen:\n{}", self.text());
     }
 
     /// Presses keys. Prompts discard what was typed before they asked, so wait a little.

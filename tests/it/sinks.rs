@@ -366,7 +366,7 @@ fn a_folder_that_another_process_keeps_is_given_up_after_ten_seconds() {
             scope.spawn(move || {
                 let row = Fault {
                     what: "a folder that is locked",
-                    before: "flock . sh -c 'touch ../locked; sleep 20' & until [ -e ../locked ]; do sleep 0.1; done",
+                    before: "flock --no-fork . sh -c 'touch ../locked; exec sleep 600' & until [ -e ../locked ]; do sleep 0.1; done",
                     says: "locked",
                     lines: &[],
                 };

@@ -204,7 +204,8 @@ fn a_store_that_is_locked_altogether_is_waited_for_and_no_longer() {
     let start = Instant::now();
     let output = finish(&mut sandbox.binary("serve --listen 127.0.0.1:0 --json"));
     assert_eq!((output.code, output.error()["code"].as_str()), (6, Some("store_locked")), "{output}");
-    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    // Ten seconds, counted in steps, each of which takes longer on a busy machine.
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     drop(conn);
     let guard = Guard::start(&sandbox, "");
     assert_eq!(soon(&guard, &secret).status, 200);
