@@ -6,7 +6,6 @@ use clap::{Args, ValueHint};
 use jiff::Timestamp;
 
 use keyward_core::issuer::{Minted, Seed, mint_many};
-use keyward_core::rules::hashing::Memory;
 use keyward_core::rules::key::{Key, SecretInfo, Settings};
 use keyward_core::rules::names::{Name, Prefix};
 use keyward_core::rules::time::{Duration, When};
@@ -141,13 +140,14 @@ const CLEAR_RANGE: std::ops::RangeInclusive<u64> = 1..=86_400;
 /// If the system provides no random bytes, or the store's hash parameters are out of range.
 pub fn mint_all(session: &mut Session, store: &Store, prefixes: Vec<Prefix>) -> Result<Vec<Minted>, Error> {
     let cost = store.view()?.settings()?.hash_cost;
-    let mut memory = if prefixes.len() == 1 { for_one_hash(cost) } else { Memory::default() };
+    if let [prefix] = &prefixes[..] {
+        let mut memory = for_one_hash(cost);
+        let seed = fresh_seed(session, store)?;
+        return Ok(vec![Minted::new(&seed, prefix, cost, &mut memory).map_err(|error| not_hashed(&error))?]);
+    }
     let mut seeds = vec![];
     for prefix in prefixes {
         seeds.push((fresh_seed(session, store)?, prefix));
-    }
-    if let [(seed, prefix)] = &seeds[..] {
-        return Ok(vec![Minted::new(seed, prefix, cost, &mut memory).map_err(|error| not_hashed(&error))?]);
     }
     let mut progress = session.terminal.progress("hashing the new secrets", seeds.len() as u64);
     mint_many(&seeds, cost, |done| progress.at(done)).map_err(|error| not_hashed(&error))

@@ -1,7 +1,7 @@
 //! A bounded pool of threads that compute hashes, each with memory of its own.
 //!
 //! Work beyond the bound is refused at once and never waits indefinitely. A job that panics loses only its own answer.
-//! When the pool is dropped, waiting jobs are given up, running ones finish, and the memory is wiped.
+//! When the pool is dropped, waiting jobs are given up, running ones finish, and the memory is given back.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;

@@ -68,11 +68,6 @@ impl Verifier {
         Self { memory: RefCell::new(memory), ..self }
     }
 
-    /// The memory of its hashes, so that it can be wiped while other work is done.
-    pub fn take_memory(&self) -> Memory {
-        self.memory.take()
-    }
-
     /// The store behind it.
     pub fn store(&self) -> &Store {
         &self.store

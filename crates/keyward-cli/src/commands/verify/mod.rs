@@ -12,7 +12,6 @@ mod input;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::thread::JoinHandle;
 
 use clap::builder::TypedValueParser;
 use clap::{ArgGroup, Args, ValueHint};
@@ -21,7 +20,6 @@ use jiff::Timestamp;
 use super::hash_memory::for_one_hash;
 use super::one_of;
 use crate::error::{Error, Exit};
-use crate::platform::start_thread_beside;
 use crate::session::Session;
 use keyward_core::rules::address::parse_address;
 use keyward_core::rules::credential::{Accepted, Presentation};
@@ -217,9 +215,6 @@ impl Verify {
             let exact = self.at.unwrap_or_else(|| (session.clock())());
             verifier.reckon(&mut answer, &request, exact)?;
         }
-        // Wiping it takes another millisecond; meanwhile the use can be recorded.
-        let memory = verifier.take_memory();
-        let wiped = start_thread_beside(move || drop(memory));
         if verifier.store().exposure().is_some() {
             answer.warnings.push("store_permissions");
         }
@@ -234,8 +229,6 @@ impl Verify {
             // The exit code is the answer, even if the text could not be printed.
             session.terminal.report(&error, session.json());
         }
-        // Without a thread, it was wiped at once.
-        let _ = wiped.map(JoinHandle::join);
         Ok(answer::exit_of(&answer.decision))
     }
 
