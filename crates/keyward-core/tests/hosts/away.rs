@@ -121,15 +121,17 @@ fn far_away_is_not_away() {
     let cutter = Cutter::before(&scene.server);
     let (_, secret) = mint(&mut scene.open(), "one", "");
     cutter.set(Way::Slow);
-    let gate = guard(&cutter.url());
-    // They all want a connection, and each takes longer to open than anyone waits for a sign-in.
-    thread::scope(|scope| {
-        let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| ask(&gate, &secret))).collect();
-        for asked in asking {
-            let asked = asked.join().unwrap();
-            assert!(matches!(asked, Ok(true)), "{asked:?}");
-        }
-    });
+    // They all want a connection, and each takes longer to open than anyone waits for a sign-in. A busy machine may make
+    // it too long for all of a wait, so there are further attempts, each from the beginning.
+    let attempt = || {
+        let gate = guard(&cutter.url());
+        let asked: Vec<_> = thread::scope(|scope| {
+            let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| ask(&gate, &secret))).collect();
+            asking.into_iter().map(|asking| asking.join().unwrap()).collect()
+        });
+        if asked.iter().all(|asked| matches!(asked, Ok(true))) { Ok(gate) } else { Err(asked) }
+    };
+    let gate = (0..5).map(|_| attempt()).find(Result::is_ok).unwrap_or_else(attempt).unwrap();
     // Closed connections are opened again.
     scene.tell(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'keyward'",
