@@ -235,17 +235,28 @@ pub struct Section {
 }
 
 impl Section {
-    /// Sets whether the alternate screen is shown; returns whether it was.
-    pub(super) fn set_alternate_screen(&self, shown: bool) -> bool {
-        match &mut *self.interrupts.state() {
-            State::Asking { alternate_screen, .. } => std::mem::replace(alternate_screen, shown),
-            State::Idle
-            | State::OtherProgram
-            | State::Running { .. }
-            | State::Answered
-            | State::Stoppable { .. }
-            | State::Told(_)
-            | State::Over => false,
+    /// Writes to the alternate screen. `write` gets, and may change, whether it is shown.
+    ///
+    /// A signal that comes meanwhile waits, and then leaves the screen. While the program is being stopped, this waits;
+    /// once a signal has ended the question, nothing is written: the screen is the shell's, and a secret would stay on it.
+    pub(super) fn on_screen(&self, write: impl FnOnce(&mut bool) -> std::io::Result<()>) -> std::io::Result<()> {
+        loop {
+            let mut state = self.interrupts.state();
+            if self.interrupts.stops.load(Ordering::Acquire) {
+                drop(state);
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            }
+            return match &mut *state {
+                State::Asking { alternate_screen, .. } => write(alternate_screen),
+                State::Idle
+                | State::OtherProgram
+                | State::Running { .. }
+                | State::Answered
+                | State::Stoppable { .. }
+                | State::Told(_)
+                | State::Over => Ok(()),
+            };
         }
     }
 
