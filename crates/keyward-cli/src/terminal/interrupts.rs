@@ -223,6 +223,16 @@ impl Interrupts {
         self.stops.store(false, Ordering::Release);
     }
 
+    fn is_stopping(&self) -> bool {
+        self.stops.load(Ordering::Acquire)
+    }
+
+    fn wait_until_resumed(&self) {
+        while self.is_stopping() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -240,24 +250,15 @@ impl Section {
     /// A signal that comes meanwhile waits, and then leaves the screen. While the program is being stopped, this waits;
     /// once a signal has ended the question, nothing is written: the screen is the shell's, and a secret would stay on it.
     pub(super) fn on_screen(&self, write: impl FnOnce(&mut bool) -> std::io::Result<()>) -> std::io::Result<()> {
-        loop {
-            let mut state = self.interrupts.state();
-            if self.interrupts.stops.load(Ordering::Acquire) {
-                drop(state);
-                std::thread::sleep(Duration::from_millis(5));
-                continue;
+        let mut state = loop {
+            self.interrupts.wait_until_resumed();
+            let state = self.interrupts.state();
+            if !self.interrupts.is_stopping() {
+                break state;
             }
-            return match &mut *state {
-                State::Asking { alternate_screen, .. } => write(alternate_screen),
-                State::Idle
-                | State::OtherProgram
-                | State::Running { .. }
-                | State::Answered
-                | State::Stoppable { .. }
-                | State::Told(_)
-                | State::Over => Ok(()),
-            };
-        }
+        };
+        let State::Asking { alternate_screen, .. } = &mut *state else { return Ok(()) };
+        write(alternate_screen)
     }
 
     /// How often another program had the screen so far: when this changes, everything must be drawn again.
@@ -267,9 +268,7 @@ impl Section {
 
     /// Whether the program was stopped and has resumed; to be checked after a signal has ended a wait.
     pub(super) fn came_back_since(&self, returns: u32) -> bool {
-        while self.interrupts.stops.load(Ordering::Acquire) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        self.interrupts.wait_until_resumed();
         self.returns() != returns
     }
 

@@ -84,10 +84,16 @@ mod tests {
     use crate::platform::EndingSignal;
     use crate::terminal::Interrupts;
 
-    #[test]
-    fn nothing_is_drawn_after_a_signal_has_ended_the_question() {
+    /// A question that is being asked.
+    fn question() -> (Arc<Interrupts>, Section) {
         let interrupts = Arc::new(Interrupts::default());
         let section = interrupts.section(Code::Interrupted, "interrupted");
+        (interrupts, section)
+    }
+
+    #[test]
+    fn nothing_is_drawn_after_a_signal_has_ended_the_question() {
+        let (interrupts, section) = question();
         let mut out = vec![];
         let mut screen = AlternateScreen::enter(&section, &mut out).unwrap();
         screen.show("before").unwrap();
@@ -99,8 +105,7 @@ mod tests {
 
     #[test]
     fn drawing_waits_while_the_program_is_being_stopped() {
-        let interrupts = Arc::new(Interrupts::default());
-        let section = interrupts.section(Code::Interrupted, "interrupted");
+        let (interrupts, section) = question();
         let mut out = vec![];
         let mut screen = AlternateScreen::enter(&section, &mut out).unwrap();
         interrupts.stops().store(true, Ordering::Release);

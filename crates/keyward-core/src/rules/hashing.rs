@@ -8,8 +8,8 @@
 //!
 //! A PHC string carries its own cost. One planted in a store could demand terabytes or hours, so
 //! [`HashedSecret::matches`] checks the numbers before it allocates anything, and refuses anything outside
-//! [`Cost::FLOOR`] and [`Cost::CEILING`]. The memory of a computation goes back to the system, which hands it to nobody
-//! uncleared.
+//! [`Cost::FLOOR`] and [`Cost::CEILING`]. The memory of a computation goes back to the system, which clears it
+//! before another process gets it.
 
 mod memory;
 

@@ -9,13 +9,13 @@ use memmap2::{MmapOptions, MmapRaw};
 use super::Cost;
 use crate::platform::{provide_pages, want_huge_pages};
 
-/// The memory for Argon2, mapped for it alone.
+/// Memory that Argon2 computes in.
 ///
 /// It is reused, and requested in huge pages: 19 MiB are 4,864 pages of 4 KiB, and the system takes about as long to
 /// provide that many as Argon2 takes to fill them. If there are no huge pages, only that time is lost.
 ///
-/// When dropped it goes back to the system, which clears pages before another process gets them (mmap(2)). It is not
-/// overwritten before that, which would take a twentieth of the time of a verification: of the secret it holds no part.
+/// When dropped, it goes back to the system, which clears pages before another process gets them (mmap(2)). Overwriting
+/// it first would add a twentieth to the time of a verification, and it holds no part of the secret.
 #[derive(Default)]
 pub struct Memory(Option<Mapped>);
 
