@@ -136,7 +136,7 @@ impl CheckWords<'_> {
                 list(f, &request.levels, "")
             }
             (Reason::RoleTooLow, _) => self.role(f, key),
-            (_, Facts::Limit { whose, limit, standing }) => limited(f, *outcome, (*whose, limit), standing),
+            (_, Facts::Limit(nearest)) => limited(f, *outcome, nearest),
             // A check newer than these words still shows its name.
             _ => f.write_str(reason.as_str()),
         }
@@ -156,10 +156,10 @@ impl CheckWords<'_> {
     /// A refusal before a key was known.
     pub(super) fn refusal(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.check.facts {
-            Facts::Credential(error @ CredentialError::ManyLines) => {
-                write!(f, "{error} (a whole request head is read with --request)")
-            }
-            Facts::Credential(error) => write!(f, "{error}"),
+            Facts::Credential(error) => match **error {
+                CredentialError::ManyLines => write!(f, "{error} (a whole request head is read with --request)"),
+                _ => write!(f, "{error}"),
+            },
             Facts::Token(error) => write!(f, "{error}"),
             _ => f.write_str(self.check.reason.as_str()),
         }
@@ -180,10 +180,9 @@ pub fn owner_of_limit(whose: Whose) -> &'static str {
 fn limited(
     f: &mut fmt::Formatter<'_>,
     outcome: Outcome,
-    (whose, limit): (Whose, &Limit),
-    standing: &Standing,
+    (whose, limit, standing): &(Whose, Limit, Standing),
 ) -> fmt::Result {
-    let whose = owner_of_limit(whose);
+    let whose = owner_of_limit(*whose);
     match outcome {
         Outcome::Fail => {
             let wait = standing.retry_after();

@@ -75,20 +75,20 @@ impl CheckWords<'_> {
             (_, Facts::MissingLevels(missing)) => {
                 format!("add it with: keyward edit {name} --add-level {}", shell_word(&joined(missing)))
             }
-            (_, Facts::Limit { whose: Whose::Key, .. }) => {
-                format!("wait, or raise it with: keyward edit {name} --add-limit N/PERIOD")
-            }
-            (_, Facts::Limit { whose: Whose::User, .. }) => format!(
-                "wait, or raise it with: keyward user edit {} --add-limit N/PERIOD",
-                text(settings.owner.as_ref())
-            ),
-            (_, Facts::Limit { whose: Whose::Tenant, .. }) => format!(
-                "wait, or raise it with: keyward tenant edit {} --add-limit N/PERIOD",
-                text(settings.tenant.as_ref())
-            ),
-            (_, Facts::Limit { .. }) => {
-                format!("wait, or give the key a limit of its own: keyward edit {name} --limit N/PERIOD")
-            }
+            (_, Facts::Limit(nearest)) => match nearest.0 {
+                Whose::Key => format!("wait, or raise it with: keyward edit {name} --add-limit N/PERIOD"),
+                Whose::User => format!(
+                    "wait, or raise it with: keyward user edit {} --add-limit N/PERIOD",
+                    text(settings.owner.as_ref())
+                ),
+                Whose::Tenant => format!(
+                    "wait, or raise it with: keyward tenant edit {} --add-limit N/PERIOD",
+                    text(settings.tenant.as_ref())
+                ),
+                Whose::Policy => {
+                    format!("wait, or give the key a limit of its own: keyward edit {name} --limit N/PERIOD")
+                }
+            },
             (_, Facts::NoSuchRole) => "name a role that exists: keyward role list".to_owned(),
             (Reason::RoleTooLow, facts) => {
                 let wanted = text(request.role.as_ref().map(|wanted| &wanted.name));
@@ -104,6 +104,12 @@ impl CheckWords<'_> {
     }
 
     fn remedy_of_refusal(&self) -> String {
+        if let Facts::Credential(error) = &self.check.facts
+            && let CredentialError::NotAccepted(presentation) = &**error
+        {
+            let presentation = presentation.as_str();
+            return format!("send it where it is looked at, or have it looked at there: --accept {presentation}");
+        }
         let text = match (self.check.reason, &self.check.facts) {
             (_, Facts::InQuery) => {
                 "send it in a header, such as Authorization: Bearer SECRET, and rotate the key: logs keep URLs"
@@ -113,10 +119,6 @@ impl CheckWords<'_> {
             }
             (_, Facts::Token(TokenError::Form)) => "send the secret as it was shown when the key was made",
             (_, Facts::Token(TokenError::Checksum)) => "copy the secret again from where it is kept",
-            (_, Facts::Credential(CredentialError::NotAccepted(presentation))) => {
-                let presentation = presentation.as_str();
-                return format!("send it where it is looked at, or have it looked at there: --accept {presentation}");
-            }
             (Reason::NoCredential, _) => "send the secret, for example as Authorization: Bearer SECRET",
             (Reason::AmbiguousCredential, _) => "send one credential, or name the place that counts with --accept",
             (Reason::NotGenuine, _) => {

@@ -198,17 +198,18 @@ fn what_is_not_known() {
 #[test]
 fn what_is_refused_before_a_key_is_known() {
     let request = request("");
+    let unreadable = |error| Facts::Credential(Box::new(error));
     let refusals = [
-        (Reason::NoCredential, Facts::Credential(CredentialError::Missing("no credential was presented".to_owned()))),
+        (Reason::NoCredential, unreadable(CredentialError::Missing("no credential was presented".to_owned()))),
         (Reason::NoCredential, Facts::InQuery),
-        (Reason::NoCredential, Facts::Credential(CredentialError::NotAccepted(Presentation::XApiKey))),
+        (Reason::NoCredential, unreadable(CredentialError::NotAccepted(Presentation::XApiKey))),
         (
             Reason::AmbiguousCredential,
-            Facts::Credential(CredentialError::Ambiguous { one: "x-api-key", other: "_auth_key in the query" }),
+            unreadable(CredentialError::Ambiguous { one: "x-api-key", other: "_auth_key in the query" }),
         ),
-        (Reason::AmbiguousCredential, Facts::Credential(CredentialError::Ambiguous { one: "apiKey", other: "apiKey" })),
-        (Reason::Malformed, Facts::Credential(CredentialError::ManyLines)),
-        (Reason::Malformed, Facts::Credential(CredentialError::Malformed("a \"quotation\"".to_owned()))),
+        (Reason::AmbiguousCredential, unreadable(CredentialError::Ambiguous { one: "apiKey", other: "apiKey" })),
+        (Reason::Malformed, unreadable(CredentialError::ManyLines)),
+        (Reason::Malformed, unreadable(CredentialError::Malformed("a \"quotation\"".to_owned()))),
         (Reason::Malformed, Facts::Token(TokenError::Spaces)),
         (Reason::Malformed, Facts::Token(TokenError::Form)),
         (Reason::Malformed, Facts::Token(TokenError::Checksum)),

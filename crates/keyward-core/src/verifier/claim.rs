@@ -378,7 +378,7 @@ fn unreadable(error: CredentialError) -> Box<Answer> {
         CredentialError::Ambiguous { .. } => Reason::AmbiguousCredential,
         CredentialError::ManyLines | CredentialError::Malformed(_) => Reason::Malformed,
     };
-    Box::new(Answer::refusal(reason, Facts::Credential(error), None, false))
+    Box::new(Answer::refusal(reason, Facts::Credential(Box::new(error)), None, false))
 }
 
 /// A view, which remembers nothing.

@@ -45,15 +45,9 @@ pub enum Facts {
     Network(Cidr),
     /// The caller's address, which is in none of the key's networks.
     Address(IpAddr),
-    /// What is left of the limit closest to being used up.
-    Limit {
-        /// Whose it is.
-        whose: Whose,
-        /// The limit.
-        limit: Limit,
-        /// What is left of it.
-        standing: Standing,
-    },
+    /// The limit closest to being used up, whose it is, and what is left of it. Boxed, because each check has room for its
+    /// facts, and most keys have no limit.
+    Limit(Box<(Whose, Limit, Standing)>),
     /// Scopes that the key lacks.
     MissingScopes(Vec<Scope>),
     /// Levels that the key does not hold.
@@ -63,7 +57,7 @@ pub enum Facts {
     /// The key's own role would be high enough, but its owner's is not.
     OwnerTooLow,
     /// No single credential could be read.
-    Credential(CredentialError),
+    Credential(Box<CredentialError>),
     /// The credential is not a keyward secret.
     Token(TokenError),
     /// The credential was in the query of a URL, where the store accepts none.
@@ -109,10 +103,10 @@ impl Decision {
                 Reason::QuotaExceeded => true,
                 _ => continue,
             };
-            if let Some((whose, limit, standing)) = reckoning.nearest(is_quota) {
+            if let Some(nearest @ (_, _, standing)) = reckoning.nearest(is_quota) {
                 let is_used_up = !reckoning.is_allowed && standing.remaining == 0;
                 check.outcome = if is_used_up { Outcome::Fail } else { Outcome::Pass };
-                check.facts = Facts::Limit { whose: *whose, limit: *limit, standing: *standing };
+                check.facts = Facts::Limit(Box::new(*nearest));
             }
         }
     }
