@@ -10,7 +10,11 @@ pub const BLANKS: [char; 2] = [' ', '\t'];
 
 /// Whether the text is a token, as field names and methods are (RFC 9110 section 5.6.2).
 pub fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty()
+        && text.bytes().all(|byte| {
+            matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.')
+                || matches!(byte, b'^'..=b'`' | b'|' | b'~')
+        })
 }
 
 /// Splits the text at separators outside quoted strings (RFC 9110 section 5.6.4); `None` if a quoted string has no end.
@@ -114,6 +118,15 @@ impl FromStr for Transport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_has_the_characters_of_the_rfc() {
+        const OTHERS: &str = "!#$%&'*+-.^_`|~";
+        for c in (0..=0xff).map(char::from) {
+            assert_eq!(is_token(&c.to_string()), c.is_ascii_alphanumeric() || OTHERS.contains(c), "{c:?}");
+        }
+        assert!(!is_token("") && !is_token("a b") && is_token("X-Api_Key"));
+    }
 
     #[test]
     fn a_list_is_split_outside_of_quoted_strings() {

@@ -21,7 +21,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::digits::{BASE62, CROCKFORD, ID_DIGITS};
+use super::digits::{BASE62, CROCKFORD, ID_DIGITS, is_crockford};
 use super::names::{InvalidText, Prefix, is_prefix};
 use super::plain::PlainText;
 
@@ -69,7 +69,7 @@ impl FromStr for Id {
 
     fn from_str(text: &str) -> Result<Self, InvalidText> {
         match text.as_bytes().try_into() {
-            Ok(digits) if text.bytes().all(|b| CROCKFORD.contains(&b)) => Ok(Self(digits)),
+            Ok(digits) if text.bytes().all(is_crockford) => Ok(Self(digits)),
             _ => Err(InvalidText::new("an id is 12 characters of lower-case Crockford base32")),
         }
     }

@@ -56,7 +56,7 @@ pub fn parse_parts<'f>(
         if !is_token(name.strip_prefix(':').unwrap_or(name)) {
             return Err(malformed("the name of a header is not a token"));
         }
-        if value.iter().any(|byte| b"\r\n\0".contains(byte)) {
+        if memchr::memchr3(b'\r', b'\n', b'\0', value).is_some() {
             return Err(malformed("the value of a header holds a line end or a NUL"));
         }
         search.field(name, value);
