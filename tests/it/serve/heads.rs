@@ -244,6 +244,22 @@ fn requests_that_come_together_are_answered_in_order() {
     eventually(|| guard.admin("/metrics").body.contains("\nkeyward_connections 2\n").then_some(())).unwrap();
 }
 
+/// As `nc -N` and other simple clients do: they close their sending side behind the request.
+#[test]
+fn who_sends_nothing_more_still_gets_the_answer() {
+    let (sandbox, guard, _) = guarded(PLAIN);
+    let fresh = sandbox.mint("fresh");
+    for (why, secret, status) in
+        [("a hash", fresh.as_str(), 200), ("known by now", &fresh, 200), ("malformed", "?", 401)]
+    {
+        let mut wire = guard.connect();
+        wire.send(question("default", secret));
+        wire.end();
+        assert_eq!(wire.answer(false).map(|answer| answer.status), Some(status), "{why}");
+        assert!(wire.is_closed(), "{why}");
+    }
+}
+
 #[test]
 fn who_reads_no_answers_is_not_read_any_more() {
     let (_sandbox, guard, secret) = guarded(PLAIN);

@@ -87,7 +87,10 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
         }
     });
     let mut http = http1::Builder::new();
-    http.max_headers(MOST_LINES).max_header_size(MOST_HEAD).max_buf_size(2 * MOST_HEAD).half_close(false);
+    http.max_headers(MOST_LINES).max_header_size(MOST_HEAD).max_buf_size(2 * MOST_HEAD);
+    // A client may end its sending side behind a request, and gets its answer. Looking for the end of a connection during
+    // a request would also have hyper take a new buffer for each.
+    http.half_close(true);
     http.header_read_timeout(None);
     let mut connection = pin!(http.serve_connection(io, service));
     let mut tick = tokio::time::interval(TICK);
