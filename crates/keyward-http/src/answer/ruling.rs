@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use keyward_core::rules::decision::{Facts, Reason};
 use keyward_core::rules::key::Key;
 use keyward_core::rules::limits::Reckoning;
@@ -12,6 +12,9 @@ use keyward_core::verifier::{Answer, VerifyError};
 use crate::Refusal;
 use crate::policy::{Policy, PolicyName};
 
+/// The header in which a proxy gives an id.
+static GIVEN: HeaderName = HeaderName::from_static("x-request-id");
+
 /// The id of a request in answers and logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(String);
@@ -19,7 +22,7 @@ pub struct RequestId(String);
 impl RequestId {
     /// The id that a proxy gave, if it is one: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
     pub fn given(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all("x-request-id").iter();
+        let mut values = headers.get_all(&GIVEN).iter();
         let text = values.next()?.to_str().ok().filter(|_| values.next().is_none())?;
         let is_id =
             (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));

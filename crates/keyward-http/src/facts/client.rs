@@ -8,6 +8,8 @@ use keyward_core::rules::forwarded::{Origin, address};
 use keyward_core::rules::http::BLANKS;
 use keyward_core::rules::text::shown;
 
+use super::field::FORWARDED_FOR;
+
 const HEADER: &str = "X-Forwarded-For";
 /// How much of an entry a message shows.
 const MOST_SHOWN: usize = 60;
@@ -15,7 +17,7 @@ const MOST_SHOWN: usize = 60;
 /// The last entry that is not in `proxies`: the client may have written anything before it. Several lines are one list
 /// (RFC 9110 section 5.3). If that entry cannot be parsed, or all entries are proxies, the address is unknown.
 pub fn client_address(headers: &HeaderMap, proxies: &[IpNet]) -> (Option<IpAddr>, Origin) {
-    let lines = headers.get_all("x-forwarded-for").iter();
+    let lines = headers.get_all(&FORWARDED_FOR).iter();
     let mut last = None;
     for line in lines.rev() {
         let Ok(line) = std::str::from_utf8(line.as_bytes()) else {

@@ -9,11 +9,11 @@ use crate::Refusal;
 
 pub(super) fn facts<'r>(headers: &'r HeaderMap, proxies: &[IpNet]) -> Result<Facts<'r>, Refusal> {
     let (client, client_from) = client_address(headers, proxies);
-    let (transport, transport_from) = field::transport(headers, "x-forwarded-proto")?;
+    let (transport, transport_from) = field::transport(headers, &field::FORWARDED_PROTO)?;
     Ok(Facts {
-        method: field::method(headers, "x-forwarded-method")?,
-        target: field::target(headers, "x-forwarded-uri")?,
-        host: field::single(headers, "x-forwarded-host")?,
+        method: field::method(headers, &field::FORWARDED_METHOD)?,
+        target: field::target(headers, &field::FORWARDED_URI)?,
+        host: field::single(headers, &field::FORWARDED_HOST)?,
         transport,
         transport_from,
         client,

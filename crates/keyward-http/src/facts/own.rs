@@ -49,12 +49,12 @@ pub(crate) fn facts<'r>(head: Head<'r>, arrival: Arrival<'_>) -> Result<Facts<'r
 
 fn transport(headers: &HeaderMap, arrival: Arrival<'_>) -> Result<(Option<Transport>, Origin), Refusal> {
     // A header that does not count is not read.
-    if arrival.is_secure { Ok(Default::default()) } else { field::transport(headers, "x-forwarded-proto") }
+    if arrival.is_secure { Ok(Default::default()) } else { field::transport(headers, &field::FORWARDED_PROTO) }
 }
 
 /// The host that the request is for: the authority in HTTP/2 and in an absolute target, else `Host`.
 fn host(head: Head<'_>) -> Result<Option<&str>, Refusal> {
-    let named = field::single(head.headers, "host")?;
+    let named = field::single(head.headers, &field::HOST)?;
     let Some(authority) = head.uri.authority().map(http::uri::Authority::as_str) else { return Ok(named) };
     // Servers choose differently between two names (RFC 9113 section 8.3.1), and user information before a host is
     // there to deceive.

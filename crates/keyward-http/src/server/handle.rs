@@ -272,6 +272,10 @@ pub(super) fn path_of(ruling: &Ruling) -> Path {
 /// The answer with the length of its body.
 pub(super) fn response(mut reply: Reply) -> Response<Full<Bytes>> {
     // For an empty answer to HEAD, hyper would not send the length.
-    reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
+    let length = match reply.body.len() {
+        0 => HeaderValue::from_static("0"),
+        length => HeaderValue::from(length),
+    };
+    reply.headers.insert(header::CONTENT_LENGTH, length);
     reply.into_response()
 }

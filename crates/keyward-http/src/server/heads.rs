@@ -84,7 +84,7 @@ impl Heads {
 
 /// The bytes up to the end of the line, and those after it.
 fn line_of(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |place| place + 1);
+    let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |place| place + 1);
     bytes.split_at(end)
 }
 
