@@ -407,8 +407,7 @@ impl Front {
         now: Timestamp,
     ) -> Result<(), VerifyError> {
         let Some(presented) = limits::limited(answer, request) else { return Ok(()) };
-        let store = (&reader.view()?, reader.file());
-        let reckoning = self.connections.meters.reckon(presented, request, store, Moment::of(now), self.takes)?;
+        let reckoning = self.connections.meters.reckon(presented, request, reader, Moment::of(now), self.takes)?;
         answer.reckon(reckoning);
         Ok(())
     }

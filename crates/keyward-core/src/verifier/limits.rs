@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use super::reader::Reader;
 use super::{Answer, VerifyError};
 use crate::rules::decision::Request;
 use crate::rules::key::Key;
@@ -149,14 +150,17 @@ impl Meters {
         &self,
         presented: &Presented,
         request: &Request,
-        (view, file): (&View<'_>, u64),
+        reader: &Reader,
         now: Moment,
         takes: bool,
     ) -> Result<Reckoning, VerifyError> {
+        reader.check_connected()?;
         if takes && self.failures.load(Ordering::Relaxed) >= FAILURES {
             return Err(VerifyError::NotMetered);
         }
-        let limits = of(presented, request);
+        let (limits, file) = (of(presented, request), reader.file());
+        // Only for meters that no question needed before: a transaction costs as much as all else here.
+        let mut view = None;
         let mut state = self.state();
         if state.file < file {
             *state = State { file, meters: HashMap::new() };
@@ -167,7 +171,10 @@ impl Meters {
         let is_present = |local: &Local, limit: &Limit| limit.window(now).is_none_or(|mark| mark <= local.meter.mark);
         let (mut accounts, are_mended) = accounts(&limits, now, |id, limit| match state.meters.get(id) {
             Some(local) if is_present(local, limit) => Ok(local.meter),
-            _ => view.meter(id),
+            _ => match &view {
+                Some(view) => View::meter(view, id),
+                None => view.insert(reader.view()?).meter(id),
+            },
         })?;
         let reckoning = if takes { Reckoning::take(&mut accounts, now) } else { Reckoning::look(&accounts, now) };
         for (((id, limit), account), is_mended) in limits.into_iter().zip(accounts).zip(are_mended) {

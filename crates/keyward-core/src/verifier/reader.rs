@@ -83,10 +83,14 @@ impl Reader {
     /// # Errors
     /// If it cannot be read.
     pub(super) fn view(&self) -> Result<View<'_>, StoreError> {
-        match &self.stale {
-            None => self.store.view(),
-            Some(lost) => Err(lost.error()),
-        }
+        self.check_connected()?;
+        self.store.view()
+    }
+
+    /// # Errors
+    /// The one by which the connection to the server was lost.
+    pub(super) fn check_connected(&self) -> Result<(), StoreError> {
+        self.stale.as_ref().map_or(Ok(()), |lost| Err(lost.error()))
     }
 
     pub(super) fn settings(&self) -> &Arc<StoreSettings> {

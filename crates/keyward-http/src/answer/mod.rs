@@ -40,7 +40,8 @@ pub const STATUS: HeaderName = HeaderName::from_static("x-keyward-status");
 /// Present, with the value `true`, if the store's server was away and the answer rests on what was known before.
 pub const STALE: HeaderName = HeaderName::from_static("x-keyward-stale");
 
-/// The headers of a usual yes and those that its way adds: as many as the smallest table for them holds.
+/// The headers of a usual yes and those that its way adds, without those of limits: as many as the smallest table for
+/// them holds.
 const USUAL_HEADERS: usize = 12;
 
 /// An answer on its way to the client.
@@ -61,7 +62,7 @@ impl Reply {
         let meant = ruling.status();
         let is_terse = dialect.is_some_and(Dialect::is_terse);
         let status = if is_terse && meant == 429 { 403 } else { meant };
-        let mut headers = HeaderMap::with_capacity(USUAL_HEADERS);
+        let mut headers = HeaderMap::with_capacity(USUAL_HEADERS + if ruling.reckoning().is_some() { 2 } else { 0 });
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(REASON, HeaderValue::from_static(ruling.public_reason()));
         headers.insert(REQUEST_ID, ruling.id().header());
