@@ -34,17 +34,11 @@ fn value(identity: Identity, key: &Key, policy: &Policy) -> Option<HeaderValue> 
 
 /// Neither scopes nor levels contain a comma.
 fn list<'i, T: AsRef<str> + 'i>(items: impl IntoIterator<Item = &'i T>) -> Option<HeaderValue> {
-    let mut text = String::new();
-    for item in items {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text.push_str(item.as_ref());
-    }
+    let text = items.into_iter().map(AsRef::as_ref).collect::<Vec<_>>().join(",");
     match text.as_str() {
         "" => Some(HeaderValue::from_static(NONE)),
         NONE => None,
-        _ => HeaderValue::try_from(text).ok(),
+        text => HeaderValue::from_str(text).ok(),
     }
 }
 

@@ -40,9 +40,10 @@ pub const STATUS: HeaderName = HeaderName::from_static("x-keyward-status");
 /// Present, with the value `true`, if the store's server was away and the answer rests on what was known before.
 pub const STALE: HeaderName = HeaderName::from_static("x-keyward-stale");
 
-/// The headers of a usual yes and those that its way adds, without those of limits: as many as the smallest table for
-/// them holds.
+/// Room for the headers of a usual yes, with the two that the server adds, and for the two of limits. A table with room for
+/// twelve takes half the memory of one for thirteen.
 const USUAL_HEADERS: usize = 12;
+const HEADERS_OF_LIMITS: usize = 2;
 
 /// An answer on its way to the client.
 #[derive(Debug, Clone)]
@@ -62,7 +63,8 @@ impl Reply {
         let meant = ruling.status();
         let is_terse = dialect.is_some_and(Dialect::is_terse);
         let status = if is_terse && meant == 429 { 403 } else { meant };
-        let mut headers = HeaderMap::with_capacity(USUAL_HEADERS + if ruling.reckoning().is_some() { 2 } else { 0 });
+        let of_limits = if ruling.reckoning().is_some() { HEADERS_OF_LIMITS } else { 0 };
+        let mut headers = HeaderMap::with_capacity(USUAL_HEADERS + of_limits);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(REASON, HeaderValue::from_static(ruling.public_reason()));
         headers.insert(REQUEST_ID, ruling.id().header());
