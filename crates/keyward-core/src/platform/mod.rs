@@ -17,10 +17,10 @@ pub(crate) use system::files::{
 };
 #[cfg(feature = "sqlite")]
 pub use system::limits::has_room_for_a_thread;
-#[cfg(feature = "sqlite")]
-pub(crate) use system::limits::yield_to_others;
 #[cfg(unix)]
 pub(crate) use system::pages::{provide_pages, want_huge_pages};
+#[cfg(feature = "sqlite")]
+pub(crate) use system::priority::yield_to_others;
 #[cfg(feature = "sqlite")]
 pub(crate) use system::process;
 #[cfg(feature = "postgres")]

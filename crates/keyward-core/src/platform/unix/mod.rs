@@ -6,6 +6,8 @@ pub(super) mod files;
 pub(super) mod limits;
 pub(super) mod pages;
 #[cfg(feature = "sqlite")]
+pub(super) mod priority;
+#[cfg(feature = "sqlite")]
 pub(crate) mod process;
 #[cfg(feature = "postgres")]
 pub(crate) mod socket;
