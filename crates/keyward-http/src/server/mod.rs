@@ -10,6 +10,7 @@
 //! | `systemd` | ready, reloading, stopping, and the watchdog |
 //! | `run` | start and stop |
 //! | `listening`, `loops` | which sockets listen where, which loop accepts, and which one serves |
+//! | `processors` | where each loop runs |
 //! | `settings`, `reload` | the current configuration, and how another one replaces it |
 //! | `shared`, `upkeep` | what all threads share, and periodic work |
 //!
@@ -30,6 +31,7 @@ mod listening;
 mod loops;
 mod peer;
 mod problem;
+mod processors;
 mod reload;
 mod run;
 mod settings;

@@ -11,6 +11,7 @@ use super::config::Config;
 use super::listen::Inherited;
 use super::listening::{Listening, addresses, listens_at, places, served};
 use super::loops::{Loop, Loops, turn};
+use super::processors::Processors;
 use super::reload::reload;
 use super::settings::{read_secret, read_settings};
 use super::shared::Shared;
@@ -112,24 +113,7 @@ impl Server {
         raise_limit_of_files();
         let Self { shared, options, mut sockets, mut inherited, mut words, control: _control } = self;
         let (stop, stopped) = watch::channel(false);
-        let mut loops = vec![];
-        let mut inboxes = vec![];
-        for _ in 0..options.workers {
-            let (jobs, inbox) = mpsc::unbounded_channel();
-            loops.push(Loop { jobs, connections: Arc::default() });
-            inboxes.push(inbox);
-        }
-        let loops: Loops = Arc::new(loops);
-        let mut threads: Vec<JoinHandle<()>> = vec![];
-        for (number, inbox) in inboxes.into_iter().enumerate() {
-            // Only the starter keeps the loops: when it drops them, they end.
-            let (worker, loops, stopped) =
-                (Worker { shared: Arc::clone(&shared), number }, Arc::downgrade(&loops), stopped.clone());
-            let runtime = event_loop()?;
-            let work = move || runtime.block_on(turn(worker, loops, inbox, stopped));
-            let named = std::thread::Builder::new().name(format!("keyward-loop-{number}"));
-            threads.push(named.spawn(work).map_err(StartError::Thread)?);
-        }
+        let (loops, threads) = start_loops(&shared, options.workers, &stopped)?;
         for listening in &sockets {
             listening.announce(&loops, listening.copies(&loops).map_err(StartError::Thread)?);
         }
@@ -216,6 +200,37 @@ impl Server {
         shared.log.finish();
         Ok(())
     }
+}
+
+/// Starts the event loops, each on a thread of its own. They end when the caller drops them.
+fn start_loops(
+    shared: &Arc<Shared>,
+    count: usize,
+    stopped: &watch::Receiver<bool>,
+) -> Result<(Loops, Vec<JoinHandle<()>>), StartError> {
+    let (loops, inboxes): (Vec<_>, Vec<_>) = (0..count)
+        .map(|_| {
+            let (jobs, inbox) = mpsc::unbounded_channel();
+            (Loop { jobs, connections: Arc::default() }, inbox)
+        })
+        .unzip();
+    let loops: Loops = Arc::new(loops);
+    let processors = Arc::new(Processors::for_each_of(count));
+    let mut threads = vec![];
+    for (number, inbox) in inboxes.into_iter().enumerate() {
+        let worker = Worker { shared: Arc::clone(shared), number };
+        let (loops, stopped, processors) = (Arc::downgrade(&loops), stopped.clone(), Arc::clone(&processors));
+        let runtime = event_loop()?;
+        let work = move || {
+            if let Some(processors) = &*processors {
+                processors.keep_to(number);
+            }
+            runtime.block_on(turn(worker, loops, inbox, stopped));
+        };
+        let named = std::thread::Builder::new().name(format!("keyward-loop-{number}"));
+        threads.push(named.spawn(work).map_err(StartError::Thread)?);
+    }
+    Ok((loops, threads))
 }
 
 fn event_loop() -> Result<tokio::runtime::Runtime, StartError> {
