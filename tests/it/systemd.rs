@@ -260,6 +260,8 @@ fn the_guard_does_nothing_that_the_unit_forbids() {
         seen.insert(name);
         // MemoryDenyWriteExecute, RestrictAddressFamilies, ProtectSystem.
         assert!(!(rest.contains("PROT_WRITE") && rest.contains("PROT_EXEC")), "{name}({rest}");
+        // RestrictRealtime.
+        assert!(name != "sched_setscheduler" || rest.starts_with("0, SCHED_IDLE, "), "{rest}");
         if name == "socket" {
             assert!(["AF_UNIX", "AF_INET", "AF_INET6"].contains(&rest.split(',').next().unwrap()), "{rest}");
         }
@@ -268,5 +270,6 @@ fn the_guard_does_nothing_that_the_unit_forbids() {
             assert!(rest.contains(&format!("\"{own}")) || rest.contains("\"/dev/null\""), "{rest}");
         }
     }
-    assert!(["openat", "socket", "setpriority", "mmap", "clone3"].iter().all(|name| seen.contains(name)), "{seen:?}");
+    let expected = ["openat", "socket", "setpriority", "sched_setscheduler", "sched_setaffinity", "mmap", "clone3"];
+    assert!(expected.iter().all(|name| seen.contains(name)), "{seen:?}");
 }

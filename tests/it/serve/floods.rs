@@ -1,5 +1,7 @@
 //! What guessing costs, and who is not held up by it.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,54 @@ fn from(wire: &mut Wire, client: Option<&str>, secret: &str) -> Answer {
     let mut headers = vec![("X-Forwarded-Proto", "https"), ("Authorization", credential.as_str())];
     headers.extend(client.map(|client| ("X-Forwarded-For", client)));
     wire.ask(&head("GET", "/forward/default", &headers))
+}
+
+/// The threads of a process by name: their scheduling policies (proc_pid_stat(5), field 41) and the processors that
+/// they may use (proc_pid_status(5)).
+fn threads(guard: &Guard) -> Vec<(String, u32, String)> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", guard.pid().as_raw_nonzero())).unwrap();
+    let thread = |task: PathBuf| {
+        let read = |name: &str| std::fs::read_to_string(task.join(name)).unwrap();
+        let (stat, status) = (read("stat"), read("status"));
+        let policy = stat.rsplit(')').next().unwrap().split_whitespace().nth(38).unwrap().parse().unwrap();
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t")).unwrap();
+        (read("comm").trim_end().to_owned(), policy, allowed.to_owned())
+    };
+    tasks.map(|task| thread(task.unwrap().path())).collect()
+}
+
+#[test]
+fn hashes_take_idle_time_and_each_loop_has_a_processor() {
+    const SCHED_IDLE: u32 = 5;
+    let sandbox = Sandbox::new();
+    let known = sandbox.mint("known");
+    let guard = Guard::start(&sandbox, "");
+    assert_eq!(guard.with("default", &known).status, 200);
+    let threads = threads(&guard);
+    let (_, _, all) = threads.iter().find(|(name, ..)| name == "keyward").unwrap();
+    let those = |name: &str| threads.iter().filter(|(own, ..)| own.starts_with(name)).collect::<Vec<_>>();
+    let (hashing, loops) = (those("keyward-idle"), those("keyward-loop"));
+    assert!(!hashing.is_empty() && !loops.is_empty());
+    for (name, policy, allowed) in &threads {
+        assert_eq!(*policy, if name == "keyward-idle" { SCHED_IDLE } else { 0 }, "{name}");
+        if !name.starts_with("keyward-loop") {
+            assert_eq!(allowed, all, "{name}");
+        }
+    }
+    // The loops are as many as the processors, unless a quota of time says otherwise.
+    if loops.len() == available_processors(all) {
+        let taken: BTreeSet<_> = loops.iter().map(|(_, _, allowed)| allowed.parse::<u32>().unwrap()).collect();
+        assert_eq!(taken.len(), loops.len(), "{threads:?}");
+    }
+}
+
+/// How many processors a text such as `0-3,6` has.
+fn available_processors(ranges: &str) -> usize {
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        last.parse::<usize>().unwrap() - first.parse::<usize>().unwrap() + 1
+    };
+    ranges.split(',').map(count).sum()
 }
 
 #[test]

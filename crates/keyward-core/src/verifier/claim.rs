@@ -16,12 +16,13 @@ use zeroize::Zeroizing;
 
 use super::Answer;
 use super::answer::{Plain, Renewal};
+use super::hasher::Hasher;
 use super::rows::Row;
 use crate::rules::credential::{
     Credential, CredentialError, Credentials, PASSWORD_OF_BASIC, Presentation, PresentedText, Texts, USER_OF_BASIC,
 };
 use crate::rules::decision::{Facts, Reason, Request, decide};
-use crate::rules::hashing::{Cost, HashError, Memory, spend};
+use crate::rules::hashing::{Cost, HashError};
 use crate::rules::imported::{Bucket, LookupKey};
 use crate::rules::key::SecretState;
 use crate::rules::plain::PlainText;
@@ -247,13 +248,13 @@ impl Claim {
         found: &Several<Found>,
         settings: &StoreSettings,
         now: Timestamp,
-        memory: &mut Memory,
+        hasher: &mut dyn Hasher,
         tell: &mut dyn FnMut(Reading<'_>, &Row, bool),
     ) -> Result<Judgement, HashError> {
         let (mut done, mut failed) = (vec![], None);
         let judgement = self.judge(found, now, &mut |reading, row| {
             let hash = &row.presented.hash;
-            let matched = match row.matches(reading.plain, memory) {
+            let matched = match row.matches(reading.plain, hasher) {
                 Ok(matched) => matched,
                 Err(error) => {
                     failed = Some(error);
@@ -272,7 +273,7 @@ impl Claim {
         let plain = self.readings().next().map(|reading| reading.plain);
         let all = settings.former_costs.iter().copied().chain([settings.hash_cost]);
         for cost in all.filter(|cost: &Cost| !done.contains(cost)) {
-            plain.map_or(Ok(()), |plain| spend(plain, cost, memory))?;
+            plain.map_or(Ok(()), |plain| hasher.spend(cost, plain))?;
         }
         match (failed, judgement) {
             // The damaged hash may be the hash of this secret.

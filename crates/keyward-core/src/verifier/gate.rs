@@ -19,6 +19,7 @@ use jiff::Timestamp;
 
 use super::claim::{Claim, Found, Judgement, Reading, Several};
 use super::connections::Connections;
+use super::hasher::Hasher;
 use super::hashing::{Hashing, Promise};
 use super::matches::{KEY_BYTES, Matches};
 use super::pool::Pool;
@@ -38,12 +39,13 @@ use crate::store::{BUSY_TIMEOUT, Exposure, Store, StoreError, View};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Options {
-    /// Threads that compute hashes. Each keeps the memory for one hash: 19 MiB at the default cost.
+    /// Threads that compute hashes. Each keeps the memory for one hash, 19 MiB at the default cost, and for another one
+    /// if it is in the background on a machine that is never idle.
     pub threads: NonZeroUsize,
     /// The number of credentials that may wait for a thread.
     pub queue: usize,
-    /// Whether the threads use only idle processor time, so that the calling thread answers others as fast as before,
-    /// however many credentials wait.
+    /// Whether hashes are computed in idle processor time, so that the calling thread answers others as fast as before,
+    /// however many credentials wait. If there is no idle time for a second, they take a small share of what is used.
     pub is_background: bool,
     /// How long a question may wait for other processes that have locked the store.
     pub patience: Duration,
@@ -337,11 +339,11 @@ impl Inner {
         let tag = self.front.wrong.tag_of(&question.claim);
         let Some((lead, question)) = self.front.together.begin(tag, question) else { return Ok(hashing) };
         let front = Arc::clone(&self.front);
-        self.pool.submit(Box::new(move |memory| {
-            front.answer(question, memory);
+        self.pool.submit(Box::new(move |hasher| {
+            front.answer(question, hasher);
             // Questions that came meanwhile: what is known now answers them.
             for question in lead.end() {
-                front.answer(question, memory);
+                front.answer(question, hasher);
             }
         }))?;
         Ok(hashing)
@@ -349,9 +351,9 @@ impl Inner {
 }
 
 impl Front {
-    fn answer(&self, question: Question, memory: &mut Memory) {
+    fn answer(&self, question: Question, hasher: &mut dyn Hasher) {
         let Question { promise, claim, request, now } = question;
-        promise.keep(self.prove(claim, &request, now, memory));
+        promise.keep(self.prove(claim, &request, now, hasher));
     }
 
     /// The moment of what a reader finds from now on.
@@ -368,9 +370,9 @@ impl Front {
     }
 
     /// Whether the presented text is the secret in a row, if that is known without an Argon2id hash.
-    fn verdict(&self, reading: Reading<'_>, row: &Row, memory: &mut Memory) -> Option<bool> {
+    fn verdict(&self, reading: Reading<'_>, row: &Row, hasher: &mut dyn Hasher) -> Option<bool> {
         if row.presented.hash.is_fast() {
-            return row.matches(reading.plain, memory).ok();
+            return row.matches(reading.plain, hasher).ok();
         }
         row.seal.as_ref().and_then(|seal| self.matches.verdict(reading.plain, seal))
     }
@@ -418,7 +420,7 @@ impl Front {
         claim: Claim,
         request: &Request,
         now: Timestamp,
-        memory: &mut Memory,
+        hasher: &mut dyn Hasher,
     ) -> Result<Answer, VerifyError> {
         let mut reader = self.connections.take()?;
         let moment = self.moment(&reader);
@@ -430,7 +432,7 @@ impl Front {
             Ok(answer) => return Ok(answer),
             Err(unknown) => unknown,
         };
-        let judgement = claim.prove(&found, &settings, now, memory, &mut |reading, row, matches| {
+        let judgement = claim.prove(&found, &settings, now, hasher, &mut |reading, row, matches| {
             // A wrong keyward secret is remembered by the whole of what was presented.
             if let Some(seal) = row.seal.as_ref().filter(|_| matches || row.presented.secret.imported.is_some()) {
                 self.matches.remember(reading.plain, seal, matches);

@@ -91,7 +91,7 @@ impl Scene {
         let (held, free) = (Arc::new(Barrier::new(threads + 1)), Arc::new(Barrier::new(threads + 1)));
         for _ in 0..threads {
             let (held, free) = (Arc::clone(&held), Arc::clone(&free));
-            let job = move |_: &mut Memory| {
+            let job = move |_: &mut dyn Hasher| {
                 held.wait();
                 free.wait();
             };
@@ -234,7 +234,7 @@ fn a_gate_that_is_dropped_ends_its_threads_and_gives_up_what_waits() {
 fn a_thread_that_panics_is_an_error_and_goes_on() {
     let scene = scene(1, 4);
     let (promise, hashing) = Hashing::new();
-    let job = move |_: &mut Memory| {
+    let job = move |_: &mut dyn Hasher| {
         let _promise = promise;
         std::panic::resume_unwind(Box::new("on purpose"));
     };

@@ -9,6 +9,7 @@
 //! | [`Verifier`] | one thread, one store, nothing remembered: a command that verifies once |
 //! | [`Gate`] | many threads: credentials that matched before are decided at once, others on a bounded pool |
 //! | [`Recorder`] | uses, counted in memory and written in groups; hashes, renewed |
+//! | `pool`, `hasher`, `idle` | where hashes are computed, and who waits for them |
 //! | `matches`, `wrong` | which credentials have matched before, and which have not |
 //! | `limits` | what has been used of limits |
 //! | `epoch`, `rows`, `reader` | what was read from the store, and when it is old |
@@ -55,7 +56,9 @@ mod claim;
 mod connections;
 mod epoch;
 mod gate;
+mod hasher;
 mod hashing;
+mod idle;
 #[cfg(test)]
 mod imports_tests;
 mod limits;

@@ -11,14 +11,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::VerifyError;
+use super::hasher::Hasher;
+use super::idle::Idle;
 use crate::platform::{has_room_for_a_thread, yield_to_others};
 use crate::rules::hashing::Memory;
 
 /// A thread that is idle for this long frees its memory.
 const IDLE: Duration = Duration::from_secs(10);
+/// How long idle processor time is waited for: many times what a hash takes on a machine that has some.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Something that computes hashes.
-pub(super) type Job = Box<dyn FnOnce(&mut Memory) + Send>;
+pub(super) type Job = Box<dyn FnOnce(&mut dyn Hasher) + Send>;
 
 pub(super) struct Pool {
     desk: Arc<Desk>,
@@ -51,10 +55,7 @@ impl Pool {
             let room = if has_room_for_a_thread() { Ok(()) } else { Err(ErrorKind::OutOfMemory.into()) };
             let start = || {
                 thread::Builder::new().name("keyward-hash".to_owned()).spawn(move || {
-                    if is_background {
-                        yield_to_others();
-                    }
-                    desk.serve();
+                    desk.serve(&mut *hasher(is_background));
                 })
             };
             match room.and_then(|()| start()) {
@@ -86,14 +87,24 @@ impl Pool {
     }
 }
 
+/// Computes the hashes of one thread.
+fn hasher(is_background: bool) -> Box<dyn Hasher> {
+    if is_background {
+        yield_to_others();
+        if let Ok(idle) = Idle::start(IDLE, PATIENCE) {
+            return Box::new(idle);
+        }
+    }
+    Box::new(Memory::default())
+}
+
 impl Desk {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One thread's work.
-    fn serve(&self) {
-        let mut memory = Memory::default();
+    fn serve(&self, hasher: &mut dyn Hasher) {
         let mut state = self.state();
         loop {
             if state.is_closed {
@@ -104,7 +115,7 @@ impl Desk {
                 state = waited.0;
                 if waited.1.timed_out() {
                     // If all credentials have matched before, the memory is not needed.
-                    memory = Memory::default();
+                    hasher.rest();
                 }
                 continue;
             };
@@ -112,7 +123,7 @@ impl Desk {
             drop(state);
             // The waiting caller is notified when the job is dropped. What the job leaves in the memory does not affect
             // later hashes.
-            let _ = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
+            let _ = catch_unwind(AssertUnwindSafe(|| job(hasher)));
             state = self.state();
             state.running -= 1;
         }

@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashlink::LruCache;
 
 use super::epoch::Written;
+use super::hasher::Hasher;
 use super::matches::Seal;
-use crate::rules::hashing::{Cost, HashError, Memory};
+use crate::rules::hashing::{Cost, HashError};
 use crate::rules::imported::Bucket;
 use crate::rules::plain::PlainText;
 use crate::rules::token::Id;
@@ -61,12 +62,12 @@ impl Row {
     ///
     /// # Errors
     /// If the hash cannot be checked. A keyward secret never has a SHA-256: somebody else put that into the store.
-    pub(super) fn matches(&self, plain: &dyn PlainText, memory: &mut Memory) -> Result<bool, HashError> {
+    pub(super) fn matches(&self, plain: &dyn PlainText, hasher: &mut dyn Hasher) -> Result<bool, HashError> {
         let Presented { hash, secret, .. } = &*self.presented;
         if hash.is_fast() && secret.imported.is_none() {
             return Err(HashError::NotArgon2id);
         }
-        hash.matches_in(plain, memory)
+        hasher.matches(hash, plain)
     }
 
     /// Whether the hash was made at a cost other than `present`, or by another system.

@@ -83,7 +83,7 @@ impl Verifier {
             Err(refusal) => return Ok(*refusal),
         };
         let found = claim.find(&self.settings.imports, &mut self.store.view()?)?;
-        let judgement = claim.prove(&found, &self.settings, now, &mut self.memory.borrow_mut(), &mut |_, _, _| ())?;
+        let judgement = claim.prove(&found, &self.settings, now, &mut *self.memory.borrow_mut(), &mut |_, _, _| ())?;
         Ok(claim.rule(found, judgement, (self.store.path(), &self.settings), request, now)?)
     }
 

@@ -11,3 +11,19 @@ pub(crate) fn yield_to_others() {
         let _ = setpriority_process(None, 10);
     }
 }
+
+/// Runs the calling thread only when no other wants its processor, from now on: on Linux, such a thread never waits
+/// for the end of a share, and never makes others wait for it (sched(7): `SCHED_IDLE`). Elsewhere this does nothing.
+pub(crate) fn use_idle_time() {
+    #[cfg(target_os = "linux")]
+    {
+        // As the kernel defines it: a C library may want more, or not offer the call (musl).
+        let priority: libc::c_int = 0;
+        #[expect(unsafe_code, reason = "no safe crate offers the call without dragging in another system's")]
+        // SAFETY: the kernel reads a `struct sched_param`, one int, from the pointer, which lives longer than the call. It
+        // changes nothing but when the calling thread (0) runs. If it fails, the thread keeps the priority that it has.
+        unsafe {
+            libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_IDLE, &raw const priority);
+        }
+    }
+}
