@@ -52,10 +52,15 @@ impl Pool {
         let mut pool = Self { desk, threads: Vec::with_capacity(threads) };
         for _ in 0..threads {
             let desk = Arc::clone(&pool.desk);
+            // Here, one after the other: each thread must find the room that it was promised.
+            let mut hasher = hasher(is_background);
             let room = if has_room_for_a_thread() { Ok(()) } else { Err(ErrorKind::OutOfMemory.into()) };
             let start = || {
                 thread::Builder::new().name("keyward-hash".to_owned()).spawn(move || {
-                    desk.serve(&mut *hasher(is_background));
+                    if is_background {
+                        yield_to_others();
+                    }
+                    desk.serve(&mut *hasher);
                 })
             };
             match room.and_then(|()| start()) {
@@ -88,14 +93,12 @@ impl Pool {
 }
 
 /// Computes the hashes of one thread.
-fn hasher(is_background: bool) -> Box<dyn Hasher> {
-    if is_background {
-        yield_to_others();
-        if let Ok(idle) = Idle::start(IDLE, PATIENCE) {
-            return Box::new(idle);
-        }
+fn hasher(is_background: bool) -> Box<dyn Hasher + Send> {
+    match is_background.then(|| Idle::start(IDLE, PATIENCE)) {
+        Some(Ok(idle)) => Box::new(idle),
+        // Without a thread for idle time, the one that leads the questions computes.
+        Some(Err(_)) | None => Box::new(Memory::default()),
     }
-    Box::new(Memory::default())
 }
 
 impl Desk {
