@@ -51,9 +51,23 @@ impl Stores {
         self.path(place).display().to_string()
     }
 
+    /// Copies the store with this index to this place. What a run that was stopped left beside it is removed: SQLite would
+    /// take it for the log of the copy.
+    pub(crate) fn copy(&self, place: usize, to: &Path) -> Result<()> {
+        for end in ["-wal", "-shm"] {
+            let mut beside = to.as_os_str().to_owned();
+            beside.push(end);
+            if Path::new(&beside).exists() {
+                std::fs::remove_file(beside)?;
+            }
+        }
+        std::fs::copy(self.path(place), to)?;
+        Ok(())
+    }
+
     /// A copy of the smallest store at this place, in which the first key has limits that are never reached.
     pub(crate) fn limited(&self, path: &Path) -> Result<String> {
-        std::fs::copy(self.path(0), path)?;
+        self.copy(0, path)?;
         let store = path.display().to_string();
         let limits = "1000000/1s,1000000000/1d";
         let edit = ["--store", &store, "edit", "service-0000000", "--limit", limits, "--quiet"];

@@ -49,7 +49,7 @@ fn filled(stores: &Stores) -> Result<PathBuf> {
     let path = stores.folder.join("usage.db");
     if !path.exists() {
         eprintln!("making ten million rows of usage");
-        std::fs::copy(stores.path(2), &path)?;
+        stores.copy(2, &path)?;
         let conn = rusqlite::Connection::open(&path)?;
         conn.execute_batch(HOURS)?;
     }

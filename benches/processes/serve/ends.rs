@@ -30,7 +30,7 @@ impl Scene {
                 continue;
             }
             let store = self.folder.join("ended.db");
-            std::fs::copy(stores.path(0), &store)?;
+            stores.copy(0, &store)?;
             let store = store.display().to_string();
             let before = uses(&store)?;
             let script = self.one_key(&stores.secret(0))?;
@@ -61,7 +61,7 @@ impl Scene {
             return Ok(());
         }
         let store = self.folder.join("revoked.db");
-        std::fs::copy(stores.path(0), &store)?;
+        stores.copy(0, &store)?;
         let store = store.display().to_string();
         let secret = std::fs::read_to_string(stores.secret(0))?;
         let address = free()?;
