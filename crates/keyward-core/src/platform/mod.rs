@@ -20,7 +20,7 @@ pub use system::limits::has_room_for_a_thread;
 #[cfg(unix)]
 pub(crate) use system::pages::{provide_pages, want_huge_pages};
 #[cfg(feature = "sqlite")]
-pub(crate) use system::priority::{use_idle_time, yield_to_others};
+pub(crate) use system::priority::{HAS_IDLE_TIME, use_idle_time, yield_to_others};
 #[cfg(feature = "sqlite")]
 pub(crate) use system::process;
 #[cfg(feature = "postgres")]

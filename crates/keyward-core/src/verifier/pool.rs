@@ -1,7 +1,8 @@
 //! A bounded pool of threads that compute hashes, each with memory of its own.
 //!
 //! Work beyond the bound is refused at once and never waits indefinitely. A job that panics loses only its own answer.
-//! When the pool is dropped, waiting jobs are given up, running ones finish, and the memory is given back.
+//! When the pool is dropped, waiting jobs are given up, running ones finish, and the memory is given back. Only a hash
+//! that has been given up, because there is no idle time for it, goes on.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -13,12 +14,12 @@ use std::time::Duration;
 use super::VerifyError;
 use super::hasher::Hasher;
 use super::idle::Idle;
-use crate::platform::{has_room_for_a_thread, yield_to_others};
+use crate::platform::{HAS_IDLE_TIME, has_room_for_a_thread, yield_to_others};
 use crate::rules::hashing::Memory;
 
 /// A thread that is idle for this long frees its memory.
 const IDLE: Duration = Duration::from_secs(10);
-/// How long idle processor time is waited for: many times what a hash takes on a machine that has some.
+/// How long idle processor time is waited for, besides what a hash takes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Something that computes hashes.
@@ -94,7 +95,7 @@ impl Pool {
 
 /// Computes the hashes of one thread.
 fn hasher(is_background: bool) -> Box<dyn Hasher + Send> {
-    match is_background.then(|| Idle::start(IDLE, PATIENCE)) {
+    match (is_background && HAS_IDLE_TIME).then(|| Idle::start(PATIENCE)) {
         Some(Ok(idle)) => Box::new(idle),
         // Without a thread for idle time, the one that leads the questions computes.
         Some(Err(_)) | None => Box::new(Memory::default()),

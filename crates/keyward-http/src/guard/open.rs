@@ -23,7 +23,7 @@ pub enum OpenError {
 
 impl Guard {
     /// A guard for the keys in the store at `path`, with the system's clock. It hashes on as many threads as there are
-    /// processors, at low priority. For other settings, make a [`Gate`] and call [`Guard::new`].
+    /// processors, in idle processor time. For other settings, make a [`Gate`] and call [`Guard::new`].
     ///
     /// The store must exist: `keyward create` makes one, with a first key. Changes by other processes count at the next
     /// request.

@@ -15,8 +15,13 @@ impl Processors {
         {
             use rustix::thread::{CpuSet, sched_getaffinity};
             let allowed = sched_getaffinity(None).ok()?;
-            let allowed: Vec<_> = (0..CpuSet::MAX_CPU).filter(|number| allowed.is_set(*number)).collect();
-            (allowed.len() == loops).then_some(Self(allowed))
+            let mut allowed: Vec<_> = (0..CpuSet::MAX_CPU).filter(|number| allowed.is_set(*number)).collect();
+            if allowed.len() != loops {
+                return None;
+            }
+            // A single connection is served by the first loop: two guards should not have theirs on one processor.
+            allowed.rotate_left(std::process::id() as usize % loops.max(1));
+            Some(Self(allowed))
         }
         #[cfg(not(target_os = "linux"))]
         {
@@ -34,7 +39,7 @@ impl Processors {
             let _ = rustix::thread::sched_setaffinity(None, &only);
         }
         #[cfg(not(target_os = "linux"))]
-        let _ = number;
+        let (Self(), _) = (self, number);
     }
 }
 
@@ -62,6 +67,7 @@ mod tests {
             });
             taken.push(own);
         }
+        taken.sort_unstable();
         taken.dedup();
         assert_eq!(taken.len(), count, "{taken:?}");
         assert_eq!(sched_getaffinity(None).unwrap().count() as usize, count, "this thread keeps all of them");

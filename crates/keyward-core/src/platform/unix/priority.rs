@@ -12,18 +12,22 @@ pub(crate) fn yield_to_others() {
     }
 }
 
-/// Runs the calling thread only when no other wants its processor, from now on: on Linux, such a thread never waits
-/// for the end of a share, and never makes others wait for it (sched(7): `SCHED_IDLE`). Elsewhere this does nothing.
+/// Whether [`use_idle_time`] does anything.
+pub(crate) const HAS_IDLE_TIME: bool = cfg!(target_os = "linux");
+
+/// From now on, runs the calling thread only when no other of its control group wants the processor, and takes it away
+/// at once when another does (sched(7): `SCHED_IDLE`).
 pub(crate) fn use_idle_time() {
     #[cfg(target_os = "linux")]
     {
         // As the kernel defines it: a C library may want more, or not offer the call (musl).
         let priority: libc::c_int = 0;
+        let policy = libc::c_long::from(libc::SCHED_IDLE);
         #[expect(unsafe_code, reason = "no safe crate offers the call without dragging in another system's")]
         // SAFETY: the kernel reads a `struct sched_param`, one int, from the pointer, which lives longer than the call. It
         // changes nothing but when the calling thread (0) runs. If it fails, the thread keeps the priority that it has.
         unsafe {
-            libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_IDLE, &raw const priority);
+            libc::syscall(libc::SYS_sched_setscheduler, libc::c_long::from(0), policy, &raw const priority);
         }
     }
 }

@@ -37,6 +37,16 @@ impl Memory {
         Self(Mapped::new(cost.memory_kib as usize))
     }
 
+    /// Has the system provide all the memory for hashes of `cost` now, unless it is there. If there is no room now, there
+    /// may be later.
+    pub fn make_ready(&mut self, cost: Cost) {
+        if self.0.as_ref().is_none_or(|mapped| mapped.room < cost.memory_kib as usize) {
+            *self = Self::default();
+            *self = Self::for_cost(cost);
+            self.provision().provide();
+        }
+    }
+
     /// What can be done on another thread to have the pages provided sooner, while hashes are computed in them.
     pub fn provision(&self) -> Provision {
         Provision(self.0.as_ref().map(|mapped| (Arc::clone(&mapped.map), mapped.start, mapped.room * Block::SIZE)))
@@ -126,6 +136,16 @@ mod tests {
             for (block, number) in blocks.iter().zip(1..) {
                 assert_eq!(block.as_ref(), [number; 128]);
             }
+        }
+    }
+
+    #[test]
+    fn memory_that_is_ready_is_kept_for_what_fits_into_it() {
+        let [small, large] = [1_024, 4_096].map(|memory_kib| Cost { memory_kib, passes: 1, lanes: 1 });
+        let mut memory = Memory::default();
+        for (cost, room) in [(small, 1_024), (large, 4_096), (small, 4_096)] {
+            memory.make_ready(cost);
+            assert_eq!(memory.0.as_ref().map(|mapped| mapped.room), Some(room));
         }
     }
 
