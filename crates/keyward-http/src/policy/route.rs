@@ -15,6 +15,9 @@ use super::{Policy, PolicyName};
 use crate::Refusal;
 use crate::facts::Facts;
 
+/// The methods of RFC 9110 and RFC 5789. Methods are compared with their case, so `post` matches no request.
+const KNOWN_METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
+
 /// The requests that a policy is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -39,9 +42,20 @@ impl Route {
         let path = path.unwrap_or("/");
         let wrong = || {
             InvalidText::new(format!(
-                "{path:?}: a path begins with / and has no //, . or .. segments, ;, #, \\ or escapes of them"
+                "{path:?}: a path begins with / and has no //, . or .. segments, ;, #, ?, \\ or escapes of them"
             ))
         };
+        if path.contains('*') {
+            let message = format!("{path:?}: a path covers everything below it, and has no *; leave it out");
+            return Err(InvalidText::new(message));
+        }
+        for method in &methods {
+            let name = method.to_string();
+            let upper = name.to_ascii_uppercase();
+            if name != upper && KNOWN_METHODS.contains(&upper.as_str()) {
+                return Err(InvalidText::new(format!("{name:?} is no method; did you mean {upper}?")));
+            }
+        }
         let segments = segments(path).map_err(|_| wrong())?;
         if let Some(host) = host.filter(|host| without_port(host) != Some(host)) {
             return Err(InvalidText::new(format!(
@@ -127,8 +141,9 @@ impl Routes {
     }
 }
 
-/// The segments of a path, without a final `/`; unreserved characters are percent-decoded once (RFC 3986 section
-/// 6.2.2.2).
+/// The segments of a path, without a final `/`; every character that may stand in a path by itself is percent-decoded
+/// once. Those are more than the unreserved ones of RFC 3986 section 6.2.2.2: services decode all of them, so that
+/// `/%40admin` and `/@admin` are the same to them.
 fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, Refusal> {
     let rest = path.strip_prefix('/').ok_or(Refusal::AmbiguousPath)?;
     let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -142,14 +157,17 @@ fn segment(text: &str) -> Result<Cow<'_, str>, Refusal> {
     let decoded = if text.contains('%') { Cow::Owned(decoded(text)?) } else { Cow::Borrowed(text) };
     // `..;` and the like are dot segments to some servers. Correct clients never send characters outside ASCII, and
     // others encode them in several ways.
-    let is_plain = |c: char| c.is_ascii() && !c.is_ascii_control() && !"\\;# ".contains(c);
+    let is_plain = |c: char| c.is_ascii() && !c.is_ascii_control() && !"\\;#? ".contains(c);
     if matches!(&*decoded, "" | "." | "..") || !decoded.chars().all(is_plain) {
         return Err(Refusal::AmbiguousPath);
     }
     Ok(decoded)
 }
 
-/// Decodes the escapes of unreserved characters, and writes the others in upper case.
+/// The characters of a path besides letters, digits and `;` (RFC 3986: `pchar`).
+const PLAIN: &[u8] = b"-._~!$&'()*+,=:@";
+
+/// Decodes the escapes of characters of a path, and writes the others in upper case.
 fn decoded(text: &str) -> Result<String, Refusal> {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     // Everything decoded: to some readers, invalid UTF-8 is an overlong encoding of a slash or a dot.
@@ -163,7 +181,7 @@ fn decoded(text: &str) -> Result<String, Refusal> {
             // An escaped percent sign would be another path to a server that decodes twice.
             b'/' | b'\\' | b';' | b'#' | b'?' | b'%' => return Err(Refusal::AmbiguousPath),
             byte if byte.is_ascii_control() => return Err(Refusal::AmbiguousPath),
-            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => out.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() || PLAIN.contains(&byte) => out.push(char::from(byte)),
             byte => out.push_str(&format!("%{byte:02X}")),
         }
         all.push(byte);

@@ -131,6 +131,35 @@ fn a_path_that_two_readers_read_differently_is_refused() {
 }
 
 #[test]
+fn an_escape_leads_around_no_route() {
+    let plain: String = (0x21..0x7f_u8).map(char::from).filter(|c| !r#""%/;#?\*<>[]^`{|}"#.contains(*c)).collect();
+    let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
+    for own in [plain.as_str(), "$metadata", "@admin", "a:b", "(x)", "a+b,c=d"] {
+        let routes =
+            |path: &str| Routes::new(vec![route(None, Some(path), &[], "admin"), route(None, None, &[], "rest")]);
+        for asked in [own.to_owned(), escaped(own), escaped(own).to_ascii_uppercase(), format!("{own}/x")] {
+            for path in [format!("/{own}"), format!("/{}", escaped(own))] {
+                let target = format!("/{asked}");
+                let facts = Facts { target: Some(&target), ..Facts::default() };
+                let found = routes(&path).policy(&facts).map(|policy| policy.name.to_string());
+                assert_eq!(found, Ok("admin".to_owned()), "{asked} for {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_route_that_no_request_matches_is_refused() {
+    for path in ["/report?kind=secret", "/a/*", "/*", "/a*"] {
+        assert!(Route::new(None, Some(path), vec![], policy("a")).is_err(), "{path}");
+    }
+    for (method, is_right) in [("post", false), ("Get", false), ("POST", true), ("M-SEARCH", true), ("purge", true)] {
+        let route = Route::new(None, None, vec![method.parse().unwrap()], policy("a"));
+        assert_eq!(route.is_ok(), is_right, "{method}");
+    }
+}
+
+#[test]
 fn a_host_of_a_route_is_one() {
     for host in ["", "a:80", "a.", "a/b", "a@b", "a b", "a,b", "\u{e9}", "[::1", "[::1]:80", "[x]"] {
         assert!(Route::new(Some(host), None, vec![], policy("a")).is_err(), "{host:?}");
