@@ -102,6 +102,11 @@ impl Inherited {
         Some(self.0.swap_remove(place).1)
     }
 
+    /// The names of those that nothing listens on.
+    pub(super) fn unused(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Takes one back that is no longer used.
     pub(super) fn take_back(&mut self, name: String, socket: Socket) {
         self.0.push((name, socket));

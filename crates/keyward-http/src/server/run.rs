@@ -125,6 +125,11 @@ impl Server {
             fields.push(("stale_for_seconds", stale_for.as_secs_f64().into()));
         }
         shared.log.event("info", "start", &fields);
+        for name in inherited.unused() {
+            let message = "systemd has handed over this socket, and nothing listens on it: who connects waits in vain; give \
+                           each socket a unit and a FileDescriptorName of its own, and name it with listen or admin";
+            shared.log.event("warn", "socket_unused", &[("socket", name.into()), ("message", message.into())]);
+        }
         systemd::ready(&listens_at(&sockets));
 
         let control = event_loop()?;
