@@ -56,6 +56,11 @@ pub(super) fn add(
     secret: &Secret,
 ) -> Result<(), Error> {
     let path = file.path(session)?;
+    // A mask that no runner reads masks nothing.
+    if session.terminal.kinds().stderr_is_nowhere {
+        let message = "nothing would mask the secret: standard error is closed, or leads nowhere (/dev/null)";
+        return Err(Error::new(Code::NotDelivered, message).hint("leave standard error of this command to the runner"));
+    }
     // A runner never gives a step a terminal; on one, the mask would itself leak the secret.
     if !session.terminal.kinds().stderr_is_terminal {
         session.terminal.write_runner_command("add-mask", secret.expose()).map_err(|error| {

@@ -69,6 +69,8 @@ pub struct StreamKinds {
     pub stdout_is_terminal: bool,
     /// Standard error is a terminal.
     pub stderr_is_terminal: bool,
+    /// Standard error is closed, or leads nowhere (`/dev/null`).
+    pub stderr_is_nowhere: bool,
     /// Standard output was closed when the program was started.
     pub stdout_is_closed: bool,
     /// Standard output is a file on a disk.

@@ -95,6 +95,7 @@ pub fn stream_kinds() -> StreamKinds {
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo),
         stdout_is_terminal: isatty(stdout),
         stderr_is_terminal: isatty(stderr),
+        stderr_is_nowhere: is_null(stderr),
         stdout_is_closed: is_stand_in(stdout),
         stdout_is_file: file_size(stdout).is_some(),
         stdin_size: file_size(stdin),
@@ -113,9 +114,13 @@ fn file_size(stream: impl AsFd) -> Option<u64> {
 /// Whether this is what Rust substitutes for a closed standard stream: `/dev/null`, opened for reading and writing. A
 /// shell's `>/dev/null` is open only for writing, and is deliberate.
 fn is_stand_in(stdout: BorrowedFd<'_>) -> bool {
-    let is_null = match (rustix::fs::fstat(stdout), rustix::fs::stat("/dev/null")) {
+    is_null(stdout) && rustix::fs::fcntl_getfl(stdout).map_or(true, |flags| flags.contains(rustix::fs::OFlags::RDWR))
+}
+
+/// Whether what is written there is gone: it is `/dev/null`, or nothing at all.
+fn is_null(stream: BorrowedFd<'_>) -> bool {
+    match (rustix::fs::fstat(stream), rustix::fs::stat("/dev/null")) {
         (Ok(own), Ok(null)) => own.st_rdev == null.st_rdev && own.st_mode == null.st_mode,
-        _ => return true,
-    };
-    is_null && rustix::fs::fcntl_getfl(stdout).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::RDWR))
+        _ => true,
+    }
 }
