@@ -96,7 +96,8 @@ pub fn named_store(path: PathBuf, from: &str) -> Result<NamedStore, Error> {
 fn parse_url(text: &std::path::Path, from: &str) -> Result<NamedStore, Error> {
     let url: keyward_core::store::ServerUrl =
         text.to_string_lossy().parse().map_err(|error: keyward_core::store::UrlError| {
-            Error::new(Code::Usage, format!("{from} is not the URL of a store: {error}"))
+            let error = Error::new(Code::Usage, format!("{from} is not the URL of a store: {error}"));
+            error.hint("for a file that is really called so, write ./ in front")
         })?;
     if url.has_password() && from.starts_with("--") {
         return Err(Error::new(Code::Usage, "a password on a command line can be read by every user of the machine")
@@ -112,10 +113,16 @@ fn parse_url(_: &std::path::Path, from: &str) -> Result<NamedStore, Error> {
         .hint("a file that is really called so: ./postgres:…"))
 }
 
-/// Whether the text is meant as a database.
+/// Whether the text is meant as a database, however it is written: what is taken for a path may become a file, and shows
+/// in messages, with the password in it.
 fn is_url(text: &std::path::Path) -> bool {
-    let text = text.as_os_str().as_encoded_bytes();
-    text.starts_with(b"postgres:") || text.starts_with(b"postgresql:")
+    let text = text.to_string_lossy();
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<'));
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let is_known = ["postgres", "postgresql"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    is_scheme && (is_known || rest.starts_with("//"))
 }
 
 /// Refuses a path with a tilde or a variable that a shell should have expanded: a new store in a folder with that name
