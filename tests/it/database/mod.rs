@@ -1,6 +1,7 @@
 //! A store in a real PostgreSQL, as its administrators see it: roles, doctor findings, and messages.
 
 mod doctor;
+mod hidden;
 mod messages;
 #[path = "../../../crates/keyward-core/tests/server/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
@@ -71,6 +72,11 @@ impl Database {
     /// Runs statements as a superuser, bypassing keyward.
     pub fn sql(&self, statements: &str) -> String {
         self.server.sql("keyward", &format!("SET search_path = keyward; {statements}"))
+    }
+
+    /// Runs statements as a superuser in another database.
+    pub fn in_database(&self, name: &str, statements: &str) -> String {
+        self.server.sql(name, statements)
     }
 
     /// A digest of every row of every table.

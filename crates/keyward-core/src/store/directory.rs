@@ -104,13 +104,13 @@ pub(super) fn insert(conn: &Conn, draft: &Draft, now: Timestamp) -> Result<(), S
             meters::next_row(Whose::Tenant)
         ),
     };
-    conn.execute(&sql, &[(&draft.name).into(), now.into()])?;
+    conn.change_one(&sql, &[(&draft.name).into(), now.into()])?;
     update(conn, &draft.name, draft, now)
 }
 
 pub(super) fn update(conn: &Conn, name: &Name, draft: &Draft, now: Timestamp) -> Result<(), StoreError> {
     let (table, _) = table(draft.facts.kind());
-    conn.execute(
+    conn.change_one(
         &format!("UPDATE {table} SET name = ?2, description = ?3, updated_at = ?4 WHERE name = ?1"),
         &[name.into(), (&draft.name).into(), draft.description.as_ref().map(AsRef::<str>::as_ref).into(), now.into()],
     )?;
@@ -121,8 +121,8 @@ pub(super) fn update(conn: &Conn, name: &Name, draft: &Draft, now: Timestamp) ->
     }
     let name = &draft.name;
     match &draft.facts {
-        Facts::Group => Ok(0),
-        Facts::User { role, tenant, enabled, limits } => conn.execute(
+        Facts::Group => Ok(()),
+        Facts::User { role, tenant, enabled, limits } => conn.change_one(
             "UPDATE \"user\" SET role = (SELECT id FROM role WHERE name = ?2),
                                 tenant = (SELECT id FROM tenant WHERE name = ?3), enabled = ?4, limits = ?5
               WHERE name = ?1",
@@ -134,23 +134,22 @@ pub(super) fn update(conn: &Conn, name: &Name, draft: &Draft, now: Timestamp) ->
                 limits.to_string().as_str().into(),
             ],
         ),
-        Facts::Role { rank, manages_keys } => conn.execute(
+        Facts::Role { rank, manages_keys } => conn.change_one(
             "UPDATE role SET rank = ?2, manages_keys = ?3 WHERE name = ?1",
             &[name.into(), (*rank).into(), (*manages_keys).into()],
         ),
-        Facts::Tenant { enabled, limits } => conn.execute(
+        Facts::Tenant { enabled, limits } => conn.change_one(
             "UPDATE tenant SET enabled = ?2, limits = ?3 WHERE name = ?1",
             &[name.into(), (*enabled).into(), limits.to_string().as_str().into()],
         ),
     }
-    .map(drop)
 }
 
 /// Enables or disables a user or a tenant, and changes nothing else.
 pub(super) fn switch(conn: &Conn, kind: Kind, name: &Name, enabled: bool, now: Timestamp) -> Result<(), StoreError> {
     let (table, _) = table(kind);
     let sql = format!("UPDATE {table} SET enabled = ?2, updated_at = ?3 WHERE name = ?1");
-    conn.execute(&sql, &[name.into(), enabled.into(), now.into()]).map(drop)
+    conn.change_one(&sql, &[name.into(), enabled.into(), now.into()])
 }
 
 pub(super) fn delete(conn: &Conn, kind: Kind, name: &Name) -> Result<(), StoreError> {
@@ -165,7 +164,7 @@ pub(super) fn delete(conn: &Conn, kind: Kind, name: &Name) -> Result<(), StoreEr
             conn.optional(&format!("SELECT id FROM {table} WHERE name = ?1"), &[name.into()], |row| row.integer(0))?;
         row.map_or(Ok(()), |row| meters::forget(conn, whose, row))?;
     }
-    conn.execute(&format!("DELETE FROM {table} WHERE name = ?1"), &[name.into()]).map(drop)
+    conn.change_one(&format!("DELETE FROM {table} WHERE name = ?1"), &[name.into()])
 }
 
 pub(super) fn exists(conn: &Conn, kind: Kind, name: &Name) -> Result<bool, StoreError> {

@@ -148,7 +148,9 @@ pub(super) fn insert(
     settings: &Settings,
 ) -> Result<i64, StoreError> {
     let limits = settings.limits.to_string();
-    let key = conn.alone(insertion, &values(before, settings, &limits), |row| row.integer(0))?;
+    let key = conn
+        .optional(insertion, &values(before, settings, &limits), |row| row.integer(0))?
+        .ok_or_else(|| conn.ineffective("a key was not inserted"))?;
     insert_lists(conn, key, settings)?;
     Ok(key)
 }
@@ -158,7 +160,7 @@ pub(super) fn write(conn: &Conn, key: i64, settings: &Settings) -> Result<(), St
     let limits = settings.limits.to_string();
     let set: Vec<_> = expressions(2).map(|(column, value)| format!("{column} = {value}")).collect();
     let sql = format!("UPDATE key SET {} WHERE id = ?1", set.join(", "));
-    conn.execute(&sql, &values(&[key.into()], settings, &limits))?;
+    conn.change_one(&sql, &values(&[key.into()], settings, &limits))?;
     for clear in [
         "DELETE FROM key_scope WHERE key = ?1",
         "DELETE FROM key_level WHERE key = ?1",
@@ -167,11 +169,20 @@ pub(super) fn write(conn: &Conn, key: i64, settings: &Settings) -> Result<(), St
     ] {
         conn.execute(clear, &[key.into()])?;
     }
-    insert_lists(conn, key, settings)
+    insert_lists(conn, key, settings)?;
+    let count = "SELECT (SELECT count(*) FROM key_scope WHERE key = ?1) + (SELECT count(*) FROM key_level WHERE key = ?1)
+                      + (SELECT count(*) FROM key_address WHERE key = ?1) + (SELECT count(*) FROM key_label WHERE key = ?1)";
+    let wanted = settings.scopes.len() + settings.levels.len() + settings.allowed_ips.len() + settings.labels.len();
+    let found = conn.alone(count, &[key.into()], |row| row.integer(0))?;
+    if usize::try_from(found) == Ok(wanted) {
+        Ok(())
+    } else {
+        Err(conn.ineffective("a list of a key is not what it was changed to"))
+    }
 }
 
 fn insert_lists(conn: &Conn, key: i64, settings: &Settings) -> Result<(), StoreError> {
-    let add = |sql, values: &[Value<'_>]| conn.execute(sql, values).map(drop);
+    let add = |sql, values: &[Value<'_>]| conn.change_one(sql, values);
     for scope in &settings.scopes {
         add("INSERT INTO key_scope (key, scope) VALUES (?1, ?2)", &[key.into(), scope.as_str().into()])?;
     }

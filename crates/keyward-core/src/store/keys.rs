@@ -226,7 +226,7 @@ pub(super) fn update(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     set_expiry(conn, key, settings.expires_at, now)?;
-    conn.execute(
+    conn.change_one(
         "UPDATE key SET name = ?2, updated_at = ?3, revision = revision + 1 WHERE id = ?1",
         &[key.into(), name.into(), now.into()],
     )?;
@@ -244,17 +244,15 @@ pub(super) fn set_expiry(conn: &Conn, key: i64, end: Option<Timestamp>, now: Tim
 
 /// Enables or disables the key, and changes nothing else.
 pub(super) fn switch(conn: &Conn, key: i64, enabled: bool, now: Timestamp) -> Result<(), StoreError> {
-    conn.execute(
+    conn.change_one(
         "UPDATE key SET enabled = ?2, updated_at = ?3, revision = revision + 1 WHERE id = ?1",
         &[key.into(), enabled.into(), now.into()],
     )
-    .map(drop)
 }
 
 /// Records that something about the key changed.
 pub(super) fn touch(conn: &Conn, key: i64, now: Timestamp) -> Result<(), StoreError> {
-    conn.execute("UPDATE key SET updated_at = ?2, revision = revision + 1 WHERE id = ?1", &[key.into(), now.into()])
-        .map(drop)
+    conn.change_one("UPDATE key SET updated_at = ?2, revision = revision + 1 WHERE id = ?1", &[key.into(), now.into()])
 }
 
 /// The row of the key with this public id.
@@ -263,6 +261,6 @@ pub(super) fn row_of(conn: &Conn, key: &Id) -> Result<Option<i64>, StoreError> {
 }
 
 pub(super) fn delete(conn: &Conn, key: i64) -> Result<(), StoreError> {
-    conn.execute("DELETE FROM key WHERE id = ?1", &[key.into()])?;
+    conn.change_one("DELETE FROM key WHERE id = ?1", &[key.into()])?;
     former_costs::end(conn)
 }

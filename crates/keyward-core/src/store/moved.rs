@@ -15,7 +15,8 @@ use super::history;
 /// Where a store went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Moved {
-    /// The path of a file, or the URL of a server without password and parameters.
+    /// The path of a file, or the URL of a server without its password, and without parameters but the
+    /// schema.
     pub(super) target: PathBuf,
     /// Whether it has arrived. Until then it is on its way.
     pub(super) is_done: bool,
@@ -49,10 +50,10 @@ pub(super) fn identity(conn: &Conn) -> Result<(Known, Option<Moved>), StoreError
 pub(super) fn set(conn: &Conn, moved: &Moved) -> Result<(), StoreError> {
     let target = moved.target.to_string_lossy();
     let set = "UPDATE history_head SET moved_to = ?1, is_moved = ?2";
-    conn.execute(set, &[target.as_ref().into(), moved.is_done.into()]).map(drop)
+    conn.change_one(set, &[target.as_ref().into(), moved.is_done.into()])
 }
 
 /// Removes the mark in the open transaction.
 pub(super) fn clear(conn: &Conn) -> Result<(), StoreError> {
-    conn.execute("UPDATE history_head SET moved_to = NULL, is_moved = 0", &[]).map(drop)
+    conn.change_one("UPDATE history_head SET moved_to = NULL, is_moved = 0", &[])
 }

@@ -43,7 +43,7 @@ pub(super) struct Kind {
 pub(super) fn insert(conn: &Conn, key: i64, secret: &NewSecret, kind: Kind, now: Timestamp) -> Result<(), StoreError> {
     let origin = kind.imported.map(|imported| imported.origin.as_str());
     let bucket = kind.imported.map(|imported| imported.bucket.map_or(UNKNOWN, Bucket::number));
-    conn.execute(
+    conn.change_one(
         "INSERT INTO secret (public_id, key, hash, created_at, staged, imported, bucket)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         &[
@@ -104,8 +104,12 @@ fn retire(conn: &Conn, key: i64, end: Timestamp, now: Timestamp) -> Result<(), S
                            retired = CASE WHEN expires_at <= ?3 THEN 1 ELSE ?4 END
           WHERE key = ?1 AND retired = 0",
         &[key.into(), end.into(), now.into(), (end <= now).into()],
-    )
-    .map(drop)
+    )?;
+    let sql = "SELECT count(*) FROM secret WHERE key = ?1 AND retired = 0 AND (expires_at IS NULL OR expires_at > ?2)";
+    match conn.alone(sql, &[key.into(), end.into()], |row| row.integer(0))? {
+        0 => Ok(()),
+        _ => Err(conn.ineffective("a secret did not take its end")),
+    }
 }
 
 /// Whether hashes may be renewed.

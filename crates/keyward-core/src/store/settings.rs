@@ -214,13 +214,14 @@ pub(super) fn save(conn: &Conn, settings: &StoreSettings) -> Result<(), StoreErr
 
 /// Sets the value of a row, or deletes the row.
 pub(super) fn set(conn: &Conn, name: &str, value: Option<&str>) -> Result<(), StoreError> {
-    match value {
-        Some(value) => conn.execute(
-            "INSERT INTO setting (name, value) VALUES (?1, ?2)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            &[name.into(), value.into()],
-        ),
-        None => conn.execute("DELETE FROM setting WHERE name = ?1", &[name.into()]),
+    if let Some(value) = value {
+        let sql = "INSERT INTO setting (name, value) VALUES (?1, ?2)
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        return conn.change_one(sql, &[name.into(), value.into()]);
     }
-    .map(drop)
+    conn.execute("DELETE FROM setting WHERE name = ?1", &[name.into()])?;
+    match conn.optional("SELECT 1 FROM setting WHERE name = ?1", &[name.into()], |_| Ok(()))? {
+        None => Ok(()),
+        Some(()) => Err(conn.ineffective("a setting is still there")),
+    }
 }

@@ -189,6 +189,21 @@ impl Conn {
         }
     }
 
+    /// Runs a statement that changes exactly one row. Something in the database may pass over a change (a rule, a trigger,
+    /// a row that is gone): then it must not be reported as done.
+    pub(super) fn change_one(&self, sql: &str, values: &[Value<'_>]) -> Result<(), StoreError> {
+        match self.execute(sql, values)? {
+            1 => Ok(()),
+            rows => Err(self.ineffective(&format!("{rows} rows took a change that is for one"))),
+        }
+    }
+
+    /// The error for a change that the database accepted, and did not make.
+    pub(super) fn ineffective(&self, what: &str) -> StoreError {
+        let detail = format!("{what}; `keyward doctor` lists what stands in the way, such as a trigger or a rule");
+        StoreError::Corrupt { path: self.place().to_owned(), detail }
+    }
+
     /// Calls `f` with each row of the answer.
     #[cfg_attr(test, track_caller)]
     pub(super) fn each<E: From<StoreError>>(

@@ -194,7 +194,7 @@ impl Appending {
             detail: &entry.detail.to_string(),
         };
         let hash = row.hash(&before);
-        conn.execute(
+        conn.change_one(
             "INSERT INTO history (seq, at, actor, action, subject_kind, subject_id, subject_name, detail, hash, secret_id)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             &[
@@ -216,7 +216,7 @@ impl Appending {
 
     pub(super) fn end(self, conn: &Conn) -> Result<(), StoreError> {
         let Head { seq, hash } = self.0;
-        conn.execute("UPDATE history_head SET seq = ?1, hash = ?2", &[seq.into(), (&hash).into()])?;
+        conn.change_one("UPDATE history_head SET seq = ?1, hash = ?2", &[seq.into(), (&hash).into()])?;
         conn.extend(seq, &hash);
         Ok(())
     }

@@ -218,11 +218,14 @@ fn late_sequences(client: &Client) -> Result<Vec<String>, StoreError> {
         if one(client, &may_read, |row| row.get::<_, bool>(0))? != Some(true) {
             continue;
         }
+        // The name comes quoted, as it stands in a statement.
+        let its = format!("pg_get_serial_sequence('{table}', 'id')");
+        let may_read = format!("SELECT {its} WHERE has_sequence_privilege({its}, 'SELECT')");
+        let Some(sequence) = one(client, &may_read, |row| row.get::<_, String>(0))? else { continue };
+        // Until it has been called, the next number is the last one itself.
         let sql = format!(
-            "SELECT coalesce(s.last_value, 0) < (SELECT coalesce(max(id), 0) FROM {table})
-               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-               JOIN pg_sequences s ON s.schemaname = n.nspname AND s.sequencename = c.relname
-              WHERE c.oid = pg_get_serial_sequence('{table}', 'id')::regclass AND has_sequence_privilege(c.oid, 'SELECT')"
+            "SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END <= (SELECT coalesce(max(id), 0) FROM {table})
+               FROM {sequence}"
         );
         if one(client, &sql, |row| row.get::<_, bool>(0))? == Some(true) {
             late.push(table.to_owned());

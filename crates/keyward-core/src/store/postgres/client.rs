@@ -104,7 +104,7 @@ impl Client {
         // reading the history.
         let begin_to_read = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = \"{schema}\", pg_temp; \
-             SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; {arrive}"
+             SET LOCAL row_security = off; SET LOCAL quote_all_identifiers = off; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; {arrive}"
         );
         Self {
             session: RefCell::new(Some(session)),

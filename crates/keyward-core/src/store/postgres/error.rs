@@ -165,6 +165,12 @@ impl Failure {
         match state.as_str() {
             // Another transaction held the lock or the row, or the server's time limit ended the wait.
             "55P03" | "57014" | "40001" | "40P01" => StoreError::Locked(path),
+            // In English, at least; in other languages, the role is said to lack a right.
+            "42501" if words.contains("row-level security") => server(
+                path,
+                said,
+                "a policy hides rows, and what is hidden cannot be checked: ALTER TABLE ... DISABLE ROW LEVEL SECURITY",
+            ),
             "42501" => StoreError::Forbidden { path, role: role.to_owned(), detail: words },
             "42P01" | "3F000" => StoreError::Missing(path),
             "XX001" | "XX002" => StoreError::Corrupt { path, detail: words },
@@ -185,6 +191,8 @@ impl Failure {
                 server(path, said, "wait until connections are free, or raise max_connections; a pooler helps")
             }
             "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => server(path, said, "try again when the server is up"),
+            // A rule of somebody else's on a table.
+            "0A000" => server(path, said, "see what `keyward doctor` says of the tables"),
             state if ["08", "53", "57", "58"].contains(&state.get(..2).unwrap_or_default()) => {
                 server(path, said, "see the log of the server")
             }

@@ -18,17 +18,28 @@ pub(super) struct Kind {
     pub(super) text: String,
     /// Whether it has the tables that only Aurora DSQL has.
     pub(super) has_tables_of_dsql: bool,
+    /// The encoding of the database.
+    pub(super) encoding: String,
 }
+
+/// The encodings that take any text. `SQL_ASCII` is none at all: it keeps bytes as they come.
+const ENCODINGS: [&str; 2] = ["UTF8", "SQL_ASCII"];
 
 impl Kind {
     pub(super) fn of(client: &Client) -> Result<Self, StoreError> {
-        let mut kind = Self { version: 0, text: String::new(), has_tables_of_dsql: false };
+        let mut kind = Self { version: 0, text: String::new(), has_tables_of_dsql: false, encoding: String::new() };
         client.query_each(
             "SELECT CAST(current_setting('server_version_num') AS bigint), version(),
-                    to_regclass('sys.iam_pg_role_mappings') IS NOT NULL AND to_regclass('sys.jobs') IS NOT NULL",
+                    to_regclass('sys.iam_pg_role_mappings') IS NOT NULL AND to_regclass('sys.jobs') IS NOT NULL,
+                    current_setting('server_encoding')",
             &[],
             |row| {
-                kind = Self { version: row.get(0), text: row.get(1), has_tables_of_dsql: row.get(2) };
+                kind = Self {
+                    version: row.get(0),
+                    text: row.get(1),
+                    has_tables_of_dsql: row.get(2),
+                    encoding: row.get(3),
+                };
                 Ok::<_, StoreError>(())
             },
         )?;
@@ -44,6 +55,11 @@ impl Kind {
         }
         if self.is_too_old() {
             return Some((format!("it is PostgreSQL {}, which is too old", told(self.version)), SUPPORTED));
+        }
+        if !ENCODINGS.contains(&self.encoding.as_str()) {
+            let detail =
+                format!("its database has the encoding {}, which not every text can be written in", self.encoding);
+            return Some((detail, "use a database that was made with ENCODING 'UTF8' TEMPLATE template0"));
         }
         None
     }
@@ -102,9 +118,18 @@ mod tests {
             (160_000, "Aurora DSQL 16", false, "h", "Aurora DSQL"),
         ] {
             let url: ServerUrl = format!("postgres://{host}/d").parse().unwrap();
-            let kind = Kind { version, text: text.to_owned(), has_tables_of_dsql };
+            let kind = Kind { version, text: text.to_owned(), has_tables_of_dsql, encoding: "UTF8".to_owned() };
             let told = kind.unfit(url.hosts()).map_or(String::new(), |(detail, _)| detail);
             assert!(told.contains(expected) && told.is_empty() == expected.is_empty(), "{kind:?} at {host}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_database_takes_every_text() {
+        for (encoding, expected) in [("UTF8", true), ("SQL_ASCII", true), ("LATIN1", false), ("EUC_JP", false)] {
+            let (text, encoding) = ("PostgreSQL 15.14 on x86_64".to_owned(), encoding.to_owned());
+            let kind = Kind { version: 150_014, text, has_tables_of_dsql: false, encoding };
+            assert_eq!(kind.unfit(&[]).is_none(), expected, "{kind:?}");
         }
     }
 }

@@ -243,7 +243,11 @@ impl fmt::Display for ServerUrl {
         for (index, host) in self.hosts.iter().enumerate() {
             write!(f, "{}{host}", if index > 0 { "," } else { "" })?;
         }
-        write!(f, "/{}", Encoded(&self.database))
+        write!(f, "/{}", Encoded(&self.database))?;
+        match self.schema() {
+            SCHEMA => Ok(()),
+            other => write!(f, "?schema={other}"),
+        }
     }
 }
 

@@ -239,11 +239,17 @@ impl Server {
         let first = first_message(self.url.schema());
         let answer = session.ask(deadline, limit, async |client| client.simple_query(&first).await)?;
         let last = answer.iter().rev().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten(),
+            SimpleQueryMessage::Row(row) => Some([0, 1].map(|column| row.try_get(column).ok().flatten())),
             _ => None,
         });
-        if last == Some("off") {
-            return Ok(session);
+        match last {
+            Some([Some("off"), Some("replica")]) => {
+                let detail =
+                    "session_replication_role is replica for this role, so that foreign keys do not hold".to_owned();
+                return Err(Failure::Lost { detail, remedy: ROLE });
+            }
+            Some([Some("off"), _]) => return Ok(session),
+            _ => {}
         }
         let detail = "it takes no changes: it is a standby, or set to be read".to_owned();
         Err(Failure::Lost { detail, remedy: PRIMARY })
@@ -252,6 +258,9 @@ impl Server {
 
 /// What to do if a host is unreachable.
 const IS_AWAY: &str = super::error::IS_IT_UP;
+/// What to do if a setting of the role makes the store unsafe.
+const ROLE: &str =
+    "take the setting back: ALTER ROLE ... RESET session_replication_role, and the same for the database";
 /// What to do if a file for TLS is wrong.
 const FILES: &str = "see the files that the URL names: sslrootcert, sslcert, sslkey";
 
@@ -290,7 +299,8 @@ fn look_up(name: &str, most: Duration, limit: Duration) -> Result<Vec<IpAddr>, F
 fn first_message(schema: &str) -> String {
     format!(
         "{}; SET default_transaction_isolation = 'read committed'; SET DateStyle = 'ISO, YMD'; \
-         SET client_encoding = 'UTF8'; SHOW transaction_read_only",
+         SET client_encoding = 'UTF8'; SELECT pg_catalog.current_setting('transaction_read_only'), \
+         pg_catalog.current_setting('session_replication_role')",
         settings(schema, false)
     )
 }
@@ -299,9 +309,11 @@ fn first_message(schema: &str) -> String {
 /// transaction another session.
 pub(super) fn settings(schema: &str, is_local: bool) -> String {
     let set = if is_local { "SET LOCAL" } else { "SET" };
-    // A role that may make temporary tables cannot substitute one for a table of the store.
+    // A role that may make temporary tables cannot substitute one for a table of the store. A policy that hides rows is an
+    // error: a key that is not seen would be no key, and a change to it none.
     format!(
-        "{set} search_path = \"{schema}\", pg_temp; {set} statement_timeout = '10s'; {set} lock_timeout = '10s'; \
+        "{set} search_path = \"{schema}\", pg_temp; {set} row_security = off; {set} quote_all_identifiers = off; \
+         {set} statement_timeout = '10s'; {set} lock_timeout = '10s'; \
          {set} idle_in_transaction_session_timeout = '5s'; SELECT pg_catalog.set_config('synchronous_commit', CASE \
          pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, {is_local})"
     )

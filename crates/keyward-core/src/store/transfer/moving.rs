@@ -38,7 +38,7 @@ impl Store {
             self.check_not_gone()?;
             return Err(TransferError::Used(name));
         }
-        let was_marked = self.mark(&name)?;
+        let was_marked = self.mark(&name, state)?;
         let source = match View::to_copy(&self.conn, true) {
             Ok(source) => source,
             Err(error) => {
@@ -86,8 +86,8 @@ impl Store {
     }
 
     /// Marks the store as on its way, unless it already is. Counts in progress finish first. Returns whether it was
-    /// marked before.
-    fn mark(&self, target: &Path) -> Result<bool, StoreError> {
+    /// marked before. A store that has arrived somewhere goes nowhere else, not even to another store in that place.
+    fn mark(&self, target: &Path, state: State) -> Result<bool, StoreError> {
         self.conn.begin_to_write()?;
         let changes = View::to_write(&self.conn);
         let conn = changes.conn();
@@ -96,7 +96,9 @@ impl Store {
             return Err(StoreError::Replaced(self.path.clone()));
         }
         match mark {
-            Some(mark) if mark.target == target => return Ok(true),
+            Some(mark) if mark.target == target && (!mark.is_done || matches!(state, State::Moved(_))) => {
+                return Ok(true);
+            }
             Some(mark) => return Err(mark.refusal(&self.path)),
             None => {}
         }

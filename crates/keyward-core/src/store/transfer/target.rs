@@ -27,7 +27,8 @@ pub enum Place {
 }
 
 impl Place {
-    /// Its name from anywhere: the absolute path of a file, or a URL without password and parameters.
+    /// Its name from anywhere: the absolute path of a file, or a URL without its password, and without parameters but the
+    /// schema.
     pub fn name(&self) -> PathBuf {
         match self {
             Self::File(path) => {
@@ -43,7 +44,7 @@ impl Place {
 
     /// Refuses the place where the store already is.
     pub(super) fn check_other(&self, store: &Store) -> Result<(), TransferError> {
-        // Two schemas of one database have the same name: the id of the store distinguishes them.
+        // One database has many names: the id of the store distinguishes those.
         let is_same = matches!(self, Self::File(_)) && self.name() == store.path();
         if is_same { Err(TransferError::Itself(self.name())) } else { Ok(()) }
     }

@@ -83,7 +83,7 @@ impl Engine {
     pub(in crate::store::db) fn count_on(&self, tables: impl Iterator<Item = &'static str>) -> Result<(), StoreError> {
         for table in tables {
             let set = format!(
-                "SELECT setval(pg_get_serial_sequence('{table}', 'id'), coalesce(max(id), 0) + 1, false) FROM {table}"
+                "SELECT setval(pg_get_serial_sequence('{table}', 'id'), coalesce(max(id), 1), max(id) IS NOT NULL) FROM {table}"
             );
             self.client.execute(&set, &[])?;
         }

@@ -169,10 +169,15 @@ fn schema(text: Option<String>) -> Result<String, UrlError> {
     let Some(text) = text else { return Ok(SCHEMA.to_owned()) };
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     let begins_well = text.bytes().next().is_some_and(|first| !first.is_ascii_digit());
-    if begins_well && text.len() <= LONGEST_NAME && text.bytes().all(is_plain) {
+    // PostgreSQL keeps these names for itself.
+    let is_reserved = text.starts_with("pg_");
+    if begins_well && !is_reserved && text.len() <= LONGEST_NAME && text.bytes().all(is_plain) {
         return Ok(text);
     }
-    Err(UrlError::Value("schema", "a name of at most 63 lower-case letters, digits and underscores"))
+    Err(UrlError::Value(
+        "schema",
+        "a name of at most 63 lower-case letters, digits and underscores that does not begin with pg_",
+    ))
 }
 
 /// Whether TLS is spoken over TCP. Sockets of this machine do not need it.

@@ -15,7 +15,11 @@ fn urls_and_what_is_shown_of_them() {
     for (text, shown) in [
         ("postgres://db.example/keys", "postgres://db.example/keys"),
         ("postgresql://ann@db.example:5433/keys", "postgres://ann@db.example:5433/keys"),
-        ("postgres://ann@db.example:5432/keys?schema=other", "postgres://ann@db.example/keys"),
+        ("postgres://ann@db.example:5432/keys?schema=keyward", "postgres://ann@db.example/keys"),
+        (
+            "postgres://ann@h/keys?connect_timeout=5&schema=other&application_name=x",
+            "postgres://ann@h/keys?schema=other",
+        ),
         ("postgres://ann:secret@a,b:6000/keys", "postgres://ann@a,b:6000/keys"),
         ("postgres://%2Frun%2Fpostgresql/keys", "postgres://%2Frun%2Fpostgresql/keys"),
         ("postgres://ann@%2frun%2fpostgresql:6000/keys", "postgres://ann@%2Frun%2Fpostgresql:6000/keys"),
