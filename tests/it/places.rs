@@ -100,3 +100,72 @@ fn a_name_that_belongs_to_another_store_is_none() {
         }
     }
 }
+
+#[test]
+fn what_looks_like_a_url_makes_no_file_and_shows_no_password() {
+    const PASSWORD: &str = "made-up-password";
+    let sandbox = Sandbox::empty();
+    for start in
+        ["POSTGRES://", "Postgresql://", " postgres://", "\"postgres://", "pg://", "mysql://", "postgresql+x://"]
+    {
+        let url = format!("{start}u:{PASSWORD}@h/k");
+        for line in ["create a --json", "list --json", "verify --json", "doctor --json", "serve --check --json"] {
+            let mut by_flag = words(line);
+            by_flag.extend(["--store".to_owned(), url.clone()]);
+            let flag = sandbox.run_args(&by_flag, b"");
+            let variable = sandbox.run_env(line, &[("KEYWARD_STORE", &url)]);
+            for output in [flag, variable] {
+                assert_eq!(
+                    (output.code, output.error()["code"].as_str()),
+                    (2, Some("usage")),
+                    "{url}: {line}: {output}"
+                );
+                assert!(!format!("{}{}", output.stdout, output.stderr).contains(PASSWORD), "{output}");
+            }
+        }
+    }
+    assert!(std::fs::read_dir(sandbox.path("")).unwrap().all(|entry| !entry.unwrap().path().is_dir()));
+    // A path is still a path.
+    let output = finish(sandbox.binary("create a --store ./pg:x.db").current_dir(sandbox.path("")));
+    assert_eq!(output.code, 0, "{output}");
+}
+
+#[test]
+fn commands_that_are_advised_are_for_the_store_that_was_looked_at() {
+    let sandbox = Sandbox::new();
+    let other = sandbox.path("other's.db").display().to_string();
+    let flag = ["--store".to_owned(), other.clone()];
+    let run = |line: &str, input: &str| sandbox.run_args(&[flag.to_vec(), words(line)].concat(), input.as_bytes());
+    let secret = run("create -- --yes", "").stdout;
+    let named = format!("keyward --store '{}' ", other.replace('\'', r"'\''"));
+    let scanned = run("scan -", &secret);
+    assert!(scanned.stderr.contains(&format!("{named}disable -- --yes")), "{scanned}");
+    // It is run as it stands.
+    let line = scanned.stderr.split("stop what works with: keyward ").nth(1).unwrap().lines().next().unwrap();
+    let args = shlex(line);
+    let stopped = sandbox.run_args(&args, b"");
+    assert_eq!(stopped.code, 0, "{stopped}");
+    let refused = run("verify", &secret);
+    assert!(refused.stderr.contains(&named) || refused.stdout.contains(&named), "{refused}");
+    assert!(run("doctor", "").stdout.contains(&named));
+    assert!(run("edit x --owner nobody", "").stderr.contains("other"), "it names the store");
+    // The store of a variable is that of the next command, too.
+    let output = sandbox.run_with("scan -", sandbox.mint("plain"));
+    assert!(output.stderr.contains("with: keyward disable plain"), "{output}");
+}
+
+/// The words of a shell command line, as `sh` reads them.
+fn shlex(line: &str) -> Vec<String> {
+    let output = std::process::Command::new("sh").arg("-c").arg(format!("printf '%s\\n' {line}")).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_backup_is_no_stream() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("deploy");
+    let output = finish(sandbox.binary("backup - --json").current_dir(sandbox.path("")));
+    assert_eq!((output.code, output.error()["code"].as_str()), (2, Some("usage")), "{output}");
+    assert!(!sandbox.path("-").exists());
+    assert_eq!(finish(sandbox.binary("backup ./-").current_dir(sandbox.path(""))).code, 0);
+}

@@ -282,6 +282,15 @@ impl Error {
         self.0.exit.unwrap_or_else(|| self.0.code.exit())
     }
 
+    /// The same with each hint changed by `f`.
+    #[must_use]
+    pub fn with_hints(mut self, f: impl Fn(&str) -> String) -> Self {
+        for hint in &mut self.0.hints {
+            *hint = f(hint);
+        }
+        self
+    }
+
     /// The error in the requested form.
     pub fn report(&self, json: bool) -> String {
         if json { self.render_json() } else { clean(&self.render()).into_owned() }

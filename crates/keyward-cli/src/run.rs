@@ -43,7 +43,7 @@ pub fn run(mut world: World) -> Exit {
     match result.and_then(|exit| printed.map(|()| exit)) {
         Ok(exit) => exit,
         Err(error) => {
-            let error = with_place(error, &session);
+            let error = with_place(error, &session).with_hints(|hint| session.advice(hint));
             session.terminal.report(&error, session.json())
         }
     }

@@ -103,6 +103,62 @@ pub fn shell_word(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The text with this flag in each command of keyward that it advises. Where the text names a store itself, or a topic of
+/// the help, nothing is added.
+pub fn with_flag(text: &str, flag: &str) -> String {
+    const PROGRAM: &str = "keyward ";
+    let (mut out, mut rest) = (String::with_capacity(text.len() + flag.len()), text);
+    while let Some((before, after)) = rest.split_once(PROGRAM) {
+        out.push_str(before);
+        out.push_str(PROGRAM);
+        let is_word = before.chars().next_back().is_none_or(|c| !c.is_alphanumeric() && !"-_/.".contains(c));
+        let verb = after.split(|c: char| !c.is_ascii_lowercase() && c != '-').next().unwrap_or_default();
+        let is_command = is_word && VERBS_ON_A_STORE.contains(&verb);
+        if is_command {
+            out.push_str(flag);
+            out.push(' ');
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The commands that messages advise, and that look at the store.
+const VERBS_ON_A_STORE: [&str; 22] = [
+    "apply",
+    "backup",
+    "create",
+    "delete",
+    "disable",
+    "doctor",
+    "duplicate",
+    "edit",
+    "enable",
+    "export",
+    "group",
+    "history",
+    "import",
+    "list",
+    "restore",
+    "role",
+    "rotate",
+    "scan",
+    "settings",
+    "show",
+    "tenant",
+    "user",
+];
+
+/// The names as words of a command line, where none of them is taken for a flag.
+pub fn shell_words<'t>(names: impl IntoIterator<Item = &'t str>) -> String {
+    let mut words: Vec<_> = names.into_iter().map(shell_word).collect();
+    if words.iter().any(|word| word.starts_with('-')) {
+        words.insert(0, Cow::Borrowed("--"));
+    }
+    words.join(" ")
+}
+
 /// The path as one word of a shell command line.
 pub fn shell_path(path: &Path) -> String {
     shell_word(&path.display().to_string()).into_owned()
@@ -116,6 +172,33 @@ pub fn input_name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_that_are_advised_are_for_the_store_that_was_named() {
+        for (text, expected) in [
+            ("keyward disable a", "keyward -s x disable a"),
+            (
+                "keyward list -q | xargs -r keyward delete --yes --",
+                "keyward -s x list -q | xargs -r keyward -s x delete --yes --",
+            ),
+            ("see `keyward doctor`, or keyward help serve", "see `keyward -s x doctor`, or keyward help serve"),
+            ("keyward --store y create first-key", "keyward --store y create first-key"),
+            ("cargo install keyward --features postgres", "cargo install keyward --features postgres"),
+            (
+                "this keyward needs schema 3; /usr/bin/keyward list",
+                "this keyward needs schema 3; /usr/bin/keyward list",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(with_flag(text, "-s x"), expected);
+        }
+    }
+
+    #[test]
+    fn no_name_is_taken_for_a_flag() {
+        assert_eq!(shell_words(["a", "b c"]), "a 'b c'");
+        assert_eq!(shell_words(["a", "--yes"]), "-- a --yes");
+    }
 
     #[test]
     fn what_a_terminal_obeys_does_not_reach_it() {

@@ -205,6 +205,25 @@ impl Session {
         (self.outside.environment)(name)
     }
 
+    /// The text with its commands for this store, if a flag named it: without the flag they would reach another one.
+    pub fn advice(&self, text: &str) -> String {
+        // What a variable names is the store of the next command, too.
+        let variable = self.environment("KEYWARD_STORE").unwrap_or_default();
+        let (named, is_by_variable) = match &self.store {
+            StorePath::Named(path) => (path, variable == path.as_os_str()),
+            #[cfg(feature = "postgres")]
+            StorePath::Server(_, shown) => {
+                let url = variable.to_str().and_then(|text| text.parse::<ServerUrl>().ok());
+                (shown, url.is_some_and(|url| std::path::Path::new(&url.to_string()) == shown))
+            }
+            StorePath::Default(_) | StorePath::Nowhere => return text.to_owned(),
+        };
+        if is_by_variable {
+            return text.to_owned();
+        }
+        crate::text::with_flag(text, &format!("--store {}", crate::text::shell_path(named)))
+    }
+
     /// This program's own file.
     pub fn program(&self) -> Option<PathBuf> {
         self.outside.program.clone()

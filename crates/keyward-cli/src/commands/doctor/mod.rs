@@ -111,7 +111,10 @@ impl Doctor {
     /// If there is no readable store.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         let store = session.existing_store()?;
-        let findings = examine(session, &store)?;
+        let mut findings = examine(session, &store)?;
+        for finding in &mut findings {
+            finding.remedy = finding.remedy.take().map(|remedy| session.advice(&remedy));
+        }
         if session.json() {
             session.terminal.print_json(&findings)?;
         } else {

@@ -22,7 +22,7 @@ use self::sources::{Buffer, Sighting, Walk, look_through};
 use self::workers::{News, in_order};
 use crate::error::{Code, Error, Exit};
 use crate::session::{Enter, Session};
-use crate::text::{count, in_plain_words};
+use crate::text::{count, in_plain_words, shell_words};
 
 /// Find leaked secrets, say whose they are, and stop their keys
 ///
@@ -227,7 +227,9 @@ impl Scan {
         let names: Vec<_> = live.values().map(|(key, _)| key.name.as_str()).collect();
         let is_asked = !self.yes && session.terminal.can_ask() && (self.disable || form == Form::Lines);
         if !self.disable && !is_asked {
-            session.terminal.note(&format!("stop what works with: keyward disable {}", names.join(" ")));
+            let command = format!("keyward disable {}", shell_words(names.iter().copied()));
+            let command = session.advice(&command);
+            session.terminal.note(&format!("stop what works with: {command}"));
             return Ok(());
         }
         if is_asked {

@@ -110,6 +110,7 @@ fn checklist(session: &Session, answer: &Answer, request: &Request, shows_all: b
         };
         text.push_str(&format!("  {} {}\n", session.terminal.paint(mark, tone), words));
         if let Some(remedy) = words.remedy() {
+            let remedy = session.advice(&remedy);
             text.push_str(&format!("  {:width$} {remedy}\n", "", width = mark.chars().count()));
         }
     }
