@@ -230,6 +230,10 @@ const EVENTS: Rows = &[
     ("reload", "the same after a reload; or message, and the former configuration is kept"),
     ("stop, stopped", "it was told to end (drain_seconds), and has ended"),
     ("store_error, store_recovered", "the store cannot be read (code, message), and can be read again"),
+    (
+        "socket_unused",
+        "systemd has handed over a socket (socket) on which nothing listens (message): its clients wait in vain",
+    ),
     ("flush_error", "uses cannot be written (code, message, unrecorded_uses); it is tried again each second"),
     ("unknown_policy", "asked, policies: a proxy names a policy that there is not; once for each path"),
     ("problem", "status, reason, path, peer: an answer other than a decision, such as 404"),
