@@ -117,8 +117,7 @@ impl Sandbox {
 
     /// The message for an empty result, with the store that was searched.
     pub fn looked_at(&self, what: &str) -> String {
-        let name = self.name().into_string().unwrap();
-        format!("{what} (looked at the store {})", name.split('?').next().unwrap_or_default())
+        format!("{what} (looked at the store {})", self.name().into_string().unwrap())
     }
 
     /// Everything in the folder, including the store, so that a test can check that nothing changed.

@@ -169,3 +169,21 @@ fn a_backup_is_no_stream() {
     assert!(!sandbox.path("-").exists());
     assert_eq!(finish(sandbox.binary("backup ./-").current_dir(sandbox.path(""))).code, 0);
 }
+
+#[test]
+fn a_place_for_a_secret_that_no_shell_has_replaced_is_refused() {
+    let sandbox = Sandbox::new();
+    for path in ["~/keys/deploy", "~root/deploy", "$HOME/deploy", "$FILE"] {
+        for flag in [format!("--secret-file={path}"), format!("--env-file={path} --env-name KEY")] {
+            let output = finish(sandbox.binary(&format!("create deploy --json {flag}")).current_dir(sandbox.path("")));
+            let error = output.error();
+            assert_eq!((output.code, error["code"].as_str()), (7, Some("not_delivered")), "{flag}: {output}");
+            assert!(error["message"].as_str().unwrap().contains("no shell replaced"), "{output}");
+            assert!(!error["hint"].as_str().unwrap().contains("mkdir"), "{output}");
+        }
+    }
+    assert_eq!(sandbox.run("list -q").stdout, "");
+    std::fs::create_dir(sandbox.path("~")).unwrap();
+    let output = finish(sandbox.binary("create deploy --secret-file ./~/deploy").current_dir(sandbox.path("")));
+    assert!(output.code == 0 && sandbox.path("~/deploy").is_file(), "{output}");
+}

@@ -139,6 +139,33 @@ fn a_socket_of_another_name_is_not_taken_for_the_guard_s() {
     assert!(output.error()["message"].as_str().unwrap().contains("FileDescriptorName=guard"), "{output}");
 }
 
+#[test]
+#[ignore = "needs systemd-socket-activate"]
+fn a_socket_that_nothing_listens_on_is_told_of() {
+    let sandbox = Sandbox::new();
+    sandbox.mint("deploy");
+    for (names, unused) in [("guard:guard", "guard"), ("guard:other", "other"), ("guard:admin", "")] {
+        let [first, second, log] = ["first.sock", "second.sock", "log"].map(|name| sandbox.path(name));
+        let mut activate = Command::new("systemd-socket-activate");
+        activate.arg(format!("--setenv=KEYWARD_STORE={}", sandbox.store().display()));
+        activate.arg(format!("--fdname={names}")).arg("-l").arg(&first).arg("-l").arg(&second);
+        activate.arg(env!("CARGO_BIN_EXE_keyward")).args(["serve", "--log-file"]).arg(&log);
+        let running = Running::start(activate.stderr(Stdio::null()));
+        until("there is a socket", || first.exists() && second.exists());
+        assert_eq!(get(At::Path(&first), "/forward/default", &[]).0, 401, "{names}");
+        let lines = std::fs::read_to_string(&log).unwrap();
+        let told = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let told: Vec<_> = told.filter(|line| line["event"] == "socket_unused").collect();
+        let sockets: Vec<_> = told.iter().map(|line| line["socket"].as_str().unwrap()).collect();
+        assert_eq!(sockets.join(","), unused, "{names}: {lines}");
+        running.tell(Signal::TERM);
+        assert_eq!(running.end(), Some(0));
+        for path in [first, second, log] {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
 /// sd_notify(3), in the protocol of Type=notify-reload.
 #[test]
 fn systemd_is_told_of_start_reload_life_and_end() {

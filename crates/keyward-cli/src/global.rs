@@ -7,6 +7,7 @@ use clap::{Args, ValueHint};
 
 use crate::error::{Code, Error};
 use crate::terminal::ColorChoice;
+use crate::text::unexpanded;
 use keyward_core::rules::names::Name;
 
 /// Flags that every command takes.
@@ -128,13 +129,8 @@ fn is_url(text: &std::path::Path) -> bool {
 /// Refuses a path with a tilde or a variable that a shell should have expanded: a new store in a folder with that name
 /// is not what was meant.
 fn expanded(path: PathBuf, from: &str) -> Result<PathBuf, Error> {
+    let Some((what, instead)) = unexpanded(&path) else { return Ok(path) };
     let text = path.to_string_lossy();
-    let (what, instead) = match text.as_bytes() {
-        [b'~'] | [b'~', b'/', ..] => ("~", "your home folder"),
-        [b'~', name @ ..] if name.contains(&b'/') => ("~", "somebody's home folder"),
-        [b'$', ..] => ("$", "its value"),
-        _ => return Ok(path),
-    };
     let message = format!("{from} is {text}, and no shell replaced the {what} by {instead}");
     Err(Error::new(Code::Usage, message)
         .hint("write the whole path; within quotes, and in most configuration files, nothing is replaced")

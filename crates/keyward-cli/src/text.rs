@@ -164,6 +164,17 @@ pub fn shell_path(path: &Path) -> String {
     shell_word(&path.display().to_string()).into_owned()
 }
 
+/// What a shell would have replaced at the start of a path, and by what. A folder that is really called so is written with
+/// `./` in front.
+pub fn unexpanded(path: &Path) -> Option<(&'static str, &'static str)> {
+    match path.as_os_str().as_encoded_bytes() {
+        [b'~'] | [b'~', b'/', ..] => Some(("~", "your home folder")),
+        [b'~', name @ ..] if name.contains(&b'/') => Some(("~", "somebody's home folder")),
+        [b'$', ..] => Some(("$", "its value")),
+        _ => None,
+    }
+}
+
 /// What messages call an input: its path, or stdin for `-`.
 pub fn input_name(path: &Path) -> String {
     if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() }

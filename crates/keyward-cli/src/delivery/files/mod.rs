@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 use self::fresh::{Fresh, neighbour, next};
 use crate::error::{Code, Error};
 use crate::platform::{self, Folder, Identity, User};
-use crate::text::shell_path;
+use crate::text::{shell_path, unexpanded};
 
 /// The pause between attempts to lock a folder, and the number of attempts: ten seconds in all.
 const LOCK_STEP: Duration = Duration::from_millis(20);
@@ -96,6 +96,12 @@ impl Files {
         if path.as_os_str() == "-" {
             return Err(refused(path, "that is not a file; without a flag, the secret goes to standard output")
                 .hint("leave the flag out; a file of this name is ./-"));
+        }
+        if let Some((what, instead)) = unexpanded(path) {
+            let why = format!("no shell replaced the {what} by {instead}");
+            return Err(refused(path, &why)
+                .hint("write the whole path, or put a blank in place of the = in front of it")
+                .hint(format!("for a folder that is really called so: ./{}", path.display())));
         }
         let names_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         let Some(name) = path.file_name().filter(|_| !names_folder) else {
