@@ -120,6 +120,21 @@ fn settings_of_a_role_that_make_the_store_unsafe_are_refused_and_others_do_nothi
 
 #[test]
 #[ignore = "needs postgresql"]
+fn of_several_who_make_a_store_one_does() {
+    let database = Database::without_store();
+    let made = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..6).map(|_| scope.spawn(|| database.run("ann", "store init --json"))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(made.iter().filter(|output| output.code == 0).count(), 1, "{made:?}");
+    for output in made.iter().filter(|output| output.code != 0) {
+        assert_ne!(output.error()["code"], "bug", "{output}");
+        assert!(output.stderr.contains("already a store"), "{output}");
+    }
+}
+
+#[test]
+#[ignore = "needs postgresql"]
 fn a_database_that_cannot_hold_every_text_gets_no_store() {
     let database = Database::without_store();
     database.sql("SELECT 1");

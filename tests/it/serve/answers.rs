@@ -296,6 +296,16 @@ fn other_paths_and_methods() {
         let answer = world.guard.connect().ask(&head(method, "/forward/default", &facts));
         assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{method}");
     }
+    // An answer to a CONNECT has no length if it is a yes (RFC 9110 section 9.3.6), and ends the connection.
+    for (path, status) in [("/forward/default", 200), ("/envoy/default/a", 200), ("/healthz", 200), ("/nothing", 404)] {
+        let told = world.guard.connect().ask_for_the_last_time(
+            &head("CONNECT", path, &facts)
+                .replace("\r\n\r\n", if status == 200 { "\r\n\r\n" } else { "\r\nConnection: close\r\n\r\n" }),
+        );
+        assert!(told.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {told:?}");
+        assert_eq!(told.to_ascii_lowercase().contains("content-length"), status != 200, "{told:?}");
+        assert!(!path.contains("default") || told.contains("x-keyward-name: deploy"), "{told:?}");
+    }
     let mut wire = world.guard.connect();
     assert_eq!(wire.ask(&head("HEAD", "/forward/default", &facts)).status, 200);
     let answer = wire.ask(&head("HEAD", "/forward/default", &FACTS));

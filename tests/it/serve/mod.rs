@@ -274,6 +274,13 @@ impl Wire {
         self.answer(head.starts_with("HEAD ")).unwrap_or_else(|| panic!("no answer to {head}"))
     }
 
+    /// Asks, and returns everything that comes until the other end closes the connection.
+    pub fn ask_for_the_last_time(&mut self, head: &str) -> String {
+        self.send(head);
+        while self.read() {}
+        String::from_utf8(std::mem::take(&mut self.rest)).unwrap()
+    }
+
     /// The next answer; `None` if the connection ended without one, or nothing came in time. Parsing is strict:
     /// anything that is not an answer fails the test.
     pub fn answer(&mut self, is_head: bool) -> Option<Answer> {

@@ -4,7 +4,8 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::header::{CONNECTION, HeaderValue};
+use http::Method;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -73,6 +74,7 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
     let service = service_fn(|request| {
         pace.begin();
         let (role, worker, pace, is_ending) = (&role, &worker, &pace, &is_ending);
+        let is_tunnel = request.method() == Method::CONNECT;
         async move {
             let mut response = match role {
                 Role::Guard(door) => handle(request, door, worker, pace).await,
@@ -81,6 +83,10 @@ pub(super) async fn serve(stream: Stream, role: Role, worker: Worker, ends: [wat
             if is_ending.load(Ordering::Relaxed) {
                 // A client that sees this does not send another request on a connection about to be closed.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            if is_tunnel && response.status().is_success() {
+                // Such an answer has no length (RFC 9110 section 9.3.6), and hyper sends none that has one.
+                response.headers_mut().remove(CONTENT_LENGTH);
             }
             pace.end();
             Ok::<_, std::convert::Infallible>(response)

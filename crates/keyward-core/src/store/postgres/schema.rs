@@ -65,6 +65,8 @@ pub(in crate::store) fn found(server: &Server, now: Timestamp) -> Result<(), Sto
 fn make(client: &Client, server: &Server, now: Timestamp) -> Result<(), StoreError> {
     let schema = server.url().schema();
     client.begin_write()?;
+    // Of several who make a store at the same time, all but the first find one. Any number does; only this asks for it.
+    client.query_each("SELECT pg_advisory_xact_lock(5241779086)", &[], |_| Ok::<_, StoreError>(()))?;
     match contents(client, schema)? {
         // If it exists, the right to make one is not needed. The name is a plain identifier: the URL was checked.
         Contents::NoSchema => client.execute(&format!("CREATE SCHEMA \"{schema}\""), &[]).map(drop)?,
