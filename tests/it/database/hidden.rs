@@ -1,8 +1,11 @@
 //! What a database hides, or passes over, is neither missing nor done.
 
-use super::Database;
+use std::path::Path;
 
-/// A key that works, and its secret in a file.
+use super::Database;
+use crate::harness::{binary, finish, words};
+
+/// The secret of a new key.
 fn minted(database: &Database, name: &str) -> String {
     database.must("boss", &format!("create {name} --scope read --json")).json()["secret"].as_str().unwrap().to_owned()
 }
@@ -45,7 +48,7 @@ fn rows_that_a_policy_hides_are_damage() {
             let output = database.run("boss", line);
             let is_whole = output.code == 0 && table != "key" && (line.starts_with("list") || line == "export");
             assert!(output.code != 0 || is_whole || line == "history --check", "{table}, {line}: {output}");
-            assert!(!std::path::Path::new("hidden.db").exists(), "{table}, {line}");
+            assert!(!Path::new("hidden.db").exists(), "{table}, {line}");
         }
         assert_eq!(database.rows(), was, "{table}");
         // Not an answer about the credential: the store could not be used.
@@ -81,7 +84,6 @@ fn a_change_that_the_database_passes_over_is_not_done() {
         ("role", "UPDATE", &["role edit viewer --rank 5"]),
     ] {
         for kind in ["TRIGGER", "RULE"] {
-            // A rule may not stand beside the locks that the store takes on this table.
             let plant = match kind {
                 "TRIGGER" => {
                     format!("CREATE TRIGGER n BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION public.nothing()")
@@ -137,16 +139,12 @@ fn of_several_who_make_a_store_one_does() {
 #[ignore = "needs postgresql"]
 fn a_database_that_cannot_hold_every_text_gets_no_store() {
     let database = Database::without_store();
-    database.sql("SELECT 1");
     database.in_database(
         "postgres",
         "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' OWNER ann",
     );
     let store = database.shown("ann").replace("/keyward", "/latin");
-    let output = crate::harness::finish(&mut crate::harness::binary(
-        std::path::Path::new(&store),
-        &crate::harness::words("store init --json"),
-    ));
+    let output = finish(&mut binary(Path::new(&store), &words("store init --json")));
     assert_eq!(output.code, 6, "{output}");
     assert!(output.error()["hint"].as_str().unwrap().contains("ENCODING 'UTF8'"), "{output}");
 }

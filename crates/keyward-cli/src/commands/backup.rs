@@ -32,8 +32,8 @@ impl Backup {
     /// If the store cannot be read, or the file cannot be written. Then no file is left behind.
     pub fn run(self, session: &mut Session) -> Result<Exit, Error> {
         if self.file.as_os_str() == "-" {
-            return Err(Error::new(Code::Usage, "a backup goes into a file: it is checked there before it counts")
-                .hint("name a file, and read that; a file of this name is ./-"));
+            return Err(Error::new(Code::Usage, "a backup cannot go to standard output")
+                .hint("name a file; for a file called -, write ./-"));
         }
         let store = session.existing_store()?;
         let shown = self.file.display().to_string();

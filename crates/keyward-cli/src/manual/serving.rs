@@ -232,7 +232,7 @@ const EVENTS: Rows = &[
     ("store_error, store_recovered", "the store cannot be read (code, message), and can be read again"),
     (
         "socket_unused",
-        "systemd has handed over a socket (socket) on which nothing listens (message): its clients wait in vain",
+        "systemd handed over a socket (socket), but nothing accepts its connections (message), so clients hang",
     ),
     ("flush_error", "uses cannot be written (code, message, unrecorded_uses); it is tried again each second"),
     ("unknown_policy", "asked, policies: a proxy names a policy that there is not; once for each path"),

@@ -177,7 +177,7 @@ pub(super) fn write(conn: &Conn, key: i64, settings: &Settings) -> Result<(), St
     if usize::try_from(found) == Ok(wanted) {
         Ok(())
     } else {
-        Err(conn.ineffective("a list of a key is not what it was changed to"))
+        Err(conn.ineffective("a list of the key was not stored as given"))
     }
 }
 

@@ -108,7 +108,7 @@ fn retire(conn: &Conn, key: i64, end: Timestamp, now: Timestamp) -> Result<(), S
     let sql = "SELECT count(*) FROM secret WHERE key = ?1 AND retired = 0 AND (expires_at IS NULL OR expires_at > ?2)";
     match conn.alone(sql, &[key.into(), end.into()], |row| row.integer(0))? {
         0 => Ok(()),
-        _ => Err(conn.ineffective("a secret did not take its end")),
+        _ => Err(conn.ineffective("the end of a secret was not stored")),
     }
 }
 

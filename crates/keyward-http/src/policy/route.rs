@@ -46,14 +46,14 @@ impl Route {
             ))
         };
         if path.contains('*') {
-            let message = format!("{path:?}: a path covers everything below it, and has no *; leave it out");
+            let message = format!("{path:?}: remove the *; a path covers everything below it anyway");
             return Err(InvalidText::new(message));
         }
         for method in &methods {
             let name = method.to_string();
             let upper = name.to_ascii_uppercase();
             if name != upper && KNOWN_METHODS.contains(&upper.as_str()) {
-                return Err(InvalidText::new(format!("{name:?} is no method; did you mean {upper}?")));
+                return Err(InvalidText::new(format!("methods are case-sensitive: write {upper} instead of {name}")));
             }
         }
         let segments = segments(path).map_err(|_| wrong())?;

@@ -126,8 +126,8 @@ impl Server {
         }
         shared.log.event("info", "start", &fields);
         for name in inherited.unused() {
-            let message = "systemd has handed over this socket, and nothing listens on it: who connects waits in vain; give \
-                           each socket a unit and a FileDescriptorName of its own, and name it with listen or admin";
+            let message = "systemd handed over this socket, but nothing accepts its connections, so clients hang; give each \
+                           socket its own unit and FileDescriptorName, and name it with listen or admin";
             shared.log.event("warn", "socket_unused", &[("socket", name.into()), ("message", message.into())]);
         }
         systemd::ready(&listens_at(&sockets));

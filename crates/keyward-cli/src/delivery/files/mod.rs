@@ -100,7 +100,7 @@ impl Files {
         if let Some((what, instead)) = unexpanded(path) {
             let why = format!("no shell replaced the {what} by {instead}");
             return Err(refused(path, &why)
-                .hint("write the whole path, or put a blank in place of the = in front of it")
+                .hint("write the whole path, or a space instead of the = before it")
                 .hint(format!("for a folder that is really called so: ./{}", path.display())));
         }
         let names_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");

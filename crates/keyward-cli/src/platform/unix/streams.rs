@@ -89,14 +89,15 @@ pub fn controlling_terminal() -> io::Result<File> {
 pub fn stream_kinds() -> StreamKinds {
     let [stdin, stdout, stderr] = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
     let size = tcgetwinsize(stdout);
+    let null = rustix::fs::stat("/dev/null");
     StreamKinds {
         stdin_is_terminal: isatty(stdin),
         stdin_is_pipe: rustix::fs::fstat(stdin)
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo),
         stdout_is_terminal: isatty(stdout),
         stderr_is_terminal: isatty(stderr),
-        stderr_is_nowhere: is_null(stderr),
-        stdout_is_closed: is_stand_in(stdout),
+        stderr_is_nowhere: is_nowhere(stderr, &null),
+        stdout_is_closed: is_nowhere(stdout, &null) && is_stand_in(stdout),
         stdout_is_file: file_size(stdout).is_some(),
         stdin_size: file_size(stdin),
         height: size.as_ref().ok().map(|size| size.ws_row).filter(|&rows| rows > 0),
@@ -111,16 +112,16 @@ fn file_size(stream: impl AsFd) -> Option<u64> {
     u64::try_from(stat.st_size).ok().filter(|_| is_file)
 }
 
-/// Whether this is what Rust substitutes for a closed standard stream: `/dev/null`, opened for reading and writing. A
-/// shell's `>/dev/null` is open only for writing, and is deliberate.
-fn is_stand_in(stdout: BorrowedFd<'_>) -> bool {
-    is_null(stdout) && rustix::fs::fcntl_getfl(stdout).map_or(true, |flags| flags.contains(rustix::fs::OFlags::RDWR))
-}
-
 /// Whether what is written there is gone: it is `/dev/null`, or nothing at all.
-fn is_null(stream: BorrowedFd<'_>) -> bool {
-    match (rustix::fs::fstat(stream), rustix::fs::stat("/dev/null")) {
+fn is_nowhere(stream: BorrowedFd<'_>, null: &rustix::io::Result<rustix::fs::Stat>) -> bool {
+    match (rustix::fs::fstat(stream), null) {
         (Ok(own), Ok(null)) => own.st_rdev == null.st_rdev && own.st_mode == null.st_mode,
         _ => true,
     }
+}
+
+/// Whether a `/dev/null` is what Rust substitutes for a closed standard stream: it is open for reading and writing. A
+/// shell's `>/dev/null` is open only for writing, and is deliberate.
+fn is_stand_in(stdout: BorrowedFd<'_>) -> bool {
+    rustix::fs::fcntl_getfl(stdout).map_or(true, |flags| flags.contains(rustix::fs::OFlags::RDWR))
 }

@@ -194,7 +194,7 @@ impl Conn {
     pub(super) fn change_one(&self, sql: &str, values: &[Value<'_>]) -> Result<(), StoreError> {
         match self.execute(sql, values)? {
             1 => Ok(()),
-            rows => Err(self.ineffective(&format!("{rows} rows took a change that is for one"))),
+            rows => Err(self.ineffective(&format!("a change reached {rows} rows instead of one"))),
         }
     }
 

@@ -57,8 +57,7 @@ impl Kind {
             return Some((format!("it is PostgreSQL {}, which is too old", told(self.version)), SUPPORTED));
         }
         if !ENCODINGS.contains(&self.encoding.as_str()) {
-            let detail =
-                format!("its database has the encoding {}, which not every text can be written in", self.encoding);
+            let detail = format!("its database has the encoding {}, which cannot store every text", self.encoding);
             return Some((detail, "use a database that was made with ENCODING 'UTF8' TEMPLATE template0"));
         }
         None

@@ -245,7 +245,7 @@ impl Server {
         match last {
             Some([Some("off"), Some("replica")]) => {
                 let detail =
-                    "session_replication_role is replica for this role, so that foreign keys do not hold".to_owned();
+                    "session_replication_role is replica for this role, so foreign keys are not enforced".to_owned();
                 return Err(Failure::Lost { detail, remedy: ROLE });
             }
             Some([Some("off"), _]) => return Ok(session),
@@ -259,8 +259,7 @@ impl Server {
 /// What to do if a host is unreachable.
 const IS_AWAY: &str = super::error::IS_IT_UP;
 /// What to do if a setting of the role makes the store unsafe.
-const ROLE: &str =
-    "take the setting back: ALTER ROLE ... RESET session_replication_role, and the same for the database";
+const ROLE: &str = "reset it: ALTER ROLE ... RESET session_replication_role, and the same for the database";
 /// What to do if a file for TLS is wrong.
 const FILES: &str = "see the files that the URL names: sslrootcert, sslcert, sslkey";
 
